@@ -1,0 +1,50 @@
+# Needs Python 3.11 to 3.13 and make; everything else is installed into .venv.
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+WEIGHTS ?= demo
+# Two workers for two cores; each runs its own share of the test files.
+JOBS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := .tools/bin/uv
+
+# Imports of these toolchains are slow enough; keep their compiled bytecode.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help env demo test lint bench clean
+
+help:
+	@echo "make demo   build the demo model for all targets and classify pictures with each"
+	@echo "            WEIGHTS=hf-hub:timm/mobilenetv4_conv_small.e2400_r224_in1k for ImageNet"
+	@echo "make test   the whole test suite"
+	@echo "make lint   ruff and mypy"
+	@echo "make bench  every variant, target and float recipe: structure, parity, size, build time"
+
+$(UV):
+	$(PYTHON) -m venv .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(VENV)/.stamp: pyproject.toml constraints.txt | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[all,dev]'
+	@touch $@
+
+env: $(VENV)/.stamp
+
+demo: env
+	$(BIN)/python tools/demo.py --weights '$(WEIGHTS)'
+
+test: env
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: env
+	$(BIN)/python -m benchmarks.float_matrix -o out/bench
+
+clean:
+	rm -rf .venv .tools demo-out out

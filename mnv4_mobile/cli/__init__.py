@@ -1,0 +1,70 @@
+"""The command `mnv4`: thin, one file a verb."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import Annotated
+
+import typer
+
+from mnv4_mobile.cli import build, doctor, inspect, models, predict, targets, verify
+from mnv4_mobile.errors import MobileError
+
+app = typer.Typer(
+    name="mnv4",
+    help="MobileNetV4 on phones: builds, verifies and runs ExecuTorch, Core ML and LiteRT bundles.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_BUILD, _QUALITY = "Build", "Quality"
+app.command(rich_help_panel=_BUILD)(build.build)
+app.command(rich_help_panel=_BUILD)(models.models)
+app.command(rich_help_panel=_BUILD)(targets.targets)
+app.command(rich_help_panel=_BUILD)(doctor.doctor)
+app.command(rich_help_panel=_QUALITY)(verify.verify)
+app.command(rich_help_panel=_QUALITY)(predict.predict)
+app.command(rich_help_panel=_QUALITY)(inspect.inspect)
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(version("mnv4-mobile"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Runs the command; errors for the user become one line and an exit code.
+
+    0; 2 bad input; 3 a quality bound not met; 5 a device or its runtime failed; 130 Ctrl-C.
+    """
+    try:
+        app()
+    except MobileError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        print(f"error: {error.filename or 'cannot write'}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,60 @@
+"""`mnv4 doctor`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+from importlib.metadata import PackageNotFoundError, requires, version
+
+from mnv4_mobile.cli.show import Json, print_json, print_table
+
+
+def doctor(as_json: Json = False) -> None:
+    """Says what this machine has, and what is missing with the command that installs it."""
+    from packaging.requirements import Requirement
+
+    rows = [
+        ("python", platform.python_version(), ""),
+        ("machine", f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores", ""),
+        ("free in the temporary folder", _free(tempfile.gettempdir()), ""),
+        ("mnv4-mobile", version("mnv4-mobile"), ""),
+    ]
+    for text in requires("mnv4-mobile") or []:
+        requirement = Requirement(text)
+        extra = next(
+            (e for e in ("executorch", "coreml", "tflite") if _in_extra(requirement, e)), None
+        )
+        if requirement.marker is not None and extra is None:
+            continue
+        name = requirement.name
+        hint = f"pip install 'mnv4-mobile[{extra}]'" if extra else f"pip install '{text}'"
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            rows.append((name, "missing", hint))
+            continue
+        fits = requirement.specifier.contains(found, prereleases=True)
+        rows.append((name, found, "" if fits else f"needs {requirement.specifier}: {hint}"))
+    native = platform.system() == "Darwin"
+    rows.append(
+        (
+            "Core ML runtime",
+            "native" if native else "interpreter",
+            "" if native else "predictions come from an interpreter of the saved program",
+        )
+    )
+    if as_json:
+        print_json([{"what": what, "found": found, "note": note} for what, found, note in rows])
+        return
+    print_table(["what", "found", "note"], rows)
+
+
+def _in_extra(requirement: object, extra: str) -> bool:
+    marker = getattr(requirement, "marker", None)
+    return marker is not None and marker.evaluate({"extra": extra}) and "all" not in str(marker)
+
+
+def _free(folder: str) -> str:
+    return f"{shutil.disk_usage(folder).free / 1e9:.1f} GB"

@@ -1,0 +1,64 @@
+"""`mnv4 inspect`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mnv4_mobile.cli.show import Json, agreement, decibels, megabytes, print_json, print_table
+
+
+def inspect(
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder.")],
+    as_json: Json = False,
+) -> None:
+    """Shows what is in a bundle, down to the artifact's operators."""
+    from mnv4_mobile.bundle import open_bundle
+    from mnv4_mobile.target import load_target, require
+
+    opened = open_bundle(bundle)
+    manifest = opened.manifest
+    target = load_target(manifest["target"])
+    require(target)
+    operators = target.operators(opened.artifact)
+    if as_json:
+        print_json({"manifest": manifest, "operators": operators})
+        return
+    model, preprocess = manifest["model"], manifest["preprocess"]
+    precisions = Counter(layer["precision"] for layer in manifest["layers"])
+    height, width = preprocess["size"]
+    rows = [
+        ["id", manifest["id"]],
+        ["model", f"{model['name']}, weights {model['weights']}"],
+        ["licence of the weights", model["licence"] or "unknown"],
+        ["artifact", f"{opened.artifact.name}, {megabytes(manifest['artifact']['bytes'])}"],
+        ["sha256", manifest["artifact"]["sha256"]],
+    ]
+    for kind, tensors in (("input", manifest["inputs"]), ("output", manifest["outputs"])):
+        for t in tensors:
+            shape = " x ".join(map(str, t["shape"]))
+            rows.append([f"{kind} {t['name']}", f"{shape} {t['dtype']} {t['layout'] or ''}"])
+    rows += [
+        [
+            "preprocessing",
+            f"{height} x {width}, crop {preprocess['crop']}, {preprocess['interpolation']}, mean "
+            f"{preprocess['mean']}, std {preprocess['std']}"
+            + (", normalised inside" if preprocess["inside"] else ""),
+        ],
+        ["labels", f"{len(manifest['labels'])}" if manifest["labels"] else "none"],
+        ["SQNR in dB", decibels(dict(manifest["parity"]))],
+        ["top-1 agreement", agreement(dict(manifest["parity"]))],
+        ["layers", ", ".join(f"{count} {name}" for name, count in precisions.items())],
+        ["operators", ", ".join(f"{count} {name}" for name, count in sorted(operators.items()))],
+        ["requires", ", ".join(f"{k} {v}" for k, v in manifest["requires"].items()) or "nothing"],
+        ["versions", ", ".join(f"{k} {v}" for k, v in manifest["versions"].items())],
+    ]
+    rows += [["not as the recipe", why] for why in sorted(_reasons(manifest["layers"]))]
+    print_table(["", ""], rows)
+
+
+def _reasons(layers: list[dict[str, str | None]] | list) -> set[str]:  # type: ignore[type-arg]
+    return {f"{layer['why']}" for layer in layers if layer["why"]}

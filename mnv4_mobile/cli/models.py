@@ -1,0 +1,74 @@
+"""`mnv4 models`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from mnv4_mobile.cli.show import Json, print_json, print_table
+from mnv4_mobile.model.spec import Row
+
+
+def models(
+    name: Annotated[
+        str | None, typer.Argument(help="A shipped configuration or a YAML file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Lists the configurations, or prints the stage table of one."""
+    from mnv4_mobile.config import load_model, read_model, shipped
+
+    if name is None:
+        specs = [load_model(known) for known in shipped("models")]
+        totals = [(spec, *_totals(spec.table())) for spec in specs]
+        totals.sort(key=lambda total: total[1])
+        if as_json:
+            print_json(
+                [
+                    {"model": s.name, "input": list(s.input_size), "params": params, "macs": macs}
+                    for s, params, macs in totals
+                ]
+            )
+            return
+        print_table(
+            ["model", ">input", ">parameters", ">MACs"],
+            [
+                [s.name, " x ".join(map(str, s.input_size)), f"{params:,}", _giga(macs)]
+                for s, params, macs in totals
+            ],
+        )
+        return
+    file = read_model(name)
+    table = file.spec.table()
+    if as_json:
+        blocks = [{"block": row.name, "role": row.role, **asdict(row.cost)} for row in table]
+        print_json({"model": file.spec.name, "unused": file.unused, "blocks": blocks})
+        return
+    lines = [
+        [
+            row.name,
+            row.role,
+            " x ".join(map(str, row.cost.shape)),
+            f"{row.cost.params:,}",
+            _giga(row.cost.macs),
+        ]
+        for row in table
+    ]
+    params, macs = _totals(table)
+    lines.append(["total", "", "", f"{params:,}", _giga(macs)])
+    height, width = file.spec.input_size
+    title = f"{file.spec.name}, input 3 x {height} x {width}"
+    print_table(["block", "role", ">output", ">parameters", ">MACs"], lines, title)
+    if file.unused:
+        print(f"not used of {file.path.name}: {', '.join(file.unused)}")
+
+
+def _totals(table: list[Row]) -> tuple[int, int]:
+    """Parameters and multiply-accumulates."""
+    return sum(row.cost.params for row in table), sum(row.cost.macs for row in table)
+
+
+def _giga(macs: int) -> str:
+    return f"{macs / 1e9:.3f} G" if macs >= 1e8 else f"{macs / 1e6:.2f} M"

@@ -1,0 +1,39 @@
+"""`mnv4 predict`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mnv4_mobile.cli.show import Json, print_json, print_table
+
+
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures.")],
+    top: Annotated[int, typer.Option(help="Classes a picture.", min=1)] = 5,
+    threads: Annotated[int, typer.Option(help="Of the runtime.", min=1)] = 1,
+    as_json: Json = False,
+) -> None:
+    """Classifies pictures with the artifact of a bundle."""
+    from mnv4_mobile.predict import load
+
+    with load(bundle, threads=threads) as model:
+        found = model.classify(images, top)
+    if as_json:
+        print_json(
+            [
+                {"image": str(image), "predictions": [asdict(p) for p in predictions]}
+                for image, predictions in zip(images, found, strict=True)
+            ]
+        )
+        return
+    rows = [
+        [str(image) if rank == 0 else "", p.label, f"{p.probability:.1%}"]
+        for image, predictions in zip(images, found, strict=True)
+        for rank, p in enumerate(predictions)
+    ]
+    print_table(["image", "class", ">probability"], rows)

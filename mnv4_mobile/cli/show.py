@@ -1,0 +1,116 @@
+"""What all verbs print with: tables and JSON to stdout, progress to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show what the toolchains print.")]
+
+
+def print_json(value: object) -> None:
+    """Prints one JSON document."""
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+    """Prints a table; columns whose name begins with `>` are right-aligned."""
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    # Not cut to 80 columns where nobody looks: a pipe or a file.
+    Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
+
+
+def split(values: Sequence[str]) -> list[str]:
+    """Values of an option that may be repeated or take commas."""
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+
+
+class Steps:
+    """Shows what is being done: the running step with a spinner, the ended ones with seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status = console.status("")
+        self._step: str | None = None
+        self._begin = 0.0
+
+    def __call__(self, text: str) -> None:
+        """Ends the running step, and begins the next one."""
+        self.end()
+        self._step, self._begin = text, time.monotonic()
+        self._status.update(text)
+        self._status.start()
+
+    def end(self) -> None:
+        """Ends the running step."""
+        self._status.stop()
+        if self._step is not None:
+            seconds = time.monotonic() - self._begin
+            self._console.print(f"{self._step} [dim]{seconds:.1f} s[/dim]", highlight=False)
+        self._step = None
+
+    def drop(self) -> None:
+        """Forgets the running step, which failed."""
+        self._status.stop()
+        self._step = None
+
+
+@contextmanager
+def steps(verbose: bool) -> Iterator[Steps]:
+    """Progress on stderr, with the toolchains' own chatter hidden unless asked for.
+
+    The toolchains print from Python and from C++; hence file descriptors are redirected.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    stdout, stderr = os.dup(1), os.dup(2)
+    with tempfile.TemporaryFile() as log, os.fdopen(os.dup(stderr), "w") as terminal:
+        shown = Steps(Console(file=terminal, stderr=False))
+        if not verbose:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        try:
+            yield shown
+            shown.end()
+        except BaseException:
+            shown.drop()
+            raise
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.dup2(stdout, 1)
+            os.dup2(stderr, 2)
+            os.close(stdout)
+            os.close(stderr)
+
+
+def megabytes(size: int) -> str:
+    """Bytes in MB of 10^6."""
+    return f"{size / 1e6:.2f} MB"
+
+
+def decibels(parity: dict[str, Any]) -> str:
+    """The SQNR of every output."""
+    return ", ".join(f"{name} {p['sqnr_db']:.1f}" for name, p in parity.items()) or "not verified"
+
+
+def agreement(parity: dict[str, Any]) -> str:
+    """The top-1 agreement of the outputs that have classes."""
+    found = [p["top1_agreement"] for p in parity.values() if p["top1_agreement"] is not None]
+    return ", ".join(f"{value:.1%}" for value in found) or "-"

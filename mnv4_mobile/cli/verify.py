@@ -1,0 +1,58 @@
+"""`mnv4 verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mnv4_mobile.cli.show import Json, Verbose, print_json, print_table, steps
+
+
+def verify(
+    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Bundle folders.")],
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Compare with this checkpoint on fresh images, not the golden pairs."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="The configuration for --weights; default: the one that is named."),
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Of the runtime.", min=1)] = 1,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Reloads artifacts from disk and compares them with the PyTorch model."""
+    from mnv4_mobile.bundle import open_bundle
+    from mnv4_mobile.pipeline import verify_bundle
+    from mnv4_mobile.verify import check
+
+    found = {}
+    with steps(verbose) as step:
+        for path in bundles:
+            bundle = open_bundle(path)
+            step(f"verify {bundle.manifest['id']}")
+            found[str(path)] = verify_bundle(bundle, weights, model=model, threads=threads)
+    if as_json:
+        print_json(found)
+    else:
+        rows = [
+            [
+                bundle_,
+                name,
+                f"{p['sqnr_db']:.1f}",
+                f"{p['sqnr_db_p10']:.1f}",
+                "-" if p["top1_agreement"] is None else f"{p['top1_agreement']:.1%}",
+                f"{p['max_abs']:.2e}",
+                f"{p['n']}",
+                f"{p['gate_db']:g}",
+            ]
+            for bundle_, parity in found.items()
+            for name, p in parity.items()
+        ]
+        columns = ["bundle", "output", ">dB", ">10th percentile", ">top-1 agreement"]
+        print_table([*columns, ">max abs", ">images", ">gate"], rows)
+    for name, parity in found.items():
+        check(parity, name)

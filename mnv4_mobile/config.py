@@ -1,0 +1,426 @@
+"""Configuration files in, frozen specs out; every mistake is an error that names its place.
+
+A model is the backbone section of NetsPresso Trainer's grammar, bare or inside
+`model: architecture: backbone:`, or a whole training configuration of that project, whose other
+known sections are reported as unused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import yaml
+
+from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.model.spec import (
+    BlockSpec,
+    ConvSpec,
+    FusedIBSpec,
+    HeadSpec,
+    MMQASpec,
+    ModelSpec,
+    UIRSpec,
+    where,
+)
+
+T = TypeVar("T", int, float, bool, str)
+
+_MAX_BYTES = 1 << 20
+_MAX_NODES = 100_000
+
+
+def config_folder(kind: str) -> Path:
+    """The folder of shipped configurations: `models`, `recipes`, ..."""
+    package = Path(__file__).parent
+    inside = package / "configs"  # in a wheel; beside the package in a checkout
+    return (inside if inside.is_dir() else package.parent / "configs") / kind
+
+
+def shipped(kind: str) -> list[str]:
+    """Names of the shipped configurations of a kind."""
+    return sorted(path.stem for path in config_folder(kind).glob("*.yaml"))
+
+
+def find_config(kind: str, name: str) -> Path:
+    """The file of a shipped configuration's name, or of a path.
+
+    Raises:
+        ConfigError: Neither; the message lists what is shipped.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path
+        raise ConfigError(f"{name}: no such file")
+    if name in shipped(kind):
+        return config_folder(kind) / f"{name}.yaml"
+    raise ConfigError(
+        f"{kind[:-1]}: found {name!r}, allowed: {', '.join(shipped(kind))}, or a .yaml file"
+    )
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, which also refuses a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) != len(node.value):
+            line = node.start_mark.line + 1
+            raise yaml.constructor.ConstructorError(None, None, f"line {line}: a key stands twice")
+        return mapping
+
+
+def _count(value: object, inside: tuple[int, ...] = ()) -> int:
+    """Nodes of a document with every alias written out."""
+    if id(value) in inside:
+        raise ConfigError("an alias contains itself")
+    children: list[object] = []
+    if isinstance(value, dict):
+        children = list(value.values())
+    elif isinstance(value, list):
+        children = value
+    total = 1
+    for child in children:
+        total += _count(child, (*inside, id(value)))
+        if total > _MAX_NODES:
+            raise ConfigError(f"too large: more than {_MAX_NODES} values once aliases are expanded")
+    return total
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping, through the safe loader.
+
+    Raises:
+        ConfigError: Not readable, not YAML, a tag, a key twice, an alias bomb, not a mapping.
+    """
+    try:
+        data = path.read_bytes()
+        if len(data) > _MAX_BYTES:
+            raise ConfigError(f"{path}: too large: {len(data)} bytes, allowed: {_MAX_BYTES}")
+        value = yaml.load(data.decode(), _Loader)  # noqa: S506 - a SafeLoader
+        _count(value)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"{path}: not a plain YAML file: {reason}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: found {_show(value)}, must be a mapping")
+    return cast(dict[str, Any], value)
+
+
+def _show(value: object) -> str:
+    if value is None:
+        return "~"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+class Section:
+    """A mapping of a configuration whose keys are taken one by one.
+
+    Args:
+        value: What the file has at this place.
+        place: The place in words: the file, then the keys down to here.
+    """
+
+    def __init__(self, value: object, place: str) -> None:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{place}: found {_show(value)}, must be a mapping")
+        self.place = place
+        self._rest: dict[object, object] = dict(value)
+        self._known: list[str] = []
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._rest
+
+    def at(self, key: str) -> str:
+        """The place of a key, for messages."""
+        return f"{self.place}: {key}"
+
+    def any(self, key: str, default: object = ...) -> Any:
+        """The value of a key as it is; required where there is no default."""
+        self._known.append(key)
+        if key not in self._rest:
+            if default is ...:
+                raise ConfigError(f"{self.at(key)}: missing")
+            return default
+        return self._rest.pop(key)
+
+    def get(self, key: str, kind: type[T], default: Any = ...) -> T:
+        """The value of a key, of the given type."""
+        return checked(self.any(key, default), kind, self.at(key))
+
+    def optional(self, key: str, kind: type[T]) -> T | None:
+        """The value of a key that may be ~ or left out."""
+        value = self.any(key, None)
+        return None if value is None else checked(value, kind, self.at(key))
+
+    def section(self, key: str) -> Section:
+        """The mapping under a key."""
+        return Section(self.any(key), self.at(key))
+
+    def close(self, unused: tuple[str, ...] = ()) -> list[str]:
+        """Ends the section: the keys present that are known but have no meaning here.
+
+        Raises:
+            ConfigError: A key that nobody knows.
+        """
+        for key in self._rest:
+            if key not in unused:
+                allowed = ", ".join([*self._known, *unused])
+                raise ConfigError(f"{self.place}: unknown key {key!r}, allowed: {allowed}")
+        return [str(key) for key in self._rest]
+
+
+def checked(value: object, kind: type[T], place: str) -> T:
+    """The value, once it is sure to be of the given type; an int is a float, a bool is neither."""
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return kind(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ConfigError(f"{place}: found {_show(value)}, must be {_WORDS[kind]}")
+    return value
+
+
+# Fields of a block after its kind, as the grammar orders them; "?" may be ~.
+_BLOCKS: dict[str, tuple[str, ...]] = {
+    "conv": ("out_channels", "kernel_size", "stride"),
+    "fi": ("out_channels", "hidden_channels", "kernel_size", "stride"),
+    "uir": (
+        "out_channels",
+        "hidden_channels",
+        "extra_dw",
+        "extra_dw_kernel_size?",
+        "middle_dw",
+        "middle_dw_kernel_size?",
+        "stride",
+    ),
+    "mmqa": (
+        "out_channels",
+        "attention_channel",
+        "num_attention_heads",
+        "query_pooling_stride?",
+        "key_val_downsample",
+        "key_val_downsample_kernel_size?",
+        "key_val_downsample_stride?",
+        "stride",
+    ),
+}
+_SWITCHES = ("extra_dw", "middle_dw", "key_val_downsample")
+
+
+def _switched(values: dict[str, Any], switch: str, *names: str) -> list[int | None]:
+    """Values that must be there when their switch is on, and must be ~ when it is off."""
+    found = [values[name] for name in names]
+    for name, value in zip(names, found, strict=True):
+        if values[switch] != (value is not None):
+            wanted = "a whole number" if values[switch] else "~"
+            raise ConfigError(
+                f"{name}: found {_show(value)}, must be {wanted} as {switch} is {values[switch]}"
+            )
+    return found
+
+
+def _block(value: object) -> BlockSpec:
+    if not isinstance(value, list) or not value or value[0] not in _BLOCKS:
+        kinds = ", ".join(_BLOCKS)
+        raise ConfigError(f"found {_show(value)}, must be a list that begins with one of: {kinds}")
+    kind, *given = value
+    fields = _BLOCKS[kind]
+    names = [name.rstrip("?") for name in fields]
+    if len(given) != len(fields):
+        raise ConfigError(
+            f"{kind}: found {len(given)} values, must be {len(fields)}: {', '.join(names)}"
+        )
+    v: dict[str, Any] = {}
+    for field, name, item in zip(fields, names, given, strict=True):
+        if item is None and field.endswith("?"):
+            v[name] = None
+        else:
+            v[name] = checked(item, bool if name in _SWITCHES else int, f"{kind}: {name}")
+    match kind:
+        case "conv":
+            return ConvSpec(**v)
+        case "fi":
+            return FusedIBSpec(**v)
+        case "uir":
+            (extra,) = _switched(v, "extra_dw", "extra_dw_kernel_size")
+            (middle,) = _switched(v, "middle_dw", "middle_dw_kernel_size")
+            return UIRSpec(
+                out_channels=v["out_channels"],
+                hidden_channels=v["hidden_channels"],
+                extra_kernel_size=extra,
+                middle_kernel_size=middle,
+                stride=v["stride"],
+            )
+        case _:
+            if v["stride"] != 1:
+                raise ConfigError(f"mmqa: stride: found {v['stride']}, must be 1")
+            kernel, stride = _switched(
+                v,
+                "key_val_downsample",
+                "key_val_downsample_kernel_size",
+                "key_val_downsample_stride",
+            )
+            return MMQASpec(
+                out_channels=v["out_channels"],
+                attention_channels=v["attention_channel"],
+                num_heads=v["num_attention_heads"],
+                query_pooling_stride=v["query_pooling_stride"],
+                kv_kernel_size=kernel,
+                kv_stride=stride,
+            )
+
+
+def _stages(value: object, place: str) -> tuple[tuple[BlockSpec, ...], ...]:
+    if not isinstance(value, list):
+        raise ConfigError(f"{place}: found {_show(value)}, must be a list of stages")
+    stages = []
+    for s, stage in enumerate(value):
+        if not isinstance(stage, list) or not stage:
+            raise ConfigError(
+                f"{place}: stage {s}: found {_show(stage)}, must be a list of one or more blocks"
+            )
+        blocks = []
+        for i, block in enumerate(stage):
+            try:
+                blocks.append(_block(block))
+            except ConfigError as error:
+                raise ConfigError(f"{place}: {where(f'stages.{s}.{i}')}: {error}") from None
+        stages.append(tuple(blocks))
+    return tuple(stages)
+
+
+def _size(value: object, place: str) -> tuple[int, int]:
+    pair = value if isinstance(value, list) else [value, value]
+    if len(pair) != 2:
+        raise ConfigError(f"{place}: found {_show(value)}, must be a number or [height, width]")
+    return (checked(pair[0], int, place), checked(pair[1], int, place))
+
+
+def _head(section: Section, act: str) -> HeadSpec:
+    params = section.section("params")
+    layers = params.get("num_layers", int, 2)
+    if layers not in (1, 2):
+        raise ConfigError(f"{params.at('num_layers')}: found {layers}, allowed: 1, 2")
+    params.get("norm_type", str, "batch_norm")
+    head = HeadSpec(
+        hidden_channels=params.get("intermediate_channels", int, 1280) if layers == 2 else None,
+        act=params.get("act_type", str, act),
+        dropout=params.get("dropout_prob", float, 0.0),
+    )
+    params.close(("intermediate_channels",))
+    section.close()
+    return head
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFile:
+    """A model configuration as it was read."""
+
+    path: Path
+    spec: ModelSpec
+    unused: tuple[str, ...]
+    """Known keys of a training configuration that say nothing about the network."""
+
+
+# Sections and keys of a NetsPresso Trainer configuration that do not describe the network.
+_UNUSED_TOP = ("data", "augmentation", "training", "logging", "environment")
+_UNUSED_MODEL = ("task", "name", "checkpoint", "freeze_backbone", "postprocessor", "losses")
+
+
+def _open_backbone(top: Section) -> tuple[Section, Section | None, list[str]]:
+    """(backbone, head, unused keys) from any of the three forms."""
+    if "model" not in top:
+        return top, None, []
+    model = top.section("model")
+    architecture = model.section("architecture")
+    backbone = architecture.section("backbone")
+    full = architecture.any("full", None)
+    if full is not None:
+        place = architecture.at("full")
+        raise ConfigError(f"{place}: found {_show(full)}, must be ~: only a backbone is read")
+    head = architecture.any("head", None)
+    unused = [f"model.architecture.{key}" for key in architecture.close(("neck",))]
+    unused += [f"model.{key}" for key in model.close(_UNUSED_MODEL)]
+    if head is None:
+        return backbone, None, unused
+    section = Section(head, architecture.at("head"))
+    kind = section.get("name", str)
+    if kind != "fc_conv":
+        return backbone, None, [*unused, f"model.architecture.head ({kind})"]
+    return backbone, section, unused
+
+
+def read_model(name: str) -> ModelFile:
+    """A model configuration: the name of a shipped one, or a YAML file.
+
+    Raises:
+        ConfigError: Naming the file and the key or the stage and block, what was found and what
+            is allowed.
+    """
+    path = find_config("models", name)
+    top = Section(read_yaml(path), str(path))
+    size = _size(top.any("input_size", 224), top.at("input_size"))
+    backbone, head, unused = _open_backbone(top)
+    kind = backbone.get("name", str)
+    if kind != "mobilenetv4":
+        raise ConfigError(f"{backbone.at('name')}: found {kind!r}, must be 'mobilenetv4'")
+    params = backbone.section("params")
+    stages = _stages(backbone.any("stage_params"), backbone.at("stage_params"))
+    act = params.get("act_type", str, "relu")
+    features = params.any("return_stage_idx", None)
+    if features is None:
+        features = [len(stages) - 1]
+    if not isinstance(features, list):
+        place = params.at("return_stage_idx")
+        raise ConfigError(f"{place}: found {_show(features)}, must be a list of stages or ~")
+    has_other_head = any("head" in key for key in unused)
+    try:
+        spec = ModelSpec(
+            name=path.stem,
+            stem=_conv(params, "stem"),
+            stages=stages,
+            final=_conv(params, "final_conv"),
+            head=_head(head, act) if head else None if has_other_head else HeadSpec(act=act),
+            norm=params.get("norm_type", str, "batch_norm"),
+            act=act,
+            layer_scale=params.optional("layer_scale", float),
+            features=tuple(checked(i, int, params.at("return_stage_idx")) for i in features),
+            input_size=size,
+        )
+        params.close()
+        unused += [*backbone.close(), *top.close(_UNUSED_TOP)]
+        spec.table()
+    except ConfigError as error:
+        text = str(error)
+        raise ConfigError(text if text.startswith(str(path)) else f"{path}: {text}") from None
+    return ModelFile(path=path, spec=spec, unused=tuple(unused))
+
+
+def _conv(params: Section, prefix: str) -> ConvSpec:
+    values = {
+        name: params.get(f"{prefix}_{key}", int)
+        for name, key in (
+            ("out_channels", "out_channel"),
+            ("kernel_size", "kernel_size"),
+            ("stride", "stride"),
+        )
+    }
+    try:
+        return ConvSpec(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{params.place}: {prefix}: {error}") from None
+
+
+def load_model(name: str) -> ModelSpec:
+    """The network of a model configuration; see `read_model`."""
+    return read_model(name).spec

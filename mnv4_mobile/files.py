@@ -1,0 +1,100 @@
+"""Files and folders that appear whole or not at all, and hashes of both."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mnv4_mobile.errors import ConfigError
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file whole or not at all: beside it, flushed to the disk, then renamed."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def new_folder(path: Path, marker: str) -> Iterator[Path]:
+    """A folder to fill, which becomes `path` when the block ends well and vanishes otherwise.
+
+    Args:
+        path: What it becomes. A folder that is there is replaced if it holds the file `marker`,
+            by which it is known as one of ours.
+        marker: The file that every such folder holds.
+
+    Raises:
+        ConfigError: Something else is at `path`.
+    """
+    check_replaceable(path, marker)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A hidden folder on the same filesystem, so that the rename is atomic.
+    scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        folder, old = scratch / "new", scratch / "old"
+        folder.mkdir()
+        yield folder
+        for file in folder.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        if path.exists():
+            path.rename(old)
+            try:
+                folder.rename(path)
+            except BaseException:
+                old.rename(path)
+                raise
+        else:
+            folder.rename(path)
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def check_replaceable(path: Path, marker: str) -> None:
+    """Refuses to overwrite what is not ours.
+
+    Raises:
+        ConfigError: There is something at `path` without the file `marker` in it.
+    """
+    if path.exists() and not (path / marker).is_file():
+        raise ConfigError(f"{path}: exists and holds no {marker}, so it is not overwritten")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256(path: Path) -> str:
+    r"""Of a file's bytes, or of the sorted lines `<sha256>  <posix path>\n` of a folder's files."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        lines = [f"{sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in files]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder."""
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size

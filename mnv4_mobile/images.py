@@ -1,0 +1,283 @@
+"""Pictures and their preprocessing: the norm that the Kotlin, Swift and browser code follow.
+
+Golden cases pin it. Sizes are (height, width); real numbers are IEEE doubles unless said otherwise;
+`rint` rounds halves to even. The result equals, bit for bit, timm's evaluation transform
+(`timm.data.create_transform`, crop_mode "center") on the same decoded picture.
+
+1. Decode (`read_image`) to 8-bit RGB: the first frame, turned as EXIF's orientation says. Palettes
+   are looked up, grey is repeated, of 16-bit samples the high byte is kept, CMYK is 255 less ink
+   (r = (255 - c) (255 - k) / 255). Colour profiles are not applied and alpha is dropped without
+   blending, as in timm, torchvision and everything else that trained on `convert("RGB")`: what
+   lies under a transparent pixel counts.
+2. Resize (h, w) to cover the target (th, tw) = (floor(H / crop), floor(W / crop)):
+   th == tw:   the shorter side becomes th, the longer floor(th * longer / shorter);
+   otherwise:  r = min(h / th, w / tw); the sides become rint(h / r) and rint(w / r).
+   The width is filtered first, then the height, with 8-bit values in between; a side that keeps its
+   length is not filtered. For value i of m, made from n values v with the kernel f of radius R:
+       scale = n / m;  s = max(scale, 1);  c = (i + 0.5) * scale
+       j runs from floor(max(c - R s + 0.5, 0)) up to, but without, min(floor(c + R s + 0.5), n)
+       weight_j = f((j - c + 0.5) * (1 / s)), divided by the sum of all weights of this i, times
+           2^22, rounded to an integer (halves away from zero)
+       result = (2^21 + sum of weight_j * v_j) >> 22, clipped to 0..255
+   bilinear:  R = 1, f(x) = 1 - |x|
+   bicubic:   R = 2, f(x) = 1.5 |x|^3 - 2.5 |x|^2 + 1 where |x| < 1,
+                     f(x) = -0.5 |x|^3 + 2.5 |x|^2 - 4 |x| + 2 elsewhere
+   lanczos:   R = 3, f(x) = sinc(x) sinc(x / 3) with sinc(x) = sin(pi x) / (pi x); another
+              platform's sin may move a weight by one step, and so, rarely, a result by one
+   nearest:   value i is v[floor(p_i)], where p_0 = scale / 2 and p_i+1 = p_i + scale
+3. Crop H x W from the centre: top = rint((h - H) / 2), left = rint((w - W) / 2).
+4. Normalise, in float32 after every operation: ((x / 255) - mean) / std, channels first.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from mnv4_mobile.errors import ConfigError, ImageError
+
+if TYPE_CHECKING:  # imported where it is used: the command has to start fast
+    from PIL import Image
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# Not everything that Pillow knows: it would hand an EPS file to Ghostscript. The formats of
+# Image.preinit() come first, so that Pillow loads its forty other plug-ins only for the rare ones.
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF")
+_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm"),
+    *(".webp", ".tif", ".tiff", ".jp2", ".avif"),
+)
+_MAX_PIXELS = 178_956_970
+"""Pillow's limit against decompression bombs, kept for the resized picture too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocess:
+    """How a decoded picture becomes a model's input."""
+
+    size: tuple[int, int]
+    """(H, W) of the model's input."""
+    crop: float
+    """Share of the resized picture that the centre crop keeps (timm's crop_pct)."""
+    interpolation: Interpolation
+    mean: tuple[float, float, float]
+    """Of red, green and blue in 0..1."""
+    std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if not (_numbers(self.size, 2) and all(isinstance(n, int) and n >= 1 for n in self.size)):
+            self._refuse("size", "two whole numbers of 1 or more")
+        if not (_numbers((self.crop,), 1) and 0 < self.crop <= 1):
+            self._refuse("crop", "more than 0 and at most 1")
+        if self.interpolation not in get_args(Interpolation):
+            self._refuse("interpolation", "one of " + ", ".join(get_args(Interpolation)))
+        if not _numbers(self.mean, 3):
+            self._refuse("mean", "three finite numbers")
+        if not (_numbers(self.std, 3) and min(self.std) > 0):
+            self._refuse("std", "three finite numbers of more than 0")
+
+    def _refuse(self, name: str, allowed: str) -> None:
+        raise ConfigError(f"{name}: found {getattr(self, name)!r}, must be {allowed}")
+
+
+def _numbers(values: Sequence[object], count: int) -> bool:
+    return len(values) == count and all(
+        isinstance(value, int | float) and math.isfinite(value) for value in values
+    )
+
+
+def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
+    """Decodes a picture (step 1 above).
+
+    Returns:
+        (H, W, 3) RGB.
+
+    Raises:
+        ImageError: The file is missing, damaged, no picture, of a format that is not read, or has
+            more pixels than Pillow's limit.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    Image.preinit()
+    try:
+        with warnings.catch_warnings():
+            # About damaged metadata and large pictures; neither changes the pixels.
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=_FORMATS) as picture:
+                return _rgb(ImageOps.exif_transpose(picture))
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"{path}: no picture in a format that is read ({', '.join(_FORMATS)})"
+        ) from error
+    except Exception as error:  # what a decoder raises on foreign bytes is not documented
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise ImageError(f"{path}: not readable as a picture: {reason}") from error
+
+
+def _rgb(picture: Image.Image) -> npt.NDArray[np.uint8]:
+    if picture.mode == "F":
+        raise ValueError("found floating-point samples, must be 8 or 16 bits")
+    if picture.mode.startswith("I"):  # convert("RGB") would clip 16-bit grey to 255
+        grey = np.asarray(picture)
+        if grey.min() < 0 or grey.max() > 0xFFFF:
+            raise ValueError("found 32-bit samples, must be 8 or 16 bits")
+        return np.repeat((grey >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
+    return np.array(picture.convert("RGB"))
+
+
+def pixels(image: npt.NDArray[np.uint8], preprocess: Preprocess) -> npt.NDArray[np.uint8]:
+    """Resizes and crops a picture to the model's input (steps 2 and 3 above).
+
+    Args:
+        image: (h, w, 3) RGB of any size.
+        preprocess: Its size, crop and interpolation are used.
+
+    Returns:
+        (H, W, 3) RGB.
+
+    Raises:
+        ImageError: The picture is so long that it would be resized beyond Pillow's limit.
+    """
+    from PIL import Image
+
+    height, width = _resized(image.shape[0], image.shape[1], preprocess)
+    if height * width > _MAX_PIXELS:
+        raise ImageError(
+            f"a picture of {image.shape[0]}x{image.shape[1]} would be resized to {height}x{width}, "
+            f"at most {_MAX_PIXELS} pixels are allowed"
+        )
+    resampling = Image.Resampling[preprocess.interpolation.upper()]
+    resized = np.asarray(Image.fromarray(image).resize((width, height), resampling))
+    top, left = (
+        round((have - want) / 2)
+        for have, want in zip((height, width), preprocess.size, strict=True)
+    )
+    return resized[top : top + preprocess.size[0], left : left + preprocess.size[1]].copy()
+
+
+def _resized(height: int, width: int, preprocess: Preprocess) -> tuple[int, int]:
+    """As torchvision's Resize for a square target, as timm's ResizeKeepRatio for any other."""
+    to_height, to_width = (math.floor(side / preprocess.crop) for side in preprocess.size)
+    if to_height != to_width:
+        ratio = min(height / to_height, width / to_width)
+        return round(height / ratio), round(width / ratio)
+    shorter = min(height, width)
+    return to_height * height // shorter, to_height * width // shorter
+
+
+def normalise(pixels: npt.NDArray[np.uint8], preprocess: Preprocess) -> npt.NDArray[np.float32]:
+    """Turns RGB bytes into a model's float input (step 4 above).
+
+    Args:
+        pixels: (..., H, W, 3).
+        preprocess: Its mean and std are used.
+
+    Returns:
+        (..., 3, H, W).
+    """
+    mean, std = (
+        np.array(values, np.float32)[:, None, None] for values in (preprocess.mean, preprocess.std)
+    )
+    planes = np.moveaxis(pixels, -1, -3).astype(np.float32, order="C")
+    planes /= np.float32(255)
+    planes -= mean
+    planes /= std
+    return planes
+
+
+def list_images(folder: str | os.PathLike[str]) -> list[Path]:
+    """Finds the pictures of a folder and of the folders in it, by suffix, sorted by path.
+
+    Hidden files are left out: macOS writes a `._name.jpg` beside every picture on foreign disks.
+
+    Raises:
+        ImageError: The folder is missing, not readable, or holds no picture.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise ImageError(f"{error.filename}: {error.strerror}") from error
+
+    found = [
+        Path(parent, name)
+        for parent, _, names in os.walk(folder, onerror=refuse, followlinks=True)
+        for name in names
+        if Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".")
+    ]
+    if not found:
+        raise ImageError(f"{folder}: no picture found, looked for {' '.join(_SUFFIXES)}")
+    return sorted(found, key=lambda path: path.relative_to(folder).parts)
+
+
+def random_images(preprocess: Preprocess, n: int, seed: int) -> npt.NDArray[np.uint8]:
+    """Makes up pictures with the statistics of natural ones, for goldens without any pictures.
+
+    Octaves of smooth noise of equal strength, which is the 1/f amplitude spectrum of natural
+    scenes, under rectangles for their edges. Picture i depends on the seed and i alone; there is
+    nothing but elementwise IEEE arithmetic, so every platform gets the same bytes.
+
+    Returns:
+        (n, H, W, 3) RGB of the size in `preprocess`.
+    """
+    images = np.empty((n, *preprocess.size, 3), np.uint8)
+    for i in range(n):
+        rng = np.random.default_rng((seed, i))
+        scene = _noise(preprocess.size, rng)
+        _add_rectangles(scene, rng)
+        images[i] = np.clip(np.rint(scene * 0.375 + 120), 0, 255)
+    return images
+
+
+def _colours(shape: tuple[int, int], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """(H, W, 3) random colours around 0: mostly grey, as most of the world is."""
+    grey = rng.integers(-128, 128, (*shape, 1))
+    return grey + rng.integers(-32, 32, (*shape, 3))
+
+
+def _noise(size: tuple[int, int], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """(H, W, 3) noise from the coarsest octave down, doubled bilinearly at every step."""
+
+    def cells(octave: int) -> tuple[int, int]:
+        return -(-size[0] >> octave) + 1, -(-size[1] >> octave) + 1
+
+    octaves = max(size).bit_length()
+    noise = _colours(cells(octaves), rng).astype(np.float64)
+    for octave in range(octaves - 1, -1, -1):
+        height, width = cells(octave)
+        for axis in (0, 1):
+            noise = _doubled(noise, axis)
+        noise = noise[:height, :width]
+        if octave:  # neighbouring pixels of a photo hardly differ
+            noise += _colours((height, width), rng)
+    return noise[: size[0], : size[1]]
+
+
+def _doubled(grid: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float64]:
+    """The grid with the mean of each two neighbours put between them: n values become 2 n - 1."""
+    values = np.moveaxis(grid, axis, 0)
+    out = np.empty((2 * len(values) - 1, *values.shape[1:]))
+    out[::2] = values
+    out[1::2] = (values[:-1] + values[1:]) / 2
+    return np.moveaxis(out, 0, axis)
+
+
+def _add_rectangles(scene: npt.NDArray[np.float64], rng: np.random.Generator) -> None:
+    """Puts twelve rectangles of an eighth to half of each side over the scene."""
+    height, width, _ = scene.shape
+    for colour in _colours((12, 1), rng)[:, 0]:
+        top, left = int(rng.integers(height)), int(rng.integers(width))
+        high, wide = (1 + (side >> int(rng.integers(1, 4))) for side in (height, width))
+        covered = scene[top : top + high, left : left + wide]
+        covered *= 0.25
+        covered += colour * 1.5

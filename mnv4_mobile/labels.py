@@ -1,0 +1,75 @@
+"""Class names of a model's outputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from mnv4_mobile.errors import ConfigError
+
+
+def read_labels(source: str) -> tuple[str, ...]:
+    """Reads the names of the classes, in the order of the model's outputs.
+
+    Args:
+        source: `imagenet-1k` (the 1000 classes of ILSVRC-2012), or a UTF-8 file: a `.json` file
+            with a list of names or a mapping {"0": name, ...}, any other with one name a line.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds anything else.
+    """
+    if source == "imagenet-1k":
+        return _lines(source, (files("mnv4_mobile") / "data/imagenet-1k.txt").read_text("utf-8"))
+    try:
+        text = Path(source).read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{source}: labels must be UTF-8 text: {error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"{source}: cannot read the labels ({reason}), must be `imagenet-1k` or a file"
+        ) from error
+    return _json(source, text) if source.lower().endswith(".json") else _lines(source, text)
+
+
+def check_labels(labels: Sequence[str], num_classes: int) -> None:
+    """Raises ConfigError unless there is one label a class."""
+    if len(labels) != num_classes:
+        raise ConfigError(f"labels: found {len(labels)}, the model has {num_classes} classes")
+
+
+def _lines(source: str, text: str) -> tuple[str, ...]:
+    labels = [line.strip() for line in text.rstrip().split("\n")]
+    return _checked(source, {f"line {number}": label for number, label in enumerate(labels, 1)})
+
+
+def _json(source: str, text: str) -> tuple[str, ...]:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{source}: not JSON: {error}") from error
+    if isinstance(content, list):
+        content = {str(index): label for index, label in enumerate(content)}
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"{source}: found {type(content).__name__}, must be a list or a mapping of labels"
+        )
+    indices = [str(index) for index in range(len(content))]
+    if strange := sorted(set(content) - set(indices)):
+        raise ConfigError(
+            f"{source}: found key {strange[0]!r}, keys must be 0 to {len(content) - 1} for "
+            f"{len(content)} labels"
+        )
+    return _checked(source, {index: content[index] for index in indices})
+
+
+def _checked(source: str, labels: Mapping[str, object]) -> tuple[str, ...]:
+    """The labels as a tuple; the keys say where each one stands."""
+    if not labels or list(labels.values()) == [""]:
+        raise ConfigError(f"{source}: no labels")
+    for where, label in labels.items():
+        if not isinstance(label, str) or not label.strip():
+            raise ConfigError(f"{source}: {where}: found {label!r}, must be a name")
+    return tuple(str(label) for label in labels.values())

@@ -1,0 +1,192 @@
+"""The deploy form: the same function, rewritten so that every runtime finds what it is fast at.
+
+Everything here is exact up to rounding: norms, layer scale, query scale and input normalisation go
+into the neighbouring convolutions. Done before export, because converters leave part of it undone
+and are slow at the rest. What does not fold is kept as a constant to add (see `_fold_key_value`).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mnv4_mobile.images import Preprocess
+from mnv4_mobile.model.blocks import MMQA, UIR, ConvNorm, KeyValue, LayerScale
+from mnv4_mobile.model.net import MobileNetV4
+
+Attention = Literal["nchw", "nhwc"]
+"""How attention orders its tensors: `nhwc` for runtimes that keep channels last (XNNPACK, LiteRT),
+`nchw` for Core ML. The other one costs a transpose around every product."""
+
+
+def _scale_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Batch norm in inference as x * scale + shift."""
+    assert norm.running_var is not None
+    assert norm.running_mean is not None
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    return scale, norm.bias - norm.running_mean * scale
+
+
+def _scale_output(conv: nn.Conv2d, scale: Tensor, shift: Tensor) -> None:
+    """Makes conv(x) into conv(x) * scale + shift."""
+    bias = shift if conv.bias is None else conv.bias * scale + shift
+    conv.weight = nn.Parameter(conv.weight * scale.view(-1, 1, 1, 1))
+    conv.bias = nn.Parameter(bias)
+
+
+def _scale_input(conv: nn.Conv2d, scale: Tensor, shift: Tensor) -> None:
+    """Makes conv(x) into conv(x * scale + shift), for an unpadded 1 x 1 convolution."""
+    shift = torch.einsum("oi,i->o", conv.weight[:, :, 0, 0], shift)
+    conv.weight = nn.Parameter(conv.weight * scale.view(1, -1, 1, 1))
+    conv.bias = nn.Parameter(shift if conv.bias is None else conv.bias + shift)
+
+
+def _fold_conv_norm(block: ConvNorm) -> None:
+    if block.norm is not None:
+        _scale_output(block.conv, *_scale_shift(block.norm))
+        block.norm = None
+
+
+def _fold_layer_scale(conv: nn.Conv2d, layer_scale: LayerScale | None) -> None:
+    if layer_scale is not None:
+        _scale_output(conv, layer_scale.gamma, torch.zeros_like(layer_scale.gamma))
+
+
+def _fold_key_value(branch: KeyValue, norm: nn.BatchNorm2d, size: tuple[int, int]) -> Tensor | None:
+    """Folds the norm before a key or value branch; a map (1, d, H', W') to add, if any, is left.
+
+    Behind a zero-padded convolution a shift does not fold into a bias, since the padding is not
+    shifted. But the input size is fixed, so what the shift amounts to behind the branch is a
+    constant: a small one, as the branch ends in the channels of a single head.
+    """
+    scale, shift = _scale_shift(norm)
+    if branch.down is None:
+        _scale_input(branch.project, scale, shift)
+        return None
+    _fold_conv_norm(branch.down)
+    constant = shift.view(1, -1, 1, 1).expand(1, -1, *size)
+    down = branch.down.conv
+    shifted = F.conv2d(constant, down.weight, None, down.stride, down.padding, groups=down.groups)
+    offset: Tensor = branch.project(shifted)
+    down.weight = nn.Parameter(down.weight * scale.view(-1, 1, 1, 1))
+    return offset.detach()
+
+
+class DeployAttention(nn.Module):
+    """`MMQA` with all norms and scales folded, for one input size.
+
+    Args:
+        block: The trained block; its parts are taken over.
+        size: (height, width) of the map that comes in.
+        attention: The order of its tensors.
+    """
+
+    def __init__(self, block: MMQA, size: tuple[int, int], attention: Attention) -> None:
+        super().__init__()
+        self.num_heads, self.head_dim = block.num_heads, block.head_dim
+        self.pool_stride = block.pool_stride
+        self.size = size
+        self.attention = attention
+        self.query, self.key, self.value = block.query, block.key, block.value
+        self.output = block.output
+        if block.query_norm is not None:
+            _scale_input(self.query, *_scale_shift(block.query_norm))
+        _scale_input(self.query, *_scale_shift(block.norm))
+        one = torch.full((block.query.out_channels,), block.head_dim**-0.5)
+        _scale_output(self.query, one, torch.zeros_like(one))
+        self.key_offset: Tensor | None
+        self.value_offset: Tensor | None
+        for name, branch in (("key", self.key), ("value", self.value)):
+            offset = _fold_key_value(branch, block.norm, size)
+            if offset is not None:
+                offset = self._flat(offset)
+            self.register_buffer(f"{name}_offset", offset)
+        _fold_layer_scale(self.output, block.layer_scale)
+
+    def _flat(self, x: Tensor) -> Tensor:
+        """(N, d, H, W) -> (N, H * W, d), or (N, 1, d, H * W) for nchw."""
+        if self.attention == "nchw":
+            return x.reshape(x.shape[0], 1, x.shape[1], -1)  # no expand_dims of its own
+        return x.permute(0, 2, 3, 1).flatten(1, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same."""
+        q = self.query(F.avg_pool2d(x, self.pool_stride) if self.pool_stride else x)
+        k, v = self._flat(self.key(x)), self._flat(self.value(x))
+        if self.key_offset is not None and self.value_offset is not None:
+            k, v = k + self.key_offset, v + self.value_offset
+        n, _, height, width = q.shape
+        if self.attention == "nchw":
+            q = q.reshape(n, self.num_heads, self.head_dim, height * width)
+            weights = torch.softmax(k.transpose(2, 3) @ q, dim=2)  # (N, heads, M, HW)
+            o = (v @ weights).reshape(n, -1, height, width)
+        else:
+            # All heads share k and v: the heads become rows of one rank-3 product.
+            q = q.permute(0, 2, 3, 1).reshape(n, -1, self.head_dim)
+            weights = torch.softmax(torch.bmm(q, k.transpose(1, 2)), dim=2)  # (N, HW * heads, M)
+            o = torch.bmm(weights, v).reshape(n, height, width, -1).permute(0, 3, 1, 2)
+        o = self.output(o)
+        if self.pool_stride:
+            # Resizing and a 1 x 1 convolution commute; this order has fewer pixels to convolve.
+            o = F.interpolate(o, size=self.size, mode="bilinear", align_corners=False)
+        return x + o
+
+
+class DeployNet(nn.Module):
+    """A network in deploy form, for one input size and one kind of input.
+
+    Args:
+        net: The trained network; it is not changed.
+        size: (height, width) of the input.
+        attention: The order of attention's tensors.
+        pixels: The normalisation that goes into the graph; None where it is done outside.
+
+    """
+
+    def __init__(
+        self,
+        net: MobileNetV4,
+        size: tuple[int, int],
+        attention: Attention,
+        pixels: Preprocess | None = None,
+    ) -> None:
+        super().__init__()
+        offset: Tensor | None = None
+        self.offset: Tensor | None
+        net = copy.deepcopy(net).eval().requires_grad_(False)
+        shapes = {row.name: row.cost.shape for row in net.spec.table(size)}
+        with torch.no_grad():
+            for block in net.modules():
+                if isinstance(block, UIR):
+                    _fold_conv_norm(block.project)
+                    _fold_layer_scale(block.project.conv, block.layer_scale)
+                    block.layer_scale = None
+            for name, block in list(net.named_modules()):
+                if isinstance(block, MMQA):
+                    _, height, width = shapes[name]
+                    net.set_submodule(name, DeployAttention(block, (height, width), attention))
+            for block in net.modules():
+                if isinstance(block, ConvNorm):
+                    _fold_conv_norm(block)
+            if pixels is not None:
+                scale = 1 / (255 * torch.tensor(pixels.std))
+                stem = net.stem.conv
+                stem.weight = nn.Parameter(stem.weight * scale.view(1, -1, 1, 1))
+                offset = (255 * torch.tensor(pixels.mean)).view(1, 3, 1, 1)
+        self.register_buffer("offset", offset)
+        self.net = net.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """(N, 3, H, W), normalised floats or RGB pixels of 0 to 255 -> the outputs by name.
+
+        Zero padding is zero in normalised values, so only the factor of the normalisation folds
+        into the stem; the mean is subtracted here.
+        """
+        if self.offset is not None:
+            x = x.to(self.offset.dtype) - self.offset
+        outputs: dict[str, Tensor] = self.net(x)
+        return outputs

@@ -1,0 +1,393 @@
+"""The block grammar of MobileNetV4 as frozen types, with the cost of every block.
+
+A spec knows its shapes, parameters and multiply-accumulates without torch, so that listing and
+checking a model costs nothing. The grammar is NetsPresso Trainer's (docs/models/backbones/
+mobilenetv4.md there); the roles are those of the paper (arXiv 2404.10518, section 3).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from mnv4_mobile.errors import ConfigError
+
+ACTIVATIONS = ("relu", "relu6", "gelu", "silu", "swish", "hard_swish", "leaky_relu")
+NORMS = ("batch_norm",)
+
+POOLED = ("logits", "probabilities", "embedding")
+"""The outputs that come from the pooled features; `stage_N` are the others."""
+
+Shape = tuple[int, int, int]
+"""(channels, height, width) of one image's activation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What one block does to an image: the shape it leaves, and what that takes."""
+
+    shape: Shape
+    params: int
+    macs: int
+
+
+def _conv(shape: Shape, out: int, kernel: int, stride: int = 1, groups: int = 1) -> Cost:
+    """A bias-free convolution with batch norm (two parameters a channel), padding (k - 1) // 2."""
+    channels, height, width = shape
+    height, width = ((n + 2 * ((kernel - 1) // 2) - kernel) // stride + 1 for n in (height, width))
+    weights = out * (channels // groups) * kernel * kernel
+    return Cost(shape=(out, height, width), params=weights + 2 * out, macs=weights * height * width)
+
+
+def _chain(first: Cost, *rest: Cost, extra_params: int = 0, extra_macs: int = 0) -> Cost:
+    parts = (first, *rest)
+    return Cost(
+        shape=parts[-1].shape,
+        params=sum(part.params for part in parts) + extra_params,
+        macs=sum(part.macs for part in parts) + extra_macs,
+    )
+
+
+def _positive(**values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise ConfigError(f"{name}: found {value}, must be 1 or more")
+
+
+def _odd(**kernels: int | None) -> None:
+    for name, kernel in kernels.items():
+        if kernel is not None and (kernel < 1 or kernel % 2 == 0):
+            raise ConfigError(f"{name}: found {kernel}, must be odd (1, 3, 5, ...)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvSpec:
+    """`conv`: convolution, norm, activation."""
+
+    out_channels: int
+    kernel_size: int
+    stride: int
+
+    role: ClassVar[str] = "Conv"
+
+    def __post_init__(self) -> None:
+        _positive(out_channels=self.out_channels, stride=self.stride)
+        _odd(kernel_size=self.kernel_size)
+
+    def cost(self, shape: Shape, *, layer_scale: bool) -> Cost:
+        """The cost on an input of `shape`; a conv has no layer scale."""
+        return _conv(shape, self.out_channels, self.kernel_size, self.stride)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusedIBSpec:
+    """`fi`: a k x k convolution that expands, a 1 x 1 that projects; no residual."""
+
+    out_channels: int
+    hidden_channels: int
+    kernel_size: int
+    stride: int
+
+    role: ClassVar[str] = "FusedIB"
+
+    def __post_init__(self) -> None:
+        _positive(
+            out_channels=self.out_channels, hidden_channels=self.hidden_channels, stride=self.stride
+        )
+        _odd(kernel_size=self.kernel_size)
+
+    def cost(self, shape: Shape, *, layer_scale: bool) -> Cost:
+        """The cost on an input of `shape`; a fused block has no layer scale."""
+        expand = _conv(shape, self.hidden_channels, self.kernel_size, self.stride)
+        return _chain(expand, _conv(expand.shape, self.out_channels, 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class UIRSpec:
+    """`uir`: universal inverted residual, with an optional depthwise conv before and inside it."""
+
+    out_channels: int
+    hidden_channels: int
+    extra_kernel_size: int | None
+    """Kernel of the depthwise convolution before the expansion; None leaves it out."""
+    middle_kernel_size: int | None
+    """Kernel of the depthwise convolution after the expansion; None leaves it out."""
+    stride: int
+    """Sits on the middle depthwise convolution, on the extra one where there is no middle one
+    (timm's rule)."""
+
+    def __post_init__(self) -> None:
+        _positive(
+            out_channels=self.out_channels, hidden_channels=self.hidden_channels, stride=self.stride
+        )
+        _odd(
+            extra_dw_kernel_size=self.extra_kernel_size,
+            middle_dw_kernel_size=self.middle_kernel_size,
+        )
+        if self.stride != 1 and not (self.extra_kernel_size or self.middle_kernel_size):
+            raise ConfigError(
+                f"stride: found {self.stride}, must be 1 in a uir without a depthwise convolution"
+            )
+
+    @property
+    def role(self) -> str:
+        """The instance of the universal inverted bottleneck (paper, figure 4)."""
+        if self.extra_kernel_size:
+            return "ExtraDW" if self.middle_kernel_size else "ConvNeXt-like"
+        return "IB" if self.middle_kernel_size else "FFN"
+
+    def has_residual(self, in_channels: int) -> bool:
+        """Whether the input is added to the output."""
+        return self.stride == 1 and in_channels == self.out_channels
+
+    def cost(self, shape: Shape, *, layer_scale: bool) -> Cost:
+        """The cost on an input of `shape`."""
+        parts: list[Cost] = []
+        at = shape
+        if self.extra_kernel_size:
+            stride = 1 if self.middle_kernel_size else self.stride
+            parts.append(_conv(at, at[0], self.extra_kernel_size, stride, groups=at[0]))
+            at = parts[-1].shape
+        if self.hidden_channels != at[0]:
+            parts.append(_conv(at, self.hidden_channels, 1))
+            at = parts[-1].shape
+        if self.middle_kernel_size:
+            parts.append(_conv(at, at[0], self.middle_kernel_size, self.stride, groups=at[0]))
+            at = parts[-1].shape
+        parts.append(_conv(at, self.out_channels, 1))
+        return _chain(*parts, extra_params=self.out_channels if layer_scale else 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MMQASpec:
+    """`mmqa`: mobile multi-query attention; all heads share one key and one value."""
+
+    out_channels: int
+    attention_channels: int
+    """Query channels of all heads together."""
+    num_heads: int
+    query_pooling_stride: int | None
+    """Average pooling of the queries; None leaves it out."""
+    kv_kernel_size: int | None
+    """Kernel of the depthwise convolution before keys and values; None leaves it out."""
+    kv_stride: int | None
+
+    role: ClassVar[str] = "MQA"
+
+    def __post_init__(self) -> None:
+        _positive(
+            out_channels=self.out_channels,
+            attention_channel=self.attention_channels,
+            num_attention_heads=self.num_heads,
+        )
+        _odd(key_val_downsample_kernel_size=self.kv_kernel_size)
+        if self.attention_channels % self.num_heads:
+            raise ConfigError(
+                f"attention_channel: found {self.attention_channels}, must be a multiple of "
+                f"num_attention_heads = {self.num_heads}"
+            )
+        if self.query_pooling_stride is not None and self.query_pooling_stride < 2:
+            raise ConfigError(
+                f"query_pooling_stride: found {self.query_pooling_stride}, must be 2 or more, "
+                "or ~ for none"
+            )
+        if (self.kv_kernel_size is None) != (self.kv_stride is None):
+            raise ConfigError("key_val_downsample needs both a kernel size and a stride")
+        if self.kv_stride is not None:
+            _positive(key_val_downsample_stride=self.kv_stride)
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of one head, and of the shared key and value."""
+        return self.attention_channels // self.num_heads
+
+    def cost(self, shape: Shape, *, layer_scale: bool) -> Cost:
+        """The cost on an input of `shape`, both matrix products included."""
+        channels, height, width = shape
+        if channels != self.out_channels:
+            raise ConfigError(
+                f"out_channels: found {self.out_channels}, must equal the {channels} channels "
+                "that come in"
+            )
+        params = 2 * channels + (channels if layer_scale else 0)
+        macs = 0
+        queries, keys = height * width, height * width
+        if self.query_pooling_stride:
+            params += 2 * channels
+            pooled = (height // self.query_pooling_stride, width // self.query_pooling_stride)
+            if 0 in pooled:
+                raise ConfigError(
+                    f"query_pooling_stride: found {self.query_pooling_stride}, larger than the "
+                    f"{height} x {width} map that comes in"
+                )
+            queries = pooled[0] * pooled[1]
+        if self.kv_kernel_size and self.kv_stride:
+            down = _conv(shape, channels, self.kv_kernel_size, self.kv_stride, groups=channels)
+            params += 2 * down.params
+            macs += 2 * down.macs
+            keys = down.shape[1] * down.shape[2]
+        query, key = channels * self.attention_channels, channels * self.head_dim
+        params += 2 * query + 2 * key
+        macs += query * queries + 2 * key * keys + query * height * width
+        macs += 2 * queries * keys * self.attention_channels
+        return Cost(shape=shape, params=params, macs=macs)
+
+
+BlockSpec = ConvSpec | FusedIBSpec | UIRSpec | MMQASpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadSpec:
+    """Classification: pool, 1 x 1 convolution, norm, activation, dropout, linear."""
+
+    hidden_channels: int | None = 1280
+    """Width of the 1 x 1 convolution; None classifies the pooled features directly."""
+    num_classes: int = 1000
+    act: str = "relu"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _positive(num_classes=self.num_classes)
+        if self.hidden_channels is not None:
+            _positive(intermediate_channels=self.hidden_channels)
+        _known("act_type", self.act, ACTIVATIONS)
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout_prob: found {self.dropout}, must be at least 0, below 1")
+
+    def cost(self, channels: int) -> Cost:
+        """The cost after pooling; the classifier has a bias."""
+        hidden = self.hidden_channels
+        params = macs = 0
+        if hidden:
+            conv = _conv((channels, 1, 1), hidden, 1)
+            params, macs = conv.params, conv.macs
+        width = hidden or channels
+        return Cost(
+            shape=(self.num_classes, 1, 1),
+            params=params + (width + 1) * self.num_classes,
+            macs=macs + width * self.num_classes,
+        )
+
+
+def _known(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{key}: found {value!r}, allowed: {', '.join(allowed)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the stage table."""
+
+    name: str
+    """`stem`, `stages.S.I`, `final` or `head`: also the module's name in the network."""
+    role: str
+    cost: Cost
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """A whole network."""
+
+    name: str
+    stem: ConvSpec
+    stages: tuple[tuple[BlockSpec, ...], ...]
+    final: ConvSpec
+    """The convolution that ends the last stage."""
+    head: HeadSpec | None = field(default_factory=HeadSpec)
+    """None where the network only gives features."""
+    norm: str = "batch_norm"
+    act: str = "relu"
+    layer_scale: float | None = None
+    """Initial value of the learned scale after a uir's projection and an mmqa; None for none."""
+    features: tuple[int, ...] = ()
+    """Indices of the stages whose output maps can be asked for."""
+    input_size: tuple[int, int] = (224, 224)
+    """(height, width) that the network was designed for."""
+
+    def __post_init__(self) -> None:
+        _known("norm_type", self.norm, NORMS)
+        _known("act_type", self.act, ACTIVATIONS)
+        if not self.stages or not all(self.stages):
+            raise ConfigError("stage_params: needs at least one stage, and a block in each")
+        for index in self.features:
+            if not 0 <= index < len(self.stages):
+                raise ConfigError(
+                    f"return_stage_idx: found {index}, allowed: 0 to {len(self.stages) - 1}"
+                )
+        if len(set(self.features)) != len(self.features):
+            raise ConfigError(f"return_stage_idx: found a stage twice in {list(self.features)}")
+
+    def blocks(self) -> Iterator[tuple[str, BlockSpec]]:
+        """Every block with its module name, in order; the final conv is not among them."""
+        for s, stage in enumerate(self.stages):
+            for i, block in enumerate(stage):
+                yield f"stages.{s}.{i}", block
+
+    @property
+    def total_stride(self) -> int:
+        """Input pixels to one pixel of the last map, in each direction."""
+        strided = (block for _, block in self.blocks() if not isinstance(block, MMQASpec))
+        return math.prod(block.stride for block in (self.stem, *strided, self.final))
+
+    def table(self, size: tuple[int, int] | None = None) -> list[Row]:
+        """The stage table at an input of `size` (height, width).
+
+        Raises:
+            ConfigError: channels that do not fit, or a size that the strides do not divide.
+        """
+        height, width = size or self.input_size
+        stride = self.total_stride
+        if min(height, width) < stride or height % stride or width % stride:
+            raise ConfigError(
+                f"input size: found {height}x{width}, both must be multiples of {stride}, "
+                "the network's total stride"
+            )
+        rows: list[Row] = []
+        at: Shape = (3, height, width)
+        named = [("stem", self.stem), *self.blocks(), ("final", self.final)]
+        for name, block in named:
+            try:
+                cost = block.cost(at, layer_scale=self.layer_scale is not None)
+            except ConfigError as error:
+                raise ConfigError(f"{where(name)}: {error}") from None
+            rows.append(Row(name=name, role=block.role, cost=cost))
+            at = cost.shape
+        if self.head:
+            rows.append(Row(name="head", role="Head", cost=self.head.cost(at[0])))
+        return rows
+
+    def with_head(self, num_classes: int) -> ModelSpec:
+        """The same network with another number of classes."""
+        return replace(
+            self, head=replace(self.head or HeadSpec(act=self.act), num_classes=num_classes)
+        )
+
+    def feature_channels(self) -> dict[str, int]:
+        """Channels of every feature map that can be asked for, by output name."""
+        last = len(self.stages) - 1
+        return {
+            f"stage_{index}": (self.final if index == last else self.stages[index][-1]).out_channels
+            for index in self.features
+        }
+
+    def check_outputs(self, outputs: tuple[str, ...]) -> tuple[str, ...]:
+        """The outputs as they were asked for, once it is sure that the network has them.
+
+        Raises:
+            ConfigError: Naming the output, and the ones that there are.
+        """
+        allowed = (*(POOLED if self.head else ("embedding",)), *self.feature_channels())
+        for name in outputs:
+            if name not in allowed:
+                raise ConfigError(f"output: found {name!r}, allowed: {', '.join(allowed)}")
+        if not outputs or len(set(outputs)) != len(outputs):
+            raise ConfigError(f"outputs: found {list(outputs)}, needs one or more, each once")
+        return outputs
+
+
+def where(name: str) -> str:
+    """A module name in words: `stages.2.1` is `stage 2, block 1`."""
+    parts = name.split(".")
+    return f"stage {parts[1]}, block {parts[2]}" if parts[0] == "stages" else name

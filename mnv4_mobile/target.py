@@ -1,0 +1,216 @@
+"""What a target is, and how targets are found.
+
+A target is one import package: a module-level object that satisfies `Target`, named by an entry
+point of the group `mnv4_mobile.targets`. The shipped ones use the same hook as third parties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from mnv4_mobile.errors import ConfigError, LoweringError, ToolchainError
+from mnv4_mobile.images import Preprocess
+from mnv4_mobile.model.spec import ModelSpec
+from mnv4_mobile.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+Layout = Literal["nchw", "nhwc"]
+Tensors = Mapping[str, npt.NDArray[Any]]
+Session = Callable[[Tensors], dict[str, npt.NDArray[Any]]]
+"""Runs an artifact: arrays by input name in, arrays by output name out."""
+
+MIN_IOS = (16, 17, 18)
+COMPUTE_UNITS = ("all", "cpu_and_ne", "cpu_and_gpu", "cpu_only")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSpec:
+    """What to build, without the target and the recipe.
+
+    Raises:
+        ConfigError: A value that no target could serve.
+    """
+
+    model: ModelSpec
+    preprocess: Preprocess
+    """Its size is the input's."""
+    batch: int = 1
+    input: Literal["float", "pixels"] = "float"
+    """`float`: normalised outside. `pixels`: RGB bytes, normalised in the artifact."""
+    layout: Layout | None = None
+    """Of the input and the feature maps; None is the target's own."""
+    io: Literal["float32", "float16"] = "float32"
+    """Type of floating-point inputs and outputs."""
+    outputs: tuple[str, ...] = ("logits",)
+    labels: tuple[str, ...] | None = None
+    min_ios: int = 16
+    compute_unit: str = "all"
+    """The Core ML compute unit that apps are to ask for."""
+
+    def __post_init__(self) -> None:
+        self.model.table(self.preprocess.size)
+        self.model.check_outputs(self.outputs)
+        if self.batch < 1:
+            raise ConfigError(f"batch: found {self.batch}, must be 1 or more")
+        for name, allowed in (("min_ios", MIN_IOS), ("compute_unit", COMPUTE_UNITS)):
+            if getattr(self, name) not in allowed:
+                found, words = getattr(self, name), ", ".join(map(str, allowed))
+                raise ConfigError(f"{name}: found {found!r}, allowed: {words}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """An input or output of an artifact, as a caller sees it."""
+
+    name: str
+    kind: str
+    """`image` for the input; `logits`, `probabilities`, `embedding` or `stage_N` for an output."""
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "float16", "uint8"]
+    layout: Layout | None = None
+    """Of four-dimensional tensors."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lowered:
+    """What a target made of a program."""
+
+    path: Path
+    input: Tensor
+    outputs: tuple[Tensor, ...]
+    kept: Mapping[str, str] = field(default_factory=dict)
+    """Kinds of layers (`activation`, ...) that do not have the recipe's precision, and why."""
+    requires: Mapping[str, str] = field(default_factory=dict)
+    """What a device must have: `os`, `compute_unit`."""
+
+
+@runtime_checkable
+class Target(Protocol):
+    """A runtime that models are lowered to."""
+
+    name: str
+    suffix: str
+    """Of its artifacts, with the dot."""
+    extra: str
+    """The extra of this distribution that installs its toolchain."""
+    modules: tuple[str, ...]
+    """Import names of its toolchain."""
+    recipes: frozenset[str]
+    attention: Layout
+    """The order of attention's tensors that the runtime is fast at; one export a layout serves
+    all targets that share it."""
+
+    def check(self, spec: BuildSpec, recipe: Recipe) -> None:
+        """Refuses what cannot be lowered, before any work.
+
+        Raises:
+            LoweringError: Naming the option, what was found and what is supported.
+        """
+
+    def lower(
+        self, program: ExportedProgram, spec: BuildSpec, recipe: Recipe, out: Path
+    ) -> Lowered:
+        """Lowers the deploy form to the file or folder `out`.
+
+        Args:
+            program: `DeployNet` exported with one input (N, 3, H, W): float32, or uint8 for
+                pixels; outputs by name.
+            spec: What is built.
+            recipe: The precision.
+            out: Where to write; it does not exist yet.
+        """
+
+    def open(self, path: Path, threads: int) -> Session:
+        """Loads an artifact, from the path alone, in this process."""
+
+    def operators(self, path: Path) -> dict[str, int]:
+        """How often each operator stands in the artifact, delegate calls included."""
+
+
+def require(target: Target) -> None:
+    """Makes sure that a target's toolchain is installed, without importing it.
+
+    Raises:
+        ToolchainError: The command that installs it.
+    """
+    if missing(target):
+        raise ToolchainError(
+            f"{target.name}: its toolchain is not installed; "
+            f"pip install 'mnv4-mobile[{target.extra}]'"
+        )
+
+
+def missing(target: Target) -> list[str]:
+    """The modules of a target's toolchain that are not installed."""
+    from importlib.util import find_spec
+
+    return [name for name in target.modules if find_spec(name) is None]
+
+
+def check_recipe(target: Target, spec: BuildSpec, recipe: Recipe) -> None:
+    """Refuses a recipe or an option that the target does not have.
+
+    Raises:
+        LoweringError: Listing what the target supports.
+    """
+    if recipe.name not in target.recipes:
+        allowed = ", ".join(sorted(target.recipes))
+        raise LoweringError(f"{target.name}: recipe: found {recipe.name!r}, supported: {allowed}")
+    target.check(spec, recipe)
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group="mnv4_mobile.targets")}
+
+
+def target_names() -> list[str]:
+    """Names of the installed targets."""
+    return sorted(_entry_points())
+
+
+def load_target(name: str) -> Target:
+    """An installed target.
+
+    Raises:
+        ConfigError: No such target, listing the installed ones, or one that is broken.
+    """
+    points = _entry_points()
+    if name not in points:
+        raise ConfigError(f"target: found {name!r}, allowed: {', '.join(sorted(points))}")
+    try:
+        target = points[name].load()
+    except Exception as error:
+        raise ConfigError(f"target {name}: cannot be loaded: {error!r}") from error
+    if not isinstance(target, Target):
+        raise ConfigError(f"target {name}: {points[name].value} is not a Target")
+    return target
+
+
+def feed(image: Tensor, pixels: npt.NDArray[np.uint8], preprocess: Preprocess) -> Tensors:
+    """RGB pixels as an artifact's input wants them: normalised or not, ordered, typed.
+
+    Args:
+        image: The artifact's input.
+        pixels: (N, H, W, 3) RGB, after resizing.
+        preprocess: Its mean and std are used, unless the input takes bytes.
+    """
+    from mnv4_mobile.images import normalise
+
+    if image.dtype == "uint8":
+        values: npt.NDArray[Any] = pixels
+        if image.layout == "nchw":
+            values = np.moveaxis(values, -1, 1)
+    else:
+        values = normalise(pixels, preprocess)
+        if image.layout == "nhwc":
+            values = np.moveaxis(values, 1, -1)
+    return {image.name: np.ascontiguousarray(values, dtype=image.dtype)}

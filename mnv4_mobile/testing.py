@@ -1,0 +1,135 @@
+"""The contract that every target keeps, as a test for third parties too.
+
+from mnv4_mobile.testing import check_target
+
+def test_contract(tmp_path):
+check_target(my_package.target, tmp_path)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
+from mnv4_mobile.model.spec import (
+    ConvSpec,
+    FusedIBSpec,
+    HeadSpec,
+    MMQASpec,
+    ModelSpec,
+    UIRSpec,
+)
+from mnv4_mobile.recipe import load_recipe
+from mnv4_mobile.target import BuildSpec, Target, feed
+from mnv4_mobile.verify import compare
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+
+def tiny_model(act: str = "relu", *, pooled_queries: bool = False) -> ModelSpec:
+    """A network of a few thousand parameters with every kind of block."""
+    return ModelSpec(
+        name="tiny",
+        stem=ConvSpec(out_channels=8, kernel_size=3, stride=2),
+        stages=(
+            (FusedIBSpec(out_channels=16, hidden_channels=32, kernel_size=3, stride=2),),
+            (
+                _uir(extra=3, middle=5, stride=2),
+                _uir(extra=None, middle=3, stride=1),
+                _uir(extra=3, middle=None, stride=1),
+                _uir(extra=None, middle=None, stride=1),
+                MMQASpec(
+                    out_channels=24,
+                    attention_channels=32,
+                    num_heads=4,
+                    query_pooling_stride=2 if pooled_queries else None,
+                    kv_kernel_size=3,
+                    kv_stride=2,
+                ),
+            ),
+        ),
+        final=ConvSpec(out_channels=40, kernel_size=1, stride=1),
+        head=HeadSpec(hidden_channels=48, num_classes=10, act=act),
+        act=act,
+        layer_scale=0.5,
+        features=(0, 1),
+        input_size=(64, 64),
+    )
+
+
+def _uir(*, extra: int | None, middle: int | None, stride: int) -> UIRSpec:
+    return UIRSpec(
+        out_channels=24,
+        hidden_channels=48,
+        extra_kernel_size=extra,
+        middle_kernel_size=middle,
+        stride=stride,
+    )
+
+
+def check_target(target: Target, folder: Path) -> None:
+    """Lowers a tiny network with every float recipe of a target, runs it and compares.
+
+    Args:
+        target: What is tested; its toolchain must be installed.
+        folder: An empty one to write to.
+
+    Raises:
+        AssertionError: The target breaks its contract.
+    """
+    from mnv4_mobile.model.net import MobileNetV4
+    from mnv4_mobile.model.random_weights import random_state
+    from mnv4_mobile.pipeline import eager, export
+
+    assert isinstance(target, Target), "does not satisfy mnv4_mobile.target.Target"
+    model = tiny_model()
+    spec = BuildSpec(
+        model=model,
+        preprocess=Preprocess(
+            size=model.input_size,
+            crop=1.0,
+            interpolation="bilinear",
+            mean=IMAGENET_MEAN,
+            std=IMAGENET_STD,
+        ),
+        outputs=("logits", "embedding", "stage_0"),
+    )
+    net = MobileNetV4(model, spec.outputs)
+    net.load_state_dict(random_state(model, 0))
+    net.eval().requires_grad_(False)
+    images = random_images(spec.preprocess, 1, seed=0)
+    reference = eager(net, images, spec)
+    program = export(net, spec, target.attention)
+    before = _fingerprint(program)
+    for name in sorted(target.recipes & {"fp32", "fp16"}):
+        recipe = load_recipe(name)
+        target.check(spec, recipe)
+        out = folder / f"{name}{target.suffix}"
+        lowered = target.lower(program, spec, recipe, out)
+        assert lowered.path == out, "lowers to another path than it was given"
+        assert out.exists(), "did not write the artifact"
+        assert [p.name for p in folder.iterdir() if p.name.startswith(name)] == [out.name], (
+            "leaves other files beside the artifact"
+        )
+        assert _fingerprint(program) == before, "changes the program, which other targets share"
+        assert [o.kind for o in lowered.outputs] == list(spec.outputs), "outputs out of order"
+        assert target.operators(out), "finds no operator in its own artifact"
+        found = target.open(out, 1)(feed(lowered.input, images, spec.preprocess))
+        for output in lowered.outputs:
+            expected = reference[output.kind]
+            if output.layout == "nhwc":
+                expected = np.moveaxis(expected, 1, -1)
+            value = found[output.name]
+            assert value.shape == output.shape, f"{output.name}: shape {value.shape}"
+            assert str(value.dtype) == output.dtype, f"{output.name}: {value.dtype}"
+            parity = compare(expected, value, classes=False, gate_db=recipe.min_sqnr_db)
+            assert parity["sqnr_db"] >= recipe.min_sqnr_db, f"{name} {output.name}: {parity}"
+
+
+def _fingerprint(program: ExportedProgram) -> tuple[str, list[tuple[str, str, float]]]:
+    weights = [(n, str(t.dtype), float(t.double().sum())) for n, t in program.state_dict.items()]
+    return str(program.graph), weights

@@ -1,0 +1,169 @@
+"""A session in a process of its own.
+
+The runtimes do not share a process (ExecuTorch and LiteRT together die without a word), take
+seconds to import and can crash; so each artifact runs in a worker, which brings threads, a timeout
+and the peak memory along. Parent and worker talk through two pipes in `multiprocessing`'s framing.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from mnv4_mobile.errors import DeviceError, MobileError
+from mnv4_mobile.images import Preprocess
+from mnv4_mobile.target import Tensor, Tensors, feed, load_target
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Worker:
+    """Runs one artifact in a process of its target.
+
+    The process starts at once and loads the artifact while the caller goes on.
+
+    Args:
+        target: Name of the target.
+        path: The artifact.
+        threads: Of the runtime.
+        timeout_s: For loading and for every run.
+    """
+
+    def __init__(
+        self, target: str, path: Path, *, threads: int = 1, timeout_s: float = 600
+    ) -> None:
+        self._name = f"{target} runtime ({path.name})"
+        self._timeout = timeout_s
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
+        child_in, parent_out = os.pipe()
+        parent_in, child_out = os.pipe()
+        self._out, self._in = Connection(parent_out), Connection(parent_in)
+        code = "from mnv4_mobile.worker import serve; serve()"
+        arguments = [target, str(path), str(threads), str(child_in), str(child_out)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", code, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            pass_fds=(child_in, child_out),
+            env=os.environ | dict.fromkeys(_THREADS, str(threads)),
+        )
+        os.close(child_in)
+        os.close(child_out)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def run(self, inputs: Tensors) -> dict[str, npt.NDArray[Any]]:
+        """Arrays by input name in, arrays by output name out.
+
+        Raises:
+            DeviceError: The runtime failed, died or did not answer in time.
+        """
+        outputs: dict[str, npt.NDArray[Any]] = self._ask(dict(inputs))
+        return outputs
+
+    def peak_rss_mb(self) -> float:
+        """Peak memory of the process so far, in MiB."""
+        peak: float = self._ask("peak_rss_mb")
+        return peak
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._out.close()
+        self._in.close()
+        self._process.kill()
+        self._process.wait()
+        self._log.close()
+
+    def _ask(self, request: object) -> Any:
+        try:
+            self._out.send(request)
+            if not self._in.poll(self._timeout):
+                raise DeviceError(f"{self._name}: no answer in {self._timeout:g} s")
+            answer = self._in.recv()
+        except (EOFError, OSError):
+            code = self._process.wait()
+            raise DeviceError(f"{self._name}: ended with code {code}{self._tail()}") from None
+        if isinstance(answer, MobileError):
+            raise answer
+        if isinstance(answer, str):
+            raise DeviceError(f"{self._name}: {answer}{self._tail()}")
+        return answer
+
+    def _tail(self) -> str:
+        """The last lines that the runtime printed."""
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()[-5:]
+        return "".join(f"\n  {line}" for line in lines)
+
+
+def run_pixels(
+    worker: Worker, image: Tensor, images: npt.NDArray[np.uint8], preprocess: Preprocess
+) -> dict[str, npt.NDArray[Any]]:
+    """Runs RGB pixels through an artifact, in batches of its own size.
+
+    Args:
+        worker: Of the artifact.
+        image: The artifact's input.
+        images: (N, H, W, 3), after resizing.
+        preprocess: How they are normalised.
+
+    Returns:
+        The outputs by name, N rows each.
+    """
+    batch, count = image.shape[0], len(images)
+    filled = np.concatenate([images, np.repeat(images[-1:], -count % batch, axis=0)])
+    parts = [
+        worker.run(feed(image, filled[i : i + batch], preprocess))
+        for i in range(0, len(filled), batch)
+    ]
+    return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
+
+
+def serve() -> None:
+    """The worker's side: opens the artifact, then answers until the pipe closes."""
+    target, path, threads, read, write = sys.argv[1:]
+    requests, answers = Connection(int(read)), Connection(int(write))
+    opened: Any
+    try:
+        opened = load_target(target).open(Path(path), int(threads))
+    except MobileError as error:
+        opened = error
+    except Exception as error:  # noqa: BLE001 - whatever a runtime raises, the parent shows it
+        opened = f"cannot load the artifact: {error!r}"
+    while True:
+        try:
+            request = requests.recv()
+        except EOFError:
+            return
+        if not callable(opened):
+            answers.send(opened)
+            continue
+        if request == "peak_rss_mb":
+            unit = 1 if sys.platform == "darwin" else 1024
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+            answers.send(peak / 2**20)
+            continue
+        try:
+            answers.send(opened(request))
+        except Exception as error:  # noqa: BLE001
+            answers.send(error if isinstance(error, MobileError) else repr(error))

@@ -1,0 +1,72 @@
+"""Core ML: `.mlpackage` ML Programs for the Neural Engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnv4_mobile.errors import LoweringError
+from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.target import BuildSpec, Layout, Lowered, Session
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+
+class CoreML:
+    """Core ML, converted on any system and run by Core ML or, elsewhere, by an interpreter."""
+
+    name = "coreml"
+    suffix = ".mlpackage"
+    extra = "coreml"
+    modules = ("coremltools",)
+    recipes = frozenset({"fp32", "fp16"})
+    attention: Layout = "nchw"
+
+    def check(self, spec: BuildSpec, recipe: Recipe) -> None:
+        """Refuses what an ML Program does not have; see `Target.check`."""
+        if spec.layout == "nhwc":
+            self._refuse("layout", "'nhwc'", "nchw")
+        if spec.input == "pixels" and spec.batch > 1:
+            self._refuse("batch", spec.batch, "1 for an image input (--batch 1, or float input)")
+        if spec.io == "float16" and recipe.precision != "float16":
+            self._refuse("io", "'float16'", f"float32 with recipe {recipe.name}")
+        if spec.labels and is_classifier(spec):
+            twice = sorted({label for label in spec.labels if spec.labels.count(label) > 1})
+            if twice:
+                # Core ML gives a classifier's probabilities as a dictionary by label.
+                self._refuse("labels", f"{twice[0]!r} more than once", "each label once")
+
+    def _refuse(self, option: str, found: object, supported: str) -> None:
+        raise LoweringError(f"{self.name}: {option}: found {found}, supported: {supported}")
+
+    def lower(
+        self, program: ExportedProgram, spec: BuildSpec, recipe: Recipe, out: Path
+    ) -> Lowered:
+        """See `Target.lower`."""
+        from mnv4_coreml.lower import lower
+
+        return lower(program, spec, recipe, out)
+
+    def open(self, path: Path, threads: int) -> Session:
+        """See `Target.open`."""
+        from mnv4_coreml.session import open_session
+
+        return open_session(path, threads)
+
+    def operators(self, path: Path) -> dict[str, int]:
+        """The operations of the ML Program, constants left out."""
+        from mnv4_coreml.session import operators
+
+        return operators(path)
+
+
+def is_classifier(spec: BuildSpec) -> bool:
+    """Whether the artifact becomes a Core ML classifier, which describes a single picture.
+
+    A batch has its probabilities as a tensor; the labels are in the metadata in either case.
+    """
+    return bool(spec.labels) and "probabilities" in spec.outputs and spec.batch == 1
+
+
+target = CoreML()

@@ -1,0 +1,203 @@
+"""Lowering to an `.mlpackage`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import uuid
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.export import ExportedProgram
+
+from mnv4_coreml import is_classifier
+from mnv4_coreml.toolchain import coremltools
+from mnv4_mobile.files import write_bytes
+from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.target import BuildSpec, Lowered, Tensor
+
+aten = torch.ops.aten
+
+LABEL, PROBABILITIES = "classLabel", "classLabel_probs"
+"""A classifier's outputs: the names that coremltools gives and that Vision expects."""
+
+_OUTPUTS = {
+    "logits": "The classes' scores, before the softmax",
+    "probabilities": "The classes' probabilities",
+    "embedding": "Features of the whole picture, pooled",
+}
+
+# What coremltools' native code says when a disk is full or not writable, as a RuntimeError.
+_WRITING = ("FileWriter", "filesystem error", "A valid manifest does not exist")
+
+
+def lower(program: ExportedProgram, spec: BuildSpec, recipe: Recipe, out: Path) -> Lowered:
+    """Lowers a deploy form to the package `out`; see `Target.lower`.
+
+    Raises:
+        OSError: The package, or coremltools' temporary files, cannot be written; `out` exists.
+    """
+    out.mkdir()  # refuses what is there already; coremltools takes an empty folder
+    try:
+        model = _convert(program, spec, recipe, out)
+        _write(out, _described(model.get_spec(), spec))
+    except BaseException as error:
+        shutil.rmtree(out, ignore_errors=True)
+        if isinstance(error, RuntimeError) and any(word in str(error) for word in _WRITING):
+            raise OSError(f"{out} or {tempfile.gettempdir()}: cannot write: {error}") from error
+        raise
+    return Lowered(
+        path=out,
+        input=_input(spec),
+        outputs=_outputs(program, spec),
+        requires={"os": f"iOS{spec.min_ios}", "compute_unit": spec.compute_unit},
+    )
+
+
+def _convert(program: ExportedProgram, spec: BuildSpec, recipe: Recipe, out: Path) -> Any:
+    """Has coremltools write the package; returns its model."""
+    ct = coremltools()
+    io = getattr(np, spec.io)
+    shape = (spec.batch, 3, *spec.preprocess.size)
+    if spec.input == "pixels":
+        image = ct.ImageType("image", shape=shape, color_layout=ct.colorlayout.RGB)
+    else:
+        image = ct.TensorType("image", shape=shape, dtype=io)
+    classifier = None
+    passes = ct.PassPipeline()
+    if is_classifier(spec):
+        classifier = ct.ClassifierConfig(
+            list(spec.labels or ()), LABEL, predicted_probabilities_output="probabilities"
+        )
+        passes.append_pass(_forget_output_types())
+    return ct.convert(
+        _with_float_input(program),
+        source="pytorch",
+        convert_to="mlprogram",
+        inputs=[image],
+        outputs=[ct.TensorType(name, dtype=io) for name in spec.outputs],
+        classifier_config=classifier,
+        minimum_deployment_target=ct.target[f"iOS{spec.min_ios}"],
+        compute_precision=ct.precision[recipe.precision.upper()],
+        pass_pipeline=passes,
+        package_dir=str(out),
+        skip_model_load=True,
+    )
+
+
+def _with_float_input(program: ExportedProgram) -> ExportedProgram:
+    """A decomposed copy that takes floats: of a picture's bytes Core ML makes floats by itself.
+
+    What is left of the normalisation is the subtraction of the mean. `ImageType(bias=...)` gives
+    the same operation, but before the cast to float16, where the Neural Engine cannot run it.
+    """
+    copy: ExportedProgram = program.run_decompositions({})
+    graph = copy.graph
+    for node in list(graph.nodes):
+        if node.target is aten._assert_tensor_metadata.default:
+            graph.erase_node(node)
+    (name,) = copy.graph_signature.user_inputs
+    image = next(node for node in graph.nodes if node.name == name)
+    if image.meta["val"].dtype == torch.uint8:
+        (cast,) = image.users
+        image.meta["val"] = cast.meta["val"]
+        cast.replace_all_uses_with(image)
+        graph.erase_node(cast)
+    return copy
+
+
+def _forget_output_types() -> str:
+    """Registers a pass that drops the requested types of the outputs; they are applied by then.
+
+    coremltools looks them up by position, where a classifier has one output more: beside other
+    outputs it would end in an IndexError (converters/mil/backend/mil/load.py, `get_func_output`).
+    """
+    from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
+    from coremltools.converters.mil.mil.passes.pass_registry import register_pass
+
+    @register_pass(namespace="mnv4", name="forget_output_types", override=True)
+    class ForgetOutputTypes(AbstractGraphPass):  # type: ignore[misc]
+        def apply(self, prog: Any) -> None:
+            prog.functions["main"].output_types = None
+
+    return "mnv4::forget_output_types"
+
+
+def _input(spec: BuildSpec) -> Tensor:
+    height, width = spec.preprocess.size
+    if spec.input == "pixels":
+        shape: tuple[int, ...] = (1, height, width, 3)
+        return Tensor(name="image", kind="image", shape=shape, dtype="uint8", layout="nhwc")
+    shape = (spec.batch, 3, height, width)
+    return Tensor(name="image", kind="image", shape=shape, dtype=spec.io, layout="nchw")
+
+
+def _outputs(program: ExportedProgram, spec: BuildSpec) -> tuple[Tensor, ...]:
+    (nodes,) = program.graph.output_node().args
+    outputs = []
+    for name, node in zip(spec.outputs, nodes, strict=True):
+        shape = tuple(node.meta["val"].shape)
+        labelled = name == "probabilities" and is_classifier(spec)
+        outputs.append(
+            Tensor(
+                name=PROBABILITIES if labelled else name,
+                kind=name,
+                shape=shape,
+                dtype="float32" if labelled else spec.io,
+                layout="nchw" if len(shape) == 4 else None,
+            )
+        )
+    return tuple(outputs)
+
+
+def _described(model: Any, spec: BuildSpec) -> Any:
+    """Adds what Xcode shows and what an app needs to a model specification."""
+    # The only things in it that are not the same tomorrow.
+    del model.description.metadata.userDefined["com.github.apple.coremltools.conversion_date"]
+    del model.mlProgram.attributes["buildInfo"]
+    preprocess = spec.preprocess
+    metadata = model.description.metadata
+    metadata.shortDescription = f"MobileNetV4 ({spec.model.name})"
+    metadata.versionString = version("mnv4-mobile")
+    about = {
+        "size": preprocess.size,
+        "crop": preprocess.crop,
+        "interpolation": preprocess.interpolation,
+        "mean": preprocess.mean,
+        "std": preprocess.std,
+        "inside": spec.input == "pixels",
+    }
+    metadata.userDefined["preprocess"] = json.dumps(about)
+    metadata.userDefined["compute_unit"] = spec.compute_unit
+    if spec.labels:
+        metadata.userDefined["labels"] = json.dumps(spec.labels, ensure_ascii=False)
+    height, width = preprocess.size
+    (image,) = model.description.input
+    image.shortDescription = f"RGB picture of {height} x {width} (height x width)" + (
+        "" if spec.input == "pixels" else ", normalised: (value / 255 - mean) / std"
+    )
+    texts = _OUTPUTS | {LABEL: "The most likely class", PROBABILITIES: _OUTPUTS["probabilities"]}
+    for feature in model.description.output:
+        feature.shortDescription = texts.get(feature.name, f"Feature map of {feature.name}")
+    return model
+
+
+def _write(package: Path, model: Any) -> None:
+    """Puts a model specification into a package, so that the same model gives the same bytes.
+
+    Protobuf maps have an order of their own in every process, items fresh identifiers.
+    """
+    path = package / "Manifest.json"
+    text = path.read_text()
+    for identifier, item in json.loads(text)["itemInfoEntries"].items():
+        text = text.replace(identifier, str(uuid.uuid5(uuid.NAMESPACE_URL, item["path"])))
+    manifest = json.loads(text)
+    root = manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"]
+    write_bytes(path, json.dumps(manifest, indent=4, sort_keys=True).encode())
+    write_bytes(package / "Data" / root, model.SerializeToString(deterministic=True))
+    for folder in package.rglob("*/"):
+        folder.chmod(0o755)  # coremltools hands on its temporary folder's 0700

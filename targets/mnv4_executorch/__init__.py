@@ -1,0 +1,54 @@
+"""ExecuTorch: `.pte` programs for the XNNPACK delegate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnv4_mobile.errors import LoweringError
+from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.target import BuildSpec, Layout, Lowered, Session
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+
+class ExecuTorch:
+    """The ExecuTorch runtime with its XNNPACK delegate."""
+
+    name = "executorch"
+    suffix = ".pte"
+    extra = "executorch"
+    modules = ("executorch.exir", "executorch.extension.pybindings._C")
+    recipes = frozenset({"fp32", "fp16"})
+    attention: Layout = "nhwc"
+
+    def check(self, spec: BuildSpec, recipe: Recipe) -> None:
+        """Refuses float16 inputs and outputs of a float32 program."""
+        if spec.io == "float16" and recipe.precision != "float16":
+            raise LoweringError(
+                f"{self.name}: io: found 'float16', supported with recipe {recipe.name}: float32"
+            )
+
+    def lower(
+        self, program: ExportedProgram, spec: BuildSpec, recipe: Recipe, out: Path
+    ) -> Lowered:
+        """See `Target.lower`."""
+        from mnv4_executorch.lower import lower
+
+        return lower(program, spec, recipe, out)
+
+    def open(self, path: Path, threads: int) -> Session:
+        """See `Target.open`."""
+        from mnv4_executorch.session import open_session
+
+        return open_session(path, threads)
+
+    def operators(self, path: Path) -> dict[str, int]:
+        """Delegate calls, and every operator that runs beside them."""
+        from mnv4_executorch.program import operators
+
+        return operators(path)
+
+
+target = ExecuTorch()

@@ -1,0 +1,188 @@
+"""Lowering to a `.pte` for XNNPACK."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor as TorchTensor
+from torch import fx, nn
+from torch.export import ExportedProgram
+
+from mnv4_mobile.files import write_bytes
+from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.target import BuildSpec, Layout, Lowered, Tensor
+
+aten = torch.ops.aten
+
+_GELU_KEPT = (
+    "XNNPACK has no float16 GELU: its tanh form is used (at most 5e-4 off), in float16 operators"
+)
+
+
+# The tanh form of GELU (Hendrycks and Gimpel, arXiv 1606.08415, section 2): with a sigmoid, as
+# 0.5 (1 + tanh(y)) = sigmoid(2 y), it takes two operators fewer: x sigmoid(x (cubic x^2 + linear)).
+_GELU = {
+    "gelu_linear": 2 * math.sqrt(2 / math.pi),
+    "gelu_cubic": 2 * math.sqrt(2 / math.pi) * 0.044715,
+}
+
+
+class _Recast(fx.Transformer):
+    """A graph whose input comes already cast; in float16, with the tanh form of GELU, if asked."""
+
+    def __init__(self, graph: fx.GraphModule, *, half: bool) -> None:
+        super().__init__(graph)
+        self.half = half
+
+    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if target is aten._assert_tensor_metadata.default:
+            return None  # of the cast from bytes, which is done before this graph
+        if self.half:
+            if target is aten.gelu.default:
+                x = args[0]
+                # Buffers: a Python number would become a float32 tensor with a cast of its own.
+                linear, cubic = (self.get_attr(name, (), {}) for name in _GELU)
+                return x * torch.sigmoid(x * (x * x * cubic + linear))
+            args = tuple(torch.float16 if a is torch.float32 else a for a in args)
+        return super().call_function(target, args, kwargs)
+
+
+class _Io(nn.Module):
+    """Puts the input's layout and type, and the outputs', around a graph."""
+
+    def __init__(self, graph: nn.Module, compute: torch.dtype, spec: BuildSpec) -> None:
+        super().__init__()
+        self.body = graph
+        self.compute = compute
+        self.io = getattr(torch, spec.io)
+        self.nhwc = input_layout(spec) == "nhwc"
+
+    def forward(self, x: TorchTensor) -> dict[str, TorchTensor]:
+        x = x.to(self.compute)  # before the permutation: XNNPACK permutes floats, not bytes
+        if self.nhwc:
+            x = x.permute(0, 3, 1, 2)
+        outputs = {name: y.to(self.io) for name, y in self.body(x).items()}
+        if self.nhwc:
+            return {n: y.permute(0, 2, 3, 1) if y.dim() == 4 else y for n, y in outputs.items()}
+        return outputs
+
+
+def input_layout(spec: BuildSpec) -> Layout:
+    """Bytes come as cameras and decoders give them, floats as ExecuTorch's own tools do."""
+    return spec.layout or ("nhwc" if spec.input == "pixels" else "nchw")
+
+
+@contextmanager
+def _float16_weights() -> Iterator[None]:
+    """Stores the weights of float16 convolutions as float16.
+
+    The serializer forces them to float32, which doubles the file; XNNPACK itself takes both and
+    packs the same float16 weights from either (executorch/backends/xnnpack/operators/
+    op_conv2d.py, `force_fp32=True`).
+    """
+    from executorch.backends.xnnpack.operators.node_visitor import NodeVisitor
+
+    original: Callable[..., None] = NodeVisitor.define_tensor
+
+    def define_tensor(self: object, *args: object, **kwargs: object) -> None:
+        kwargs.pop("force_fp32", None)
+        original(self, *args, **kwargs)
+
+    NodeVisitor.define_tensor = define_tensor
+    try:
+        yield
+    finally:
+        NodeVisitor.define_tensor = original
+
+
+def _example(spec: BuildSpec) -> tuple[TorchTensor]:
+    """An input of the artifact's own layout and type."""
+    height, width = spec.preprocess.size
+    shape = (spec.batch, 3, height, width)
+    if input_layout(spec) == "nhwc":
+        shape = (spec.batch, height, width, 3)
+    dtype = torch.uint8 if spec.input == "pixels" else getattr(torch, spec.io)
+    return (torch.zeros(shape, dtype=dtype),)
+
+
+def _adapted(program: ExportedProgram, spec: BuildSpec, recipe: Recipe) -> ExportedProgram:
+    """The program in the recipe's precision, with the artifact's own input and outputs."""
+    half = recipe.precision == "float16"
+    nhwc = input_layout(spec) == "nhwc"
+    if not half and not nhwc:
+        return program
+    graph = program.module(check_guards=False)
+    assert isinstance(graph, fx.GraphModule)
+    if half:
+        for name, value in _GELU.items():
+            graph.register_buffer(name, torch.tensor([value]))
+    compute = torch.float16 if half else torch.float32
+    # A copy: the graph shares its weights with the program, which other recipes lower too.
+    body = copy.deepcopy(_Recast(graph, half=half).transform()).to(compute)
+    return torch.export.export(_Io(body, compute, spec), _example(spec))
+
+
+def _constants(spec: BuildSpec) -> dict[str, list[str] | list[float] | str]:
+    """Methods without arguments that answer what an app must know about the program."""
+    constants: dict[str, list[str] | list[float] | str] = {
+        "get_input_names": ["image"],
+        "get_output_names": list(spec.outputs),
+        "get_input_layout": input_layout(spec),
+    }
+    if spec.input == "float":
+        constants["get_mean"] = list(spec.preprocess.mean)
+        constants["get_std"] = list(spec.preprocess.std)
+    if spec.labels:
+        constants["get_labels"] = list(spec.labels)
+    return constants
+
+
+def _output_shapes(program: ExportedProgram) -> list[tuple[int, ...]]:
+    (outputs,) = program.graph_module.graph.output_node().args
+    assert isinstance(outputs, tuple | list)
+    return [tuple(node.meta["val"].shape) for node in outputs]
+
+
+def lower(program: ExportedProgram, spec: BuildSpec, recipe: Recipe, out: Path) -> Lowered:
+    """Lowers a deploy form in one XNNPACK delegate to the file `out`; see `Target.lower`."""
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    gelu = any(node.target is aten.gelu.default for node in program.graph.nodes)
+    half = recipe.precision == "float16"
+    adapted = _adapted(program, spec, recipe)
+    with torch.no_grad(), _float16_weights() if half else nullcontext():
+        edge = to_edge_transform_and_lower(
+            adapted, partitioner=[XnnpackPartitioner()], constant_methods=_constants(spec)
+        )
+        write_bytes(out, edge.to_executorch().buffer)
+    (image,) = _example(spec)
+    layout = input_layout(spec)
+    outputs = tuple(
+        Tensor(
+            name=name,
+            kind=name,
+            shape=shape,
+            dtype=spec.io,
+            layout=layout if len(shape) == 4 else None,
+        )
+        for name, shape in zip(spec.outputs, _output_shapes(adapted), strict=True)
+    )
+    return Lowered(
+        path=out,
+        input=Tensor(
+            name="image",
+            kind="image",
+            shape=tuple(image.shape),
+            dtype="uint8" if spec.input == "pixels" else spec.io,
+            layout=layout,
+        ),
+        outputs=outputs,
+        kept={"activation": _GELU_KEPT} if half and gelu else {},
+    )

@@ -1,0 +1,56 @@
+"""LiteRT: `.tflite` models, for the CPU (XNNPACK), GPU and NPU of Android and for browsers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnv4_mobile.errors import LoweringError
+from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.target import BuildSpec, Layout, Lowered, Session
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+
+class LiteRT:
+    """The LiteRT runtime, formerly TensorFlow Lite."""
+
+    name = "tflite"
+    suffix = ".tflite"
+    extra = "tflite"
+    modules = ("litert_torch", "ai_edge_litert", "flatbuffers")
+    recipes = frozenset({"fp32", "fp16"})
+    attention: Layout = "nhwc"
+
+    def check(self, spec: BuildSpec, recipe: Recipe) -> None:
+        """Refuses float16 inputs and outputs: the runtime's kernels take them from a delegate only.
+
+        Raises:
+            LoweringError: Naming the option and what is supported.
+        """
+        if spec.io != "float32":
+            raise LoweringError(f"{self.name}: io: found {spec.io!r}, supported: float32")
+
+    def lower(
+        self, program: ExportedProgram, spec: BuildSpec, recipe: Recipe, out: Path
+    ) -> Lowered:
+        """See `Target.lower`."""
+        from mnv4_tflite.lower import lower
+
+        return lower(program, spec, recipe, out)
+
+    def open(self, path: Path, threads: int) -> Session:
+        """See `Target.open`."""
+        from mnv4_tflite.session import open_session
+
+        return open_session(path, threads)
+
+    def operators(self, path: Path) -> dict[str, int]:
+        """See `Target.operators`; which of them a delegate takes is settled on the device."""
+        from mnv4_tflite.flatbuffer import operators, read_model
+
+        return operators(read_model(path.read_bytes()))
+
+
+target = LiteRT()

@@ -1,0 +1,137 @@
+"""Editing a `.tflite` after conversion, as the objects of its flatbuffer schema."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from mnv4_mobile.errors import BundleError
+
+_DATA_ALIGNMENT = 16  # bytes; `force_align` in the schema, which Python's packer ignores
+
+
+def read_model(data: bytes) -> Any:
+    """The model (`ModelT`).
+
+    Raises:
+        BundleError: No LiteRT model.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    if not schema.Model.ModelBufferHasIdentifier(data, 0):
+        raise BundleError("not a LiteRT model: the file identifier TFL3 is missing")
+    return schema.ModelT.InitFromPackedBuf(data, 0)
+
+
+def write_model(model: Any) -> bytes:
+    """The model's bytes."""
+    import flatbuffers
+
+    for buffer in model.buffers:
+        if buffer.data is not None:
+            buffer.Pack = _AlignedBuffer(buffer.data).pack
+    builder = flatbuffers.Builder(sum(len(b.data) for b in model.buffers if b.data is not None))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+class _AlignedBuffer:
+    """Packs a constant where kernels that map the file may read it."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = np.asarray(data, np.uint8)
+
+    def pack(self, builder: Any) -> int:
+        from ai_edge_litert import schema_py_generated as schema
+
+        length = len(self.data)
+        builder.StartVector(1, length, _DATA_ALIGNMENT)
+        builder.head -= length
+        builder.Bytes[builder.head : builder.head + length] = self.data.tobytes()
+        data = builder.EndVector()
+        schema.BufferStart(builder)
+        schema.BufferAddData(builder, data)
+        return int(schema.BufferEnd(builder))
+
+
+def operators(model: Any) -> dict[str, int]:
+    """How often each operator stands in the model."""
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
+    names = {code: name for name, code in vars(BuiltinOperator).items() if name.isupper()}
+    codes = [names[_code(model, operator)] for operator in model.subgraphs[0].operators]
+    return dict(Counter(codes))
+
+
+def _code(model: Any, operator: Any) -> int:
+    code = model.operatorCodes[operator.opcodeIndex]
+    return int(max(code.builtinCode, code.deprecatedBuiltinCode))
+
+
+def name_tensors(model: Any) -> None:
+    """Gives tensors the names of their layers, and inputs and outputs those of the signature.
+
+    The converter lists all layers that were fused into one; the first is the one that ends it.
+    """
+    graph, (signature,) = model.subgraphs[0], model.signatureDefs
+    seen: Counter[bytes] = Counter()
+    for tensor in graph.tensors:
+        layer = tensor.name.partition(b";")[0]
+        tensor.name = b"%s;%d" % (layer, seen[layer]) if seen[layer] else layer
+        seen[layer] += 1
+    for entry in (*signature.inputs, *signature.outputs):
+        graph.tensors[entry.tensorIndex].name = entry.name
+
+
+def order_outputs(model: Any, names: tuple[str, ...]) -> None:
+    """Puts the outputs in this order."""
+    graph, (signature,) = model.subgraphs[0], model.signatureDefs
+    signature.outputs.sort(key=lambda entry: names.index(entry.name.decode()))
+    graph.outputs = np.array([entry.tensorIndex for entry in signature.outputs], np.int32)
+
+
+def add_metadata(model: Any, name: str, data: bytes) -> None:
+    """Adds a named buffer of metadata."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    entry, buffer = schema.MetadataT(), schema.BufferT()
+    buffer.data = np.frombuffer(data, np.uint8)
+    entry.name, entry.buffer = name, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata.append(entry)
+
+
+def halve_weights(model: Any) -> None:
+    """Stores the filters of convolutions as float16, each behind a DEQUANTIZE.
+
+    This is how a `.tflite` holds float16 weights: delegates take the float16 values themselves,
+    kernels what DEQUANTIZE makes of them once. Biases and other constants are too small to count.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    graph = model.subgraphs[0]
+    convolutions = (
+        schema.BuiltinOperator.CONV_2D,
+        schema.BuiltinOperator.DEPTHWISE_CONV_2D,
+    )
+    dequantize = schema.OperatorCodeT()
+    dequantize.builtinCode = dequantize.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
+    dequantize.version = 3  # the first with float16
+    steps = []
+    weights = [op.inputs[1] for op in graph.operators if _code(model, op) in convolutions]
+    for index in dict.fromkeys(weights):  # equal weights are one tensor
+        weight, half = graph.tensors[index], schema.TensorT()
+        buffer = model.buffers[weight.buffer]
+        buffer.data = buffer.data.view(np.float32).astype(np.float16).view(np.uint8)
+        half.name, half.shape = weight.name + b";float16", weight.shape
+        half.type, half.buffer = schema.TensorType.FLOAT16, weight.buffer
+        weight.buffer = 0
+        step = schema.OperatorT()
+        step.opcodeIndex = len(model.operatorCodes)
+        step.inputs, step.outputs = [len(graph.tensors)], [index]
+        graph.tensors.append(half)
+        steps.append(step)
+    model.operatorCodes.append(dequantize)
+    graph.operators = steps + graph.operators

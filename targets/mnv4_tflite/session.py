@@ -1,0 +1,41 @@
+"""Running a `.tflite` through the Python runtime, on the CPU with XNNPACK."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from mnv4_mobile.errors import BundleError, DeviceError
+from mnv4_mobile.target import Session, Tensors
+
+
+def open_session(path: Path, threads: int) -> Session:
+    """Loads a model; inputs and outputs have the names of its only signature.
+
+    Raises:
+        BundleError: Missing, damaged, or not a model with one signature.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        interpreter = Interpreter(model_path=str(path), num_threads=threads)
+        interpreter.allocate_tensors()
+        runner = interpreter.get_signature_runner()
+    except (ValueError, RuntimeError) as error:
+        raise BundleError(f"{path}: not a readable LiteRT model: {error}") from None
+    expected = {
+        name: (tuple(detail["shape"].tolist()), detail["dtype"].__name__)
+        for name, detail in runner.get_input_details().items()
+    }
+
+    def run(tensors: Tensors) -> dict[str, npt.NDArray[Any]]:
+        # The runtime would try to resize the model to any shape.
+        found = {name: (value.shape, value.dtype.name) for name, value in tensors.items()}
+        if found != expected:
+            raise DeviceError(f"{path}: inputs: found {found}, must be {expected}")
+        outputs: dict[str, npt.NDArray[Any]] = runner(**tensors)
+        return outputs
+
+    return run

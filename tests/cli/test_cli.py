@@ -1,0 +1,233 @@
+"""The command as a user meets it: exit codes, one-line errors, nothing half-written."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mnv4_mobile.cli import main
+
+DEMO = Path(__file__).parents[2] / "mnv4_mobile" / "demo"
+COMMAND = [sys.executable, "-c", "from mnv4_mobile.cli import main; main()"]
+
+
+@pytest.fixture
+def mnv4(monkeypatch, capfd):
+    """Runs the command in this process: (exit code, stdout, stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mnv4", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capfd.readouterr()
+        return ended.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+def test_help_and_lists_import_no_torch():
+    for arguments in (["--help"], ["models"], ["models", "hybrid-large"], ["targets"], ["doctor"]):
+        code = (
+            "import sys\nfrom mnv4_mobile.cli import main\n"
+            f"sys.argv = ['mnv4', *{arguments!r}]\n"
+            "try: main()\nexcept SystemExit as end: assert not end.code, end.code\n"
+            "heavy = {'torch', 'executorch', 'coremltools', 'litert_torch'} & set(sys.modules)\n"
+            "assert not heavy, heavy\n"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_models_lists_and_shows(mnv4):
+    code, out, _ = mnv4("models", "--json")
+    assert code == 0
+    listed = {row["model"]: row for row in json.loads(out)}
+    assert listed["conv-medium"]["params"] == 9_715_512
+    assert listed["conv-medium"]["input"] == [256, 256]
+    code, out, _ = mnv4("models", "hybrid-medium")
+    assert code == 0
+    assert "stages.2.4  MQA            160 x 16 x 16" in out
+    assert "11,074,648" in out
+
+
+def test_targets_and_doctor(mnv4):
+    code, out, _ = mnv4("targets", "--json")
+    assert code == 0
+    assert {row["target"] for row in json.loads(out)} == {"coreml", "executorch", "tflite"}
+    code, out, _ = mnv4("doctor", "--json")
+    assert code == 0
+    assert {"python", "torch", "coremltools", "executorch"} <= {
+        row["what"] for row in json.loads(out)
+    }
+
+
+BASE = ("build", "conv-small-035", "--weights", "demo", "-t", "tflite")
+BAD = [
+    (("build", "conv-small-035", "-t", "tflite"), r"--weights: missing; allowed: a checkpoint"),
+    (("build", "conv-small-035", "--weights", "demo"), "--target: missing; allowed: coreml, exec"),
+    (("build", "conv-tiny", *BASE[2:]), "model: found 'conv-tiny', allowed: conv-large"),
+    ((*BASE, "-t", "onnx"), "target: found 'onnx', allowed: coreml, executorch, tflite"),
+    ((*BASE, "-r", "int1"), "recipe: found 'int1', allowed: fp16, fp32, or a .yaml file"),
+    ((*BASE, "--input-size", "100"), "input size: found 100x100, both must be multiples of 32"),
+    ((*BASE, "--input-size", "16"), "input size: found 16x16"),
+    ((*BASE, "--input-size", "big"), "--input-size: found 'big', must be H or HxW"),
+    ((*BASE, "--batch", "0"), "batch: found 0, must be 1 or more"),
+    ((*BASE, "--outputs", "boxes"), "output: found 'boxes', allowed: logits, probabilities"),
+    ((*BASE, "--mean", "0.5"), "--mean: found '0.5', must be three numbers"),
+    ((*BASE, "--std", "0,1,1"), "std: found"),
+    ((*BASE, "--crop", "1.5"), "crop: found 1.5"),
+    ((*BASE, "--labels", "imagenet-1k"), "labels: found 1000, the model has 10 classes"),
+    ((*BASE, "--labels", "nowhere.txt"), "nowhere.txt: cannot read the labels"),
+    ((*BASE, "--images", "nowhere"), "nowhere"),
+    ((*BASE, "--min-ios", "12"), "min_ios: found 12, allowed: 16, 17, 18"),
+    ((*BASE, "--compute-unit", "gpu"), "compute_unit: found 'gpu', allowed: all"),
+    ((*BASE, "--input", "bytes"), "Invalid value for '--input'"),
+    ((*BASE[:3], "nowhere.pth", *BASE[4:]), "nowhere.pth"),
+    ((*BASE[:3], "random:x", *BASE[4:]), "random: found 'x', must be a seed"),
+    ((*BASE, "--io", "float16"), "tflite: io: found 'float16'"),
+    (("build", "conv-medium", *BASE[2:]), "conv-small-035"),
+    (("predict", "nowhere", "x.jpg"), "nowhere: not a bundle"),
+    (("verify", "nowhere"), "nowhere: not a bundle"),
+    (("inspect", "nowhere"), "nowhere: not a bundle"),
+    (("models", "nowhere.yaml"), "nowhere.yaml: no such file"),
+    (("explode",), "No such command"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD)
+def test_bad_input_is_one_error_and_exit_code_2(mnv4, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = mnv4(*arguments)
+    assert code == 2
+    assert message in " ".join(err.split())
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pickle_with_code_in_it_is_not_run(mnv4, tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "ran",))
+
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps({"conv_stem.weight": Bomb()}))
+    code, _, err = mnv4(*BASE[:3], tmp_path / "evil.pth", *BASE[4:], "-o", tmp_path / "out")
+    assert code == 2
+    assert "evil.pth" in err
+    assert "Traceback" not in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.pth"]
+
+
+def test_what_the_user_had_is_not_overwritten(mnv4, tmp_path):
+    mine = tmp_path / "conv-small-035-96x96-fp32.tflite"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("precious")
+    code, _, err = mnv4(*BASE, "-o", tmp_path)
+    assert code == 2
+    assert "holds no manifest.json, so it is not overwritten" in err
+    assert (mine / "thesis.txt").read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [mine]
+
+
+@pytest.mark.toolchain("tflite")
+def test_predict_inspect_and_verify(mnv4, demo_bundle):
+    bundle = demo_bundle("tflite").path
+    pictures = sorted((DEMO / "pictures").glob("*.jpg"))
+    names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    code, out, _ = mnv4("predict", bundle, *pictures, "--top", "2", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert len(found) == len(pictures)
+    for entry in found:
+        first, second = entry["predictions"]
+        assert names[int(first["label"])] == Path(entry["image"]).stem.split("-")[0].split("_")[0]
+        assert first["probability"] > second["probability"]
+    code, out, _ = mnv4("inspect", bundle)
+    assert code == 0
+    assert "1 x 96 x 96 x 3 float32 nhwc" in " ".join(out.split())
+    code, out, _ = mnv4("verify", bundle, "--json")
+    assert code == 0
+    assert json.loads(out)[str(bundle)]["logits"]["sqnr_db"] > 80
+    code, out, _ = mnv4("verify", bundle, "--weights", "demo", "--json")
+    assert code == 0
+    assert json.loads(out)[str(bundle)]["logits"]["top1_agreement"] == 1.0
+
+
+@pytest.mark.toolchain("tflite")
+def test_verify_fails_with_other_weights(mnv4, demo_bundle):
+    bundle = demo_bundle("tflite").path
+    code, _, err = mnv4("verify", bundle, "--weights", "random:0")
+    assert code == 3
+    assert "does not compute what the model computes: logits at" in err
+
+
+@pytest.mark.toolchain("tflite")
+def test_predict_names_an_unreadable_picture(mnv4, demo_bundle, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    code, _, err = mnv4("predict", demo_bundle("tflite").path, broken)
+    assert code == 2
+    assert "broken.jpg: no picture in a format that is read" in err
+
+
+@pytest.mark.toolchain("tflite")
+def test_predict_imports_no_torch(demo_bundle):
+    picture = next((DEMO / "pictures").glob("*.jpg"))
+    code = (
+        "import sys\nfrom mnv4_mobile import load\n"
+        f"with load({str(demo_bundle('tflite').path)!r}) as model:\n"
+        f"    assert model.classify([{str(picture)!r}])[0][0].probability > 0.5\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def folder_names(folder):
+    return [path.name for path in folder.iterdir()] if folder.exists() else []
+
+
+@pytest.mark.toolchain("tflite")
+def test_ctrl_c_in_the_middle_leaves_nothing(tmp_path):
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [*COMMAND, *BASE, "-o", str(out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not folder_names(out):  # the scratch folder: lowering has begun
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "interrupted" in err
+    assert folder_names(out) == []
+
+
+@pytest.mark.toolchain("tflite")
+def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path):
+    code = (
+        "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000000, 1000000))\n"
+        "from mnv4_mobile.cli import main\nmain()\n"
+    )
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *BASE, "-o", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 2, done.stderr
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert folder_names(out) == []

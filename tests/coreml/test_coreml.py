@@ -1,0 +1,241 @@
+"""Lowering to Core ML packages, judged by the bytes on disk."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mnv4_coreml import target
+from mnv4_coreml.mil import Program
+from mnv4_coreml.mil.saved import SavedModel
+from mnv4_mobile.errors import BundleError, LoweringError
+from mnv4_mobile.files import sha256
+from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
+from mnv4_mobile.model.net import MobileNetV4
+from mnv4_mobile.model.random_weights import random_state
+from mnv4_mobile.pipeline import eager, export
+from mnv4_mobile.recipe import load_recipe
+from mnv4_mobile.target import BuildSpec, Lowered, feed
+from mnv4_mobile.testing import check_target, tiny_model
+from mnv4_mobile.verify import sqnr_db
+
+pytestmark = pytest.mark.toolchain("coreml")
+
+SIZE = (56, 72)  # attention sees an odd map, 7 x 9
+PREPROCESS = Preprocess(
+    size=SIZE, crop=0.95, interpolation="bicubic", mean=IMAGENET_MEAN, std=IMAGENET_STD
+)
+LABELS = tuple(f"class {i}" for i in range(10))
+
+
+class Case:
+    """A network, what it was exported as, and what it computes."""
+
+    def __init__(self, **options) -> None:
+        options.setdefault("model", tiny_model(pooled_queries=True))
+        self.spec = BuildSpec(preprocess=PREPROCESS, **options)
+        net = MobileNetV4(self.spec.model, outputs=self.spec.outputs).eval()
+        net.load_state_dict(random_state(self.spec.model, seed=1))
+        self.program = export(net, self.spec, target.attention)
+        self.images = random_images(PREPROCESS, self.spec.batch, seed=5)
+        self.reference = eager(net, self.images, self.spec)
+
+    def lower(self, out: Path, recipe: str = "fp32", **options) -> Lowered:
+        spec = replace(self.spec, **options)
+        target.check(spec, load_recipe(recipe))
+        return target.lower(self.program, spec, load_recipe(recipe), out)
+
+    def worst_db(self, lowered: Lowered) -> float:
+        """The lowest SQNR of all outputs, which must be the ones that were described."""
+        session = target.open(lowered.path, 1)
+        found = session(feed(lowered.input, self.images, PREPROCESS))
+        assert {t.name: (t.shape, t.dtype) for t in lowered.outputs} == {
+            name: (value.shape, str(value.dtype)) for name, value in found.items()
+        }
+        return min(sqnr_db(self.reference[t.kind], found[t.name]).min() for t in lowered.outputs)
+
+
+def specification(lowered: Lowered):
+    return SavedModel(lowered.path).spec
+
+
+@pytest.fixture(scope="session")
+def plain() -> Case:
+    return Case()
+
+
+@pytest.fixture(scope="session")
+def pixels() -> Case:
+    outputs = ("logits", "probabilities", "embedding", "stage_0")
+    return Case(input="pixels", outputs=outputs, labels=LABELS)
+
+
+@pytest.fixture(scope="session")
+def package(plain, tmp_path_factory) -> Lowered:
+    return lower_package(plain, tmp_path_factory.mktemp("plain") / "plain.mlpackage")
+
+
+def lower_package(case: Case, out: Path) -> Lowered:
+    return case.lower(out, "fp16", labels=LABELS, compute_unit="cpu_and_ne")
+
+
+def test_contract(tmp_path):
+    check_target(target, tmp_path)
+
+
+def test_importing_it_imports_no_toolchain():
+    code = "import sys, mnv4_coreml.session; print({'torch', 'coremltools'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "ios", "io", "casts"),
+    [
+        ("fp32", 16, "float32", 0),
+        ("fp32", 18, "float32", 0),
+        ("fp16", 16, "float32", 2),
+        ("fp16", 17, "float16", 0),
+    ],
+)
+def test_program_has_no_superfluous_operator(plain, tmp_path, recipe, ios, io, casts):
+    lowered = plain.lower(tmp_path / "a.mlpackage", recipe, min_ios=ios, io=io)
+    operators = target.operators(lowered.path)
+    assert not {"transpose", "batch_norm", "sub", "clip", "identity"} & operators.keys()
+    assert operators.get("cast", 0) == casts
+    assert (operators["softmax"], operators["upsample_bilinear"]) == (1, 1)
+    assert specification(lowered).specificationVersion == {16: 7, 17: 8, 18: 9}[ios]
+    assert lowered.requires == {"os": f"iOS{ios}", "compute_unit": "all"}
+    assert (lowered.input.dtype, lowered.outputs[0].dtype) == (io, io)
+    assert plain.worst_db(lowered) >= {"fp32": 95, "fp16": 35}[recipe]
+
+
+@pytest.mark.parametrize(
+    ("body", "head", "operators"),
+    [
+        ("gelu", "relu6", {"gelu": 9, "clip": 1}),
+        ("silu", "hard_swish", {"silu": 9, "sigmoid_hard": 1}),
+        ("swish", "leaky_relu", {"silu": 9, "leaky_relu": 1}),
+    ],
+)
+def test_activations(body, head, operators, tmp_path):
+    model = tiny_model(body)
+    case = Case(model=replace(model, head=replace(model.head, act=head)))
+    lowered = case.lower(tmp_path / "a.mlpackage")
+    assert target.operators(lowered.path).items() >= operators.items()
+    assert case.worst_db(lowered) >= 95
+
+
+def test_batch_has_its_probabilities_as_a_tensor(tmp_path):
+    case = Case(batch=2, outputs=("probabilities", "stage_1"), labels=LABELS)
+    lowered = case.lower(tmp_path / "a.mlpackage")
+    assert [t.name for t in lowered.outputs] == ["probabilities", "stage_1"]
+    assert lowered.input.shape == (2, 3, *SIZE)
+    assert case.worst_db(lowered) >= 95
+
+
+@pytest.mark.parametrize(
+    ("recipe", "io", "casts", "least"), [("fp32", "float32", 0, 95), ("fp16", "float16", 2, 30)]
+)
+def test_classifier_with_image_input(pixels, tmp_path, recipe, io, casts, least):
+    before = str(pixels.program)
+    lowered = pixels.lower(tmp_path / "a.mlpackage", recipe, io=io)
+    assert str(pixels.program) == before  # it is shared with other targets
+    assert lowered.input.dtype == "uint8"
+    assert lowered.input.shape == (1, *SIZE, 3)
+    assert {t.name: t.kind for t in lowered.outputs}["classLabel_probs"] == "probabilities"
+    operators = target.operators(lowered.path)
+    assert (operators.get("cast", 0), operators["sub"], operators["classify"]) == (casts, 1, 1)
+    assert pixels.worst_db(lowered) >= least
+
+    description = specification(lowered).description
+    (image,) = description.input
+    assert image.name == "image"
+    assert (image.type.imageType.height, image.type.imageType.width) == SIZE
+    assert description.predictedFeatureName == "classLabel"
+    assert description.predictedProbabilitiesName == "classLabel_probs"
+    program = Program(lowered.path)
+    assert program.class_labels == LABELS
+    label = program({"image": pixels.images})["classLabel"].item()
+    assert label == LABELS[pixels.reference["logits"].argmax()]
+
+
+def test_labels_and_preprocessing_are_in_the_metadata(package):
+    description = specification(package).description
+    metadata = description.metadata.userDefined
+    assert json.loads(metadata["labels"]) == list(LABELS)
+    assert json.loads(metadata["preprocess"]) == {
+        "size": list(SIZE),
+        "crop": 0.95,
+        "interpolation": "bicubic",
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+        "inside": False,
+    }
+    assert metadata["compute_unit"] == package.requires["compute_unit"] == "cpu_and_ne"
+    assert description.predictedFeatureName == ""
+    assert all(f.shortDescription for f in (*description.input, *description.output))
+
+
+@pytest.mark.slow
+def test_another_process_gives_the_same_bytes(package, tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
+        "from test_coreml import *; lower_package(Case(), Path(sys.argv[2]))"
+    )
+    out = tmp_path / "again.mlpackage"
+    subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent), str(out)],
+        env=os.environ | {"PYTHONHASHSEED": "7"},
+        check=True,
+        capture_output=True,
+    )
+    assert sha256(out) == sha256(package.path)
+
+
+@pytest.mark.parametrize(
+    ("options", "recipe", "message"),
+    [
+        ({"layout": "nhwc"}, "fp32", "layout: found 'nhwc', supported: nchw"),
+        ({"input": "pixels", "batch": 2}, "fp32", "batch: found 2, supported: 1 .*--batch"),
+        ({"io": "float16"}, "fp32", "io: found 'float16', supported: float32"),
+        (
+            {"outputs": ("probabilities",), "labels": ("crane",) * 10},
+            "fp32",
+            "labels: found 'crane' more than once",
+        ),
+    ],
+)
+def test_refuses(options, recipe, message):
+    spec = BuildSpec(model=tiny_model(), preprocess=PREPROCESS, **options)
+    with pytest.raises(LoweringError, match=f"^coreml: {message}"):
+        target.check(spec, load_recipe(recipe))
+
+
+def test_full_disk_is_an_os_error(plain, tmp_path):
+    out = tmp_path / "a.mlpackage"
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, old[1]))
+    try:
+        with pytest.raises(OSError, match="cannot write"):
+            plain.lower(out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("damage", ["Manifest.json", "model.mlmodel", "weight.bin"])
+def test_damaged_package_is_refused_by_name(package, tmp_path, damage):
+    copy = tmp_path / "copy.mlpackage"
+    shutil.copytree(package.path, copy)
+    (file,) = copy.rglob(damage)
+    data = file.read_bytes()
+    file.write_bytes(data[: len(data) // 2])
+    with pytest.raises(BundleError, match=damage):
+        target.open(copy, 1)

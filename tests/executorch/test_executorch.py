@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+
+from mnv4_executorch import target
+from mnv4_mobile.errors import BundleError, LoweringError
+from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
+from mnv4_mobile.model.net import MobileNetV4
+from mnv4_mobile.model.random_weights import random_state
+from mnv4_mobile.pipeline import eager, export
+from mnv4_mobile.recipe import load_recipe
+from mnv4_mobile.target import BuildSpec, feed
+from mnv4_mobile.testing import check_target, tiny_model
+from mnv4_mobile.verify import sqnr_db
+
+pytestmark = pytest.mark.toolchain("executorch")
+
+
+def build(folder, recipe="fp32", act="relu", pooled=False, size=(64, 64), **options):
+    model = tiny_model(act, pooled_queries=pooled)
+    preprocess = Preprocess(
+        size=size, crop=1.0, interpolation="bilinear", mean=IMAGENET_MEAN, std=IMAGENET_STD
+    )
+    spec = BuildSpec(model=model, preprocess=preprocess, **options)
+    net = MobileNetV4(model, spec.outputs)
+    net.load_state_dict(random_state(model, 0))
+    net.eval()
+    images = random_images(preprocess, spec.batch, seed=0)
+    program = export(net, spec, target.attention)
+    lowered = target.lower(program, spec, load_recipe(recipe), folder / "model.pte")
+    found = target.open(lowered.path, 1)(feed(lowered.input, images, preprocess))
+    return lowered, eager(net, images, spec), found
+
+
+def test_contract(tmp_path):
+    check_target(target, tmp_path)
+
+
+def test_pixels_channels_last_and_a_batch(tmp_path):
+    lowered, reference, found = build(tmp_path, input="pixels", batch=2, size=(64, 96))
+    assert lowered.input.shape == (2, 64, 96, 3)
+    assert lowered.input.dtype == "uint8"
+    assert sqnr_db(reference["logits"], found["logits"]).min() > 100
+    # The bytes' cast is the only thing that XNNPACK does not take.
+    assert target.operators(lowered.path) == {
+        "delegate": 1,
+        "dim_order_ops::_to_dim_order_copy.out": 1,
+    }
+
+
+def test_float16_weights_are_stored_as_float16(tmp_path):
+    full, _, _ = build(tmp_path)
+    size = full.path.stat().st_size
+    weights = sum(row.cost.params for row in tiny_model().table())
+    half, reference, found = build(tmp_path, "fp16", io="float16", outputs=("probabilities",))
+    assert size - half.path.stat().st_size > 1.8 * weights  # two bytes fewer a weight
+    assert found["probabilities"].dtype == np.float16
+    assert sqnr_db(reference["probabilities"], found["probabilities"]).min() > 40
+    assert target.operators(half.path) == {"delegate": 1}
+
+
+@pytest.mark.parametrize("recipe", ["fp32", "fp16"])
+def test_pooled_queries_on_odd_maps_in_one_delegate(tmp_path, recipe):
+    # 72 / 8 = 9: pooling leaves 4 x 4 of 9 x 9.
+    lowered, reference, found = build(tmp_path, recipe, pooled=True, size=(72, 72))
+    assert target.operators(lowered.path)["delegate"] == 1
+    assert sqnr_db(reference["logits"], found["logits"]).min() > (100 if recipe == "fp32" else 40)
+
+
+def test_gelu_in_float16_is_the_tanh_form_and_says_so(tmp_path):
+    lowered, reference, found = build(tmp_path, "fp16", act="gelu", io="float16")
+    assert target.operators(lowered.path) == {"delegate": 1}
+    assert "GELU" in lowered.kept["activation"]
+    assert sqnr_db(reference["logits"], found["logits"]).min() > 40
+
+
+@pytest.mark.parametrize("act", ["relu6", "silu", "hard_swish", "leaky_relu"])
+def test_every_activation_is_delegated(tmp_path, act):
+    lowered, reference, found = build(tmp_path, act=act)
+    assert target.operators(lowered.path) == {"delegate": 1}
+    assert sqnr_db(reference["logits"], found["logits"]).min() > 100
+
+
+def test_the_program_says_what_an_app_must_know(tmp_path):
+    labels = tuple(f"class {i}" for i in range(10))
+    lowered, _, _ = build(tmp_path, labels=labels, outputs=("embedding", "logits"))
+    from executorch.extension.pybindings import _C
+
+    program = _C._load_program(str(lowered.path))
+
+    def constant(name):
+        return program.load_method(name).call([])
+
+    assert constant("get_output_names") == ["embedding", "logits"]
+    assert constant("get_labels") == list(labels)
+    assert constant("get_mean") == pytest.approx(IMAGENET_MEAN)
+
+
+def test_the_same_inputs_give_the_same_bytes(tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.mkdir()
+    second.mkdir()
+    assert build(first)[0].path.read_bytes() == build(second)[0].path.read_bytes()
+
+
+def test_float16_tensors_of_a_float32_program_are_refused():
+    spec = BuildSpec(
+        model=tiny_model(),
+        preprocess=Preprocess(
+            size=(64, 64), crop=1.0, interpolation="bilinear", mean=IMAGENET_MEAN, std=IMAGENET_STD
+        ),
+        io="float16",
+    )
+    with pytest.raises(LoweringError, match=r"io: found 'float16', supported .*: float32"):
+        target.check(spec, load_recipe("fp32"))
+
+
+@pytest.mark.parametrize("data", [b"", b"not a program at all, but long enough", b"\0" * 64])
+def test_a_damaged_file_is_refused(tmp_path, data):
+    path = tmp_path / "broken.pte"
+    path.write_bytes(data)
+    with pytest.raises(BundleError, match=r"broken\.pte"):
+        target.operators(path)
+    with pytest.raises(BundleError, match=r"broken\.pte"):
+        target.open(path, 1)

