@@ -252,7 +252,7 @@ def write_golden(
                 path=path,
                 tensor=name,
                 shape=list(tensor.shape),
-                dtype=str(tensor.dtype),
+                dtype=tensor.dtype.name,
                 source=source,
                 min_sqnr_db=gates[name] if gates else None,
             )

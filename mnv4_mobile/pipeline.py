@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256 as hash_of
 from importlib.metadata import PackageNotFoundError, version
@@ -44,6 +44,7 @@ from mnv4_mobile.images import (
     read_image,
 )
 from mnv4_mobile.labels import check_labels, read_labels
+from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Recipe, load_recipe
 from mnv4_mobile.target import (
     BuildSpec,
@@ -63,9 +64,6 @@ if TYPE_CHECKING:
 
     from mnv4_mobile.model.net import MobileNetV4
     from mnv4_mobile.model.weights import Checkpoint
-
-Progress = Callable[[str], None]
-"""Told what begins, in a few words."""
 
 GOLDEN_IMAGES = 4
 _TOOLS = ("torch", "executorch", "coremltools", "litert-torch", "ai-edge-litert")
@@ -105,7 +103,7 @@ def build(
     targets: Sequence[str],
     recipes: Sequence[str] = ("fp32",),
     options: Options | None = None,
-    progress: Progress = lambda _: None,
+    progress: Progress | None = None,
 ) -> list[Bundle]:
     """Builds one bundle a target and recipe, as `out`/<model>-<H>x<W>-<recipe>.<target>.
 
@@ -116,25 +114,25 @@ def build(
         targets: Names of installed targets.
         recipes: Names of shipped recipes, or YAML files.
         options: All other choices.
-        progress: Called with what begins, and with what the user should know.
+        progress: Is told how it goes.
 
     Raises:
         MobileError: Nothing is left of the bundle that failed; those before it stay.
     """
-    options = options or Options()
+    options, progress = options or Options(), progress or Progress()
     cells = [(load_target(t), load_recipe(r)) for t in _once(targets) for r in _once(recipes)]
     for target, _ in cells:
         require(target)
     source = read_model(model)
     if source.unused:
-        progress(f"not used of {source.path.name}: {', '.join(source.unused)}")
+        progress.note(f"not used of {source.path.name}: {', '.join(source.unused)}")
 
-    progress("load the weights")
+    progress.step("load the weights")
     from mnv4_mobile.model.weights import load_checkpoint
 
     checkpoint = load_checkpoint(source.spec, weights, num_classes=options.num_classes)
     for note in checkpoint.notes:
-        progress(note)
+        progress.note(note)
     spec = _build_spec(checkpoint, options)
     for target, recipe in cells:
         check_recipe(target, spec, recipe)
@@ -146,7 +144,7 @@ def build(
     entry = ModelEntry(
         name=spec.model.name,
         config_sha256=_config_hash(spec),
-        weights=weights,
+        weights=Path(weights).name if Path(weights).is_file() else weights,
         weights_sha256=checkpoint.sha256,
         licence=checkpoint.licence,
     )
@@ -155,10 +153,10 @@ def build(
     for target, recipe in cells:
         name = bundle_id(spec, recipe, target)
         if target.attention not in programs:
-            progress("export the deploy form")
+            progress.step("export the deploy form")
             programs[target.attention] = export(net, spec, target.attention)
         with files.new_folder(Path(out) / name, MANIFEST) as folder:
-            progress(f"{name}: lower")
+            progress.step(f"{name}: lower")
             artifact = folder / f"model{target.suffix}"
             lowered = target.lower(programs[target.attention], spec, recipe, artifact)
             parity: dict[str, Parity] = {}
@@ -167,7 +165,7 @@ def build(
             expected = {o.name: _arranged(reference[o.kind], o) for o in lowered.outputs}
             golden += write_golden(folder, "eager", expected, gates)
             if options.verify:
-                progress(f"{name}: verify")
+                progress.step(f"{name}: verify")
                 with Worker(target.name, artifact) as worker:
                     found = run_pixels(worker, lowered.input, images, spec.preprocess)
                 parity = parities(lowered.outputs, expected, found, recipe.min_sqnr_db)

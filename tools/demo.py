@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mnv4_mobile import build, load
+from mnv4_mobile import Options, build, load
 from mnv4_mobile.cli.show import steps
 from mnv4_mobile.errors import MobileError
 from mnv4_mobile.images import list_images
@@ -38,17 +38,18 @@ def main() -> None:
     weights, targets = arguments.weights, target_names()
     pictures = DEMO / ("pictures" if weights == "demo" else "photos")
     images = list_images(arguments.images or pictures)
-    with steps(verbose=False) as step:
+    with steps(verbose=False) as progress:
         bundles = build(
             arguments.model or model_of(weights),
             weights=weights,
             out=arguments.out,
             targets=targets,
-            progress=step,
+            options=Options(labels=None if weights == "demo" else "imagenet-1k"),
+            progress=progress,
         )
         found = []
         for bundle in bundles:
-            step(f"{bundle.manifest['id']}: classify {len(images)} pictures")
+            progress.step(f"{bundle.manifest['id']}: classify {len(images)} pictures")
             with load(bundle.path) as model:
                 found.append(model.classify(images, top=1))
     table = Table(title="What each artifact sees", title_justify="left")

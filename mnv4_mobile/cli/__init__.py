@@ -60,9 +60,10 @@ def main() -> None:
     except MobileError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # typer's answer to Ctrl-C, without a word
+            print("interrupted", file=sys.stderr)
+        raise
     except OSError as error:
         if error.errno not in _DISK:
             raise

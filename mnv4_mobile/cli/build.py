@@ -117,7 +117,7 @@ def build(
         for size in sizes or [None]
     ]
     built = []
-    with steps(verbose) as step:
+    with steps(verbose) as progress:
         for model in models:
             for chosen in options:
                 built += pipeline.build(
@@ -127,7 +127,7 @@ def build(
                     targets=targets,
                     recipes=split(recipe),
                     options=chosen,
-                    progress=step,
+                    progress=progress,
                 )
     if as_json:
         print_json([{"path": str(b.path), "manifest": b.manifest} for b in built])

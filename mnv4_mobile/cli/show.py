@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -14,6 +15,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from mnv4_mobile.progress import Progress
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show what the toolchains print.")]
@@ -41,7 +44,7 @@ def split(values: Sequence[str]) -> list[str]:
     return [part.strip() for value in values for part in value.split(",") if part.strip()]
 
 
-class Steps:
+class Steps(Progress):
     """Shows what is being done: the running step with a spinner, the ended ones with seconds."""
 
     def __init__(self, console: Console) -> None:
@@ -49,13 +52,19 @@ class Steps:
         self._status = console.status("")
         self._step: str | None = None
         self._begin = 0.0
+        self._interrupted = False
 
-    def __call__(self, text: str) -> None:
+    def step(self, text: str) -> None:
         """Ends the running step, and begins the next one."""
         self.end()
+        self.stop_if_interrupted()
         self._step, self._begin = text, time.monotonic()
         self._status.update(text)
         self._status.start()
+
+    def note(self, text: str) -> None:
+        """Prints a line."""
+        self._console.print(f"note: {text}", markup=False, highlight=False)
 
     def end(self) -> None:
         """Ends the running step."""
@@ -64,6 +73,16 @@ class Steps:
             seconds = time.monotonic() - self._begin
             self._console.print(f"{self._step} [dim]{seconds:.1f} s[/dim]", highlight=False)
         self._step = None
+
+    def interrupt(self, *_: object) -> None:
+        """Handles Ctrl-C; remembers it, as there are toolchains that swallow the exception."""
+        self._interrupted = True
+        raise KeyboardInterrupt
+
+    def stop_if_interrupted(self) -> None:
+        """Raises KeyboardInterrupt (again) after Ctrl-C."""
+        if self._interrupted:
+            raise KeyboardInterrupt
 
     def drop(self) -> None:
         """Forgets the running step, which failed."""
@@ -85,13 +104,17 @@ def steps(verbose: bool) -> Iterator[Steps]:
         if not verbose:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
+        handler = signal.signal(signal.SIGINT, shown.interrupt)
         try:
             yield shown
+            shown.stop_if_interrupted()
             shown.end()
         except BaseException:
             shown.drop()
+            shown.stop_if_interrupted()
             raise
         finally:
+            signal.signal(signal.SIGINT, handler)
             sys.stdout.flush()
             sys.stderr.flush()
             os.dup2(stdout, 1)

@@ -30,10 +30,10 @@ def verify(
     from mnv4_mobile.verify import check
 
     found = {}
-    with steps(verbose) as step:
+    with steps(verbose) as progress:
         for path in bundles:
             bundle = open_bundle(path)
-            step(f"verify {bundle.manifest['id']}")
+            progress.step(f"verify {bundle.manifest['id']}")
             found[str(path)] = verify_bundle(bundle, weights, model=model, threads=threads)
     if as_json:
         print_json(found)

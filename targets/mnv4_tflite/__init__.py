@@ -24,7 +24,7 @@ class LiteRT:
     attention: Layout = "nhwc"
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
-        """Refuses float16 inputs and outputs: the runtime's kernels take them from a delegate only.
+        """Refuses float16 inputs and outputs, which the runtime's own kernels do not take.
 
         Raises:
             LoweringError: Naming the option and what is supported.
@@ -48,9 +48,9 @@ class LiteRT:
 
     def operators(self, path: Path) -> dict[str, int]:
         """See `Target.operators`; which of them a delegate takes is settled on the device."""
-        from mnv4_tflite.flatbuffer import operators, read_model
+        from mnv4_tflite.flatbuffer import operators
 
-        return operators(read_model(path.read_bytes()))
+        return operators(path)
 
 
 target = LiteRT()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mnv4_mobile.errors import BundleError
 
@@ -13,15 +16,9 @@ _DATA_ALIGNMENT = 16  # bytes; `force_align` in the schema, which Python's packe
 
 
 def read_model(data: bytes) -> Any:
-    """The model (`ModelT`).
-
-    Raises:
-        BundleError: No LiteRT model.
-    """
+    """The model (`ModelT`)."""
     from ai_edge_litert import schema_py_generated as schema
 
-    if not schema.Model.ModelBufferHasIdentifier(data, 0):
-        raise BundleError("not a LiteRT model: the file identifier TFL3 is missing")
     return schema.ModelT.InitFromPackedBuf(data, 0)
 
 
@@ -29,37 +26,40 @@ def write_model(model: Any) -> bytes:
     """The model's bytes."""
     import flatbuffers
 
-    for buffer in model.buffers:
-        if buffer.data is not None:
-            buffer.Pack = _AlignedBuffer(buffer.data).pack
-    builder = flatbuffers.Builder(sum(len(b.data) for b in model.buffers if b.data is not None))
+    constants = [buffer for buffer in model.buffers if buffer.data is not None]
+    for buffer in constants:
+        buffer.Pack = partial(_pack_aligned, np.asarray(buffer.data, np.uint8))
+    builder = flatbuffers.Builder(sum(len(buffer.data) for buffer in constants))
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
 
-class _AlignedBuffer:
+def _pack_aligned(values: npt.NDArray[np.uint8], builder: Any) -> int:
     """Packs a constant where kernels that map the file may read it."""
+    from ai_edge_litert import schema_py_generated as schema
 
-    def __init__(self, data: Any) -> None:
-        self.data = np.asarray(data, np.uint8)
-
-    def pack(self, builder: Any) -> int:
-        from ai_edge_litert import schema_py_generated as schema
-
-        length = len(self.data)
-        builder.StartVector(1, length, _DATA_ALIGNMENT)
-        builder.head -= length
-        builder.Bytes[builder.head : builder.head + length] = self.data.tobytes()
-        data = builder.EndVector()
-        schema.BufferStart(builder)
-        schema.BufferAddData(builder, data)
-        return int(schema.BufferEnd(builder))
+    length = len(values)
+    builder.StartVector(1, length, _DATA_ALIGNMENT)
+    builder.head -= length
+    builder.Bytes[builder.head : builder.head + length] = values.tobytes()
+    data = builder.EndVector()
+    schema.BufferStart(builder)
+    schema.BufferAddData(builder, data)
+    return int(schema.BufferEnd(builder))
 
 
-def operators(model: Any) -> dict[str, int]:
-    """How often each operator stands in the model."""
-    from ai_edge_litert.schema_py_generated import BuiltinOperator
+def operators(path: Path) -> dict[str, int]:
+    """How often each operator stands in a model.
 
+    Raises:
+        BundleError: No LiteRT model.
+    """
+    from ai_edge_litert.schema_py_generated import BuiltinOperator, Model
+
+    data = path.read_bytes()
+    if not Model.ModelBufferHasIdentifier(data, 0):
+        raise BundleError(f"{path}: not a LiteRT model: the identifier TFL3 is missing")
+    model = read_model(data)
     names = {code: name for name, code in vars(BuiltinOperator).items() if name.isupper()}
     codes = [names[_code(model, operator)] for operator in model.subgraphs[0].operators]
     return dict(Counter(codes))
