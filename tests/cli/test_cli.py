@@ -37,8 +37,8 @@ def test_help_and_lists_import_no_torch():
             "import sys\nfrom mnv4_mobile.cli import main\n"
             f"sys.argv = ['mnv4', *{arguments!r}]\n"
             "try: main()\nexcept SystemExit as end: assert not end.code, end.code\n"
-            "heavy = {'torch', 'executorch.exir', 'coremltools', 'litert_torch'} & set(sys.modules)\n"
-            "assert not heavy, heavy\n"
+            "heavy = {'torch', 'executorch.exir', 'coremltools', 'litert_torch'}\n"
+            "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
         )
         subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 

@@ -80,12 +80,20 @@ def hybrid(act: str, head_act: str) -> ModelSpec:
     )
 
 
-def small() -> ModelSpec:
+def small(act: str, head_act: str) -> ModelSpec:
+    """Few layers, which are quick to lower."""
     return ModelSpec(
         name="small",
         stem=ConvSpec(out_channels=32, kernel_size=3, stride=2),
-        stages=((FusedIBSpec(out_channels=64, hidden_channels=64, kernel_size=3, stride=2),),),
+        stages=(
+            (
+                FusedIBSpec(out_channels=64, hidden_channels=64, kernel_size=3, stride=2),
+                uir(64, 3, None, 1),
+            ),
+        ),
         final=ConvSpec(out_channels=128, kernel_size=1, stride=1),
+        head=HeadSpec(act=head_act),
+        act=act,
     )
 
 
@@ -132,23 +140,22 @@ def conv(folder) -> Case:
 
 @pytest.fixture(scope="session")
 def maps(folder) -> Case:
-    """Every kind of output, in an order of its own, and activations that are not fused."""
+    """Every kind of block and output, the outputs in an order of their own; a batch of 2."""
     outputs = ("stage_2", "probabilities", "stage_1", "embedding", "logits")
     model = hybrid("gelu", "hard_swish")
-    return build(folder / "maps.tflite", "fp32", model, (80, 112), outputs=outputs)
+    return build(folder / "maps.tflite", "fp32", model, (80, 112), outputs=outputs, batch=2)
 
 
 @pytest.fixture(scope="session")
 def half(folder) -> Case:
-    """Float16 weights, bytes in, a batch of 2."""
-    model = hybrid("leaky_relu", "silu")
-    return build(folder / "half.tflite", "fp16", model, (80, 112), input="pixels", batch=2)
+    """Float16 weights, bytes in."""
+    model = small("leaky_relu", "silu")
+    return build(folder / "half.tflite", "fp16", model, (32, 64), input="pixels")
 
 
 @pytest.fixture(scope="session")
 def few(folder) -> Case:
-    """Few layers, which are quick to lower."""
-    return build(folder / "few.tflite", "fp32", small(), (32, 64))
+    return build(folder / "few.tflite", "fp32", small("relu6", "relu6"), (32, 64))
 
 
 RUN = """
@@ -244,7 +251,7 @@ def test_float16_weights_and_bytes(half):
     said, decibel = run(half)
     assert decibel["logits"] > 35
     assert half.lowered.input.dtype == "uint8"
-    assert half.lowered.input.shape == (2, 80, 112, 3)
+    assert half.lowered.input.shape == (1, 32, 64, 3)
     assert not said["delegated"]  # the cast from bytes, and nothing else, is left to the runtime
 
 
@@ -262,6 +269,24 @@ def test_float16_in_nchw_on_request(few, folder):
     assert b"reduced_precision_support" not in few.lowered.path.read_bytes()
 
 
+def test_constants_of_another_order_are_copied():
+    """Whether the converter confuses them otherwise is up to the memory allocator."""
+    from mnv4_tflite.lower import _make_contiguous
+
+    inner = torch.nn.Conv2d(2, 3, 2)
+    inner.weight = torch.nn.Parameter(inner.weight.to(memory_format=torch.channels_last))
+    inner.register_buffer("offset", torch.arange(6.0).reshape(2, 3).T)
+    outer = torch.nn.Sequential(inner)
+    given = {name: tensor.clone() for name, tensor in outer.state_dict().items()}
+    offset = inner.offset
+    _make_contiguous(outer)
+    found = outer.state_dict()
+    assert found.keys() == given.keys()
+    assert all(torch.equal(found[name], given[name]) for name in given)
+    assert all(tensor.is_contiguous() for tensor in found.values())
+    assert not offset.is_contiguous()
+
+
 def test_constants_are_aligned(half):
     from ai_edge_litert.schema_py_generated import Model
 
@@ -269,7 +294,7 @@ def test_constants_are_aligned(half):
     model = Model.GetRootAs(data, 0)
     buffers = (model.Buffers(index) for index in range(model.BuffersLength()))
     constants = [buffer.DataAsNumpy() for buffer in buffers if buffer.DataLength()]
-    assert len(constants) > 50
+    assert len(constants) > 10
     assert {(values.ctypes.data - data.ctypes.data) % 16 for values in constants} == {0}
 
 
