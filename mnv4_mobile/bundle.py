@@ -21,8 +21,8 @@ import numpy.typing as npt
 from mnv4_mobile.errors import BundleError
 from mnv4_mobile.files import sha256, write_bytes
 from mnv4_mobile.images import Interpolation, Preprocess
+from mnv4_mobile.parity import Parity
 from mnv4_mobile.target import Layout, Tensor
-from mnv4_mobile.verify import Parity
 
 MANIFEST = "manifest.json"
 SCHEMA = 1

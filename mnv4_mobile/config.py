@@ -7,12 +7,9 @@ known sections are reported as unused.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
-
-import yaml
+from typing import Any
 
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.model.spec import (
@@ -25,11 +22,7 @@ from mnv4_mobile.model.spec import (
     UIRSpec,
     where,
 )
-
-T = TypeVar("T", int, float, bool, str)
-
-_MAX_BYTES = 1 << 20
-_MAX_NODES = 100_000
+from mnv4_mobile.yaml_file import Section, checked, read_yaml, show
 
 
 def config_folder(kind: str) -> Path:
@@ -60,134 +53,6 @@ def find_config(kind: str, name: str) -> Path:
     raise ConfigError(
         f"{kind[:-1]}: found {name!r}, allowed: {', '.join(shipped(kind))}, or a .yaml file"
     )
-
-
-class _Loader(yaml.SafeLoader):
-    """The safe loader, which also refuses a key that stands twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        mapping = super().construct_mapping(node, deep)
-        if len(mapping) != len(node.value):
-            line = node.start_mark.line + 1
-            raise yaml.constructor.ConstructorError(None, None, f"line {line}: a key stands twice")
-        return mapping
-
-
-def _count(value: object, inside: tuple[int, ...] = ()) -> int:
-    """Nodes of a document with every alias written out."""
-    if id(value) in inside:
-        raise ConfigError("an alias contains itself")
-    children: list[object] = []
-    if isinstance(value, dict):
-        children = list(value.values())
-    elif isinstance(value, list):
-        children = value
-    total = 1
-    for child in children:
-        total += _count(child, (*inside, id(value)))
-        if total > _MAX_NODES:
-            raise ConfigError(f"too large: more than {_MAX_NODES} values once aliases are expanded")
-    return total
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping, through the safe loader.
-
-    Raises:
-        ConfigError: Not readable, not YAML, a tag, a key twice, an alias bomb, not a mapping.
-    """
-    try:
-        data = path.read_bytes()
-        if len(data) > _MAX_BYTES:
-            raise ConfigError(f"{path}: too large: {len(data)} bytes, allowed: {_MAX_BYTES}")
-        value = yaml.load(data.decode(), _Loader)  # noqa: S506 - a SafeLoader
-        _count(value)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"{path}: not a plain YAML file: {reason}") from None
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path}: found {_show(value)}, must be a mapping")
-    return cast(dict[str, Any], value)
-
-
-def _show(value: object) -> str:
-    if value is None:
-        return "~"
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-
-
-class Section:
-    """A mapping of a configuration whose keys are taken one by one.
-
-    Args:
-        value: What the file has at this place.
-        place: The place in words: the file, then the keys down to here.
-    """
-
-    def __init__(self, value: object, place: str) -> None:
-        if not isinstance(value, dict):
-            raise ConfigError(f"{place}: found {_show(value)}, must be a mapping")
-        self.place = place
-        self._rest: dict[object, object] = dict(value)
-        self._known: list[str] = []
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._rest
-
-    def at(self, key: str) -> str:
-        """The place of a key, for messages."""
-        return f"{self.place}: {key}"
-
-    def any(self, key: str, default: object = ...) -> Any:
-        """The value of a key as it is; required where there is no default."""
-        self._known.append(key)
-        if key not in self._rest:
-            if default is ...:
-                raise ConfigError(f"{self.at(key)}: missing")
-            return default
-        return self._rest.pop(key)
-
-    def get(self, key: str, kind: type[T], default: Any = ...) -> T:
-        """The value of a key, of the given type."""
-        return checked(self.any(key, default), kind, self.at(key))
-
-    def optional(self, key: str, kind: type[T]) -> T | None:
-        """The value of a key that may be ~ or left out."""
-        value = self.any(key, None)
-        return None if value is None else checked(value, kind, self.at(key))
-
-    def section(self, key: str) -> Section:
-        """The mapping under a key."""
-        return Section(self.any(key), self.at(key))
-
-    def close(self, unused: tuple[str, ...] = ()) -> list[str]:
-        """Ends the section: the keys present that are known but have no meaning here.
-
-        Raises:
-            ConfigError: A key that nobody knows.
-        """
-        for key in self._rest:
-            if key not in unused:
-                allowed = ", ".join([*self._known, *unused])
-                raise ConfigError(f"{self.place}: unknown key {key!r}, allowed: {allowed}")
-        return [str(key) for key in self._rest]
-
-
-def checked(value: object, kind: type[T], place: str) -> T:
-    """The value, once it is sure to be of the given type; an int is a float, a bool is neither."""
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return kind(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise ConfigError(f"{place}: found {_show(value)}, must be {_WORDS[kind]}")
-    return value
 
 
 # Fields of a block after its kind, as the grammar orders them; "?" may be ~.
@@ -224,7 +89,7 @@ def _switched(values: dict[str, Any], switch: str, *names: str) -> list[int | No
         if values[switch] != (value is not None):
             wanted = "a whole number" if values[switch] else "~"
             raise ConfigError(
-                f"{name}: found {_show(value)}, must be {wanted} as {switch} is {values[switch]}"
+                f"{name}: found {show(value)}, must be {wanted} as {switch} is {values[switch]}"
             )
     return found
 
@@ -232,7 +97,7 @@ def _switched(values: dict[str, Any], switch: str, *names: str) -> list[int | No
 def _block(value: object) -> BlockSpec:
     if not isinstance(value, list) or not value or value[0] not in _BLOCKS:
         kinds = ", ".join(_BLOCKS)
-        raise ConfigError(f"found {_show(value)}, must be a list that begins with one of: {kinds}")
+        raise ConfigError(f"found {show(value)}, must be a list that begins with one of: {kinds}")
     kind, *given = value
     fields = _BLOCKS[kind]
     names = [name.rstrip("?") for name in fields]
@@ -282,12 +147,12 @@ def _block(value: object) -> BlockSpec:
 
 def _stages(value: object, place: str) -> tuple[tuple[BlockSpec, ...], ...]:
     if not isinstance(value, list):
-        raise ConfigError(f"{place}: found {_show(value)}, must be a list of stages")
+        raise ConfigError(f"{place}: found {show(value)}, must be a list of stages")
     stages = []
     for s, stage in enumerate(value):
         if not isinstance(stage, list) or not stage:
             raise ConfigError(
-                f"{place}: stage {s}: found {_show(stage)}, must be a list of one or more blocks"
+                f"{place}: stage {s}: found {show(stage)}, must be a list of one or more blocks"
             )
         blocks = []
         for i, block in enumerate(stage):
@@ -302,7 +167,7 @@ def _stages(value: object, place: str) -> tuple[tuple[BlockSpec, ...], ...]:
 def _size(value: object, place: str) -> tuple[int, int]:
     pair = value if isinstance(value, list) else [value, value]
     if len(pair) != 2:
-        raise ConfigError(f"{place}: found {_show(value)}, must be a number or [height, width]")
+        raise ConfigError(f"{place}: found {show(value)}, must be a number or [height, width]")
     return (checked(pair[0], int, place), checked(pair[1], int, place))
 
 
@@ -347,7 +212,7 @@ def _open_backbone(top: Section) -> tuple[Section, Section | None, list[str]]:
     full = architecture.any("full", None)
     if full is not None:
         place = architecture.at("full")
-        raise ConfigError(f"{place}: found {_show(full)}, must be ~: only a backbone is read")
+        raise ConfigError(f"{place}: found {show(full)}, must be ~: only a backbone is read")
     head = architecture.any("head", None)
     unused = [f"model.architecture.{key}" for key in architecture.close(("neck",))]
     unused += [f"model.{key}" for key in model.close(_UNUSED_MODEL)]
@@ -382,7 +247,7 @@ def read_model(name: str) -> ModelFile:
         features = [len(stages) - 1]
     if not isinstance(features, list):
         place = params.at("return_stage_idx")
-        raise ConfigError(f"{place}: found {_show(features)}, must be a list of stages or ~")
+        raise ConfigError(f"{place}: found {show(features)}, must be a list of stages or ~")
     has_other_head = any("head" in key for key in unused)
     try:
         spec = ModelSpec(

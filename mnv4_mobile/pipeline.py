@@ -7,10 +7,11 @@ import json
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256 as hash_of
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,21 +32,17 @@ from mnv4_mobile.bundle import (
     write_manifest,
 )
 from mnv4_mobile.config import read_model
-from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.images import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     Interpolation,
     Preprocess,
-    list_images,
-    normalise,
-    pixels,
-    random_images,
-    read_image,
 )
 from mnv4_mobile.labels import check_labels, read_labels
+from mnv4_mobile.parity import check, parities
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Recipe, load_recipe
+from mnv4_mobile.reference import arranged, eager, export, golden_pixels, load_net
 from mnv4_mobile.target import (
     BuildSpec,
     Layout,
@@ -56,7 +53,6 @@ from mnv4_mobile.target import (
     load_target,
     require,
 )
-from mnv4_mobile.verify import Parity, check, compare
 from mnv4_mobile.worker import Worker, run_pixels
 
 if TYPE_CHECKING:
@@ -65,7 +61,6 @@ if TYPE_CHECKING:
     from mnv4_mobile.model.net import MobileNetV4
     from mnv4_mobile.model.weights import Checkpoint
 
-GOLDEN_IMAGES = 4
 _TOOLS = ("torch", "executorch", "coremltools", "litert-torch", "ai-edge-litert")
 
 
@@ -123,60 +118,77 @@ def build(
     cells = [(load_target(t), load_recipe(r)) for t in _once(targets) for r in _once(recipes)]
     for target, _ in cells:
         require(target)
-    source = read_model(model)
-    if source.unused:
-        progress.note(f"not used of {source.path.name}: {', '.join(source.unused)}")
-
-    progress.step("load the weights")
-    from mnv4_mobile.model.weights import load_checkpoint
-
-    checkpoint = load_checkpoint(source.spec, weights, num_classes=options.num_classes)
-    for note in checkpoint.notes:
-        progress.note(note)
-    spec = _build_spec(checkpoint, options)
-    for target, recipe in cells:
-        check_recipe(target, spec, recipe)
-        files.check_replaceable(Path(out) / bundle_id(spec, recipe, target), MANIFEST)
-
-    net = load_net(checkpoint, spec)
-    images = golden_pixels(spec, options.images)
-    reference = eager(net, images, spec)
-    entry = ModelEntry(
-        name=spec.model.name,
-        config_sha256=_config_hash(spec),
-        weights=Path(weights).name if Path(weights).is_file() else weights,
-        weights_sha256=checkpoint.sha256,
-        licence=checkpoint.licence,
-    )
+    source = _load(model, weights, options, progress)
+    paths = [Path(out) / bundle_id(source.spec, recipe, target) for target, recipe in cells]
+    for (target, recipe), path in zip(cells, paths, strict=True):
+        check_recipe(target, source.spec, recipe)
+        files.check_replaceable(path, MANIFEST)
+    progress.step("run the PyTorch model")
+    _ = source.reference  # now, not after the first lowering: pictures may be unreadable
     programs: dict[Layout, ExportedProgram] = {}
-    bundles = []
-    for target, recipe in cells:
-        name = bundle_id(spec, recipe, target)
+    for (target, recipe), path in zip(cells, paths, strict=True):
         if target.attention not in programs:
             progress.step("export the deploy form")
-            programs[target.attention] = export(net, spec, target.attention)
-        with files.new_folder(Path(out) / name, MANIFEST) as folder:
-            progress.step(f"{name}: lower")
+            programs[target.attention] = export(source.net, source.spec, target.attention)
+        program = programs[target.attention]
+        with files.new_folder(path, MANIFEST) as folder:
+            progress.step(f"{path.name}: lower")
             artifact = folder / f"model{target.suffix}"
-            lowered = target.lower(programs[target.attention], spec, recipe, artifact)
-            parity: dict[str, Parity] = {}
-            golden = write_golden(folder, "input", {"pixels": images})
-            gates = {o.name: recipe.min_sqnr_db for o in lowered.outputs}
-            expected = {o.name: _arranged(reference[o.kind], o) for o in lowered.outputs}
-            golden += write_golden(folder, "eager", expected, gates)
+            lowered = target.lower(program, source.spec, recipe, artifact)
+            manifest = _manifest(path.name, source, target, recipe, lowered)
             if options.verify:
-                progress.step(f"{name}: verify")
-                with Worker(target.name, artifact) as worker:
-                    found = run_pixels(worker, lowered.input, images, spec.preprocess)
-                parity = parities(lowered.outputs, expected, found, recipe.min_sqnr_db)
-                check(parity, name)
-                golden += write_golden(folder, "artifact", _named(found, lowered.outputs), gates)
-            manifest = _manifest(name, entry, spec, target, recipe, lowered)
-            manifest["golden"], manifest["parity"] = golden, parity
-            manifest["layers"] = layers(net, recipe, lowered)
+                progress.step(f"{path.name}: verify")
+            _golden_pairs(folder, manifest, source, recipe, lowered, verify=options.verify)
             write_manifest(folder, manifest)
-        bundles.append(open_bundle(Path(out) / name))
-    return bundles
+    return [open_bundle(path) for path in paths]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """What all bundles of a build are made of and compared with."""
+
+    spec: BuildSpec
+    net: MobileNetV4
+    entry: ModelEntry
+    pictures: Path | None
+
+    @cached_property
+    def images(self) -> npt.NDArray[np.uint8]:
+        """(N, H, W, 3) RGB pixels of the golden pairs."""
+        return golden_pixels(self.spec, self.pictures)
+
+    @cached_property
+    def reference(self) -> dict[str, npt.NDArray[np.float32]]:
+        """What the PyTorch model gives for them."""
+        return eager(self.net, self.images, self.spec)
+
+
+def _golden_pairs(
+    folder: Path,
+    manifest: Manifest,
+    source: _Source,
+    recipe: Recipe,
+    lowered: Lowered,
+    *,
+    verify: bool,
+) -> None:
+    """Adds golden tensors to a bundle, and the parity where it is to be verified.
+
+    Raises:
+        ParityError: The gate is missed.
+    """
+    outputs = lowered.outputs
+    gates = {output.name: recipe.min_sqnr_db for output in outputs}
+    expected = {output.name: arranged(source.reference[output.kind], output) for output in outputs}
+    golden = write_golden(folder, "input", {"pixels": source.images})
+    golden += write_golden(folder, "eager", expected, gates)
+    if verify:
+        with Worker(manifest["target"], lowered.path) as worker:
+            found = run_pixels(worker, lowered.input, source.images, source.spec.preprocess)
+        manifest["parity"] = parities(outputs, expected, found, recipe.min_sqnr_db)
+        check(manifest["parity"], manifest["id"])
+        golden += write_golden(folder, "artifact", {o.name: found[o.name] for o in outputs}, gates)
+    manifest["golden"] = golden
 
 
 def _once(names: Iterable[str]) -> list[str]:
@@ -187,6 +199,29 @@ def bundle_id(spec: BuildSpec, recipe: Recipe, target: Target) -> str:
     """<model>-<H>x<W>-<recipe>.<target>."""
     height, width = spec.preprocess.size
     return f"{spec.model.name}-{height}x{width}-{recipe.name}.{target.name}"
+
+
+def _load(model: str, weights: str, options: Options, progress: Progress) -> _Source:
+    """Reads configuration and weights."""
+    progress.step("load the weights")
+    from mnv4_mobile.model.weights import load_checkpoint
+
+    file = read_model(model)
+    if file.unused:
+        progress.note(f"not used of {file.path.name}: {', '.join(file.unused)}")
+    checkpoint = load_checkpoint(file.spec, weights, num_classes=options.num_classes)
+    for note in checkpoint.notes:
+        progress.note(note)
+    spec = _build_spec(checkpoint, options)
+    entry = ModelEntry(
+        name=spec.model.name,
+        config_sha256=_config_hash(spec),
+        weights=Path(weights).name if Path(weights).is_file() else weights,
+        weights_sha256=checkpoint.sha256,
+        licence=checkpoint.licence,
+    )
+    net = load_net(checkpoint, spec)
+    return _Source(spec=spec, net=net, entry=entry, pictures=options.images)
 
 
 def _build_spec(checkpoint: Checkpoint, options: Options) -> BuildSpec:
@@ -218,87 +253,6 @@ def _build_spec(checkpoint: Checkpoint, options: Options) -> BuildSpec:
         min_ios=options.min_ios,
         compute_unit=options.compute_unit,
     )
-
-
-def load_net(checkpoint: Checkpoint, spec: BuildSpec) -> MobileNetV4:
-    """The network with its weights, in inference mode."""
-    import torch
-
-    from mnv4_mobile.model.net import MobileNetV4
-
-    with torch.device("meta"):
-        net = MobileNetV4(spec.model, spec.outputs)
-    net.load_state_dict(checkpoint.state, assign=True)
-    return net.eval().requires_grad_(False)
-
-
-def golden_pixels(spec: BuildSpec, images: Path | None, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """(N, H, W, 3) RGB after resizing; N is a multiple of the batch."""
-    count = -(-GOLDEN_IMAGES // spec.batch) * spec.batch
-    if images is None:
-        return random_images(spec.preprocess, count, seed)
-    paths = list_images(images) if images.is_dir() else [images]
-    if len(paths) < count:
-        raise ConfigError(f"--images: {images}: found {len(paths)} pictures, needs {count}")
-    # Evenly spread, as a folder of classes is sorted by class.
-    chosen = [paths[i * len(paths) // count] for i in range(count)]
-    return np.stack([pixels(read_image(path), spec.preprocess) for path in chosen])
-
-
-def eager(
-    net: MobileNetV4, images: npt.NDArray[np.uint8], spec: BuildSpec
-) -> dict[str, npt.NDArray[np.float32]]:
-    """What the float PyTorch model gives for (N, H, W, 3) RGB pixels."""
-    import torch
-
-    with torch.inference_mode():
-        found = net(torch.from_numpy(normalise(images, spec.preprocess)))
-    return {name: value.numpy() for name, value in found.items()}
-
-
-def export(net: MobileNetV4, spec: BuildSpec, attention: Layout) -> ExportedProgram:
-    """The deploy form as one graph, which all targets with this order of attention share."""
-    import torch
-
-    from mnv4_mobile.model.deploy import DeployNet
-
-    inside = spec.preprocess if spec.input == "pixels" else None
-    module = DeployNet(net, spec.preprocess.size, attention, inside)
-    dtype = torch.uint8 if inside else torch.float32
-    example = torch.zeros(spec.batch, 3, *spec.preprocess.size, dtype=dtype)
-    with torch.no_grad():
-        return torch.export.export(module, (example,))
-
-
-def _named(
-    found: dict[str, npt.NDArray[Any]], outputs: Sequence[Tensor]
-) -> dict[str, npt.NDArray[Any]]:
-    return {output.name: found[output.name] for output in outputs}
-
-
-def _arranged(reference: npt.NDArray[np.float32], output: Tensor) -> npt.NDArray[np.float32]:
-    """What eager gave, in the order of an artifact's output."""
-    if output.layout == "nhwc":
-        return np.ascontiguousarray(np.moveaxis(reference, 1, -1))
-    return reference
-
-
-def parities(
-    outputs: Sequence[Tensor],
-    expected: dict[str, npt.NDArray[Any]],
-    found: dict[str, npt.NDArray[Any]],
-    gate_db: float,
-) -> dict[str, Parity]:
-    """The parity of every output."""
-    return {
-        o.name: compare(
-            expected[o.name],
-            found[o.name],
-            classes=o.kind in ("logits", "probabilities"),
-            gate_db=gate_db,
-        )
-        for o in outputs
-    }
 
 
 def layers(net: MobileNetV4, recipe: Recipe, lowered: Lowered) -> list[LayerEntry]:
@@ -334,13 +288,14 @@ def _entry(tensor: Tensor) -> TensorEntry:
 
 
 def _manifest(
-    name: str, model: ModelEntry, spec: BuildSpec, target: Target, recipe: Recipe, lowered: Lowered
+    name: str, source: _Source, target: Target, recipe: Recipe, lowered: Lowered
 ) -> Manifest:
-    preprocess = spec.preprocess
+    """The manifest, but for golden tensors and parity."""
+    spec, preprocess = source.spec, source.spec.preprocess
     return Manifest(
         schema=SCHEMA,
         id=name,
-        model=model,
+        model=source.entry,
         target=target.name,
         recipe=recipe.name,
         artifact=ArtifactEntry(
@@ -361,7 +316,7 @@ def _manifest(
         labels=list(spec.labels) if spec.labels else None,
         golden=[],
         parity={},
-        layers=[],
+        layers=layers(source.net, recipe, lowered),
         requires=dict(lowered.requires),
         versions=_versions(),
     )
@@ -375,51 +330,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def verify_bundle(
-    bundle: Bundle, weights: str | None = None, *, model: str | None = None, threads: int = 1
-) -> dict[str, Parity]:
-    """Runs a bundle's artifact and compares it with the float PyTorch model.
-
-    Args:
-        bundle: What to verify.
-        weights: None compares with the golden pairs, for which the bundle is enough; a checkpoint
-            is run afresh on images that the bundle does not hold.
-        model: The configuration for `weights`; None is the shipped one of the bundle's model name.
-        threads: Of the runtime.
-
-    Returns:
-        The parity of every output; `check` decides.
-    """
-    require(load_target(bundle.manifest["target"]))
-    gates = {e["tensor"]: e["min_sqnr_db"] for e in bundle.manifest["golden"]}
-    gate = gates[bundle.outputs[0].name] or 0.0
-    with Worker(bundle.manifest["target"], bundle.artifact, threads=threads) as worker:
-        if weights is None:
-            images, expected = bundle.golden("input")["pixels"], bundle.golden("eager")
-        else:
-            images, expected = _afresh(bundle, weights, model or bundle.manifest["model"]["name"])
-        found = run_pixels(worker, bundle.input, images, bundle.preprocess)
-    return parities(bundle.outputs, expected, found, gate)
-
-
-def _afresh(
-    bundle: Bundle, weights: str, model: str
-) -> tuple[npt.NDArray[np.uint8], dict[str, npt.NDArray[Any]]]:
-    """Images that the bundle does not hold, and what a checkpoint gives for them."""
-    from mnv4_mobile.model.weights import load_checkpoint
-
-    classes = [o.shape[1] for o in bundle.outputs if o.kind in ("logits", "probabilities")]
-    checkpoint = load_checkpoint(
-        read_model(model).spec, weights, num_classes=classes[0] if classes else None
-    )
-    spec = BuildSpec(
-        model=checkpoint.spec,
-        preprocess=bundle.preprocess,
-        batch=bundle.input.shape[0],
-        outputs=tuple(output.kind for output in bundle.outputs),
-    )
-    images = golden_pixels(spec, None, seed=1)
-    reference = eager(load_net(checkpoint, spec), images, spec)
-    return images, {o.name: _arranged(reference[o.kind], o) for o in bundle.outputs}

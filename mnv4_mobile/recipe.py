@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
-from mnv4_mobile.config import Section, find_config, read_yaml
+from mnv4_mobile.config import find_config
 from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.yaml_file import Section, read_yaml
 
 Precision = Literal["float32", "float16"]
 

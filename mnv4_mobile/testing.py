@@ -22,9 +22,9 @@ from mnv4_mobile.model.spec import (
     ModelSpec,
     UIRSpec,
 )
+from mnv4_mobile.parity import compare
 from mnv4_mobile.recipe import load_recipe
 from mnv4_mobile.target import BuildSpec, Target, feed
-from mnv4_mobile.verify import compare
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -83,7 +83,7 @@ def check_target(target: Target, folder: Path) -> None:
     """
     from mnv4_mobile.model.net import MobileNetV4
     from mnv4_mobile.model.random_weights import random_state
-    from mnv4_mobile.pipeline import eager, export
+    from mnv4_mobile.reference import eager, export
 
     assert isinstance(target, Target), "does not satisfy mnv4_mobile.target.Target"
     model = tiny_model()

@@ -1,84 +1,63 @@
-"""An artifact's outputs against the float model's."""
+"""A bundle's artifact, from its bytes, against the float PyTorch model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mnv4_mobile.errors import ParityError
+from mnv4_mobile.bundle import Bundle
+from mnv4_mobile.config import read_model
+from mnv4_mobile.parity import Parity, parities
+from mnv4_mobile.reference import arranged, eager, golden_pixels, load_net
+from mnv4_mobile.target import BuildSpec, load_target, require
+from mnv4_mobile.worker import Worker, run_pixels
 
 
-class Parity(TypedDict):
-    """How close one output came, over `n` images."""
+def verify_bundle(
+    bundle: Bundle, weights: str | None = None, *, model: str | None = None, threads: int = 1
+) -> dict[str, Parity]:
+    """Runs a bundle's artifact and compares it with the float PyTorch model.
 
-    sqnr_db: float
-    """Median over the images of each image's signal to quantization noise ratio."""
-    sqnr_db_p10: float
-    """Their 10th percentile."""
-    top1_agreement: float | None
-    """Share of the images with the same largest class; None where there are no classes."""
-    max_abs: float
-    n: int
-    gate_db: float
+    Args:
+        bundle: What to verify.
+        weights: None compares with the golden pairs, for which the bundle is enough; a checkpoint
+            is run afresh on images that the bundle does not hold.
+        model: The configuration for `weights`; None is the shipped one of the bundle's model name.
+        threads: Of the runtime.
 
-
-EXACT_DB = 200.0
-"""Reported for equal tensors, and the most that is reported: float32 ends at about 150 dB."""
-
-
-def sqnr_db(reference: npt.NDArray[Any], found: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Signal to quantization noise ratio in dB of every image, (N, ...) -> (N,).
-
-    A pooled figure would be decided by the image with the largest values; hence one an image.
+    Returns:
+        The parity of every output; `check` decides.
     """
-    a = reference.reshape(len(reference), -1).astype(np.float64)
-    b = found.reshape(len(found), -1).astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = 10 * np.log10((a**2).sum(1) / ((a - b) ** 2).sum(1))
-    same = (a == b).all(1)
-    bounded = np.where(np.isfinite(b).all(1), np.clip(ratio, -EXACT_DB, EXACT_DB), -EXACT_DB)
-    return np.where(same, EXACT_DB, bounded)
+    require(load_target(bundle.manifest["target"]))
+    gates = {e["tensor"]: e["min_sqnr_db"] for e in bundle.manifest["golden"]}
+    gate = gates[bundle.outputs[0].name] or 0.0
+    with Worker(bundle.manifest["target"], bundle.artifact, threads=threads) as worker:
+        if weights is None:
+            images, expected = bundle.golden("input")["pixels"], bundle.golden("eager")
+        else:
+            images, expected = _afresh(bundle, weights, model or bundle.manifest["model"]["name"])
+        found = run_pixels(worker, bundle.input, images, bundle.preprocess)
+    return parities(bundle.outputs, expected, found, gate)
 
 
-def compare(
-    reference: npt.NDArray[Any], found: npt.NDArray[Any], *, classes: bool, gate_db: float
-) -> Parity:
-    """How close `found` came to `reference`, both (N, ...).
+def _afresh(
+    bundle: Bundle, weights: str, model: str
+) -> tuple[npt.NDArray[np.uint8], dict[str, npt.NDArray[Any]]]:
+    """Images that the bundle does not hold, and what a checkpoint gives for them."""
+    from mnv4_mobile.model.weights import load_checkpoint
 
-    Raises:
-        ParityError: The shapes differ.
-    """
-    if reference.shape != found.shape:
-        raise ParityError(f"shape {found.shape}, must be {reference.shape}")
-    ratios = sqnr_db(reference, found)
-    difference = np.abs(reference.astype(np.float64) - found.astype(np.float64)).max()
-    agreement = None
-    if classes:
-        agreement = float((reference.argmax(1) == found.argmax(1)).mean())
-    return Parity(
-        sqnr_db=round(float(np.median(ratios)), 2),
-        sqnr_db_p10=round(float(np.percentile(ratios, 10)), 2),
-        top1_agreement=agreement,
-        max_abs=float(difference) if np.isfinite(difference) else float("inf"),
-        n=len(reference),
-        gate_db=gate_db,
+    classes = [o.shape[1] for o in bundle.outputs if o.kind in ("logits", "probabilities")]
+    checkpoint = load_checkpoint(
+        read_model(model).spec, weights, num_classes=classes[0] if classes else None
     )
-
-
-def check(parity: Mapping[str, Parity], what: str) -> None:
-    """Refuses outputs that missed their gate.
-
-    Raises:
-        ParityError: Naming every output that missed it.
-    """
-    missed = [
-        f"{name} at {p['sqnr_db']} dB (10th percentile {p['sqnr_db_p10']}), must be "
-        f"{p['gate_db']:g} or more"
-        for name, p in parity.items()
-        if p["sqnr_db"] < p["gate_db"]
-    ]
-    if missed:
-        raise ParityError(f"{what}: does not compute what the model computes: {'; '.join(missed)}")
+    spec = BuildSpec(
+        model=checkpoint.spec,
+        preprocess=bundle.preprocess,
+        batch=bundle.input.shape[0],
+        outputs=tuple(output.kind for output in bundle.outputs),
+    )
+    images = golden_pixels(spec, None, seed=1)
+    reference = eager(load_net(checkpoint, spec), images, spec)
+    return images, {o.name: arranged(reference[o.kind], o) for o in bundle.outputs}

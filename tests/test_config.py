@@ -6,9 +6,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mnv4_mobile.config import config_folder, load_model, read_model, read_yaml, shipped
+from mnv4_mobile.config import config_folder, load_model, read_model, shipped
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.model.spec import ConvSpec, FusedIBSpec, MMQASpec, ModelSpec, UIRSpec
+from mnv4_mobile.yaml_file import read_yaml
 
 BARE = {
     "name": "mobilenetv4",

@@ -5,8 +5,8 @@ from PIL import Image
 from mnv4_mobile import Options, build, load
 from mnv4_mobile.errors import ConfigError, ParityError
 from mnv4_mobile.images import random_images
-from mnv4_mobile.pipeline import verify_bundle
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.verify import verify_bundle
 
 pytestmark = pytest.mark.toolchain("tflite")
 

@@ -56,9 +56,6 @@ def inspect(
         ["requires", ", ".join(f"{k} {v}" for k, v in manifest["requires"].items()) or "nothing"],
         ["versions", ", ".join(f"{k} {v}" for k, v in manifest["versions"].items())],
     ]
-    rows += [["not as the recipe", why] for why in sorted(_reasons(manifest["layers"]))]
+    reasons = {layer["why"] for layer in manifest["layers"] if layer["why"]}
+    rows += [["not as the recipe", why] for why in sorted(reasons)]
     print_table(["", ""], rows)
-
-
-def _reasons(layers: list[dict[str, str | None]] | list) -> set[str]:  # type: ignore[type-arg]
-    return {f"{layer['why']}" for layer in layers if layer["why"]}

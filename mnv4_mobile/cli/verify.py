@@ -26,8 +26,8 @@ def verify(
 ) -> None:
     """Reloads artifacts from disk and compares them with the PyTorch model."""
     from mnv4_mobile.bundle import open_bundle
-    from mnv4_mobile.pipeline import verify_bundle
-    from mnv4_mobile.verify import check
+    from mnv4_mobile.parity import check
+    from mnv4_mobile.verify import verify_bundle
 
     found = {}
     with steps(verbose) as progress:

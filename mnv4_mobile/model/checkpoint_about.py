@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnv4_mobile.config import Section, checked
 from mnv4_mobile.errors import ConfigError, WeightsError
 from mnv4_mobile.images import Preprocess
 from mnv4_mobile.model.spec import ModelSpec
+from mnv4_mobile.yaml_file import Section, checked
 
 TIMM_ACTIVATIONS = {
     "mobilenetv4_conv_small_035": "relu",

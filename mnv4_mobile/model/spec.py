@@ -13,41 +13,13 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.model.cost import Cost, Shape, chain_cost, conv_cost
 
 ACTIVATIONS = ("relu", "relu6", "gelu", "silu", "swish", "hard_swish", "leaky_relu")
 NORMS = ("batch_norm",)
 
 POOLED = ("logits", "probabilities", "embedding")
 """The outputs that come from the pooled features; `stage_N` are the others."""
-
-Shape = tuple[int, int, int]
-"""(channels, height, width) of one image's activation."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """What one block does to an image: the shape it leaves, and what that takes."""
-
-    shape: Shape
-    params: int
-    macs: int
-
-
-def _conv(shape: Shape, out: int, kernel: int, stride: int = 1, groups: int = 1) -> Cost:
-    """A bias-free convolution with batch norm (two parameters a channel), padding (k - 1) // 2."""
-    channels, height, width = shape
-    height, width = ((n + 2 * ((kernel - 1) // 2) - kernel) // stride + 1 for n in (height, width))
-    weights = out * (channels // groups) * kernel * kernel
-    return Cost(shape=(out, height, width), params=weights + 2 * out, macs=weights * height * width)
-
-
-def _chain(first: Cost, *rest: Cost, extra_params: int = 0, extra_macs: int = 0) -> Cost:
-    parts = (first, *rest)
-    return Cost(
-        shape=parts[-1].shape,
-        params=sum(part.params for part in parts) + extra_params,
-        macs=sum(part.macs for part in parts) + extra_macs,
-    )
 
 
 def _positive(**values: int) -> None:
@@ -78,7 +50,7 @@ class ConvSpec:
 
     def cost(self, shape: Shape, *, layer_scale: bool) -> Cost:
         """The cost on an input of `shape`; a conv has no layer scale."""
-        return _conv(shape, self.out_channels, self.kernel_size, self.stride)
+        return conv_cost(shape, self.out_channels, self.kernel_size, self.stride)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +72,8 @@ class FusedIBSpec:
 
     def cost(self, shape: Shape, *, layer_scale: bool) -> Cost:
         """The cost on an input of `shape`; a fused block has no layer scale."""
-        expand = _conv(shape, self.hidden_channels, self.kernel_size, self.stride)
-        return _chain(expand, _conv(expand.shape, self.out_channels, 1))
+        expand = conv_cost(shape, self.hidden_channels, self.kernel_size, self.stride)
+        return chain_cost(expand, conv_cost(expand.shape, self.out_channels, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,16 +120,16 @@ class UIRSpec:
         at = shape
         if self.extra_kernel_size:
             stride = 1 if self.middle_kernel_size else self.stride
-            parts.append(_conv(at, at[0], self.extra_kernel_size, stride, groups=at[0]))
+            parts.append(conv_cost(at, at[0], self.extra_kernel_size, stride, groups=at[0]))
             at = parts[-1].shape
         if self.hidden_channels != at[0]:
-            parts.append(_conv(at, self.hidden_channels, 1))
+            parts.append(conv_cost(at, self.hidden_channels, 1))
             at = parts[-1].shape
         if self.middle_kernel_size:
-            parts.append(_conv(at, at[0], self.middle_kernel_size, self.stride, groups=at[0]))
+            parts.append(conv_cost(at, at[0], self.middle_kernel_size, self.stride, groups=at[0]))
             at = parts[-1].shape
-        parts.append(_conv(at, self.out_channels, 1))
-        return _chain(*parts, extra_params=self.out_channels if layer_scale else 0)
+        parts.append(conv_cost(at, self.out_channels, 1))
+        return chain_cost(*parts, extra_params=self.out_channels if layer_scale else 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,7 +196,7 @@ class MMQASpec:
                 )
             queries = pooled[0] * pooled[1]
         if self.kv_kernel_size and self.kv_stride:
-            down = _conv(shape, channels, self.kv_kernel_size, self.kv_stride, groups=channels)
+            down = conv_cost(shape, channels, self.kv_kernel_size, self.kv_stride, groups=channels)
             params += 2 * down.params
             macs += 2 * down.macs
             keys = down.shape[1] * down.shape[2]
@@ -261,7 +233,7 @@ class HeadSpec:
         hidden = self.hidden_channels
         params = macs = 0
         if hidden:
-            conv = _conv((channels, 1, 1), hidden, 1)
+            conv = conv_cost((channels, 1, 1), hidden, 1)
             params, macs = conv.params, conv.macs
         width = hidden or channels
         return Cost(

@@ -6,11 +6,11 @@ from mnv4_mobile.errors import BundleError, LoweringError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
-from mnv4_mobile.pipeline import eager, export
+from mnv4_mobile.parity import sqnr_db
 from mnv4_mobile.recipe import load_recipe
+from mnv4_mobile.reference import eager, export
 from mnv4_mobile.target import BuildSpec, feed
 from mnv4_mobile.testing import check_target, tiny_model
-from mnv4_mobile.verify import sqnr_db
 
 pytestmark = pytest.mark.toolchain("executorch")
 

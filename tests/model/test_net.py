@@ -9,8 +9,8 @@ from mnv4_mobile.model.deploy import DeployNet
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.model.spec import MMQASpec, UIRSpec
+from mnv4_mobile.parity import sqnr_db
 from mnv4_mobile.testing import tiny_model
-from mnv4_mobile.verify import sqnr_db
 
 OUTPUTS = ("logits", "probabilities", "embedding", "stage_0", "stage_1")
 PREPROCESS = Preprocess(

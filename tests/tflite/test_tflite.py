@@ -30,9 +30,9 @@ from mnv4_mobile.model.spec import (
     ModelSpec,
     UIRSpec,
 )
+from mnv4_mobile.parity import sqnr_db
 from mnv4_mobile.recipe import load_recipe
 from mnv4_mobile.target import BuildSpec, Lowered, check_recipe, feed
-from mnv4_mobile.verify import sqnr_db
 from mnv4_tflite import target
 
 pytestmark = pytest.mark.toolchain("tflite")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mnv4_mobile.errors import ParityError
-from mnv4_mobile.verify import EXACT_DB, check, compare, sqnr_db
+from mnv4_mobile.parity import EXACT_DB, check, compare, sqnr_db
 
 
 def test_sqnr_is_that_of_its_definition():

@@ -1,0 +1,35 @@
+"""What layers do to a shape, and the parameters and multiply-accumulates that it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Shape = tuple[int, int, int]
+"""(channels, height, width) of one image's activation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What one block does to an image: the shape it leaves, and what that takes."""
+
+    shape: Shape
+    params: int
+    macs: int
+
+
+def conv_cost(shape: Shape, out: int, kernel: int, stride: int = 1, groups: int = 1) -> Cost:
+    """A bias-free convolution with batch norm (two parameters a channel), padding (k - 1) // 2."""
+    channels, height, width = shape
+    height, width = ((n + 2 * ((kernel - 1) // 2) - kernel) // stride + 1 for n in (height, width))
+    weights = out * (channels // groups) * kernel * kernel
+    return Cost(shape=(out, height, width), params=weights + 2 * out, macs=weights * height * width)
+
+
+def chain_cost(first: Cost, *rest: Cost, extra_params: int = 0) -> Cost:
+    """The cost of one layer after the other."""
+    parts = (first, *rest)
+    return Cost(
+        shape=parts[-1].shape,
+        params=sum(part.params for part in parts) + extra_params,
+        macs=sum(part.macs for part in parts),
+    )

@@ -1,0 +1,78 @@
+"""The float PyTorch model: what every artifact is made of and compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.images import list_images, normalise, pixels, random_images, read_image
+from mnv4_mobile.target import BuildSpec, Layout, Tensor
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+    from mnv4_mobile.model.net import MobileNetV4
+    from mnv4_mobile.model.weights import Checkpoint
+
+GOLDEN_IMAGES = 4
+
+
+def load_net(checkpoint: Checkpoint, spec: BuildSpec) -> MobileNetV4:
+    """The network with its weights, in inference mode."""
+    import torch
+
+    from mnv4_mobile.model.net import MobileNetV4
+
+    with torch.device("meta"):
+        net = MobileNetV4(spec.model, spec.outputs)
+    net.load_state_dict(checkpoint.state, assign=True)
+    return net.eval().requires_grad_(False)
+
+
+def golden_pixels(spec: BuildSpec, images: Path | None, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """(N, H, W, 3) RGB after resizing; N is a multiple of the batch."""
+    count = -(-GOLDEN_IMAGES // spec.batch) * spec.batch
+    if images is None:
+        return random_images(spec.preprocess, count, seed)
+    paths = list_images(images) if images.is_dir() else [images]
+    if len(paths) < count:
+        raise ConfigError(f"--images: {images}: found {len(paths)} pictures, needs {count}")
+    # Evenly spread, as a folder of classes is sorted by class.
+    chosen = [paths[i * len(paths) // count] for i in range(count)]
+    return np.stack([pixels(read_image(path), spec.preprocess) for path in chosen])
+
+
+def eager(
+    net: MobileNetV4, images: npt.NDArray[np.uint8], spec: BuildSpec
+) -> dict[str, npt.NDArray[np.float32]]:
+    """What the float PyTorch model gives for (N, H, W, 3) RGB pixels."""
+    import torch
+
+    with torch.inference_mode():
+        found = net(torch.from_numpy(normalise(images, spec.preprocess)))
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def arranged(reference: npt.NDArray[np.float32], output: Tensor) -> npt.NDArray[np.float32]:
+    """What eager gave, in the order of an artifact's output."""
+    if output.layout == "nhwc":
+        return np.ascontiguousarray(np.moveaxis(reference, 1, -1))
+    return reference
+
+
+def export(net: MobileNetV4, spec: BuildSpec, attention: Layout) -> ExportedProgram:
+    """The deploy form as one graph, which all targets with this order of attention share."""
+    import torch
+
+    from mnv4_mobile.model.deploy import DeployNet
+
+    inside = spec.preprocess if spec.input == "pixels" else None
+    module = DeployNet(net, spec.preprocess.size, attention, inside)
+    dtype = torch.uint8 if inside else torch.float32
+    example = torch.zeros(spec.batch, 3, *spec.preprocess.size, dtype=dtype)
+    with torch.no_grad():
+        return torch.export.export(module, (example,))

@@ -1,0 +1,145 @@
+"""YAML files read strictly: every mistake is an error that names its place."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import yaml
+
+from mnv4_mobile.errors import ConfigError
+
+T = TypeVar("T", int, float, bool, str)
+
+_MAX_BYTES = 1 << 20
+_MAX_NODES = 100_000
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, which also refuses a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) != len(node.value):
+            line = node.start_mark.line + 1
+            raise yaml.constructor.ConstructorError(None, None, f"line {line}: a key stands twice")
+        return mapping
+
+
+def _count(value: object, inside: tuple[int, ...] = ()) -> int:
+    """Nodes of a document with every alias written out."""
+    if id(value) in inside:
+        raise ConfigError("an alias contains itself")
+    children: list[object] = []
+    if isinstance(value, dict):
+        children = list(value.values())
+    elif isinstance(value, list):
+        children = value
+    total = 1
+    for child in children:
+        total += _count(child, (*inside, id(value)))
+        if total > _MAX_NODES:
+            raise ConfigError(f"too large: more than {_MAX_NODES} values once aliases are expanded")
+    return total
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping, through the safe loader.
+
+    Raises:
+        ConfigError: Not readable, not YAML, a tag, a key twice, an alias bomb, not a mapping.
+    """
+    try:
+        data = path.read_bytes()
+        if len(data) > _MAX_BYTES:
+            raise ConfigError(f"{path}: too large: {len(data)} bytes, allowed: {_MAX_BYTES}")
+        value = yaml.load(data.decode(), _Loader)  # noqa: S506 - a SafeLoader
+        _count(value)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"{path}: not a plain YAML file: {reason}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: found {show(value)}, must be a mapping")
+    return cast(dict[str, Any], value)
+
+
+def show(value: object) -> str:
+    """A value as a message shows it: short, and ~ for nothing."""
+    if value is None:
+        return "~"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+class Section:
+    """A mapping of a configuration whose keys are taken one by one.
+
+    Args:
+        value: What the file has at this place.
+        place: The place in words: the file, then the keys down to here.
+    """
+
+    def __init__(self, value: object, place: str) -> None:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{place}: found {show(value)}, must be a mapping")
+        self.place = place
+        self._rest: dict[object, object] = dict(value)
+        self._known: list[str] = []
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._rest
+
+    def at(self, key: str) -> str:
+        """The place of a key, for messages."""
+        return f"{self.place}: {key}"
+
+    def any(self, key: str, default: object = ...) -> Any:
+        """The value of a key as it is; required where there is no default."""
+        self._known.append(key)
+        if key not in self._rest:
+            if default is ...:
+                raise ConfigError(f"{self.at(key)}: missing")
+            return default
+        return self._rest.pop(key)
+
+    def get(self, key: str, kind: type[T], default: Any = ...) -> T:
+        """The value of a key, of the given type."""
+        return checked(self.any(key, default), kind, self.at(key))
+
+    def optional(self, key: str, kind: type[T]) -> T | None:
+        """The value of a key that may be ~ or left out."""
+        value = self.any(key, None)
+        return None if value is None else checked(value, kind, self.at(key))
+
+    def section(self, key: str) -> Section:
+        """The mapping under a key."""
+        return Section(self.any(key), self.at(key))
+
+    def close(self, unused: tuple[str, ...] = ()) -> list[str]:
+        """Ends the section: the keys present that are known but have no meaning here.
+
+        Raises:
+            ConfigError: A key that nobody knows.
+        """
+        for key in self._rest:
+            if key not in unused:
+                allowed = ", ".join([*self._known, *unused])
+                raise ConfigError(f"{self.place}: unknown key {key!r}, allowed: {allowed}")
+        return [str(key) for key in self._rest]
+
+
+def checked(value: object, kind: type[T], place: str) -> T:
+    """The value, once it is sure to be of the given type; an int is a float, a bool is neither."""
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return kind(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ConfigError(f"{place}: found {show(value)}, must be {_WORDS[kind]}")
+    return value
