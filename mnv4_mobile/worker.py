@@ -51,7 +51,7 @@ class Worker:
         code = "from mnv4_mobile.worker import serve; serve()"
         arguments = [target, str(path), str(threads), str(child_in), str(child_out)]
         self._process = subprocess.Popen(
-            [sys.executable, "-c", code, *arguments],
+            [sys.executable, "-P", "-c", code, *arguments],  # -P: not the caller's folder
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
