@@ -1,212 +1,20 @@
-"""The LiteRT target, on small networks; artifacts run in a process of their own.
-
-LiteRT's and ExecuTorch's runtimes do not share a process, and the other target's tests may be here.
-"""
+"""The LiteRT target, on small networks."""
 
 import dataclasses
-import json
-import struct
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from flatbuffers.table import Table
 
-from mnv4_mobile.config import load_model
 from mnv4_mobile.errors import BundleError, LoweringError
-from mnv4_mobile.images import Preprocess, random_images
-from mnv4_mobile.model.deploy import DeployNet
-from mnv4_mobile.model.net import MobileNetV4
-from mnv4_mobile.model.random_weights import random_state
-from mnv4_mobile.model.spec import (
-    ConvSpec,
-    FusedIBSpec,
-    HeadSpec,
-    MMQASpec,
-    ModelSpec,
-    UIRSpec,
-)
-from mnv4_mobile.parity import sqnr_db
 from mnv4_mobile.recipe import load_recipe
-from mnv4_mobile.target import BuildSpec, Lowered, check_recipe, feed
+from mnv4_mobile.target import check_recipe
 from mnv4_tflite import target
 
 pytestmark = pytest.mark.toolchain("tflite")
-
-LABELS = tuple(f"class {i}" for i in range(1000))
-
-
-def attention(channels: int, heads: int, pool: int | None, kv: int | None) -> MMQASpec:
-    return MMQASpec(
-        out_channels=channels,
-        attention_channels=4 * channels,
-        num_heads=heads,
-        query_pooling_stride=pool,
-        kv_kernel_size=3 if kv else None,
-        kv_stride=kv,
-    )
-
-
-def uir(channels: int, extra: int | None, middle: int | None, stride: int) -> UIRSpec:
-    return UIRSpec(
-        out_channels=channels,
-        hidden_channels=2 * channels,
-        extra_kernel_size=extra,
-        middle_kernel_size=middle,
-        stride=stride,
-    )
-
-
-def hybrid(act: str, head_act: str) -> ModelSpec:
-    """Every kind of block; its last stage pools the queries of an odd map, 5 x 7."""
-    return ModelSpec(
-        name="tiny-hybrid",
-        stem=ConvSpec(out_channels=8, kernel_size=3, stride=2),
-        stages=(
-            (FusedIBSpec(out_channels=16, hidden_channels=24, kernel_size=3, stride=2),),
-            (attention(16, 2, None, 2), uir(24, 3, 5, 2), uir(24, 5, None, 1)),
-            (uir(32, None, 3, 2), attention(32, 4, 2, None), uir(32, None, None, 1)),
-        ),
-        final=ConvSpec(out_channels=48, kernel_size=1, stride=1),
-        head=HeadSpec(hidden_channels=64, num_classes=10, act=head_act),
-        act=act,
-        layer_scale=1e-5,
-        features=(1, 2),
-        input_size=(80, 112),
-    )
-
-
-def small(act: str, head_act: str) -> ModelSpec:
-    """Few layers, which are quick to lower."""
-    return ModelSpec(
-        name="small",
-        stem=ConvSpec(out_channels=32, kernel_size=3, stride=2),
-        stages=(
-            (
-                FusedIBSpec(out_channels=64, hidden_channels=64, kernel_size=3, stride=2),
-                uir(64, 3, None, 1),
-            ),
-        ),
-        final=ConvSpec(out_channels=128, kernel_size=1, stride=1),
-        head=HeadSpec(act=head_act),
-        act=act,
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """An artifact with everything it came from."""
-
-    net: MobileNetV4
-    program: torch.export.ExportedProgram
-    spec: BuildSpec
-    lowered: Lowered
-
-    def lower(self, recipe: str, out: Path, **options) -> Lowered:
-        spec = dataclasses.replace(self.spec, **options)
-        return target.lower(self.program, spec, load_recipe(recipe), out)
-
-
-def build(out: Path, recipe: str, model: ModelSpec, size: tuple[int, int], **options) -> Case:
-    preprocess = Preprocess(
-        size=size, crop=1, interpolation="bilinear", mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.5)
-    )
-    spec = BuildSpec(model=model, preprocess=preprocess, **options)
-    net = MobileNetV4(model, spec.outputs)
-    net.load_state_dict(random_state(model, 0))
-    pixels = spec.input == "pixels"
-    deploy = DeployNet(net.eval(), size, target.attention, preprocess if pixels else None)
-    x = torch.zeros((spec.batch, 3, *size), dtype=torch.uint8 if pixels else torch.float32)
-    program = torch.export.export(deploy, (x,))
-    target.check(spec, load_recipe(recipe))
-    return Case(net, program, spec, target.lower(program, spec, load_recipe(recipe), out))
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("tflite")
-
-
-@pytest.fixture(scope="session")
-def conv(folder) -> Case:
-    """A shipped network with labels."""
-    model = load_model("conv-small-035")
-    return build(folder / "conv.tflite", "fp32", model, (64, 96), labels=LABELS)
-
-
-@pytest.fixture(scope="session")
-def maps(folder) -> Case:
-    """Every kind of block and output, the outputs in an order of their own; a batch of 2."""
-    outputs = ("stage_2", "probabilities", "stage_1", "embedding", "logits")
-    model = hybrid("gelu", "hard_swish")
-    return build(folder / "maps.tflite", "fp32", model, (80, 112), outputs=outputs, batch=2)
-
-
-@pytest.fixture(scope="session")
-def half(folder) -> Case:
-    """Float16 weights, bytes in."""
-    model = small("leaky_relu", "silu")
-    return build(folder / "half.tflite", "fp16", model, (32, 64), input="pixels")
-
-
-@pytest.fixture(scope="session")
-def few(folder) -> Case:
-    return build(folder / "few.tflite", "fp32", small("relu6", "relu6"), (32, 64))
-
-
-RUN = """
-import json, sys
-from pathlib import Path
-import numpy as np
-from mnv4_tflite import target
-from ai_edge_litert.compiled_model import CompiledModel
-from ai_edge_litert.interpreter import Interpreter
-
-session = target.open(Path(sys.argv[1]), 1)
-np.savez(sys.argv[3], **session(dict(np.load(sys.argv[2]))))
-heavy = [name for name in ("torch", "litert_torch", "tensorflow") if name in sys.modules]
-interpreter = Interpreter(sys.argv[1])
-tensors = [d["name"] for d in interpreter.get_input_details() + interpreter.get_output_details()]
-print(json.dumps({
-    "heavy": heavy,
-    "signatures": interpreter.get_signature_list(),
-    "tensors": tensors,
-    "layers": [d["name"] for d in interpreter.get_tensor_details()],
-    "delegated": CompiledModel.from_file(sys.argv[1]).is_fully_accelerated(),
-}))
-"""
-
-
-def run(case: Case) -> tuple[dict, dict[str, float]]:
-    """What the runtime says about an artifact, and how close it comes to the network, in dB."""
-    path, spec = case.lowered.path, case.spec
-    pixels = random_images(spec.preprocess, spec.batch, 0)
-    inputs, outputs = path.with_suffix(".in.npz"), path.with_suffix(".out.npz")
-    np.savez(inputs, **feed(case.lowered.input, pixels, spec.preprocess))
-    command = [sys.executable, "-c", RUN, path, inputs, outputs]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    floats = feed(
-        dataclasses.replace(case.lowered.input, dtype="float32", layout="nchw"),
-        pixels,
-        spec.preprocess,
-    )
-    with torch.no_grad():
-        expected = case.net(torch.from_numpy(floats["image"]))
-    found = np.load(outputs)
-    assert set(found) == {output.name for output in case.lowered.outputs}
-    decibel = {}
-    for output in case.lowered.outputs:
-        reference = expected[output.name].numpy()
-        if output.layout == "nhwc":
-            reference = np.moveaxis(reference, 1, -1)
-        assert found[output.name].shape == output.shape == reference.shape
-        assert found[output.name].dtype == output.dtype
-        decibel[output.name] = float(sqnr_db(reference, found[output.name]).min())
-    return json.loads(done.stdout.splitlines()[-1]), decibel
 
 
 def test_convolutions_only(conv):
@@ -218,7 +26,7 @@ def test_convolutions_only(conv):
         "MEAN": 1,
         "RESHAPE": 1,
     }
-    said, decibel = run(conv)
+    said, decibel = conv.run()
     assert decibel["logits"] > 100
     assert said["heavy"] == []
     assert said["delegated"]
@@ -233,7 +41,7 @@ def test_attention_and_feature_maps_without_transposes(maps):
     assert found["BATCH_MATMUL"] == 4
     assert found["RESIZE_BILINEAR"] == 1
     assert found["GELU"] == 9
-    said, decibel = run(maps)
+    said, decibel = maps.run()
     assert said["delegated"]
     assert min(decibel.values()) > 100
     assert said["tensors"] == ["image", *maps.spec.outputs]
@@ -248,7 +56,7 @@ def test_float16_weights_and_bytes(half):
     assert found.keys().isdisjoint({"TRANSPOSE", "QUANTIZE", "FULLY_CONNECTED"})
     assert found["DEQUANTIZE"] == found["CONV_2D"] + found["DEPTHWISE_CONV_2D"]
     assert found["CAST"] == found["SUB"] == 1
-    said, decibel = run(half)
+    said, decibel = half.run()
     assert decibel["logits"] > 35
     assert half.lowered.input.dtype == "uint8"
     assert half.lowered.input.shape == (1, 32, 64, 3)
@@ -261,7 +69,7 @@ def test_float16_in_nchw_on_request(few, folder):
     assert lowered.input.layout == "nchw"
     assert target.operators(lowered.path)["TRANSPOSE"] == 1
     assert lowered.path.stat().st_size < 0.55 * few.lowered.path.stat().st_size
-    said, decibel = run(dataclasses.replace(few, lowered=lowered))
+    said, decibel = dataclasses.replace(few, lowered=lowered).run()
     assert said["delegated"]
     assert decibel["logits"] > 35
     # What lets XNNPACK compute in float16.
@@ -306,69 +114,6 @@ def test_same_bytes_again_and_the_program_as_it_was(few, folder):
     assert after[0] == before[0]
     assert all(a is b for a, b in zip(after[1], before[1], strict=True))
     assert all("DeployNet" in str(meta.get("nn_module_stack", "DeployNet")) for meta in after[1])
-
-
-def table(parent: Table, slot: int, index: int | None = None) -> Table:
-    """A table's field, or an element of it, that is a table."""
-    at = parent.Pos + parent.Offset(4 + 2 * slot)
-    if index is not None:
-        at = parent.Vector(parent.Offset(4 + 2 * slot)) + 4 * index
-    return Table(parent.Bytes, parent.Indirect(at))
-
-
-def text(parent: Table, slot: int) -> str:
-    return parent.String(parent.Pos + parent.Offset(4 + 2 * slot)).decode()
-
-
-def floats(parent: Table, slot: int) -> list[float]:
-    offset = parent.Offset(4 + 2 * slot)
-    start, length = parent.Vector(offset), parent.VectorLen(offset)
-    return list(struct.unpack_from(f"<{length}f", parent.Bytes, start))
-
-
-def metadata(path: Path) -> Table:
-    """The root of the TFLite metadata, read by the slots of metadata_schema.fbs."""
-    from ai_edge_litert.schema_py_generated import ModelT
-
-    model = ModelT.InitFromPackedBuf(path.read_bytes(), 0)
-    (entry,) = (m for m in model.metadata if m.name == b"TFLITE_METADATA")
-    data = model.buffers[entry.buffer].data.tobytes()
-    assert data[4:8] == b"M001"
-    return Table(data, struct.unpack_from("<I", data)[0])
-
-
-@pytest.mark.parametrize(
-    ("name", "mean", "std"),
-    [("conv", [127.5, 102, 76.5], [51, 63.75, 127.5]), ("half", [0, 0, 0], [1, 1, 1])],
-)
-def test_metadata(request, name, mean, std):
-    case = request.getfixturevalue(name)
-    root = metadata(case.lowered.path)
-    assert text(root, 0) == case.spec.model.name
-    subgraph = table(root, 3, 0)
-    image = table(subgraph, 2, 0)
-    assert text(image, 0) == "image"
-    size = table(table(table(image, 3), 1), 1)  # content, image properties
-    width, height = (size.Get(_uint32(), size.Pos + size.Offset(4 + 2 * s)) for s in (0, 1))
-    assert (height, width) == case.spec.preprocess.size
-    normalization = table(table(image, 4, 0), 1)
-    assert floats(normalization, 0) == pytest.approx(mean)
-    assert floats(normalization, 1) == pytest.approx(std)
-    logits = table(subgraph, 3, 0)
-    assert text(logits, 0) == "logits"
-    if case.spec.labels:
-        assert text(table(logits, 6, 0), 0) == "labels.txt"
-        packed = zipfile.ZipFile(case.lowered.path).read("labels.txt").decode()
-        assert tuple(packed.splitlines()) == LABELS
-    else:
-        assert not logits.Offset(4 + 2 * 6)
-        assert not zipfile.is_zipfile(case.lowered.path)
-
-
-def _uint32():
-    from flatbuffers.number_types import Uint32Flags
-
-    return Uint32Flags
 
 
 def test_what_is_refused(conv):
