@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from mnv4_mobile.bundle import Bundle
 from mnv4_mobile.config import read_model
+from mnv4_mobile.errors import BundleError
 from mnv4_mobile.parity import Parity, parities
 from mnv4_mobile.reference import arranged, eager, golden_pixels, load_net
 from mnv4_mobile.target import BuildSpec, load_target, require
@@ -29,10 +30,12 @@ def verify_bundle(
 
     Returns:
         The parity of every output; `check` decides.
+
+    Raises:
+        BundleError: The golden pairs are incomplete.
     """
     require(load_target(bundle.manifest["target"]))
-    gates = {e["tensor"]: e["min_sqnr_db"] for e in bundle.manifest["golden"]}
-    gate = gates[bundle.outputs[0].name] or 0.0
+    gate = _gate(bundle)
     with Worker(bundle.manifest["target"], bundle.artifact, threads=threads) as worker:
         if weights is None:
             images, expected = bundle.golden("input")["pixels"], bundle.golden("eager")
@@ -40,6 +43,19 @@ def verify_bundle(
             images, expected = _afresh(bundle, weights, model or bundle.manifest["model"]["name"])
         found = run_pixels(worker, bundle.input, images, bundle.preprocess)
     return parities(bundle.outputs, expected, found, gate)
+
+
+def _gate(bundle: Bundle) -> float:
+    """The least SQNR in dB that the bundle's outputs must reach, once all are known to have one."""
+    golden = {(e["source"], e["tensor"]): e["min_sqnr_db"] for e in bundle.manifest["golden"]}
+    gates = [golden.get(("eager", output.name)) for output in bundle.outputs]
+    found = [gate for gate in gates if gate is not None]
+    if ("input", "pixels") not in golden or len(found) < len(gates):
+        raise BundleError(
+            f"{bundle.path}: golden: needs the input's pixels, and an eager tensor with "
+            "min_sqnr_db for every output"
+        )
+    return max(found)
 
 
 def _afresh(

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import yaml
 from PIL import Image
 
 from mnv4_mobile import Options, build, load
-from mnv4_mobile.errors import ConfigError, ParityError
+from mnv4_mobile.errors import BundleError, ConfigError, ParityError
 from mnv4_mobile.images import random_images
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.verify import verify_bundle
@@ -108,6 +110,17 @@ def test_a_failed_gate_leaves_no_bundle_and_keeps_the_old_one(tiny, tmp_path):
         build(tiny, **arguments, recipes=[str(strict)])
     assert [path.name for path in out.iterdir()] == [old.path.name]
     assert verify_bundle(old)["logits"]["sqnr_db"] > 80
+
+
+def test_incomplete_golden_pairs_are_refused(demo_bundle):
+    bundle = demo_bundle("tflite")
+    for source, tensor in (("input", "pixels"), ("eager", "logits")):
+        kept = [
+            e for e in bundle.manifest["golden"] if (e["source"], e["tensor"]) != (source, tensor)
+        ]
+        broken = replace(bundle, manifest=bundle.manifest | {"golden": kept})
+        with pytest.raises(BundleError, match="golden: needs the input's pixels"):
+            verify_bundle(broken)
 
 
 def test_too_few_pictures_for_the_golden_pairs(tiny, tmp_path):

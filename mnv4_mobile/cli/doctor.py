@@ -8,13 +8,13 @@ import shutil
 import tempfile
 from importlib.metadata import PackageNotFoundError, requires, version
 
+from packaging.requirements import Requirement
+
 from mnv4_mobile.cli.show import Json, print_json, print_table
 
 
 def doctor(as_json: Json = False) -> None:
     """Says what this machine has, and what is missing with the command that installs it."""
-    from packaging.requirements import Requirement
-
     rows = [
         ("python", platform.python_version(), ""),
         ("machine", f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores", ""),
@@ -51,9 +51,8 @@ def doctor(as_json: Json = False) -> None:
     print_table(["what", "found", "note"], rows)
 
 
-def _in_extra(requirement: object, extra: str) -> bool:
-    marker = getattr(requirement, "marker", None)
-    return marker is not None and marker.evaluate({"extra": extra}) and "all" not in str(marker)
+def _in_extra(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is not None and requirement.marker.evaluate({"extra": extra})
 
 
 def _free(folder: str) -> str:
