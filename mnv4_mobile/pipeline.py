@@ -45,6 +45,7 @@ from mnv4_mobile.recipe import Recipe, load_recipe
 from mnv4_mobile.reference import arranged, eager, export, golden_pixels, load_net
 from mnv4_mobile.target import (
     BuildSpec,
+    Layer,
     Layout,
     Lowered,
     Target,
@@ -134,7 +135,7 @@ def build(
         with files.new_folder(path, MANIFEST) as folder:
             progress.step(f"{path.name}: lower")
             artifact = folder / f"model{target.suffix}"
-            lowered = target.lower(program, source.spec, recipe, artifact)
+            lowered = target.lower(program, source.spec, recipe, None, artifact)
             manifest = _manifest(path.name, source, target, recipe, lowered)
             if options.verify:
                 progress.step(f"{path.name}: verify")
@@ -256,20 +257,26 @@ def _build_spec(checkpoint: Checkpoint, options: Options) -> BuildSpec:
 
 
 def layers(net: MobileNetV4, recipe: Recipe, lowered: Lowered) -> list[LayerEntry]:
-    """The precision of every layer that computes, and why where it is not the recipe's."""
+    """The precision of every layer, and why where it is not the recipe's.
+
+    The network's convolutions come first, in the order in which they run.
+    """
     from torch import nn
 
-    entries = []
-    activation = lowered.kept.get("activation")
-    for name, module in net.named_modules():
-        is_activation = isinstance(module, nn.GELU)
-        if not isinstance(module, nn.Conv2d) and not (is_activation and activation):
-            continue
-        parts = name.split(".")
-        block = ".".join(parts[:3]) if parts[0] == "stages" else parts[0]
-        why = activation if is_activation else None
-        entries.append(LayerEntry(name=name, block=block, precision=recipe.precision, why=why))
-    return entries
+    precision = f"int{recipe.weights.bits}" if recipe.weights else recipe.precision
+    convolutions = [name for name, m in net.named_modules() if isinstance(m, nn.Conv2d)]
+    found = {name: Layer(name=name, precision=precision, why=None) for name in convolutions}
+    found |= {layer.name: layer for layer in lowered.layers}
+    return [
+        LayerEntry(name=name, block=_block(name), precision=layer.precision, why=layer.why)
+        for name, layer in found.items()
+    ]
+
+
+def _block(layer: str) -> str:
+    """The block of the YAML that a layer is in."""
+    parts = layer.split(".")
+    return ".".join(parts[:3]) if parts[0] == "stages" else parts[0]
 
 
 def _config_hash(spec: BuildSpec) -> str:

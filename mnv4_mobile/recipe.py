@@ -3,25 +3,99 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from mnv4_mobile.config import find_config
 from mnv4_mobile.errors import ConfigError
-from mnv4_mobile.yaml_file import Section, read_yaml
+from mnv4_mobile.yaml_file import Section, checked, read_yaml
 
 Precision = Literal["float32", "float16"]
+Form = Literal["integer", "palette"]
+Granularity = Literal["tensor", "channel", "block", "group"]
+Clustering = Literal["kmeans", "uniform"]
+Mode = Literal["static", "dynamic"]
+Rule = Literal["image-percentile", "minmax", "mse"]
+Step = Literal["equalize"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """How the weights of convolutions are quantized, always symmetrically."""
+
+    bits: int
+    """8 or 4; a palette also 6."""
+    form: Form = "integer"
+    """`integer` with a scale, or indices into a `palette` of values."""
+    per: Granularity = "channel"
+    """What shares a scale: a tensor, an output channel, or a block of `size` inputs of a channel.
+    What shares a palette: a tensor, or a group of `size` output channels."""
+    size: int | None = None
+    """Of blocks and groups."""
+    clustering: Clustering | None = None
+    """How a palette is found."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activations:
+    """How activations are quantized, with one scale a tensor."""
+
+    mode: Mode
+    """`static`: ranges from calibration images; `dynamic`: from every input, while running."""
+    range: Rule = "image-percentile"
+    """How a tensor's range follows from the images (`mnv4_mobile.ranges`)."""
+    percentile: float = 90
+    """Of `image-percentile`: over images, of each image's smallest and largest value."""
+    symmetric: bool = False
+    """Whether zero is in the middle of the range; affine ranges fit ReLU's outputs better."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keep:
+    """What stays at the recipe's float precision although the rest is quantized."""
+
+    residual_additions: bool = False
+    """The additions of blocks to their inputs."""
+    after_pooling: bool = False
+    """Everything behind the global pooling: two layers on a 1 x 1 map, where int8 saves nothing."""
+    modules: tuple[str, ...] = ()
+    """Patterns (`fnmatch`) of names of modules, as the manifest's layers have them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A declared intent; every target maps it or refuses it by name."""
+    """A declared intent; every target maps it or refuses it by its scheme."""
 
     name: str
+    """Of its file; part of the bundle's."""
     description: str
     precision: Precision
-    """Of weights and, where the runtime can, of the arithmetic."""
+    """Of weights and, where the runtime can, of the arithmetic of what is not quantized."""
+    weights: Weights | None = None
+    activations: Activations | None = None
+    keep: Keep = Keep()
+    prepare: tuple[Step, ...] = ()
+    """What is done to the float weights before lowering, the same for all targets."""
+    calibration_images: int = 0
+    """How many are used at most; 0 where none are needed."""
+    calibration_seed: int = 0
+    """Which of them, where there are more."""
     min_sqnr_db: float
     """The gate: what verification must find on every output."""
+
+    @property
+    def scheme(self) -> str:
+        """For targets: fp32, fp16, int8 (static), int8-dynamic, intN-weights or palettize-N."""
+        if self.weights is None:
+            return {"float32": "fp32", "float16": "fp16"}[self.precision]
+        if self.weights.form == "palette":
+            return f"palettize-{self.weights.bits}"
+        match self.activations:
+            case None:
+                return f"int{self.weights.bits}-weights"
+            case Activations(mode="static"):
+                return f"int{self.weights.bits}"
+            case _:
+                return f"int{self.weights.bits}-dynamic"
 
 
 def load_recipe(name: str) -> Recipe:
@@ -33,17 +107,113 @@ def load_recipe(name: str) -> Recipe:
     path = find_config("recipes", name)
     top = Section(read_yaml(path), str(path))
     description = top.get("description", str)
-    precision = top.get("precision", str)
-    if precision not in get_args(Precision):
-        allowed = ", ".join(get_args(Precision))
-        raise ConfigError(f"{top.at('precision')}: found {precision!r}, allowed: {allowed}")
+    precision = _one_of(top, "precision", Precision)
+    weights = _weights(top.section("weights")) if "weights" in top else None
+    activations = _activations(top.section("activations")) if "activations" in top else None
+    keep = _keep(top.section("keep")) if "keep" in top else Keep()
+    prepare = _texts(top, "prepare")
+    for step in prepare:
+        if step not in get_args(Step):
+            _refuse(top, "prepare", step, Step)
+    static = activations is not None and activations.mode == "static"
+    images, seed = 0, 0
+    if static or prepare:
+        calibration = top.section("calibration")
+        images = calibration.get("images", int)
+        seed = calibration.get("seed", int, 0)
+        if images < 1:
+            raise ConfigError(f"{calibration.at('images')}: found {images}, must be 1 or more")
+        calibration.close()
     gate = top.section("gate")
     sqnr = gate.get("sqnr_db", float)
     gate.close()
     top.close()
+    if weights is None and (activations is not None or keep != Keep() or prepare):
+        raise ConfigError(f"{top.at('weights')}: missing: nothing is quantized without it")
+    if activations and weights and (weights.form, weights.bits) != ("integer", 8):
+        raise ConfigError(f"{top.at('activations')}: only with integer weights of 8 bits")
     return Recipe(
         name=path.stem,
         description=description,
-        precision=cast(Precision, precision),
+        precision=precision,
+        weights=weights,
+        activations=activations,
+        keep=keep,
+        prepare=cast(tuple[Step, ...], prepare),
+        calibration_images=images,
+        calibration_seed=seed,
         min_sqnr_db=sqnr,
     )
+
+
+def _refuse(section: Section, key: str, found: object, literal: object) -> None:
+    allowed = ", ".join(map(str, get_args(literal)))
+    raise ConfigError(f"{section.at(key)}: found {found!r}, allowed: {allowed}")
+
+
+def _one_of(section: Section, key: str, literal: object, default: object = ...) -> Any:
+    """A text that must be one of a Literal's."""
+    found = section.get(key, str, default)
+    if found not in get_args(literal):
+        _refuse(section, key, found, literal)
+    return found
+
+
+def _texts(section: Section, key: str) -> tuple[str, ...]:
+    values = section.any(key, [])
+    if not isinstance(values, list):
+        raise ConfigError(f"{section.at(key)}: found {values!r}, must be a list of texts")
+    return tuple(checked(value, str, section.at(key)) for value in values)
+
+
+def _weights(section: Section) -> Weights:
+    form = _one_of(section, "form", Form, "integer")
+    bits = section.get("bits", int)
+    allowed = (8, 4) if form == "integer" else (8, 6, 4)
+    if bits not in allowed:
+        words = ", ".join(map(str, allowed))
+        raise ConfigError(f"{section.at('bits')}: found {bits}, allowed for {form}: {words}")
+    per = _one_of(section, "per", Granularity, "channel" if form == "integer" else "tensor")
+    places = ("tensor", "channel", "block") if form == "integer" else ("tensor", "group")
+    if per not in places:
+        raise ConfigError(
+            f"{section.at('per')}: found {per!r}, allowed for {form}: {', '.join(places)}"
+        )
+    size = section.get("size", int) if per in ("block", "group") else None
+    if size is not None and size < 1:
+        raise ConfigError(f"{section.at('size')}: found {size}, must be 1 or more")
+    clustering = _one_of(section, "clustering", Clustering) if form == "palette" else None
+    section.close()
+    return Weights(bits=bits, form=form, per=per, size=size, clustering=clustering)
+
+
+def _activations(section: Section) -> Activations:
+    mode = _one_of(section, "mode", Mode)
+    known = Activations(mode=mode)
+    if mode == "static":
+        rule = _one_of(section, "range", Rule, known.range)
+        percentile = known.percentile
+        if rule == "image-percentile":
+            percentile = section.get("percentile", float, known.percentile)
+            if not 50 <= percentile <= 100:
+                raise ConfigError(
+                    f"{section.at('percentile')}: found {percentile:g}, must be from 50 to 100"
+                )
+        known = Activations(
+            mode=mode,
+            range=rule,
+            percentile=percentile,
+            symmetric=section.get("symmetric", bool, known.symmetric),
+        )
+    section.close()
+    return known
+
+
+def _keep(section: Section) -> Keep:
+    keep = Keep(
+        residual_additions=section.get("residual_additions", bool, False),
+        after_pooling=section.get("after_pooling", bool, False),
+        modules=_texts(section, "modules"),
+    )
+    section.close()
+    return keep

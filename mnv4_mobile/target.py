@@ -6,7 +6,7 @@ point of the group `mnv4_mobile.targets`. The shipped ones use the same hook as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -22,6 +22,8 @@ from mnv4_mobile.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
+
+    from mnv4_mobile.calibration import Calibration
 
 Layout = Literal["nchw", "nhwc"]
 Tensors = Mapping[str, npt.NDArray[Any]]
@@ -81,16 +83,55 @@ class Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Layer:
+    """The precision of one layer of an artifact."""
+
+    name: str
+    """A module of the network, or a module and an operation in it: `stages.1.2.add`."""
+    precision: str
+    """`float32`, `float16`, `int8`, ..."""
+    why: str | None
+    """Why it is not the recipe's; None where it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Lowered:
     """What a target made of a program."""
 
     path: Path
     input: Tensor
     outputs: tuple[Tensor, ...]
-    kept: Mapping[str, str] = field(default_factory=dict)
-    """Kinds of layers (`activation`, ...) that do not have the recipe's precision, and why."""
+    layers: tuple[Layer, ...] = ()
+    """The layers that do not have the recipe's precision, and those that are no convolutions and
+    have it."""
     requires: Mapping[str, str] = field(default_factory=dict)
     """What a device must have: `os`, `compute_unit`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something that makes an artifact slow on its target."""
+
+    rule: str
+    """`transpose`, `delegate-break`, ..."""
+    layer: str
+    """The layer where it is, as the manifest names it; empty for the whole artifact."""
+    what: str
+    """What was found, in a line."""
+    advice: str
+    """What to do about it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorTime:
+    """How long one operator takes."""
+
+    kind: str
+    """What the runtime calls it."""
+    layer: str
+    """The layer that it belongs to, as the manifest names it."""
+    ms: float
+    """Median over the runs."""
 
 
 @runtime_checkable
@@ -104,7 +145,8 @@ class Target(Protocol):
     """The extra of this distribution that installs its toolchain."""
     modules: tuple[str, ...]
     """Import names of its toolchain."""
-    recipes: frozenset[str]
+    schemes: frozenset[str]
+    """The schemes of recipes (`Recipe.scheme`) that it maps."""
     attention: Layout
     """The order of attention's tensors that the runtime is fast at; one export a layout serves
     all targets that share it."""
@@ -117,7 +159,12 @@ class Target(Protocol):
         """
 
     def lower(
-        self, program: ExportedProgram, spec: BuildSpec, recipe: Recipe, out: Path
+        self,
+        program: ExportedProgram,
+        spec: BuildSpec,
+        recipe: Recipe,
+        calibration: Calibration | None,
+        out: Path,
     ) -> Lowered:
         """Lowers the deploy form to the file or folder `out`.
 
@@ -126,6 +173,7 @@ class Target(Protocol):
                 pixels; outputs by name.
             spec: What is built.
             recipe: The precision.
+            calibration: Images, for a recipe with static activations.
             out: Where to write; it does not exist yet.
         """
 
@@ -134,6 +182,30 @@ class Target(Protocol):
 
     def operators(self, path: Path) -> dict[str, int]:
         """How often each operator stands in the artifact, delegate calls included."""
+
+    def lint(self, path: Path, layers: Sequence[str]) -> list[Finding]:
+        """Finds what makes an artifact slow on its target, without running it.
+
+        Args:
+            path: The artifact.
+            layers: Names of its convolutions in the order in which they run.
+        """
+
+    def profile(
+        self, path: Path, inputs: Tensors, layers: Sequence[str], *, threads: int, runs: int
+    ) -> list[OperatorTime]:
+        """Times every operator on this machine, in this process.
+
+        Args:
+            path: The artifact.
+            inputs: Arrays by input name.
+            layers: As for `lint`.
+            threads: Of the runtime.
+            runs: How often it is run, after a warm-up.
+
+        Raises:
+            DeviceError: The runtime has no profiler here.
+        """
 
 
 def require(target: Target) -> None:
@@ -162,9 +234,11 @@ def check_recipe(target: Target, spec: BuildSpec, recipe: Recipe) -> None:
     Raises:
         LoweringError: Listing what the target supports.
     """
-    if recipe.name not in target.recipes:
-        allowed = ", ".join(sorted(target.recipes))
-        raise LoweringError(f"{target.name}: recipe: found {recipe.name!r}, supported: {allowed}")
+    if recipe.scheme not in target.schemes:
+        allowed = ", ".join(sorted(target.schemes))
+        raise LoweringError(
+            f"{target.name}: recipe {recipe.name}: found {recipe.scheme!r}, supported: {allowed}"
+        )
     target.check(spec, recipe)
 
 

@@ -105,11 +105,11 @@ def check_target(target: Target, folder: Path) -> None:
     reference = eager(net, images, spec)
     program = export(net, spec, target.attention)
     before = _fingerprint(program)
-    for name in sorted(target.recipes & {"fp32", "fp16"}):
+    for name in sorted(target.schemes & {"fp32", "fp16"}):
         recipe = load_recipe(name)
         target.check(spec, recipe)
         out = folder / f"{name}{target.suffix}"
-        lowered = target.lower(program, spec, recipe, out)
+        lowered = target.lower(program, spec, recipe, None, out)
         assert lowered.path == out, "lowers to another path than it was given"
         assert out.exists(), "did not write the artifact"
         assert [p.name for p in folder.iterdir() if p.name.startswith(name)] == [out.name], (

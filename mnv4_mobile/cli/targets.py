@@ -17,7 +17,7 @@ def targets(as_json: Json = False) -> None:
             row = {
                 "target": name,
                 "artifact": target.suffix,
-                "recipes": ", ".join(sorted(target.recipes)),
+                "recipes": ", ".join(sorted(target.schemes)),
             }
         except MobileError as error:
             rows.append({"target": name, "artifact": "", "recipes": "", "state": str(error)})

@@ -16,6 +16,7 @@ from torch.export import ExportedProgram
 
 from mnv4_coreml import is_classifier
 from mnv4_coreml.toolchain import coremltools
+from mnv4_mobile.calibration import Calibration
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import BuildSpec, Lowered, Tensor
@@ -35,7 +36,13 @@ _OUTPUTS = {
 _WRITING = ("FileWriter", "filesystem error", "A valid manifest does not exist")
 
 
-def lower(program: ExportedProgram, spec: BuildSpec, recipe: Recipe, out: Path) -> Lowered:
+def lower(
+    program: ExportedProgram,
+    spec: BuildSpec,
+    recipe: Recipe,
+    calibration: Calibration | None,
+    out: Path,
+) -> Lowered:
     """Lowers a deploy form to the package `out`; see `Target.lower`.
 
     Raises:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import BuildSpec, Layout, Lowered, Session
+from mnv4_mobile.target import (
+    BuildSpec,
+    Finding,
+    Layout,
+    Lowered,
+    OperatorTime,
+    Session,
+    Tensors,
+)
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
+
+    from mnv4_mobile.calibration import Calibration
 
 
 class ExecuTorch:
@@ -20,7 +31,7 @@ class ExecuTorch:
     suffix = ".pte"
     extra = "executorch"
     modules = ("executorch.exir", "executorch.extension.pybindings._C")
-    recipes = frozenset({"fp32", "fp16"})
+    schemes = frozenset({"fp32", "fp16"})
     attention: Layout = "nhwc"
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
@@ -31,12 +42,17 @@ class ExecuTorch:
             )
 
     def lower(
-        self, program: ExportedProgram, spec: BuildSpec, recipe: Recipe, out: Path
+        self,
+        program: ExportedProgram,
+        spec: BuildSpec,
+        recipe: Recipe,
+        calibration: Calibration | None,
+        out: Path,
     ) -> Lowered:
         """See `Target.lower`."""
         from mnv4_executorch.lower import lower
 
-        return lower(program, spec, recipe, out)
+        return lower(program, spec, recipe, calibration, out)
 
     def open(self, path: Path, threads: int) -> Session:
         """See `Target.open`."""
@@ -49,6 +65,20 @@ class ExecuTorch:
         from mnv4_executorch.program import operators
 
         return operators(path)
+
+    def lint(self, path: Path, layers: Sequence[str]) -> list[Finding]:
+        """See `Target.lint`."""
+        from mnv4_executorch.lint import lint
+
+        return lint(path, layers)
+
+    def profile(
+        self, path: Path, inputs: Tensors, layers: Sequence[str], *, threads: int, runs: int
+    ) -> list[OperatorTime]:
+        """See `Target.profile`."""
+        from mnv4_executorch.profile import profile
+
+        return profile(path, inputs, layers, threads=threads, runs=runs)
 
 
 target = ExecuTorch()

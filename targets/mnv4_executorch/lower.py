@@ -14,9 +14,10 @@ from torch import Tensor as TorchTensor
 from torch import fx, nn
 from torch.export import ExportedProgram
 
+from mnv4_mobile.calibration import Calibration
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import BuildSpec, Layout, Lowered, Tensor
+from mnv4_mobile.target import BuildSpec, Layer, Layout, Lowered, Tensor
 
 aten = torch.ops.aten
 
@@ -143,18 +144,39 @@ def _constants(spec: BuildSpec) -> dict[str, list[str] | list[float] | str]:
     return constants
 
 
+def layer_name(node: fx.Node) -> str:
+    """The module of the network that a node comes from, as the manifest names it."""
+    *_, (path, _) = node.meta["nn_module_stack"].values()
+    name: str = path
+    return name.removeprefix("net.")
+
+
+def _gelus(program: ExportedProgram) -> list[Layer]:
+    """The layers whose activation is not exactly the recipe's."""
+    return [
+        Layer(name=layer_name(node), precision="float16", why=_GELU_KEPT)
+        for node in program.graph.nodes
+        if node.target is aten.gelu.default
+    ]
+
+
 def _output_shapes(program: ExportedProgram) -> list[tuple[int, ...]]:
     (outputs,) = program.graph_module.graph.output_node().args
     assert isinstance(outputs, tuple | list)
     return [tuple(node.meta["val"].shape) for node in outputs]
 
 
-def lower(program: ExportedProgram, spec: BuildSpec, recipe: Recipe, out: Path) -> Lowered:
+def lower(
+    program: ExportedProgram,
+    spec: BuildSpec,
+    recipe: Recipe,
+    calibration: Calibration | None,
+    out: Path,
+) -> Lowered:
     """Lowers a deploy form in one XNNPACK delegate to the file `out`; see `Target.lower`."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
-    gelu = any(node.target is aten.gelu.default for node in program.graph.nodes)
     half = recipe.precision == "float16"
     adapted = _adapted(program, spec, recipe)
     with torch.no_grad(), _float16_weights() if half else nullcontext():
@@ -184,5 +206,5 @@ def lower(program: ExportedProgram, spec: BuildSpec, recipe: Recipe, out: Path) 
             layout=layout,
         ),
         outputs=outputs,
-        kept={"activation": _GELU_KEPT} if half and gelu else {},
+        layers=tuple(_gelus(program)) if half else (),
     )

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import BuildSpec, Layout, Lowered, Session
+from mnv4_mobile.target import (
+    BuildSpec,
+    Finding,
+    Layout,
+    Lowered,
+    OperatorTime,
+    Session,
+    Tensors,
+)
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
+
+    from mnv4_mobile.calibration import Calibration
 
 
 class LiteRT:
@@ -20,7 +31,7 @@ class LiteRT:
     suffix = ".tflite"
     extra = "tflite"
     modules = ("litert_torch", "ai_edge_litert", "flatbuffers")
-    recipes = frozenset({"fp32", "fp16"})
+    schemes = frozenset({"fp32", "fp16"})
     attention: Layout = "nhwc"
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
@@ -33,12 +44,17 @@ class LiteRT:
             raise LoweringError(f"{self.name}: io: found {spec.io!r}, supported: float32")
 
     def lower(
-        self, program: ExportedProgram, spec: BuildSpec, recipe: Recipe, out: Path
+        self,
+        program: ExportedProgram,
+        spec: BuildSpec,
+        recipe: Recipe,
+        calibration: Calibration | None,
+        out: Path,
     ) -> Lowered:
         """See `Target.lower`."""
         from mnv4_tflite.lower import lower
 
-        return lower(program, spec, recipe, out)
+        return lower(program, spec, recipe, calibration, out)
 
     def open(self, path: Path, threads: int) -> Session:
         """See `Target.open`."""
@@ -51,6 +67,20 @@ class LiteRT:
         from mnv4_tflite.flatbuffer import operators
 
         return operators(path)
+
+    def lint(self, path: Path, layers: Sequence[str]) -> list[Finding]:
+        """See `Target.lint`."""
+        from mnv4_tflite.lint import lint
+
+        return lint(path, layers)
+
+    def profile(
+        self, path: Path, inputs: Tensors, layers: Sequence[str], *, threads: int, runs: int
+    ) -> list[OperatorTime]:
+        """See `Target.profile`."""
+        from mnv4_tflite.profile import profile
+
+        return profile(path, inputs, layers, threads=threads, runs=runs)
 
 
 target = LiteRT()

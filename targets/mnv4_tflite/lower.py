@@ -11,6 +11,7 @@ from torch import Tensor as TorchTensor
 from torch import fx, nn
 from torch.export import ExportedProgram
 
+from mnv4_mobile.calibration import Calibration
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import BuildSpec, Layout, Lowered, Tensor
@@ -93,7 +94,13 @@ def _convert(module: nn.Module, image: TorchTensor) -> bytes:
     return data
 
 
-def lower(program: ExportedProgram, spec: BuildSpec, recipe: Recipe, out: Path) -> Lowered:
+def lower(
+    program: ExportedProgram,
+    spec: BuildSpec,
+    recipe: Recipe,
+    calibration: Calibration | None,
+    out: Path,
+) -> Lowered:
     """Lowers a deploy form to the file `out`; see `Target.lower`."""
     layout: Layout = spec.layout or "nhwc"
     graph = program.module(check_guards=False)

@@ -49,7 +49,7 @@ class Case:
     def lower(self, out: Path, recipe: str = "fp32", **options) -> Lowered:
         spec = replace(self.spec, **options)
         target.check(spec, load_recipe(recipe))
-        return target.lower(self.program, spec, load_recipe(recipe), out)
+        return target.lower(self.program, spec, load_recipe(recipe), None, out)
 
     def worst_db(self, lowered: Lowered) -> float:
         """The lowest SQNR of all outputs, which must be the ones that were described."""

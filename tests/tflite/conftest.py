@@ -125,7 +125,7 @@ class Case:
 
     def lower(self, recipe: str, out: Path, **options) -> Lowered:
         spec = dataclasses.replace(self.spec, **options)
-        return target.lower(self.program, spec, load_recipe(recipe), out)
+        return target.lower(self.program, spec, load_recipe(recipe), None, out)
 
     def run(self) -> tuple[dict, dict[str, float]]:
         """What the runtime says about an artifact, and how close it comes to the network, in dB."""
@@ -167,7 +167,7 @@ def build(out: Path, recipe: str, model: ModelSpec, size: tuple[int, int], **opt
     x = torch.zeros((spec.batch, 3, *size), dtype=torch.uint8 if pixels else torch.float32)
     program = torch.export.export(deploy, (x,))
     target.check(spec, load_recipe(recipe))
-    return Case(net, program, spec, target.lower(program, spec, load_recipe(recipe), out))
+    return Case(net, program, spec, target.lower(program, spec, load_recipe(recipe), None, out))
 
 
 @pytest.fixture(scope="session")

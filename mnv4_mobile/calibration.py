@@ -1,0 +1,118 @@
+"""Calibration images: chosen by a seed, decoded one at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mnv4_mobile.errors import ConfigError, ImageError
+from mnv4_mobile.images import Preprocess, list_images, pixels, random_images, read_image
+from mnv4_mobile.progress import Progress
+
+FEW = 100
+"""Fewer images than this get a warning."""
+_ALIKE = 2.0
+"""Standard deviation over images of a pixel, of 255, below which they look alike."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Pictures to calibrate with; iterating decodes them, (H, W, 3) RGB each, after resizing."""
+
+    paths: tuple[Path, ...]
+    """Empty for made-up pictures."""
+    made_up: int
+    """How many pictures are made up; they serve structure and speed, not accuracy."""
+    seed: int
+    preprocess: Preprocess
+    skipped: tuple[str, ...]
+    """Files that could not be read, with the reason."""
+    sha256: str
+    """Of the pictures' pixels, in order."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.paths) or self.made_up
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """Decodes them in order, one at a time."""
+        if self.made_up:
+            yield from made_up(self.preprocess, self.made_up, self.seed)
+        for path in self.paths:
+            yield pixels(read_image(path), self.preprocess)
+
+
+def made_up(preprocess: Preprocess, count: int, seed: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """Random pictures with the statistics of natural ones."""
+    for i in range(count):
+        yield random_images(preprocess, 1, seed * 1_000_003 + 1 + i)[0]
+
+
+def choose(
+    source: str, preprocess: Preprocess, *, images: int, seed: int, progress: Progress
+) -> Calibration:
+    """Chooses calibration images.
+
+    Args:
+        source: A folder of pictures, with folders in it or not, or `random`: made up.
+        preprocess: The artifact's.
+        images: How many at most.
+        seed: Which ones, where there are more.
+        progress: Is told of files that are skipped, and of too few or too similar images.
+
+    Raises:
+        ConfigError: Fewer than two readable pictures.
+        ImageError: No folder, or no picture in it.
+    """
+    if source == "random":
+        progress.note("calibration images are made up: good for structure and speed only")
+        found = made_up(preprocess, images, seed)
+        digest = hashlib.sha256(b"".join(image.tobytes() for image in found)).hexdigest()
+        return Calibration(
+            paths=(), made_up=images, seed=seed, preprocess=preprocess, skipped=(), sha256=digest
+        )
+    paths = list_images(source)
+    order = np.random.default_rng(seed).permutation(len(paths))
+    chosen: list[Path] = []
+    skipped: list[str] = []
+    digest_ = hashlib.sha256()
+    total = squares = None
+    for index in order:
+        if len(chosen) == images:
+            break
+        try:
+            image = pixels(read_image(paths[index]), preprocess)
+        except ImageError as error:
+            progress.note(f"calibration: skipped {error}")
+            skipped.append(str(error))
+            continue
+        chosen.append(paths[index])
+        digest_.update(image.tobytes())
+        values = image.astype(np.float64)
+        total = values if total is None else total + values
+        squares = values**2 if squares is None else squares + values**2
+    if len(chosen) < 2 or total is None or squares is None:
+        raise ConfigError(
+            f"--calibrate: {source}: found {len(chosen)} readable pictures, must be 2 or more, "
+            f"better {FEW} or more"
+        )
+    if len(chosen) < FEW:
+        progress.note(f"calibration: only {len(chosen)} pictures, better {FEW} or more")
+    spread = float(
+        np.sqrt(np.maximum(squares / len(chosen) - (total / len(chosen)) ** 2, 0)).mean()
+    )
+    if spread < _ALIKE:
+        progress.note("calibration: the pictures look alike; ranges will not fit others")
+    return Calibration(
+        paths=tuple(chosen),
+        made_up=0,
+        seed=seed,
+        preprocess=preprocess,
+        skipped=tuple(skipped),
+        sha256=digest_.hexdigest(),
+    )
