@@ -13,14 +13,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mnv4_mobile.pipeline import Options, build
+    from mnv4_mobile.cell import Options
+    from mnv4_mobile.matrix import build
     from mnv4_mobile.predict import Model, Prediction, load
 
 __all__ = ["Model", "Options", "Prediction", "build", "load"]
 
 _HOME = {
-    "build": "pipeline",
-    "Options": "pipeline",
+    "build": "matrix",
+    "Options": "cell",
     "load": "predict",
     "Model": "predict",
     "Prediction": "predict",

@@ -14,6 +14,8 @@ from mnv4_mobile.errors import ConfigError, ImageError
 from mnv4_mobile.images import Preprocess, list_images, pixels, random_images, read_image
 from mnv4_mobile.progress import Progress
 
+MADE_UP = "random"
+"""Instead of a folder: pictures made up by `random_images`."""
 FEW = 100
 """Fewer images than this get a warning."""
 _ALIKE = 2.0
@@ -53,6 +55,19 @@ def made_up(preprocess: Preprocess, count: int, seed: int) -> Iterator[npt.NDArr
         yield random_images(preprocess, 1, seed * 1_000_003 + 1 + i)[0]
 
 
+def candidates(source: str, *, images: int, seed: int) -> list[Path]:
+    """The pictures of a folder that may be chosen, in the seed's order.
+
+    Twice as many as are asked for: those that cannot be read are replaced by the next ones.
+
+    Raises:
+        ImageError: No folder, or no picture in it.
+    """
+    paths = list_images(source)
+    order = np.random.default_rng(seed).permutation(len(paths))
+    return [paths[index] for index in order[: 2 * images]]
+
+
 def choose(
     source: str, preprocess: Preprocess, *, images: int, seed: int, progress: Progress
 ) -> Calibration:
@@ -69,29 +84,27 @@ def choose(
         ConfigError: Fewer than two readable pictures.
         ImageError: No folder, or no picture in it.
     """
-    if source == "random":
+    if source == MADE_UP:
         progress.note("calibration images are made up: good for structure and speed only")
         found = made_up(preprocess, images, seed)
         digest = hashlib.sha256(b"".join(image.tobytes() for image in found)).hexdigest()
         return Calibration(
             paths=(), made_up=images, seed=seed, preprocess=preprocess, skipped=(), sha256=digest
         )
-    paths = list_images(source)
-    order = np.random.default_rng(seed).permutation(len(paths))
     chosen: list[Path] = []
     skipped: list[str] = []
     digest_ = hashlib.sha256()
     total = squares = None
-    for index in order:
+    for path in candidates(source, images=images, seed=seed):
         if len(chosen) == images:
             break
         try:
-            image = pixels(read_image(paths[index]), preprocess)
+            image = pixels(read_image(path), preprocess)
         except ImageError as error:
             progress.note(f"calibration: skipped {error}")
             skipped.append(str(error))
             continue
-        chosen.append(paths[index])
+        chosen.append(path)
         digest_.update(image.tobytes())
         values = image.astype(np.float64)
         total = values if total is None else total + values

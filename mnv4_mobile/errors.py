@@ -1,5 +1,10 @@
 """The errors this package raises on purpose; everything else is a bug."""
 
+import errno
+import traceback
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM)
+
 
 class MobileError(Exception):
     """An error with a message for the user; the command prints it and ends with `exit_code`."""
@@ -41,3 +46,30 @@ class DeviceError(MobileError):
     """A device or its runtime that failed."""
 
     exit_code = 5
+
+
+class DiskError(MobileError):
+    """A disk that is full or not writable."""
+
+
+class CrashError(MobileError):
+    """A build that ended as nobody foresaw: a bug in a toolchain or here, or a killed process."""
+
+    exit_code = 5
+
+
+def disk_error(error: OSError) -> DiskError | None:
+    """What an OSError tells the user, if it is about a disk."""
+    if error.errno not in _DISK:
+        return None
+    return DiskError(f"{error.filename or 'cannot write'}: {error.strerror}")
+
+
+def told(error: Exception) -> MobileError:
+    """Any error of a build as one for the user; what nobody foresaw is printed with its place."""
+    if isinstance(error, MobileError):
+        return error
+    if isinstance(error, OSError) and (disk := disk_error(error)):
+        return disk
+    traceback.print_exception(error)
+    return CrashError(f"{type(error).__name__}: {error}")

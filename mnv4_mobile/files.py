@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mnv4_mobile.errors import ConfigError
@@ -29,13 +30,14 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def new_folder(path: Path, marker: str) -> Iterator[Path]:
+def new_folder(path: Path, marker: str, within: Path | None = None) -> Iterator[Path]:
     """A folder to fill, which becomes `path` when the block ends well and vanishes otherwise.
 
     Args:
         path: What it becomes. A folder that is there is replaced if it holds the file `marker`,
             by which it is known as one of ours.
         marker: The file that every such folder holds.
+        within: A folder on the same filesystem to work in; None is a new one beside `path`.
 
     Raises:
         ConfigError: Something else is at `path`.
@@ -43,7 +45,7 @@ def new_folder(path: Path, marker: str) -> Iterator[Path]:
     check_replaceable(path, marker)
     path.parent.mkdir(parents=True, exist_ok=True)
     # A hidden folder on the same filesystem, so that the rename is atomic.
-    scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    scratch = Path(tempfile.mkdtemp(dir=within or path.parent, prefix=f".{path.name}."))
     try:
         folder, old = scratch / "new", scratch / "old"
         folder.mkdir()
@@ -51,15 +53,16 @@ def new_folder(path: Path, marker: str) -> Iterator[Path]:
         for file in folder.rglob("*"):
             if file.is_file():
                 _sync(file)
-        if path.exists():
-            path.rename(old)
-            try:
-                folder.rename(path)
-            except BaseException:
-                old.rename(path)
-                raise
-        else:
+        try:
+            with suppress(FileNotFoundError):
+                path.rename(old)
             folder.rename(path)
+        except BaseException as error:
+            # Another process may have put its own there in the meantime: one of them is enough.
+            if not isinstance(error, OSError) or error.errno != errno.ENOTEMPTY:
+                if old.exists():
+                    old.rename(path)
+                raise
         _sync(path.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -69,12 +69,12 @@ class Preprocess:
 
     size: tuple[int, int]
     """(H, W) of the model's input."""
-    crop: float
+    crop: float = 0.875
     """Share of the resized picture that the centre crop keeps (timm's crop_pct)."""
-    interpolation: Interpolation
-    mean: tuple[float, float, float]
+    interpolation: Interpolation = "bicubic"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
     """Of red, green and blue in 0..1."""
-    std: tuple[float, float, float]
+    std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
         if not (_numbers(self.size, 2) and all(isinstance(n, int) and n >= 1 for n in self.size)):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 
 class Progress:
-    """Is told how a build goes; this one says nothing."""
+    """Is told how a build goes, from several threads; this one says nothing."""
 
-    def step(self, text: str) -> None:
-        """Something begins that takes time."""
+    def step(self, text: str, worker: str = "") -> None:
+        """Something begins that takes time, and ends what the worker did before."""
+
+    def end(self, worker: str = "") -> None:
+        """The worker is done."""
 
     def note(self, text: str) -> None:
         """Something that the user should know."""

@@ -33,17 +33,31 @@ def load_net(checkpoint: Checkpoint, spec: BuildSpec) -> MobileNetV4:
     return net.eval().requires_grad_(False)
 
 
-def golden_pixels(spec: BuildSpec, images: Path | None, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """(N, H, W, 3) RGB after resizing; N is a multiple of the batch."""
-    count = -(-GOLDEN_IMAGES // spec.batch) * spec.batch
-    if images is None:
-        return random_images(spec.preprocess, count, seed)
+def golden_paths(images: Path, batch: int) -> list[Path]:
+    """The pictures of the golden pairs, a multiple of the batch, out of a folder or a file.
+
+    Raises:
+        ConfigError: Too few.
+        ImageError: Nothing there.
+    """
+    count = _golden_count(batch)
     paths = list_images(images) if images.is_dir() else [images]
     if len(paths) < count:
         raise ConfigError(f"--images: {images}: found {len(paths)} pictures, needs {count}")
     # Evenly spread, as a folder of classes is sorted by class.
-    chosen = [paths[i * len(paths) // count] for i in range(count)]
-    return np.stack([pixels(read_image(path), spec.preprocess) for path in chosen])
+    return [paths[i * len(paths) // count] for i in range(count)]
+
+
+def _golden_count(batch: int) -> int:
+    return -(-GOLDEN_IMAGES // batch) * batch
+
+
+def golden_pixels(spec: BuildSpec, images: Path | None, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """(N, H, W, 3) RGB after resizing; N is a multiple of the batch."""
+    if images is None:
+        return random_images(spec.preprocess, _golden_count(spec.batch), seed)
+    paths = golden_paths(images, spec.batch)
+    return np.stack([pixels(read_image(path), spec.preprocess) for path in paths])
 
 
 def eager(

@@ -251,6 +251,11 @@ def target_names() -> list[str]:
     return sorted(_entry_points())
 
 
+def target_package(name: str) -> str:
+    """The import package of an installed target."""
+    return _entry_points()[name].module.partition(".")[0]
+
+
 def load_target(name: str) -> Target:
     """An installed target.
 

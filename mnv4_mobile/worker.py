@@ -24,7 +24,8 @@ from mnv4_mobile.errors import DeviceError, MobileError
 from mnv4_mobile.images import Preprocess
 from mnv4_mobile.target import Tensor, Tensors, feed, load_target
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Environment variables by which numerical libraries take their number of threads."""
 
 
 class Worker:
@@ -56,7 +57,7 @@ class Worker:
             stdout=self._log,
             stderr=self._log,
             pass_fds=(child_in, child_out),
-            env=os.environ | dict.fromkeys(_THREADS, str(threads)),
+            env=os.environ | dict.fromkeys(THREADS, str(threads)),
         )
         os.close(child_in)
         os.close(child_out)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from mnv4_mobile import Options, build
 from mnv4_mobile.bundle import open_bundle
-from mnv4_mobile.pipeline import Options, build
 from mnv4_mobile.target import load_target, missing
 
 
@@ -25,11 +25,21 @@ def pytest_runtest_setup(item):
 
 
 @pytest.fixture(scope="session")
-def demo_bundle(tmp_path_factory):
+def shared(tmp_path_factory):
+    """A folder of this run's, the same for all of its workers."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(shared):
+    """A cache of bundles of this run's own, for the command's processes too."""
+    os.environ["MNV4_CACHE"] = str(shared / "cache")
+
+
+@pytest.fixture(scope="session")
+def demo_bundle(shared, _cache):
     """A function from a target's name to the demo bundle for it."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
 
     def bundle(target: str):
         path = Path(shared, "demo", f"conv-small-035-96x96-fp32.{target}")

@@ -42,9 +42,12 @@ def test_a_missing_toolchain_is_answered_with_its_command():
 
 def test_a_recipe_that_a_target_lacks_is_refused_with_those_it_has(tmp_path):
     spec = BuildSpec(model=tiny_model(), preprocess=PREPROCESS)
-    path = tmp_path / "int3.yaml"
-    path.write_text("description: x\nprecision: float16\ngate: {sqnr_db: 1}\n")
-    with pytest.raises(LoweringError, match=r"tflite: recipe: found 'int3', supported: fp16, fp32"):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "description: x\nprecision: float16\ngate: {sqnr_db: 1}\n"
+        "weights: {form: palette, bits: 4, clustering: kmeans}\n"
+    )
+    with pytest.raises(LoweringError, match=r"tflite: recipe mine: found 'palettize-4', supp"):
         check_recipe(load_target("tflite"), spec, load_recipe(str(path)))
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from typing import Annotated
 
 import typer
 
-from mnv4_mobile.cli import build, doctor, inspect, models, predict, targets, verify
-from mnv4_mobile.errors import MobileError
+from mnv4_mobile.cli import build, cache, doctor, inspect, models, predict, targets, verify
+from mnv4_mobile.errors import MobileError, disk_error
 
 app = typer.Typer(
     name="mnv4",
@@ -22,14 +21,13 @@ app = typer.Typer(
 )
 _BUILD, _QUALITY = "Build", "Quality"
 app.command(rich_help_panel=_BUILD)(build.build)
+app.add_typer(cache.app, name="cache", rich_help_panel=_BUILD)
 app.command(rich_help_panel=_BUILD)(models.models)
 app.command(rich_help_panel=_BUILD)(targets.targets)
 app.command(rich_help_panel=_BUILD)(doctor.doctor)
 app.command(rich_help_panel=_QUALITY)(verify.verify)
 app.command(rich_help_panel=_QUALITY)(predict.predict)
 app.command(rich_help_panel=_QUALITY)(inspect.inspect)
-
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM)
 
 
 def _version(asked: bool) -> None:
@@ -65,7 +63,8 @@ def main() -> None:
             print("interrupted", file=sys.stderr)
         raise
     except OSError as error:
-        if error.errno not in _DISK:
+        told = disk_error(error)
+        if told is None:
             raise
-        print(f"error: {error.filename or 'cannot write'}: {error.strerror}", file=sys.stderr)
-        sys.exit(2)
+        print(f"error: {told}", file=sys.stderr)
+        sys.exit(told.exit_code)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from mnv4_mobile.bundle import open_bundle
 from mnv4_mobile.cli.show import (
     Json,
     Verbose,
@@ -20,6 +22,9 @@ from mnv4_mobile.cli.show import (
 )
 from mnv4_mobile.errors import ConfigError
 
+if TYPE_CHECKING:
+    from mnv4_mobile.pipeline import Built
+
 _Option = typer.Option
 
 
@@ -30,7 +35,11 @@ def build(
     ],
     weights: Annotated[
         str,
-        _Option(help="A checkpoint file, hf-hub:OWNER/NAME, demo, or random:SEED.", metavar="W"),
+        _Option(
+            help="A checkpoint file, hf-hub:OWNER/NAME, demo, or random:SEED; {model} in it stands "
+            "for the name of each model.",
+            metavar="W",
+        ),
     ] = "",
     target: Annotated[
         list[str], _Option("-t", "--target", help="Repeat, or separate by commas.", metavar="T")
@@ -74,15 +83,34 @@ def build(
     images: Annotated[
         Path | None, _Option(help="Pictures for the golden pairs; default: made up.")
     ] = None,
+    calibrate: Annotated[
+        str | None,
+        _Option(
+            help="Folder of pictures for recipes that calibrate; random: made-up ones, for speed "
+            "and structure only.",
+            metavar="DIR",
+        ),
+    ] = None,
     min_ios: Annotated[int, _Option(help="16, 17 or 18.")] = 16,
     compute_unit: Annotated[
         str, _Option(help="Of Core ML: all, cpu_and_ne, cpu_and_gpu or cpu_only.")
     ] = "all",
     verify: Annotated[bool, _Option(help="Run each artifact against the PyTorch model.")] = True,
+    jobs: Annotated[
+        int | None,
+        _Option(help="Tasks at a time; default: what cores and memory allow.", min=1),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        _Option(help="A Dask scheduler, whose workers build instead.", metavar="tcp://HOST:PORT"),
+    ] = None,
+    cache: Annotated[
+        bool, _Option(help="Take what was built before from the cache (mnv4 cache).")
+    ] = True,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Builds verified bundles: one a model, size, recipe and target."""
+    """Builds verified bundles: one a model, size, recipe and target, on all cores."""
     if not weights:
         raise ConfigError(
             "--weights: missing; allowed: a checkpoint file, hf-hub:OWNER/NAME, demo, random:SEED"
@@ -92,11 +120,14 @@ def build(
         from mnv4_mobile.target import target_names
 
         raise ConfigError(f"--target: missing; allowed: {', '.join(target_names())}")
-    from mnv4_mobile import pipeline
+    from mnv4_mobile.cache import Cache, cache_folder
+    from mnv4_mobile.cell import Options
+    from mnv4_mobile.labels import read_labels
+    from mnv4_mobile.matrix import build_cells, cells
 
     sizes: list[tuple[int, int] | None] = [_size(text) for text in split(input_size)]
     options = [
-        pipeline.Options(
+        Options(
             size=size,
             batch=batch,
             input=input,
@@ -104,41 +135,69 @@ def build(
             io=io,
             outputs=tuple(split(outputs)),
             num_classes=num_classes,
-            labels=labels,
+            labels=read_labels(labels) if labels else None,
             mean=_rgb("--mean", mean),
             std=_rgb("--std", std),
             crop=crop,
             interpolation=interpolation,
-            images=images,
+            images=images.absolute() if images else None,
+            calibrate=_folder(calibrate),
             min_ios=min_ios,
             compute_unit=compute_unit,
             verify=verify,
         )
         for size in sizes or [None]
     ]
-    built = []
     with steps(verbose) as progress:
-        for model in models:
-            for chosen in options:
-                built += pipeline.build(
-                    model,
-                    weights=weights,
-                    out=out,
-                    targets=targets,
-                    recipes=split(recipe),
-                    options=chosen,
-                    progress=progress,
-                )
+        built = build_cells(
+            cells(models, weights, targets, split(recipe), options, progress=progress),
+            out,
+            cache=Cache(cache_folder(), progress) if cache else None,
+            jobs=jobs,
+            scheduler=scheduler,
+            progress=progress,
+        )
     if as_json:
-        print_json([{"path": str(b.path), "manifest": b.manifest} for b in built])
-        return
-    rows = []
-    for bundle in built:
-        manifest = bundle.manifest
-        size = megabytes(manifest["artifact"]["bytes"])
-        parity = dict(manifest["parity"])
-        rows.append([str(bundle.path), size, decibels(parity), agreement(parity)])
-    print_table(["bundle", ">size", "SQNR in dB", ">top-1 agreement"], rows)
+        print_json([_record(one) for one in built])
+    else:
+        columns = ["bundle", ">size", "SQNR in dB", ">top-1 agreement", ">seconds"]
+        print_table(columns, [_row(one) for one in built])
+    errors = [one.error for one in built if one.error]
+    if len(built) == 1 and errors:
+        raise errors[0]
+    for one in built:
+        if one.error:
+            print(f"error: {one.cell.name}: {one.error}", file=sys.stderr)
+    if errors:
+        raise typer.Exit(errors[0].exit_code)
+
+
+def _record(one: Built) -> dict[str, Any]:
+    if one.path is None:
+        return {"cell": one.cell.name, "error": str(one.error)}
+    manifest = open_bundle(one.path).manifest
+    return {"path": str(one.path), "cached": one.cached, "manifest": manifest}
+
+
+def _row(one: Built) -> list[str]:
+    if one.path is None:
+        return [one.cell.name, "failed", "", "", ""]
+    manifest = open_bundle(one.path).manifest
+    parity = dict(manifest["parity"])
+    return [
+        str(one.path),
+        megabytes(manifest["artifact"]["bytes"]),
+        decibels(parity),
+        agreement(parity),
+        "cached" if one.cached else f"{one.seconds:.1f}",
+    ]
+
+
+def _folder(calibrate: str | None) -> str | None:
+    """Absolute, as the work may be done elsewhere."""
+    from mnv4_mobile.calibration import MADE_UP
+
+    return calibrate if calibrate in (None, MADE_UP) else str(Path(calibrate).absolute())
 
 
 def _size(text: str) -> tuple[int, int]:

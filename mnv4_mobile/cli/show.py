@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,34 +46,44 @@ def split(values: Sequence[str]) -> list[str]:
 
 
 class Steps(Progress):
-    """Shows what is being done: the running step with a spinner, the ended ones with seconds."""
+    """Shows what is being done: running steps with a spinner, the ended ones with seconds."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._status = console.status("")
-        self._step: str | None = None
-        self._begin = 0.0
+        self._running: dict[str, tuple[str, float]] = {}
+        self._lock = threading.RLock()
         self._interrupted = False
 
-    def step(self, text: str) -> None:
-        """Ends the running step, and begins the next one."""
-        self.end()
+    def step(self, text: str, worker: str = "") -> None:
+        """Ends the worker's running step, and begins the next one."""
+        with self._lock:
+            self.end(worker)
+            self._running[worker] = text, time.monotonic()
+            self._show()
         self.stop_if_interrupted()
-        self._step, self._begin = text, time.monotonic()
-        self._status.update(text)
-        self._status.start()
 
     def note(self, text: str) -> None:
         """Prints a line."""
-        self._console.print(f"note: {text}", markup=False, highlight=False)
+        with self._lock:
+            self._console.print(f"note: {text}", markup=False, highlight=False)
 
-    def end(self) -> None:
-        """Ends the running step."""
-        self._status.stop()
-        if self._step is not None:
-            seconds = time.monotonic() - self._begin
-            self._console.print(f"{self._step} [dim]{seconds:.1f} s[/dim]", highlight=False)
-        self._step = None
+    def end(self, worker: str = "") -> None:
+        """Ends the worker's running step."""
+        with self._lock:
+            if worker not in self._running:
+                return
+            text, begin = self._running.pop(worker)
+            self._show()
+            seconds = time.monotonic() - begin
+            self._console.print(f"{text} [dim]{seconds:.1f} s[/dim]", highlight=False)
+
+    def _show(self) -> None:
+        if self._running:
+            self._status.update(" | ".join(text for text, _ in self._running.values()))
+            self._status.start()
+        else:
+            self._status.stop()
 
     def interrupt(self, *_: object) -> None:
         """Handles Ctrl-C; remembers it, as there are toolchains that swallow the exception."""
@@ -85,9 +96,10 @@ class Steps(Progress):
             raise KeyboardInterrupt
 
     def drop(self) -> None:
-        """Forgets the running step, which failed."""
-        self._status.stop()
-        self._step = None
+        """Forgets the running steps, which failed."""
+        with self._lock:
+            self._status.stop()
+            self._running.clear()
 
 
 @contextmanager

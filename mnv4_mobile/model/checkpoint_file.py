@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,7 @@ import torch
 from torch import Tensor
 
 from mnv4_mobile.errors import WeightsError
-
-_SAFETENSORS = ".safetensors"
-_PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pth.tar")
+from mnv4_mobile.model.checkpoint_source import SAFETENSORS, file_sha256, reason
 
 # Where training checkpoints keep the weights, the preferred ones first.
 _EMA = ("state_dict_ema", "model_ema")
@@ -42,23 +39,10 @@ def read_checkpoint(path: Path) -> CheckpointFile:
     Raises:
         WeightsError: No such file, not readable, code in a pickle, or no state dict in it.
     """
-    try:
-        if not path.exists():
-            raise WeightsError(f"{path}: no such file")
-        if not path.is_file():
-            raise WeightsError(f"{path}: not a file")
-        if path.stat().st_size == 0:
-            raise WeightsError(f"{path}: the file is empty")
-        if not path.name.endswith((_SAFETENSORS, *_PICKLES)):
-            allowed = ", ".join((_SAFETENSORS, *_PICKLES))
-            raise WeightsError(f"{path}: found {path.suffix!r}, allowed: {allowed}")
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
+    sha256 = file_sha256(path)
     metadata: dict[str, str] = {}
     notes: tuple[str, ...] = ()
-    if path.name.endswith(_SAFETENSORS):
+    if path.name.endswith(SAFETENSORS):
         tensors, metadata = _read_safetensors(path)
     else:
         tensors, notes = _unwrap(_read_pickle(path), path)
@@ -75,7 +59,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, ValueError, AttributeError) as error:
-        raise WeightsError(f"{path}: not a readable safetensors file: {_reason(error)}") from None
+        raise WeightsError(f"{path}: not a readable safetensors file: {reason(error)}") from None
 
 
 def _read_pickle(path: Path) -> Any:
@@ -86,20 +70,8 @@ def _read_pickle(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - damaged bytes make it raise errors of every kind
         raise WeightsError(
-            f"{path}: not a whole PyTorch checkpoint that holds only weights: {_reason(error)}"
+            f"{path}: not a whole PyTorch checkpoint that holds only weights: {reason(error)}"
         ) from None
-
-
-def _reason(error: Exception) -> str:
-    """A library's message in one line, without its advice to load the file unsafely."""
-    text = " ".join(str(error).split())
-    text = text.partition("Check the documentation")[0].partition("Please use")[0]
-    for advice in ("WeightsUnpickler error:", "from a trusted source."):
-        text = text.rpartition(advice)[2]
-    text = text.strip()
-    if len(text) > 160:
-        text = text[:157] + "..."
-    return text if " " in text else f"{type(error).__name__} {text}".strip()
 
 
 def _unwrap(loaded: Any, path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
@@ -127,40 +99,3 @@ def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return tensors
-
-
-def fetch_from_hub(repo: str) -> Path:
-    """The weights of a Hugging Face repository, with its `config.json` beside them if it has one.
-
-    Raises:
-        WeightsError: No such repository, no weights in it, or neither a network nor a cached copy.
-    """
-    names = ("model.safetensors", "pytorch_model.bin")
-    for name in names:
-        if weights := _fetch(repo, name):
-            _fetch(repo, "config.json")
-            return weights
-    raise WeightsError(
-        f"hf-hub:{repo}: found neither {' nor '.join(names)}, there nor in the cache; {_ADVICE}"
-    )
-
-
-_ADVICE = (
-    "check the name (owner/name) and the network, or download the files and give the path of the "
-    "weights"
-)
-
-
-def _fetch(repo: str, name: str) -> Path | None:
-    """A file of a repository; None where it has none, or offline where the cache has none."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(repo, name))
-    except EntryNotFoundError:
-        return None
-    except Exception as error:  # noqa: BLE001 - the client lets the errors of its HTTP library through
-        raise WeightsError(
-            f"hf-hub:{repo}: cannot be fetched: {_reason(error)}; {_ADVICE}"
-        ) from None

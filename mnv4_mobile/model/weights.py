@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from mnv4_mobile.errors import WeightsError
 from mnv4_mobile.images import Preprocess
-from mnv4_mobile.model.checkpoint_about import (
-    LOOKALIKES,
-    About,
-    about_ours,
-    about_timm,
-    check_architecture,
-)
-from mnv4_mobile.model.checkpoint_file import CheckpointFile, fetch_from_hub, read_checkpoint
+from mnv4_mobile.model.checkpoint_about import About, about_ours, about_timm
+from mnv4_mobile.model.checkpoint_file import CheckpointFile, read_checkpoint
+from mnv4_mobile.model.checkpoint_source import find_checkpoint
 from mnv4_mobile.model.key_maps import KINDS, Kind, kind_of
 from mnv4_mobile.model.net import Head, MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.model.spec import ModelSpec
-
-DEMO = Path(__file__).parent.parent / "demo" / "conv-small-035.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,16 +55,11 @@ def load_checkpoint(spec: ModelSpec, source: str, *, num_classes: int | None = N
         WeightsError: Weights that cannot be read or that do not fit, with what was found.
         ConfigError: Preprocessing in a `config.json` that cannot be used.
     """
-    kind, _, rest = source.partition(":")
+    kind, _, seed = source.partition(":")
     if kind == "random":
-        return _random(spec, rest, num_classes)
-    if kind == "hf-hub":
-        name = rest.rpartition("/")[2].partition(".")[0]
-        if name in LOOKALIKES:  # refused even where no config.json says so
-            check_architecture(name, source, spec)
-        path = fetch_from_hub(rest)
-    else:
-        path = DEMO if source == "demo" else Path(source)
+        return _random(spec, seed, num_classes)
+    path = find_checkpoint(source, spec)
+    assert path is not None
     return _fit(spec, read_checkpoint(path), num_classes)
 
 
