@@ -1,0 +1,162 @@
+"""What people do today: timm's network exported as it is, through the same toolchains.
+
+    python -m benchmarks.naive conv-small executorch fp32 -o out/naive.pte
+
+The weights are those of our `random:0`, under timm's names. int8 is each toolchain's own default:
+XNNPACKQuantizer with its histogram observers, ai-edge-quantizer with its own calibrator.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mnv4_mobile.config import load_model
+from mnv4_mobile.images import Preprocess, normalise, random_images
+from mnv4_mobile.model.key_maps import KINDS
+from mnv4_mobile.model.net import MobileNetV4
+from mnv4_mobile.model.random_weights import random_state
+
+TARGETS = {"executorch": ".pte", "tflite": ".tflite", "coreml": ".mlpackage"}
+IMAGES = 32
+"""To calibrate int8 with; the latency does not depend on it."""
+
+
+def network(name: str) -> nn.Module:
+    """Timm's network of one of our shipped configurations, with the weights of `random:0`."""
+    import timm
+
+    model: nn.Module = timm.create_model(f"mobilenetv4_{name.replace('-', '_')}").eval()
+    spec = load_model(name)
+    if not any(key.endswith("layer_scale.gamma") for key in model.state_dict()):
+        spec = replace(spec, layer_scale=None)  # timm's convolutional variants have none
+    (kind,) = (kind for kind in KINDS if kind.source == "timm")
+    modules = kind.modules(MobileNetV4(spec))
+    shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    state = {}
+    for ours, tensor in random_state(spec, 0).items():
+        module, _, leaf = ours.rpartition(".")
+        theirs = f"{modules[module]}.{leaf}"
+        state[theirs] = tensor.reshape(shapes[theirs])
+    model.load_state_dict(state)
+    return model.requires_grad_(False)
+
+
+def inputs(name: str, count: int) -> Iterator[Tensor]:
+    """Made-up pictures (1, 3, H, W), normalised."""
+    preprocess = Preprocess(size=load_model(name).input_size)
+    for seed in range(count):
+        yield torch.from_numpy(normalise(random_images(preprocess, 1, seed), preprocess))
+
+
+def lower(name: str, target: str, recipe: str, out: Path, images: int = IMAGES) -> None:
+    """Writes an artifact as the toolchain's own documentation makes it.
+
+    Args:
+        name: A shipped configuration that timm has.
+        target: One of `TARGETS`.
+        recipe: `fp32`, `fp16` or `int8`; float16 is asked for as each toolchain knows it.
+        out: The artifact.
+        images: To calibrate int8 with.
+    """
+    model = network(name)
+    with torch.no_grad():
+        {"executorch": _executorch, "tflite": _tflite, "coreml": _coreml}[target](
+            model, list(inputs(name, images if recipe == "int8" else 1)), recipe, out
+        )
+
+
+def _executorch(model: nn.Module, images: list[Tensor], recipe: str, out: Path) -> None:
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    example = (images[0],)
+    if recipe == "fp16":
+        model, example = model.half(), (images[0].half(),)
+    program = torch.export.export(model, example)
+    if recipe == "int8":
+        from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+            XNNPACKQuantizer,
+            get_symmetric_quantization_config,
+        )
+        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+        quantizer = XNNPACKQuantizer()
+        quantizer.set_global(get_symmetric_quantization_config(is_per_channel=True))
+        graph: Any = prepare_pt2e(program.module(), quantizer)
+        for image in images:
+            graph(image)
+        program = torch.export.export(convert_pt2e(graph), example)
+    edge = to_edge_transform_and_lower(
+        program,
+        partitioner=[XnnpackPartitioner()],
+        # Only so that our session can open it; they cost no time in `forward`.
+        constant_methods={"get_input_names": ["image"], "get_output_names": ["logits"]},
+    )
+    out.write_bytes(edge.to_executorch().buffer)
+
+
+def _tflite(model: nn.Module, images: list[Tensor], recipe: str, out: Path) -> None:
+    import litert_torch
+
+    litert_torch.convert(model, (images[0],)).export(str(out))
+    if recipe == "fp32":
+        return
+    from ai_edge_quantizer import quantizer
+    from ai_edge_quantizer import recipe as recipes
+
+    if recipe == "fp16":
+        quantize = quantizer.Quantizer(str(out), _FLOAT16)
+        result = quantize.quantize()
+    else:
+        quantize = quantizer.Quantizer(str(out), recipes.static_wi8_ai8())
+        data = [{"args_0": image.numpy()} for image in images]
+        result = quantize.quantize(quantize.calibrate({"serving_default": data}))
+    result.export_model(str(out), overwrite=True)
+
+
+# ai-edge-quantizer's own way to float16 weights.
+_FLOAT16 = [
+    {
+        "regex": ".*",
+        "operation": "*",
+        "algorithm_key": "float_casting",
+        "op_config": {
+            "weight_tensor_config": {"num_bits": 16, "dtype": "FLOAT"},
+            "compute_precision": "FLOAT",
+            "explicit_dequantize": True,
+        },
+    }
+]
+
+
+def _coreml(model: nn.Module, images: list[Tensor], recipe: str, out: Path) -> None:
+    import coremltools as ct
+
+    program = torch.export.export(model, (images[0],)).run_decompositions({})
+    precision = ct.precision.FLOAT16 if recipe == "fp16" else ct.precision.FLOAT32
+    ct.convert(program, compute_precision=precision, skip_model_load=True).save(str(out))
+
+
+def main() -> None:
+    """Makes one artifact."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("target", choices=TARGETS)
+    parser.add_argument("recipe", choices=("fp32", "fp16", "int8"))
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--images", type=int, default=IMAGES)
+    arguments = parser.parse_args()
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    a = arguments
+    lower(a.model, a.target, a.recipe, a.out, a.images)
+
+
+if __name__ == "__main__":
+    main()
