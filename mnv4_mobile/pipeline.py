@@ -39,6 +39,7 @@ from mnv4_mobile.images import (
     Preprocess,
 )
 from mnv4_mobile.labels import check_labels, read_labels
+from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.parity import check, parities
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Recipe, load_recipe
@@ -216,7 +217,7 @@ def _load(model: str, weights: str, options: Options, progress: Progress) -> _So
     spec = _build_spec(checkpoint, options)
     entry = ModelEntry(
         name=spec.model.name,
-        config_sha256=_config_hash(spec),
+        config_sha256=config_hash(spec.model),
         weights=Path(weights).name if Path(weights).is_file() else weights,
         weights_sha256=checkpoint.sha256,
         licence=checkpoint.licence,
@@ -279,8 +280,9 @@ def _block(layer: str) -> str:
     return ".".join(parts[:3]) if parts[0] == "stages" else parts[0]
 
 
-def _config_hash(spec: BuildSpec) -> str:
-    values = json.dumps(dataclasses.asdict(spec.model), sort_keys=True)
+def config_hash(model: ModelSpec) -> str:
+    """What the manifest says of a configuration, with the head that it was built with."""
+    values = json.dumps(dataclasses.asdict(model), sort_keys=True)
     return hash_of(values.encode()).hexdigest()
 
 

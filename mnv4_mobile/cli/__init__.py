@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mnv4_mobile.cli import build, doctor, inspect, models, predict, targets, verify
+from mnv4_mobile.cli import build, doctor, inspect, models, predict, profile, targets, verify
 from mnv4_mobile.errors import MobileError
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_BUILD, _QUALITY = "Build", "Quality"
+_BUILD, _QUALITY, _MEASURE = "Build", "Quality", "Measure"
 app.command(rich_help_panel=_BUILD)(build.build)
 app.command(rich_help_panel=_BUILD)(models.models)
 app.command(rich_help_panel=_BUILD)(targets.targets)
@@ -28,6 +28,7 @@ app.command(rich_help_panel=_BUILD)(doctor.doctor)
 app.command(rich_help_panel=_QUALITY)(verify.verify)
 app.command(rich_help_panel=_QUALITY)(predict.predict)
 app.command(rich_help_panel=_QUALITY)(inspect.inspect)
+app.command(rich_help_panel=_MEASURE)(profile.profile)
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM)
 
