@@ -45,10 +45,12 @@ class KindTime:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """The times of an artifact in milliseconds, medians over the runs."""
+    """The times of an artifact in milliseconds; see `timing.operator_times`."""
 
     latency_ms: float
-    """Of a run without the profiler."""
+    """Of runs without the profiler, the median."""
+    fastest_ms: float
+    """The fastest of them: what the operators' total compares with."""
     operators: tuple[OperatorTime, ...]
     """In the order in which they run."""
     blocks: tuple[PartTime, ...]
@@ -56,7 +58,7 @@ class Profile:
 
     @property
     def total(self) -> PartTime:
-        """All operators together, in profiled runs."""
+        """All operators together."""
         return _sum("total", self.blocks)
 
     @property
@@ -103,6 +105,7 @@ def profile_bundle(bundle: Bundle, *, threads: int = 1, runs: int = 50) -> Profi
         latencies = worker.latencies_ms(inputs, runs)
     return Profile(
         latency_ms=median(latencies),
+        fastest_ms=min(latencies),
         operators=tuple(operators),
         blocks=tuple(_blocks(bundle, operators)),
     )

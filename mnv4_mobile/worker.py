@@ -205,6 +205,4 @@ class _Served:
         return found[WARM_UP:]
 
     def profile(self, inputs: Tensors, layers: Sequence[str], runs: int) -> list[OperatorTime]:
-        return self._target.profile(
-            self._path, inputs, layers, threads=self._threads, runs=runs
-        )
+        return self._target.profile(self._path, inputs, layers, threads=self._threads, runs=runs)

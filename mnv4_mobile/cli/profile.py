@@ -41,6 +41,7 @@ def profile(
                 "threads": threads,
                 "runs": runs,
                 "latency_ms": found.latency_ms,
+                "fastest_ms": found.fastest_ms,
                 "total": _record(total),
                 "convolutions_ms": found.convolutions_ms,
                 "stages": [_record(stage) for stage in stages],
@@ -63,8 +64,8 @@ def profile(
         rows.append(row(stage))
         if [stage.name] != [block.name for block in blocks]:
             rows += [row(block, "  ") for block in blocks]
-    title = f"{opened.manifest['id']}, {threads} thread(s), median of {runs} runs"
-    print_table(["block", "role", ">ms", ">share", ">GFLOP/s"], [*rows, row(total)], title)
+    print(f"{opened.manifest['id']}: shortest times of {runs} runs, threads: {threads}\n")
+    print_table(["block", "role", ">ms", ">share", ">GFLOP/s"], [*rows, row(total)])
     print()
     kinds = [[k.kind, f"{k.count}", f"{k.ms:.3f}", share(k.ms)] for k in found.kinds()]
     print_table(["kind of operator", ">count", ">ms", ">share"], kinds)
@@ -74,8 +75,8 @@ def profile(
         print_table(["layer", "operator", ">ms", ">share"], lines)
         print()
     print(
-        f"convolutions {share(found.convolutions_ms)}; operators {total.ms:.3f} ms in all, "
-        f"a run without the profiler {found.latency_ms:.3f} ms"
+        f"{share(found.convolutions_ms)} in convolutions; a run without the profiler: "
+        f"{found.fastest_ms:.3f} ms at best, {found.latency_ms:.3f} ms median"
     )
 
 

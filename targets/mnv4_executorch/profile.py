@@ -45,9 +45,7 @@ def _runs(data: bytes) -> list[list[tuple[str, float]]]:
     """Name and milliseconds of every operator, by run; the dump begins with its own size."""
     dump = Table(data, 4 + int.from_bytes(data[4:8], "little"))
     return [
-        list(_operators(run))
-        for run in dump.tables(_DUMP_RUNS)
-        if run.text(_RUN_NAME) == "Execute"
+        list(_operators(run)) for run in dump.tables(_DUMP_RUNS) if run.text(_RUN_NAME) == "Execute"
     ]
 
 

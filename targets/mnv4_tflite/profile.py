@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator, Sequence
-from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_size_t, c_uint64, c_void_p
+from ctypes import Structure, byref, c_char_p, c_int, c_size_t, c_uint64, c_void_p
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -91,8 +91,11 @@ class _Model:
         options = get("LiteRtCreateOptions")
         call("LiteRtSetOptionsHardwareAccelerators", options, _CPU)
         # The identifiers and keys: litert/c/options/litert_{runtime,cpu}_options.cc.
-        self._texts = [b"enable_profiling = true\n", b"num_threads = %d\n" % threads]
-        for identifier, text in zip((b"runtime_options_string", b"xnnpack"), self._texts, strict=True):
+        self._options = {
+            b"runtime_options_string": b"enable_profiling = true\n",
+            b"xnnpack": b"num_threads = %d\n" % threads,
+        }
+        for identifier, text in self._options.items():
             entry = get("LiteRtCreateOpaqueOptions", identifier, text, _keep)
             call("LiteRtAddOpaqueOptions", options, entry)
         self._model = get("LiteRtCreateCompiledModel", self._environment, model, options)
@@ -130,9 +133,7 @@ class _Model:
         if size.value != len(data):
             raise DeviceError(f"input {name}: found {len(data)} bytes, must be {size.value}")
         address = c_void_p()
-        self._library.call(
-            "LiteRtLockTensorBuffer", self._inputs[name], byref(address), _WRITE
-        )
+        self._library.call("LiteRtLockTensorBuffer", self._inputs[name], byref(address), _WRITE)
         ctypes.memmove(address, data, len(data))
         self._library.call("LiteRtUnlockTensorBuffer", self._inputs[name])
 
@@ -161,6 +162,5 @@ class _Model:
         call("LiteRtResetProfiler", profiler)
 
 
-@ctypes.CFUNCTYPE(None, c_void_p)
-def _keep(_: int) -> None:
-    """For texts that Python frees."""
+_keep = ctypes.CFUNCTYPE(None, c_void_p)(lambda _: None)
+"""The deleter of texts that Python owns."""
