@@ -26,6 +26,7 @@ from mnv4_mobile.target import Layout, Tensor
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
+_CONVOLUTIONS = ("conv", "classifier", "query", "project", "output")  # modules' last names
 
 
 class ModelEntry(TypedDict):
@@ -140,6 +141,12 @@ class Bundle:
             mean=(entry["mean"][0], entry["mean"][1], entry["mean"][2]),
             std=(entry["std"][0], entry["std"][1], entry["std"][2]),
         )
+
+    @property
+    def convolutions(self) -> list[str]:
+        """Names of the network's convolutions, in the order in which they run."""
+        names = [entry["name"] for entry in self.manifest["layers"]]
+        return [name for name in names if name.rpartition(".")[2] in _CONVOLUTIONS]
 
     def golden(self, source: str) -> dict[str, npt.NDArray[Any]]:
         """The golden tensors of a source (`input`, `eager`, `artifact`) by tensor name.

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from functools import cached_property
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,9 +49,7 @@ class Source:
             check_labels(spec.labels, spec.model.head.num_classes)
         self.entry = ModelEntry(
             name=spec.model.name,
-            config_sha256=sha256(
-                json.dumps(dataclasses.asdict(spec.model), sort_keys=True).encode()
-            ).hexdigest(),
+            config_sha256=spec.model.sha256(),
             weights=shown(cell.weights),
             weights_sha256=checkpoint.sha256,
             licence=checkpoint.licence,

@@ -131,7 +131,7 @@ class OperatorTime:
     layer: str
     """The layer that it belongs to, as the manifest names it."""
     ms: float
-    """Median over the runs."""
+    """The shortest of all runs."""
 
 
 @runtime_checkable

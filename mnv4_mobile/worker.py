@@ -12,6 +12,8 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +24,8 @@ import numpy.typing as npt
 
 from mnv4_mobile.errors import DeviceError, MobileError
 from mnv4_mobile.images import Preprocess
-from mnv4_mobile.target import Tensor, Tensors, feed, load_target
+from mnv4_mobile.target import OperatorTime, Tensor, Tensors, feed, load_target
+from mnv4_mobile.timing import WARM_UP
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables by which numerical libraries take their number of threads."""
@@ -79,8 +82,26 @@ class Worker:
         Raises:
             DeviceError: The runtime failed, died or did not answer in time.
         """
-        outputs: dict[str, npt.NDArray[Any]] = self._ask(dict(inputs))
+        outputs: dict[str, npt.NDArray[Any]] = self._ask("run", dict(inputs))
         return outputs
+
+    def latencies_ms(self, inputs: Tensors, runs: int) -> list[float]:
+        """How long each of some runs takes, without the pipes, after a warm-up.
+
+        Raises:
+            DeviceError: As for `run`.
+        """
+        found: list[float] = self._ask("latencies_ms", dict(inputs), runs)
+        return found
+
+    def profile(self, inputs: Tensors, layers: Sequence[str], runs: int) -> list[OperatorTime]:
+        """See `Target.profile`; the artifact is loaded once more for it.
+
+        Raises:
+            DeviceError: As for `run`, or the runtime has no profiler here.
+        """
+        found: list[OperatorTime] = self._ask("profile", dict(inputs), list(layers), runs)
+        return found
 
     def peak_rss_mb(self) -> float:
         """Peak memory of the process so far, in MiB."""
@@ -95,9 +116,9 @@ class Worker:
         self._process.wait()
         self._log.close()
 
-    def _ask(self, request: object) -> Any:
+    def _ask(self, request: str, *arguments: object) -> Any:
         try:
-            self._out.send(request)
+            self._out.send((request, arguments))
             if not self._in.poll(self._timeout):
                 raise DeviceError(f"{self._name}: no answer in {self._timeout:g} s")
             answer = self._in.recv()
@@ -142,29 +163,47 @@ def run_pixels(
 
 def serve() -> None:
     """The worker's side: opens the artifact, then answers until the pipe closes."""
-    target, path, threads, read, write = sys.argv[1:]
+    name, path, threads, read, write = sys.argv[1:]
     requests, answers = Connection(int(read)), Connection(int(write))
-    opened: Any
+    failure: object = None
     try:
-        opened = load_target(target).open(Path(path), int(threads))
+        served = _Served(name, Path(path), int(threads))
     except MobileError as error:
-        opened = error
+        failure = error
     except Exception as error:  # noqa: BLE001 - whatever a runtime raises, the parent shows it
-        opened = f"cannot load the artifact: {error!r}"
+        failure = f"cannot load the artifact: {error!r}"
     while True:
         try:
-            request = requests.recv()
+            request, arguments = requests.recv()
         except EOFError:
             return
-        if not callable(opened):
-            answers.send(opened)
-            continue
-        if request == "peak_rss_mb":
-            unit = 1 if sys.platform == "darwin" else 1024
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-            answers.send(peak / 2**20)
+        if failure is not None:
+            answers.send(failure)
             continue
         try:
-            answers.send(opened(request))
+            answers.send(getattr(served, request)(*arguments))
         except Exception as error:  # noqa: BLE001
             answers.send(error if isinstance(error, MobileError) else repr(error))
+
+
+class _Served:
+    """An opened artifact; its methods are what a parent may ask for."""
+
+    def __init__(self, target: str, path: Path, threads: int) -> None:
+        self._target, self._path, self._threads = load_target(target), path, threads
+        self.run = self._target.open(path, threads)
+
+    def peak_rss_mb(self) -> float:
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+    def latencies_ms(self, inputs: Tensors, runs: int) -> list[float]:
+        found = []
+        for _ in range(WARM_UP + runs):
+            begin = time.perf_counter()
+            self.run(inputs)
+            found.append((time.perf_counter() - begin) * 1e3)
+        return found[WARM_UP:]
+
+    def profile(self, inputs: Tensors, layers: Sequence[str], runs: int) -> list[OperatorTime]:
+        return self._target.profile(self._path, inputs, layers, threads=self._threads, runs=runs)

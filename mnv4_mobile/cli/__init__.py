@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from mnv4_mobile.cli import build, cache, doctor, inspect, models, predict, targets, verify
+from mnv4_mobile.cli import (
+    build,
+    cache,
+    doctor,
+    inspect,
+    models,
+    predict,
+    profile,
+    targets,
+    verify,
+)
 from mnv4_mobile.errors import MobileError, disk_error
 
 app = typer.Typer(
@@ -19,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_BUILD, _QUALITY = "Build", "Quality"
+_BUILD, _QUALITY, _MEASURE = "Build", "Quality", "Measure"
 app.command(rich_help_panel=_BUILD)(build.build)
 app.add_typer(cache.app, name="cache", rich_help_panel=_BUILD)
 app.command(rich_help_panel=_BUILD)(models.models)
@@ -28,6 +38,7 @@ app.command(rich_help_panel=_BUILD)(doctor.doctor)
 app.command(rich_help_panel=_QUALITY)(verify.verify)
 app.command(rich_help_panel=_QUALITY)(predict.predict)
 app.command(rich_help_panel=_QUALITY)(inspect.inspect)
+app.command(rich_help_panel=_MEASURE)(profile.profile)
 
 
 def _version(asked: bool) -> None:

@@ -176,7 +176,9 @@ class DeployNet(nn.Module):
                 scale = 1 / (255 * torch.tensor(pixels.std))
                 stem = net.stem.conv
                 stem.weight = nn.Parameter(stem.weight * scale.view(1, -1, 1, 1))
-                offset = (255 * torch.tensor(pixels.mean)).view(1, 3, 1, 1)
+                # As a row: LiteRT broadcasts slowly over an innermost axis of three channels.
+                mean = (255 * torch.tensor(pixels.mean)).view(1, 3, 1, 1)
+                offset = mean.expand(1, 3, 1, size[1]).contiguous()
         self.register_buffer("offset", offset)
         self.net = net.requires_grad_(False)
 

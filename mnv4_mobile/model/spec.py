@@ -7,9 +7,11 @@ mobilenetv4.md there); the roles are those of the paper (arXiv 2404.10518, secti
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar
 
 from mnv4_mobile.errors import ConfigError
@@ -329,6 +331,10 @@ class ModelSpec:
         if self.head:
             rows.append(Row(name="head", role="Head", cost=self.head.cost(at[0])))
         return rows
+
+    def sha256(self) -> str:
+        """Of the specification: the same for the same network, whatever file it came from."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def with_head(self, num_classes: int) -> ModelSpec:
         """The same network with another number of classes."""

@@ -36,7 +36,7 @@ def open_session(path: Path, threads: int) -> Session:
     Raises:
         BundleError: A package that is incomplete or damaged.
     """
-    return _core_ml(path) if sys.platform == "darwin" else _interpreter(path)
+    return load_core_ml(path)[1] if sys.platform == "darwin" else _interpreter(path)
 
 
 def _interpreter(path: Path) -> Session:
@@ -49,8 +49,8 @@ def _interpreter(path: Path) -> Session:
     return run
 
 
-def _core_ml(path: Path) -> Session:
-    """Core ML itself, on the compute unit that the package was made for.
+def load_core_ml(path: Path) -> tuple[Any, Session]:
+    """Core ML's model, on the compute unit that the package was made for, and its session.
 
     Written after coremltools' documentation; it was not run.
     """
@@ -83,4 +83,4 @@ def _core_ml(path: Path) -> Session:
             if kinds[name] != "stringType"
         }
 
-    return run
+    return model, run

@@ -19,8 +19,8 @@ _INSTRUCTION_TYPE, _INSTRUCTION_VALUE = 0, 1
 _KERNEL_CALL, _DELEGATE_CALL = 1, 2
 
 
-class _Table:
-    """A flatbuffer table with fields by number."""
+class Table:
+    """A flatbuffer table with fields by number; what is left out is 0 or empty."""
 
     def __init__(self, data: bytes, position: int) -> None:
         from flatbuffers.table import Table
@@ -34,7 +34,11 @@ class _Table:
     def integer(self, field: int, bits: int) -> int:
         from flatbuffers import number_types
 
-        flags = {8: number_types.Uint8Flags, 32: number_types.Int32Flags}[bits]
+        flags = {
+            8: number_types.Uint8Flags,
+            32: number_types.Int32Flags,
+            64: number_types.Uint64Flags,
+        }[bits]
         offset = self._offset(field)
         return int(self._table.Get(flags, self._table.Pos + offset)) if offset else 0
 
@@ -42,18 +46,21 @@ class _Table:
         offset = self._offset(field)
         return bytes(self._table.String(self._table.Pos + offset)).decode() if offset else ""
 
-    def table(self, field: int) -> _Table:
-        position = self._table.Pos + self._offset(field)
-        return _Table(self._table.Bytes, self._table.Indirect(position))
+    def has(self, field: int) -> bool:
+        return bool(self._offset(field))
 
-    def tables(self, field: int) -> list[_Table]:
+    def table(self, field: int) -> Table:
+        position = self._table.Pos + self._offset(field)
+        return Table(self._table.Bytes, self._table.Indirect(position))
+
+    def tables(self, field: int) -> list[Table]:
         offset = self._offset(field)
         if not offset:
             return []
         start: int = self._table.Vector(offset)
         count: int = self._table.VectorLen(offset)
         data: Any = self._table.Bytes
-        return [_Table(data, self._table.Indirect(start + 4 * i)) for i in range(count)]
+        return [Table(data, self._table.Indirect(start + 4 * i)) for i in range(count)]
 
 
 def operators(path: Path) -> dict[str, int]:
@@ -65,7 +72,7 @@ def operators(path: Path) -> dict[str, int]:
     data = path.read_bytes()
     if data[4:6] != b"ET":
         raise BundleError(f"{path}: not an ExecuTorch program")
-    program = _Table(data, int.from_bytes(data[:4], "little"))
+    program = Table(data, int.from_bytes(data[:4], "little"))
     plan = program.tables(_PROGRAM_PLANS)[0]
     names = [f"{op.text(0)}.{op.text(1)}".rstrip(".") for op in plan.tables(_PLAN_OPERATORS)]
     found: Counter[str] = Counter()

@@ -18,6 +18,12 @@ def open_session(path: Path, threads: int) -> Session:
     Raises:
         BundleError: Not a program, or not one of ours.
     """
+    _, run = load(path, threads)
+    return run
+
+
+def load(path: Path, threads: int, *, profiled: bool = False) -> tuple[Any, Session]:
+    """The program with its session; `profiled` records the times of all that runs."""
     import torch
 
     # The extension module itself: the public `portable_lib` and `runtime` import all of exir,
@@ -25,7 +31,7 @@ def open_session(path: Path, threads: int) -> Session:
     from executorch.extension.pybindings import _C
 
     try:
-        program = _C._load_program(str(path))
+        program = _C._load_program(str(path), enable_etdump=profiled)
         names = {program.get_method_name(i) for i in range(program.num_methods())}
     except RuntimeError as error:
         raise BundleError(f"{path}: not a readable ExecuTorch program: {error}") from None
@@ -44,4 +50,4 @@ def open_session(path: Path, threads: int) -> Session:
         # Copied: the runtime hands out its own buffers.
         return {name: value.numpy().copy() for name, value in zip(outputs, values, strict=True)}
 
-    return run
+    return program, run

@@ -1,0 +1,64 @@
+"""Times of the operators of a `.pte`, from ExecuTorch's event dump (ETDump).
+
+ExecuTorch's own reader, `executorch.devtools.Inspector`, imports all of exir and calls flatc; the
+few tables with times are read here (field numbers: executorch/devtools/etdump/
+etdump_schema_flatcc.fbs).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mnv4_executorch.program import Table
+from mnv4_executorch.session import load
+from mnv4_mobile.target import OperatorTime, Tensors
+from mnv4_mobile.timing import WARM_UP, operator_times
+
+_DUMP_RUNS = 1
+_RUN_NAME, _RUN_EVENTS = 0, 3
+_EVENT_PROFILE = 0
+_PROFILE_NAME, _PROFILE_DELEGATED, _PROFILE_START, _PROFILE_END = 0, 4, 6, 7
+_KERNEL = "native_call_"  # what the runtime puts before the names of its own kernels
+
+
+def profile(
+    path: Path, inputs: Tensors, layers: Sequence[str], *, threads: int, runs: int
+) -> list[OperatorTime]:
+    """Times every operator of the delegate and beside it; see `Target.profile`.
+
+    Raises:
+        BundleError: Not a program, or not one of ours.
+    """
+    program, run = load(path, threads, profiled=True)
+    for _ in range(WARM_UP + runs):
+        run(inputs)
+    with tempfile.TemporaryDirectory() as folder:
+        dump = Path(folder, "etdump")
+        program.write_etdump_result_to_file(str(dump))
+        found = _runs(dump.read_bytes())
+    return operator_times(found[-runs:], layers)
+
+
+def _runs(data: bytes) -> list[list[tuple[str, float]]]:
+    """Name and milliseconds of every operator, by run; the dump begins with its own size."""
+    dump = Table(data, 4 + int.from_bytes(data[4:8], "little"))
+    return [
+        list(_operators(run)) for run in dump.tables(_DUMP_RUNS) if run.text(_RUN_NAME) == "Execute"
+    ]
+
+
+def _operators(run: Table) -> Iterator[tuple[str, float]]:
+    for event in run.tables(_RUN_EVENTS):
+        if not event.has(_EVENT_PROFILE):
+            continue
+        entry = event.table(_EVENT_PROFILE)
+        # "Add (ND) #3" in the delegate; beside it, a kernel's name among the calls around it.
+        kind = entry.text(_PROFILE_DELEGATED).rpartition(" #")[0]
+        name = entry.text(_PROFILE_NAME)
+        if name.startswith(_KERNEL):
+            kind = name.removeprefix(_KERNEL)
+        if kind:
+            elapsed = entry.integer(_PROFILE_END, 64) - entry.integer(_PROFILE_START, 64)
+            yield kind, elapsed / 1e6
