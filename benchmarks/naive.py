@@ -1,6 +1,6 @@
 """What people do today: timm's network exported as it is, through the same toolchains.
 
-    python -m benchmarks.naive conv-small executorch fp32 -o out/naive.pte
+    python -m benchmarks.naive conv-small,hybrid-medium executorch,tflite fp32,int8 -o out/naive
 
 The weights are those of our `random:0`, under timm's names. int8 is each toolchain's own default:
 XNNPACKQuantizer with its histogram observers, ai-edge-quantizer with its own calibrator.
@@ -145,17 +145,25 @@ def _coreml(model: nn.Module, images: list[Tensor], recipe: str, out: Path) -> N
 
 
 def main() -> None:
-    """Makes one artifact."""
+    """Makes artifacts one after the other, as a script would."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("model")
-    parser.add_argument("target", choices=TARGETS)
-    parser.add_argument("recipe", choices=("fp32", "fp16", "int8"))
-    parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--images", type=int, default=IMAGES)
+    parser.add_argument("models")
+    parser.add_argument("targets")
+    parser.add_argument("recipes")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="A folder.")
+    parser.add_argument("--images", type=int, default=IMAGES, help="To calibrate int8 with.")
     arguments = parser.parse_args()
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    a = arguments
-    lower(a.model, a.target, a.recipe, a.out, a.images)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for model in arguments.models.split(","):
+        for target in arguments.targets.split(","):
+            for recipe in arguments.recipes.split(","):
+                path = artifact(arguments.out, model, target, recipe)
+                lower(model, target, recipe, path, arguments.images)
+
+
+def artifact(folder: Path, model: str, target: str, recipe: str) -> Path:
+    """Where an artifact lies."""
+    return folder / f"{model}-{recipe}-naive{TARGETS[target]}"
 
 
 if __name__ == "__main__":
