@@ -230,7 +230,7 @@ def _run_on(scheduler: str, tasks: Sequence[Task], progress: Progress) -> Iterat
                 parallel = joblib.Parallel(batch_size=1, return_as="generator_unordered")
                 for built in parallel(joblib.delayed(build_apart)(task) for task in tasks):
                     left -= {one.cell for one in built}
-                    progress.step(f"{total - len(left)} of {total} bundles, {where}")
+                    progress.update(f"{total - len(left)} of {total} bundles, {where}")
                     yield from built
         except Exception as failed:  # noqa: BLE001 - whatever a cluster raises, the rest failed
             error = CrashError(f"{scheduler}: {type(failed).__name__}: {failed}")

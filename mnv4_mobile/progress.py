@@ -9,6 +9,9 @@ class Progress:
     def step(self, text: str, worker: str = "") -> None:
         """Something begins that takes time, and ends what the worker did before."""
 
+    def update(self, text: str, worker: str = "") -> None:
+        """How far the worker's running step is: another text for it."""
+
     def end(self, worker: str = "") -> None:
         """The worker is done."""
 

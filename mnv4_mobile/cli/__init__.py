@@ -11,6 +11,7 @@ from mnv4_mobile.cli import (
     build,
     cache,
     doctor,
+    evaluate,
     inspect,
     models,
     predict,
@@ -37,6 +38,7 @@ app.command(rich_help_panel=_BUILD)(targets.targets)
 app.command(rich_help_panel=_BUILD)(doctor.doctor)
 app.command(rich_help_panel=_QUALITY)(verify.verify)
 app.command(rich_help_panel=_QUALITY)(predict.predict)
+app.command(rich_help_panel=_QUALITY)(evaluate.evaluate)
 app.command(rich_help_panel=_QUALITY)(inspect.inspect)
 app.command(rich_help_panel=_MEASURE)(profile.profile)
 

@@ -63,6 +63,14 @@ class Steps(Progress):
             self._show()
         self.stop_if_interrupted()
 
+    def update(self, text: str, worker: str = "") -> None:
+        """Another text for the worker's running step."""
+        with self._lock:
+            _, begin = self._running[worker]
+            self._running[worker] = text, begin
+            self._show()
+        self.stop_if_interrupted()
+
     def note(self, text: str) -> None:
         """Prints a line."""
         with self._lock:
