@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +82,7 @@ class LayerEntry(TypedDict):
     """The precision of one layer."""
 
     name: str
+    kind: Literal["convolution", "other"]
     block: str
     precision: str
     why: str | None
@@ -140,6 +141,12 @@ class Bundle:
             mean=(entry["mean"][0], entry["mean"][1], entry["mean"][2]),
             std=(entry["std"][0], entry["std"][1], entry["std"][2]),
         )
+
+    @property
+    def convolutions(self) -> list[str]:
+        """Names of the network's convolutions in the order in which they run."""
+        layers = self.manifest["layers"]
+        return [layer["name"] for layer in layers if layer["kind"] == "convolution"]
 
     def golden(self, source: str) -> dict[str, npt.NDArray[Any]]:
         """The golden tensors of a source (`input`, `eager`, `artifact`) by tensor name.

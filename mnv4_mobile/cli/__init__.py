@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mnv4_mobile.cli import build, doctor, inspect, models, predict, targets, verify
+from mnv4_mobile.cli import build, doctor, inspect, lint, models, predict, targets, verify
 from mnv4_mobile.errors import MobileError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command(rich_help_panel=_BUILD)(doctor.doctor)
 app.command(rich_help_panel=_QUALITY)(verify.verify)
 app.command(rich_help_panel=_QUALITY)(predict.predict)
 app.command(rich_help_panel=_QUALITY)(inspect.inspect)
+app.command(rich_help_panel=_QUALITY)(lint.lint)
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM)
 
