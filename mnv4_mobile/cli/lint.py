@@ -29,15 +29,11 @@ def lint(
     if as_json:
         print_json({name: [dataclasses.asdict(f) for f in fs] for name, fs in found.items()})
     else:
-        rows = [
-            [name, finding.rule, finding.layer or "(all)", finding.what, finding.advice]
-            for name, findings in found.items()
-            for finding in findings
-        ]
-        if rows:
-            print_table(["bundle", "rule", "layer", "found", "advice"], rows)
         for name, findings in found.items():
             if not findings:
                 print(f"{name}: clean")
+                continue
+            rows = [[f.rule, f.layer or "(all)", f.what, f.advice] for f in findings]
+            print_table(["rule", "layer", "found", "advice"], rows, name)
     if strict and any(found.values()):
         raise typer.Exit(3)

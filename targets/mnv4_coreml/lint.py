@@ -183,7 +183,7 @@ def _operator(
     def sizes(parameter: str) -> tuple[int, ...]:
         """A parameter that is a list of integers."""
         (name,) = names.get(parameter, [""])
-        value: Value = model.value(literals[name]) if name in literals else ()
+        value: Value = model.value(literals[name]) if name in literals else []
         return tuple(int(size) for size in np.ravel(np.asarray(value)))
 
     # What is computed on, in front of the parameters.

@@ -84,14 +84,14 @@ RULES = (
     _cast("uint8"),
     _cast(None),
     Rule(
-        name="transpose",
-        check=transpose(*_TRANSPOSES, of_input=True),
-        advice="XNNPACK keeps channels last: build with --layout nhwc or --input pixels",
-    ),
-    Rule(
         name="transpose-pair",
         check=transpose_pair(*_TRANSPOSES),
         advice="the runtime runs both: rewrite the permutation between them before export",
+    ),
+    Rule(
+        name="transpose",
+        check=transpose(*_TRANSPOSES, of_input=True),
+        advice="XNNPACK keeps channels last: build with --layout nhwc or --input pixels",
     ),
     Rule(
         name="transpose",

@@ -102,8 +102,8 @@ def _operator(node: Table, values: dict[str, Value], prefix: str) -> Operator:
             dilated=any(table.integer(field, 32) > 1 for field in _DILATION),
         )
     if kind == "Convert":
-        quantized = tuple("int" in values[name].dtype for name in (inputs[0], result))
-        kind = _CONVERSIONS.get(quantized, kind)  # type: ignore[call-overload]
+        before, after = ("int" in values[name].dtype for name in (inputs[0], result))
+        kind = _CONVERSIONS.get((before, after), kind)
     return Operator(
         kind=kind,
         inputs=inputs,

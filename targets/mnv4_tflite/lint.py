@@ -86,9 +86,7 @@ def _outside(graph: Graph, operator: Operator) -> str:
 def _delegate_break(graph: Graph, operator: Operator) -> str:
     """An operator that is not taken, with others before and behind it that are."""
     index = next(i for i, other in enumerate(graph.operators) if other is operator)
-    before = any(
-        _taken(graph, op) and not _unpacks(graph, op) for op in graph.operators[:index]
-    )
+    before = any(_taken(graph, op) and not _unpacks(graph, op) for op in graph.operators[:index])
     behind = any(_taken(graph, op) for op in graph.operators[index:])
     what = _outside(graph, operator)
     return f"{what}: cuts the graph in two" if what and before and behind else ""
@@ -122,14 +120,14 @@ RULES = (
         advice="it runs in a kernel of the interpreter's own: rewrite it before conversion",
     ),
     Rule(
-        name="transpose",
-        check=transpose("TRANSPOSE", of_input=True),
-        advice="the runtime keeps channels last: build with --layout nhwc, the default",
-    ),
-    Rule(
         name="transpose-pair",
         check=transpose_pair("TRANSPOSE"),
         advice="the runtime runs both: rewrite what is between them before conversion",
+    ),
+    Rule(
+        name="transpose",
+        check=transpose("TRANSPOSE", of_input=True),
+        advice="the runtime keeps channels last: build with --layout nhwc, the default",
     ),
     Rule(
         name="transpose",
