@@ -91,7 +91,7 @@ RULES = (
     Rule(
         name="transpose",
         check=transpose(*_TRANSPOSES, of_input=True),
-        advice="XNNPACK keeps channels last: build with --layout nhwc or --input pixels",
+        advice="XNNPACK keeps channels last: build with --layout nhwc",
     ),
     Rule(
         name="transpose",

@@ -36,6 +36,13 @@ def test_ours_have_the_transpose_of_the_input_and_no_more(demo_bundle):
     assert (finding.rule, finding.layer) == ("transpose", "stem.conv")
 
 
+def test_channels_last_and_attention_have_no_transpose_for_nothing(small, tmp_path):
+    path = small.lower(target, tmp_path / "nhwc.pte", layout="nhwc")
+    found = {(f.rule, f.layer): f.what for f in target.lint(path, small.layers)}
+    # The keys' transpose in front of the product is a real one.
+    assert found == {("transpose", "stages.1.1.value.project"): "StaticTranspose"}
+
+
 def test_float16_casts_its_inputs_and_outputs(small, tmp_path):
     path = small.lower(target, tmp_path / "half.pte", "fp16")
     casts = [f for f in target.lint(path, small.layers) if f.rule == "cast"]
