@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,6 @@ from mnv4_mobile.target import Layout, Tensor
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
-_CONVOLUTIONS = ("conv", "classifier", "query", "project", "output")  # modules' last names
 
 
 class ModelEntry(TypedDict):
@@ -83,6 +82,7 @@ class LayerEntry(TypedDict):
     """The precision of one layer."""
 
     name: str
+    kind: Literal["convolution", "other"]
     block: str
     precision: str
     why: str | None
@@ -144,9 +144,9 @@ class Bundle:
 
     @property
     def convolutions(self) -> list[str]:
-        """Names of the network's convolutions, in the order in which they run."""
-        names = [entry["name"] for entry in self.manifest["layers"]]
-        return [name for name in names if name.rpartition(".")[2] in _CONVOLUTIONS]
+        """Names of the network's convolutions in the order in which they run."""
+        layers = self.manifest["layers"]
+        return [layer["name"] for layer in layers if layer["kind"] == "convolution"]
 
     def golden(self, source: str) -> dict[str, npt.NDArray[Any]]:
         """The golden tensors of a source (`input`, `eager`, `artifact`) by tensor name.

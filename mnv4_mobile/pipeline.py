@@ -163,7 +163,13 @@ def layers(net: MobileNetV4, recipe: Recipe, lowered: Lowered) -> list[LayerEntr
     found = {name: Layer(name=name, precision=precision, why=None) for name in convolutions}
     found |= {layer.name: layer for layer in lowered.layers}
     return [
-        LayerEntry(name=name, block=_block(name), precision=layer.precision, why=layer.why)
+        LayerEntry(
+            name=name,
+            kind="convolution" if name in convolutions else "other",
+            block=_block(name),
+            precision=layer.precision,
+            why=layer.why,
+        )
         for name, layer in found.items()
     ]
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ from PIL import Image
 
 from mnv4_mobile import Options, build
 from mnv4_mobile.bundle import open_bundle
-from mnv4_mobile.target import load_target, missing
+from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from mnv4_mobile.recipe import load_recipe
+from mnv4_mobile.target import BuildSpec, load_target, missing
+from mnv4_mobile.testing import tiny_model
 
 
 def pytest_runtest_setup(item):
@@ -72,3 +76,49 @@ def demo_bundle(shared, _cache):
         return open_bundle(path)
 
     return bundle
+
+
+@dataclass(frozen=True)
+class Small:
+    """A network of four blocks, attention included, to lower and lint."""
+
+    net: object
+    spec: BuildSpec
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of its convolutions, as the manifest would have them."""
+        from torch import nn
+
+        return [name for name, m in self.net.named_modules() if isinstance(m, nn.Conv2d)]
+
+    def lower(self, target, out, recipe="fp32", *, folded=True, **options):
+        """The deploy form's artifact, or that of the network as it was trained."""
+        import torch
+
+        from mnv4_mobile.reference import export
+
+        spec = replace(self.spec, **options)
+        if folded:
+            program = export(self.net, spec, target.attention)
+        else:
+            program = torch.export.export(self.net, (torch.zeros(1, 3, 64, 64),))
+        target.lower(program, spec, load_recipe(recipe), None, out)
+        return out
+
+
+@pytest.fixture(scope="session")
+def small() -> Small:
+    """See `Small`."""
+    from mnv4_mobile.model.net import MobileNetV4
+    from mnv4_mobile.model.random_weights import random_state
+
+    tiny = tiny_model()
+    (first, (uir, *_, attention)) = tiny.stages
+    model = replace(tiny, stages=(first, (uir, attention)))
+    preprocess = Preprocess(
+        size=(64, 64), crop=1.0, interpolation="bilinear", mean=IMAGENET_MEAN, std=IMAGENET_STD
+    )
+    net = MobileNetV4(model, ("logits",)).eval().requires_grad_(False)
+    net.load_state_dict(random_state(model, 0))
+    return Small(net=net, spec=BuildSpec(model=model, preprocess=preprocess))

@@ -13,6 +13,7 @@ from mnv4_mobile.cli import (
     doctor,
     evaluate,
     inspect,
+    lint,
     models,
     predict,
     profile,
@@ -40,6 +41,7 @@ app.command(rich_help_panel=_QUALITY)(verify.verify)
 app.command(rich_help_panel=_QUALITY)(predict.predict)
 app.command(rich_help_panel=_QUALITY)(evaluate.evaluate)
 app.command(rich_help_panel=_QUALITY)(inspect.inspect)
+app.command(rich_help_panel=_QUALITY)(lint.lint)
 app.command(rich_help_panel=_MEASURE)(profile.profile)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor as TorchTensor
 from torch import fx, nn
 from torch.export import ExportedProgram
 
+from mnv4_executorch.transposes import without_pairs
 from mnv4_mobile.calibration import Calibration
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.recipe import Recipe
@@ -179,7 +180,7 @@ def lower(
 
     half = recipe.precision == "float16"
     adapted = _adapted(program, spec, recipe)
-    with torch.no_grad(), _float16_weights() if half else nullcontext():
+    with torch.no_grad(), without_pairs(), _float16_weights() if half else nullcontext():
         edge = to_edge_transform_and_lower(
             adapted, partitioner=[XnnpackPartitioner()], constant_methods=_constants(spec)
         )

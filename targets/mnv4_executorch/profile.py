@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mnv4_executorch.program import Table
+from mnv4_executorch.program import Table, root
 from mnv4_executorch.session import load
 from mnv4_mobile.target import OperatorTime, Tensors
 from mnv4_mobile.timing import WARM_UP, operator_times
@@ -43,7 +43,7 @@ def profile(
 
 def _runs(data: bytes) -> list[list[tuple[str, float]]]:
     """Name and milliseconds of every operator, by run; the dump begins with its own size."""
-    dump = Table(data, 4 + int.from_bytes(data[4:8], "little"))
+    dump = root(data[4:])
     return [
         list(_operators(run)) for run in dump.tables(_DUMP_RUNS) if run.text(_RUN_NAME) == "Execute"
     ]

@@ -1,59 +1,83 @@
 """What stands in a `.pte`, read from its flatbuffer.
 
-ExecuTorch's own deserializer needs all of exir and its flatc; the few tables that count operators
-are read here with the flatbuffers library (field numbers: executorch/schema/program.fbs).
+ExecuTorch's own deserializer needs all of exir and its flatc; the few tables that are needed are
+read here with the flatbuffers library (field numbers: executorch/schema/program.fbs).
 """
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mnv4_mobile.errors import BundleError
 
-_PROGRAM_PLANS = 1
-_PLAN_CHAINS, _PLAN_OPERATORS = 5, 6
+_PROGRAM_PLANS, _PROGRAM_SEGMENTS = 1, 4
+_PLAN_VALUES, _PLAN_CHAINS, _PLAN_OPERATORS, _PLAN_DELEGATES = 2, 5, 6, 7
 _CHAIN_INSTRUCTIONS = 2
-_INSTRUCTION_TYPE, _INSTRUCTION_VALUE = 0, 1
-_KERNEL_CALL, _DELEGATE_CALL = 1, 2
+_TYPE, _VALUE = 0, 1  # of a union
+_KERNEL_CALL, _DELEGATE_CALL, _TENSOR = 1, 2, 5
+_CALLED, _ARGUMENTS = 0, 1  # of either call
+_DELEGATE_DATA, _DATA_INDEX = 1, 1
+_SEGMENT_OFFSET, _SEGMENT_SIZE = 0, 1
+_TENSOR_TYPE, _TENSOR_SIZES = 0, 2
+_BASE = slice(24, 32)  # of the segments; in the extended header (executorch/schema/README.md)
+_TYPES = {0: "uint8", 1: "int8", 3: "int32", 4: "int64", 5: "float16", 6: "float32"}
 
 
 class Table:
-    """A flatbuffer table with fields by number; what is left out is 0 or empty."""
+    """A flatbuffer table with fields by number."""
 
     def __init__(self, data: bytes, position: int) -> None:
-        from flatbuffers.table import Table
+        from flatbuffers.table import Table as Flat
 
-        self._table = Table(data, position)
+        self._table = Flat(data, position)
 
     def _offset(self, field: int) -> int:
         offset: int = self._table.Offset(4 + 2 * field)
         return offset
 
     def integer(self, field: int, bits: int) -> int:
-        from flatbuffers import number_types
+        """An integer of so many bits; 0 where it is not stored."""
+        from flatbuffers import number_types as types
 
         flags = {
-            8: number_types.Uint8Flags,
-            32: number_types.Int32Flags,
-            64: number_types.Uint64Flags,
+            8: types.Uint8Flags,
+            16: types.Int16Flags,
+            32: types.Uint32Flags,
+            64: types.Uint64Flags,
         }[bits]
         offset = self._offset(field)
         return int(self._table.Get(flags, self._table.Pos + offset)) if offset else 0
 
+    def integers(self, field: int) -> list[int]:
+        """A vector of 32-bit integers."""
+        from flatbuffers.number_types import Int32Flags
+
+        offset = self._offset(field)
+        values: list[int] = (
+            self._table.GetVectorAsNumpy(Int32Flags, offset).tolist() if offset else []
+        )
+        return values
+
     def text(self, field: int) -> str:
+        """A string."""
         offset = self._offset(field)
         return bytes(self._table.String(self._table.Pos + offset)).decode() if offset else ""
 
     def has(self, field: int) -> bool:
+        """Whether a field is stored."""
         return bool(self._offset(field))
 
     def table(self, field: int) -> Table:
+        """A table, or a union's."""
         position = self._table.Pos + self._offset(field)
         return Table(self._table.Bytes, self._table.Indirect(position))
 
     def tables(self, field: int) -> list[Table]:
+        """A vector of tables."""
         offset = self._offset(field)
         if not offset:
             return []
@@ -63,24 +87,98 @@ class Table:
         return [Table(data, self._table.Indirect(start + 4 * i)) for i in range(count)]
 
 
+def root(data: bytes) -> Table:
+    """The root table of a flatbuffer."""
+    return Table(data, int.from_bytes(data[:4], "little"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """A tensor outside of delegates."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """An instruction of the program: an operator, or a delegate."""
+
+    name: str
+    """Empty for a delegate."""
+    arguments: tuple[int, ...]
+    """Numbers of values; the last one is an operator's output."""
+    delegate: bytes = b""
+    """What was made for the delegate."""
+
+
+class Program:
+    """The method `forward` of a `.pte`.
+
+    Attributes:
+        calls: Its instructions, in order.
+        tensors: Its values that are tensors, by number.
+
+    Raises:
+        BundleError: Not an ExecuTorch program, or a damaged one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._data = path.read_bytes()
+        if self._data[4:6] != b"ET":
+            raise BundleError(f"{path}: not an ExecuTorch program")
+        try:
+            self._root = root(self._data)
+            plan = self._root.tables(_PROGRAM_PLANS)[0]
+            self.calls = self._calls(plan)
+            self.tensors = _tensors(plan)
+        except (IndexError, KeyError, ValueError, struct.error) as error:
+            raise BundleError(f"{path}: a damaged ExecuTorch program: {error!r}") from error
+
+    def _calls(self, plan: Table) -> list[Call]:
+        names = [f"{op.text(0)}.{op.text(1)}".rstrip(".") for op in plan.tables(_PLAN_OPERATORS)]
+        delegates = plan.tables(_PLAN_DELEGATES)
+        found = []
+        for chain in plan.tables(_PLAN_CHAINS):
+            for instruction in chain.tables(_CHAIN_INSTRUCTIONS):
+                kind = instruction.integer(_TYPE, 8)
+                if kind not in (_KERNEL_CALL, _DELEGATE_CALL):
+                    continue
+                call = instruction.table(_VALUE)
+                called, arguments = call.integer(_CALLED, 32), tuple(call.integers(_ARGUMENTS))
+                if kind == _KERNEL_CALL:
+                    found.append(Call(name=names[called], arguments=arguments))
+                else:
+                    data = self._delegate_data(delegates[called].table(_DELEGATE_DATA))
+                    found.append(Call(name="", arguments=arguments, delegate=data))
+        return found
+
+    def _delegate_data(self, reference: Table) -> bytes:
+        """The bytes behind a reference, in a segment (`extract_delegate_segments`, the default)."""
+        index = reference.integer(_DATA_INDEX, 32)
+        segment = self._root.tables(_PROGRAM_SEGMENTS)[index]
+        start = int.from_bytes(self._data[_BASE], "little")
+        start += segment.integer(_SEGMENT_OFFSET, 64)
+        return self._data[start : start + segment.integer(_SEGMENT_SIZE, 64)]
+
+
+def _tensors(plan: Table) -> dict[int, Tensor]:
+    found = {}
+    for number, value in enumerate(plan.tables(_PLAN_VALUES)):
+        if value.integer(_TYPE, 8) == _TENSOR:
+            tensor = value.table(_VALUE)
+            code = tensor.integer(_TENSOR_TYPE, 8)
+            found[number] = Tensor(
+                dtype=_TYPES.get(code, f"type {code}"),
+                shape=tuple(tensor.integers(_TENSOR_SIZES)),
+            )
+    return found
+
+
 def operators(path: Path) -> dict[str, int]:
     """How often each operator is called, with `delegate` for calls of a delegate.
 
     Raises:
         BundleError: Not an ExecuTorch program.
     """
-    data = path.read_bytes()
-    if data[4:6] != b"ET":
-        raise BundleError(f"{path}: not an ExecuTorch program")
-    program = Table(data, int.from_bytes(data[:4], "little"))
-    plan = program.tables(_PROGRAM_PLANS)[0]
-    names = [f"{op.text(0)}.{op.text(1)}".rstrip(".") for op in plan.tables(_PLAN_OPERATORS)]
-    found: Counter[str] = Counter()
-    for chain in plan.tables(_PLAN_CHAINS):
-        for instruction in chain.tables(_CHAIN_INSTRUCTIONS):
-            kind = instruction.integer(_INSTRUCTION_TYPE, 8)
-            if kind == _DELEGATE_CALL:
-                found["delegate"] += 1
-            elif kind == _KERNEL_CALL:
-                found[names[instruction.table(_INSTRUCTION_VALUE).integer(0, 32)]] += 1
-    return dict(found)
+    return dict(Counter(call.name or "delegate" for call in Program(path).calls))

@@ -48,21 +48,35 @@ def _pack_aligned(values: npt.NDArray[np.uint8], builder: Any) -> int:
     return int(schema.BufferEnd(builder))
 
 
+def open_model(path: Path) -> Any:
+    """The model (`ModelT`) in a file.
+
+    Raises:
+        BundleError: No LiteRT model.
+    """
+    from ai_edge_litert.schema_py_generated import Model
+
+    data = path.read_bytes()
+    if not Model.ModelBufferHasIdentifier(data, 0):
+        raise BundleError(f"{path}: not a LiteRT model: the identifier TFL3 is missing")
+    return read_model(data)
+
+
+def kinds(model: Any) -> list[str]:
+    """What each operator of a model is, in order: `CONV_2D`, ..."""
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
+    names = {code: name for name, code in vars(BuiltinOperator).items() if name.isupper()}
+    return [names[_code(model, operator)] for operator in model.subgraphs[0].operators]
+
+
 def operators(path: Path) -> dict[str, int]:
     """How often each operator stands in a model.
 
     Raises:
         BundleError: No LiteRT model.
     """
-    from ai_edge_litert.schema_py_generated import BuiltinOperator, Model
-
-    data = path.read_bytes()
-    if not Model.ModelBufferHasIdentifier(data, 0):
-        raise BundleError(f"{path}: not a LiteRT model: the identifier TFL3 is missing")
-    model = read_model(data)
-    names = {code: name for name, code in vars(BuiltinOperator).items() if name.isupper()}
-    codes = [names[_code(model, operator)] for operator in model.subgraphs[0].operators]
-    return dict(Counter(codes))
+    return dict(Counter(kinds(open_model(path))))
 
 
 def _code(model: Any, operator: Any) -> int:

@@ -1,0 +1,39 @@
+"""`mnv4 lint`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mnv4_mobile.cli.show import Json, print_json, print_table
+
+
+def lint(
+    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Bundle folders.")],
+    strict: Annotated[bool, typer.Option(help="Exit code 3 if anything is found.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Finds what makes artifacts slow on their targets, without a device; see docs/lint.md."""
+    from mnv4_mobile.bundle import open_bundle
+    from mnv4_mobile.target import load_target, require
+
+    found = {}
+    for path in bundles:
+        bundle = open_bundle(path)
+        target = load_target(bundle.manifest["target"])
+        require(target)
+        found[str(path)] = target.lint(bundle.artifact, bundle.convolutions)
+    if as_json:
+        print_json({name: [dataclasses.asdict(f) for f in fs] for name, fs in found.items()})
+    else:
+        for name, findings in found.items():
+            if not findings:
+                print(f"{name}: clean")
+                continue
+            rows = [[f.rule, f.layer or "(all)", f.what, f.advice] for f in findings]
+            print_table(["rule", "layer", "found", "advice"], rows, name)
+    if strict and any(found.values()):
+        raise typer.Exit(3)

@@ -1,0 +1,221 @@
+"""Static rules: what makes an artifact slow, found in its operators without running it.
+
+A target reads its artifact as a `Graph` and applies a table of rules. docs/lint.md has every rule
+with its reason and source.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from mnv4_mobile.target import Finding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """A tensor."""
+
+    dtype: str
+    """`float32`, `float16`, `int8`, ..."""
+    shape: tuple[int, ...]
+    constant: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convolution:
+    """What rules ask about a convolution."""
+
+    inputs: int
+    """Channels."""
+    outputs: int
+    groups: int
+    kernel: tuple[int, ...]
+    """(height, width)"""
+    weights: str
+    """The type that its weights are stored in."""
+    dilated: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator:
+    """A step of an artifact."""
+
+    kind: str
+    """What the runtime calls it."""
+    inputs: tuple[str, ...] = ()
+    """Names of values."""
+    outputs: tuple[str, ...] = ()
+    permutation: tuple[int, ...] = ()
+    """Of a transpose with constant axes."""
+    kernel: tuple[int, ...] = ()
+    """(height, width) of a pooling."""
+    convolution: Convolution | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """The operators of an artifact in the order in which they run, and their values by name."""
+
+    operators: Sequence[Operator]
+    layers: Sequence[str]
+    """Of every operator, the layer that it belongs to."""
+    values: Mapping[str, Value]
+
+    def __post_init__(self) -> None:
+        users: dict[str, list[Operator]] = {}
+        for operator in self.operators:
+            for name in operator.inputs:
+                users.setdefault(name, []).append(operator)
+        producers = {name: op for op in self.operators for name in op.outputs}
+        object.__setattr__(self, "_users", users)
+        object.__setattr__(self, "_producers", producers)
+
+    def users(self, operator: Operator) -> list[Operator]:
+        """The operators that take what an operator gives."""
+        users: dict[str, list[Operator]] = self.__dict__["_users"]
+        return [user for name in operator.outputs for user in users.get(name, ())]
+
+    def sources(self, operator: Operator) -> list[Operator]:
+        """The operators whose results an operator takes."""
+        producers: dict[str, Operator] = self.__dict__["_producers"]
+        return [producers[name] for name in operator.inputs if name in producers]
+
+    def convolutions(self) -> list[Operator]:
+        """All convolutions."""
+        return [operator for operator in self.operators if operator.convolution]
+
+
+Check = Callable[[Graph, Operator], str]
+"""Says what is wrong with an operator, in a few words, or nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A row of a target's table."""
+
+    name: str
+    check: Check
+    advice: str
+    whole: bool = False
+    """Whether it is about the whole artifact, not about the layers that break it."""
+
+
+def apply(rules: Sequence[Rule], graph: Graph) -> list[Finding]:
+    """One finding a layer and thing found.
+
+    Of the rules for layers that an operator breaks, the first counts.
+    """
+    found: Counter[tuple[str, str, str, str]] = Counter()
+    for operator, layer in zip(graph.operators, graph.layers, strict=True):
+        for rule in rules:
+            if what := rule.check(graph, operator):
+                found[rule.name, "" if rule.whole else layer, what, rule.advice] += 1
+                if not rule.whole:
+                    break
+    return [
+        Finding(
+            rule=rule, layer=layer, what=f"{count} x {what}" if count > 1 else what, advice=advice
+        )
+        for (rule, layer, what, advice), count in found.items()
+    ]
+
+
+def kinds(*names: str) -> Check:
+    """Operators that are slow wherever they are."""
+    return lambda graph, operator: operator.kind if operator.kind in names else ""
+
+
+def transpose(*names: str, of_input: bool = False) -> Check:
+    """Transposes that move more than axes of length 1: of the artifact's input, or all others."""
+
+    def check(graph: Graph, operator: Operator) -> str:
+        if operator.kind not in names or of_input == bool(graph.sources(operator)):
+            return ""
+        shape, axes = graph.values[operator.inputs[0]].shape, operator.permutation
+        moved = [axis for axis in axes if shape[axis] > 1]
+        return "" if axes and moved == sorted(moved) else operator.kind
+
+    return check
+
+
+def transpose_pair(*names: str) -> Check:
+    """Transposes that the next one undoes, and those that undo the one before."""
+
+    def check(graph: Graph, operator: Operator) -> str:
+        axes = operator.permutation
+        if operator.kind not in names or not axes:
+            return ""
+        inverse = tuple(axes.index(axis) for axis in range(len(axes)))
+        neighbours = (*graph.sources(operator), *graph.users(operator))
+        undone = any(n.kind in names and n.permutation == inverse for n in neighbours)
+        return f"{operator.kind}, undone by its neighbour" if undone else ""
+
+    return check
+
+
+def per_channel(*names: str) -> Check:
+    """What is left of a batch norm or a layer scale: a product or sum with a value a channel."""
+
+    def check(graph: Graph, operator: Operator) -> str:
+        conv = operator.convolution
+        if conv and conv.groups == conv.inputs > 1 and math.prod(conv.kernel) == 1:
+            return f"{operator.kind}, depthwise with a 1 x 1 kernel"
+        constants = [v for n in operator.inputs if (v := graph.values[n]).constant]
+        if operator.kind not in names or len(constants) != 1:
+            return ""
+        sizes = [size for size in constants[0].shape if size > 1]
+        return f"{operator.kind} by a constant of each channel" if len(sizes) == 1 else ""
+
+    return check
+
+
+def channels(multiple: int) -> Check:
+    """Channels that do not fill vectors; the last convolution's are classes, which are given."""
+
+    def check(graph: Graph, operator: Operator) -> str:
+        conv = operator.convolution
+        if conv is None or conv.outputs % multiple == 0 or operator is graph.convolutions()[-1]:
+            return ""
+        return f"{conv.outputs} channels"
+
+    return check
+
+
+def float_layer(graph: Graph, operator: Operator) -> str:
+    """A convolution that keeps float weights in a quantized artifact."""
+    conv = operator.convolution
+    if conv is None or not conv.weights.startswith("float"):
+        return ""
+    stored = {c.convolution.weights for c in graph.convolutions() if c.convolution}
+    others = sorted(dtype for dtype in stored if not dtype.startswith("float"))
+    return f"{operator.kind} in {conv.weights}, others in {', '.join(others)}" if others else ""
+
+
+def float_island(to_float: Collection[str], to_integer: Collection[str]) -> Check:
+    """An operator that runs in float between conversions from integers and back."""
+
+    def check(graph: Graph, operator: Operator) -> str:
+        sources, users = graph.sources(operator), graph.users(operator)
+        if not sources or not users or operator.kind in {*to_float, *to_integer}:
+            return ""
+        inside = all(s.kind in to_float for s in sources) and all(
+            u.kind in to_integer for u in users
+        )
+        return f"{operator.kind} in float between integers" if inside else ""
+
+    return check
+
+
+def back_to_back(first: Collection[str], second: Collection[str]) -> Check:
+    """A conversion that the next operator undoes."""
+
+    def check(graph: Graph, operator: Operator) -> str:
+        if operator.kind not in second:
+            return ""
+        before = [source.kind for source in graph.sources(operator) if source.kind in first]
+        return f"{operator.kind} behind {before[0]}" if before else ""
+
+    return check

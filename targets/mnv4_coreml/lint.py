@@ -1,0 +1,213 @@
+"""What makes an `.mlpackage` slow, and what keeps it from the Neural Engine.
+
+Which unit runs an operation is settled on the device and Apple documents it nowhere; the rules are
+those that have a public source, which docs/lint.md names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mnv4_coreml.mil.saved import Message, SavedModel, Value
+from mnv4_mobile import lint as rules
+from mnv4_mobile.errors import BundleError
+from mnv4_mobile.layers import assign
+from mnv4_mobile.lint import Convolution, Graph, Operator, Rule
+from mnv4_mobile.target import Finding
+
+_LEAVING = (
+    *("gather", "gather_along_axis", "gather_nd", "scatter", "scatter_along_axis", "scatter_nd"),
+    *("lstm", "gru", "rnn", "custom_layer", "topk", "tile", "non_maximum_suppression"),
+)
+_POOLS = ("avg_pool", "max_pool", "l2_pool")
+_WIDEST_KERNEL = 13
+_LONGEST_AXIS = 16384
+
+
+def _float32(graph: Graph, operator: Operator) -> str:
+    """A convolution that computes in float32."""
+    if operator.convolution is None or graph.values[operator.outputs[0]].dtype != "float32":
+        return ""
+    return f"{operator.kind} in float32"
+
+
+def _cast(graph: Graph, operator: Operator) -> str:
+    if operator.kind != "cast":
+        return ""
+    before, after = (graph.values[n].dtype for n in (operator.inputs[0], operator.outputs[0]))
+    return f"cast from {before} to {after}"
+
+
+def _beyond_limits(graph: Graph, operator: Operator) -> str:
+    """A kernel or an axis that is too long for the Neural Engine, or a dilated convolution."""
+    conv = operator.convolution
+    kernel = conv.kernel if conv else operator.kernel
+    if max(kernel, default=1) > _WIDEST_KERNEL:
+        return f"{operator.kind} with a kernel of {' x '.join(map(str, kernel))}"
+    if conv and conv.dilated:
+        return f"dilated {operator.kind}"
+    shape = graph.values[operator.outputs[0]].shape
+    if max(shape[-2:], default=1) > _LONGEST_AXIS:
+        return f"{operator.kind} to {' x '.join(map(str, shape))}"
+    return ""
+
+
+RULES = (
+    Rule(
+        name="float32",
+        check=_float32,
+        advice="the Neural Engine computes in float16 only: build with -r fp16",
+        whole=True,
+    ),
+    Rule(
+        name="neural-engine",
+        check=rules.kinds(*_LEAVING),
+        advice="known to leave the Neural Engine: write it with convolutions and products",
+    ),
+    Rule(
+        name="neural-engine",
+        check=_beyond_limits,
+        advice="beyond what the Neural Engine takes: split it, or choose a smaller one",
+    ),
+    Rule(
+        name="cast",
+        check=_cast,
+        advice="build with --io float16, so that inputs and outputs have the program's type",
+    ),
+    Rule(
+        name="transpose-pair",
+        check=rules.transpose_pair("transpose"),
+        advice="rewrite what is between them before export",
+    ),
+    Rule(
+        name="transpose",
+        check=rules.transpose("transpose"),
+        advice="Core ML keeps channels first: write it in that order before export",
+    ),
+    Rule(
+        name="rank",
+        check=rules.kinds("expand_dims", "squeeze"),
+        advice="keep tensors at four axes before export (mnv4 build does)",
+    ),
+    Rule(
+        name="linear",
+        check=rules.kinds("linear"),
+        advice="make it a 1 x 1 convolution before export (mnv4 build does)",
+    ),
+    Rule(
+        name="pad",
+        check=rules.kinds("pad"),
+        advice="give the padding to the convolution behind it, before export",
+    ),
+    Rule(
+        name="batch-norm",
+        check=rules.kinds("batch_norm", "layer_norm", "instance_norm"),
+        advice="fold it into a convolution before export (mnv4 build does)",
+    ),
+    Rule(
+        name="batch-norm",
+        check=rules.per_channel("mul", "add"),
+        advice="fold it into a convolution before export (mnv4 build does)",
+    ),
+    Rule(
+        name="conversion-pair",
+        check=rules.back_to_back(("dequantize",), ("quantize",)),
+        advice="give both sides the same scale, or leave both in float",
+    ),
+    Rule(
+        name="float-layer",
+        check=rules.float_layer,
+        advice="take it out of the recipe's `keep`, if accuracy allows",
+    ),
+    Rule(
+        name="channels",
+        check=rules.channels(16),
+        advice="choose multiples of 16 in the configuration: others are padded",
+    ),
+)
+
+
+def lint(path: Path, layers: Sequence[str]) -> list[Finding]:
+    """Finds what makes a package slow; see `Target.lint`.
+
+    Raises:
+        BundleError: A package that is incomplete or damaged.
+        LoweringError: A package with flexible shapes.
+    """
+    model = SavedModel(path)
+    try:
+        return rules.apply(RULES, _graph(model, layers))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{model.path}: a damaged program: {error!r}") from error
+
+
+def _graph(model: SavedModel, layers: Sequence[str]) -> Graph:
+    """The program without its constants, of which only small ones are read."""
+    values = {port.name: _value(model, port) for port in model.function.inputs}
+    literals: dict[str, Message] = {}
+    stored: dict[str, str] = {}
+    """By a compressed weight's name, the operation that decompresses it while loading."""
+    operators: list[Operator] = []
+    for op in model.block().operations:
+        constant = op.type == "const" or op.type.startswith("constexpr_")
+        values |= {output.name: _value(model, output, constant=constant) for output in op.outputs}
+        if op.type == "const":
+            literals[op.outputs[0].name] = op.attributes["val"]
+        elif constant:
+            stored[op.outputs[0].name] = op.type
+        else:
+            operators.append(_operator(model, op, values, literals, stored))
+    found = assign([operator.convolution is not None for operator in operators], layers)
+    return Graph(operators=operators, layers=found, values=values)
+
+
+def _value(model: SavedModel, output: Message, *, constant: bool = False) -> rules.Value:
+    if output.type.WhichOneof("type") != "tensorType":
+        return rules.Value(dtype="", shape=(), constant=constant)
+    dtype, shape = model.tensor_type(output.type)
+    return rules.Value(dtype=dtype, shape=shape, constant=constant)
+
+
+def _operator(
+    model: SavedModel,
+    op: Message,
+    values: Mapping[str, rules.Value],
+    literals: Mapping[str, Message],
+    stored: Mapping[str, str],
+) -> Operator:
+    names = {key: [binding.name for binding in op.inputs[key].arguments] for key in op.inputs}
+
+    def sizes(parameter: str) -> tuple[int, ...]:
+        """A parameter that is a list of integers."""
+        (name,) = names.get(parameter, [""])
+        value: Value = model.value(literals[name]) if name in literals else []
+        return tuple(int(size) for size in np.ravel(np.asarray(value)))
+
+    # What is computed on, in front of the parameters.
+    order = sorted(names, key=lambda key: (key not in ("x", "input", "data"), key))
+    convolution = None
+    if op.type == "conv":
+        (weight,) = names["weight"]
+        outputs, inputs, *kernel = values[weight].shape
+        (groups,) = sizes("groups") or (1,)
+        convolution = Convolution(
+            inputs=inputs * groups,
+            outputs=outputs,
+            groups=groups,
+            kernel=tuple(kernel),
+            weights=stored.get(weight, values[weight].dtype),
+            dilated=any(step > 1 for step in sizes("dilations")),
+        )
+    axes = sizes("perm") if op.type == "transpose" else ()
+    rank = len(axes)
+    return Operator(
+        kind=op.type,
+        inputs=tuple(name for key in order for name in names[key] if name in values),
+        outputs=tuple(output.name for output in op.outputs),
+        permutation=tuple(axis % rank for axis in axes),
+        kernel=sizes("kernel_sizes") if op.type in _POOLS else (),
+        convolution=convolution,
+    )

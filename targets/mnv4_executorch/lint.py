@@ -1,0 +1,173 @@
+"""What makes a `.pte` slow: what XNNPACK was not given, and what it was given too much of."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+from mnv4_executorch import xnnpack
+from mnv4_executorch.program import Program
+from mnv4_mobile.errors import BundleError
+from mnv4_mobile.layers import assign
+from mnv4_mobile.lint import (
+    Graph,
+    Operator,
+    Rule,
+    Value,
+    apply,
+    back_to_back,
+    channels,
+    float_island,
+    float_layer,
+    kinds,
+    per_channel,
+    transpose,
+    transpose_pair,
+)
+from mnv4_mobile.target import Finding
+
+_DELEGATE = "delegate"
+_CASTS = ("dim_order_ops::_to_dim_order_copy.out", "aten::_to_copy.out", "Convert")
+_TRANSPOSES = ("StaticTranspose", "aten::permute_copy.out", "aten::transpose_copy.int_out")
+_PADS = ("aten::constant_pad_nd.out", "StaticConstantPad")
+_NORMS = (
+    "aten::_native_batch_norm_legit_no_training.out",
+    "aten::native_batch_norm.out",
+    "aten::native_layer_norm.out",
+)
+
+
+def _delegate_break(graph: Graph, operator: Operator) -> str:
+    """Every call of a delegate but the first, with what runs before it."""
+    if operator.kind != _DELEGATE:
+        return ""
+    index = next(i for i, other in enumerate(graph.operators) if other is operator)
+    between: list[str] = []
+    for before in reversed(graph.operators[:index]):
+        if before.kind == _DELEGATE or "::" not in before.kind:
+            between = between or ["nothing"]
+            return f"another delegate call, behind {', '.join(sorted(set(between)))}"
+        between.append(before.kind)
+    return ""  # the first
+
+
+def _outside(graph: Graph, operator: Operator) -> str:
+    return f"{operator.kind} outside the delegate" if "::" in operator.kind else ""
+
+
+def _cast(source: str | None) -> Rule:
+    """Casts from bytes come from --input pixels, the others from the types of in- and outputs."""
+
+    def check(graph: Graph, operator: Operator) -> str:
+        if operator.kind not in _CASTS:
+            return ""
+        before, after = (graph.values[n].dtype for n in (operator.inputs[0], operator.outputs[0]))
+        if before == after or (source and before != source):
+            return ""
+        return f"{operator.kind} from {before} to {after}"
+
+    advice = {
+        "uint8": "one pass over the input: build with --input float if the app has floats anyway",
+        None: "build with --io float16, so that inputs and outputs have the program's type",
+    }[source]
+    return Rule(name="cast", check=check, advice=advice)
+
+
+RULES = (
+    Rule(
+        name="delegate-break",
+        check=_delegate_break,
+        advice="every call copies its inputs and outputs: fold or rewrite what stands between "
+        "before export (mnv4 build does)",
+    ),
+    _cast("uint8"),
+    _cast(None),
+    Rule(
+        name="transpose-pair",
+        check=transpose_pair(*_TRANSPOSES),
+        advice="the runtime runs both: rewrite the permutation between them before export",
+    ),
+    Rule(
+        name="transpose",
+        check=transpose(*_TRANSPOSES, of_input=True),
+        advice="XNNPACK keeps channels last: build with --layout nhwc",
+    ),
+    Rule(
+        name="transpose",
+        check=transpose(*_TRANSPOSES),
+        advice="XNNPACK keeps channels last: write it in that order before export",
+    ),
+    Rule(
+        name="pad",
+        check=kinds(*_PADS),
+        advice="give the padding to the convolution behind it, before export",
+    ),
+    Rule(
+        name="batch-norm",
+        check=kinds(*_NORMS),
+        advice="fold it into a convolution before export (mnv4 build does)",
+    ),
+    Rule(
+        name="batch-norm",
+        check=per_channel("Multiply", "Add"),
+        advice="fold it into a convolution before export (mnv4 build does)",
+    ),
+    Rule(
+        name="outside-delegate",
+        check=_outside,
+        advice="it runs in a portable kernel, one thread and no vectors: rewrite it before export",
+    ),
+    Rule(
+        name="conversion-pair",
+        check=back_to_back(("Quantize", "Dequantize"), ("Quantize", "Dequantize")),
+        advice="give both sides the same scale, or leave both in float",
+    ),
+    Rule(
+        name="float-layer",
+        check=float_layer,
+        advice="take it out of the recipe's `keep`, if accuracy allows",
+    ),
+    Rule(
+        name="float-layer",
+        check=float_island(("Dequantize",), ("Quantize",)),
+        advice="take it out of the recipe's `keep`, if accuracy allows",
+    ),
+    Rule(
+        name="channels",
+        check=channels(8),
+        advice="choose multiples of 8 in the configuration: kernels work on 8 or 16 at a time",
+    ),
+)
+
+
+def lint(path: Path, layers: Sequence[str]) -> list[Finding]:
+    """Finds what makes a program slow; see `Target.lint`.
+
+    Raises:
+        BundleError: Not an ExecuTorch program, or a damaged one.
+    """
+    try:
+        return apply(RULES, _graph(Program(path), layers))
+    except (IndexError, KeyError, ValueError, struct.error) as error:
+        raise BundleError(f"{path}: a damaged ExecuTorch program: {error!r}") from error
+
+
+def _graph(program: Program, layers: Sequence[str]) -> Graph:
+    """All operators, those of delegates behind the call."""
+    operators: list[Operator] = []
+    values = {
+        f"{number}": Value(dtype=tensor.dtype, shape=tensor.shape)
+        for number, tensor in program.tensors.items()
+    }
+    for index, call in enumerate(program.calls):
+        names = tuple(f"{number}" for number in call.arguments if number in program.tensors)
+        if call.name:
+            operators.append(Operator(kind=call.name, inputs=names[:-1], outputs=names[-1:]))
+            continue
+        operators.append(Operator(kind=_DELEGATE))
+        inside, tensors = xnnpack.read(call.delegate, f"{index}.")
+        operators += inside
+        values |= tensors
+    found = assign([operator.convolution is not None for operator in operators], layers)
+    return Graph(operators=operators, layers=found, values=values)

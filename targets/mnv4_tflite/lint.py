@@ -1,0 +1,249 @@
+"""What makes a `.tflite` slow on the CPU, where XNNPACK runs it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mnv4_mobile.errors import BundleError
+from mnv4_mobile.layers import assign
+from mnv4_mobile.lint import (
+    Convolution,
+    Graph,
+    Operator,
+    Rule,
+    Value,
+    apply,
+    back_to_back,
+    channels,
+    float_island,
+    float_layer,
+    per_channel,
+    transpose,
+    transpose_pair,
+)
+from mnv4_mobile.target import Finding
+from mnv4_tflite.flatbuffer import kinds, open_model
+
+_CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
+
+# The operators of the XNNPACK delegate's `VisitNode` and their types (LiteRT,
+# tflite/delegates/xnnpack/xnnpack_delegate.cc and README.md).
+_QUANTIZED = frozenset(
+    (
+        *("ADD", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DEPTH_TO_SPACE", "DEQUANTIZE"),
+        *("ELU", "EXPAND_DIMS", "FULLY_CONNECTED", "LEAKY_RELU", "LOGISTIC", "MAX_POOL_2D", "MEAN"),
+        *("MUL", "PAD", "QUANTIZE", "RESHAPE", "RESIZE_BILINEAR", "SLICE", "SPACE_TO_DEPTH"),
+        *("SPLIT", "STRIDED_SLICE", "SUB", "TANH", "TRANSPOSE", "TRANSPOSE_CONV"),
+    )
+)
+_FLOAT = _QUANTIZED | {
+    *("ABS", "AVERAGE_POOL_2D", "BATCH_MATMUL", "CEIL", "COS", "DIV", "EXP", "FLOOR", "GELU"),
+    *("HARD_SWISH", "MAXIMUM", "MINIMUM", "NEG", "PRELU", "REDUCE_MAX", "REDUCE_MIN", "RELU"),
+    *("RELU6", "RELU_N1_TO_1", "ROUND", "RSQRT", "SIN", "SOFTMAX", "SQRT", "SQUARE"),
+    *("SQUARED_DIFFERENCE", "SUM"),
+}
+_TAKEN = {
+    **dict.fromkeys(("float32", "float16"), _FLOAT),
+    **dict.fromkeys(("int8", "uint8"), _QUANTIZED),
+}
+_STATIC = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+"""Taken with constant weights only."""
+
+
+def _taken(graph: Graph, operator: Operator) -> bool:
+    dtype = graph.values[operator.outputs[0]].dtype
+    if operator.kind not in _TAKEN.get(dtype, ()):
+        return False
+    weights = [operator.inputs[1]] if operator.kind in _STATIC else []
+    computed = [s for s in graph.sources(operator) if set(s.outputs) & set(weights)]
+    return all(_unpacks(graph, source) for source in computed)
+
+
+def _unpacks(graph: Graph, operator: Operator) -> bool:
+    """Whether an operator only gives constants another type, which is done while loading."""
+    return operator.kind == "DEQUANTIZE" and graph.values[operator.inputs[0]].constant
+
+
+def _cast(graph: Graph, operator: Operator) -> str:
+    if operator.kind != "CAST":
+        return ""
+    before, after = (graph.values[n].dtype for n in (operator.inputs[0], operator.outputs[0]))
+    return f"CAST from {before} to {after}, outside XNNPACK"
+
+
+def _outside(graph: Graph, operator: Operator) -> str:
+    if _taken(graph, operator):
+        return ""
+    dtype = graph.values[operator.outputs[0]].dtype
+    return f"{operator.kind} in {dtype} is not XNNPACK's"
+
+
+def _delegate_break(graph: Graph, operator: Operator) -> str:
+    """An operator that is not taken, with others before and behind it that are."""
+    index = next(i for i, other in enumerate(graph.operators) if other is operator)
+    before = any(_taken(graph, op) and not _unpacks(graph, op) for op in graph.operators[:index])
+    behind = any(_taken(graph, op) for op in graph.operators[index:])
+    what = _outside(graph, operator)
+    return f"{what}: cuts the graph in two" if what and before and behind else ""
+
+
+def _pad(graph: Graph, operator: Operator) -> str:
+    """A PAD that XNNPACK does not fuse: not of a single convolution (XNNPACK, subgraph.c)."""
+    if operator.kind not in ("PAD", "PADV2", "MIRROR_PAD"):
+        return ""
+    users = graph.users(operator)
+    if operator.kind == "PAD" and len(users) == 1 and users[0].convolution:
+        return ""
+    takers = ", ".join(user.kind for user in users) or "an output"
+    return f"{operator.kind} for {takers}"
+
+
+RULES = (
+    Rule(
+        name="cast",
+        check=_cast,
+        advice="one pass over the input: build with --input float if the app has floats anyway",
+    ),
+    Rule(
+        name="delegate-break",
+        check=_delegate_break,
+        advice="XNNPACK starts again behind it: rewrite it with other operators before conversion",
+    ),
+    Rule(
+        name="outside-delegate",
+        check=_outside,
+        advice="it runs in a kernel of the interpreter's own: rewrite it before conversion",
+    ),
+    Rule(
+        name="transpose-pair",
+        check=transpose_pair("TRANSPOSE"),
+        advice="the runtime runs both: rewrite what is between them before conversion",
+    ),
+    Rule(
+        name="transpose",
+        check=transpose("TRANSPOSE", of_input=True),
+        advice="the runtime keeps channels last: build with --layout nhwc, the default",
+    ),
+    Rule(
+        name="transpose",
+        check=transpose("TRANSPOSE"),
+        advice="the runtime keeps channels last: write it in that order before conversion",
+    ),
+    Rule(
+        name="pad",
+        check=_pad,
+        advice="give every convolution a PAD of its own, which XNNPACK fuses into it",
+    ),
+    Rule(
+        name="batch-norm",
+        check=per_channel("MUL", "ADD"),
+        advice="fold it into a convolution before export (mnv4 build does)",
+    ),
+    Rule(
+        name="conversion-pair",
+        check=back_to_back(_CONVERSIONS, _CONVERSIONS),
+        advice="give both sides the same scale, or leave both in float",
+    ),
+    Rule(
+        name="float-layer",
+        check=float_layer,
+        advice="take it out of the recipe's `keep`, if accuracy allows",
+    ),
+    Rule(
+        name="float-layer",
+        check=float_island(("DEQUANTIZE",), ("QUANTIZE",)),
+        advice="take it out of the recipe's `keep`, if accuracy allows",
+    ),
+    Rule(
+        name="channels",
+        check=channels(8),
+        advice="choose multiples of 8 in the configuration: kernels work on 8 or 16 at a time",
+    ),
+)
+
+
+def lint(path: Path, layers: Sequence[str]) -> list[Finding]:
+    """Finds what makes a model slow; see `Target.lint`.
+
+    Raises:
+        BundleError: No LiteRT model, or a damaged one.
+    """
+    try:
+        return apply(RULES, _graph(open_model(path), layers))
+    except (AttributeError, IndexError, KeyError, TypeError, struct.error) as error:
+        raise BundleError(f"{path}: a damaged LiteRT model: {error!r}") from error
+
+
+def _graph(model: Any, layers: Sequence[str]) -> Graph:
+    from ai_edge_litert.schema_py_generated import TensorType
+
+    types = {code: name.lower() for name, code in vars(TensorType).items() if name.isupper()}
+    graph = model.subgraphs[0]
+    constants = [model.buffers[tensor.buffer].data for tensor in graph.tensors]
+    values = {
+        f"{index}": Value(
+            dtype=types[tensor.type],
+            shape=tuple(map(int, tensor.shape)) if tensor.shape is not None else (),
+            constant=data is not None,
+        )
+        for index, (tensor, data) in enumerate(zip(graph.tensors, constants, strict=True))
+    }
+    operators: list[Operator] = []
+    stored: dict[str, str] = {}
+    """Types of constants in front of DEQUANTIZE, by its output."""
+    for kind, step in zip(kinds(model), graph.operators, strict=True):
+        inputs = tuple(f"{index}" for index in step.inputs if index >= 0)
+        outputs = tuple(f"{index}" for index in step.outputs)
+        if kind == "DEQUANTIZE" and values[inputs[0]].constant:
+            stored[outputs[0]] = values[inputs[0]].dtype
+        axes: tuple[int, ...] = ()
+        if kind == "TRANSPOSE" and constants[step.inputs[1]] is not None:
+            axes = tuple(map(int, constants[step.inputs[1]].view(np.int32)))
+        convolution = None
+        if kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            convolution = _convolution(kind, inputs, values, stored)
+        operators.append(
+            Operator(
+                kind=kind,
+                inputs=inputs,
+                outputs=outputs,
+                permutation=axes,
+                convolution=convolution,
+            )
+        )
+    names = [tensor.name.decode().partition(";")[0] for tensor in graph.tensors]
+    return Graph(operators=operators, layers=_layers(operators, names, layers), values=values)
+
+
+def _convolution(
+    kind: str, inputs: tuple[str, ...], values: dict[str, Value], stored: dict[str, str]
+) -> Convolution:
+    taken = values[inputs[0]].shape[-1]
+    outputs, *kernel, depth = values[inputs[1]].shape
+    depthwise = kind == "DEPTHWISE_CONV_2D"
+    return Convolution(
+        inputs=taken,
+        outputs=depth if depthwise else outputs,
+        groups=taken if depthwise else taken // depth,
+        kernel=tuple(kernel),
+        weights=stored.get(inputs[1], values[inputs[1]].dtype),
+    )
+
+
+def _layers(
+    operators: Sequence[Operator], names: Sequence[str], layers: Sequence[str]
+) -> list[str]:
+    """From the names of filters and results, which are layers' where mnv4 made the model."""
+    known = {layer.partition(".")[0] for layer in layers}
+    counted = assign([operator.convolution is not None for operator in operators], layers)
+    found = []
+    for operator, layer in zip(operators, counted, strict=True):
+        index = operator.inputs[1] if operator.convolution else operator.outputs[0]
+        name = names[int(index)]
+        found.append(name if name.partition(".")[0] in known else layer)
+    return found

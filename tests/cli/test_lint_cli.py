@@ -1,0 +1,65 @@
+"""`mnv4 lint` as a user meets it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mnv4_mobile.cli import main
+
+TARGETS = [
+    pytest.param(name, marks=pytest.mark.toolchain(name))
+    for name in ("coreml", "executorch", "tflite")
+]
+
+
+@pytest.fixture
+def mnv4(monkeypatch, capfd):
+    """Runs the command in this process: (exit code, stdout, stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mnv4", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capfd.readouterr()
+        return ended.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_toolchain_is_imported(demo_bundle, target):
+    code = (
+        "import sys\nfrom mnv4_mobile.cli import main\n"
+        f"sys.argv = ['mnv4', 'lint', {str(demo_bundle(target).path)!r}]\n"
+        "try: main()\nexcept SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'torch', 'executorch.exir', 'coremltools', 'litert_torch'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.toolchain("tflite")
+@pytest.mark.toolchain("executorch")
+def test_clean_and_not_clean(mnv4, demo_bundle):
+    clean, slow = demo_bundle("tflite").path, demo_bundle("executorch").path
+    code, out, _ = mnv4("lint", clean, "--strict")
+    assert code == 0
+    assert out == f"{clean}: clean\n"
+    code, out, _ = mnv4("lint", clean, slow)
+    assert code == 0
+    assert "transpose  stem.conv  StaticTranspose" in " ".join(out.split("   "))
+    code, out, _ = mnv4("lint", clean, slow, "--strict", "--json")
+    assert code == 3
+    found = json.loads(out)
+    assert found[str(clean)] == []
+    (finding,) = found[str(slow)]
+    assert finding["rule"] == "transpose"
+    assert finding.keys() == {"rule", "layer", "what", "advice"}
+
+
+def test_no_bundle(mnv4):
+    code, _, err = mnv4("lint", "nowhere")
+    assert code == 2
+    assert "nowhere: not a bundle" in err
