@@ -54,15 +54,20 @@ def operators(path: Path) -> dict[str, int]:
     Raises:
         BundleError: No LiteRT model.
     """
-    from ai_edge_litert.schema_py_generated import BuiltinOperator, Model
+    from ai_edge_litert.schema_py_generated import Model
 
     data = path.read_bytes()
     if not Model.ModelBufferHasIdentifier(data, 0):
         raise BundleError(f"{path}: not a LiteRT model: the identifier TFL3 is missing")
-    model = read_model(data)
+    return dict(Counter(operator_names(read_model(data))))
+
+
+def operator_names(model: Any) -> list[str]:
+    """The names of the operators, in the order in which they run."""
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
     names = {code: name for name, code in vars(BuiltinOperator).items() if name.isupper()}
-    codes = [names[_code(model, operator)] for operator in model.subgraphs[0].operators]
-    return dict(Counter(codes))
+    return [names[_code(model, operator)] for operator in model.subgraphs[0].operators]
 
 
 def _code(model: Any, operator: Any) -> int:
@@ -75,12 +80,18 @@ def name_tensors(model: Any) -> None:
 
     The converter lists all layers that were fused into one; the first is the one that ends it.
     """
-    graph, (signature,) = model.subgraphs[0], model.signatureDefs
+    graph = model.subgraphs[0]
     seen: Counter[bytes] = Counter()
     for tensor in graph.tensors:
         layer = tensor.name.partition(b";")[0]
         tensor.name = b"%s;%d" % (layer, seen[layer]) if seen[layer] else layer
         seen[layer] += 1
+    name_ports(model)
+
+
+def name_ports(model: Any) -> None:
+    """Gives inputs and outputs the names of the signature."""
+    graph, (signature,) = model.subgraphs[0], model.signatureDefs
     for entry in (*signature.inputs, *signature.outputs):
         graph.tensors[entry.tensorIndex].name = entry.name
 
