@@ -16,10 +16,15 @@ _DATA_ALIGNMENT = 16  # bytes; `force_align` in the schema, which Python's packe
 
 
 def read_model(data: bytes) -> Any:
-    """The model (`ModelT`)."""
+    """The model (`ModelT`), with all constants in its buffers."""
     from ai_edge_litert import schema_py_generated as schema
 
-    return schema.ModelT.InitFromPackedBuf(data, 0)
+    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    for buffer in model.buffers:
+        if buffer.offset > 1:  # it lies behind the flatbuffer
+            buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
 
 
 def write_model(model: Any) -> bytes:
