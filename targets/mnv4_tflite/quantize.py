@@ -12,17 +12,14 @@ from contextlib import redirect_stderr
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from torch import fx
 
 from mnv4_mobile.calibration import Calibration
-from mnv4_mobile.graph import Operation, operations
+from mnv4_mobile.plan import Step, layers, plan
 from mnv4_mobile.ranges import Ranges
 from mnv4_mobile.recipe import Activations, Recipe
 from mnv4_mobile.target import BuildSpec, Layer, Tensor, feed
 from mnv4_tflite.flatbuffer import operator_names, read_model, write_model
-
-_COSTS_ACCURACY = "int8 would cost accuracy and save no time"
 
 
 def quantized(
@@ -43,61 +40,42 @@ def quantized(
         recipe: With integer weights.
         calibration: Images, for static activations.
     """
-    found = list(operations(graph))
-    recipe.keep.check(operation.name for operation in found)
-    static = recipe.activations if recipe.scheme == "int8" else None
-    chosen, layers = [], []
-    for operation in found:
-        why = recipe.keep.why(operation.name)
-        if operation.kind == "conv":
-            quantize = why is None
-        elif static is None:
-            continue  # only convolutions have weights
-        else:
-            quantize = why is None and operation.kind == "addition"
-            why = why if operation.kind == "addition" else _COSTS_ACCURACY
-        if quantize:
-            chosen.append(operation)
-        if not quantize or operation.kind != "conv":
-            precision = "int8" if quantize else recipe.precision
-            layers.append(Layer(name=operation.name, precision=precision, why=why))
-    operators = _operators(model, found, chosen)
-    tensors = model.subgraphs[0].tensors
+    steps = plan(graph, recipe, weights_alone="int8-weights")
+    operators = _operators(model, steps)
     data = write_model(model)
     ranges = {}
-    if static is not None:
+    if recipe.activations is not None and recipe.activations.mode == "static":
         assert calibration is not None
-        operators += _paddings(model, operators)
-        indices = {o.outputs[0] for o in operators} | {
-            i for o in operators for i in o.inputs if not _is_constant(model, i)
-        }
-        found_ranges = _observed(data, indices, image, spec, static, calibration)
-        ranges = {tensors[i].name.decode(): limits for i, limits in found_ranges.items()}
-    names = [tensors[operator.outputs[0]].name.decode() for operator in operators]
-    return read_model(_quantize(data, names, recipe, ranges)), tuple(layers)
+        operators["int8"] += _paddings(model, operators["int8"])
+        ranges = _observed(
+            model, data, operators["int8"], image, spec, recipe.activations, calibration
+        )
+    return read_model(_quantize(model, data, operators, ranges)), layers(steps, recipe)
 
 
 def _is_constant(model: Any, index: int) -> bool:
     return model.buffers[model.subgraphs[0].tensors[index].buffer].data is not None
 
 
-def _operators(model: Any, found: list[Operation], chosen: list[Operation]) -> list[Any]:
-    """The model's operators for operations that were chosen from those found.
+def _operators(model: Any, steps: list[Step]) -> dict[str, list[Any]]:
+    """The model's operators that are quantized, by scheme.
 
     Names of operators do not survive the conversion, but their order does.
     """
-    convolutions, additions = [], []
+    by_kind: dict[str, list[Any]] = {"conv": [], "addition": []}
     operators = model.subgraphs[0].operators
     for operator, name in zip(operators, operator_names(model), strict=True):
         if name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
-            convolutions.append(operator)
+            by_kind["conv"].append(operator)
         elif name == "ADD" and not any(_is_constant(model, i) for i in operator.inputs):
-            additions.append(operator)
-    result = []
-    for kind, of_kind in (("conv", convolutions), ("addition", additions)):
-        those = [operation for operation in found if operation.kind == kind]
-        result += [o for o, of in zip(of_kind, those, strict=True) if of in chosen]
-    return result
+            by_kind["addition"].append(operator)
+    found: dict[str, list[Any]] = {}
+    for kind, of_kind in by_kind.items():
+        those = [step for step in steps if step.operation.kind == kind]
+        for operator, step in zip(of_kind, those, strict=True):
+            if step.scheme:
+                found.setdefault(step.scheme, []).append(operator)
+    return found
 
 
 def _paddings(model: Any, quantized_operators: list[Any]) -> list[Any]:
@@ -112,56 +90,70 @@ def _paddings(model: Any, quantized_operators: list[Any]) -> list[Any]:
 
 
 def _observed(
+    model: Any,
     data: bytes,
-    indices: set[int],
+    operators: list[Any],
     image: Tensor,
     spec: BuildSpec,
     activations: Activations,
     calibration: Calibration,
-) -> dict[int, tuple[float, float]]:
-    """The ranges of tensors, which the float model is run for, a picture at a time."""
+) -> dict[str, tuple[float, float]]:
+    """The ranges of what goes into operators and comes out of them, by the tensors' names.
+
+    The float model is run for them, a picture at a time: ranges are of pictures, not of batches.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it takes memory to keep all tensors: an image's
+        warnings.simplefilter("ignore")  # that all tensors take memory: those of one picture
         interpreter = Interpreter(
             model_content=data, num_threads=1, experimental_preserve_all_tensors=True
         )
     interpreter.allocate_tensors()
     (entry,) = interpreter.get_input_details()
+    indices = {i for o in operators for i in (*o.inputs, *o.outputs) if not _is_constant(model, i)}
+    names = {index: _name(model, index) for index in sorted(indices)}
     ranges = Ranges(activations)
     for picture in calibration:
         pixels = np.repeat(picture[None], spec.batch, axis=0)
         interpreter.set_tensor(entry["index"], feed(image, pixels, spec.preprocess)[image.name])
         interpreter.invoke()
-        for index in indices:
-            ranges.observe(str(index), interpreter.get_tensor(index))
-    return {index: ranges.of(str(index)) for index in indices}
+        for index, name in names.items():
+            ranges.observe(name, interpreter.get_tensor(index))
+    return ranges.all()
 
 
 def _quantize(
-    data: bytes, names: list[str], recipe: Recipe, ranges: dict[str, tuple[float, float]]
+    model: Any,
+    data: bytes,
+    operators: dict[str, list[Any]],
+    ranges: dict[str, tuple[float, float]],
 ) -> bytes:
-    """Has the operators whose outputs have these names quantized."""
+    """Has operators quantized, by their schemes."""
     from ai_edge_quantizer.qtyping import TFLOperationName
     from ai_edge_quantizer.quantizer import Quantizer
 
-    assert recipe.weights is not None
     quantizer = Quantizer(data)
-    scopes = f"^({'|'.join(map(re.escape, names))});$"
-    everything, bits = TFLOperationName.ALL_SUPPORTED, recipe.weights.bits
-    match recipe.scheme:
-        case "int8":
-            quantizer.add_static_config(scopes, everything, 8, bits)
-        case "int8-dynamic":
-            quantizer.add_dynamic_config(scopes, everything, bits)
-        case _:
-            quantizer.add_weight_only_config(scopes, everything, bits)
-    calibrated = {name: {"min": _value(low), "max": _value(high)} for name, (low, high) in ranges.items()}
-    with redirect_stderr(io.StringIO()):  # a progress bar that cannot be turned off
+    everything = TFLOperationName.ALL_SUPPORTED
+    for scheme, those in operators.items():
+        names = "|".join(re.escape(_name(model, operator.outputs[0])) for operator in those)
+        scope = f"^({names});$"  # the quantizer looks operators up by the names of their outputs
+        match scheme:
+            case "int8":
+                quantizer.add_static_config(scope, everything, 8, 8)
+            case "int8-dynamic":
+                quantizer.add_dynamic_config(scope, everything, 8)
+            case "int8-weights":
+                quantizer.add_weight_only_config(scope, everything, 8)
+    calibrated = {
+        name: {"min": np.array([low], np.float32), "max": np.array([high], np.float32)}
+        for name, (low, high) in ranges.items()
+    }
+    with redirect_stderr(io.StringIO()):  # its progress bar cannot be turned off
         result = quantizer.quantize(calibrated or None, enable_progress_report=False)
     return bytes(result.quantized_model)
 
 
-def _value(bound: float) -> npt.NDArray[np.float32]:
-    return np.array([bound], np.float32)
+def _name(model: Any, index: int) -> str:
+    name: str = model.subgraphs[0].tensors[index].name.decode()
+    return name
