@@ -14,6 +14,7 @@ from torch import Tensor as TorchTensor
 from torch import fx, nn
 from torch.export import ExportedProgram
 
+from mnv4_executorch.toolchain import quick_lowering
 from mnv4_mobile.calibration import Calibration
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.graph import layer_name
@@ -183,8 +184,8 @@ def lower(
     from executorch.exir import to_edge_transform_and_lower
 
     half = recipe.precision == "float16"
-    adapted, layers = _adapted(program, spec, recipe, calibration)
-    with torch.no_grad(), _float16_weights() if half else nullcontext():
+    with torch.no_grad(), quick_lowering(), _float16_weights() if half else nullcontext():
+        adapted, layers = _adapted(program, spec, recipe, calibration)
         edge = to_edge_transform_and_lower(
             adapted, partitioner=[XnnpackPartitioner()], constant_methods=_constants(spec)
         )
