@@ -104,7 +104,7 @@ def _bundle(task: Task, cell: Cell, source: Source, progress: Progress) -> Path:
     target = load_target(cell.target)
     check_recipe(target, source.spec, cell.recipe)
     calibration = source.calibration(cell.recipe)
-    program = source.program(target.attention)
+    program = source.program(target.attention, cell.recipe)
     with files.new_folder(path, MANIFEST, task.scratch) as folder:
         progress.step(f"{path.name}: lower")
         artifact = folder / f"model{target.suffix}"

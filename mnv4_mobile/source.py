@@ -55,7 +55,7 @@ class Source:
             licence=checkpoint.licence,
         )
         self.net = load_net(checkpoint, spec)
-        self._programs: dict[Layout, ExportedProgram] = {}
+        self._programs: dict[tuple[Layout, object], ExportedProgram] = {}
         self._calibrations: dict[tuple[int, int], Calibration] = {}
 
     @cached_property
@@ -69,12 +69,20 @@ class Source:
         self._progress.step(f"{self.entry['name']}: run the PyTorch model")
         return eager(self.net, self.images, self.spec)
 
-    def program(self, attention: Layout) -> ExportedProgram:
-        """The deploy form, exported once for all targets and recipes with this layout."""
-        if attention not in self._programs:
+    def program(self, attention: Layout, recipe: Recipe) -> ExportedProgram:
+        """The deploy form, exported once for all targets and recipes that share it."""
+        calibration = self.calibration(recipe) if recipe.prepare else None
+        key = attention, (recipe.prepare, calibration) if calibration else None
+        if key not in self._programs:
+            net = self.net
+            if calibration:
+                from mnv4_mobile.prepare import prepared
+
+                self._progress.step(f"{self.entry['name']}: prepare for quantization")
+                net = prepared(net, recipe, calibration)
             self._progress.step(f"{self.entry['name']}: export the deploy form")
-            self._programs[attention] = export(self.net, self.spec, attention)
-        return self._programs[attention]
+            self._programs[key] = export(net, self.spec, attention)
+        return self._programs[key]
 
     def calibration(self, recipe: Recipe) -> Calibration | None:
         """The images that a recipe asks for, if it asks for any.

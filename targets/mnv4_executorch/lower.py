@@ -14,9 +14,11 @@ from torch import Tensor as TorchTensor
 from torch import fx, nn
 from torch.export import ExportedProgram
 
+from mnv4_executorch.toolchain import quick_lowering
 from mnv4_executorch.transposes import without_pairs
 from mnv4_mobile.calibration import Calibration
 from mnv4_mobile.files import write_bytes
+from mnv4_mobile.graph import layer_name
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import BuildSpec, Layer, Layout, Lowered, Tensor
 
@@ -113,21 +115,32 @@ def _example(spec: BuildSpec) -> tuple[TorchTensor]:
     return (torch.zeros(shape, dtype=dtype),)
 
 
-def _adapted(program: ExportedProgram, spec: BuildSpec, recipe: Recipe) -> ExportedProgram:
-    """The program in the recipe's precision, with the artifact's own input and outputs."""
+def _adapted(
+    program: ExportedProgram, spec: BuildSpec, recipe: Recipe, calibration: Calibration | None
+) -> tuple[ExportedProgram, tuple[Layer, ...]]:
+    """The program in the recipe's precision, with the artifact's own input and outputs.
+
+    Also the layers that do not have that precision.
+    """
     half = recipe.precision == "float16"
     nhwc = input_layout(spec) == "nhwc"
-    if not half and not nhwc:
-        return program
+    if recipe.weights is None and not half and not nhwc:
+        return program, ()
     graph = program.module(check_guards=False)
     assert isinstance(graph, fx.GraphModule)
+    layers: tuple[Layer, ...] = ()
+    if recipe.weights is not None:
+        from mnv4_executorch.quantize import quantized
+
+        graph, layers = quantized(graph, spec, recipe, calibration)
     if half:
+        layers = tuple(_gelus(program))
         for name, value in _GELU.items():
             graph.register_buffer(name, torch.tensor([value]))
     compute = torch.float16 if half else torch.float32
     # A copy: the graph shares its weights with the program, which other recipes lower too.
     body = copy.deepcopy(_Recast(graph, half=half).transform()).to(compute)
-    return torch.export.export(_Io(body, compute, spec), _example(spec))
+    return torch.export.export(_Io(body, compute, spec), _example(spec)), layers
 
 
 def _constants(spec: BuildSpec) -> dict[str, list[str] | list[float] | str]:
@@ -143,13 +156,6 @@ def _constants(spec: BuildSpec) -> dict[str, list[str] | list[float] | str]:
     if spec.labels:
         constants["get_labels"] = list(spec.labels)
     return constants
-
-
-def layer_name(node: fx.Node) -> str:
-    """The module of the network that a node comes from, as the manifest names it."""
-    *_, (path, _) = node.meta["nn_module_stack"].values()
-    name: str = path
-    return name.removeprefix("net.")
 
 
 def _gelus(program: ExportedProgram) -> list[Layer]:
@@ -179,8 +185,9 @@ def lower(
     from executorch.exir import to_edge_transform_and_lower
 
     half = recipe.precision == "float16"
-    adapted = _adapted(program, spec, recipe)
-    with torch.no_grad(), without_pairs(), _float16_weights() if half else nullcontext():
+    weights = _float16_weights() if half else nullcontext()
+    with torch.no_grad(), quick_lowering(), without_pairs(), weights:
+        adapted, layers = _adapted(program, spec, recipe, calibration)
         edge = to_edge_transform_and_lower(
             adapted, partitioner=[XnnpackPartitioner()], constant_methods=_constants(spec)
         )
@@ -207,5 +214,5 @@ def lower(
             layout=layout,
         ),
         outputs=outputs,
-        layers=tuple(_gelus(program)) if half else (),
+        layers=layers,
     )

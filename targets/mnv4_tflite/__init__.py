@@ -31,7 +31,7 @@ class LiteRT:
     suffix = ".tflite"
     extra = "tflite"
     modules = ("litert_torch", "ai_edge_litert", "flatbuffers")
-    schemes = frozenset({"fp32", "fp16"})
+    schemes = frozenset({"fp32", "fp16", "int8", "int8-dynamic", "int8-weights"})
     attention: Layout = "nhwc"
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:

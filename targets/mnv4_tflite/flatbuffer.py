@@ -16,10 +16,15 @@ _DATA_ALIGNMENT = 16  # bytes; `force_align` in the schema, which Python's packe
 
 
 def read_model(data: bytes) -> Any:
-    """The model (`ModelT`)."""
+    """The model (`ModelT`), with all constants in its buffers."""
     from ai_edge_litert import schema_py_generated as schema
 
-    return schema.ModelT.InitFromPackedBuf(data, 0)
+    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    for buffer in model.buffers:
+        if buffer.offset > 1:  # it lies behind the flatbuffer
+            buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
 
 
 def write_model(model: Any) -> bytes:
@@ -89,12 +94,18 @@ def name_tensors(model: Any) -> None:
 
     The converter lists all layers that were fused into one; the first is the one that ends it.
     """
-    graph, (signature,) = model.subgraphs[0], model.signatureDefs
+    graph = model.subgraphs[0]
     seen: Counter[bytes] = Counter()
     for tensor in graph.tensors:
         layer = tensor.name.partition(b";")[0]
         tensor.name = b"%s;%d" % (layer, seen[layer]) if seen[layer] else layer
         seen[layer] += 1
+    name_ports(model)
+
+
+def name_ports(model: Any) -> None:
+    """Gives inputs and outputs the names of the signature."""
+    graph, (signature,) = model.subgraphs[0], model.signatureDefs
     for entry in (*signature.inputs, *signature.outputs):
         graph.tensors[entry.tensorIndex].name = entry.name
 

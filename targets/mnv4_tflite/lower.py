@@ -14,16 +14,18 @@ from torch.export import ExportedProgram
 from mnv4_mobile.calibration import Calibration
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import BuildSpec, Layout, Lowered, Tensor
+from mnv4_mobile.target import BuildSpec, Layer, Layout, Lowered, Tensor
 from mnv4_tflite.flatbuffer import (
     add_metadata,
     halve_weights,
+    name_ports,
     name_tensors,
     order_outputs,
     read_model,
     write_model,
 )
 from mnv4_tflite.metadata import NAME, labelled, metadata, pack_labels
+from mnv4_tflite.quantize import quantized
 
 SIGNATURE = "serving_default"
 """What every TensorFlow export calls it; runtimes take it where no signature is named."""
@@ -107,10 +109,21 @@ def lower(
     assert isinstance(graph, fx.GraphModule)
     _make_contiguous(graph)
     image = _example(spec, layout)
+    fed = Tensor(
+        name="image",
+        kind="image",
+        shape=tuple(image.shape),
+        dtype="uint8" if spec.input == "pixels" else "float32",
+        layout=layout,
+    )
     with torch.no_grad():
         model = read_model(_convert(_Io(graph, layout), image))
     name_tensors(model)
     order_outputs(model, spec.outputs)
+    layers: tuple[Layer, ...] = ()
+    if recipe.weights is not None:
+        model, layers = quantized(model, program.graph, fed, spec, recipe, calibration)
+        name_ports(model)
     if recipe.precision == "float16":
         halve_weights(model)
         # Lets XNNPACK compute in float16 where the processor can (ARMv8.2 and later).
@@ -120,17 +133,7 @@ def lower(
     if spec.labels and labelled(spec):
         data = pack_labels(data, spec.labels)
     write_bytes(out, data)
-    return Lowered(
-        path=out,
-        input=Tensor(
-            name="image",
-            kind="image",
-            shape=tuple(image.shape),
-            dtype="uint8" if spec.input == "pixels" else "float32",
-            layout=layout,
-        ),
-        outputs=tuple(_outputs(model, layout)),
-    )
+    return Lowered(path=out, input=fed, outputs=tuple(_outputs(model, layout)), layers=layers)
 
 
 def _outputs(model: Any, layout: Layout) -> list[Tensor]:

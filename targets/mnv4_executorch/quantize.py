@@ -1,0 +1,161 @@
+"""Quantizing an exported graph for XNNPACK, through torchao's PT2E flow with our own ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor as TorchTensor
+from torch import fx
+from torchao.quantization.pt2e import (
+    PerChannelMinMaxObserver,
+    PlaceholderObserver,
+    UniformQuantizationObserverBase,
+)
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+from torchao.quantization.pt2e.quantizer import (
+    QuantizationAnnotation,
+    QuantizationSpec,
+    Quantizer,
+)
+from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
+
+from mnv4_mobile.calibration import Calibration
+from mnv4_mobile.plan import Step, layers, plan
+from mnv4_mobile.ranges import Ranges
+from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.target import BuildSpec, Layer, Tensor, feed
+
+aten = torch.ops.aten
+
+_CLAMPS = (aten.relu.default, aten.hardtanh.default)
+"""What XNNPACK fuses into a quantized convolution."""
+_NO_DYNAMIC_DEPTHWISE = "XNNPACK has no dynamic int8 depthwise convolution"
+_SMALLEST_SCALE = 1e-10  # torchao's default, 1.2e-7, is not small for weights with a layer scale
+
+
+class _Observer(UniformQuantizationObserverBase):  # type: ignore[misc]
+    """Shows what flows through a graph to `Ranges`, and quantizes by what it answers."""
+
+    def __init__(self, ranges: Ranges, names: Iterator[int], **kwargs: Any) -> None:
+        super().__init__(eps=_SMALLEST_SCALE, **kwargs)
+        self.ranges = ranges
+        self.name = str(next(names))
+
+    def forward(self, x: TorchTensor) -> TorchTensor:
+        self.ranges.observe(self.name, x.detach().numpy())
+        return x
+
+    def calculate_qparams(self) -> tuple[TorchTensor, TorchTensor]:
+        low, high = (torch.tensor(bound) for bound in self.ranges.of(self.name))
+        found: tuple[TorchTensor, TorchTensor] = self._calculate_qparams(low, high)
+        return found
+
+
+_ACTIVATION = {
+    "dtype": torch.int8,
+    "quant_min": -128,
+    "quant_max": 127,
+    "qscheme": torch.per_tensor_affine,
+}
+_DYNAMIC = QuantizationSpec(
+    **_ACTIVATION,
+    is_dynamic=True,
+    observer_or_fake_quant_ctr=PlaceholderObserver.with_args(eps=_SMALLEST_SCALE),
+)
+_WEIGHT = QuantizationSpec(
+    dtype=torch.int8,
+    quant_min=-127,
+    quant_max=127,
+    qscheme=torch.per_channel_symmetric,
+    ch_axis=0,
+    observer_or_fake_quant_ctr=PerChannelMinMaxObserver.with_args(eps=_SMALLEST_SCALE),
+)
+
+
+class _Quantizer(Quantizer):  # type: ignore[misc]
+    """Tells torchao what is quantized.
+
+    Args:
+        steps: The decisions.
+        ranges: Where ranges of static activations come from.
+    """
+
+    def __init__(self, steps: list[Step], ranges: Ranges) -> None:
+        super().__init__()
+        self.steps = steps
+        self.static = QuantizationSpec(
+            **_ACTIVATION,
+            observer_or_fake_quant_ctr=_Observer.with_args(ranges=ranges, names=count()),
+        )
+
+    def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
+        for step in self.steps:
+            node = step.operation.node
+            if step.scheme is None:
+                continue
+            activation = self.static if step.scheme == "int8" else _DYNAMIC
+            inputs = dict.fromkeys(node.all_input_nodes, activation)
+            if step.operation.kind == "conv":
+                image, weight, *_ = node.all_input_nodes
+                inputs = {image: activation, weight: _WEIGHT}
+            node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(input_qspec_map=inputs)
+            if step.scheme == "int8":
+                last = _last(node)
+                last.meta.setdefault(Q_ANNOTATION_KEY, QuantizationAnnotation())
+                last.meta[Q_ANNOTATION_KEY].output_qspec = activation
+        return model
+
+    def validate(self, model: fx.GraphModule) -> None:
+        """Nothing can be wrong that `annotate` does."""
+
+
+def _last(node: fx.Node) -> fx.Node:
+    """The clamp that XNNPACK fuses into an operation, or the operation itself."""
+    user, *others = node.users
+    return user if not others and user.target in _CLAMPS else node
+
+
+def quantized(
+    graph: fx.GraphModule, spec: BuildSpec, recipe: Recipe, calibration: Calibration | None
+) -> tuple[fx.GraphModule, tuple[Layer, ...]]:
+    """A graph with int8 convolutions, and the layers that differ from the recipe.
+
+    Args:
+        graph: Of the deploy form, (N, 3, H, W).
+        spec: What is built.
+        recipe: With weights of 8 bits and quantized activations.
+        calibration: Images, for static activations.
+    """
+    assert recipe.activations is not None
+    steps = [_possible(s) for s in plan(graph.graph, recipe, weights_alone="int8-dynamic")]
+    ranges = Ranges(recipe.activations)
+    prepared = prepare_pt2e(graph, _Quantizer(steps, ranges))
+    if calibration is not None:
+        _calibrate(prepared, spec, calibration)
+    return convert_pt2e(prepared), layers(steps, recipe)
+
+
+def _possible(step: Step) -> Step:
+    """The step, in float where XNNPACK has no kernel for it."""
+    if step.scheme == "int8-dynamic" and step.operation.node.args[6:] not in ((), (1,)):  # groups
+        return replace(step, scheme=None, why=_NO_DYNAMIC_DEPTHWISE)
+    return step
+
+
+def _calibrate(prepared: fx.GraphModule, spec: BuildSpec, calibration: Calibration) -> None:
+    """Shows pictures to the observers, one at a time: ranges are of pictures, not of batches."""
+    image = Tensor(
+        name="image",
+        kind="image",
+        shape=(spec.batch, 3, *spec.preprocess.size),
+        dtype="uint8" if spec.input == "pixels" else "float32",
+        layout="nchw",
+    )
+    for picture in calibration:
+        pixels = np.repeat(picture[None], spec.batch, axis=0)
+        prepared(torch.from_numpy(feed(image, pixels, spec.preprocess)["image"]))

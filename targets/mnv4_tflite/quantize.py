@@ -1,0 +1,159 @@
+"""Quantizing a float LiteRT model with ai-edge-quantizer, by ranges of our own.
+
+Its own calibration is a moving average over images, which cuts the peaks of most of them.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from contextlib import redirect_stderr
+from typing import Any
+
+import numpy as np
+from torch import fx
+
+from mnv4_mobile.calibration import Calibration
+from mnv4_mobile.plan import Step, layers, plan
+from mnv4_mobile.ranges import Ranges
+from mnv4_mobile.recipe import Activations, Recipe
+from mnv4_mobile.target import BuildSpec, Layer, Tensor, feed
+from mnv4_tflite.flatbuffer import kinds, read_model, write_model
+
+
+def quantized(
+    model: Any,
+    graph: fx.Graph,
+    image: Tensor,
+    spec: BuildSpec,
+    recipe: Recipe,
+    calibration: Calibration | None,
+) -> tuple[Any, tuple[Layer, ...]]:
+    """The model (`ModelT`) with the recipe's integers, and the layers that differ from it.
+
+    Args:
+        model: In float.
+        graph: What it was converted from: the names of its layers.
+        image: The model's input.
+        spec: What is built.
+        recipe: With integer weights.
+        calibration: Images, for static activations.
+    """
+    steps = plan(graph, recipe, weights_alone="int8-weights")
+    operators = _operators(model, steps)
+    data = write_model(model)
+    ranges = {}
+    if recipe.activations is not None and recipe.activations.mode == "static":
+        assert calibration is not None
+        operators["int8"] += _paddings(model, operators["int8"])
+        ranges = _observed(
+            model, data, operators["int8"], image, spec, recipe.activations, calibration
+        )
+    return read_model(_quantize(model, data, operators, ranges)), layers(steps, recipe)
+
+
+def _is_constant(model: Any, index: int) -> bool:
+    return model.buffers[model.subgraphs[0].tensors[index].buffer].data is not None
+
+
+def _operators(model: Any, steps: list[Step]) -> dict[str, list[Any]]:
+    """The model's operators that are quantized, by scheme.
+
+    Names of operators do not survive the conversion, but their order does.
+    """
+    by_kind: dict[str, list[Any]] = {"conv": [], "addition": []}
+    operators = model.subgraphs[0].operators
+    for operator, name in zip(operators, kinds(model), strict=True):
+        if name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            by_kind["conv"].append(operator)
+        elif name == "ADD" and not any(_is_constant(model, i) for i in operator.inputs):
+            by_kind["addition"].append(operator)
+    found: dict[str, list[Any]] = {}
+    for kind, of_kind in by_kind.items():
+        those = [step for step in steps if step.operation.kind == kind]
+        for operator, step in zip(of_kind, those, strict=True):
+            if step.scheme:
+                found.setdefault(step.scheme, []).append(operator)
+    return found
+
+
+def _paddings(model: Any, quantized_operators: list[Any]) -> list[Any]:
+    """The PADs in front of operators; they take the range of what they pad."""
+    inputs = {index for operator in quantized_operators for index in operator.inputs}
+    operators = model.subgraphs[0].operators
+    return [
+        operator
+        for operator, name in zip(operators, kinds(model), strict=True)
+        if name == "PAD" and operator.outputs[0] in inputs
+    ]
+
+
+def _observed(
+    model: Any,
+    data: bytes,
+    operators: list[Any],
+    image: Tensor,
+    spec: BuildSpec,
+    activations: Activations,
+    calibration: Calibration,
+) -> dict[str, tuple[float, float]]:
+    """The ranges of what goes into operators and comes out of them, by the tensors' names.
+
+    The float model is run for them, a picture at a time: ranges are of pictures, not of batches.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that all tensors take memory: those of one picture
+        interpreter = Interpreter(
+            model_content=data, num_threads=1, experimental_preserve_all_tensors=True
+        )
+    interpreter.allocate_tensors()
+    (entry,) = interpreter.get_input_details()
+    indices = {i for o in operators for i in (*o.inputs, *o.outputs) if not _is_constant(model, i)}
+    names = {index: _name(model, index) for index in sorted(indices)}
+    ranges = Ranges(activations)
+    for picture in calibration:
+        pixels = np.repeat(picture[None], spec.batch, axis=0)
+        interpreter.set_tensor(entry["index"], feed(image, pixels, spec.preprocess)[image.name])
+        interpreter.invoke()
+        for index, name in names.items():
+            ranges.observe(name, interpreter.get_tensor(index))
+    return ranges.all()
+
+
+def _quantize(
+    model: Any,
+    data: bytes,
+    operators: dict[str, list[Any]],
+    ranges: dict[str, tuple[float, float]],
+) -> bytes:
+    """Has operators quantized, by their schemes."""
+    from ai_edge_quantizer.qtyping import TFLOperationName
+    from ai_edge_quantizer.quantizer import Quantizer
+
+    quantizer = Quantizer(data)
+    everything = TFLOperationName.ALL_SUPPORTED
+    for scheme, those in operators.items():
+        names = "|".join(re.escape(_name(model, operator.outputs[0])) for operator in those)
+        scope = f"^({names});$"  # the quantizer looks operators up by the names of their outputs
+        match scheme:
+            case "int8":
+                quantizer.add_static_config(scope, everything, 8, 8)
+            case "int8-dynamic":
+                quantizer.add_dynamic_config(scope, everything, 8)
+            case "int8-weights":
+                quantizer.add_weight_only_config(scope, everything, 8)
+    calibrated = {
+        name: {"min": np.array([low], np.float32), "max": np.array([high], np.float32)}
+        for name, (low, high) in ranges.items()
+    }
+    with redirect_stderr(io.StringIO()):  # its progress bar cannot be turned off
+        result = quantizer.quantize(calibrated or None, enable_progress_report=False)
+    return bytes(result.quantized_model)
+
+
+def _name(model: Any, index: int) -> str:
+    name: str = model.subgraphs[0].tensors[index].name.decode()
+    return name
