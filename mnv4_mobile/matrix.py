@@ -106,6 +106,11 @@ def cells(
             spec = chosen.build_spec(file.spec)
             for name, target in named.items():
                 for recipe in loaded:
+                    if recipe.calibration_images and chosen.calibrate is None:
+                        raise ConfigError(
+                            f"--calibrate: missing; recipe {recipe.name} needs a folder of "
+                            "pictures, or random: made-up ones"
+                        )
                     check_recipe(target, spec, recipe)
                     found.append(
                         Cell(

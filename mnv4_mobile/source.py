@@ -11,7 +11,6 @@ import numpy.typing as npt
 from mnv4_mobile.bundle import ModelEntry
 from mnv4_mobile.calibration import Calibration, choose
 from mnv4_mobile.cell import Cell, shown
-from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.labels import check_labels
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Recipe
@@ -90,12 +89,8 @@ class Source:
         Raises:
             MobileError: There are none.
         """
-        if not recipe.calibration_images:
+        if not recipe.calibration_images or self._options.calibrate is None:
             return None
-        if self._options.calibrate is None:
-            raise ConfigError(
-                f"--calibrate: missing; recipe {recipe.name} needs a folder of pictures, or random"
-            )
         chosen = recipe.calibration_images, recipe.calibration_seed
         if chosen not in self._calibrations:
             self._progress.step(f"{self.entry['name']}: choose the calibration images")

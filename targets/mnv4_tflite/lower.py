@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.fx.traceback
@@ -96,6 +97,22 @@ def _convert(module: nn.Module, image: TorchTensor) -> bytes:
     return data
 
 
+# Converting takes nearly all the time, and every recipe begins with it.
+_float_models: WeakKeyDictionary[ExportedProgram, dict[Layout, bytes]] = WeakKeyDictionary()
+
+
+def _float_model(program: ExportedProgram, layout: Layout, image: TorchTensor) -> bytes:
+    """What the converter makes of a program, once for all recipes."""
+    found = _float_models.setdefault(program, {})
+    if layout not in found:
+        graph = program.module(check_guards=False)
+        assert isinstance(graph, fx.GraphModule)
+        _make_contiguous(graph)
+        with torch.no_grad():
+            found[layout] = _convert(_Io(graph, layout), image)
+    return found[layout]
+
+
 def lower(
     program: ExportedProgram,
     spec: BuildSpec,
@@ -105,9 +122,6 @@ def lower(
 ) -> Lowered:
     """Lowers a deploy form to the file `out`; see `Target.lower`."""
     layout: Layout = spec.layout or "nhwc"
-    graph = program.module(check_guards=False)
-    assert isinstance(graph, fx.GraphModule)
-    _make_contiguous(graph)
     image = _example(spec, layout)
     fed = Tensor(
         name="image",
@@ -116,8 +130,7 @@ def lower(
         dtype="uint8" if spec.input == "pixels" else "float32",
         layout=layout,
     )
-    with torch.no_grad():
-        model = read_model(_convert(_Io(graph, layout), image))
+    model = read_model(_float_model(program, layout, image))
     name_tensors(model)
     order_outputs(model, spec.outputs)
     layers: tuple[Layer, ...] = ()
