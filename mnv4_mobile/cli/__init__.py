@@ -17,6 +17,7 @@ from mnv4_mobile.cli import (
     models,
     predict,
     profile,
+    recipes,
     targets,
     verify,
 )
@@ -35,6 +36,7 @@ _BUILD, _QUALITY, _MEASURE = "Build", "Quality", "Measure"
 app.command(rich_help_panel=_BUILD)(build.build)
 app.add_typer(cache.app, name="cache", rich_help_panel=_BUILD)
 app.command(rich_help_panel=_BUILD)(models.models)
+app.command(rich_help_panel=_BUILD)(recipes.recipes)
 app.command(rich_help_panel=_BUILD)(targets.targets)
 app.command(rich_help_panel=_BUILD)(doctor.doctor)
 app.command(rich_help_panel=_QUALITY)(verify.verify)

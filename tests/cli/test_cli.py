@@ -32,7 +32,16 @@ def mnv4(monkeypatch, capfd):
 
 
 def test_help_and_lists_import_no_torch():
-    for arguments in (["--help"], ["models"], ["models", "hybrid-large"], ["targets"], ["doctor"]):
+    for arguments in (
+        ["--help"],
+        ["models"],
+        ["models", "hybrid-large"],
+        ["targets"],
+        ["recipes"],
+        ["recipes", "int8"],
+        ["cache"],
+        ["doctor"],
+    ):
         code = (
             "import sys\nfrom mnv4_mobile.cli import main\n"
             f"sys.argv = ['mnv4', *{arguments!r}]\n"
@@ -53,6 +62,16 @@ def test_models_lists_and_shows(mnv4):
     assert code == 0
     assert "stages.2.4 MQA 160 x 16 x 16" in " ".join(out.split())
     assert "11,074,648" in out
+
+
+def test_recipes_lists_and_explains(mnv4):
+    code, out, _ = mnv4("recipes", "--json")
+    assert code == 0
+    listed = {row["name"]: row["targets"] for row in json.loads(out)}
+    assert listed["fp32"] == ["coreml", "executorch", "tflite"]
+    code, out, _ = mnv4("recipes", "int8")
+    assert code == 0
+    assert "ranges from calibration images: image-percentile 90" in " ".join(out.split())
 
 
 def test_targets_and_doctor(mnv4):

@@ -1,0 +1,63 @@
+"""`mnv4 recipes`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from mnv4_mobile.cli.show import Json, print_json, print_table
+from mnv4_mobile.config import shipped
+from mnv4_mobile.recipe import Recipe, load_recipe
+from mnv4_mobile.target import load_target, target_names
+
+
+def recipes(
+    recipe: Annotated[str | None, typer.Argument(help="One to explain: a name or a file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Lists recipes and the targets that map them, or explains one."""
+    targets = [load_target(name) for name in target_names()]
+    found = [load_recipe(name) for name in ([recipe] if recipe else shipped("recipes"))]
+    supported = {one.name: [t.name for t in targets if one.scheme in t.schemes] for one in found}
+    if as_json:
+        print_json([asdict(one) | {"targets": supported[one.name]} for one in found])
+    elif recipe:
+        (one,) = found
+        print_table(["", ""], [*_explained(one), ["targets", ", ".join(supported[one.name])]])
+    else:
+        rows = [[one.name, ", ".join(supported[one.name]), one.description] for one in found]
+        print_table(["recipe", "targets", "what it is"], rows)
+
+
+def _explained(recipe: Recipe) -> list[list[str]]:
+    """What a recipe decides, a line each."""
+    weights, activations, keep = recipe.weights, recipe.activations, recipe.keep
+    rows = [["recipe", recipe.name], ["", recipe.description]]
+    if weights is None:
+        rows.append(["everything", recipe.precision])
+    else:
+        size = f" of {weights.size}" if weights.size else ""
+        how = "palette" if weights.form == "palette" else "integers"
+        text = f"{how} of {weights.bits} bits, one scale or palette a {weights.per}{size}"
+        rows.append(["weights", text + (f", {weights.clustering}" if weights.clustering else "")])
+        rows.append(["the rest", recipe.precision])
+    if activations is not None:
+        text = "ranges from every input while running"
+        if activations.mode == "static":
+            text = f"ranges from calibration images: {activations.range}"
+            if activations.range == "image-percentile":
+                text += f" {activations.percentile:g}"
+        rows.append(["activations", text + (", symmetric" if activations.symmetric else "")])
+    kept = [
+        *(["residual additions"] if keep.residual_additions else []),
+        *(["activations behind the pooling"] if keep.after_pooling else []),
+        *keep.modules,
+    ]
+    rows += [["kept in float", ", ".join(kept)]] if kept else []
+    rows += [["preparation", ", ".join(recipe.prepare)]] if recipe.prepare else []
+    if recipe.calibration_images:
+        text = f"{recipe.calibration_images} at most, seed {recipe.calibration_seed}"
+        rows.append(["calibration images", text])
+    return [*rows, ["gate", f"{recipe.min_sqnr_db:g} dB on the golden pairs"]]
