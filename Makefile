@@ -19,7 +19,7 @@ help:
 	@echo "            WEIGHTS=hf-hub:timm/mobilenetv4_conv_small.e2400_r224_in1k for ImageNet"
 	@echo "make test   the whole test suite"
 	@echo "make lint   ruff and mypy"
-	@echo "make bench  every variant, target and float recipe: structure, parity, size, build time"
+	@echo "make bench  artifacts and builds against naive exports, and the matrix of float bundles"
 
 $(UV):
 	$(PYTHON) -m venv .tools
@@ -44,7 +44,9 @@ lint: env
 	$(BIN)/mypy
 
 bench: env
-	$(BIN)/python -m benchmarks.float_matrix -o out/bench
+	$(BIN)/python -m benchmarks.artifacts -o out/artifacts
+	$(BIN)/python -m benchmarks.builds -o out/builds
+	$(BIN)/python -m benchmarks.float_matrix -o out/matrix
 
 clean:
 	rm -rf .venv .tools demo-out out
