@@ -24,7 +24,7 @@ from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 
 TARGETS = {"executorch": ".pte", "tflite": ".tflite", "coreml": ".mlpackage"}
-IMAGES = 32
+IMAGES = 8
 """To calibrate int8 with; the latency does not depend on it."""
 
 
