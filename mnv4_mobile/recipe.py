@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, Literal, cast, get_args
 
 from mnv4_mobile.config import find_config
@@ -58,7 +60,33 @@ class Keep:
     after_pooling: bool = False
     """Everything behind the global pooling: two layers on a 1 x 1 map, where int8 saves nothing."""
     modules: tuple[str, ...] = ()
-    """Patterns (`fnmatch`) of names of modules, as the manifest's layers have them."""
+    """Patterns (`fnmatch`) of names of modules, as the manifest's layers have them; a module's
+    parts stay with it."""
+
+    def why(self, layer: str) -> str | None:
+        """Which of these keeps a layer in float; None where it is to be quantized."""
+        if self.after_pooling and layer.startswith("head."):
+            return "keep.after_pooling"
+        if self.residual_additions and layer.endswith(".add"):
+            return "keep.residual_additions"
+        for pattern in self.modules:
+            if any(fnmatchcase(module, pattern) for module in _modules_of(layer)):
+                return f"keep.modules: {pattern}"
+        return None
+
+    def check(self, layers: Iterable[str]) -> None:
+        """Refuses patterns that none of the layers matches.
+
+        Raises:
+            ConfigError: Naming the pattern.
+        """
+        modules = {module for layer in layers for module in _modules_of(layer)}
+        for pattern in self.modules:
+            if not any(fnmatchcase(module, pattern) for module in modules):
+                raise ConfigError(
+                    f"keep.modules: {pattern!r} matches no module; there are for example "
+                    + ", ".join(sorted(modules)[:5])
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +124,12 @@ class Recipe:
                 return f"int{self.weights.bits}"
             case _:
                 return f"int{self.weights.bits}-dynamic"
+
+
+def _modules_of(layer: str) -> list[str]:
+    """A layer's name and those of the modules around it."""
+    parts = layer.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
 
 
 def load_recipe(name: str) -> Recipe:

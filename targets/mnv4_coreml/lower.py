@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 import uuid
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 
-from mnv4_coreml import is_classifier
+from mnv4_coreml import arithmetic, is_classifier
+from mnv4_coreml.activations import quantize_activations
+from mnv4_coreml.compress import compression_pass, fit_weights
 from mnv4_coreml.toolchain import coremltools
 from mnv4_mobile.calibration import Calibration
 from mnv4_mobile.files import write_bytes
+from mnv4_mobile.graph import operations
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import BuildSpec, Lowered, Tensor
+from mnv4_mobile.target import BuildSpec, Layer, Lowered, Tensor
 
 aten = torch.ops.aten
 
@@ -48,9 +52,29 @@ def lower(
     Raises:
         OSError: The package, or coremltools' temporary files, cannot be written; `out` exists.
     """
+    copy = _with_float_input(program)
+    recipe.keep.check(operation.name for operation in operations(copy.graph))
+    layers: dict[str, Layer] = {}
+    passes = [_forget_output_types()] if is_classifier(spec) else []
+    if recipe.activations:
+        assert calibration is not None
+        rounded = quantize_activations(copy, spec, recipe, calibration)
+        layers |= {layer.name: layer for layer in rounded}
+    if recipe.weights:
+        fits = fit_weights(copy, recipe)
+        layers |= {
+            name: Layer(
+                name=name,
+                precision=f"int{fit.weights.bits}" if fit.weights else "float16",
+                why=fit.why,
+            )
+            for name, fit in fits.items()
+            if fit.why
+        }
+        passes.append(compression_pass(tuple(fits.values()), recipe.weights.form))
     out.mkdir()  # refuses what is there already; coremltools takes an empty folder
     try:
-        model = _convert(program, spec, recipe, out)
+        model = _convert(copy, spec, recipe, passes, out)
         _write(out, _described(model.get_spec(), spec))
     except BaseException as error:
         shutil.rmtree(out, ignore_errors=True)
@@ -61,12 +85,23 @@ def lower(
         path=out,
         input=_input(spec),
         outputs=_outputs(program, spec),
+        layers=tuple(layers.values()),
         requires={"os": f"iOS{spec.min_ios}", "compute_unit": spec.compute_unit},
     )
 
 
-def _convert(program: ExportedProgram, spec: BuildSpec, recipe: Recipe, out: Path) -> Any:
-    """Has coremltools write the package; returns its model."""
+def _convert(
+    program: ExportedProgram, spec: BuildSpec, recipe: Recipe, passes: Sequence[str], out: Path
+) -> Any:
+    """Has coremltools write the package; returns its model.
+
+    Args:
+        program: Taking floats.
+        spec: What is built.
+        recipe: The precision.
+        passes: To run behind coremltools' own.
+        out: An empty folder.
+    """
     ct = coremltools()
     io = getattr(np, spec.io)
     shape = (spec.batch, 3, *spec.preprocess.size)
@@ -75,22 +110,25 @@ def _convert(program: ExportedProgram, spec: BuildSpec, recipe: Recipe, out: Pat
     else:
         image = ct.TensorType("image", shape=shape, dtype=io)
     classifier = None
-    passes = ct.PassPipeline()
     if is_classifier(spec):
         classifier = ct.ClassifierConfig(
             list(spec.labels or ()), LABEL, predicted_probabilities_output="probabilities"
         )
-        passes.append_pass(_forget_output_types())
+    pipeline = ct.PassPipeline()
+    # It drops a dequantize and quantize of different scales around a reshape.
+    pipeline.remove_passes({"common::int_op_canonicalization"})
+    for name in passes:
+        pipeline.append_pass(name)
     return ct.convert(
-        _with_float_input(program),
+        program,
         source="pytorch",
         convert_to="mlprogram",
         inputs=[image],
         outputs=[ct.TensorType(name, dtype=io) for name in spec.outputs],
         classifier_config=classifier,
         minimum_deployment_target=ct.target[f"iOS{spec.min_ios}"],
-        compute_precision=ct.precision[recipe.precision.upper()],
-        pass_pipeline=passes,
+        compute_precision=ct.precision[arithmetic(recipe).upper()],
+        pass_pipeline=pipeline,
         package_dir=str(out),
         skip_model_load=True,
     )

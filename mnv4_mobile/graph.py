@@ -1,0 +1,76 @@
+"""What an exported deploy form computes, by the names that the manifest's layers have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from torch import fx
+
+Kind = Literal["conv", "activation", "addition", "other"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One computation of a graph."""
+
+    name: str
+    """A module of the network (`stages.1.2.project.conv`), or an operation in one
+    (`stages.1.2.add`)."""
+    kind: Kind
+    """An `addition` is a block's, to its input; `other` is attention, pooling and resizing."""
+    node: fx.Node
+
+
+def layer_name(node: fx.Node) -> str:
+    """The module of the network that a node comes from, as the manifest names it."""
+    *_, (path, _) = node.meta["nn_module_stack"].values()
+    name: str = path
+    return name.removeprefix("net.")
+
+
+def operations(graph: fx.Graph) -> Iterator[Operation]:
+    """The computations of a graph in their order.
+
+    What only reorders values is left out, and clamps behind a convolution, which are part of it.
+    """
+    import torch
+
+    aten = torch.ops.aten
+    activations = {
+        aten.gelu.default,
+        aten.silu.default,
+        aten.hardswish.default,
+        aten.leaky_relu.default,
+    }
+    others: dict[Any, str] = {
+        aten.bmm.default: "bmm",
+        aten.softmax.int: "softmax",
+        aten.mean.dim: "mean",
+        aten.avg_pool2d.default: "avg_pool",
+        aten.upsample_bilinear2d.vec: "resize",
+    }
+    for node in graph.nodes:
+        layer = layer_name(node) if "nn_module_stack" in node.meta else ""
+        if node.target is aten.conv2d.default:
+            yield Operation(name=layer, kind="conv", node=node)
+        elif node.target in activations:
+            yield Operation(name=layer, kind="activation", node=node)
+        elif node.target is aten.add.Tensor:
+            if all(value.op == "call_function" for value in node.all_input_nodes):
+                yield Operation(name=f"{layer}.add", kind="addition", node=node)
+            else:  # the constant of a folded key or value
+                yield Operation(name=f"{layer}.offset", kind="other", node=node)
+        elif node.target in others:
+            name = others[node.target]
+            # The network's own have no module of their own: the pooling before the head.
+            yield Operation(
+                name=name if layer == "net" else f"{layer}.{name}", kind="other", node=node
+            )
+
+
+def convolutions(graph: fx.Graph) -> list[str]:
+    """Names of the convolutions in the order in which they run."""
+    return [operation.name for operation in operations(graph) if operation.kind == "conv"]
