@@ -92,8 +92,9 @@ def compression_pass(fits: Sequence[Fit], form: Form) -> str:
     class CompressWeights(AbstractGraphPass):  # type: ignore[misc]
         def apply(self, prog: Any) -> None:
             convolutions = [o for o in prog.functions["main"].operations if o.op_type == "conv"]
+            # By the names of the weights: convolutions may share a bias, which would then be meant.
             chosen = {
-                convolution.name: _options(fit.weights)
+                convolution.weight.op.name: _options(fit.weights)
                 for convolution, fit in zip(convolutions, fits, strict=True)
                 if fit.weights
             }
