@@ -58,21 +58,24 @@ class Keep:
     residual_additions: bool = False
     """The additions of blocks to their inputs."""
     after_pooling: bool = False
-    """Everything behind the global pooling: two layers on a 1 x 1 map, where int8 saves nothing."""
+    """The activations behind the global pooling: two layers on a 1 x 1 map, where integers save no
+    time. Their weights, which are a large part of a small network, are quantized."""
     modules: tuple[str, ...] = ()
     """Patterns (`fnmatch`) of names of modules, as the manifest's layers have them; a module's
     parts stay with it."""
 
     def why(self, layer: str) -> str | None:
         """Which of these keeps a layer in float; None where it is to be quantized."""
-        if self.after_pooling and layer.startswith("head."):
-            return "keep.after_pooling"
         if self.residual_additions and layer.endswith(".add"):
             return "keep.residual_additions"
         for pattern in self.modules:
             if any(fnmatchcase(module, pattern) for module in _modules_of(layer)):
                 return f"keep.modules: {pattern}"
         return None
+
+    def only_activations(self, layer: str) -> bool:
+        """Whether a layer's weights are quantized, but not its activations."""
+        return self.after_pooling and layer.startswith("head.")
 
     def check(self, layers: Iterable[str]) -> None:
         """Refuses patterns that none of the layers matches.

@@ -20,15 +20,12 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
 from mnv4_mobile.calibration import Calibration
-from mnv4_mobile.graph import Operation, operations
 from mnv4_mobile.ranges import Ranges
-from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import BuildSpec, Layer, Tensor, feed
+from mnv4_mobile.recipe import Activations
+from mnv4_mobile.target import BuildSpec, Tensor, feed
 
 aten = torch.ops.aten
 
-_ROUNDED = (aten.conv2d.default, aten.add.Tensor, aten.avg_pool2d.default)
-"""What coremltools quantizes, as far as the deploy form has it."""
 _ACTIVATIONS = (
     aten.relu.default,
     aten.hardtanh.default,
@@ -46,45 +43,27 @@ _Readers = dict[fx.Node, dict[fx.Node, None]]
 
 
 def quantize_activations(
-    program: ExportedProgram, spec: BuildSpec, recipe: Recipe, calibration: Calibration
-) -> tuple[Layer, ...]:
-    """Rounds the inputs and outputs of convolutions, additions and average poolings to int8.
+    program: ExportedProgram,
+    chosen: Iterable[fx.Node],
+    spec: BuildSpec,
+    activations: Activations,
+    calibration: Calibration,
+) -> None:
+    """Rounds what goes into and comes out of some operations to int8.
 
     Args:
         program: The deploy form, taking floats (N, 3, H, W); it is changed.
+        chosen: Convolutions and additions in it.
         spec: What is built.
-        recipe: With static activations.
+        activations: The recipe's, static.
         calibration: Images for their ranges.
-
-    Returns:
-        The layers whose activations stay float, and those that are no convolutions and do not.
     """
-    assert recipe.activations is not None
-    chosen, layers = [], []
-    for operation in operations(program.graph):
-        if operation.kind == "activation":
-            continue  # part of the convolution before it
-        why = _why_float(operation, recipe)
-        if why is None:
-            chosen.append(operation.node)
-        if operation.kind != "conv":
-            precision = "float16" if why else "int8"
-            layers.append(Layer(name=operation.name, precision=precision, why=why))
-        elif why is not None:
-            layers.append(Layer(name=operation.name, precision="int8-weights", why=why))
     readers = _readers(chosen, program.graph_signature.user_inputs)
-    ranges = Ranges(recipe.activations)
+    ranges = Ranges(activations)
     _observe(program, readers, spec, calibration, ranges)
     for value, nodes in readers.items():
         _round(program.graph, value, nodes, *ranges.of(value.name))
     program.graph_module.recompile()
-    return tuple(layers)
-
-
-def _why_float(operation: Operation, recipe: Recipe) -> str | None:
-    if operation.node.target not in _ROUNDED or operation.name.endswith(".offset"):
-        return "Core ML has no int8 form of it"
-    return recipe.keep.why(operation.name)
 
 
 def _readers(chosen: Iterable[fx.Node], inputs: Iterable[Any]) -> _Readers:

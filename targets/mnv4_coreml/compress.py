@@ -7,17 +7,16 @@ decided here first, with the reason, and the rest is named to coremltools one by
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch.export import ExportedProgram
 
-from mnv4_mobile.graph import operations
-from mnv4_mobile.recipe import Form, Recipe, Weights
+from mnv4_mobile.plan import Step
+from mnv4_mobile.recipe import Form, Weights
 
 _SMALLEST_BLOCK = 8
 """Of int4 weights: a scale has 16 bits, so that fewer would not be worth it."""
@@ -25,57 +24,55 @@ _ITERATIONS = 100
 """Of k-means at most; it has stopped moving long before, but for very small clusters."""
 
 
-@dataclass(frozen=True)
-class Fit:
-    """What becomes of a convolution's weights."""
+def fitted(steps: Iterable[Step], weights: Weights) -> tuple[list[Step], list[Weights | None]]:
+    """What becomes of the weights of convolutions.
 
-    weights: Weights | None
-    """How they are compressed; None where they stay float."""
-    why: str | None = None
-    """Why not as the recipe says."""
+    Args:
+        steps: The plan.
+        weights: The recipe's.
 
-
-def fit_weights(program: ExportedProgram, recipe: Recipe) -> dict[str, Fit]:
-    """What becomes of the weights of every convolution, in the order in which they run.
-
-    Where activations are quantized, `keep.after_pooling` is about activations alone: weights in
-    int8 cost next to no accuracy, and most of a small network's weights are behind the pooling.
+    Returns:
+        The plan with what does not fit, and how each convolution's weights are compressed, in the
+        order in which they run; None is not at all.
     """
-    assert recipe.weights is not None
-    keep = replace(recipe.keep, after_pooling=False) if recipe.activations else recipe.keep
-    fits = {}
-    for operation in operations(program.graph):
-        if operation.kind == "conv":
-            why = keep.why(operation.name)
-            shape = tuple(operation.node.all_input_nodes[1].meta["val"].shape)
-            fits[operation.name] = _fit(shape, recipe.weights) if not why else Fit(None, why)
-    return fits
+    found, compressions = [], []
+    for step in steps:
+        if step.operation.kind == "conv":
+            compression: Weights | None = None
+            if step.scheme:
+                _, weight, *_ = step.operation.node.all_input_nodes
+                compression, why = _fit(tuple(weight.meta["val"].shape), weights)
+                if why:
+                    step = replace(step, scheme=step.scheme if compression else None, why=why)
+            compressions.append(compression)
+        found.append(step)
+    return found, compressions
 
 
-def _fit(shape: Sequence[int], weights: Weights) -> Fit:
-    """What weights (outputs, inputs of a group, height, width) take of a compression."""
+def _fit(shape: tuple[int, ...], weights: Weights) -> tuple[Weights | None, str | None]:
+    """What weights (outputs, inputs of a group, height, width) take of a compression, and why."""
     outputs, inputs, *_ = shape
     count, size = math.prod(shape), weights.size or 1
     if weights.per == "block" and inputs % size:
         block = math.gcd(inputs, size)
         if block < _SMALLEST_BLOCK:
-            return Fit(None, f"{inputs} inputs: a block needs a multiple of {_SMALLEST_BLOCK}")
+            return None, f"{inputs} inputs: a block needs a multiple of {_SMALLEST_BLOCK}"
         why = f"in blocks of {block}: {inputs} inputs do not divide by {size}"
-        return Fit(replace(weights, size=block), why)
+        return replace(weights, size=block), why
     if weights.per == "group" and outputs % size:
-        return Fit(None, f"{outputs} outputs do not divide by {size}")
+        return None, f"{outputs} outputs do not divide by {size}"
     if weights.form == "palette":
         palettes = outputs // size if weights.per == "group" else 1
         if 2 * palettes * 2**weights.bits + count * weights.bits / 8 >= 2 * count:
-            return Fit(None, "a palette would take more than it saves")
-    return Fit(weights)
+            return None, "a palette would take more than it saves"
+    return weights, None
 
 
-def compression_pass(fits: Sequence[Fit], form: Form) -> str:
+def compression_pass(compressions: Sequence[Weights | None], form: Form) -> str:
     """Registers a pass that compresses the weights of convolutions.
 
     Args:
-        fits: Of all convolutions in their order.
+        compressions: Of all convolutions, from `fitted`.
         form: Of the compressed ones.
     """
     from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
@@ -94,9 +91,9 @@ def compression_pass(fits: Sequence[Fit], form: Form) -> str:
             convolutions = [o for o in prog.functions["main"].operations if o.op_type == "conv"]
             # By the names of the weights: convolutions may share a bias, which would then be meant.
             chosen = {
-                convolution.weight.op.name: _options(fit.weights)
-                for convolution, fit in zip(convolutions, fits, strict=True)
-                if fit.weights
+                convolution.weight.op.name: _options(weights)
+                for convolution, weights in zip(convolutions, compressions, strict=True)
+                if weights
             }
             compress(OptimizationConfig(op_name_configs=chosen)).apply(prog)
 

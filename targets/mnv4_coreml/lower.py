@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,13 @@ from torch.export import ExportedProgram
 
 from mnv4_coreml import arithmetic, is_classifier
 from mnv4_coreml.activations import quantize_activations
-from mnv4_coreml.compress import compression_pass, fit_weights
+from mnv4_coreml.compress import compression_pass, fitted
 from mnv4_coreml.toolchain import coremltools
 from mnv4_mobile.calibration import Calibration
 from mnv4_mobile.files import write_bytes
-from mnv4_mobile.graph import operations
+from mnv4_mobile.plan import Step, layers, plan
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import BuildSpec, Layer, Lowered, Tensor
+from mnv4_mobile.target import BuildSpec, Lowered, Tensor
 
 aten = torch.ops.aten
 
@@ -52,26 +53,19 @@ def lower(
     Raises:
         OSError: The package, or coremltools' temporary files, cannot be written; `out` exists.
     """
+    coremltools()  # before any module of it, which would import all that it looks for
+    recipe = replace(recipe, precision=arithmetic(recipe))
     copy = _with_float_input(program)
-    recipe.keep.check(operation.name for operation in operations(copy.graph))
-    layers: dict[str, Layer] = {}
+    steps: list[Step] = []
     passes = [_forget_output_types()] if is_classifier(spec) else []
+    if recipe.weights:
+        steps = plan(copy.graph, recipe, weights_alone="int8-weights")
+        steps, compressions = fitted(steps, recipe.weights)
+        passes.append(compression_pass(compressions, recipe.weights.form))
     if recipe.activations:
         assert calibration is not None
-        rounded = quantize_activations(copy, spec, recipe, calibration)
-        layers |= {layer.name: layer for layer in rounded}
-    if recipe.weights:
-        fits = fit_weights(copy, recipe)
-        layers |= {
-            name: Layer(
-                name=name,
-                precision=f"int{fit.weights.bits}" if fit.weights else "float16",
-                why=fit.why,
-            )
-            for name, fit in fits.items()
-            if fit.why
-        }
-        passes.append(compression_pass(tuple(fits.values()), recipe.weights.form))
+        chosen = [step.operation.node for step in steps if step.scheme == recipe.scheme]
+        quantize_activations(copy, chosen, spec, recipe.activations, calibration)
     out.mkdir()  # refuses what is there already; coremltools takes an empty folder
     try:
         model = _convert(copy, spec, recipe, passes, out)
@@ -85,7 +79,7 @@ def lower(
         path=out,
         input=_input(spec),
         outputs=_outputs(program, spec),
-        layers=tuple(layers.values()),
+        layers=layers(steps, recipe),
         requires={"os": f"iOS{spec.min_ios}", "compute_unit": spec.compute_unit},
     )
 
@@ -127,7 +121,7 @@ def _convert(
         outputs=[ct.TensorType(name, dtype=io) for name in spec.outputs],
         classifier_config=classifier,
         minimum_deployment_target=ct.target[f"iOS{spec.min_ios}"],
-        compute_precision=ct.precision[arithmetic(recipe).upper()],
+        compute_precision=ct.precision[recipe.precision.upper()],
         pass_pipeline=pipeline,
         package_dir=str(out),
         skip_model_load=True,
