@@ -2,9 +2,9 @@
 
 The Neural Engine convolves in integers where a value is rounded before the convolution and again
 behind it and its activation (coremltools, `insert_prefix_quantize_dequantize_pair` and
-`insert_suffix_quantize_dequantize_pair`). Its quantizer does not import beside this torch, and its
-pass wants predictions on macOS. Here the names of layers are still known, and one run of torch an
-image gives every range.
+`insert_suffix_quantize_dequantize_pair`). Those passes want predictions, which need macOS, and the
+quantizer for torch does not import beside torch 2.13. Here layers still have names, and one run of
+torch an image gives every range.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ACTIVATIONS = (
 )
 """What runs together with a convolution."""
 _SMALLEST_SCALE = float(np.finfo(np.float16).tiny)
-"""Scales are float16 in the program, and zero would divide."""
+"""Scales are float16 in the program, where a smaller one may become zero."""
 
 _Readers = dict[fx.Node, dict[fx.Node, None]]
 """Values that are rounded, with the nodes that read them so, in order."""

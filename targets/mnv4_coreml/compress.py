@@ -89,7 +89,7 @@ def compression_pass(compressions: Sequence[Weights | None], form: Form) -> str:
     class CompressWeights(AbstractGraphPass):  # type: ignore[misc]
         def apply(self, prog: Any) -> None:
             convolutions = [o for o in prog.functions["main"].operations if o.op_type == "conv"]
-            # By the names of the weights: convolutions may share a bias, which would then be meant.
+            # By the names of weights: by those of convolutions, a bias that two share is refused.
             chosen = {
                 convolution.weight.op.name: _options(weights)
                 for convolution, weights in zip(convolutions, compressions, strict=True)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mnv4_coreml import target
-from mnv4_coreml.activations import _round
+from mnv4_coreml.activations import _round, quantize_activations
 from mnv4_coreml.compress import k_means
 from mnv4_coreml.lower import _convert
 from mnv4_coreml.mil import Program
@@ -16,7 +16,7 @@ from mnv4_coreml.mil.saved import SavedModel
 from mnv4_mobile.calibration import Calibration
 from mnv4_mobile.errors import ConfigError, LoweringError
 from mnv4_mobile.files import sha256, size
-from mnv4_mobile.graph import convolutions
+from mnv4_mobile.graph import convolutions, operations
 from mnv4_mobile.images import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -189,6 +189,20 @@ def test_int8_convolutions_lie_between_pairs(case):
     # The image, 22 convolutions, 4 sums, what pooling and what attention give.
     found = target.operators(case["int8"].path)
     assert (found["quantize"], found["dequantize"]) == (29, 29)
+
+
+@pytest.mark.parametrize("act", ["gelu", "silu", "hard_swish", "leaky_relu", "relu6"])
+def test_an_activation_belongs_to_its_convolution(act):
+    model = replace(tiny_model(act), stages=tiny_model(act).stages[:1], features=())
+    spec = BuildSpec(model=model, preprocess=PREPROCESS)
+    program = export(MobileNetV4(model).eval(), spec, target.attention).run_decompositions({})
+    (stem, *_) = chosen = [o.node for o in operations(program.graph) if o.kind == "conv"]
+    with torch.no_grad():
+        quantize_activations(program, chosen, spec, INT8.activations, CALIBRATION)
+    (activation,) = stem.users
+    assert "conv" not in activation.name
+    assert "quantize" not in activation.name
+    assert [user.name.split("_")[0] for user in activation.users] == ["quantize"]
 
 
 def test_zero_points_are_zero(case):
