@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import (
+    MIN_IOS,
     BuildSpec,
     Finding,
     Layout,
@@ -31,7 +32,10 @@ class CoreML:
     suffix = ".mlpackage"
     extra = "coreml"
     modules = ("coremltools",)
-    schemes = frozenset({"fp32", "fp16"})
+    schemes = frozenset(
+        {"fp32", "fp16", "int8", "int8-weights", "int4-weights"}
+        | {"palettize-8", "palettize-6", "palettize-4"}
+    )
     attention: Layout = "nchw"
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
@@ -40,8 +44,12 @@ class CoreML:
             self._refuse("layout", "'nhwc'", "nchw")
         if spec.input == "pixels" and spec.batch > 1:
             self._refuse("batch", spec.batch, "1 for an image input (--batch 1, or float input)")
-        if spec.io == "float16" and recipe.precision != "float16":
+        if spec.io == "float16" and arithmetic(recipe) != "float16":
             self._refuse("io", "'float16'", f"float32 with recipe {recipe.name}")
+        least, what = _least_ios(recipe)
+        if spec.min_ios < least:
+            supported = f"{least} or later with recipe {recipe.name}, for {what}"
+            self._refuse("min_ios", spec.min_ios, f"{supported} (--min-ios {least})")
         if spec.labels and is_classifier(spec):
             twice = sorted({label for label in spec.labels if spec.labels.count(label) > 1})
             if twice:
@@ -89,6 +97,27 @@ class CoreML:
         from mnv4_coreml.profile import profile
 
         return profile(path, inputs, layers, threads=threads, runs=runs)
+
+
+def arithmetic(recipe: Recipe) -> Literal["float32", "float16"]:
+    """What is computed in where nothing is quantized.
+
+    The Neural Engine knows no float32, so an artifact with quantized weights, which is made for it
+    and the GPU, is float16 even with a recipe that other targets need in float32.
+    """
+    return "float16" if recipe.weights else recipe.precision
+
+
+def _least_ios(recipe: Recipe) -> tuple[int, str]:
+    """The first iOS that has what a recipe needs, and what that is."""
+    weights = recipe.weights
+    if weights and weights.form == "integer" and weights.bits < 8:
+        return 18, f"int{weights.bits} weights"
+    if weights and weights.size:
+        return 18, f"{'palettes' if weights.form == 'palette' else 'scales'} per {weights.per}"
+    if recipe.activations:
+        return 17, "int8 activations"
+    return MIN_IOS[0], ""
 
 
 def is_classifier(spec: BuildSpec) -> bool:

@@ -6,6 +6,8 @@ import json
 import shutil
 import tempfile
 import uuid
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,13 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 
-from mnv4_coreml import is_classifier
+from mnv4_coreml import arithmetic, is_classifier
+from mnv4_coreml.activations import quantize_activations
+from mnv4_coreml.compress import compression_pass, fitted
 from mnv4_coreml.toolchain import coremltools
 from mnv4_mobile.calibration import Calibration
 from mnv4_mobile.files import write_bytes
+from mnv4_mobile.plan import Step, layers, plan
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import BuildSpec, Lowered, Tensor
 
@@ -48,9 +53,22 @@ def lower(
     Raises:
         OSError: The package, or coremltools' temporary files, cannot be written; `out` exists.
     """
+    coremltools()  # before any module of it, which would import all that it looks for
+    recipe = replace(recipe, precision=arithmetic(recipe))
+    copy = _with_float_input(program)
+    steps: list[Step] = []
+    passes = [_forget_output_types()] if is_classifier(spec) else []
+    if recipe.weights:
+        steps = plan(copy.graph, recipe, weights_alone="int8-weights")
+        steps, compressions = fitted(steps, recipe.weights)
+        passes.append(compression_pass(compressions, recipe.weights.form))
+    if recipe.activations:
+        assert calibration is not None
+        chosen = [step.operation.node for step in steps if step.scheme == recipe.scheme]
+        quantize_activations(copy, chosen, spec, recipe.activations, calibration)
     out.mkdir()  # refuses what is there already; coremltools takes an empty folder
     try:
-        model = _convert(program, spec, recipe, out)
+        model = _convert(copy, spec, recipe, passes, out)
         _write(out, _described(model.get_spec(), spec))
     except BaseException as error:
         shutil.rmtree(out, ignore_errors=True)
@@ -61,12 +79,23 @@ def lower(
         path=out,
         input=_input(spec),
         outputs=_outputs(program, spec),
+        layers=layers(steps, recipe),
         requires={"os": f"iOS{spec.min_ios}", "compute_unit": spec.compute_unit},
     )
 
 
-def _convert(program: ExportedProgram, spec: BuildSpec, recipe: Recipe, out: Path) -> Any:
-    """Has coremltools write the package; returns its model."""
+def _convert(
+    program: ExportedProgram, spec: BuildSpec, recipe: Recipe, passes: Sequence[str], out: Path
+) -> Any:
+    """Has coremltools write the package; returns its model.
+
+    Args:
+        program: Taking floats.
+        spec: What is built.
+        recipe: The precision.
+        passes: To run behind coremltools' own.
+        out: An empty folder.
+    """
     ct = coremltools()
     io = getattr(np, spec.io)
     shape = (spec.batch, 3, *spec.preprocess.size)
@@ -75,14 +104,17 @@ def _convert(program: ExportedProgram, spec: BuildSpec, recipe: Recipe, out: Pat
     else:
         image = ct.TensorType("image", shape=shape, dtype=io)
     classifier = None
-    passes = ct.PassPipeline()
     if is_classifier(spec):
         classifier = ct.ClassifierConfig(
             list(spec.labels or ()), LABEL, predicted_probabilities_output="probabilities"
         )
-        passes.append_pass(_forget_output_types())
+    pipeline = ct.PassPipeline()
+    # It drops a dequantize and quantize of different scales around a reshape.
+    pipeline.remove_passes({"common::int_op_canonicalization"})
+    for name in passes:
+        pipeline.append_pass(name)
     return ct.convert(
-        _with_float_input(program),
+        program,
         source="pytorch",
         convert_to="mlprogram",
         inputs=[image],
@@ -90,7 +122,7 @@ def _convert(program: ExportedProgram, spec: BuildSpec, recipe: Recipe, out: Pat
         classifier_config=classifier,
         minimum_deployment_target=ct.target[f"iOS{spec.min_ios}"],
         compute_precision=ct.precision[recipe.precision.upper()],
-        pass_pipeline=passes,
+        pass_pipeline=pipeline,
         package_dir=str(out),
         skip_model_load=True,
     )

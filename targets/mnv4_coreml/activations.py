@@ -1,0 +1,145 @@
+"""Static int8 activations, written into the exported program before coremltools maps it.
+
+The Neural Engine convolves in integers where a value is rounded before the convolution and again
+behind it and its activation (coremltools, `insert_prefix_quantize_dequantize_pair` and
+`insert_suffix_quantize_dequantize_pair`). Those passes want predictions, which need macOS, and the
+quantizer for torch does not import beside torch 2.13. Here layers still have names, and one run of
+torch an image gives every range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.ao.quantization.fx._decomposed  # registers the operators of `quantized_decomposed`
+from torch import fx
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
+
+from mnv4_mobile.calibration import Calibration
+from mnv4_mobile.ranges import Ranges
+from mnv4_mobile.recipe import Activations
+from mnv4_mobile.target import BuildSpec, Tensor, feed
+
+aten = torch.ops.aten
+
+_ACTIVATIONS = (
+    aten.relu.default,
+    aten.hardtanh.default,
+    aten.leaky_relu.default,
+    aten.gelu.default,
+    aten.silu.default,
+    aten.hardswish.default,
+)
+"""What runs together with a convolution."""
+_SMALLEST_SCALE = float(np.finfo(np.float16).tiny)
+"""Scales are float16 in the program, where a smaller one may become zero."""
+
+_Readers = dict[fx.Node, dict[fx.Node, None]]
+"""Values that are rounded, with the nodes that read them so, in order."""
+
+
+def quantize_activations(
+    program: ExportedProgram,
+    chosen: Iterable[fx.Node],
+    spec: BuildSpec,
+    activations: Activations,
+    calibration: Calibration,
+) -> None:
+    """Rounds what goes into and comes out of some operations to int8.
+
+    Args:
+        program: The deploy form, taking floats (N, 3, H, W); it is changed.
+        chosen: Convolutions and additions in it.
+        spec: What is built.
+        activations: The recipe's, static.
+        calibration: Images for their ranges.
+    """
+    readers = _readers(chosen, program.graph_signature.user_inputs)
+    ranges = Ranges(activations)
+    _observe(program, readers, spec, calibration, ranges)
+    for value, nodes in readers.items():
+        _round(program.graph, value, nodes, *ranges.of(value.name))
+    program.graph_module.recompile()
+
+
+def _readers(chosen: Iterable[fx.Node], inputs: Iterable[Any]) -> _Readers:
+    """What is rounded so that the chosen nodes run in integers."""
+    readers: _Readers = {}
+    for node in chosen:
+        for value in node.all_input_nodes:
+            if value.op != "placeholder" or value.name in inputs:
+                readers.setdefault(value, {})[node] = None
+        (user, *others) = node.users
+        last = user if not others and user.target in _ACTIVATIONS else node
+        behind = [user for user in last.users if user.op != "output"]
+        if behind:
+            readers.setdefault(last, {}).update(dict.fromkeys(behind))
+    return readers
+
+
+class _Observer(fx.Interpreter):
+    """Runs a graph and shows some of its values to `Ranges`."""
+
+    def __init__(self, graph: fx.GraphModule, values: Iterable[fx.Node], ranges: Ranges) -> None:
+        super().__init__(graph)
+        self.values = set(values)
+        self.ranges = ranges
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        if n in self.values:
+            self.ranges.observe(n.name, result.numpy())
+        return result
+
+
+@torch.inference_mode()
+def _observe(
+    program: ExportedProgram,
+    values: Iterable[fx.Node],
+    spec: BuildSpec,
+    calibration: Calibration,
+    ranges: Ranges,
+) -> None:
+    """Runs the program on every image by itself, so that ranges are of images, not of batches."""
+    image = Tensor(
+        name="image",
+        kind="image",
+        shape=(spec.batch, 3, *spec.preprocess.size),
+        dtype="uint8" if spec.input == "pixels" else "float32",
+        layout="nchw",
+    )
+    observer = _Observer(program.graph_module, values, ranges)
+    known = {**program.state_dict, **program.constants}
+    inputs = program.graph_signature.input_specs
+    for picture in calibration:
+        pixels = np.repeat(picture[None], spec.batch, axis=0)
+        x = torch.from_numpy(feed(image, pixels, spec.preprocess)["image"]).float()
+        observer.run(*(x if i.kind is InputKind.USER_INPUT else known[i.target] for i in inputs))
+
+
+def _round(
+    graph: fx.Graph, value: fx.Node, readers: Iterable[fx.Node], low: float, high: float
+) -> None:
+    """Has nodes read a value through quantize and dequantize.
+
+    The zero point is 0, which Core ML is fastest at (coremltools,
+    `nullify_redundant_quantization_zero_point`): unsigned bytes where nothing is negative, as
+    behind ReLU, and a symmetric range elsewhere.
+    """
+    if low < 0:
+        bound, limits, dtype = max(-low, high), (-128, 127), torch.int8
+    else:
+        bound, limits, dtype = high, (0, 255), torch.uint8
+    scale = max(bound / limits[1], _SMALLEST_SCALE)
+    grid = (scale, 0, *limits, dtype)
+    operators = torch.ops.quantized_decomposed
+    with graph.inserting_after(value):
+        integer = graph.call_function(operators.quantize_per_tensor.default, (value, *grid))
+    with graph.inserting_after(integer):
+        rounded = graph.call_function(operators.dequantize_per_tensor.default, (integer, *grid))
+    for node in readers:
+        node.replace_input_with(value, rounded)
