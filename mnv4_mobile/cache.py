@@ -76,18 +76,19 @@ class Cache:
         if path.exists() and files.sha256(path) == record["sha256"]:
             return path
         with files.new_folder(path, MANIFEST) as folder:
-            shutil.copytree(bundle, folder, dirs_exist_ok=True)
+            files.copy_folder(bundle, folder)
         return path
 
     def put(self, key: str, bundle: Path) -> None:
         """Keeps a copy of a bundle."""
         try:
             with files.new_folder(self._path(key), _RECORD) as folder:
-                shutil.copytree(bundle, folder / bundle.name)
+                (folder / bundle.name).mkdir()
+                files.copy_folder(bundle, folder / bundle.name)
                 record = {"id": bundle.name, "sha256": files.sha256(folder / bundle.name)}
                 files.write_bytes(folder / _RECORD, json.dumps(record).encode())
             self.prune(limit=LIMIT)
-        except (OSError, shutil.Error, MobileError) as error:
+        except (OSError, MobileError) as error:
             reason = disk_error(error) if isinstance(error, OSError) else None
             self._progress.note(f"not cached: {reason or error}")
 
@@ -104,12 +105,15 @@ class Cache:
 
         Returns:
             What was removed.
+
+        Raises:
+            OSError: An entry that cannot be removed.
         """
         now, total, removed = time.time(), 0, []
         for entry in self.entries():
             total += entry.bytes
             if total > limit or (older_than_s is not None and now - entry.used > older_than_s):
-                shutil.rmtree(entry.path, ignore_errors=True)
+                shutil.rmtree(entry.path)
                 removed.append(entry)
         return removed
 

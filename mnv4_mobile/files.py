@@ -68,6 +68,20 @@ def new_folder(path: Path, marker: str, within: Path | None = None) -> Iterator[
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def copy_folder(source: Path, target: Path) -> None:
+    """Copies what is in a folder into another one, which is there.
+
+    Raises:
+        OSError: The first file that cannot be copied; `shutil.copytree` raises an error of its own.
+    """
+    for path in sorted(source.rglob("*")):
+        copy = target / path.relative_to(source)
+        if path.is_dir():
+            copy.mkdir()
+        else:
+            shutil.copyfile(path, copy)
+
+
 def check_replaceable(path: Path, marker: str) -> None:
     """Refuses to overwrite what is not ours.
 
