@@ -50,7 +50,12 @@ def quantized(
         ranges = _observed(
             model, data, operators["int8"], image, spec, recipe.activations, calibration
         )
-    return read_model(_quantize(model, data, operators, ranges)), layers(steps, recipe)
+    result = read_model(_quantize(model, data, operators, ranges))
+    # The quantizer forgets outputs that operators read too (its `_update_signature_defs`).
+    found, (signature,) = result.subgraphs[0], result.signatureDefs
+    for entry, index in zip(signature.outputs, found.outputs, strict=True):
+        entry.tensorIndex = index
+    return result, layers(steps, recipe)
 
 
 def _is_constant(model: Any, index: int) -> bool:
