@@ -35,7 +35,6 @@ aten = torch.ops.aten
 _CLAMPS = (aten.relu.default, aten.hardtanh.default)
 """What XNNPACK fuses into a quantized convolution."""
 _POOLED_OUTPUT = "XNNPACK cannot pool integers that are an output too"
-_NO_DYNAMIC_DEPTHWISE = "XNNPACK has no dynamic int8 depthwise convolution"
 _SMALLEST_SCALE = 1e-10  # torchao's default, 1.2e-7, is not small for weights with a layer scale
 
 
@@ -149,8 +148,6 @@ def _possible(step: Step) -> Step:
         if {"output", aten.mean.dim} <= readers:
             # The delegate is built, but ends in xnn_status_invalid_parameter when it runs.
             step = replace(step, scheme="int8-dynamic", why=_POOLED_OUTPUT)
-    if step.scheme == "int8-dynamic" and node.args[6:] not in ((), (1,)):  # groups
-        return replace(step, scheme=None, why=_NO_DYNAMIC_DEPTHWISE)
     return step
 
 

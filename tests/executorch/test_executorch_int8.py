@@ -76,8 +76,8 @@ def test_what_is_not_int8_says_why(static):
 def test_weights_take_a_byte(static):
     lowered, _ = static
     weights = sum(row.cost.params for row in tiny_model().table())
-    names = "the graph, scales, biases, the attention's constants"
-    assert lowered.path.stat().st_size < weights * 4, names
+    # The rest are the graph, scales and biases, which weigh much in so small a network.
+    assert lowered.path.stat().st_size < 4 * weights
 
 
 def test_additions_in_integers_a_batch_of_bytes_and_pooled_queries(tmp_path):
@@ -102,15 +102,6 @@ def test_kept_modules_and_other_activations(tmp_path):
     assert decibel["logits"] > 12
     found = {layer.name: layer.why for layer in lowered.layers}
     assert found["stages.1.4.output"] == "keep.modules: stages.1.4"
-
-
-def test_dynamic(tmp_path):
-    lowered, decibel = build(tmp_path / "model.pte", load_recipe("int8-dynamic"))
-    assert target.operators(lowered.path) == {"delegate": 1}
-    assert decibel["logits"] > 20
-    found = {layer.name: layer.why for layer in lowered.layers}
-    assert len(found) == 6
-    assert "depthwise" in found["stages.1.0.middle.conv"]
 
 
 def test_a_quicker_lowering_gives_the_same_bytes(tmp_path, monkeypatch):
