@@ -29,7 +29,7 @@ def test_convolutions_in_integers_the_rest_in_float(conv, folder):
     # One QUANTIZE where a float stream is read, one DEQUANTIZE where it is written, two of weights.
     assert found == target.operators(conv.lowered.path) | {"QUANTIZE": 11, "DEQUANTIZE": 15}
     assert said["delegated"]
-    assert decibel["logits"] > 15  # random weights
+    assert decibel["logits"] > 5  # random weights
     assert lowered.outputs == conv.lowered.outputs
     assert lowered.path.stat().st_size < 0.3 * conv.lowered.path.stat().st_size
     layers = {layer.name: (layer.precision, layer.why) for layer in lowered.layers}
