@@ -31,7 +31,7 @@ class ExecuTorch:
     suffix = ".pte"
     extra = "executorch"
     modules = ("executorch.exir", "executorch.extension.pybindings._C")
-    schemes = frozenset({"fp32", "fp16", "int8", "int8-dynamic"})
+    schemes = frozenset({"fp32", "fp16", "int8"})
     attention: Layout = "nhwc"
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:

@@ -34,7 +34,7 @@ aten = torch.ops.aten
 
 _CLAMPS = (aten.relu.default, aten.hardtanh.default)
 """What XNNPACK fuses into a quantized convolution."""
-_NO_DYNAMIC_DEPTHWISE = "XNNPACK has no dynamic int8 depthwise convolution"
+_POOLED_OUTPUT = "XNNPACK cannot pool integers that are an output too"
 _SMALLEST_SCALE = 1e-10  # torchao's default, 1.2e-7, is not small for weights with a layer scale
 
 
@@ -141,9 +141,13 @@ def quantized(
 
 
 def _possible(step: Step) -> Step:
-    """The step, in float where XNNPACK has no kernel for it."""
-    if step.scheme == "int8-dynamic" and step.operation.node.args[6:] not in ((), (1,)):  # groups
-        return replace(step, scheme=None, why=_NO_DYNAMIC_DEPTHWISE)
+    """The step, with the scheme that XNNPACK has for it."""
+    node = step.operation.node
+    if step.scheme == "int8" and step.operation.kind == "conv":
+        readers = {user.target for user in _last(node).users}
+        if {"output", aten.mean.dim} <= readers:
+            # The delegate is built, but ends in xnn_status_invalid_parameter when it runs.
+            step = replace(step, scheme="int8-dynamic", why=_POOLED_OUTPUT)
     return step
 
 

@@ -50,7 +50,26 @@ def quantized(
         ranges = _observed(
             model, data, operators["int8"], image, spec, recipe.activations, calibration
         )
-    return read_model(_quantize(model, data, operators, ranges)), layers(steps, recipe)
+    result = read_model(_quantize(model, data, operators, ranges))
+    _mend_outputs(result)
+    return result, layers(steps, recipe)
+
+
+def _mend_outputs(model: Any) -> None:
+    """Puts outputs back to float that the quantizer made integers: those that operators read too.
+
+    Their float values are on the other side of a QUANTIZE or DEQUANTIZE.
+    """
+    graph, (signature,) = model.subgraphs[0], model.signatureDefs
+    floats = {}
+    for operator, name in zip(graph.operators, kinds(model), strict=True):
+        if name == "QUANTIZE":
+            floats[operator.outputs[0]] = operator.inputs[0]
+        elif name == "DEQUANTIZE":
+            floats[operator.inputs[0]] = operator.outputs[0]
+    graph.outputs = np.array([floats.get(index, index) for index in graph.outputs], np.int32)
+    for entry, index in zip(signature.outputs, graph.outputs, strict=True):
+        entry.tensorIndex = index
 
 
 def _is_constant(model: Any, index: int) -> bool:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mnv4_mobile.errors import BundleError, LoweringError
-from mnv4_mobile.recipe import load_recipe
+from mnv4_mobile.recipe import Weights, load_recipe
 from mnv4_mobile.target import check_recipe
 from mnv4_tflite import target
 
@@ -121,6 +121,9 @@ def test_what_is_refused(conv):
     recipe = load_recipe("fp16")
     with pytest.raises(LoweringError, match=r"tflite: io: found 'float16', supported: float32"):
         check_recipe(target, spec, recipe)
+    other = dataclasses.replace(recipe, weights=Weights(bits=4))
+    with pytest.raises(LoweringError, match=r"found 'int4-weights', supported: fp16, fp32, int8"):
+        check_recipe(target, conv.spec, other)
 
 
 def _opened(path: Path) -> str:

@@ -1,0 +1,115 @@
+"""Integers for XNNPACK, on a tiny network."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from mnv4_executorch import target
+from mnv4_mobile.calibration import choose
+from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
+from mnv4_mobile.model.net import MobileNetV4
+from mnv4_mobile.model.random_weights import random_state
+from mnv4_mobile.parity import sqnr_db
+from mnv4_mobile.progress import Progress
+from mnv4_mobile.recipe import Keep, load_recipe
+from mnv4_mobile.reference import eager, export
+from mnv4_mobile.target import BuildSpec, feed
+from mnv4_mobile.testing import tiny_model
+
+pytestmark = pytest.mark.toolchain("executorch")
+
+PREPROCESS = Preprocess(
+    size=(64, 64), crop=1.0, interpolation="bilinear", mean=IMAGENET_MEAN, std=IMAGENET_STD
+)
+INT8 = load_recipe("int8")
+
+
+def build(path, recipe=INT8, act="relu", pooled=False, **options):
+    """Lowers a tiny network; also its worst SQNR over outputs and pictures."""
+    model = tiny_model(act, pooled_queries=pooled)
+    spec = BuildSpec(model=model, preprocess=PREPROCESS, **options)
+    net = MobileNetV4(model, spec.outputs)
+    net.load_state_dict(random_state(model, 0))
+    program = export(net.eval(), spec, target.attention)
+    target.check(spec, recipe)
+    calibration = choose("random", PREPROCESS, images=8, seed=0, progress=Progress())
+    before = [n.meta.keys() for n in program.graph.nodes], program.graph_module.code
+    weights = {name: value.clone() for name, value in program.state_dict.items()}
+    lowered = target.lower(program, spec, recipe, calibration, path)
+    assert before == ([n.meta.keys() for n in program.graph.nodes], program.graph_module.code)
+    assert all(torch.equal(value, weights[name]) for name, value in program.state_dict.items())
+    images = random_images(PREPROCESS, spec.batch, seed=5)
+    found = target.open(path, 1)(feed(lowered.input, images, PREPROCESS))
+    reference = eager(net, images, spec)
+    db = {}
+    for output in lowered.outputs:
+        value = found[output.name]
+        if output.layout == "nhwc":
+            value = value.transpose(0, 3, 1, 2)
+        db[output.name] = float(sqnr_db(reference[output.kind], value).min())
+    return lowered, db
+
+
+@pytest.fixture(scope="module")
+def static(tmp_path_factory):
+    path = tmp_path_factory.mktemp("int8") / "model.pte"
+    return build(path, outputs=("logits", "stage_0", "stage_1"))
+
+
+def test_one_delegate_and_close_to_float(static):
+    lowered, decibel = static
+    assert target.operators(lowered.path) == {"delegate": 1}
+    assert decibel["stage_0"] > 30
+    assert min(decibel.values()) > 15  # random weights
+
+
+def test_what_is_not_int8_says_why(static):
+    lowered, _ = static
+    found = {layer.name: (layer.precision, layer.why) for layer in lowered.layers}
+    assert found["stages.1.1.add"] == ("float32", "keep.residual_additions")
+    assert found["head.classifier"] == ("int8-dynamic", "keep.after_pooling")
+    assert found["stages.1.4.softmax"][0] == "float32"
+    assert "stem.conv" not in found
+
+
+def test_weights_take_a_byte(static):
+    lowered, _ = static
+    weights = sum(row.cost.params for row in tiny_model().table())
+    # The rest are the graph, scales and biases, which weigh much in so small a network.
+    assert lowered.path.stat().st_size < 4 * weights
+
+
+def test_additions_in_integers_a_batch_of_bytes_and_pooled_queries(tmp_path):
+    recipe = dataclasses.replace(INT8, keep=Keep(after_pooling=True))
+    lowered, decibel = build(
+        tmp_path / "model.pte", recipe, act="relu6", pooled=True, input="pixels", batch=2
+    )
+    assert target.operators(lowered.path) == {
+        "delegate": 1,
+        "dim_order_ops::_to_dim_order_copy.out": 1,  # of the bytes
+    }
+    assert decibel["logits"] > 12
+    found = {layer.name: layer for layer in lowered.layers}
+    assert (found["stages.1.2.add"].precision, found["stages.1.2.add"].why) == ("int8", None)
+
+
+def test_kept_modules_and_other_activations(tmp_path):
+    keep = dataclasses.replace(INT8.keep, modules=("stages.1.4",))
+    recipe = dataclasses.replace(INT8, keep=keep)
+    lowered, decibel = build(tmp_path / "model.pte", recipe, act="gelu")
+    assert target.operators(lowered.path) == {"delegate": 1}
+    assert decibel["logits"] > 12
+    found = {layer.name: layer.why for layer in lowered.layers}
+    assert found["stages.1.4.output"] == "keep.modules: stages.1.4"
+
+
+def test_a_quicker_lowering_gives_the_same_bytes(tmp_path, monkeypatch):
+    from contextlib import nullcontext
+
+    import mnv4_executorch.lower as module
+
+    build(tmp_path / "quick.pte", pooled=True)
+    monkeypatch.setattr(module, "quick_lowering", nullcontext)
+    build(tmp_path / "stock.pte", pooled=True)
+    assert (tmp_path / "quick.pte").read_bytes() == (tmp_path / "stock.pte").read_bytes()

@@ -1,0 +1,69 @@
+"""Integers for LiteRT, on small networks."""
+
+import dataclasses
+
+import pytest
+
+from mnv4_mobile.calibration import choose
+from mnv4_mobile.progress import Progress
+from mnv4_mobile.recipe import Keep, load_recipe
+from mnv4_mobile.target import check_recipe
+from mnv4_tflite import target
+
+pytestmark = pytest.mark.toolchain("tflite")
+INT8 = load_recipe("int8")
+
+
+def quantized(case, path, recipe=INT8):
+    """The case in integers: what it runs like, and how close it comes."""
+    preprocess = case.spec.preprocess
+    calibration = choose("random", preprocess, images=8, seed=0, progress=Progress())
+    check_recipe(target, case.spec, recipe)
+    lowered = target.lower(case.program, case.spec, recipe, calibration, path)
+    return lowered, *dataclasses.replace(case, lowered=lowered).run()
+
+
+def test_convolutions_in_integers_the_rest_in_float(conv, folder):
+    lowered, said, decibel = quantized(conv, folder / "conv-int8.tflite")
+    found = target.operators(lowered.path)
+    # One QUANTIZE where a float stream is read, one DEQUANTIZE where it is written, two of weights.
+    assert found == target.operators(conv.lowered.path) | {"QUANTIZE": 11, "DEQUANTIZE": 15}
+    assert said["delegated"]
+    assert decibel["logits"] > 5  # random weights
+    assert lowered.outputs == conv.lowered.outputs
+    assert lowered.path.stat().st_size < 0.3 * conv.lowered.path.stat().st_size
+    layers = {layer.name: (layer.precision, layer.why) for layer in lowered.layers}
+    assert layers["head.classifier"] == ("int8-weights", "keep.after_pooling")
+    assert layers["mean"][0] == "float32"
+    assert "stem.conv" not in layers
+
+
+def test_attention_outputs_and_a_batch(maps, folder):
+    lowered, said, decibel = quantized(maps, folder / "maps-int8.tflite")
+    assert said["delegated"]
+    assert said["tensors"] == ["image", *maps.spec.outputs]
+    assert lowered.outputs == maps.lowered.outputs
+    assert min(decibel.values()) > 12
+    assert {layer.name for layer in lowered.layers} >= {"stages.1.0.bmm", "stages.1.0.softmax"}
+
+
+def test_bytes_additions_and_kept_modules(half, folder):
+    keep = Keep(modules=("stages.0.0",))
+    recipe = dataclasses.replace(INT8, keep=keep)
+    lowered, _, decibel = quantized(half, folder / "kept-int8.tflite", recipe)
+    assert decibel["logits"] > 15
+    assert lowered.input.dtype == "uint8"
+    layers = {layer.name: (layer.precision, layer.why) for layer in lowered.layers}
+    assert layers["stages.0.1.add"] == ("int8", None)
+    assert layers["stages.0.0.expand.conv"] == ("float32", "keep.modules: stages.0.0")
+
+
+@pytest.mark.parametrize(("name", "more"), [("int8-weights", "DEQUANTIZE"), ("int8-dynamic", None)])
+def test_without_ranges(few, folder, name, more):
+    lowered, _, decibel = quantized(few, folder / f"{name}.tflite", load_recipe(name))
+    found, given = target.operators(lowered.path), target.operators(few.lowered.path)
+    convolutions = found["CONV_2D"] + found["DEPTHWISE_CONV_2D"]
+    assert found == given | ({more: convolutions} if more else {})
+    assert decibel["logits"] > 20
+    assert lowered.path.stat().st_size < 0.5 * few.lowered.path.stat().st_size
+    assert lowered.layers == ()
