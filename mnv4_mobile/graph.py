@@ -47,6 +47,7 @@ def operations(graph: fx.Graph) -> Iterator[Operation]:
     }
     others: dict[Any, str] = {
         aten.bmm.default: "bmm",
+        aten.matmul.default: "matmul",
         aten.softmax.int: "softmax",
         aten.mean.dim: "mean",
         aten.avg_pool2d.default: "avg_pool",
