@@ -242,6 +242,25 @@ def check_recipe(target: Target, spec: BuildSpec, recipe: Recipe) -> None:
     target.check(spec, recipe)
 
 
+def check_weights(name: str, recipe: Recipe) -> None:
+    """For targets with one kind of integer weights: a scale a channel, beside float32.
+
+    Raises:
+        LoweringError: A recipe with quantized weights of another kind.
+    """
+    if recipe.weights is None:
+        return
+    for key, found, supported in (
+        ("weights.per", recipe.weights.per, "channel"),
+        ("precision", recipe.precision, "float32"),
+    ):
+        if found != supported:
+            raise LoweringError(
+                f"{name}: recipe {recipe.name}: {key}: found {found!r}, supported with quantized "
+                f"weights: {supported}"
+            )
+
+
 def _entry_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="mnv4_mobile.targets")}
 

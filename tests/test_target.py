@@ -1,5 +1,6 @@
 import json
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -49,6 +50,27 @@ def test_a_recipe_that_a_target_lacks_is_refused_with_those_it_has(tmp_path):
     )
     with pytest.raises(LoweringError, match=r"tflite: recipe mine: found 'palettize-4', supp"):
         check_recipe(load_target("tflite"), spec, load_recipe(str(path)))
+
+
+@pytest.mark.parametrize("name", ["executorch", "tflite"])
+@pytest.mark.parametrize(
+    ("precision", "per", "message"),
+    [
+        (
+            "float32",
+            "tensor",
+            "weights.per: found 'tensor', supported with quantized weights: chan",
+        ),
+        ("float16", "channel", "precision: found 'float16', supported with quantized weights: flo"),
+    ],
+)
+def test_weights_that_would_be_quantized_otherwise_are_refused(name, precision, per, message):
+    spec = BuildSpec(model=tiny_model(), preprocess=PREPROCESS)
+    recipe = load_recipe("int8")
+    assert recipe.weights is not None
+    weights = replace(recipe.weights, per=per)
+    with pytest.raises(LoweringError, match=message):
+        check_recipe(load_target(name), spec, replace(recipe, weights=weights, precision=precision))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from mnv4_mobile.target import (
     OperatorTime,
     Session,
     Tensors,
+    check_weights,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +36,12 @@ class ExecuTorch:
     attention: Layout = "nhwc"
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
-        """Refuses float16 inputs and outputs of a float32 program."""
+        """Refuses float16 inputs and outputs of a float32 program; see `check_weights` too.
+
+        Raises:
+            LoweringError: Naming the option and what is supported.
+        """
+        check_weights(self.name, recipe)
         if spec.io == "float16" and recipe.precision != "float16":
             raise LoweringError(
                 f"{self.name}: io: found 'float16', supported with recipe {recipe.name}: float32"

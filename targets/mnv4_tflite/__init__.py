@@ -16,6 +16,7 @@ from mnv4_mobile.target import (
     OperatorTime,
     Session,
     Tensors,
+    check_weights,
 )
 
 if TYPE_CHECKING:
@@ -30,16 +31,19 @@ class LiteRT:
     name = "tflite"
     suffix = ".tflite"
     extra = "tflite"
-    modules = ("litert_torch", "ai_edge_litert", "flatbuffers")
+    modules = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer", "flatbuffers")
     schemes = frozenset({"fp32", "fp16", "int8", "int8-dynamic", "int8-weights"})
     attention: Layout = "nhwc"
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
         """Refuses float16 inputs and outputs, which the runtime's own kernels do not take.
 
+        See `check_weights` too.
+
         Raises:
             LoweringError: Naming the option and what is supported.
         """
+        check_weights(self.name, recipe)
         if spec.io != "float32":
             raise LoweringError(f"{self.name}: io: found {spec.io!r}, supported: float32")
 
