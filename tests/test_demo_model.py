@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from PIL import ExifTags, Image, ImageOps
 from safetensors import safe_open
 
 import mnv4_mobile
+from benchmarks.reference.sheet import read_sheet
 from mnv4_mobile.config import load_model
 from mnv4_mobile.model.net import MobileNetV4
 
@@ -76,13 +76,8 @@ def test_checkpoint_is_small_and_half_precision() -> None:
 def test_held_out_accuracy_is_what_the_metadata_says(
     model: MobileNetV4, metadata: dict[str, str]
 ) -> None:
-    with np.load(Path(__file__).parent / "data" / "demo_heldout.npz") as file:
-        sheet, labels = file["sheet"].tobytes(), file["labels"]
-    with Image.open(io.BytesIO(sheet)) as image:
-        pixels = np.asarray(image)
-    side = round((pixels.shape[0] * pixels.shape[1] / len(labels)) ** 0.5)
-    tiles = pixels.reshape(-1, side, pixels.shape[1] // side, side, 3).swapaxes(1, 2)
-    found = classify(model, metadata, tiles.reshape(-1, side, side, 3)).argmax(1).numpy()
+    tiles, labels = read_sheet(Path(__file__).parent / "data" / "demo_heldout.npz")
+    found = classify(model, metadata, tiles).argmax(1).numpy()
 
     top1 = float((found == labels).mean())
     assert len(labels) == int(metadata["n_heldout"])
