@@ -90,16 +90,16 @@ def _smooth(points: Tensor) -> Tensor:
 def _fields(lines: list[Tensor], *, closed: bool) -> Tensor:
     """(V, n, 2) polylines -> (V, FIELD, FIELD) distances, negative inside of a closed one."""
     side = (torch.arange(FIELD) + 0.5) * (2 / FIELD) - 1
-    at = torch.stack(torch.meshgrid(side, side, indexing="xy"), -1).view(-1, 1, 2)
+    x, y = side.repeat(FIELD)[:, None], side.repeat_interleave(FIELD)[:, None]
     found = []
     for parts in zip(*lines, strict=True):  # one source at a time stays in the processor's cache
-        a = torch.cat([part[:-1] for part in parts])
-        ab, ap = torch.cat([part[1:] for part in parts]) - a, at - a
-        along = ((ap * ab).sum(-1) / (ab * ab).sum(-1).clamp(min=1e-9)).clamp(0, 1)
-        distance = (ap - along[..., None] * ab).norm(dim=-1).amin(1)
+        ax, ay = torch.cat([part[:-1] for part in parts]).T
+        bx, by = torch.cat([part[1:] for part in parts]).T - torch.stack([ax, ay])
+        px, py = x - ax, y - ay
+        along = ((px * bx + py * by) / (bx**2 + by**2).clamp(min=1e-9)).clamp(0, 1)
+        distance = ((px - along * bx) ** 2 + (py - along * by) ** 2).amin(1).sqrt()
         if closed:
-            crosses = (ap[..., 1] < 0) != (ap[..., 1] < ab[..., 1])
-            crosses &= ap[..., 0] < ab[..., 0] * ap[..., 1] / ab[..., 1]
+            crosses = ((py < 0) != (py < by)) & (px < bx * (py / by))
             distance = torch.where(crosses.sum(1) % 2 == 1, -distance, distance)
         found.append(distance.view(FIELD, FIELD))
     return torch.stack(found)
