@@ -115,28 +115,15 @@ def compose(split: str, labels: Tensor, seed: int, side: int = SIDE, busy: float
         scale = scale**busy * 0.9 ** (1 - busy)
         room = (0.95 - 0.8 * scale).clamp(min=0.05) if main else 0.9
         at = (draw.uniform(-busy, busy) * room, draw.uniform(-busy, busy) * room)
-        turn = 0.3 * busy
-        fx, fy = rotate((x - at[0]) / scale, (y - at[1]) / scale, draw.uniform(-turn, turn))
-        aspect = draw.log_uniform(0.8, 1.25)
-        fx = (fx + draw.uniform(-0.2, 0.2) * fy * busy) * aspect
-        fy = fy / aspect
-        fx = fx + draw.uniform(0, 0.06) * draw.smooth((4, 4), size)
-        fy = fy + draw.uniform(0, 0.06) * draw.smooth((4, 4), size)
+        fx, fy = _bent(draw, (x - at[0]) / scale, (y - at[1]) / scale, busy)
         chosen = labels if main else draw.index(len(LABELS))
         source = chosen * _SOURCES + draw.index(_SOURCES)
         cover = canvas.strokes(draw, fields[source], fx, fy, pixel / scale)
-        paint = _paint(draw, chosen, fx, fy)
-        # The figure's mean colour is kept away from the background's, more or less.
-        apart = draw.log_uniform(0.28, 0.65) * torch.where(draw.chance(0.5), 1.0, -1.0)
-        apart = torch.lerp(torch.full_like(apart, -0.7), apart, busy)
-        near = (image * cover).sum((2, 3), keepdim=True) / (cover.sum((2, 3), keepdim=True) + 1)
-        middle = near.mean(1, keepdim=True)
-        apart = torch.where(((middle + apart) - 0.5).abs() > 0.48, -apart, apart)
-        colour = middle + apart + draw.uniform(-0.25, 0.25, 3)
+        paint = _paint(draw, chosen, fx, fy) + _colour(draw, image, cover, busy)
         shadow = torch.roll(cover, (3, 3), (2, 3)) * draw.chance(0.3) * 0.5
         shown = 1.0 if main else draw.chance(0.4 * busy)
         image = image * (1 - shadow * shown)
-        image = torch.lerp(image, colour + paint, cover * draw.uniform(0.8, 1) * shown)
+        image = torch.lerp(image, paint, cover * draw.uniform(0.8, 1) * shown)
 
     # Things before it: strips that begin off its middle.
     for _ in range(2):
@@ -149,6 +136,27 @@ def compose(split: str, labels: Tensor, seed: int, side: int = SIDE, busy: float
     image = image + draw.log_uniform(0.003, 0.04) * draw.normal((3, *size))
     image = canvas.compress(draw, image)
     return (image.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def _bent(draw: Draw, x: Tensor, y: Tensor, busy: float) -> tuple[Tensor, Tensor]:
+    """A figure's coordinates, turned, sheared, stretched and warped."""
+    size = (x.shape[-2], x.shape[-1])
+    x, y = rotate(x, y, draw.uniform(-0.3 * busy, 0.3 * busy))
+    aspect = draw.log_uniform(0.8, 1.25)
+    x, y = (x + draw.uniform(-0.2, 0.2) * y * busy) * aspect, y / aspect
+    x = x + draw.uniform(0, 0.06) * draw.smooth((4, 4), size)
+    y = y + draw.uniform(0, 0.06) * draw.smooth((4, 4), size)
+    return x, y
+
+
+def _colour(draw: Draw, image: Tensor, cover: Tensor, busy: float) -> Tensor:
+    """(N, 3, 1, 1), lighter or darker than what a figure covers, more or less."""
+    apart = draw.log_uniform(0.28, 0.65) * torch.where(draw.chance(0.5), 1.0, -1.0)
+    apart = torch.lerp(torch.full_like(apart, -0.7), apart, busy)
+    behind = (image * cover).sum((2, 3), keepdim=True) / (cover.sum((2, 3), keepdim=True) + 1)
+    middle = behind.mean(1, keepdim=True)
+    apart = torch.where((middle + apart - 0.5).abs() > 0.48, -apart, apart)
+    return middle + apart + draw.uniform(-0.25, 0.25, 3)
 
 
 def _paint(draw: Draw, labels: Tensor, x: Tensor, y: Tensor) -> Tensor:

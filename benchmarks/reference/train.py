@@ -4,7 +4,8 @@
 
 A model is a shipped configuration or a YAML file, as for `mnv4 build`, which takes the checkpoint
 with `--weights`. It is written every 100 steps with what there is; where training was stopped, the
-same command goes on from the .state file beside it.
+same command goes on from the .state file beside it. What `--init` takes is trained further on
+pictures of full size and difficulty.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -38,14 +40,15 @@ SMALL = (0.7, 64)
 class Batches(Dataset[tuple[Tensor, Tensor]]):
     """Item i is the batch of step i, whichever process draws it."""
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
+    def __init__(self, steps: int, first: int) -> None:
+        self.steps, self.first = steps, first
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        seed, share = SEED * 1_000_000 + step, step / self.steps
+        seed = SEED * 1_000_000 + self.first + step
+        share = 1.0 if self.first else step / self.steps
         generator = torch.Generator().manual_seed(seed)
         labels = torch.randint(len(LABELS), (BATCH,), generator=generator)
         side = SMALL[1] if share < SMALL[0] else SIDE
@@ -58,7 +61,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--rate", type=float, default=RATE)
+    parser.add_argument("--init", type=Path, help="train this checkpoint further, at half the rate")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--half", action="store_true", help="writes float16")
     options = parser.parse_args()
@@ -67,13 +70,18 @@ def main() -> None:
     torch.manual_seed(SEED)
     spec = load_model(options.model).with_head(len(LABELS))
     model = MobileNetV4(spec)
+    first = 0
+    if options.init:
+        with safe_open(options.init, "pt") as file:
+            first = int(file.metadata()["steps"])
+        model.load_state_dict(load_file(options.init))
     state = options.out.with_suffix(".state")
     started = time.monotonic()
     for step, trained in fit(
         model,
-        Batches(options.steps),
+        Batches(options.steps, first),
         options.steps,
-        options.rate,
+        RATE / 2 if first else RATE,
         device=options.device,
         state=state,
     ):
@@ -91,7 +99,7 @@ def main() -> None:
             "top1_heldout": f"{top1:.4f}",
             "n_heldout": str(len(labels)),
             "seed": str(SEED),
-            "steps": str(step),
+            "steps": str(first + step),
         }
         save_file(tensors(trained, dtype), options.out, metadata)
     state.unlink()
