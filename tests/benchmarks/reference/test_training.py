@@ -87,9 +87,10 @@ def test_the_stored_hybrid_is_as_accurate_as_it_says():
     net.load_state_dict(checkpoint.state)
     images, labels = read_sheet(DATA / "reference_evaluation.npz")
     images, labels = torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels)
-    top1 = training.accuracy(net, images, labels)
+    right = training.accuracy(net, images, labels) * len(labels)
+    # One or two either way: decoders of JPEG and kernels of convolutions differ in the last bit.
+    assert right == pytest.approx(139, abs=2.01)
     with safe_open(path, "pt") as file:
-        stated = float(file.metadata()["top1_heldout"])
-    # One sheet of fewer pictures, after a JPEG's loss.
-    assert top1 == pytest.approx(stated, abs=0.06)
+        stated = float(file.metadata()["top1_heldout"])  # of the first 960, before a JPEG's loss
+    assert right / len(labels) == pytest.approx(stated, abs=0.03)
     assert path.stat().st_size <= 1_000_000
