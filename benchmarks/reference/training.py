@@ -17,6 +17,7 @@ WEIGHT_DECAY, SMOOTHING, EMA_DECAY = 0.05, 0.05, 0.998
 WARM_UP = 1 / 30
 """Share of the steps in which the rate rises."""
 EVERY = 100
+"""Steps between two checkpoints."""
 
 
 def normalise(images: Tensor) -> Tensor:
