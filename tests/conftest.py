@@ -1,15 +1,13 @@
 """Shared fixtures: demo bundles built once a run, whatever the number of pytest workers."""
 
-import io
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from filelock import FileLock
-from PIL import Image
 
+from benchmarks.reference.sheet import read_sheet
 from mnv4_mobile import Options, build
 from mnv4_mobile.bundle import open_bundle
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess
@@ -47,13 +45,7 @@ def _cache(shared):
 @pytest.fixture(scope="session")
 def heldout():
     """The demo's held-out scenes, (400, 96, 96, 3) RGB, and their classes."""
-    with np.load(Path(__file__).parent / "data" / "demo_heldout.npz") as file:
-        sheet, labels = file["sheet"].tobytes(), file["labels"]
-    with Image.open(io.BytesIO(sheet)) as image:
-        pixels = np.asarray(image)
-    side = round((pixels.shape[0] * pixels.shape[1] / len(labels)) ** 0.5)
-    tiles = pixels.reshape(-1, side, pixels.shape[1] // side, side, 3).swapaxes(1, 2)
-    return tiles.reshape(-1, side, side, 3), labels
+    return read_sheet(Path(__file__).parent / "data" / "demo_heldout.npz")
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,9 @@ differ a little from machine to machine.
 from __future__ import annotations
 
 import argparse
-import io
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import demo_scenes as scenes
 import numpy as np
@@ -27,18 +24,18 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
+from benchmarks.reference.sheet import read_sheet, write_sheet
+from benchmarks.reference.training import accuracy, fit, logits_of, tensors
 from mnv4_mobile.config import load_model
 from mnv4_mobile.model.net import MobileNetV4
 
 MODEL, SIDE, SEED = "conv-small-035", 96, 20
-BATCH, STEPS, WARM_UP = 64, 6000, 200
+BATCH, STEPS, PEAK_RATE = 64, 6000, 3e-3
 PLAIN, SMALL = (0.05, 64), (0.65, 64)
 """Until this share of the steps, at this side: first plain digits, without which the network stays
 at chance for long, then scenes that cost less than half of the full size."""
-PEAK_RATE, WEIGHT_DECAY, SMOOTHING, EMA_DECAY = 3e-3, 0.05, 0.05, 0.998
 HELD_OUT_SHARE, HELD_OUT_SCENES = 0.15, 3000
 SHEET = 20
 """Rows, and columns, of the sheet of held-out scenes that the tests classify."""
@@ -137,63 +134,6 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):
         return self.digits.draw(chosen, seed, (side, side)), labels
 
 
-def normalise(images: Tensor) -> Tensor:
-    """(N, 3, H, W) uint8 -> what the network takes, by the mean and std of `PREPROCESS`."""
-    return (images / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-
-
-def train(model: MobileNetV4, digits: Digits, steps: int, first: int) -> nn.Module:
-    """The network after `steps` batches: the moving average of its weights and statistics.
-
-    Args:
-        model: Untrained, or trained for `first` steps already.
-        digits: What to train on.
-        steps: Batches.
-        first: Where it is not 0, all scenes are of full size, and the rate is half.
-    """
-    model.train()
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY), use_buffers=True)
-    kernels = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim == 1]
-    groups: list[dict[str, Any]] = [{"params": kernels}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        PEAK_RATE / 2 if first else PEAK_RATE,
-        total_steps=steps,
-        pct_start=WARM_UP / STEPS,
-        cycle_momentum=False,
-    )
-    started, seen, right, total = time.monotonic(), 0, 0, 0.0
-    batches = DataLoader(Batches(digits, steps, first), batch_size=None, num_workers=1)
-    for step, (images, labels) in enumerate(batches, 1):
-        logits = model(normalise(images))["logits"]
-        loss = F.cross_entropy(logits, labels, label_smoothing=SMOOTHING)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        average.update_parameters(model)
-        seen, total = seen + len(labels), total + loss.item() * len(labels)
-        right += int((logits.argmax(1) == labels).sum())
-        if step % 100 == 0:
-            clock = time.monotonic() - started
-            print(f"{step}/{steps}  loss {total / seen:.3f}  {right / seen:.2%}  {clock:.0f} s")
-            seen, right, total = 0, 0, 0.0
-    return average.module.eval()
-
-
-@torch.inference_mode()
-def logits_of(model: nn.Module, images: Tensor) -> Tensor:
-    """(N, 3, 96, 96) uint8 -> (N, 10)."""
-    return torch.cat([model(normalise(part))["logits"] for part in images.split(100)])
-
-
-def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """The share of images whose highest logit is that of the label."""
-    return float((logits_of(model, images).argmax(1) == labels).double().mean())
-
-
 def by_class(labels: Tensor, count: int) -> Tensor:
     """Indices of `count` digits, the same number of each class, class by class."""
     classes = [torch.nonzero(labels == digit).flatten() for digit in range(10)]
@@ -201,21 +141,13 @@ def by_class(labels: Tensor, count: int) -> Tensor:
     return torch.cat([own.repeat(each // len(own) + 1)[:each] for own in classes])
 
 
-def write_sheet(digits: Digits, path: Path) -> tuple[Tensor, Tensor]:
-    """Writes the held-out scenes of the tests; returns what is read back, and the labels.
-
-    The file holds `sheet`, the bytes of one JPEG of SHEET x SHEET scenes, and `labels` (uint8).
-    """
+def held_out_scenes(digits: Digits, path: Path) -> tuple[Tensor, Tensor]:
+    """Writes the held-out scenes of the tests; returns what is read back, and the labels."""
     chosen = by_class(digits.labels, SHEET * SHEET)
-    tiles = digits.draw(chosen, SEED + 1).view(SHEET, SHEET, 3, SIDE, SIDE)
-    sheet = tiles.permute(2, 0, 3, 1, 4).reshape(3, SHEET * SIDE, SHEET * SIDE)
-    data = scenes.to_jpeg(sheet, 85, "4:4:4")  # no colour from one tile to the next
-    labels = digits.labels[chosen]
-    np.savez(path, sheet=np.frombuffer(data, np.uint8), labels=labels.numpy().astype(np.uint8))
-    with Image.open(io.BytesIO(data)) as image:
-        pixels = torch.from_numpy(np.array(image))
-    read = pixels.view(SHEET, SIDE, SHEET, SIDE, 3).permute(0, 2, 4, 1, 3)
-    return read.reshape(-1, 3, SIDE, SIDE), labels
+    images = digits.draw(chosen, SEED + 1).permute(0, 2, 3, 1).numpy()
+    write_sheet(path, images, digits.labels[chosen].numpy().astype(np.uint8), SHEET, 85)
+    read, labels = read_sheet(path)
+    return torch.from_numpy(read).permute(0, 3, 1, 2), torch.from_numpy(labels)
 
 
 def write_pictures(digits: Digits, folder: Path) -> None:
@@ -261,7 +193,7 @@ def main() -> None:
 
     torch.set_num_threads(1)  # more would wait for the process that draws the batches
     training, held_out = split(options.cache)
-    sheet, labels = write_sheet(held_out, tests / "demo_heldout.npz")
+    sheet, labels = held_out_scenes(held_out, tests / "demo_heldout.npz")
     write_pictures(held_out, demo / "pictures")
     (demo / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
 
@@ -272,11 +204,11 @@ def main() -> None:
         with safe_open(options.init, "pt") as file:
             first = int(file.metadata()["steps"])
         model.load_state_dict(load_file(options.init))
-    trained = train(model, training, options.steps, first).state_dict()
-    weights = {
-        key: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
-        for key, tensor in trained.items()
-    }
+    # Further training: all scenes are of full size, and the rate is half.
+    batches = Batches(training, options.steps, first)
+    rate = PEAK_RATE / 2 if first else PEAK_RATE
+    for _, average in fit(model, batches, options.steps, rate):
+        weights = tensors(average, torch.float16)
     model.eval().load_state_dict(weights)
     top1 = accuracy(model, sheet, labels)
     print(f"sheet of the tests: {top1:.4f} of {len(labels)}")

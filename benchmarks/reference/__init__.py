@@ -1,0 +1,1 @@
+"""Trained networks without a data set from elsewhere: what quantization is judged with."""
