@@ -33,7 +33,7 @@ def test_convolutions_in_integers_the_rest_in_float(conv, folder):
     assert lowered.outputs == conv.lowered.outputs
     assert lowered.path.stat().st_size < 0.3 * conv.lowered.path.stat().st_size
     layers = {layer.name: (layer.precision, layer.why) for layer in lowered.layers}
-    assert layers["head.classifier"] == ("int8-weights", "keep.after_pooling")
+    assert layers["head.classifier"] == ("int8-dynamic", "keep.after_pooling")
     assert layers["mean"][0] == "float32"
     assert "stem.conv" not in layers
 
