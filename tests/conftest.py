@@ -84,17 +84,18 @@ class Small:
 
         return [name for name, m in self.net.named_modules() if isinstance(m, nn.Conv2d)]
 
-    def lower(self, target, out, recipe="fp32", *, folded=True, **options):
-        """The deploy form's artifact, or that of the network as it was trained."""
+    def as_trained(self):
+        """The network exported as it was trained, with nothing folded."""
         import torch
 
+        return torch.export.export(self.net, (torch.zeros(1, 3, 64, 64),))
+
+    def lower(self, target, out, recipe="fp32", *, folded=True, **options):
+        """The deploy form's artifact, or that of the network as it was trained."""
         from mnv4_mobile.reference import export
 
         spec = replace(self.spec, **options)
-        if folded:
-            program = export(self.net, spec, target.attention)
-        else:
-            program = torch.export.export(self.net, (torch.zeros(1, 3, 64, 64),))
+        program = export(self.net, spec, target.attention) if folded else self.as_trained()
         target.lower(program, spec, load_recipe(recipe), None, out)
         return out
 
