@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from mnv4_mobile.errors import CrashError, MobileError, told
 from mnv4_mobile.pipeline import Built, Task, run
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.worker import THREADS
+from mnv4_mobile.worker import start
 
 _running: set[subprocess.Popen[bytes]] = set()
 
@@ -34,22 +34,13 @@ def build_apart(task: Task, progress: Progress | None = None) -> list[Built]:
         finished.
     """
     progress = progress or Progress()
-    child_in, parent_out = os.pipe()
-    parent_in, child_out = os.pipe()
     code = "from mnv4_mobile.builder import serve; serve()"
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", code, str(child_in), str(child_out)],
-        stdin=subprocess.DEVNULL,
-        pass_fds=(child_in, child_out),
-        env=os.environ | dict.fromkeys(THREADS, "1"),
-    )
+    process, requests, answers = start(code, threads=1)
     _running.add(process)
     worker = str(process.pid)
-    os.close(child_in)
-    os.close(child_out)
     built: list[Built] = []
     error: MobileError | None = None
-    with Connection(parent_out) as requests, Connection(parent_in) as answers:
+    with requests, answers:
         try:
             requests.send(task)
             while len(built) < len(task.cells) and error is None:

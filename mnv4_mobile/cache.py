@@ -67,13 +67,13 @@ class Cache:
         Raises:
             MobileError: `out` cannot be written to, or holds something else under that name.
         """
-        record = self._record(key)
-        if record is None:
+        found = self._whole(key)
+        if found is None:
             return None
-        bundle = self._path(key) / record["id"]
-        path = out / record["id"]
+        bundle, sha256 = found
+        path = out / bundle.name
         files.check_replaceable(path, MANIFEST)
-        if path.exists() and files.sha256(path) == record["sha256"]:
+        if path.exists() and files.sha256(path) == sha256:
             return path
         with files.new_folder(path, MANIFEST) as folder:
             files.copy_folder(bundle, folder)
@@ -89,8 +89,7 @@ class Cache:
                 files.write_bytes(folder / _RECORD, json.dumps(record).encode())
             self.prune(limit=LIMIT)
         except (OSError, MobileError) as error:
-            reason = disk_error(error) if isinstance(error, OSError) else None
-            self._progress.note(f"not cached: {reason or error}")
+            self._progress.note(f"not cached: {disk_error(error) or error}")
 
     def entries(self) -> list[Entry]:
         """All entries, the most recently used first."""
@@ -120,12 +119,13 @@ class Cache:
     def _path(self, key: str) -> Path:
         return self.folder / key
 
-    def _record(self, key: str) -> dict[str, str] | None:
-        """What an entry says about itself, once its bundle is known to be whole."""
+    def _whole(self, key: str) -> tuple[Path, str] | None:
+        """An entry's bundle and its hash, once it is known to be whole."""
         path = self._path(key)
         try:
-            record: dict[str, str] = json.loads((path / _RECORD).read_bytes())
-            whole = files.sha256(path / Path(record["id"]).name) == record["sha256"]
+            record = json.loads((path / _RECORD).read_bytes())
+            bundle = path / Path(record["id"]).name  # no path from a file leaves its folder
+            whole = files.sha256(bundle) == record["sha256"]
         except OSError:  # not there, or a folder that is none
             return None
         except (ValueError, KeyError, TypeError):
@@ -136,7 +136,7 @@ class Cache:
             return None
         with suppress(OSError):  # a cache that others own can still be read
             os.utime(path / _RECORD)
-        return record
+        return bundle, record["sha256"]
 
     def _entries(self) -> Iterator[Entry]:
         for path in self.folder.glob(f"*/{_RECORD}"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,14 +31,6 @@ class Calibration:
     """How many pictures are made up; they serve structure and speed, not accuracy."""
     seed: int
     preprocess: Preprocess
-    skipped: tuple[str, ...]
-    """Files that could not be read, with the reason."""
-    sha256: str
-    """Of the pictures' pixels, in order."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self.paths) or self.made_up
 
     def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
         """Decodes them in order, one at a time."""
@@ -86,15 +77,9 @@ def choose(
     """
     if source == MADE_UP:
         progress.note("calibration images are made up: good for structure and speed only")
-        found = made_up(preprocess, images, seed)
-        digest = hashlib.sha256(b"".join(image.tobytes() for image in found)).hexdigest()
-        return Calibration(
-            paths=(), made_up=images, seed=seed, preprocess=preprocess, skipped=(), sha256=digest
-        )
+        return Calibration(paths=(), made_up=images, seed=seed, preprocess=preprocess)
     chosen: list[Path] = []
-    skipped: list[str] = []
-    digest_ = hashlib.sha256()
-    total = squares = None
+    total, squares = np.zeros((2, *preprocess.size, 3))
     for path in candidates(source, images=images, seed=seed):
         if len(chosen) == images:
             break
@@ -102,14 +87,11 @@ def choose(
             image = pixels(read_image(path), preprocess)
         except ImageError as error:
             progress.note(f"calibration: skipped {error}")
-            skipped.append(str(error))
             continue
         chosen.append(path)
-        digest_.update(image.tobytes())
-        values = image.astype(np.float64)
-        total = values if total is None else total + values
-        squares = values**2 if squares is None else squares + values**2
-    if len(chosen) < 2 or total is None or squares is None:
+        total += image
+        squares += np.square(image, dtype=np.float64)
+    if len(chosen) < 2:
         raise ConfigError(
             f"--calibrate: {source}: found {len(chosen)} readable pictures, must be 2 or more, "
             f"better {FEW} or more"
@@ -121,11 +103,4 @@ def choose(
     )
     if spread < _ALIKE:
         progress.note("calibration: the pictures look alike; ranges will not fit others")
-    return Calibration(
-        paths=tuple(chosen),
-        made_up=0,
-        seed=seed,
-        preprocess=preprocess,
-        skipped=tuple(skipped),
-        sha256=digest_.hexdigest(),
-    )
+    return Calibration(paths=tuple(chosen), made_up=0, seed=seed, preprocess=preprocess)

@@ -6,7 +6,9 @@ import dataclasses
 import hashlib
 import json
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +27,9 @@ _TOOLS = (
     *("torch", "torchao", "executorch", "coremltools", "litert-torch", "litert-converter"),
     *("ai-edge-litert", "ai-edge-quantizer", "numpy", "pillow"),
 )
+
+
+Hash = Callable[[Path], str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +110,11 @@ class Cell:
         size = "x".join(map(str, self.options.size)) + "-" if self.options.size else ""
         return f"{self.model.name}-{size}{self.recipe.name}.{self.target}"
 
-    def ingredients(self) -> dict[str, Any]:
+    def ingredients(self, hashed: Hash) -> dict[str, Any]:
         """Everything that decides the bundle's bytes, as JSON.
+
+        Args:
+            hashed: Hashes a file.
 
         Raises:
             MobileError: A file that is missing or cannot be read.
@@ -114,16 +122,16 @@ class Cell:
         options = dataclasses.asdict(self.options)
         if self.options.images is not None:
             paths = golden_paths(self.options.images, self.options.batch)
-            options["images"] = [files.sha256(path) for path in paths]
+            options["images"] = [hashed(path) for path in paths]
         folder, images = self.options.calibrate, self.recipe.calibration_images
         if not images:
             options["calibrate"] = None
         elif folder is not None and folder != MADE_UP:
             paths = candidates(folder, images=images, seed=self.recipe.calibration_seed)
-            options["calibrate"] = [files.sha256(path) for path in paths]
+            options["calibrate"] = [hashed(path) for path in paths]
         return {
             "model": dataclasses.asdict(self.model),
-            "weights": _weights(self.weights, self.model),
+            "weights": _weights(self.weights, self.model, hashed),
             "target": self.target,
             "recipe": dataclasses.asdict(self.recipe),
             "options": options,
@@ -132,19 +140,23 @@ class Cell:
             "platform": [platform.system(), platform.machine()],
         }
 
-    def key(self) -> str:
-        """Names the bundle's content before it is built: the hash of its ingredients."""
-        text = json.dumps(self.ingredients(), sort_keys=True)
+    def key(self, hashed: Hash = files.sha256) -> str:
+        """Names the bundle's content before it is built: the hash of its ingredients.
+
+        Args:
+            hashed: Hashes a file; cells share files, so that one that remembers saves reading.
+        """
+        text = json.dumps(self.ingredients(hashed), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _weights(source: str, model: ModelSpec) -> list[str]:
+def _weights(source: str, model: ModelSpec, hashed: Hash) -> list[str]:
     """A checkpoint's hashes and its name, which the manifest says; a seed as it is."""
     path = find_checkpoint(source, model)
     if path is None:
         return [source]
     about = path.with_name("config.json")
-    return [shown(source), file_sha256(path), files.sha256(about) if about.is_file() else ""]
+    return [shown(source), file_sha256(path, hashed), hashed(about) if about.is_file() else ""]
 
 
 def shown(weights: str) -> str:
@@ -152,6 +164,7 @@ def shown(weights: str) -> str:
     return Path(weights).name if Path(weights).is_file() else weights
 
 
+@cache
 def _code(package: str) -> str:
     """Hash of a package's own code, or of a module's that is no package."""
     spec = find_spec(package)

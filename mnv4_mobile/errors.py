@@ -58,9 +58,9 @@ class CrashError(MobileError):
     exit_code = 5
 
 
-def disk_error(error: OSError) -> DiskError | None:
-    """What an OSError tells the user, if it is about a disk."""
-    if error.errno not in _DISK:
+def disk_error(error: Exception) -> DiskError | None:
+    """What an error tells the user, if it is about a disk."""
+    if not isinstance(error, OSError) or error.errno not in _DISK:
         return None
     return DiskError(f"{error.filename or 'cannot write'}: {error.strerror}")
 
@@ -69,7 +69,7 @@ def told(error: Exception) -> MobileError:
     """Any error of a build as one for the user; what nobody foresaw is printed with its place."""
     if isinstance(error, MobileError):
         return error
-    if isinstance(error, OSError) and (disk := disk_error(error)):
+    if disk := disk_error(error):
         return disk
     traceback.print_exception(error)
     return CrashError(f"{type(error).__name__}: {error}")

@@ -83,6 +83,14 @@ class Graph:
         producers: dict[str, Operator] = self.__dict__["_producers"]
         return [producers[name] for name in operator.inputs if name in producers]
 
+    def before(self, operator: Operator) -> Sequence[Operator]:
+        """The operators that run before one, in order."""
+        return self.operators[: next(i for i, o in enumerate(self.operators) if o is operator)]
+
+    def types(self, operator: Operator) -> tuple[str, str]:
+        """Of what an operator takes first and of what it gives."""
+        return self.values[operator.inputs[0]].dtype, self.values[operator.outputs[0]].dtype
+
     def convolutions(self) -> list[Operator]:
         """All convolutions."""
         return [operator for operator in self.operators if operator.convolution]
@@ -219,3 +227,18 @@ def back_to_back(first: Collection[str], second: Collection[str]) -> Check:
         return f"{operator.kind} behind {before[0]}" if before else ""
 
     return check
+
+
+def integer_rules(quantize: str, dequantize: str) -> tuple[Rule, ...]:
+    """What slows integers down on XNNPACK, with the runtime's names of the conversions."""
+    conversions = (quantize, dequantize)
+    keep = "take it out of the recipe's `keep`, if accuracy allows"
+    return (
+        Rule(
+            name="conversion-pair",
+            check=back_to_back(conversions, conversions),
+            advice="give both sides the same scale, or leave both in float",
+        ),
+        Rule(name="float-layer", check=float_layer, advice=keep),
+        Rule(name="float-layer", check=float_island((dequantize,), (quantize,)), advice=keep),
+    )

@@ -7,6 +7,7 @@ not stop the others.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from mnv4_mobile import files
 from mnv4_mobile.builder import build_apart, end_all
 from mnv4_mobile.bundle import Bundle, open_bundle
 from mnv4_mobile.cache import Cache, cache_folder
@@ -154,8 +156,9 @@ def build_cells(
     found: dict[Cell, Built] = {}
     keys: dict[Cell, str] = {}
     if cache:
+        hashed = functools.cache(files.sha256)  # of this run: files may have changed by the next
         for cell in cells:
-            keys[cell] = cell.key()
+            keys[cell] = cell.key(hashed)
             if path := cache.take(keys[cell], out):
                 found[cell] = Built(cell=cell, path=path, cached=True)
     rest = [cell for cell in cells if cell not in found]

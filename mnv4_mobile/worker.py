@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,37 @@ from mnv4_mobile.images import Preprocess
 from mnv4_mobile.target import OperatorTime, Tensor, Tensors, feed, load_target
 from mnv4_mobile.timing import WARM_UP
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""Environment variables by which numerical libraries take their number of threads."""
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def start(
+    code: str, *arguments: str, threads: int, log: IO[bytes] | None = None
+) -> tuple[subprocess.Popen[bytes], Connection, Connection]:
+    """Starts a Python process that is talked to through two pipes.
+
+    Args:
+        code: What it runs; its last two arguments are the pipes to read from and to write to.
+        arguments: The arguments before them.
+        threads: Of the numerical libraries in it.
+        log: Takes what it prints; None leaves that where this process's goes.
+
+    Returns:
+        The process, the pipe to it and the pipe from it.
+    """
+    child_in, parent_out = os.pipe()
+    parent_in, child_out = os.pipe()
+    process = subprocess.Popen(
+        # -P: not the caller's folder
+        [sys.executable, "-P", "-c", code, *arguments, str(child_in), str(child_out)],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        pass_fds=(child_in, child_out),
+        env=os.environ | dict.fromkeys(_THREADS, str(threads)),
+    )
+    os.close(child_in)
+    os.close(child_out)
+    return process, Connection(parent_out), Connection(parent_in)
 
 
 class Worker:
@@ -49,21 +78,10 @@ class Worker:
         self._name = f"{target} runtime ({path.name})"
         self._timeout = timeout_s
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
-        child_in, parent_out = os.pipe()
-        parent_in, child_out = os.pipe()
-        self._out, self._in = Connection(parent_out), Connection(parent_in)
         code = "from mnv4_mobile.worker import serve; serve()"
-        arguments = [target, str(path), str(threads), str(child_in), str(child_out)]
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code, *arguments],  # -P: not the caller's folder
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            pass_fds=(child_in, child_out),
-            env=os.environ | dict.fromkeys(THREADS, str(threads)),
+        self._process, self._out, self._in = start(
+            code, target, str(path), str(threads), threads=threads, log=self._log
         )
-        os.close(child_in)
-        os.close(child_out)
 
     def __enter__(self) -> Self:
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,11 +42,12 @@ def evaluate(
     if as_json:
         print_json(found)
         return
+    rates: dict[str, Any] = dict(found)
     rows = [["pictures", f"{found['n']}, {len(found['skipped'])} skipped"]]
     for name, key in (("top-1", "top1"), ("top-5", "top5")):
-        rows.append([name, _share(found[key])])  # type: ignore[literal-required]
+        rows.append([name, _share(rates[key])])
         if parent:
-            rows.append([f"{name} of the parent", _share(found[f"parent_{key}"])])  # type: ignore[literal-required]
+            rows.append([f"{name} of the parent", _share(rates[f"parent_{key}"])])
     if parent:
         rows.append(["same class as the parent", _share(found["agreement"])])
         rows.append(["SQNR in dB, median", f"{found['sqnr_db']:.1f}"])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
+from mnv4_mobile import files
 from mnv4_mobile.errors import WeightsError
 from mnv4_mobile.model.checkpoint_about import LOOKALIKES, check_architecture
 from mnv4_mobile.model.spec import ModelSpec
@@ -35,8 +36,12 @@ def find_checkpoint(source: str, spec: ModelSpec) -> Path | None:
     return DEMO if source == "demo" else Path(source)
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: Path, hashed: Callable[[Path], str] = files.sha256) -> str:
     """Of a checkpoint's bytes.
+
+    Args:
+        path: The checkpoint.
+        hashed: Hashes a file; one that remembers hashes saves reading large ones again.
 
     Raises:
         WeightsError: No such file, or one that cannot hold a checkpoint.
@@ -51,8 +56,7 @@ def file_sha256(path: Path) -> str:
         if not path.name.endswith((SAFETENSORS, *_PICKLES)):
             allowed = ", ".join((SAFETENSORS, *_PICKLES))
             raise WeightsError(f"{path}: found {path.suffix!r}, allowed: {allowed}")
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashed(path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
 

@@ -37,7 +37,7 @@ def _float32(graph: Graph, operator: Operator) -> str:
 def _cast(graph: Graph, operator: Operator) -> str:
     if operator.kind != "cast":
         return ""
-    before, after = (graph.values[n].dtype for n in (operator.inputs[0], operator.outputs[0]))
+    before, after = graph.types(operator)
     return f"cast from {before} to {after}"
 
 

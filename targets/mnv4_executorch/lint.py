@@ -16,10 +16,8 @@ from mnv4_mobile.lint import (
     Rule,
     Value,
     apply,
-    back_to_back,
     channels,
-    float_island,
-    float_layer,
+    integer_rules,
     kinds,
     per_channel,
     transpose,
@@ -42,9 +40,8 @@ def _delegate_break(graph: Graph, operator: Operator) -> str:
     """Every call of a delegate but the first, with what runs before it."""
     if operator.kind != _DELEGATE:
         return ""
-    index = next(i for i, other in enumerate(graph.operators) if other is operator)
     between: list[str] = []
-    for before in reversed(graph.operators[:index]):
+    for before in reversed(graph.before(operator)):
         if before.kind == _DELEGATE or "::" not in before.kind:
             between = between or ["nothing"]
             return f"another delegate call, behind {', '.join(sorted(set(between)))}"
@@ -62,7 +59,7 @@ def _cast(source: str | None) -> Rule:
     def check(graph: Graph, operator: Operator) -> str:
         if operator.kind not in _CASTS:
             return ""
-        before, after = (graph.values[n].dtype for n in (operator.inputs[0], operator.outputs[0]))
+        before, after = graph.types(operator)
         if before == after or (source and before != source):
             return ""
         return f"{operator.kind} from {before} to {after}"
@@ -118,21 +115,7 @@ RULES = (
         check=_outside,
         advice="it runs in a portable kernel, one thread and no vectors: rewrite it before export",
     ),
-    Rule(
-        name="conversion-pair",
-        check=back_to_back(("Quantize", "Dequantize"), ("Quantize", "Dequantize")),
-        advice="give both sides the same scale, or leave both in float",
-    ),
-    Rule(
-        name="float-layer",
-        check=float_layer,
-        advice="take it out of the recipe's `keep`, if accuracy allows",
-    ),
-    Rule(
-        name="float-layer",
-        check=float_island(("Dequantize",), ("Quantize",)),
-        advice="take it out of the recipe's `keep`, if accuracy allows",
-    ),
+    *integer_rules("Quantize", "Dequantize"),
     Rule(
         name="channels",
         check=channels(8),

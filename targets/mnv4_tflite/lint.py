@@ -18,18 +18,14 @@ from mnv4_mobile.lint import (
     Rule,
     Value,
     apply,
-    back_to_back,
     channels,
-    float_island,
-    float_layer,
+    integer_rules,
     per_channel,
     transpose,
     transpose_pair,
 )
 from mnv4_mobile.target import Finding
 from mnv4_tflite.flatbuffer import kinds, open_model
-
-_CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 
 # The operators of the XNNPACK delegate's `VisitNode` and their types (LiteRT,
 # tflite/delegates/xnnpack/xnnpack_delegate.cc and README.md).
@@ -72,7 +68,7 @@ def _unpacks(graph: Graph, operator: Operator) -> bool:
 def _cast(graph: Graph, operator: Operator) -> str:
     if operator.kind != "CAST":
         return ""
-    before, after = (graph.values[n].dtype for n in (operator.inputs[0], operator.outputs[0]))
+    before, after = graph.types(operator)
     return f"CAST from {before} to {after}, outside XNNPACK"
 
 
@@ -85,9 +81,9 @@ def _outside(graph: Graph, operator: Operator) -> str:
 
 def _delegate_break(graph: Graph, operator: Operator) -> str:
     """An operator that is not taken, with others before and behind it that are."""
-    index = next(i for i, other in enumerate(graph.operators) if other is operator)
-    before = any(_taken(graph, op) and not _unpacks(graph, op) for op in graph.operators[:index])
-    behind = any(_taken(graph, op) for op in graph.operators[index:])
+    earlier = graph.before(operator)
+    before = any(_taken(graph, op) and not _unpacks(graph, op) for op in earlier)
+    behind = any(_taken(graph, op) for op in graph.operators[len(earlier) :])
     what = _outside(graph, operator)
     return f"{what}: cuts the graph in two" if what and before and behind else ""
 
@@ -144,21 +140,7 @@ RULES = (
         check=per_channel("MUL", "ADD"),
         advice="fold it into a convolution before export (mnv4 build does)",
     ),
-    Rule(
-        name="conversion-pair",
-        check=back_to_back(_CONVERSIONS, _CONVERSIONS),
-        advice="give both sides the same scale, or leave both in float",
-    ),
-    Rule(
-        name="float-layer",
-        check=float_layer,
-        advice="take it out of the recipe's `keep`, if accuracy allows",
-    ),
-    Rule(
-        name="float-layer",
-        check=float_island(("DEQUANTIZE",), ("QUANTIZE",)),
-        advice="take it out of the recipe's `keep`, if accuracy allows",
-    ),
+    *integer_rules("QUANTIZE", "DEQUANTIZE"),
     Rule(
         name="channels",
         check=channels(8),
