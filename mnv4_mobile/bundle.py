@@ -18,7 +18,7 @@ from typing import Any, Literal, TypedDict, cast
 import numpy as np
 import numpy.typing as npt
 
-from mnv4_mobile.errors import BundleError
+from mnv4_mobile.errors import BundleError, ConfigError
 from mnv4_mobile.files import sha256, write_bytes
 from mnv4_mobile.images import Interpolation, Preprocess
 from mnv4_mobile.parity import Parity
@@ -140,6 +140,21 @@ class Bundle:
             interpolation=entry["interpolation"],
             mean=(entry["mean"][0], entry["mean"][1], entry["mean"][2]),
             std=(entry["std"][0], entry["std"][1], entry["std"][2]),
+        )
+
+    def class_output(self, *kinds: str) -> Tensor:
+        """The output with the classes' scores: of the first of these kinds that there is.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        by_kind = {output.kind: output for output in self.outputs}
+        for kind in kinds:
+            if kind in by_kind:
+                return by_kind[kind]
+        raise ConfigError(
+            f"{self.path}: has no class output (logits or probabilities), found: "
+            f"{', '.join(by_kind)}"
         )
 
     @property

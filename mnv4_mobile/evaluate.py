@@ -22,6 +22,7 @@ import numpy.typing as npt
 from mnv4_mobile.bundle import Bundle
 from mnv4_mobile.cell import versions
 from mnv4_mobile.errors import ConfigError, ImageError
+from mnv4_mobile.files import sha256
 from mnv4_mobile.images import list_images, pixels, read_image
 from mnv4_mobile.parity import sqnr_db
 from mnv4_mobile.progress import Progress
@@ -183,18 +184,9 @@ class _Classes:
 
     @classmethod
     def of(cls, bundle: Bundle) -> _Classes:
-        by_kind = {output.kind: output for output in bundle.outputs}
-        for kind in ("logits", "probabilities"):
-            if kind in by_kind:
-                return cls(
-                    output=by_kind[kind].name,
-                    count=by_kind[kind].shape[1],
-                    labels=bundle.manifest["labels"],
-                )
-        raise ConfigError(
-            f"{bundle.path}: has no class output (logits or probabilities), found: "
-            f"{', '.join(by_kind)}"
-        )
+        output = bundle.class_output("logits", "probabilities")
+        labels = bundle.manifest["labels"]
+        return cls(output=output.name, count=output.shape[1], labels=labels)
 
     def name(self, index: int) -> str:
         return self.labels[index] if self.labels else str(index)
@@ -256,8 +248,7 @@ def _chunks(
         except ImageError as error:
             skipped.append(str(error))
             continue
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        lines.append(f"{digest}  {path.relative_to(dataset).as_posix()}\n")
+        lines.append(f"{sha256(path)}  {path.relative_to(dataset).as_posix()}\n")
         if len(chunk) == _CHUNK:
             yield chunk
             chunk = []

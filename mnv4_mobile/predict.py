@@ -74,15 +74,9 @@ class Model:
         Raises:
             ConfigError: The bundle has no class output.
         """
-        by_kind = {output.kind: output.name for output in self.bundle.outputs}
-        kind = next((k for k in ("probabilities", "logits") if k in by_kind), None)
-        if kind is None:
-            found = ", ".join(by_kind)
-            raise ConfigError(
-                f"{self.bundle.path}: has no class output (logits or probabilities), found: {found}"
-            )
-        values = self.run(pictures)[by_kind[kind]].astype(np.float64)
-        if kind == "logits":
+        output = self.bundle.class_output("probabilities", "logits")
+        values = self.run(pictures)[output.name].astype(np.float64)
+        if output.kind == "logits":
             values = np.exp(values - values.max(1, keepdims=True))
             values /= values.sum(1, keepdims=True)
         labels = self.bundle.manifest["labels"]
