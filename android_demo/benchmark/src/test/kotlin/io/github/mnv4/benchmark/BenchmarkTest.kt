@@ -1,0 +1,97 @@
+package io.github.mnv4.benchmark
+
+import android.content.Context
+import io.github.mnv4.core.Plan
+import org.json.JSONObject
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
+import org.junit.Assert.assertTrue
+import org.junit.Before
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.annotation.Config
+import java.io.File
+import java.nio.file.Files
+
+/** Whole sessions with a real LiteRT. */
+@RunWith(RobolectricTestRunner::class)
+@Config(sdk = [34], manifest = Config.NONE)
+class BenchmarkTest {
+    private val fixtures = File(System.getProperty("mnv4.fixtures")!!)
+    private val files: File = Files.createTempDirectory("files").toFile()
+    private val said = ArrayList<String>()
+
+    @Before
+    fun load() = NativeLiteRt.load()
+
+    private fun job(
+        bundle: String,
+        plan: JSONObject = Plan(warmup = 2, runs = 5, seconds = 0.0).toJson(),
+    ): JSONObject {
+        val folder = File(files, "mnv4/job")
+        File(fixtures, "bundles/$bundle").copyRecursively(File(folder, "bundle"), overwrite = true)
+        return JSONObject()
+            .put("schema", 1)
+            .put("id", "00000000-0000-4000-8000-000000000000")
+            .put("bundle", "bundle")
+            .put("plan", plan)
+    }
+
+    private fun run(job: JSONObject): JSONObject {
+        File(files, "mnv4/job").mkdirs()
+        File(files, "mnv4/job/job.json").writeText(job.toString())
+        val status = Benchmark(RuntimeEnvironment.getApplication() as Context) { said += it }.run(files)
+        val result = JSONObject(File(files, "mnv4/result.json").readText())
+        assertEquals(status, result.getString("status"))
+        return result
+    }
+
+    @Test
+    fun `a session, which Python reads afterwards`() {
+        val result = run(job("conv-small-035-96x96-fp32.tflite"))
+        assertEquals(result.toString(), "ok", result.getString("status"))
+        val samples = result.getJSONObject("samples")
+        assertEquals(5, samples.getJSONArray("latencies_ms").length())
+        assertEquals(0.0, samples.getJSONArray("t_ms").getDouble(0), 0.0)
+        assertTrue(samples.getDouble("golden_sqnr_db") > 80)
+        assertTrue(samples.getDouble("load_cold_ms") > 0)
+        assertTrue(samples.getJSONObject("versions").getString("runtime").startsWith("litert "))
+        assertFalse(File(files, "mnv4/result.json.part").exists())
+        assertTrue(said.any { "golden check" in it })
+        val kept = File(fixtures, "result.json")
+        File(files, "mnv4/result.json").copyTo(kept, overwrite = true)
+    }
+
+    @Test
+    fun `a wrong golden pair is not timed`() {
+        val job = job("hybrid-narrow-96x96-fp32.tflite")
+        val golden = File(files, "mnv4/job/bundle/golden/eager.logits.bin")
+        golden.writeBytes(golden.readBytes().reversedArray())
+        val result = run(job)
+        assertEquals("wrong", result.getString("status"))
+        assertTrue(result.getString("error"), "must be" in result.getString("error"))
+        assertTrue(result.isNull("samples"))
+    }
+
+    private fun refused(
+        message: String,
+        key: String,
+        value: Any,
+    ) {
+        val result = run(job("conv-small-035-96x96-fp32.tflite").put(key, value))
+        assertEquals("failed", result.getString("status"))
+        assertTrue(result.getString("error"), message in result.getString("error"))
+        assertTrue(result.isNull("samples"))
+    }
+
+    @Test
+    fun `what cannot be followed is failed, and says why`() {
+        refused("this app reads 1", "schema", 7)
+        refused("folder beside job.json", "bundle", "../bundle")
+        refused("not a bundle", "bundle", "nothing")
+        refused("unknown key", "plan", Plan().toJson().put("sped", 1))
+        refused("affinity", "plan", Plan(affinity = "4,5").toJson())
+    }
+}

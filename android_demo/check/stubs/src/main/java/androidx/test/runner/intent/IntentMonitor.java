@@ -1,0 +1,4 @@
+package androidx.test.runner.intent;
+
+/** Stub. */
+public interface IntentMonitor {}

@@ -1,0 +1,4 @@
+package androidx.test.runner.lifecycle;
+
+/** Stub. */
+public interface ActivityLifecycleCallback {}

@@ -1,0 +1,7 @@
+package androidx.test.runner.lifecycle;
+
+/** Stub. */
+public enum ApplicationStage {
+  PRE_ON_CREATE,
+  CREATED
+}

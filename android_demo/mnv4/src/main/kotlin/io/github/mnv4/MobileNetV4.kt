@@ -1,0 +1,234 @@
+package io.github.mnv4
+
+import android.content.Context
+import android.graphics.Bitmap
+import android.media.Image
+import io.github.mnv4.core.Bundle
+import io.github.mnv4.core.Classification
+import io.github.mnv4.core.FolderFiles
+import io.github.mnv4.core.Manifest
+import io.github.mnv4.core.Mnv4Exception
+import io.github.mnv4.core.PixelSource
+import io.github.mnv4.core.Preprocessor
+import io.github.mnv4.core.Scores
+import java.io.File
+import java.util.concurrent.ExecutorService
+import java.util.concurrent.Executors
+import kotlin.coroutines.resume
+import kotlin.coroutines.resumeWithException
+import kotlin.coroutines.suspendCoroutine
+
+/** A bundle in the app's assets; the generated `Mnv4Models` lists those that there are. */
+public data class Mnv4Model(
+    /** The bundle's, and the name of its folder in `assets/mnv4/`. */
+    public val id: String,
+)
+
+/** Values of a feature map, in the order that [layout] says. */
+public class FeatureMap(
+    /** `stage_N`. */
+    public val kind: String,
+    /** (1, C, H, W) or (1, H, W, C). */
+    public val shape: List<Int>,
+    /** `nchw` or `nhwc`. */
+    public val layout: String,
+    public val values: FloatArray,
+)
+
+/** What a network gave for one picture. */
+public class Outputs internal constructor(
+    private val manifest: Manifest,
+    /** Of all outputs, in the manifest's order. */
+    public val values: List<FloatArray>,
+) {
+    /** Of the classes, in the order of the labels; null where the bundle has no class output. */
+    public val probabilities: FloatArray? by lazy {
+        of("probabilities") ?: of("logits")?.let(Scores::softmax)
+    }
+
+    /** What is behind the pooling; null where the bundle does not give it. */
+    public val embedding: FloatArray? get() = of("embedding")
+
+    /** Those that the bundle gives. */
+    public val featureMaps: List<FeatureMap>
+        get() =
+            manifest.outputs.mapIndexedNotNull { i, output ->
+                output.layout?.let { FeatureMap(output.kind, output.shape, it, values[i]) }
+            }
+
+    /**
+     * The [count] most probable classes, the most probable first.
+     *
+     * @throws Mnv4Exception.Unsupported the bundle has no class output.
+     */
+    public fun top(count: Int): List<Classification> {
+        val found =
+            probabilities ?: throw Mnv4Exception.Unsupported(
+                "${manifest.id}: has no classes, only ${manifest.outputs.joinToString { it.kind }}",
+            )
+        return Scores.top(found, count, manifest.labels)
+    }
+
+    private fun of(kind: String): FloatArray? {
+        val index = manifest.outputs.indexOfFirst { it.kind == kind }
+        return if (index < 0) null else values[index]
+    }
+}
+
+/**
+ * A network that is loaded and ready.
+ *
+ * Any thread may call it; one call at a time runs. For more at once, open one a thread. The buffers
+ * of the input and of the resizing are kept from call to call.
+ */
+public class MobileNetV4 private constructor(
+    /** What it was made from. */
+    public val manifest: Manifest,
+    private val session: Session,
+    /** How long the runtime took to load the artifact, in milliseconds. */
+    public val loadMs: Double,
+) : AutoCloseable {
+    private val preprocessor = Preprocessor(manifest.preprocess, manifest.input)
+    private val executor = lazy<ExecutorService> { Executors.newSingleThreadExecutor() }
+    private var closed = false
+
+    /** Milliseconds of the last call: preprocessing, and the network. */
+    public var lastTimes: Times = Times(0.0, 0.0)
+        private set
+
+    /** Name and version of the runtime: `litert 2.16.1`. */
+    public val runtime: String get() = session.runtime
+
+    /** How long the parts of a call took, in milliseconds. */
+    public data class Times(
+        public val preprocess: Double,
+        public val network: Double,
+    )
+
+    /**
+     * The most probable classes of a bitmap.
+     *
+     * @throws Mnv4Exception what went wrong.
+     */
+    public fun classify(
+        bitmap: Bitmap,
+        top: Int = 5,
+    ): List<Classification> = run(Pictures.of(bitmap)).top(top)
+
+    /**
+     * The most probable classes of a camera frame (`YUV_420_888`), read within its `cropRect`.
+     *
+     * @param rotationDegrees clockwise, until it is upright.
+     * @throws Mnv4Exception what went wrong.
+     */
+    public fun classify(
+        frame: Image,
+        rotationDegrees: Int,
+        top: Int = 5,
+    ): List<Classification> = run(Pictures.of(frame, rotationDegrees)).top(top)
+
+    /** As [classify], on a thread of its own, without blocking the caller's. */
+    public suspend fun classifyAsync(
+        bitmap: Bitmap,
+        top: Int = 5,
+    ): List<Classification> = aside { classify(bitmap, top) }
+
+    /** As [run], on a thread of its own, without blocking the caller's. */
+    public suspend fun runAsync(picture: PixelSource): Outputs = aside { run(picture) }
+
+    /**
+     * All outputs for a picture.
+     *
+     * @throws Mnv4Exception what went wrong.
+     */
+    public fun run(picture: PixelSource): Outputs = timed { preprocessor.prepare(picture, session.input) }
+
+    /**
+     * All outputs for pixels that have the network's size already.
+     *
+     * @param pixels RGB, row by row.
+     * @throws Mnv4Exception what went wrong.
+     */
+    public fun runPixels(pixels: ByteArray): Outputs = timed { preprocessor.feed(pixels, session.input) }
+
+    @Synchronized
+    private fun timed(prepare: () -> Unit): Outputs {
+        check(!closed) { "${manifest.id}: is closed" }
+        val begin = System.nanoTime()
+        prepare()
+        val prepared = System.nanoTime()
+        val values = session.run().map(FloatArray::copyOf)
+        lastTimes = Times((prepared - begin) / 1e6, (System.nanoTime() - prepared) / 1e6)
+        return Outputs(manifest, values)
+    }
+
+    private suspend fun <T> aside(block: () -> T): T =
+        suspendCoroutine { continuation ->
+            executor.value.execute {
+                runCatching(block).fold(continuation::resume, continuation::resumeWithException)
+            }
+        }
+
+    @Synchronized
+    override fun close() {
+        if (closed) return
+        closed = true
+        if (executor.isInitialized()) executor.value.shutdown()
+        session.close()
+    }
+
+    /** Opening of bundles. */
+    public companion object {
+        /** Folder of the bundles in an app's assets. */
+        public const val ASSETS: String = "mnv4"
+
+        /**
+         * Opens a bundle of the app's assets.
+         *
+         * @param threads of the runtime.
+         * @throws Mnv4Exception what is wrong with the bundle, or the runtime that the app lacks.
+         */
+        public fun open(
+            context: Context,
+            model: Mnv4Model,
+            threads: Int = defaultThreads(),
+        ): MobileNetV4 {
+            val files = AssetFiles(context.assets, "$ASSETS/${model.id}")
+            val bundle = Bundle.open(files)
+            return open(bundle, AssetArtifact(context, files, bundle), threads)
+        }
+
+        /**
+         * Opens a bundle in any folder, as an update over the air leaves it.
+         *
+         * @param threads of the runtime.
+         * @throws Mnv4Exception what is wrong with the bundle, or the runtime that the app lacks.
+         */
+        public fun open(
+            folder: File,
+            threads: Int = defaultThreads(),
+        ): MobileNetV4 {
+            val bundle = Bundle.open(FolderFiles(folder))
+            return open(bundle, FileArtifact(File(folder, bundle.manifest.artifactPath)), threads)
+        }
+
+        private fun open(
+            bundle: Bundle,
+            artifact: ArtifactStore,
+            threads: Int,
+        ): MobileNetV4 {
+            bundle.checkArtifact()
+            val begin = System.nanoTime()
+            val session = openSession(bundle, artifact, threads)
+            return MobileNetV4(bundle.manifest, session, (System.nanoTime() - begin) / 1e6)
+        }
+
+        /** Phones have two to four fast cores; more threads than that wait for the slow ones. */
+        private fun defaultThreads(): Int =
+            (
+                java.lang.Runtime
+                    .getRuntime()
+                    .availableProcessors() / 2
+            ).coerceIn(1, 4)
+    }
+}

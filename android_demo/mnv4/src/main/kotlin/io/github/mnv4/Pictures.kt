@@ -1,0 +1,111 @@
+package io.github.mnv4
+
+import android.graphics.Bitmap
+import android.graphics.BitmapFactory
+import android.graphics.ImageFormat
+import android.graphics.Rect
+import android.media.ExifInterface
+import android.media.Image
+import io.github.mnv4.core.Mnv4Exception
+import io.github.mnv4.core.Orientation
+import io.github.mnv4.core.PixelSource
+import io.github.mnv4.core.TurnedPixels
+import io.github.mnv4.core.YuvPixels
+import io.github.mnv4.core.YuvPlane
+import java.io.ByteArrayInputStream
+import java.io.IOException
+import java.io.InputStream
+
+/** Pictures of the platform as sources of pixels. */
+public object Pictures {
+    /**
+     * A bitmap's pixels. Alpha is dropped without blending, as the networks were trained.
+     *
+     * @throws Mnv4Exception.BadPicture it is recycled, or in the memory of the GPU.
+     */
+    public fun of(bitmap: Bitmap): PixelSource {
+        if (bitmap.isRecycled) throw Mnv4Exception.BadPicture("bitmap: is recycled")
+        if (bitmap.config == Bitmap.Config.HARDWARE) {
+            throw Mnv4Exception.BadPicture(
+                "bitmap: found Config.HARDWARE, whose pixels cannot be read; decode with " +
+                    "ImageDecoder.ALLOCATOR_SOFTWARE or copy(Bitmap.Config.ARGB_8888, false)",
+            )
+        }
+        return BitmapPixels(bitmap)
+    }
+
+    /**
+     * A camera frame's pixels, read from its planes.
+     *
+     * @param rotationDegrees clockwise, until the frame is upright (`SENSOR_ORIENTATION`).
+     * @throws Mnv4Exception.BadPicture another format than `YUV_420_888`, or a rotation that is no
+     *     multiple of 90.
+     */
+    public fun of(
+        frame: Image,
+        rotationDegrees: Int,
+    ): PixelSource {
+        if (frame.format != ImageFormat.YUV_420_888) {
+            throw Mnv4Exception.BadPicture("frame: found format ${frame.format}, allowed: YUV_420_888")
+        }
+        val planes = frame.planes.map { YuvPlane(it.buffer, it.rowStride, it.pixelStride) }
+        return yuv(planes, frame.cropRect, rotationDegrees)
+    }
+
+    internal fun yuv(
+        planes: List<YuvPlane>,
+        crop: Rect,
+        rotationDegrees: Int,
+    ): PixelSource {
+        val (y, u, v) = planes
+        val upright = Orientation.ofDegrees(rotationDegrees)
+        return TurnedPixels(YuvPixels(y, u, v, crop.left, crop.top, crop.width(), crop.height()), upright)
+    }
+
+    /**
+     * Decodes a JPEG, PNG or WebP and turns it as its EXIF orientation says.
+     *
+     * @throws Mnv4Exception.BadPicture it cannot be decoded.
+     */
+    public fun decode(stream: InputStream): PixelSource {
+        val bytes =
+            try {
+                stream.readBytes()
+            } catch (error: IOException) {
+                throw Mnv4Exception.BadPicture("picture: cannot be read: ${error.message}", error)
+            }
+        val options = BitmapFactory.Options()
+        // The networks were trained without; and 16 bits a sample would only be cut.
+        options.inPremultiplied = false
+        options.inPreferredConfig = Bitmap.Config.ARGB_8888
+        val bitmap =
+            BitmapFactory.decodeByteArray(bytes, 0, bytes.size, options)
+                ?: throw Mnv4Exception.BadPicture("picture: not in a format that Android decodes")
+        return TurnedPixels(of(bitmap), orientation(bytes))
+    }
+
+    private fun orientation(bytes: ByteArray): Orientation =
+        try {
+            val exif = ExifInterface(ByteArrayInputStream(bytes))
+            Orientation.ofExif(exif.getAttributeInt(ExifInterface.TAG_ORIENTATION, ExifInterface.ORIENTATION_NORMAL))
+        } catch (_: IOException) {
+            Orientation.UPRIGHT // a format without EXIF
+        }
+}
+
+private class BitmapPixels(
+    private val bitmap: Bitmap,
+) : PixelSource {
+    override val width: Int get() = bitmap.width
+    override val height: Int get() = bitmap.height
+
+    override fun readRow(
+        y: Int,
+        into: IntArray,
+    ): Unit = bitmap.getPixels(into, 0, width, 0, y, width, 1)
+
+    override fun readColumn(
+        x: Int,
+        into: IntArray,
+    ): Unit = bitmap.getPixels(into, 0, 1, x, 0, 1, height)
+}

@@ -1,0 +1,73 @@
+package io.github.mnv4
+
+import io.github.mnv4.core.Bundle
+import io.github.mnv4.core.Mnv4Exception
+import java.io.File
+import java.nio.ByteBuffer
+
+/** A loaded network. One thread at a time. */
+internal interface Session : AutoCloseable {
+    /** Name and version. */
+    val runtime: String
+
+    /** Where the input goes, in native byte order, before [run]. */
+    val input: ByteBuffer
+
+    /** Runs the network: the outputs in the manifest's order, valid until the next run. */
+    fun run(): List<FloatArray>
+}
+
+/** A runtime that an app may have on its class path. */
+internal enum class Runtime(
+    val target: String,
+    private val entry: String,
+    private val dependency: String,
+) {
+    LITE_RT("tflite", "org.tensorflow.lite.Interpreter", "com.google.ai.edge.litert:litert:1.4.0"),
+    EXECUTORCH("executorch", "org.pytorch.executorch.Module", "org.pytorch:executorch-android:1.5.1"),
+    ;
+
+    fun requirePresent(bundle: String) {
+        try {
+            Class.forName(entry, false, Runtime::class.java.classLoader)
+        } catch (_: ClassNotFoundException) {
+            throw Mnv4Exception.MissingRuntime(
+                "$bundle: the app lacks its runtime; add to build.gradle.kts: implementation(\"$dependency\")",
+            )
+        }
+    }
+
+    companion object {
+        fun of(bundle: Bundle): Runtime =
+            entries.firstOrNull { it.target == bundle.manifest.target }
+                ?: throw Mnv4Exception.BadBundle(
+                    "${bundle.files.name}: is for ${bundle.manifest.target}, " +
+                        "Android runs: ${entries.joinToString { it.target }}",
+                )
+    }
+}
+
+/** The bytes of an artifact as its runtime takes them. */
+internal interface ArtifactStore {
+    /** Memory-mapped. */
+    fun map(): ByteBuffer
+
+    /** A file, made of an asset where there is none. */
+    fun file(): File
+}
+
+internal fun openSession(
+    bundle: Bundle,
+    artifact: ArtifactStore,
+    threads: Int,
+): Session {
+    val runtime = Runtime.of(bundle)
+    runtime.requirePresent(bundle.manifest.id)
+    bundle.manifest.outputs.firstOrNull { it.dtype != "float32" }?.let {
+        throw Mnv4Exception.BadBundle("${bundle.files.name}: output ${it.name}: found ${it.dtype}, allowed: float32")
+    }
+    return when (runtime) {
+        Runtime.LITE_RT -> LiteRtSession(bundle.manifest, artifact.map(), threads)
+        Runtime.EXECUTORCH -> ExecuTorchSession(bundle.manifest, artifact.file(), threads)
+    }
+}

@@ -1,0 +1,116 @@
+package io.github.mnv4.core
+
+import java.io.File
+import java.io.FileNotFoundException
+import java.io.IOException
+import java.io.InputStream
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.security.MessageDigest
+
+/** The files of a bundle, wherever they are. */
+public interface BundleFiles {
+    /** For messages. */
+    public val name: String
+
+    /**
+     * Opens a file of the bundle.
+     *
+     * @param path relative to the bundle, with slashes.
+     * @throws IOException there is none.
+     */
+    public fun open(path: String): InputStream
+}
+
+/** A bundle in a folder, as `mnv4 build` writes it or an update brought it. */
+public class FolderFiles(
+    /** The bundle's. */
+    public val folder: File,
+) : BundleFiles {
+    override val name: String get() = folder.path
+
+    override fun open(path: String): InputStream = File(folder, path).inputStream()
+}
+
+/** An artifact with its manifest and golden pairs. */
+public class Bundle private constructor(
+    public val files: BundleFiles,
+    public val manifest: Manifest,
+) {
+    /**
+     * Reads the whole artifact and makes sure that it is the one that the manifest names.
+     *
+     * @throws Mnv4Exception.BadBundle it is missing or damaged.
+     */
+    public fun checkArtifact() {
+        val digest = MessageDigest.getInstance("SHA-256")
+        copyArtifact { bytes, count -> digest.update(bytes, 0, count) }
+        val found = digest.digest().joinToString("") { "%02x".format(it) }
+        if (found != manifest.artifactSha256) {
+            throw Mnv4Exception.BadBundle(
+                "${files.name}: ${manifest.artifactPath}: damaged: sha256 ${found.take(12)}..., " +
+                    "the manifest says ${manifest.artifactSha256.take(12)}...",
+            )
+        }
+    }
+
+    /** Hands the artifact's bytes to [take], some at a time. */
+    internal fun copyArtifact(take: (ByteArray, Int) -> Unit) {
+        reading(manifest.artifactPath) { stream ->
+            val buffer = ByteArray(1 shl 16)
+            while (true) {
+                val count = stream.read(buffer)
+                if (count < 0) break
+                take(buffer, count)
+            }
+        }
+    }
+
+    /**
+     * The golden tensors of a source by name, as little-endian bytes.
+     *
+     * @param source `input`, `eager` or `artifact`.
+     * @throws Mnv4Exception.BadBundle a file is missing or has the wrong length.
+     */
+    public fun golden(source: String): Map<String, ByteBuffer> =
+        manifest.golden.filter { it.source == source }.associate { entry ->
+            val bytes = reading(entry.path, InputStream::readBytes)
+            val wanted = entry.shape.fold(1, Int::times) * bytesOf(entry.dtype)
+            if (bytes.size != wanted) {
+                throw Mnv4Exception.BadBundle(
+                    "${files.name}: ${entry.path}: found ${bytes.size} bytes, must be $wanted",
+                )
+            }
+            entry.tensor to ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN)
+        }
+
+    private fun <T> reading(
+        path: String,
+        block: (InputStream) -> T,
+    ): T =
+        try {
+            files.open(path).use(block)
+        } catch (error: FileNotFoundException) {
+            throw Mnv4Exception.BadBundle("${files.name}: $path: missing", error)
+        } catch (error: IOException) {
+            throw Mnv4Exception.BadBundle("${files.name}: $path: cannot be read: ${error.message}", error)
+        }
+
+    /** Opening of bundles. */
+    public companion object {
+        /**
+         * Reads a bundle's manifest; [checkArtifact] reads the rest.
+         *
+         * @throws Mnv4Exception.BadBundle there is no manifest, or one that cannot be used.
+         */
+        public fun open(files: BundleFiles): Bundle {
+            val text =
+                try {
+                    files.open("manifest.json").use { it.readBytes().decodeToString() }
+                } catch (error: IOException) {
+                    throw Mnv4Exception.BadBundle("${files.name}: not a bundle: manifest.json: ${error.message}", error)
+                }
+            return Bundle(files, Manifest.parse(text))
+        }
+    }
+}

@@ -1,0 +1,60 @@
+package io.github.mnv4.core
+
+import kotlin.math.exp
+import kotlin.math.log10
+
+/** A class that a picture may show. */
+public data class Classification(
+    /** Of the class, from 0. */
+    public val index: Int,
+    /** The class's name; its index where the bundle has no labels. */
+    public val label: String,
+    /** In 0..1. */
+    public val probability: Float,
+)
+
+/** Arithmetic on the scores of classes. */
+public object Scores {
+    /** Probabilities of logits. */
+    public fun softmax(logits: FloatArray): FloatArray {
+        val most = logits.max()
+        val powers = DoubleArray(logits.size) { exp((logits[it] - most).toDouble()) }
+        val sum = powers.sum()
+        return FloatArray(logits.size) { (powers[it] / sum).toFloat() }
+    }
+
+    /** The [count] most probable classes, the most probable first; of equal ones the first. */
+    public fun top(
+        probabilities: FloatArray,
+        count: Int,
+        labels: List<String>?,
+    ): List<Classification> =
+        probabilities.indices
+            .sortedByDescending { probabilities[it] }
+            .take(count)
+            .map { Classification(it, labels?.get(it) ?: it.toString(), probabilities[it]) }
+
+    /**
+     * Signal to quantization noise ratio in dB of [found] against [expected]; 200 where they are
+     * equal, which is the most that is reported, and -200 where a value is not finite.
+     */
+    public fun sqnrDb(
+        expected: FloatArray,
+        found: FloatArray,
+    ): Double {
+        var signal = 0.0
+        var noise = 0.0
+        for (i in expected.indices) {
+            val difference = expected[i].toDouble() - found[i]
+            signal += expected[i].toDouble() * expected[i]
+            noise += difference * difference
+        }
+        return when {
+            noise == 0.0 -> EXACT_DB
+            !noise.isFinite() -> -EXACT_DB
+            else -> (10 * log10(signal / noise)).coerceIn(-EXACT_DB, EXACT_DB)
+        }
+    }
+
+    private const val EXACT_DB = 200.0
+}

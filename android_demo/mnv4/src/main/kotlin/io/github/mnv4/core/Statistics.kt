@@ -1,0 +1,37 @@
+package io.github.mnv4.core
+
+import kotlin.math.floor
+import kotlin.math.sqrt
+
+/** What a session's samples come to; the norm is `mnv4_mobile/measure/statistics.py`. */
+public class Statistics private constructor(
+    private val sorted: DoubleArray,
+) {
+    public val count: Int get() = sorted.size
+    public val mean: Double = sorted.average()
+    public val min: Double get() = sorted.first()
+    public val max: Double get() = sorted.last()
+
+    /** Sample standard deviation over mean; null of a single sample, or where the mean is 0. */
+    public val variation: Double? =
+        if (sorted.size < 2 || mean == 0.0) {
+            null
+        } else {
+            sqrt(sorted.sumOf { (it - mean) * (it - mean) } / (sorted.size - 1)) / mean
+        }
+
+    /** A percentile, linear between the two nearest samples. */
+    public fun percentile(percent: Double): Double {
+        val position = (sorted.size - 1) * percent / 100
+        val below = floor(position).toInt()
+        val above = minOf(below + 1, sorted.lastIndex)
+        return sorted[below] + (sorted[above] - sorted[below]) * (position - below)
+    }
+
+    /** Making of statistics. */
+    public companion object {
+        /** Of samples in any order; null of none. */
+        public fun of(samples: DoubleArray): Statistics? =
+            if (samples.isEmpty()) null else Statistics(samples.sortedArray())
+    }
+}

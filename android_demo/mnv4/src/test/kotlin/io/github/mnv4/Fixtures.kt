@@ -1,0 +1,44 @@
+package io.github.mnv4
+
+import org.json.JSONArray
+import org.json.JSONObject
+import java.io.File
+import java.nio.file.Files
+
+/** Bundles, pictures and what Python says of them; made before the tests by tools/android.py. */
+object Fixtures {
+    val folder: File = File(System.getProperty("mnv4.fixtures")!!)
+    val golden: File = File(System.getProperty("mnv4.golden")!!)
+
+    fun json(name: String): JSONObject = JSONObject(File(folder, name).readText())
+
+    fun bundle(name: String): File = File(folder, "bundles/$name")
+
+    /** A copy of a bundle, to damage. */
+    fun copy(name: String): File {
+        val copy = Files.createTempDirectory("bundle").toFile()
+        copy.deleteOnExit()
+        bundle(name).copyRecursively(copy, overwrite = true)
+        return copy
+    }
+
+    fun JSONArray.objects(): List<JSONObject> = List(length(), ::getJSONObject)
+
+    fun JSONArray.doubles(): DoubleArray = DoubleArray(length(), ::getDouble)
+}
+
+/** TensorFlow Lite for the JVM: the real runtime, built for Linux by the Deep Java Library. */
+object NativeLiteRt {
+    private val loaded by lazy {
+        val stream = checkNotNull(NativeLiteRt::class.java.getResourceAsStream(LIBRARY)) { "$LIBRARY is missing" }
+        val file = File.createTempFile("tensorflowlite", ".so")
+        file.deleteOnExit()
+        stream.use { input -> file.outputStream().use(input::copyTo) }
+        @Suppress("UnsafeDynamicallyLoadedCode")
+        System.load(file.path)
+    }
+
+    fun load(): Unit = loaded
+
+    private const val LIBRARY = "/native/lib/libtensorflowlite_jni.so"
+}

@@ -1,0 +1,84 @@
+package io.github.mnv4.core
+
+import io.github.mnv4.Fixtures
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertThrows
+import org.junit.Assert.assertTrue
+import org.junit.Test
+import java.io.File
+
+class BundleTest {
+    private val name = "conv-small-035-96x96-fp32.tflite"
+
+    private fun open(folder: File) = Bundle.open(FolderFiles(folder))
+
+    private fun refused(block: () -> Unit): String =
+        assertThrows(Mnv4Exception.BadBundle::class.java) { block() }.message!!
+
+    private fun edited(
+        from: String,
+        to: String,
+    ): File {
+        val folder = Fixtures.copy(name)
+        val file = File(folder, "manifest.json")
+        val text = file.readText()
+        assertTrue(from in text)
+        file.writeText(text.replace(from, to))
+        return folder
+    }
+
+    @Test
+    fun `reads what Python wrote`() {
+        val bundle = open(Fixtures.bundle(name))
+        bundle.checkArtifact()
+        assertEquals(name, bundle.manifest.id)
+        assertEquals(listOf(1, 96, 96, 3), bundle.manifest.input.shape)
+        assertEquals(10, bundle.manifest.labels!!.size)
+        val pixels = bundle.golden("input").getValue("pixels")
+        assertEquals(0, pixels.remaining() % (96 * 96 * 3))
+        assertEquals(setOf("logits"), bundle.golden("eager").keys)
+    }
+
+    @Test
+    fun `a damaged artifact`() {
+        val folder = Fixtures.copy(name)
+        File(folder, "model.tflite").appendBytes(byteArrayOf(0))
+        assertTrue("damaged: sha256" in refused { open(folder).checkArtifact() })
+    }
+
+    @Test
+    fun `files that are missing`() {
+        val folder = Fixtures.copy(name)
+        File(folder, "model.tflite").delete()
+        assertTrue("model.tflite: missing" in refused { open(folder).checkArtifact() })
+        File(folder, "manifest.json").delete()
+        assertTrue("not a bundle" in refused { open(folder) })
+    }
+
+    @Test
+    fun `a newer schema`() {
+        assertTrue("newer version (schema 2" in refused { open(edited("\"schema\": 1", "\"schema\": 2")) })
+    }
+
+    @Test
+    fun `a path that leaves the bundle`() {
+        val folder = edited("\"path\": \"model.tflite\"", "\"path\": \"../model.tflite\"")
+        assertTrue("must stay in the bundle" in refused { open(folder) })
+    }
+
+    @Test
+    fun `a manifest that is none`() {
+        val folder = Fixtures.copy(name)
+        File(folder, "manifest.json").writeText("[1, 2")
+        assertTrue("manifest.json" in refused { open(folder) })
+        File(folder, "manifest.json").writeText("{\"schema\": 1}")
+        assertTrue("manifest.json" in refused { open(folder) })
+    }
+
+    @Test
+    fun `a golden tensor that is cut`() {
+        val folder = Fixtures.copy(name)
+        File(folder, "golden/eager.logits.bin").writeBytes(ByteArray(3))
+        assertTrue("found 3 bytes" in refused { open(folder).golden("eager") })
+    }
+}

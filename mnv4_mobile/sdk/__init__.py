@@ -1,0 +1,1 @@
+"""What `mnv4 sdk` writes: a library for apps, with bundles inside."""

@@ -1,0 +1,58 @@
+"""Names by which an app's code calls its bundles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mnv4_mobile.bundle import Bundle, open_bundle
+from mnv4_mobile.errors import ConfigError
+
+
+def open_bundles(paths: Sequence[Path], targets: Sequence[str]) -> list[Bundle]:
+    """The bundles to ship, each artifact checked by its hash.
+
+    Raises:
+        BundleError: A damaged bundle.
+        ConfigError: Two of the same id, or one for a target that the platform does not run.
+    """
+    found: dict[str, Bundle] = {}
+    for path in paths:
+        bundle = open_bundle(path)
+        name, target = bundle.manifest["id"], bundle.manifest["target"]
+        if target not in targets:
+            raise ConfigError(f"{path}: is for {target}, allowed: {', '.join(targets)}")
+        if name in found:
+            raise ConfigError(f"{path}: has the same id as {found[name].path}: {name}")
+        found[name] = bundle
+    return list(found.values())
+
+
+def names(bundles: Sequence[Bundle]) -> list[tuple[str, ...]]:
+    """The words of each bundle's name: model, recipe, and size and target where those differ.
+
+    `conv-small-224x224-int8.tflite` is (`conv`, `small`, `int8`), and (`conv`, `small`, `int8`,
+    `224`, `tflite`) among bundles of other sizes and targets.
+    """
+    columns = [[part(bundle) for bundle in bundles] for part in (_model, _recipe, _size, _target)]
+    kept = [column for i, column in enumerate(columns) if i < 2 or len(set(column)) > 1]
+    rows = zip(*kept, strict=True)
+    return [tuple(re.findall(r"[A-Za-z0-9]+", " ".join(row))) for row in rows]
+
+
+def _model(bundle: Bundle) -> str:
+    return bundle.manifest["model"]["name"]
+
+
+def _recipe(bundle: Bundle) -> str:
+    return bundle.manifest["recipe"]
+
+
+def _size(bundle: Bundle) -> str:
+    height, width = bundle.preprocess.size
+    return f"{height}" if height == width else f"{height}x{width}"
+
+
+def _target(bundle: Bundle) -> str:
+    return bundle.manifest["target"]
