@@ -3,7 +3,8 @@
     python -m benchmarks.naive conv-small,hybrid-medium executorch,tflite fp32,int8 -o out/naive
 
 The weights are those of our `random:0`, under timm's names. int8 is each toolchain's own default:
-XNNPACKQuantizer with its histogram observers, ai-edge-quantizer with its own calibrator.
+XNNPACKQuantizer with its histogram observers, ai-edge-quantizer with its own calibrator, and for
+Core ML coremltools' int8 weights in float16.
 """
 
 from __future__ import annotations
@@ -65,10 +66,24 @@ def lower(name: str, target: str, recipe: str, out: Path, images: int = IMAGES) 
         out: The artifact.
         images: To calibrate int8 with.
     """
-    model = network(name)
+    convert(
+        network(name), list(inputs(name, images if recipe == "int8" else 1)), target, recipe, out
+    )
+
+
+def convert(model: nn.Module, images: list[Tensor], target: str, recipe: str, out: Path) -> None:
+    """Writes an artifact of any module with one input and one output.
+
+    Args:
+        model: In inference mode.
+        images: Normalised pictures (1, 3, H, W), to calibrate int8 with, or one.
+        target: One of `TARGETS`.
+        recipe: `fp32`, `fp16` or `int8`.
+        out: The artifact.
+    """
     with torch.no_grad():
         {"executorch": _executorch, "tflite": _tflite, "coreml": _coreml}[target](
-            model, list(inputs(name, images if recipe == "int8" else 1)), recipe, out
+            model, images, recipe, out
         )
 
 
@@ -140,8 +155,14 @@ def _coreml(model: nn.Module, images: list[Tensor], recipe: str, out: Path) -> N
     import coremltools as ct
 
     program = torch.export.export(model, (images[0],)).run_decompositions({})
-    precision = ct.precision.FLOAT16 if recipe == "fp16" else ct.precision.FLOAT32
-    ct.convert(program, compute_precision=precision, skip_model_load=True).save(str(out))
+    precision = ct.precision.FLOAT32 if recipe == "fp32" else ct.precision.FLOAT16
+    package = ct.convert(program, compute_precision=precision, skip_model_load=True)
+    if recipe == "int8":
+        # Weights alone: activations need predictions, and so macOS.
+        weights = ct.optimize.coreml.OpLinearQuantizerConfig(mode="linear_symmetric")
+        config = ct.optimize.coreml.OptimizationConfig(global_config=weights)
+        package = ct.optimize.coreml.linear_quantize_weights(package, config=config)
+    package.save(str(out))
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mnv4_mobile import files
 from mnv4_mobile.errors import ConfigError, ImageError
 from mnv4_mobile.images import Preprocess, list_images, pixels, random_images, read_image
 from mnv4_mobile.progress import Progress
@@ -31,6 +33,14 @@ class Calibration:
     """How many pictures are made up; they serve structure and speed, not accuracy."""
     seed: int
     preprocess: Preprocess
+    held: tuple[Path, ...] = ()
+    """Pictures that are left out of it, to judge by."""
+    skipped: int = 0
+    """Files that could not be read."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return self.made_up or len(self.paths)
 
     def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
         """Decodes them in order, one at a time."""
@@ -38,6 +48,19 @@ class Calibration:
             yield from made_up(self.preprocess, self.made_up, self.seed)
         for path in self.paths:
             yield pixels(read_image(path), self.preprocess)
+
+    def held_back(self) -> npt.NDArray[np.uint8]:
+        """(N, H, W, 3) RGB of pictures that are not among these, to judge by."""
+        if self.made_up:
+            return np.stack(list(made_up(self.preprocess, self.made_up, self.seed + 1)))
+        return np.stack([pixels(read_image(path), self.preprocess) for path in self.held])
+
+    def sha256(self) -> str | None:
+        r"""Of the sorted lines `<sha256>\n` of all pictures; None for made-up ones."""
+        if self.made_up:
+            return None
+        lines = sorted(f"{files.sha256(path)}\n" for path in (*self.paths, *self.held))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def made_up(preprocess: Preprocess, count: int, seed: int) -> Iterator[npt.NDArray[np.uint8]]:
@@ -60,7 +83,13 @@ def candidates(source: str, *, images: int, seed: int) -> list[Path]:
 
 
 def choose(
-    source: str, preprocess: Preprocess, *, images: int, seed: int, progress: Progress
+    source: str,
+    preprocess: Preprocess,
+    *,
+    images: int,
+    seed: int,
+    progress: Progress,
+    held_back: int = 0,
 ) -> Calibration:
     """Chooses calibration images.
 
@@ -70,37 +99,49 @@ def choose(
         images: How many at most.
         seed: Which ones, where there are more.
         progress: Is told of files that are skipped, and of too few or too similar images.
+        held_back: How many others to leave out, to judge by; a fifth of what there is at most.
 
     Raises:
-        ConfigError: Fewer than two readable pictures.
+        ConfigError: Fewer than two readable pictures, or five where some are held back.
         ImageError: No folder, or no picture in it.
     """
     if source == MADE_UP:
         progress.note("calibration images are made up: good for structure and speed only")
         return Calibration(paths=(), made_up=images, seed=seed, preprocess=preprocess)
     chosen: list[Path] = []
+    skipped = 0
     total, squares = np.zeros((2, *preprocess.size, 3))
-    for path in candidates(source, images=images, seed=seed):
-        if len(chosen) == images:
+    for path in candidates(source, images=images + held_back, seed=seed):
+        if len(chosen) == images + held_back:
             break
         try:
             image = pixels(read_image(path), preprocess)
         except ImageError as error:
             progress.note(f"calibration: skipped {error}")
+            skipped += 1
             continue
         chosen.append(path)
         total += image
         squares += np.square(image, dtype=np.float64)
-    if len(chosen) < 2:
+    if len(chosen) < (5 if held_back else 2):
         raise ConfigError(
-            f"--calibrate: {source}: found {len(chosen)} readable pictures, must be 2 or more, "
-            f"better {FEW} or more"
+            f"--calibrate: {source}: found {len(chosen)} readable pictures, must be "
+            f"{5 if held_back else 2} or more, better {FEW} or more"
         )
-    if len(chosen) < FEW:
-        progress.note(f"calibration: only {len(chosen)} pictures, better {FEW} or more")
+    left_out = min(held_back, len(chosen) // 5)
+    used = min(images, len(chosen) - left_out)
+    if used < FEW:
+        progress.note(f"calibration: only {used} pictures, better {FEW} or more")
     spread = float(
         np.sqrt(np.maximum(squares / len(chosen) - (total / len(chosen)) ** 2, 0)).mean()
     )
     if spread < _ALIKE:
         progress.note("calibration: the pictures look alike; ranges will not fit others")
-    return Calibration(paths=tuple(chosen), made_up=0, seed=seed, preprocess=preprocess)
+    return Calibration(
+        paths=tuple(chosen[:used]),
+        made_up=0,
+        seed=seed,
+        preprocess=preprocess,
+        held=tuple(chosen[used:]) if held_back else (),
+        skipped=skipped,
+    )

@@ -164,7 +164,8 @@ def _stages(value: object, place: str) -> tuple[tuple[BlockSpec, ...], ...]:
     return tuple(stages)
 
 
-def _size(value: object, place: str) -> tuple[int, int]:
+def read_size(value: object, place: str) -> tuple[int, int]:
+    """(height, width) from a number or a pair."""
     pair = value if isinstance(value, list) else [value, value]
     if len(pair) != 2:
         raise ConfigError(f"{place}: found {show(value)}, must be a number or [height, width]")
@@ -234,7 +235,7 @@ def read_model(name: str) -> ModelFile:
     """
     path = find_config("models", name)
     top = Section(read_yaml(path), str(path))
-    size = _size(top.any("input_size", 224), top.at("input_size"))
+    size = read_size(top.any("input_size", 224), top.at("input_size"))
     backbone, head, unused = _open_backbone(top)
     kind = backbone.get("name", str)
     if kind != "mobilenetv4":

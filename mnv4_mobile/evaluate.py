@@ -171,7 +171,9 @@ def _running(bundle: Bundle, threads: int) -> Iterator[_Run]:
     target = bundle.manifest["target"]
     require(load_target(target))
     with Worker(target, bundle.artifact, threads=threads) as worker:
-        yield lambda images: run_pixels(worker, bundle.input, images, bundle.preprocess)
+        yield lambda images: run_pixels(
+            worker, bundle.input, bundle.outputs, images, bundle.preprocess
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

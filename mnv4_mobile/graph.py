@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 Kind = Literal["conv", "activation", "addition", "other"]
 
 
+NAMELESS = (".add", ".offset", ".bmm", ".matmul", ".softmax", ".mean", ".avg_pool", ".resize")
+"""Ends of the names of operations that are no modules."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Operation:
     """One computation of a graph."""

@@ -40,18 +40,17 @@ def plan(graph: fx.Graph, recipe: Recipe, *, weights_alone: str) -> list[Step]:
     found = list(operations(graph))
     keep = recipe.keep
     keep.check(operation.name for operation in found)
-    static = recipe.activations is not None and recipe.activations.mode == "static"
     steps = []
     for operation in found:
         scheme, why = None, keep.why(operation.name)
         if why is None:
             if operation.kind == "conv":
                 scheme = recipe.scheme
-                if static and keep.only_activations(operation.name):
+                if recipe.static and keep.only_activations(operation.name):
                     scheme, why = weights_alone, "keep.after_pooling"
-            elif static and operation.kind == "addition":
+            elif recipe.static and operation.kind == "addition":
                 scheme = recipe.scheme
-            elif static:
+            elif recipe.static:
                 why = _NO_GAIN
         steps.append(Step(operation=operation, scheme=scheme, why=why))
     return steps

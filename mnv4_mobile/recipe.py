@@ -16,8 +16,10 @@ Form = Literal["integer", "palette"]
 Granularity = Literal["tensor", "channel", "block", "group"]
 Clustering = Literal["kmeans", "uniform"]
 Mode = Literal["static", "dynamic"]
-Rule = Literal["image-percentile", "minmax", "mse"]
-Step = Literal["equalize"]
+Rule = Literal["image-percentile", "minmax", "mse", "histogram", "auto"]
+Step = Literal["equalize", "distill"]
+HELD_BACK = 128
+"""Pictures that are held back at most: they tell 99 % from 98 %."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,8 @@ class Activations:
     mode: Mode
     """`static`: ranges from calibration images; `dynamic`: from every input, while running."""
     range: Rule = "image-percentile"
-    """How a tensor's range follows from the images (`mnv4_mobile.ranges`)."""
+    """How a tensor's range follows from the images (`mnv4_mobile.ranges`); `auto`: by the rule that
+    does best on pictures that are held back."""
     percentile: float = 90
     """Of `image-percentile`: over images, of each image's smallest and largest value."""
     symmetric: bool = False
@@ -93,6 +96,16 @@ class Keep:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Distill:
+    """How long and how fast the step `distill` trains (`mnv4_mobile.prepare.distillation`)."""
+
+    steps: int = 200
+    """At most: batches of 32 calibration images."""
+    rate: float = 5e-5
+    """Adam's, as a share of a tensor's own root mean square."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A declared intent; every target maps it or refuses it by its scheme."""
 
@@ -106,12 +119,30 @@ class Recipe:
     keep: Keep = Keep()
     prepare: tuple[Step, ...] = ()
     """What is done to the float weights before lowering, the same for all targets."""
+    distill: Distill = Distill()
+    """For that step."""
     calibration_images: int = 0
     """How many are used at most; 0 where none are needed."""
     calibration_seed: int = 0
     """Which of them, where there are more."""
     min_sqnr_db: float
     """The gate: what verification must find on every output."""
+    min_agreement: float | None = None
+    """Another gate: on how many of the pictures that are held back of the calibration images the
+    artifact must name the float network's class, as a share of 1."""
+
+    @property
+    def held_back(self) -> int:
+        """How many pictures calibration does not see, if there are enough: they judge it."""
+        judged = self.min_agreement is not None or (
+            self.activations is not None and self.activations.range == "auto"
+        )
+        return HELD_BACK if judged else 0
+
+    @property
+    def static(self) -> bool:
+        """Whether activations have ranges from calibration images."""
+        return self.activations is not None and self.activations.mode == "static"
 
     @property
     def scheme(self) -> str:
@@ -152,6 +183,9 @@ def load_recipe(name: str) -> Recipe:
     for step in prepare:
         if step not in get_args(Step):
             _refuse(top, "prepare", step, Step)
+    distill = (
+        _distill(top.section("distill")) if "distill" in prepare and "distill" in top else Distill()
+    )
     static = activations is not None and activations.mode == "static"
     images, seed = 0, 0
     if static or prepare:
@@ -163,12 +197,27 @@ def load_recipe(name: str) -> Recipe:
         calibration.close()
     gate = top.section("gate")
     sqnr = gate.get("sqnr_db", float)
+    agreement = gate.get("top1_agreement", float) if "top1_agreement" in gate else None
+    if agreement is not None and not 0 < agreement <= 1:
+        raise ConfigError(
+            f"{gate.at('top1_agreement')}: found {agreement:g}, must be above 0 and at most 1"
+        )
+    if agreement is not None and not images:
+        raise ConfigError(
+            f"{gate.at('top1_agreement')}: is judged on calibration images that are held back, "
+            "and this recipe has none"
+        )
     gate.close()
     top.close()
     if weights is None and (activations is not None or keep != Keep() or prepare):
         raise ConfigError(f"{top.at('weights')}: missing: nothing is quantized without it")
     if activations and weights and (weights.form, weights.bits) != ("integer", 8):
         raise ConfigError(f"{top.at('activations')}: only with integer weights of 8 bits")
+    if "distill" in prepare and (not static or (weights and weights.per == "block")):
+        raise ConfigError(
+            f"{top.at('prepare')}: distill: only with static activations and one weight scale a "
+            "tensor or channel"
+        )
     return Recipe(
         name=path.stem,
         description=description,
@@ -177,9 +226,11 @@ def load_recipe(name: str) -> Recipe:
         activations=activations,
         keep=keep,
         prepare=cast(tuple[Step, ...], prepare),
+        distill=distill,
         calibration_images=images,
         calibration_seed=seed,
         min_sqnr_db=sqnr,
+        min_agreement=agreement,
     )
 
 
@@ -244,6 +295,18 @@ def _activations(section: Section) -> Activations:
         )
     section.close()
     return known
+
+
+def _distill(section: Section) -> Distill:
+    known = Distill()
+    steps = section.get("steps", int, known.steps)
+    rate = section.get("rate", float, known.rate)
+    section.close()
+    if steps < 1:
+        raise ConfigError(f"{section.at('steps')}: found {steps}, must be 1 or more")
+    if not 0 < rate < 1:
+        raise ConfigError(f"{section.at('rate')}: found {rate:g}, must be between 0 and 1")
+    return Distill(steps=steps, rate=rate)
 
 
 def _keep(section: Section) -> Keep:

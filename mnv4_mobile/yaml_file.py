@@ -114,6 +114,13 @@ class Section:
         """The value of a key, of the given type."""
         return checked(self.any(key, default), kind, self.at(key))
 
+    def values(self, key: str, kind: type[T], default: object = ...) -> tuple[T, ...]:
+        """The values of a list, each of the given type."""
+        found = self.any(key, default)
+        if not isinstance(found, list):
+            raise ConfigError(f"{self.at(key)}: found {show(found)}, must be a list")
+        return tuple(checked(value, kind, self.at(key)) for value in found)
+
     def optional(self, key: str, kind: type[T]) -> T | None:
         """The value of a key that may be ~ or left out."""
         value = self.any(key, None)

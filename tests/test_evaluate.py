@@ -1,11 +1,10 @@
 import json
-import sys
 
 import pytest
 from PIL import Image
 
-from mnv4_mobile.cli import main
 from mnv4_mobile.evaluate import evaluate
+from mnv4_mobile.measure.store import Store
 
 pytestmark = pytest.mark.toolchain("tflite")
 
@@ -20,21 +19,6 @@ def dataset(tmp_path_factory, heldout):
             path.parent.mkdir(exist_ok=True)
             Image.fromarray(image).save(path)
     return folder
-
-
-@pytest.fixture
-def mnv4(monkeypatch, capfd):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mnv4", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code or 0
-        printed = capfd.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 def test_accuracy_and_agreement(demo_bundle, dataset):
@@ -66,8 +50,15 @@ def test_a_dataset_without_classes_and_with_a_broken_file(demo_bundle, dataset, 
     assert "skipped" in err
 
 
-def test_the_table(demo_bundle, dataset, mnv4):
-    code, out, _ = mnv4("evaluate", demo_bundle("tflite").path, dataset, "--limit", "8")
+def test_the_table_and_the_record(demo_bundle, dataset, mnv4, tmp_path):
+    path = tmp_path / "s.sqlite"
+    bundle = demo_bundle("tflite")
+    code, out, err = mnv4("evaluate", bundle.path, dataset, "--limit", "8", "--store", path)
+    assert f"recorded in {path}" in err
+    with Store(path) as store:
+        (kept,) = store.evaluations()
+    assert kept["artifact_sha256"] == bundle.manifest["artifact"]["sha256"]
+    assert kept["n"] == 8
     assert code == 0
     assert "top-1" in out
     assert "8, 0 skipped" in " ".join(out.split())

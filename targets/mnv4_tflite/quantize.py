@@ -9,6 +9,7 @@ import io
 import re
 import warnings
 from contextlib import redirect_stderr
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from mnv4_mobile.ranges import Ranges
 from mnv4_mobile.recipe import Activations, Recipe
 from mnv4_mobile.target import BuildSpec, Layer, Tensor, feed
 from mnv4_tflite.flatbuffer import kinds, read_model, write_model
+from mnv4_tflite.ports import make_integer
 
 
 def quantized(
@@ -44,7 +46,7 @@ def quantized(
     steps = plan(graph, recipe, weights_alone="int8-dynamic")
     operators = _operators(model, steps)
     data = write_model(model)
-    ranges = {}
+    ranges: dict[str, tuple[float, float]] = {}
     if recipe.activations is not None and recipe.activations.mode == "static":
         assert calibration is not None
         operators["int8"] += _paddings(model, operators["int8"])
@@ -53,6 +55,9 @@ def quantized(
         )
     result = read_model(_quantize(model, data, operators, ranges))
     _mend_outputs(result)
+    if spec.io in ("int8", "uint8"):
+        outputs = [ranges[_name(model, index)] for index in model.subgraphs[0].outputs]
+        make_integer(result, spec.io, ranges.get(image.name), outputs)
     return result, layers(steps, recipe)
 
 
@@ -120,6 +125,9 @@ def _observed(
 ) -> dict[str, tuple[float, float]]:
     """The ranges of what goes into operators and comes out of them, by the tensors' names.
 
+    With integer inputs and outputs, also of those, where nothing is cut off an output: classes that
+    share the largest score could not be told apart.
+
     The float model is run for them, a picture at a time: ranges are of pictures, not of batches.
     """
     from ai_edge_litert.interpreter import Interpreter
@@ -132,6 +140,12 @@ def _observed(
     interpreter.allocate_tensors()
     (entry,) = interpreter.get_input_details()
     indices = {i for o in operators for i in (*o.inputs, *o.outputs) if not _is_constant(model, i)}
+    outputs = Ranges(replace(activations, range="minmax"))
+    ports: dict[int, str] = {}
+    if spec.io != "float32":
+        graph = model.subgraphs[0]
+        ports = {int(index): _name(model, index) for index in graph.outputs}
+        indices |= set() if spec.input == "pixels" else set(graph.inputs)
     names = {index: _name(model, index) for index in sorted(indices)}
     ranges = Ranges(activations)
     for picture in calibration:
@@ -140,7 +154,9 @@ def _observed(
         interpreter.invoke()
         for index, name in names.items():
             ranges.observe(name, interpreter.get_tensor(index))
-    return ranges.all()
+        for index, name in ports.items():
+            outputs.observe(name, interpreter.get_tensor(index))
+    return outputs.all() | ranges.all()
 
 
 def _quantize(

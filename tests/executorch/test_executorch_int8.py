@@ -7,6 +7,8 @@ import torch
 
 from mnv4_executorch import target
 from mnv4_mobile.calibration import choose
+from mnv4_mobile.config import load_model
+from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
@@ -14,7 +16,7 @@ from mnv4_mobile.parity import sqnr_db
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Keep, load_recipe
 from mnv4_mobile.reference import eager, export
-from mnv4_mobile.target import BuildSpec, feed
+from mnv4_mobile.target import BuildSpec, answer, feed
 from mnv4_mobile.testing import tiny_model
 
 pytestmark = pytest.mark.toolchain("executorch")
@@ -44,7 +46,7 @@ def build(path, recipe=INT8, act="relu", pooled=False, **options):
     reference = eager(net, images, spec)
     db = {}
     for output in lowered.outputs:
-        value = found[output.name]
+        value = answer([output], found)[output.name]
         if output.layout == "nhwc":
             value = value.transpose(0, 3, 1, 2)
         db[output.name] = float(sqnr_db(reference[output.kind], value).min())
@@ -113,3 +115,32 @@ def test_a_quicker_lowering_gives_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "quick_lowering", nullcontext)
     build(tmp_path / "stock.pte", pooled=True)
     assert (tmp_path / "quick.pte").read_bytes() == (tmp_path / "stock.pte").read_bytes()
+
+
+def test_integers_in_and_out(tmp_path):
+    lowered, decibel = build(tmp_path / "model.pte", outputs=("logits", "stage_1"), io="int8")
+    assert target.operators(lowered.path) == {"delegate": 1}
+    assert {t.dtype for t in (lowered.input, *lowered.outputs)} == {"int8"}
+    assert all(t.quantization.scale > 0 for t in (lowered.input, *lowered.outputs))
+    assert min(decibel.values()) > 12  # random weights
+
+
+def test_no_unsigned_integers(tmp_path):
+    with pytest.raises(LoweringError, match=r"io: found 'uint8', supported.*: float32, int8"):
+        build(tmp_path / "model.pte", io="uint8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["conv-small", "conv-medium", "conv-large", "hybrid-medium", "hybrid-large"]
+)
+def test_all_variants_are_one_delegate(name, tmp_path):
+    model = load_model(name)
+    preprocess = dataclasses.replace(PREPROCESS, size=(64, 64))
+    spec = BuildSpec(model=model, preprocess=preprocess)
+    net = MobileNetV4(model, spec.outputs)
+    net.load_state_dict(random_state(model, 0))
+    calibration = choose("random", preprocess, images=2, seed=0, progress=Progress())
+    program = export(net.eval(), spec, target.attention)
+    lowered = target.lower(program, spec, INT8, calibration, tmp_path / "model.pte")
+    assert target.operators(lowered.path) == {"delegate": 1}

@@ -28,7 +28,7 @@ from mnv4_mobile.model.spec import (
 )
 from mnv4_mobile.parity import sqnr_db
 from mnv4_mobile.recipe import load_recipe
-from mnv4_mobile.target import BuildSpec, Lowered, feed
+from mnv4_mobile.target import BuildSpec, Lowered, answer, feed
 from mnv4_tflite import target
 
 LABELS = tuple(f"class {i}" for i in range(1000))
@@ -136,7 +136,9 @@ class Case:
         command = [sys.executable, "-c", RUN, path, inputs, outputs]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         floats = feed(
-            dataclasses.replace(self.lowered.input, dtype="float32", layout="nchw"),
+            dataclasses.replace(
+                self.lowered.input, dtype="float32", layout="nchw", quantization=None
+            ),
             pixels,
             spec.preprocess,
         )
@@ -151,7 +153,8 @@ class Case:
                 reference = np.moveaxis(reference, 1, -1)
             assert found[output.name].shape == output.shape == reference.shape
             assert found[output.name].dtype == output.dtype
-            decibel[output.name] = float(sqnr_db(reference, found[output.name]).min())
+            floats = answer([output], found)[output.name]
+            decibel[output.name] = float(sqnr_db(reference, floats).min())
         return json.loads(done.stdout.splitlines()[-1]), decibel
 
 

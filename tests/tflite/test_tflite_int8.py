@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from mnv4_mobile.calibration import choose
+from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Keep, load_recipe
 from mnv4_mobile.target import check_recipe
@@ -14,12 +15,12 @@ pytestmark = pytest.mark.toolchain("tflite")
 INT8 = load_recipe("int8")
 
 
-def quantized(case, path, recipe=INT8):
+def quantized(case, path, recipe=INT8, **options):
     """The case in integers: what it runs like, and how close it comes."""
-    preprocess = case.spec.preprocess
-    calibration = choose("random", preprocess, images=8, seed=0, progress=Progress())
-    check_recipe(target, case.spec, recipe)
-    lowered = target.lower(case.program, case.spec, recipe, calibration, path)
+    spec = dataclasses.replace(case.spec, **options)
+    calibration = choose("random", spec.preprocess, images=8, seed=0, progress=Progress())
+    check_recipe(target, spec, recipe)
+    lowered = target.lower(case.program, spec, recipe, calibration, path)
     return lowered, *dataclasses.replace(case, lowered=lowered).run()
 
 
@@ -67,3 +68,34 @@ def test_without_ranges(few, folder, name, more):
     assert decibel["logits"] > 20
     assert lowered.path.stat().st_size < 0.5 * few.lowered.path.stat().st_size
     assert lowered.layers == ()
+
+
+def test_integers_in_and_out(conv, folder):
+    lowered, said, decibel = quantized(conv, folder / "conv-io.tflite", io="int8")
+    floats, _, given = quantized(conv, folder / "conv-int8.tflite")
+    found = target.operators(lowered.path)
+    # The QUANTIZE of the input is gone, one of the output is there.
+    assert found == target.operators(floats.path)
+    assert said["delegated"]
+    assert {lowered.input.dtype, lowered.outputs[0].dtype} == {"int8"}
+    assert lowered.input.quantization.scale > 0
+    assert decibel["logits"] > given["logits"] - 1
+
+
+def test_unsigned_integers_of_a_batch_with_feature_maps(maps, folder):
+    lowered, _, decibel = quantized(maps, folder / "maps-io.tflite", io="uint8")
+    assert {output.dtype for output in lowered.outputs} == {"uint8"}
+    assert lowered.input.quantization.zero_point > 0
+    assert min(decibel.values()) > 12
+
+
+def test_pixels_stay_pixels(half, folder):
+    lowered, _, decibel = quantized(half, folder / "pixels-io.tflite", io="uint8")
+    assert (lowered.input.dtype, lowered.input.quantization) == ("uint8", None)
+    assert lowered.outputs[0].quantization.scale > 0
+    assert decibel["logits"] > 12
+
+
+def test_integers_need_static_activations(few, folder):
+    with pytest.raises(LoweringError, match=r"io: found 'int8'.*integers need static activations"):
+        quantized(few, folder / "no.tflite", load_recipe("int8-dynamic"), io="int8")

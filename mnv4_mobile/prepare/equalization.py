@@ -1,8 +1,7 @@
-"""Rewriting a float network so that it quantizes better, without changing what it computes."""
+"""Bringing the ranges of channels together, without changing what a network computes."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,32 +17,19 @@ from mnv4_mobile.model.net import MobileNetV4
 
 if TYPE_CHECKING:
     from mnv4_mobile.calibration import Calibration
-    from mnv4_mobile.recipe import Recipe
 
-_IMAGES = 64  # means over images settle quickly
-_EXPONENT = 0.5  # 1 would bring all channels to one range, and make unseen images clip
+_IMAGES = 64  # the percentile over images settles quickly
+_PERCENTILE = 0.9  # of each channel's range, over images: what the range of the tensor will be of
+_EXPONENT = 0.5
+"""1 would bring all channels to one range, and the weights that read them as far apart."""
+_EXPONENT_DEPTHWISE = 0.75  # such weights have a scale for each of these channels
+_OUTLIER = 4.0
+"""Channels whose range is so many times the median one are brought down to that first."""
 _LARGEST_FACTOR = 32.0  # of channels that hardly ever differ from zero
 
 
-def prepared(net: MobileNetV4, recipe: Recipe, calibration: Calibration) -> MobileNetV4:
-    """The network with the recipe's preparation.
-
-    Args:
-        net: In inference mode; it is not changed.
-        recipe: Its `prepare` names the steps.
-        calibration: Images that show how large activations are.
-
-    Returns:
-        A copy that computes the same in float.
-    """
-    net = copy.deepcopy(net)
-    if "equalize" in recipe.prepare:
-        _equalize(net, calibration)
-    return net
-
-
 @dataclass(frozen=True, kw_only=True)
-class _Channels:
+class Channels:
     """Channels that can be scaled where they are written if that is undone where they are read."""
 
     written: list[ConvNorm | nn.Conv2d]
@@ -51,14 +37,33 @@ class _Channels:
     seen: list[nn.Module]
     """Modules whose outputs have these channels."""
 
+    @property
+    def count(self) -> int:
+        """How many channels."""
+        writer = self.written[0]
+        return (writer.conv if isinstance(writer, ConvNorm) else writer).out_channels
 
-def _equalize(net: MobileNetV4, calibration: Calibration) -> None:
+    @property
+    def depthwise(self) -> bool:
+        """Whether only depthwise convolutions read them."""
+        return all(isinstance(r, nn.Conv2d) and r.groups > 1 for r in self.read)
+
+    def scale(self, factor: Tensor) -> None:
+        """Multiplies the channels by (C,) positive factors, and undoes it where they are read."""
+        with torch.no_grad():
+            for writer in self.written:
+                _scale_written(writer, factor)
+            for reader in self.read:
+                _scale_read(reader, 1 / factor)
+
+
+def equalize(net: MobileNetV4, calibration: Calibration) -> None:
     """Brings the ranges of a tensor's channels closer together (Nagel et al., arXiv 1906.04721).
 
     A tensor has one scale, so that channels of a small range get few of its 256 steps.
     """
-    groups = list(_all_channels(net))
-    ranges: dict[nn.Module, Tensor] = {}
+    groups = list(all_channels(net))
+    ranges: dict[nn.Module, list[Tensor]] = {}
     handles = [
         module.register_forward_hook(partial(_add_ranges, ranges))
         for module in {module: None for group in groups for module in group.seen}
@@ -68,24 +73,21 @@ def _equalize(net: MobileNetV4, calibration: Calibration) -> None:
             net(torch.from_numpy(normalise(picture[None], calibration.preprocess)))
     for handle in handles:
         handle.remove()
-    with torch.no_grad():
-        for group in groups:
-            seen = torch.stack([ranges[module] for module in group.seen]).amax(0)
-            share = (seen / seen.max()).nan_to_num(nan=1.0)
-            factor = (share**-_EXPONENT).clamp(max=_LARGEST_FACTOR)
-            factor = torch.exp2(torch.log2(factor).round()).clone()  # powers of 2 round nothing
-            for writer in group.written:
-                _scale_written(writer, factor)
-            for reader in group.read:
-                _scale_read(reader, 1 / factor)
+    for group in groups:
+        found = [torch.stack(ranges[m]).quantile(_PERCENTILE, dim=0) for m in group.seen]
+        seen = torch.stack(found).amax(0)
+        usual = seen.clamp(max=_OUTLIER * float(seen.median()))
+        exponent = _EXPONENT_DEPTHWISE if group.depthwise else _EXPONENT
+        factor = usual / seen * (usual / usual.max()) ** -exponent
+        group.scale(factor.nan_to_num(nan=1.0).clamp(max=_LARGEST_FACTOR).clone())
 
 
 def _add_ranges(
-    ranges: dict[nn.Module, Tensor], module: nn.Module, _: tuple[Tensor, ...], x: Tensor
+    ranges: dict[nn.Module, list[Tensor]], module: nn.Module, _: tuple[Tensor, ...], x: Tensor
 ) -> None:
-    """Adds one picture's range of every channel to the sum over pictures."""
+    """Adds one picture's range of every channel."""
     found = x.amax((0, 2, 3)).clamp(min=0) - x.amin((0, 2, 3)).clamp(max=0)
-    ranges[module] = ranges[module] + found if module in ranges else found
+    ranges.setdefault(module, []).append(found)
 
 
 def _scale_written(module: ConvNorm | nn.Conv2d, factor: Tensor) -> None:
@@ -112,7 +114,8 @@ def _scale_read(module: nn.Conv2d | nn.BatchNorm2d, factor: Tensor) -> None:
         module.weight.mul_(factor.view(1, -1, 1, 1))
 
 
-def _all_channels(net: MobileNetV4) -> Iterator[_Channels]:
+def all_channels(net: MobileNetV4) -> Iterator[Channels]:
+    """All channels of a network that can be scaled so."""
     for block in net.modules():
         match block:
             case UIR():
@@ -121,15 +124,15 @@ def _all_channels(net: MobileNetV4) -> Iterator[_Channels]:
             case FusedIB():
                 yield from _chain([block.expand, block.project])
             case KeyValue() if block.down is not None:
-                yield _Channels(written=[block.down], read=[block.project], seen=[block.down])
+                yield Channels(written=[block.down], read=[block.project], seen=[block.down])
     yield from _streams(net)
 
 
-def _chain(parts: list[ConvNorm]) -> Iterator[_Channels]:
+def _chain(parts: list[ConvNorm]) -> Iterator[Channels]:
     """The channels between consecutive convolutions."""
     for first, second in pairwise(parts):
         if _passes_factors(first):
-            yield _Channels(written=[first], read=[second.conv], seen=[first])
+            yield Channels(written=[first], read=[second.conv], seen=[first])
 
 
 def _passes_factors(block: nn.Module) -> bool:
@@ -138,7 +141,7 @@ def _passes_factors(block: nn.Module) -> bool:
     return act is None or isinstance(act, nn.ReLU | nn.LeakyReLU)
 
 
-def _streams(net: MobileNetV4) -> Iterator[_Channels]:
+def _streams(net: MobileNetV4) -> Iterator[Channels]:
     """The channels between blocks; residual blocks share those of their input.
 
     Those that are outputs of the network are left as they are.
@@ -151,13 +154,13 @@ def _streams(net: MobileNetV4) -> Iterator[_Channels]:
         names = [""] * (len(stage) - 1) + [f"stage_{index}" if index < last else ""]
         blocks += zip(stage, names, strict=True)
     blocks.append((net.final, f"stage_{last}"))
-    stream, fixed = _Channels(written=[], read=[], seen=[]), True
+    stream, fixed = Channels(written=[], read=[], seen=[]), True
     for block, name in blocks:
         stream.read.append(_reader(block))
         if not _is_residual(block):
             if not fixed:
                 yield stream
-            stream, fixed = _Channels(written=[], read=[], seen=[]), not _passes_factors(block)
+            stream, fixed = Channels(written=[], read=[], seen=[]), not _passes_factors(block)
         stream.written.append(_writer(block))
         stream.seen.append(block)
         fixed = fixed or name in net.outputs

@@ -1,0 +1,336 @@
+"""What quantization costs trained networks, next to the stock path of each toolchain.
+
+    python -m benchmarks.quantization --checkpoints DIR -o out/quantization
+
+DIR holds MODEL.safetensors of `benchmarks.reference.train` for every model, which is a shipped
+configuration or DIR/MODEL.yaml. Every artifact is built, run on evaluation pictures that
+calibration has not seen and compared with the float PyTorch model; then artifacts of one network
+and runtime are timed in turns at one thread. What is in the output folder already is not done
+again. Core ML runs in our interpreter, on fewer pictures, and is not timed.
+
+Beside the shipped recipes: `all-int8`, min/max ranges with nothing kept in float and nothing
+prepared; `unprepared-int8`, the recipe `int8` without its preparation; `stock`, the network as it
+was trained, exported and quantized by the toolchain's defaults (Core ML: weights alone).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import yaml
+from torch import Tensor, nn
+
+from benchmarks import naive
+from benchmarks.artifacts import Entry, measure, ratio
+from benchmarks.reference.draw import PREPROCESS, pictures, write_folder
+from mnv4_mobile.bundle import open_bundle
+from mnv4_mobile.cell import Options
+from mnv4_mobile.config import find_config, read_model
+from mnv4_mobile.files import size
+from mnv4_mobile.images import normalise
+from mnv4_mobile.matrix import build_cells, cells
+from mnv4_mobile.model.net import MobileNetV4
+from mnv4_mobile.model.weights import load_checkpoint
+from mnv4_mobile.parity import compare
+from mnv4_mobile.progress import Progress
+from mnv4_mobile.reference import load_net
+from mnv4_mobile.target import BuildSpec, feed
+from mnv4_mobile.worker import Worker
+
+MODELS = "conv-small,conv-medium,hybrid-medium-075"
+TARGETS = "executorch,tflite,coreml"
+RECIPES = "fp32,fp16,stock,all-int8,unprepared-int8,int8,int8-distilled,int8-weights"
+CALIBRATION = 512
+Pictures = npt.NDArray[np.uint8]
+Values = npt.NDArray[Any]
+
+
+@cache
+def drawn(split: str, count: int) -> tuple[Tensor, Tensor]:
+    """See `pictures`; drawn once."""
+    return pictures(split, count)
+
+
+class Logits(nn.Module):
+    """A network as its owner would export it: one input, one output."""
+
+    def __init__(self, net: MobileNetV4) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, classes)."""
+        logits: Tensor = self.net(image)["logits"]
+        return logits
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where things lie, and what there is to judge by."""
+
+    checkpoints: Path
+    out: Path
+    pictures: int
+    interpreted: int
+
+    def model(self, name: str) -> str:
+        """As `mnv4 build` takes it."""
+        file = self.checkpoints / f"{name}.yaml"
+        return str(file) if file.exists() else name
+
+    def weights(self, name: str) -> str:
+        """The checkpoint."""
+        return str(self.checkpoints / f"{name}.safetensors")
+
+    def net(self, name: str) -> MobileNetV4:
+        """The trained network in float."""
+        checkpoint = load_checkpoint(read_model(self.model(name)).spec, self.weights(name))
+        return load_net(checkpoint, BuildSpec(model=checkpoint.spec, preprocess=PREPROCESS))
+
+    def recipe(self, name: str) -> str:
+        """A shipped recipe, or a variant of `int8` that is written out."""
+        if name not in ("all-int8", "unprepared-int8"):
+            return name
+        text = yaml.safe_load(find_config("recipes", "int8").read_text())
+        text |= {"prepare": [], "gate": {"sqnr_db": -100.0}}
+        if name == "all-int8":
+            text |= {"activations": {"mode": "static", "range": "minmax"}}
+            del text["keep"]
+        path = self.out / "recipes" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(text))
+        return str(path)
+
+    def artifact(self, model: str, target: str, recipe: str) -> Path:
+        """Of a cell that was built."""
+        if recipe == "stock":
+            return self.out / "stock" / f"{model}{naive.TARGETS[target]}"
+        (bundle,) = (self.out / "bundles" / model).glob(f"*-{recipe}.{target}")
+        return open_bundle(bundle).artifact
+
+
+def build_stock(place: Place, model: str, target: str) -> None:
+    """The toolchain's own path, with as many pictures as our recipes."""
+    out = place.artifact(model, target, "stock")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    seen = drawn("calibration", CALIBRATION)[0].permute(0, 2, 3, 1).numpy()
+    images = [torch.from_numpy(normalise(one[None], PREPROCESS)) for one in seen]
+    naive.convert(Logits(place.net(model)).eval(), images, target, "int8", out)
+
+
+def build(place: Place, model: str, target: str, recipe: str) -> float:
+    """Builds a cell; the seconds from the checkpoint to the artifact, ours verified."""
+    begin = time.monotonic()
+    if recipe == "stock":
+        # A process of its own, as toolchains do not share one.
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            pool.submit(build_stock, place, model, target).result()
+        return time.monotonic() - begin
+    options = Options(calibrate=str(place.out / "calibration"), images=place.out / "calibration")
+    chosen = cells(
+        [place.model(model)],
+        place.weights(model),
+        [target],
+        [place.recipe(recipe)],
+        [options],
+        progress=Progress(),
+    )
+    (built,) = build_cells(chosen, place.out / "bundles" / model, cache=None)
+    if built.error:
+        raise built.error
+    return time.monotonic() - begin
+
+
+def run(place: Place, model: str, target: str, recipe: str, images: Pictures) -> Values:
+    """The logits of an artifact."""
+    path = place.artifact(model, target, recipe)
+    found = []
+    with Worker(target, path) as worker:
+        for image in images:
+            inputs = fed(place, model, target, recipe, image)
+            (logits,) = worker.run(inputs).values()
+            found.append(logits)
+    values = np.concatenate(found)
+    if values.dtype == np.int8:
+        _, (scale, zero) = _integers(path)
+        values = ((values.astype(np.float32) - zero) * scale).astype(np.float32)
+    return values.astype(np.float32)
+
+
+def fed(
+    place: Place, model: str, target: str, recipe: str, image: npt.NDArray[np.uint8]
+) -> dict[str, Values]:
+    """An artifact's input for one picture."""
+    if recipe != "stock":
+        path = place.artifact(model, target, recipe)
+        return dict(feed(open_bundle(path.parent).input, image[None], PREPROCESS))
+    values = normalise(image[None], PREPROCESS)
+    if target != "tflite":
+        return {"image": values}
+    (scale, zero), _ = _integers(place.artifact(model, target, recipe))
+    return {"args_0": (values / scale + zero).round().clip(-128, 127).astype(np.int8)}
+
+
+def _integers(path: Path) -> tuple[tuple[float, int], tuple[float, int]]:
+    """Scale and zero point of the input and the output of a LiteRT model of integers."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    model = Interpreter(model_path=str(path))
+    (first,), (last,) = model.get_input_details(), model.get_output_details()
+    return first["quantization"], last["quantization"]
+
+
+def judge(place: Place, model: str, target: str, recipe: str) -> dict[str, Any]:
+    """Builds and judges one cell."""
+    images, labels = drawn("evaluation", place.pictures)
+    if target == "coreml":
+        images, labels = images[: place.interpreted], labels[: place.interpreted]
+    pixels, truth = images.permute(0, 2, 3, 1).numpy(), labels.numpy()
+    net = place.net(model)
+    with torch.inference_mode():
+        parts = [net(torch.from_numpy(normalise(p, PREPROCESS)))["logits"] for p in _split(pixels)]
+    expected = torch.cat(parts).numpy()
+    seconds = build(place, model, target, recipe)
+    found = run(place, model, target, recipe, pixels)
+    parity = compare(expected, found, classes=True, gate_db=0)
+    drop = float((expected.argmax(1) == truth).mean() - (found.argmax(1) == truth).mean())
+    return {
+        "model": model,
+        "target": target,
+        "recipe": recipe,
+        "bytes": size(place.artifact(model, target, recipe)),
+        "build_s": round(seconds, 1),
+        "top1_drop": drop,
+        **{key: parity[key] for key in ("sqnr_db", "sqnr_db_p10", "top1_agreement", "n")},
+    }
+
+
+def _split(pixels: Pictures) -> list[Pictures]:
+    return [pixels[start : start + 64] for start in range(0, len(pixels), 64)]
+
+
+def latencies(place: Place, model: str, target: str, recipes: list[str]) -> dict[str, Any]:
+    """The medians in ms at one thread, and the ratios to `all-int8` in the same rounds."""
+    image = drawn("evaluation", 1)[0][0].permute(1, 2, 0).numpy()
+    entries = {
+        recipe: Entry(
+            place.artifact(model, target, recipe), fed(place, model, target, recipe, image)
+        )
+        for recipe in recipes
+    }
+    ms = measure(target, entries, 1)
+    base = ms.get("all-int8")
+    return {
+        recipe: {
+            "ms": median(times),
+            "ratio": ratio(times, base)._asdict() if base else None,
+        }
+        for recipe, times in ms.items()
+    }
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    """In Markdown, a line a cell."""
+    lines = [
+        "| network | target | recipe | MB | SQNR dB, median / p10 | agreement | top-1 drop, points "
+        "| pictures | build s | ms | / all-int8 |",
+        "|" + " --- |" * 11,
+    ]
+    for r in records:
+        time_ms, share = "", ""
+        if "ms" in r:
+            time_ms = f"{r['ms']:.2f}"
+            if r["ratio"]:
+                share = "{middle:.2f} ({low:.2f} to {high:.2f})".format(**r["ratio"])
+        lines.append(
+            f"| {r['model']} | {r['target']} | {r['recipe']} | {r['bytes'] / 1e6:.2f} | "
+            f"{r['sqnr_db']:.1f} / {r['sqnr_db_p10']:.1f} | {r['top1_agreement']:.1%} | "
+            f"{100 * r['top1_drop']:.1f} | {r['n']} | {r['build_s']:.0f} | {time_ms} | {share} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def draw(records: list[dict[str, Any]], path: Path) -> None:
+    """Median and 10th percentile of every quantized cell, a panel a target."""
+    import matplotlib.pyplot as plt
+
+    shown = [r for r in records if r["recipe"] not in ("fp32", "fp16")]
+    targets = list(dict.fromkeys(r["target"] for r in shown))
+    figure, axes = plt.subplots(1, len(targets), figsize=(5 * len(targets), 4), squeeze=False)
+    for axis, target in zip(axes[0], targets, strict=True):
+        recipes = list(dict.fromkeys(r["recipe"] for r in shown if r["target"] == target))
+        models = list(dict.fromkeys(r["model"] for r in shown if r["target"] == target))
+        for index, model in enumerate(models):
+            chosen = [r for r in shown if (r["target"], r["model"]) == (target, model)]
+            at = [recipes.index(r["recipe"]) + 0.2 * (index - len(models) / 2) for r in chosen]
+            middle = [r["sqnr_db"] for r in chosen]
+            low = [max(0.0, r["sqnr_db"] - r["sqnr_db_p10"]) for r in chosen]
+            axis.errorbar(at, middle, yerr=[low, [0] * len(low)], fmt="o", label=model)
+        axis.axhline(30, color="grey", linewidth=0.8)
+        axis.set_xticks(range(len(recipes)), recipes, rotation=30, ha="right")
+        axis.set_title(target)
+    axes[0][0].set_ylabel("SQNR in dB: median, down to the 10th percentile")
+    axes[0][-1].legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Judges cell by cell, then times them; writes the cells, a table, all of it and a chart."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--checkpoints", type=Path, required=True)
+    parser.add_argument("-o", "--out", type=Path, default=Path("out/quantization"))
+    parser.add_argument("--models", default=MODELS)
+    parser.add_argument("--targets", default=TARGETS)
+    parser.add_argument("--recipes", default=RECIPES)
+    parser.add_argument("--pictures", type=int, default=1000)
+    parser.add_argument("--interpreted", type=int, default=64, help="pictures for Core ML")
+    parser.add_argument("--no-latency", action="store_true")
+    options = parser.parse_args()
+    place = Place(options.checkpoints, options.out, options.pictures, options.interpreted)
+    (place.out / "cells").mkdir(parents=True, exist_ok=True)
+    if not (place.out / "calibration").exists():
+        write_folder("calibration", CALIBRATION, place.out / "calibration")
+    records: list[dict[str, Any]] = []
+    for model in options.models.split(","):
+        for target in options.targets.split(","):
+            # ExecuTorch and LiteRT have fp32 and fp16, Core ML's interpreter is to show fp16.
+            skipped = "fp32" if target == "coreml" else "fp16"
+            recipes = [r for r in options.recipes.split(",") if r != skipped]
+            found = [kept(place, model, target, recipe) for recipe in recipes]
+            if target != "coreml" and not options.no_latency:
+                times = latencies(place, model, target, recipes)
+                found = [record | times[record["recipe"]] for record in found]
+            records += found
+            (place.out / "quantization.json").write_text(json.dumps(records, indent=1) + "\n")
+            (place.out / "table.md").write_text(table(records))
+            draw(records, place.out / "quantization.png")
+    print(table(records), end="")
+
+
+def kept(place: Place, model: str, target: str, recipe: str) -> dict[str, Any]:
+    """A cell's record, which is made once."""
+    path = place.out / "cells" / f"{model}-{target}-{recipe}.json"
+    if not path.exists():
+        record = judge(place, model, target, recipe)
+        path.write_text(json.dumps(record) + "\n")
+        print(table([record]).splitlines()[-1], flush=True)
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""`mnv4 sensitivity`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mnv4_mobile.cli.show import Json, Verbose, print_json, print_table, size_of, steps
+
+
+def sensitivity(
+    model: Annotated[str, typer.Argument(help="A shipped configuration or a YAML file.")],
+    weights: Annotated[
+        str, typer.Option(help="A checkpoint file, hf-hub:OWNER/NAME or demo.", metavar="W")
+    ],
+    calibrate: Annotated[
+        str, typer.Option(help="Folder of pictures; a fifth of them judges.", metavar="DIR")
+    ],
+    recipe: Annotated[
+        str, typer.Option("-r", "--recipe", help="With static integers.", metavar="R")
+    ] = "int8",
+    images: Annotated[int, typer.Option(help="Pictures to judge by, at most.", min=2)] = 64,
+    input_size: Annotated[
+        str | None, typer.Option(help="H or HxW; default: the checkpoint's.", metavar="SIZE")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="A plot: .png, .svg, .pdf or .html.")
+    ] = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Shows which blocks cost what in integers, by simulation on pictures held back."""
+    from dataclasses import asdict
+
+    from mnv4_mobile.cell import Options
+    from mnv4_mobile.config import read_model
+    from mnv4_mobile.recipe import load_recipe
+    from mnv4_mobile.sensitivity import Judge, check_plot, plot
+    from mnv4_mobile.sensitivity import sensitivity as run
+
+    if out:
+        check_plot(out)
+    options = Options(size=size_of(input_size) if input_size else None, calibrate=calibrate)
+    spec, chosen = read_model(model).spec, load_recipe(recipe)
+    with steps(verbose) as progress:
+        judge = Judge(spec, weights, chosen, options, images=images, progress=progress)
+        found = run(judge, chosen, progress)
+        if out:
+            plot(found, out, f"{spec.name}, {chosen.name}, {found.pictures} pictures")
+    if as_json:
+        print_json(asdict(found))
+        return
+    total = found.total
+    rows = [
+        [
+            cost.block,
+            cost.role,
+            f"{cost.alone.sqnr_db:.1f}",
+            f"{cost.alone.agreement:.1%}",
+            f"{cost.without.sqnr_db - total.sqnr_db:+.2f}",
+            f"{cost.without.agreement:.1%}",
+        ]
+        for cost in found.blocks
+    ]
+    everything = f"{total.sqnr_db:.1f}"
+    rows.append(["all", "", everything, f"{total.agreement:.1%}", "", ""])
+    columns = ["block", "role", ">alone, dB", ">agreement", ">gain in float, dB", ">agreement"]
+    print_table(columns, rows, f"{spec.name}, {chosen.name}: {found.pictures} pictures")

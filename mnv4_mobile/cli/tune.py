@@ -1,0 +1,90 @@
+"""`mnv4 tune`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mnv4_mobile.cli.show import Json, Verbose, print_json, size_of, steps
+from mnv4_mobile.errors import ConfigError
+
+
+def tune(
+    model: Annotated[str, typer.Argument(help="A shipped configuration or a YAML file.")],
+    weights: Annotated[
+        str, typer.Option(help="A checkpoint file, hf-hub:OWNER/NAME or demo.", metavar="W")
+    ],
+    calibrate: Annotated[str, typer.Option(help="Folder of pictures.", metavar="DIR")],
+    target: Annotated[str, typer.Option("-t", "--target", metavar="T")],
+    max_drop: Annotated[
+        float,
+        typer.Option(
+            help="Points of top-1 that may be lost on --dataset; without classes, percent of the "
+            "pictures that may change theirs.",
+            min=0,
+        ),
+    ] = 0.5,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(help="Folder to judge by; default: a fifth of --calibrate.", metavar="DIR"),
+    ] = None,
+    objective: Annotated[Literal["size", "latency"], typer.Option(help="What is least.")] = "size",
+    recipe: Annotated[
+        str, typer.Option("-r", "--recipe", help="To begin with; with static integers.")
+    ] = "int8",
+    input_size: Annotated[
+        str | None, typer.Option(help="H or HxW; default: the checkpoint's.", metavar="SIZE")
+    ] = None,
+    min_ios: Annotated[int, typer.Option(help="16, 17 or 18.")] = 17,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The recipe that is found.")] = Path(
+        "tuned.yaml"
+    ),
+    state: Annotated[
+        Path | None,
+        typer.Option(help="Where the search is kept; default: beside --out, as .state.json."),
+    ] = None,
+    cache: Annotated[bool, typer.Option(help="Keep bundles in the cache (mnv4 cache).")] = True,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Searches ranges, preparation and blocks in float that keep a bound on accuracy."""
+    from dataclasses import asdict
+
+    from mnv4_mobile.cache import Cache, cache_folder
+    from mnv4_mobile.calibration import MADE_UP
+    from mnv4_mobile.cell import Options
+    from mnv4_mobile.files import write_bytes
+    from mnv4_mobile.images import list_images
+    from mnv4_mobile.matrix import cells
+    from mnv4_mobile.tune import Wish, recipe_yaml
+    from mnv4_mobile.tune import tune as run
+
+    if out.suffix not in (".yaml", ".yml") or not out.absolute().parent.is_dir():
+        raise ConfigError(
+            f"--out: found {str(out)!r}, must be a .yaml file in a folder that exists"
+        )
+    if calibrate == MADE_UP:
+        raise ConfigError("--calibrate: found 'random'; made-up pictures judge no accuracy")
+    list_images(dataset or calibrate)  # are there any?
+    options = Options(
+        size=size_of(input_size) if input_size else None,
+        calibrate=str(Path(calibrate).absolute()),
+        min_ios=min_ios,
+    )
+    with steps(verbose) as progress:
+        found_cells = cells([model], weights, [target], [recipe], [options], progress=progress)
+        wish = Wish(cell=found_cells[0], max_drop=max_drop, dataset=dataset, objective=objective)
+        found = run(
+            wish,
+            state or out.with_suffix(".state.json"),
+            cache=Cache(cache_folder(), progress) if cache else None,
+            progress=progress,
+        )
+        text = recipe_yaml(recipe, found)
+        write_bytes(out, text.encode())
+    if as_json:
+        print_json({"recipe": str(out), "reasons": found.reasons, **asdict(found.rung)})
+    else:
+        print(text, end="")
