@@ -1,0 +1,24 @@
+// What this phone and browser say about themselves.
+
+/** Model, system and browser, as far as they are told. */
+export async function about() {
+  const hints = ["model", "platformVersion", "fullVersionList"];
+  const high = await navigator.userAgentData?.getHighEntropyValues(hints).catch(() => null);
+  const brands = (high?.fullVersionList ?? []).filter(({ brand }) => !/^\W*not[\W_]/i.test(brand));
+  // The engine is in the list too, beside the browser that is made of it.
+  const browser = brands.find(({ brand }) => brand !== "Chromium") ?? brands[0];
+  return {
+    user_agent: navigator.userAgent,
+    cores: navigator.hardwareConcurrency,
+    model: high?.model ?? "",
+    platform: high ? `${high.platform} ${high.platformVersion}`.trim() : "",
+    browser: browser ? `${browser.brand} ${browser.version}` : "",
+  };
+}
+
+/** How full the battery is, where the browser says so. */
+export async function battery() {
+  const found = await navigator.getBattery?.().catch(() => null);
+  if (!found) return {};
+  return { battery_percent: Math.round(found.level * 100), charging: String(found.charging) };
+}

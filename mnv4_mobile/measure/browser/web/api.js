@@ -1,0 +1,42 @@
+// Talking to the server. It goes by requests, as Safari does not let a WebSocket use a certificate
+// that its user accepted by hand.
+
+const RETRY_MS = 1000;
+const GIVE_UP_MS = 60_000;
+const GONE = "The computer does not answer any more: it has ended the run, or the network is gone.";
+/** Names this load of the page: the server listens only to the newest one of a phone. */
+const page = crypto.randomUUID();
+
+/** What the server refuses, in its words, or that it is not there any more. */
+export class Refused extends Error {}
+
+/** Sends once, and again while the server cannot be reached. */
+async function send(path, options, onTrouble) {
+  const begin = performance.now();
+  for (;;) {
+    let response;
+    try {
+      response = await fetch(`api/${path}?page=${page}`, options);
+    } catch {
+      if (performance.now() - begin > GIVE_UP_MS) throw new Refused(GONE);
+      onTrouble?.();
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      continue;
+    }
+    if (response.ok) return response;
+    const { error } = await response.json().catch(() => ({ error: response.statusText }));
+    throw new Refused(error);
+  }
+}
+
+const post = (path, body, onTrouble) =>
+  send(path, { method: "POST", body: JSON.stringify(body) }, onTrouble).then((r) => r.json());
+
+export const join = (about) => post("join", about);
+export const next = (onTrouble) => send("next", {}, onTrouble).then((r) => r.json());
+export const progress = (task, text) => post("progress", { task, text });
+export const result = (body, onTrouble) => post("result", body, onTrouble);
+export const bye = () => navigator.sendBeacon(`api/bye?page=${page}`);
+
+/** A file of a task, as an ArrayBuffer. */
+export const file = (task, name) => send(`files/${task}/${name}`, {}).then((r) => r.arrayBuffer());

@@ -1,0 +1,150 @@
+// Resizing, cropping and normalising after the norm in mnv4_mobile/images.py, whose words and
+// numbers it follows. Pictures are {width, height, data} with three bytes a pixel.
+
+const rint = (x) => {
+  const low = Math.floor(x);
+  const rest = x - low;
+  if (rest !== 0.5) return rest < 0.5 ? low : low + 1;
+  return low % 2 === 0 ? low : low + 1;
+};
+
+const sinc = (x) => (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x));
+
+const KERNELS = {
+  bilinear: { radius: 1, f: (x) => 1 - Math.abs(x) },
+  bicubic: {
+    radius: 2,
+    f: (x) => {
+      const a = Math.abs(x);
+      return a < 1 ? (1.5 * a - 2.5) * a * a + 1 : ((-0.5 * a + 2.5) * a - 4) * a + 2;
+    },
+  },
+  lanczos: { radius: 3, f: (x) => sinc(x) * sinc(x / 3) },
+};
+
+/** Height and width that a picture is resized to, so that it covers the crop. */
+export function resizedTo(height, width, { size, crop }) {
+  const [th, tw] = size.map((side) => Math.floor(side / crop));
+  if (th !== tw) {
+    const ratio = Math.min(height / th, width / tw);
+    return [rint(height / ratio), rint(width / ratio)];
+  }
+  const shorter = Math.min(height, width);
+  return [Math.floor((th * height) / shorter), Math.floor((th * width) / shorter)];
+}
+
+/** For each of m values made from n: the first value that it is made from, and the weights. */
+function filters(n, m, interpolation) {
+  const scale = n / m;
+  if (interpolation === "nearest") {
+    let p = scale / 2;
+    return Array.from({ length: m }, () => {
+      const from = Math.floor(p);
+      p += scale;
+      return { from, weights: Int32Array.of(2 ** 22) };
+    });
+  }
+  const { radius, f } = KERNELS[interpolation];
+  const s = Math.max(scale, 1);
+  const inside = (x) => (Math.abs(x) < radius ? f(x) : 0);
+  return Array.from({ length: m }, (_, i) => {
+    const c = (i + 0.5) * scale;
+    const from = Math.floor(Math.max(c - radius * s + 0.5, 0));
+    const to = Math.min(Math.floor(c + radius * s + 0.5), n);
+    const weights = [];
+    let sum = 0;
+    for (let j = from; j < to; j++) {
+      const weight = inside((j - c + 0.5) * (1 / s));
+      weights.push(weight);
+      sum += weight;
+    }
+    const fixed = (weight) => {
+      const x = (weight / sum) * 2 ** 22;
+      return Math.sign(x) * Math.floor(Math.abs(x) + 0.5); // halves away from zero
+    };
+    return { from, weights: Int32Array.from(weights, fixed) };
+  });
+}
+
+/** Filters along one axis: `count` lines, whose beginnings and values lie so far apart. */
+function filtered(source, target, taps, count, line, step) {
+  for (let i = 0; i < taps.length; i++) {
+    const { from, weights } = taps[i];
+    for (let l = 0; l < count; l++) {
+      let at = l * line.source + from * step.source;
+      let red = 2 ** 21;
+      let green = 2 ** 21;
+      let blue = 2 ** 21;
+      for (let j = 0; j < weights.length; j++, at += step.source) {
+        const weight = weights[j]; // the sums stay within 31 bits
+        red = (red + Math.imul(weight, source[at])) | 0;
+        green = (green + Math.imul(weight, source[at + 1])) | 0;
+        blue = (blue + Math.imul(weight, source[at + 2])) | 0;
+      }
+      // A clamped array clips; its rounding is idle, as the values are whole.
+      const to = l * line.target + i * step.target;
+      target[to] = red >> 22;
+      target[to + 1] = green >> 22;
+      target[to + 2] = blue >> 22;
+    }
+  }
+}
+
+/** The picture in another size, with 8-bit values between the passes over width and height. */
+export function resize({ width, height, data }, [toHeight, toWidth], interpolation) {
+  const source = new Uint8ClampedArray(data.buffer, data.byteOffset, data.length);
+  const row = toWidth * 3;
+  let wide = source;
+  if (width !== toWidth) {
+    wide = new Uint8ClampedArray(height * row);
+    const taps = filters(width, toWidth, interpolation);
+    const pixel = { source: 3, target: 3 };
+    for (let y = 0; y < height; y++) {
+      // Row by row, as memory is read in its order.
+      const line = source.subarray(y * width * 3, (y + 1) * width * 3);
+      filtered(line, wide.subarray(y * row, (y + 1) * row), taps, 1, pixel, pixel);
+    }
+  }
+  if (height === toHeight) return { width: toWidth, height, data: wide };
+  const high = new Uint8ClampedArray(toHeight * row);
+  const taps = filters(height, toHeight, interpolation);
+  filtered(wide, high, taps, toWidth, { source: 3, target: 3 }, { source: row, target: row });
+  return { width: toWidth, height: toHeight, data: high };
+}
+
+/** The bytes of a model's input, H x W x 3: resized to cover it, cropped from the centre. */
+export function pixels(picture, preprocess) {
+  const [height, width] = preprocess.size;
+  const to = resizedTo(picture.height, picture.width, preprocess);
+  const resized = resize(picture, to, preprocess.interpolation);
+  const top = rint((resized.height - height) / 2);
+  const left = rint((resized.width - width) / 2);
+  const cropped = new Uint8Array(height * width * 3);
+  for (let y = 0; y < height; y++) {
+    const at = ((top + y) * resized.width + left) * 3;
+    cropped.set(resized.data.subarray(at, at + width * 3), y * width * 3);
+  }
+  return cropped;
+}
+
+/** The input that an artifact wants of those bytes: normalised or not, ordered, a whole batch. */
+export function feed(bytes, input, { mean, std }) {
+  const area = bytes.length / 3;
+  const one = input.dtype === "uint8" ? new Uint8Array(bytes.length) : new Float32Array(bytes.length);
+  const value = (byte, channel) => {
+    if (input.dtype === "uint8") return byte;
+    const scaled = Math.fround(byte / 255);
+    const centred = Math.fround(scaled - Math.fround(mean[channel]));
+    return Math.fround(centred / Math.fround(std[channel]));
+  };
+  for (let channel = 0; channel < 3; channel++) {
+    const table = Array.from({ length: 256 }, (_, byte) => value(byte, channel));
+    for (let i = 0; i < area; i++) {
+      const at = input.layout === "nchw" ? channel * area + i : i * 3 + channel;
+      one[at] = table[bytes[i * 3 + channel]];
+    }
+  }
+  const batch = new one.constructor(one.length * input.shape[0]);
+  for (let n = 0; n < input.shape[0]; n++) batch.set(one, n * one.length);
+  return batch;
+}
