@@ -1,0 +1,49 @@
+"""`mnv4 report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mnv4_mobile.cli.measured import StorePath
+from mnv4_mobile.cli.show import Json, megabytes, print_json, steps
+
+
+def report(
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="The file; its suffix says the format.", metavar="FILE"),
+    ] = None,
+    run: Annotated[
+        list[str] | None, typer.Option(help="Only this run; may be repeated.", metavar="NAME")
+    ] = None,
+    kind: Annotated[
+        Literal["html", "md", "csv", "parquet"] | None,
+        typer.Option("--format", help="A page, Markdown, or a table for notebooks."),
+    ] = None,
+    store: StorePath = None,
+    as_json: Json = False,
+) -> None:
+    """Writes what was measured as one page that can be sent around, or as a table."""
+    from mnv4_mobile.errors import ConfigError
+    from mnv4_mobile.measure.report.write import FORMATS, write_report
+    from mnv4_mobile.measure.store import Store, store_path
+
+    path = out or Path(f"report.{kind or 'html'}")
+    suffix = path.suffix.removeprefix(".")
+    allowed = (kind,) if kind else FORMATS
+    if suffix not in allowed:
+        raise ConfigError(
+            f"-o {path}: found {suffix or 'no suffix'}, allowed: {', '.join(allowed)}"
+        )
+    with Store(store_path(store), must_exist=True) as opened, steps(verbose=False) as progress:
+        progress.step(f"report from {opened.path}")
+        measurements = write_report(opened, path, suffix, runs=run or [])
+    size = path.stat().st_size
+    if as_json:
+        print_json({"path": str(path), "bytes": size, "measurements": len(measurements)})
+        return
+    count = f"{len(measurements)} measurement{'s' if len(measurements) != 1 else ''}"
+    print(f"{path}: {count}, {megabytes(size)}")

@@ -1,0 +1,163 @@
+// What measure/report/data.py writes into the page.
+
+export interface Published {
+  device: string;
+  unit: string;
+  precision: string;
+  model: string;
+  size: number;
+  ms: number;
+  top1: number; // percent
+}
+
+export interface Device {
+  id: string;
+  model: string;
+  soc: string;
+  cores: number | null;
+  published: Published[];
+}
+
+export interface Artifact {
+  name: string;
+  target: string;
+  model: string | null;
+  recipe: string | null;
+  mb: number;
+  sha256: string;
+  top1: (number | null)[]; // a share of 1 for each dataset
+}
+
+type Thermal = [status: string | null, celsius: number | null];
+
+export interface Timed {
+  start: string;
+  status: "ok";
+  value: number | null;
+  summary: { mean: number; std: number | null; min: number | null; max: number | null; count: number } | null;
+  n: number;
+  ms: number[];
+  t: number[] | null;
+  drift: number | null;
+  before: Thermal;
+  after: Thermal;
+}
+
+export interface Failed {
+  start: string;
+  status: "wrong" | "failed";
+}
+
+export interface Row {
+  artifact: number;
+  device: number;
+  run: string;
+  latest: boolean;
+  os: string;
+  runtime: string;
+  threads: number;
+  affinity: string;
+  unit: string;
+  statistic: string;
+  paper: boolean;
+  ms: number | null;
+  range: [number, number] | null;
+  p90: number | null;
+  p95: number | null;
+  cv: number | null;
+  box: [number, number, number, number, number] | null;
+  n: number;
+  cold: number | null;
+  first: number | null;
+  preprocess: number | null;
+  rss: number | null;
+  published: Published | null;
+  doubts: string[];
+  sessions: (Timed | Failed)[];
+}
+
+export interface Profile {
+  artifact: number;
+  device: number;
+  threads: number | null;
+  blocks: [name: string, role: string | null, ms: number][];
+}
+
+interface Data {
+  runs: string[];
+  sessions: number;
+  limit: number;
+  from: string;
+  to: string;
+  devices: Device[];
+  published: { source: string; url: string; accuracy: string; protocol: string };
+  datasets: { name: string; n: number }[];
+  artifacts: Artifact[];
+  rows: Row[];
+  profiles: Profile[];
+}
+
+export const data: Data = JSON.parse(document.getElementById("data")!.textContent!);
+
+export const artifactOf = (row: { artifact: number }): Artifact => data.artifacts[row.artifact]!;
+export const deviceOf = (row: { device: number }): Device => data.devices[row.device]!;
+export const timed = (row: Row): Timed[] => row.sessions.filter((s): s is Timed => s.status === "ok");
+
+/** What of a page is shown. */
+export interface Choice {
+  device: number;
+  threads: number | null; // null: all
+  model: string | null;
+  run: string | null; // null: the latest of each cell
+  dataset: number;
+}
+
+export const chosenRow = (row: Row, choice: Choice): boolean =>
+  row.device === choice.device &&
+  (choice.threads === null || row.threads === choice.threads) &&
+  (choice.model === null || artifactOf(row).model === choice.model) &&
+  (choice.run === null ? row.latest : row.run === choice.run);
+
+export const top1 = (row: { artifact: number }, choice: Choice): number | null => {
+  const share = artifactOf(row).top1[choice.dataset] ?? null;
+  return share === null ? null : 100 * share;
+};
+
+const shortNames = new Map<string, number>();
+const shortName = (a: Artifact) => (a.model && a.recipe ? `${a.model} ${a.recipe} ${a.target}` : a.name);
+for (const artifact of data.artifacts) {
+  shortNames.set(shortName(artifact), (shortNames.get(shortName(artifact)) ?? 0) + 1);
+}
+
+/** Model, recipe and target where no other artifact has the same three, else the name. */
+export const label = (row: { artifact: number }): string => {
+  const artifact = artifactOf(row);
+  const short = shortName(artifact);
+  return shortNames.get(short) === 1 ? short : `${artifact.name} (${artifact.sha256.slice(0, 6)})`;
+};
+
+/** The label with the plan's threads, where rows of several numbers of threads are shown. */
+export const rowLabel = (row: Row, choice: Choice): string =>
+  label(row) +
+  (choice.threads === null ? `, ${count(row.threads, "thread")}` : "") +
+  (row.affinity === "none" ? "" : `, cores ${row.affinity}`);
+
+/** Some of the names, and how many more there are. */
+export function list(names: string[], most = 4): string {
+  const different = [...new Set(names)];
+  const more = different.length - most;
+  return more > 0 ? `${different.slice(0, most).join(", ")} and ${more} more` : different.join(", ");
+}
+
+const integers = new Intl.NumberFormat("en"); // making one takes longer than a thousand uses
+export const integer = (n: number): string => integers.format(n);
+export const count = (n: number, noun: string): string => `${integer(n)} ${noun}${n === 1 ? "" : "s"}`;
+
+/** Three digits. */
+export const number = (value: number | null | undefined): string =>
+  value === null || value === undefined
+    ? "–"
+    : value.toPrecision(Math.max(3, 1 + Math.floor(Math.log10(Math.max(value, 1)))));
+
+export const fixed = (value: number | null, digits: number): string => (value === null ? "–" : value.toFixed(digits));
+export const percent = (share: number | null): string => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);

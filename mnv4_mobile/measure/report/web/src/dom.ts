@@ -1,0 +1,32 @@
+type Child = Node | string | null | undefined | false;
+type Properties = Record<string, string | number | boolean | null | undefined | ((event: Event) => void)>;
+
+/** An element. Text is always text, never markup: names come from files that nobody checked. */
+export function h(tag: string, properties: Properties = {}, ...children: Child[]): HTMLElement {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (typeof value === "function") element.addEventListener(name, value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, String(value));
+  }
+  for (const child of children) if (child) element.append(child);
+  return element;
+}
+
+let ids = 0;
+export const newId = (): string => `n${ids++}`;
+
+/** A labelled choice; nothing to choose from makes it invisible. */
+export function select<T>(
+  name: string,
+  options: [text: string, value: T][],
+  chosen: T,
+  changed: (value: T) => void,
+): HTMLElement | null {
+  if (options.length < 2) return null;
+  const id = newId();
+  const element = h("select", { id }) as HTMLSelectElement;
+  options.forEach(([text, value], i) => element.append(h("option", { value: i, selected: value === chosen }, text)));
+  element.addEventListener("change", () => changed(options[Number(element.value)]![1]));
+  return h("div", { class: "choice" }, h("label", { for: id }, name), element);
+}

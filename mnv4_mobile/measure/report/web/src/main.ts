@@ -1,0 +1,268 @@
+import { Chart, drawFirst, isDark, redraw } from "./chart";
+import { artifactOf, chosenRow, count, data, deviceOf, fixed, label, number, percent, top1 } from "./data";
+import type { Choice, Profile, Row } from "./data";
+import { h, newId, select } from "./dom";
+import { PAGE, Table } from "./table";
+import type { Column } from "./table";
+import { blocksView, profiles } from "./views/blocks";
+import { distribution } from "./views/distribution";
+import { drifting, driftView } from "./views/drift";
+import { memory } from "./views/memory";
+import { pareto } from "./views/pareto";
+import { threads } from "./views/threads";
+
+const day = (text: string): string =>
+  new Date(text).toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
+
+function header(): HTMLElement {
+  const span = day(data.from) === day(data.to) ? day(data.from) : `${day(data.from)} to ${day(data.to)}`;
+  const theme = h("button", { type: "button", "aria-pressed": String(isDark()) }, "Dark");
+  theme.addEventListener("click", () => {
+    document.documentElement.dataset["theme"] = isDark() ? "light" : "dark";
+    theme.setAttribute("aria-pressed", String(isDark()));
+    redraw();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    theme.setAttribute("aria-pressed", String(isDark()));
+    redraw();
+  });
+  const print = h("button", { type: "button", click: () => window.print() }, "Print");
+  return h(
+    "header",
+    {},
+    h("div", { class: "buttons" }, theme, print),
+    h("h1", {}, "MobileNetV4 on devices"),
+    h("p", { class: "lead" }, `${count(data.sessions, "session")} of ${count(data.artifacts.length, "artifact")} on ${count(data.devices.length, "device")}, ${span}.`),
+    h("p", {}, `${data.runs.length === 1 ? "Run" : "Runs"}: ${data.runs.join(", ")}`),
+    h("nav", { "aria-label": "Sections" }, h("a", { href: "#device" }, "Device by device"), h("a", { href: "#all" }, "All figures"), h("a", { href: "#how" }, "How it was measured")),
+  );
+}
+
+/** What somebody who decides should know before looking at any figure. */
+function notes(): HTMLElement {
+  const doubtful = data.rows.filter((row) => row.doubts.length);
+  const failed = data.rows.flatMap((row) => row.sessions.filter((s) => s.status !== "ok"));
+  const unknown = data.artifacts.filter((artifact) => artifact.top1.every((share) => share === null));
+  const items = [
+    failed.length > 0 && h("li", {}, `⚠ ${count(failed.length, "session")} of ${data.sessions} gave no latency: failed, or computed something else than the model.`),
+    doubtful.length > 0 &&
+      h("li", {}, `⚠ ${doubtful.length} of ${count(data.rows.length, "line")} look unsound in some way. They are hollow in the chart of accuracy and marked ⚠ elsewhere; the table says why.`),
+    unknown.length > 0 &&
+      h(
+        "li",
+        {},
+        `⚠ The accuracy of ${count(unknown.length, "artifact")} is not known; mnv4 evaluate BUNDLE finds it.`,
+        h("details", {}, h("summary", {}, "Which"), h("p", {}, unknown.map((artifact) => artifact.name).join(", "))),
+      ),
+  ].filter((item) => item !== false);
+  return items.length ? h("section", { class: "notes", "aria-label": "What to know first" }, h("ul", {}, ...items)) : h("div");
+}
+
+const most = <T>(values: T[]): T | undefined => {
+  const counts = new Map<T, number>();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return [...counts].sort((a, b) => b[1] - a[1])[0]?.[0];
+};
+
+function oneDevice(): HTMLElement {
+  const choice: Choice = { device: 0, threads: null, model: null, run: null, dataset: 0 };
+  const title = h("h2", { id: "device-title" });
+  const facts = h("p", { class: "facts" });
+  const controls = h("div", { class: "choices controls" });
+  const beside = h("div");
+  const charts = {
+    pareto: new Chart("Accuracy against latency", "Up and to the left is better. The dotted line joins what nothing else beats in both. Hollow points look unsound."),
+    distribution: new Chart("Latencies", "Every dot is one inference; each line is an artifact, the fastest at the top."),
+    threads: new Chart("Threads", "How much more threads help, for each network."),
+    drift: new Chart("Drift", "Latency over a session, with how warm the device was before and after: what slows down while it runs is throttled."),
+    blocks: new Chart("Time by block", "Where a run of the network spends its time, by the operators' own times."),
+    memory: new Chart("Size and memory", "What an app grows by, and what its process takes at its peak."),
+  };
+
+  function drift(row?: Row): void {
+    const rows = drifting(choice);
+    const shown = row ?? rows[0];
+    const options = rows.map((r): [string, Row | undefined] => [`${label(r)}, ${count(r.threads, "thread")}`, r]);
+    charts.drift.show(...driftView(shown, choice), select("Artifact", options, shown, drift));
+  }
+
+  function blocks(profile?: Profile): void {
+    const found = profiles(choice);
+    const shown = profile ?? found[0];
+    const options = found.map((p): [string, Profile | undefined] => [label(p), p]);
+    charts.blocks.show(...blocksView(shown), select("Artifact", options, shown, blocks));
+  }
+
+  function update(): void {
+    const device = data.devices[choice.device]!;
+    const builds = [...new Set(data.rows.filter((row) => row.device === choice.device).map((row) => row.os))];
+    title.textContent = device.model;
+    const all = [device.model, device.soc, device.cores && count(device.cores, "core"), ...builds, device.id];
+    facts.textContent = [...new Set(all.filter(Boolean))].join(" · ");
+    charts.pareto.show(...pareto(choice));
+    charts.distribution.show(...distribution(choice));
+    charts.threads.show(...threads(choice));
+    drift();
+    blocks();
+    charts.memory.show(...memory(choice));
+    beside.replaceChildren(...paper(choice));
+  }
+
+  function onDevice(device: number): void {
+    choice.device = device;
+    const rows = data.rows.filter((row) => row.device === device);
+    const numbers = [...new Set(rows.map((row) => row.threads))].sort((a, b) => a - b);
+    const models = [...new Set(rows.map((row) => artifactOf(row).model))].filter((model) => model !== null).sort();
+    const runs = [...new Set(rows.map((row) => row.run))];
+    choice.threads = most(rows.map((row) => row.threads)) ?? null;
+    choice.model = choice.run = null;
+    const set = <K extends keyof Choice>(key: K) => (value: Choice[K]) => {
+      choice[key] = value;
+      update();
+    };
+    controls.replaceChildren(
+      ...[
+        select("Device", data.devices.map((d, i): [string, number] => [`${d.model} (${d.id})`, i]), device, onDevice),
+        select("Threads", [...numbers.map((n): [string, number | null] => [String(n), n]), ...(numbers.length > 1 ? [["all", null] as [string, null]] : [])], choice.threads, set("threads")),
+        select("Network", [["all", null], ...models.map((m): [string, string | null] => [m, m])], choice.model, set("model")),
+        runs.length > 1 ? select("Run", [["the latest of each", null], ...runs.map((run): [string, string | null] => [run, run])], choice.run, set("run")) : null,
+        select("Accuracy on", data.datasets.map((d, i): [string, number] => [`${d.name} (${d.n})`, i]), choice.dataset, set("dataset")),
+      ].filter((control) => control !== null),
+    );
+    // The choice that was just made keeps the focus.
+    if (document.activeElement === document.body) controls.querySelector("select")?.focus({ preventScroll: true });
+    update();
+  }
+
+  const focus = document.activeElement;
+  onDevice(0);
+  (focus as HTMLElement | null)?.blur();
+  return h(
+    "section",
+    { id: "device", "aria-labelledby": "device-title" },
+    title,
+    controls,
+    facts,
+    charts.pareto.element,
+    beside,
+    ...[charts.distribution, charts.threads, charts.drift, charts.blocks, charts.memory].map((chart) => chart.element),
+  );
+}
+
+/** The published figures of a device beside ours of the same network, input size and precision. */
+function paper(choice: Choice): HTMLElement[] {
+  const rows = data.rows.filter((row) => chosenRow(row, choice) && row.published && row.ms !== null);
+  if (!rows.length) return [];
+  const table = new Table<Row>("Published figures beside ours", [
+    { name: "Artifact", value: label },
+    { name: "Threads", value: (row) => row.threads, numeric: true },
+    { name: "Ours, ms", value: (row) => row.ms, show: (row) => number(row.ms), numeric: true },
+    { name: "Published, ms", value: (row) => row.published!.ms, numeric: true },
+    { name: "Published on", value: (row) => `${row.published!.device} ${row.published!.unit}, ${row.published!.precision}` },
+    { name: "Ours / published", value: (row) => row.ms! / row.published!.ms, show: (row) => (row.ms! / row.published!.ms).toFixed(2), numeric: true },
+    { name: "Measured as the paper did", value: (row) => (row.paper ? "yes" : "no") },
+  ]);
+  table.show([...rows].sort((a, b) => a.published!.ms - b.published!.ms));
+  return [
+    h(
+      "section",
+      { class: "figure" },
+      h("h3", {}, "Beside the paper"),
+      h("p", { class: "explanation" }, `Published, not measured here: ${data.published.source} (${data.published.url}); ${data.published.protocol}. Same device, network, input size and precision; what ran it may differ.`),
+      table.element,
+    ),
+  ];
+}
+
+function allFigures(): HTMLElement {
+  const accuracy: Choice = { device: 0, threads: null, model: null, run: null, dataset: 0 };
+  const columns: (Column<Row> | false)[] = [
+    { name: "Artifact", value: label },
+    { name: "Latency, ms", title: "The plan's statistic, median of the sessions; below it the least and the most of them", value: (row) => row.ms, show: latency, numeric: true },
+    { name: "Threads", value: (row) => row.threads, numeric: true },
+    { name: "Device", value: (row) => deviceOf(row).model },
+    { name: "Unsound?", value: (row) => row.doubts.length, show: doubts },
+    { name: "p90", value: (row) => row.p90, show: (row) => number(row.p90), numeric: true },
+    { name: "p95", value: (row) => row.p95, show: (row) => number(row.p95), numeric: true },
+    { name: "CV", title: "Standard deviation by mean", value: (row) => row.cv, show: (row) => percent(row.cv), numeric: true },
+    data.datasets.length > 0 && { name: "Top-1, %", value: (row) => top1(row, accuracy), show: (row) => fixed(top1(row, accuracy), 1), numeric: true },
+    { name: "File, MB", value: (row) => artifactOf(row).mb, show: (row) => number(artifactOf(row).mb), numeric: true },
+    { name: "Memory, MiB", title: "Peak of the process", value: (row) => row.rss, show: (row) => number(row.rss), numeric: true },
+    { name: "Load, ms", title: "In a fresh process", value: (row) => row.cold, show: (row) => number(row.cold), numeric: true },
+    { name: "First, ms", title: "The first inference", value: (row) => row.first, show: (row) => number(row.first), numeric: true },
+    { name: "Preprocess, ms", title: "From a decoded picture to the input, apart from the latency", value: (row) => row.preprocess, show: (row) => number(row.preprocess), numeric: true },
+    { name: "Paper, ms", title: "Published, not measured here", value: (row) => row.published?.ms, numeric: true },
+    data.runs.length > 1 && { name: "Run", value: (row) => row.run },
+    { name: "Runtime", value: (row) => row.runtime },
+  ];
+  const shown = columns.filter((column) => column !== false);
+  const table = new Table<Row>("All figures", shown);
+  const text = (row: Row): string => {
+    const { model, id, soc } = deviceOf(row);
+    return [label(row), artifactOf(row).name, model, id, soc, row.run, row.runtime, row.os, count(row.threads, "thread"), ...row.doubts].join(" ").toLowerCase();
+  };
+  let texts: string[] | null = null; // made when they are first asked for
+  const [filterId, doubtId] = [newId(), newId()];
+  const filter = h("input", { id: filterId, type: "search", autocomplete: "off", placeholder: "pixel int8 4 threads" }) as HTMLInputElement;
+  const only = h("input", { id: doubtId, type: "checkbox" }) as HTMLInputElement;
+  const found = h("p", { role: "status", class: "found" });
+  const update = () => {
+    const wanted = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    if (wanted.length) texts ??= data.rows.map(text);
+    const rows = data.rows.filter((row, i) => wanted.every((word) => texts![i]!.includes(word)) && (!only.checked || row.doubts.length > 0));
+    found.textContent = `${rows.length} of ${count(data.rows.length, "line")}`;
+    table.show(rows);
+  };
+  filter.addEventListener("input", update);
+  only.addEventListener("change", update);
+  update();
+  const section = h(
+    "section",
+    { id: "all", "aria-labelledby": "all-title" },
+    h("h2", { id: "all-title" }, "All figures"),
+    h(
+      "div",
+      { class: "choices" },
+      h("div", { class: "choice wide" }, h("label", { for: filterId }, "Filter, all words must occur"), filter),
+      h("div", { class: "choice check" }, only, h("label", { for: doubtId }, "Only what looks unsound")),
+    ),
+    found,
+    table.element,
+  );
+  // Until it is laid out, which it is when it comes near.
+  section.style.containIntrinsicHeight = `auto ${200 + 45 * Math.min(data.rows.length, PAGE)}px`;
+  return section;
+}
+
+function latency(row: Row): Node | string {
+  if (row.ms === null) return "–";
+  if (!row.range || row.sessions.length < 2) return number(row.ms);
+  return h("span", {}, number(row.ms), h("small", {}, `${number(row.range[0])}–${number(row.range[1])}`));
+}
+
+function doubts(row: Row): Node | string {
+  if (!row.doubts.length) return "";
+  return h("details", { class: "doubts" }, h("summary", {}, `⚠ ${row.doubts.length}`), h("ul", {}, ...row.doubts.map((doubt) => h("li", {}, doubt))));
+}
+
+function how(): HTMLElement {
+  const statistics = [...new Set(data.rows.map((row) => row.statistic))].join(", ");
+  return h(
+    "section",
+    { id: "how", "aria-labelledby": "how-title" },
+    h("h2", { id: "how-title" }, "How it was measured"),
+    h(
+      "ul",
+      {},
+      h("li", {}, "A session is a fresh process on the device: load, check against the golden pair, first inference, warm-up, timed runs. A session whose output missed the check was not timed."),
+      h("li", {}, `A latency is the median over the sessions of the plan's statistic (${statistics}) of each one's samples; preparing the picture is not part of it. Two sessions differ by more than the samples of one, so their range is shown.`),
+      h("li", {}, `All statistics are of all samples. This page has ${data.limit} samples a session at most, drawn at random with a fixed seed; mnv4 report --format parquet has all of them.`),
+      h("li", {}, "CV is the coefficient of variation; MB are 10^6 bytes, MiB 2^20."),
+    ),
+  );
+}
+
+const main = h("main", {}, header(), notes(), oneDevice());
+document.body.append(main);
+drawFirst();
+main.append(allFigures(), how());

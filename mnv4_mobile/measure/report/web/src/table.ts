@@ -1,0 +1,102 @@
+import { h, newId } from "./dom";
+
+export type Cell = string | number | null | undefined;
+
+export interface Column<T> {
+  name: string;
+  title?: string; // longer, for those who hover
+  value: (row: T) => Cell; // what is sorted by, and shown without `show`
+  show?: (row: T) => Node | string;
+  numeric?: boolean;
+}
+
+export const PAGE = 100;
+const collator = new Intl.Collator("en", { numeric: true });
+
+/** What is missing comes last, whatever the direction. */
+function compare(a: Cell, b: Cell, sign: number): number {
+  const [noA, noB] = [a === null || a === undefined, b === null || b === undefined];
+  if (noA || noB) return Number(noA) - Number(noB);
+  if (typeof a === "number" && typeof b === "number") return sign * (a - b);
+  return sign * collator.compare(String(a), String(b));
+}
+
+/** A table that sorts by its header's buttons; `show` replaces its rows. */
+export class Table<T> {
+  readonly element: HTMLElement;
+  private readonly body = h("tbody");
+  private readonly more = h("button", { type: "button", class: "more", click: () => this.fill() });
+  private readonly heads: HTMLElement[];
+  private rows: T[] = [];
+  private shown = 0;
+  private by: number | null = null;
+  private sign = 1;
+
+  constructor(
+    caption: string,
+    private readonly columns: Column<T>[],
+  ) {
+    this.heads = columns.map((column, i) =>
+      h(
+        "th",
+        { scope: "col", class: column.numeric ? "number" : null, title: column.title },
+        h("button", { type: "button", click: () => this.sort(i) }, column.name, h("span", { "aria-hidden": "true" })),
+      ),
+    );
+    const id = newId();
+    this.element = h(
+      "div",
+      {},
+      h(
+        "div",
+        // A region that scrolls sideways must take the focus, or the keyboard cannot scroll it.
+        { class: "scroll", role: "region", tabindex: 0, "aria-labelledby": id },
+        h("table", {}, h("caption", { id }, caption), h("thead", {}, h("tr", {}, ...this.heads)), this.body),
+      ),
+      this.more,
+    );
+  }
+
+  show(rows: T[]): void {
+    this.rows = rows;
+    this.order();
+  }
+
+  /** By a column; again turns it round. */
+  sort(column: number): void {
+    this.sign = this.by === column ? -this.sign : 1;
+    this.by = column;
+    this.heads.forEach((head, i) => {
+      if (i === column) head.setAttribute("aria-sort", this.sign > 0 ? "ascending" : "descending");
+      else head.removeAttribute("aria-sort");
+    });
+    this.order();
+  }
+
+  private order(): void {
+    const by = this.by === null ? null : this.columns[this.by]!.value;
+    if (by) this.rows = [...this.rows].sort((a, b) => compare(by(a), by(b), this.sign));
+    this.body.replaceChildren();
+    this.shown = 0;
+    this.fill();
+  }
+
+  private fill(): void {
+    const next = this.rows.slice(this.shown, this.shown + PAGE);
+    this.shown += next.length;
+    this.body.append(...next.map((row) => this.line(row)));
+    const left = this.rows.length - this.shown;
+    this.more.hidden = left === 0;
+    this.more.textContent = `Show ${Math.min(left, PAGE)} more of ${left}`;
+  }
+
+  private line(row: T): HTMLElement {
+    const cells = this.columns.map((column, i) => {
+      const value = column.show ? column.show(row) : (column.value(row) ?? "–");
+      const type = column.numeric ? "number" : null;
+      const text = typeof value === "number" ? String(value) : value;
+      return i === 0 ? h("th", { scope: "row", class: type }, text) : h("td", { class: type ?? (typeof text === "string" && text.length < 28 ? "short" : null) }, text);
+    });
+    return h("tr", {}, ...cells);
+  }
+}

@@ -1,0 +1,56 @@
+"""Writes the report of what a store holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.files import write_bytes
+from mnv4_mobile.measure.exchange import Records, export_records
+from mnv4_mobile.measure.measurement import Measurement
+from mnv4_mobile.measure.store import Store
+
+FORMATS = ("html", "md", "csv", "parquet")
+
+
+def write_report(
+    store: Store, path: Path, kind: str, *, runs: Sequence[str] = ()
+) -> list[Measurement]:
+    """Writes a report, whole or not at all.
+
+    Args:
+        store: What to report from.
+        path: The file.
+        kind: One of `FORMATS`.
+        runs: Names of runs; none means all.
+
+    Returns:
+        The measurements in it.
+
+    Raises:
+        ConfigError: Nothing to report, a run that there is none of, or a folder that is not there.
+        ToolchainError: Parquet without pyarrow.
+    """
+    measurements = store.measurements(runs=runs)
+    known = store.runs()
+    if absent := [run for run in runs if run not in known]:
+        raise ConfigError(f"--run: found {absent[0]!r}, {store.path} has: {', '.join(known)}")
+    if not measurements:
+        raise ConfigError(f"{store.path}: holds no measurement yet; mnv4 measure makes some")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path.parent}: there is no such folder")
+    if kind in ("csv", "parquet"):
+        export_records(Records(measurements=measurements), path)
+        return measurements
+    if kind == "md":
+        from mnv4_mobile.measure.report.markdown import markdown
+
+        text = markdown(measurements, store.evaluations())
+    else:
+        from mnv4_mobile.measure.report.data import page_data
+        from mnv4_mobile.measure.report.page import html
+
+        text = html(page_data(measurements, store.evaluations(), store.profiles()))
+    write_bytes(path, text.encode())
+    return measurements
