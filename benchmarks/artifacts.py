@@ -123,7 +123,9 @@ def measure(target: str, artifacts: dict[str, Entry], threads: int) -> dict[str,
         }
         for _ in range(ROUNDS):
             for name, worker in workers.items():
-                found[name].append(median(worker.latencies_ms(artifacts[name].inputs, RUNS)))
+                found[name].append(
+                    median(worker.time(artifacts[name].inputs, runs=RUNS).latencies_ms)
+                )
     return found
 
 

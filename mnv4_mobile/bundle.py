@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypedDict, cast
+from typing import Any, Literal, NotRequired, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from mnv4_mobile.errors import BundleError, ConfigError
 from mnv4_mobile.files import sha256, write_bytes
 from mnv4_mobile.images import Interpolation, Preprocess
 from mnv4_mobile.parity import Parity
-from mnv4_mobile.target import Layout, Tensor
+from mnv4_mobile.target import Layout, Quantization, Tensor
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
@@ -46,6 +46,13 @@ class ArtifactEntry(TypedDict):
     sha256: str
 
 
+class QuantizationEntry(TypedDict):
+    """The fields of `Quantization`."""
+
+    scale: float
+    zero_point: int
+
+
 class TensorEntry(TypedDict):
     """An input or output; the fields of `Tensor`."""
 
@@ -54,6 +61,8 @@ class TensorEntry(TypedDict):
     shape: list[int]
     dtype: str
     layout: str | None
+    quantization: NotRequired[QuantizationEntry]
+    """Only where integers stand for floats."""
 
 
 class PreprocessEntry(TypedDict):
@@ -88,6 +97,33 @@ class LayerEntry(TypedDict):
     why: str | None
 
 
+class AgreementEntry(TypedDict):
+    """On how many pictures an artifact names the float network's class, as a share of 1."""
+
+    top1: float
+    n: int
+    gate: float
+
+
+class CalibrationEntry(TypedDict):
+    """The pictures that a recipe was given."""
+
+    images: int
+    """Used for ranges and preparation."""
+    held_back: int
+    """Left out of them, to judge by."""
+    skipped: int
+    """Files that could not be read."""
+    seed: int
+    dataset_sha256: str | None
+    """Of the sorted lines `<sha256>` of the pictures; None where they were made up."""
+    range: str | None
+    """The rule of the ranges, where there are static activations: where the recipe says `auto`,
+    what that came to."""
+    agreement: AgreementEntry | None
+    """Of the pictures held back, where the recipe has a gate for it."""
+
+
 class Manifest(TypedDict):
     """manifest.json."""
 
@@ -104,6 +140,8 @@ class Manifest(TypedDict):
     golden: list[GoldenEntry]
     parity: dict[str, Parity]
     layers: list[LayerEntry]
+    calibration: NotRequired[CalibrationEntry]
+    """Only of recipes that calibrate."""
     requires: dict[str, str]
     versions: dict[str, str]
 
@@ -187,12 +225,14 @@ class Bundle:
 
 
 def _tensor(entry: TensorEntry) -> Tensor:
+    grid = entry.get("quantization")
     return Tensor(
         name=entry["name"],
         kind=entry["kind"],
         shape=tuple(entry["shape"]),
         dtype=cast(Any, entry["dtype"]),
         layout=cast(Layout | None, entry["layout"]),
+        quantization=Quantization(**grid) if grid else None,
     )
 
 

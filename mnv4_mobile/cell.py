@@ -21,7 +21,7 @@ from mnv4_mobile.model.checkpoint_source import file_sha256, find_checkpoint
 from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.reference import golden_paths
-from mnv4_mobile.target import BuildSpec, Layout, target_package
+from mnv4_mobile.target import BuildSpec, Io, Layout, target_package
 
 _TOOLS = (
     *("torch", "torchao", "executorch", "coremltools", "litert-torch", "litert-converter"),
@@ -41,7 +41,7 @@ class Options:
     batch: int = 1
     input: Literal["float", "pixels"] = "float"
     layout: Layout | None = None
-    io: Literal["float32", "float16"] = "float32"
+    io: Io = "float32"
     outputs: tuple[str, ...] = ("logits",)
     """`features` stands for all of the configuration's feature maps."""
     num_classes: int | None = None
@@ -127,7 +127,11 @@ class Cell:
         if not images:
             options["calibrate"] = None
         elif folder is not None and folder != MADE_UP:
-            paths = candidates(folder, images=images, seed=self.recipe.calibration_seed)
+            paths = candidates(
+                folder,
+                images=images + self.recipe.held_back,
+                seed=self.recipe.calibration_seed,
+            )
             options["calibrate"] = [hashed(path) for path in paths]
         return {
             "model": dataclasses.asdict(self.model),
@@ -164,9 +168,13 @@ def shown(weights: str) -> str:
     return Path(weights).name if Path(weights).is_file() else weights
 
 
+_OTHER_CODE = ("cli", "measure", "sdk")
+"""Folders of the core that no build depends on."""
+
+
 @cache
 def _code(package: str) -> str:
-    """Hash of a package's own code, or of a module's that is no package."""
+    """Hash of a package's own code that builds, or of a module's that is no package."""
     spec = find_spec(package)
     assert spec is not None
     assert spec.origin is not None
@@ -174,7 +182,9 @@ def _code(package: str) -> str:
     folder = file.parent
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")) if file.name == "__init__.py" else [file]:
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+        name = path.relative_to(folder)
+        if name.parts[0] not in _OTHER_CODE:
+            digest.update(name.as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -42,10 +42,26 @@ class ParityError(MobileError):
     exit_code = 3
 
 
+class BoundError(MobileError):
+    """Nothing keeps the bounds that were asked for."""
+
+    exit_code = 3
+
+
 class DeviceError(MobileError):
     """A device or its runtime that failed."""
 
     exit_code = 5
+
+
+class StoreError(MobileError):
+    """A store of measurements that cannot be used, or a record that does not fit into it."""
+
+
+class RegressionError(MobileError):
+    """What is slower than before by more than is allowed."""
+
+    exit_code = 4
 
 
 class DiskError(MobileError):

@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def block_of(layer: str) -> str:
+    """The block of the YAML that a layer is in, as the stage table names it."""
+    parts = layer.split(".")
+    return ".".join(parts[:3]) if parts[0] == "stages" else parts[0]
+
+
 def assign(convolutions: Sequence[bool], names: Sequence[str]) -> list[str]:
     """The layer of every operator, for runtimes that do not keep names.
 

@@ -26,7 +26,7 @@ from mnv4_mobile.errors import ConfigError, CrashError, MobileError, ToolchainEr
 from mnv4_mobile.pipeline import Built, Task
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import load_recipe
-from mnv4_mobile.target import check_recipe, load_target, require
+from mnv4_mobile.target import CLASSES, check_recipe, load_target, require
 
 _TASK_BYTES = 3 * 10**9  # what a task takes at most: hybrid-large
 _CONNECT_S = 10
@@ -112,6 +112,11 @@ def cells(
                         raise ConfigError(
                             f"--calibrate: missing; recipe {recipe.name} needs a folder of "
                             "pictures, or random: made-up ones"
+                        )
+                    if recipe.min_agreement is not None and not {*CLASSES} & {*spec.outputs}:
+                        raise ConfigError(
+                            f"--outputs: found {', '.join(spec.outputs)}; recipe {recipe.name} "
+                            f"has gate.top1_agreement, which needs one of {', '.join(CLASSES)}"
                         )
                     check_recipe(target, spec, recipe)
                     found.append(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnv4_mobile.errors import ParityError
-from mnv4_mobile.target import Tensor
+from mnv4_mobile.target import CLASSES, Tensor
 
 
 class Parity(TypedDict):
@@ -80,11 +80,24 @@ def parities(
         o.name: compare(
             expected[o.name],
             found[o.name],
-            classes=o.kind in ("logits", "probabilities"),
+            classes=o.kind in CLASSES,
             gate_db=gate_db,
         )
         for o in outputs
     }
+
+
+def check_agreement(agreement: float, gate: float, what: str) -> None:
+    """Refuses an artifact that names other classes than the float network too often.
+
+    Raises:
+        ParityError: Saying how often it names the same one.
+    """
+    if agreement < gate:
+        raise ParityError(
+            f"{what}: names the float network's class for {agreement:.1%} of the pictures held "
+            f"back of the calibration, must be {gate:.1%} or more"
+        )
 
 
 def check(parity: Mapping[str, Parity], what: str) -> None:

@@ -13,22 +13,27 @@ from mnv4_mobile import files
 from mnv4_mobile.bundle import (
     MANIFEST,
     SCHEMA,
+    AgreementEntry,
     ArtifactEntry,
+    CalibrationEntry,
     LayerEntry,
     Manifest,
     PreprocessEntry,
+    QuantizationEntry,
     TensorEntry,
     write_golden,
     write_manifest,
 )
 from mnv4_mobile.cell import Cell, versions
 from mnv4_mobile.errors import ConfigError, MobileError, told
-from mnv4_mobile.parity import check, parities
+from mnv4_mobile.layers import block_of
+from mnv4_mobile.parity import check, check_agreement, parities
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.reference import arranged
 from mnv4_mobile.source import Source
 from mnv4_mobile.target import (
+    CLASSES,
     BuildSpec,
     Layer,
     Lowered,
@@ -40,6 +45,7 @@ from mnv4_mobile.target import (
 from mnv4_mobile.worker import Worker, run_pixels
 
 if TYPE_CHECKING:
+    from mnv4_mobile.calibration import Calibration
     from mnv4_mobile.model.net import MobileNetV4
 
 
@@ -103,18 +109,54 @@ def _bundle(task: Task, cell: Cell, source: Source, progress: Progress) -> Path:
     files.check_replaceable(path, MANIFEST)
     target = load_target(cell.target)
     check_recipe(target, source.spec, cell.recipe)
-    calibration = source.calibration(cell.recipe)
-    program = source.program(target.attention, cell.recipe)
+    cell.recipe.keep.check(source.layers)  # before the work, as far as modules are concerned
+    recipe = source.settled(cell.recipe)
+    calibration = source.calibration(cell.recipe)  # of which `settled` has seen the same
+    program = source.program(target.attention, recipe, calibration)
     with files.new_folder(path, MANIFEST, task.scratch) as folder:
         progress.step(f"{path.name}: lower")
         artifact = folder / f"model{target.suffix}"
-        lowered = target.lower(program, source.spec, cell.recipe, calibration, artifact)
-        manifest = _manifest(path.name, source, target, cell.recipe, lowered)
+        lowered = target.lower(program, source.spec, recipe, calibration, artifact)
+        manifest = _manifest(path.name, source, target, recipe, lowered)
+        if calibration:
+            manifest["calibration"] = _calibration(calibration, recipe)
         if cell.options.verify:
             progress.step(f"{path.name}: verify")
-        _golden_pairs(folder, manifest, source, cell.recipe, lowered, verify=cell.options.verify)
+        _golden_pairs(folder, manifest, source, recipe, lowered, verify=cell.options.verify)
+        if cell.options.verify and calibration and recipe.min_agreement is not None:
+            _check_agreement(manifest, source, lowered, calibration, recipe.min_agreement)
         write_manifest(folder, manifest)
     return path
+
+
+def _calibration(calibration: Calibration, recipe: Recipe) -> CalibrationEntry:
+    return CalibrationEntry(
+        images=len(calibration),
+        held_back=len(calibration.held),
+        skipped=calibration.skipped,
+        seed=calibration.seed,
+        dataset_sha256=calibration.sha256(),
+        range=recipe.activations.range if recipe.activations and recipe.static else None,
+        agreement=None,
+    )
+
+
+def _check_agreement(
+    manifest: Manifest, source: Source, lowered: Lowered, calibration: Calibration, gate: float
+) -> None:
+    """Compares classes on the pictures that calibration has not seen.
+
+    Raises:
+        ParityError: The gate is missed.
+    """
+    output = next(o for o in lowered.outputs if o.kind in CLASSES)
+    pictures, expected = source.judged(calibration)
+    with Worker(manifest["target"], lowered.path) as worker:
+        found = run_pixels(worker, lowered.input, lowered.outputs, pictures, source.spec.preprocess)
+    same = expected[output.kind].argmax(1) == found[output.name].argmax(1)
+    top1 = float(same.mean())
+    manifest["calibration"]["agreement"] = AgreementEntry(top1=top1, n=len(same), gate=gate)
+    check_agreement(top1, gate, manifest["id"])
 
 
 def _golden_pairs(
@@ -138,7 +180,9 @@ def _golden_pairs(
     golden += write_golden(folder, "eager", expected, gates)
     if verify:
         with Worker(manifest["target"], lowered.path) as worker:
-            found = run_pixels(worker, lowered.input, source.images, source.spec.preprocess)
+            found = run_pixels(
+                worker, lowered.input, outputs, source.images, source.spec.preprocess
+            )
         manifest["parity"] = parities(outputs, expected, found, recipe.min_sqnr_db)
         check(manifest["parity"], manifest["id"])
         golden += write_golden(folder, "artifact", {o.name: found[o.name] for o in outputs}, gates)
@@ -166,7 +210,7 @@ def layers(net: MobileNetV4, recipe: Recipe, lowered: Lowered) -> list[LayerEntr
         LayerEntry(
             name=name,
             kind="convolution" if name in convolutions else "other",
-            block=_block(name),
+            block=block_of(name),
             precision=layer.precision,
             why=layer.why,
         )
@@ -174,20 +218,17 @@ def layers(net: MobileNetV4, recipe: Recipe, lowered: Lowered) -> list[LayerEntr
     ]
 
 
-def _block(layer: str) -> str:
-    """The block of the YAML that a layer is in."""
-    parts = layer.split(".")
-    return ".".join(parts[:3]) if parts[0] == "stages" else parts[0]
-
-
 def _entry(tensor: Tensor) -> TensorEntry:
-    return TensorEntry(
+    entry = TensorEntry(
         name=tensor.name,
         kind=tensor.kind,
         shape=list(tensor.shape),
         dtype=tensor.dtype,
         layout=tensor.layout,
     )
+    if grid := tensor.quantization:
+        entry["quantization"] = QuantizationEntry(scale=grid.scale, zero_point=grid.zero_point)
+    return entry
 
 
 def _manifest(

@@ -66,7 +66,8 @@ class Model:
         if not pictures:
             raise ConfigError("no picture given")
         images = np.stack([pixels(_decoded(p), self.bundle.preprocess) for p in pictures])
-        return run_pixels(self._worker, self.bundle.input, images, self.bundle.preprocess)
+        bundle = self.bundle
+        return run_pixels(self._worker, bundle.input, bundle.outputs, images, bundle.preprocess)
 
     def classify(self, pictures: Sequence[Picture], top: int = 5) -> list[list[Prediction]]:
         """The likeliest classes of every picture, best first.

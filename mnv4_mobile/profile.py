@@ -101,7 +101,7 @@ def profile_bundle(bundle: Bundle, *, threads: int = 1, runs: int = 50) -> Profi
     inputs = feed(bundle.input, pixels[:batch], bundle.preprocess)
     with Worker(bundle.manifest["target"], bundle.artifact, threads=threads) as worker:
         operators = worker.profile(inputs, bundle.convolutions, runs)
-        latencies = worker.latencies_ms(inputs, runs)
+        latencies = worker.time(inputs, runs=runs).latencies_ms
     return Profile(
         latency_ms=median(latencies),
         fastest_ms=min(latencies),

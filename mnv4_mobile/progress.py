@@ -17,3 +17,7 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Something that the user should know."""
+
+
+SILENT = Progress()
+"""For callers that want to hear nothing."""

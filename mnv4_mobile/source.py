@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,20 @@ import numpy.typing as npt
 from mnv4_mobile.bundle import ModelEntry
 from mnv4_mobile.calibration import Calibration, choose
 from mnv4_mobile.cell import Cell, shown
+from mnv4_mobile.graph import NAMELESS
 from mnv4_mobile.labels import check_labels
+from mnv4_mobile.prepare import Prepared, prepared
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.recipe import Keep, Recipe
 from mnv4_mobile.reference import eager, export, golden_pixels, load_net
 from mnv4_mobile.target import Layout
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
+
+
+Judged = tuple[npt.NDArray[np.uint8], dict[str, npt.NDArray[np.float32]]]
+"""Pictures (N, H, W, 3) and the outputs for them by name."""
 
 
 class Source:
@@ -54,8 +61,12 @@ class Source:
             licence=checkpoint.licence,
         )
         self.net = load_net(checkpoint, spec)
-        self._programs: dict[tuple[Layout, object], ExportedProgram] = {}
-        self._calibrations: dict[tuple[int, int], Calibration] = {}
+        self._plain = Prepared(net=self.net)
+        self._prepared: dict[tuple[Recipe, Calibration], Prepared] = {}
+        self._programs: dict[tuple[Layout, Prepared], ExportedProgram] = {}
+        self._calibrations: dict[tuple[int, int, int], Calibration] = {}
+        self._settled: dict[Recipe, Recipe] = {}
+        self._judged: dict[Calibration, Judged] = {}
 
     @cached_property
     def images(self) -> npt.NDArray[np.uint8]:
@@ -68,19 +79,55 @@ class Source:
         self._progress.step(f"{self.entry['name']}: run the PyTorch model")
         return eager(self.net, self.images, self.spec)
 
-    def program(self, attention: Layout, recipe: Recipe) -> ExportedProgram:
-        """The deploy form, exported once for all targets and recipes that share it."""
-        calibration = self.calibration(recipe) if recipe.prepare else None
-        key = attention, (recipe.prepare, calibration) if calibration else None
-        if key not in self._programs:
-            net = self.net
-            if calibration:
-                from mnv4_mobile.prepare import prepared
+    def settled(self, recipe: Recipe) -> Recipe:
+        """A recipe with nothing left open."""
+        if recipe.activations is None or recipe.activations.range != "auto":
+            return recipe
+        if recipe not in self._settled:
+            from mnv4_mobile.settle import settled
 
-                self._progress.step(f"{self.entry['name']}: prepare for quantization")
-                net = prepared(net, recipe, calibration)
+            calibration = self.calibration(recipe)
+            assert calibration is not None
+            self._progress.step(f"{self.entry['name']}: choose the rule of ranges")
+            found, scores = settled(self.net, self.spec, recipe, calibration)
+            assert found.activations is not None
+            listed = ", ".join(f"{rule} {db:.1f} dB" for rule, db in scores.items())
+            self._progress.note(f"{recipe.name}: range: {found.activations.range} ({listed})")
+            self._settled[recipe] = found
+        return self._settled[recipe]
+
+    def judged(self, calibration: Calibration) -> Judged:
+        """The pictures that calibration does not see, and the PyTorch model's outputs for them."""
+        if calibration not in self._judged:
+            pictures = calibration.held_back()
+            self._judged[calibration] = pictures, eager(self.net, pictures, self.spec)
+        return self._judged[calibration]
+
+    @cached_property
+    def layers(self) -> list[str]:
+        """Names that patterns of recipes may match, as far as they are known before the export."""
+        modules = [name for name, _ in self.net.named_modules()]
+        return [f"{module}{end}".lstrip(".") for module in modules for end in ("", *NAMELESS)]
+
+    def prepared(self, recipe: Recipe, calibration: Calibration | None) -> Prepared:
+        """The network as a recipe prepares it, made once."""
+        if not recipe.prepare or calibration is None:
+            return self._plain
+        key = _preparation(recipe), calibration
+        if key not in self._prepared:
+            self._progress.step(f"{self.entry['name']}: prepare for quantization")
+            self._prepared[key] = prepared(self.net, self.spec, recipe, calibration, self._progress)
+        return self._prepared[key]
+
+    def program(
+        self, attention: Layout, recipe: Recipe, calibration: Calibration | None
+    ) -> ExportedProgram:
+        """The deploy form, exported once for all targets and recipes that share it."""
+        found = self.prepared(recipe, calibration)
+        key = attention, found
+        if key not in self._programs:
             self._progress.step(f"{self.entry['name']}: export the deploy form")
-            self._programs[key] = export(net, self.spec, attention)
+            self._programs[key] = export(found.net, self.spec, attention, found.folded)
         return self._programs[key]
 
     def calibration(self, recipe: Recipe) -> Calibration | None:
@@ -91,7 +138,7 @@ class Source:
         """
         if not recipe.calibration_images or self._options.calibrate is None:
             return None
-        chosen = recipe.calibration_images, recipe.calibration_seed
+        chosen = recipe.calibration_images, recipe.calibration_seed, recipe.held_back
         if chosen not in self._calibrations:
             self._progress.step(f"{self.entry['name']}: choose the calibration images")
             self._calibrations[chosen] = choose(
@@ -99,6 +146,15 @@ class Source:
                 self.spec.preprocess,
                 images=chosen[0],
                 seed=chosen[1],
+                held_back=chosen[2],
                 progress=self._progress,
             )
         return self._calibrations[chosen]
+
+
+def _preparation(recipe: Recipe) -> Recipe:
+    """What of a recipe has a say in its preparation, so that recipes share it."""
+    found = replace(recipe, name="", description="", min_sqnr_db=0, min_agreement=None)
+    if "distill" not in recipe.prepare:
+        found = replace(found, activations=None, weights=None, keep=Keep())
+    return found

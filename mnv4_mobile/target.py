@@ -24,11 +24,16 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from mnv4_mobile.calibration import Calibration
+    from mnv4_mobile.measure.tool import Tool
 
 Layout = Literal["nchw", "nhwc"]
+Io = Literal["float32", "float16", "int8", "uint8"]
 Tensors = Mapping[str, npt.NDArray[Any]]
 Session = Callable[[Tensors], dict[str, npt.NDArray[Any]]]
 """Runs an artifact: arrays by input name in, arrays by output name out."""
+
+CLASSES = ("logits", "probabilities")
+"""Outputs that tell classes apart."""
 
 MIN_IOS = (16, 17, 18)
 COMPUTE_UNITS = ("all", "cpu_and_ne", "cpu_and_gpu", "cpu_only")
@@ -50,8 +55,9 @@ class BuildSpec:
     """`float`: normalised outside. `pixels`: RGB bytes, normalised in the artifact."""
     layout: Layout | None = None
     """Of the input and the feature maps; None is the target's own."""
-    io: Literal["float32", "float16"] = "float32"
-    """Type of floating-point inputs and outputs."""
+    io: Io = "float32"
+    """Type of inputs and outputs, but for an input of pixels; integers stand for floats by a scale
+    and a zero point."""
     outputs: tuple[str, ...] = ("logits",)
     labels: tuple[str, ...] | None = None
     min_ios: int = 16
@@ -70,6 +76,14 @@ class BuildSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Quantization:
+    """What an integer stands for: (integer - zero_point) * scale."""
+
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tensor:
     """An input or output of an artifact, as a caller sees it."""
 
@@ -77,9 +91,11 @@ class Tensor:
     kind: str
     """`image` for the input; `logits`, `probabilities`, `embedding` or `stage_N` for an output."""
     shape: tuple[int, ...]
-    dtype: Literal["float32", "float16", "uint8"]
+    dtype: Io
     layout: Layout | None = None
     """Of four-dimensional tensors."""
+    quantization: Quantization | None = None
+    """Of integers that stand for floats; pixels stand for themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +166,14 @@ class Target(Protocol):
     attention: Layout
     """The order of attention's tensors that the runtime is fast at; one export a layout serves
     all targets that share it."""
+    compute_units: tuple[str, ...]
+    """Of `COMPUTE_UNITS`, those that its runtime can be told to use; only `all` where it cannot."""
+    emulated: bool
+    """Whether on this system something stands in for the runtime, so that times mean nothing."""
+
+    @property
+    def tools(self) -> Sequence[Tool]:
+        """Programs on a device that run its artifacts, the best one first."""
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
         """Refuses what cannot be lowered, before any work.
@@ -177,8 +201,27 @@ class Target(Protocol):
             out: Where to write; it does not exist yet.
         """
 
-    def open(self, path: Path, threads: int) -> Session:
-        """Loads an artifact, from the path alone, in this process."""
+    def runtime(self) -> str:
+        """Imports the runtime in this process; its name and version: `executorch 1.5.1`."""
+
+    def open(self, path: Path, threads: int, compute_unit: str | None = None) -> Session:
+        """Loads an artifact, from the path alone, in this process.
+
+        Args:
+            path: The artifact, of this project or from elsewhere.
+            threads: Of the runtime.
+            compute_unit: One of `compute_units`; None is the one that the artifact was made for.
+        """
+
+    def inputs(self, path: Path) -> tuple[Tensor, ...]:
+        """The inputs of an artifact, from the path alone, without running it.
+
+        Returns:
+            With the names that the session takes; `layout` is None, as files do not say it.
+
+        Raises:
+            BundleError: Not an artifact of this target, or a damaged one.
+        """
 
     def operators(self, path: Path) -> dict[str, int]:
         """How often each operator stands in the artifact, delegate calls included."""
@@ -239,6 +282,11 @@ def check_recipe(target: Target, spec: BuildSpec, recipe: Recipe) -> None:
         raise LoweringError(
             f"{target.name}: recipe {recipe.name}: found {recipe.scheme!r}, supported: {allowed}"
         )
+    if spec.io.endswith("int8") and not recipe.static:
+        raise LoweringError(
+            f"{target.name}: io: found {spec.io!r}, supported with recipe {recipe.name}: float32; "
+            "integers need static activations"
+        )
     target.check(spec, recipe)
 
 
@@ -294,16 +342,17 @@ def load_target(name: str) -> Target:
 
 
 def feed(image: Tensor, pixels: npt.NDArray[np.uint8], preprocess: Preprocess) -> Tensors:
-    """RGB pixels as an artifact's input wants them: normalised or not, ordered, typed.
+    """RGB pixels as an artifact's input wants them: normalised or not, ordered, quantized, typed.
 
     Args:
         image: The artifact's input.
         pixels: (N, H, W, 3) RGB, after resizing.
-        preprocess: Its mean and std are used, unless the input takes bytes.
+        preprocess: Its mean and std are used, unless the input takes pixels.
     """
     from mnv4_mobile.images import normalise
 
-    if image.dtype == "uint8":
+    grid = image.quantization
+    if image.dtype == "uint8" and grid is None:
         values: npt.NDArray[Any] = pixels
         if image.layout == "nchw":
             values = np.moveaxis(values, -1, 1)
@@ -311,4 +360,19 @@ def feed(image: Tensor, pixels: npt.NDArray[np.uint8], preprocess: Preprocess) -
         values = normalise(pixels, preprocess)
         if image.layout == "nhwc":
             values = np.moveaxis(values, 1, -1)
+        if grid is not None:
+            limits = np.iinfo(image.dtype)
+            integers = np.round(values / grid.scale) + grid.zero_point
+            values = integers.clip(limits.min, limits.max)
     return {image.name: np.ascontiguousarray(values, dtype=image.dtype)}
+
+
+def answer(outputs: Sequence[Tensor], found: Tensors) -> dict[str, npt.NDArray[Any]]:
+    """What an artifact gave, in floats where its integers stand for them."""
+    return {
+        o.name: found[o.name]
+        if o.quantization is None
+        else (found[o.name].astype(np.float32) - o.quantization.zero_point)
+        * np.float32(o.quantization.scale)
+        for o in outputs
+    }

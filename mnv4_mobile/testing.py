@@ -8,6 +8,7 @@ check_target(my_package.target, tmp_path)
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,6 +119,10 @@ def check_target(target: Target, folder: Path) -> None:
         assert _fingerprint(program) == before, "changes the program, which other targets share"
         assert [o.kind for o in lowered.outputs] == list(spec.outputs), "outputs out of order"
         assert target.operators(out), "finds no operator in its own artifact"
+        fed = replace(lowered.input, layout=None)
+        assert target.inputs(out) == (fed,), f"inputs: {target.inputs(out)}, must be {fed}"
+        assert target.runtime(), "does not say what runs its artifacts"
+        assert "all" in target.compute_units, "lacks the compute unit all"
         found = target.open(out, 1)(feed(lowered.input, images, spec.preprocess))
         for output in lowered.outputs:
             expected = reference[output.kind]

@@ -41,7 +41,7 @@ def verify_bundle(
             images, expected = bundle.golden("input")["pixels"], bundle.golden("eager")
         else:
             images, expected = _afresh(bundle, weights, model or bundle.manifest["model"]["name"])
-        found = run_pixels(worker, bundle.input, images, bundle.preprocess)
+        found = run_pixels(worker, bundle.input, bundle.outputs, images, bundle.preprocess)
     return parities(bundle.outputs, expected, found, gate)
 
 

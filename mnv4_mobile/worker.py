@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -23,10 +24,17 @@ import numpy as np
 import numpy.typing as npt
 
 from mnv4_mobile.errors import DeviceError, MobileError
-from mnv4_mobile.images import Preprocess
-from mnv4_mobile.target import OperatorTime, Tensor, Tensors, feed, load_target
-from mnv4_mobile.timing import WARM_UP
+from mnv4_mobile.images import Preprocess, pixels
+from mnv4_mobile.target import OperatorTime, Session, Tensor, Tensors, answer, feed, load_target
+from mnv4_mobile.timing import WARM_UP, Timing, timed
 
+_CODE = """
+import os, sys
+if sys.argv[1]:  # before anything starts threads, which inherit it: numpy does when it is imported
+    os.sched_setaffinity(0, [int(core) for core in sys.argv[1].split(",")])
+from mnv4_mobile.worker import serve
+serve()
+"""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -60,6 +68,20 @@ def start(
     return process, Connection(parent_out), Connection(parent_in)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Loads:
+    """How long an artifact takes to load, once its runtime is imported."""
+
+    runtime: str
+    """Name and version of what runs it: `executorch 1.5.1`."""
+    cold_ms: float
+    """In a fresh process; the system may have the file in its cache."""
+    warm_ms: float
+    """Once more in the same process."""
+    runtime_rss_mb: float
+    """Peak memory of the process before either: Python and the runtime, in MiB."""
+
+
 class Worker:
     """Runs one artifact in a process of its target.
 
@@ -69,18 +91,29 @@ class Worker:
         target: Name of the target.
         path: The artifact.
         threads: Of the runtime.
+        cores: Those that the process is pinned to; None is all. Only where the system can.
+        compute_unit: See `Target.open`.
         timeout_s: For loading and for every run.
     """
 
     def __init__(
-        self, target: str, path: Path, *, threads: int = 1, timeout_s: float = 600
+        self,
+        target: str,
+        path: Path,
+        *,
+        threads: int = 1,
+        cores: Sequence[int] | None = None,
+        compute_unit: str | None = None,
+        timeout_s: float = 600,
     ) -> None:
         self._name = f"{target} runtime ({path.name})"
         self._timeout = timeout_s
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
-        code = "from mnv4_mobile.worker import serve; serve()"
+        pinned = ",".join(map(str, cores or ()))
         self._process, self._out, self._in = start(
-            code, target, str(path), str(threads), threads=threads, log=self._log
+            *(_CODE, pinned, target, str(path), str(threads), compute_unit or ""),
+            threads=threads,
+            log=self._log,
         )
 
     def __enter__(self) -> Self:
@@ -103,13 +136,52 @@ class Worker:
         outputs: dict[str, npt.NDArray[Any]] = self._ask("run", dict(inputs))
         return outputs
 
-    def latencies_ms(self, inputs: Tensors, runs: int) -> list[float]:
-        """How long each of some runs takes, without the pipes, after a warm-up.
+    def loads(self) -> Loads:
+        """How long loading took, and takes once more.
 
         Raises:
             DeviceError: As for `run`.
         """
-        found: list[float] = self._ask("latencies_ms", dict(inputs), runs)
+        found: Loads = self._ask("loads")
+        return found
+
+    def time(
+        self,
+        inputs: Tensors,
+        *,
+        warmup: int = WARM_UP,
+        runs: int,
+        seconds: float = 0,
+        run_s: float = 0,
+    ) -> Timing:
+        """How long each of some runs takes, without the pipes.
+
+        Args:
+            inputs: Arrays by input name.
+            warmup: Runs that are not timed.
+            runs: Runs that are, at least.
+            seconds: How long they take together, at least.
+            run_s: What a run takes at most, as far as known; the answer has as much more time.
+
+        Raises:
+            DeviceError: As for `run`.
+        """
+        limit = self._timeout + seconds + (warmup + runs) * run_s
+        found: Timing = self._ask("time", dict(inputs), warmup, runs, seconds, timeout_s=limit)
+        return found
+
+    def preprocess(
+        self, image: Tensor, picture: npt.NDArray[np.uint8], preprocess: Preprocess, runs: int
+    ) -> Timing:
+        """How long a decoded picture takes to become the input.
+
+        Args:
+            image: The artifact's input.
+            picture: (h, w, 3) RGB.
+            preprocess: What is done to it.
+            runs: How often.
+        """
+        found: Timing = self._ask("preprocess", image, picture, preprocess, runs)
         return found
 
     def profile(self, inputs: Tensors, layers: Sequence[str], runs: int) -> list[OperatorTime]:
@@ -134,11 +206,12 @@ class Worker:
         self._process.wait()
         self._log.close()
 
-    def _ask(self, request: str, *arguments: object) -> Any:
+    def _ask(self, request: str, *arguments: object, timeout_s: float | None = None) -> Any:
+        limit = self._timeout if timeout_s is None else timeout_s
         try:
             self._out.send((request, arguments))
-            if not self._in.poll(self._timeout):
-                raise DeviceError(f"{self._name}: no answer in {self._timeout:g} s")
+            if not self._in.poll(limit):
+                raise DeviceError(f"{self._name}: no answer in {limit:g} s")
             answer = self._in.recv()
         except (EOFError, OSError):
             code = self._process.wait()
@@ -157,23 +230,28 @@ class Worker:
 
 
 def run_pixels(
-    worker: Worker, image: Tensor, images: npt.NDArray[np.uint8], preprocess: Preprocess
+    worker: Worker,
+    image: Tensor,
+    outputs: Sequence[Tensor],
+    images: npt.NDArray[np.uint8],
+    preprocess: Preprocess,
 ) -> dict[str, npt.NDArray[Any]]:
     """Runs RGB pixels through an artifact, in batches of its own size.
 
     Args:
         worker: Of the artifact.
         image: The artifact's input.
+        outputs: Its outputs.
         images: (N, H, W, 3), after resizing.
         preprocess: How they are normalised.
 
     Returns:
-        The outputs by name, N rows each.
+        The outputs by name, N rows of floats each.
     """
     batch, count = image.shape[0], len(images)
     filled = np.concatenate([images, np.repeat(images[-1:], -count % batch, axis=0)])
     parts = [
-        worker.run(feed(image, filled[i : i + batch], preprocess))
+        answer(outputs, worker.run(feed(image, filled[i : i + batch], preprocess)))
         for i in range(0, len(filled), batch)
     ]
     return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
@@ -181,11 +259,11 @@ def run_pixels(
 
 def serve() -> None:
     """The worker's side: opens the artifact, then answers until the pipe closes."""
-    name, path, threads, read, write = sys.argv[1:]
+    _, name, path, threads, unit, read, write = sys.argv[1:]
     requests, answers = Connection(int(read)), Connection(int(write))
     failure: object = None
     try:
-        served = _Served(name, Path(path), int(threads))
+        served = _Served(name, Path(path), int(threads), unit or None)
     except MobileError as error:
         failure = error
     except Exception as error:  # noqa: BLE001 - whatever a runtime raises, the parent shows it
@@ -207,21 +285,42 @@ def serve() -> None:
 class _Served:
     """An opened artifact; its methods are what a parent may ask for."""
 
-    def __init__(self, target: str, path: Path, threads: int) -> None:
-        self._target, self._path, self._threads = load_target(target), path, threads
-        self.run = self._target.open(path, threads)
+    def __init__(self, target: str, path: Path, threads: int, unit: str | None) -> None:
+        self._target, self._path = load_target(target), path
+        self._threads, self._unit = threads, unit
+        self._runtime = self._target.runtime()
+        self._runtime_rss_mb = self.peak_rss_mb()
+        self.run, self._cold_ms = self._load()
+
+    def _load(self) -> tuple[Session, float]:
+        begin = time.perf_counter()
+        session = self._target.open(self._path, self._threads, self._unit)
+        return session, (time.perf_counter() - begin) * 1e3
+
+    def loads(self) -> Loads:
+        del self.run  # its threads are those that the next one gets
+        self.run, warm = self._load()
+        return Loads(
+            runtime=self._runtime,
+            cold_ms=self._cold_ms,
+            warm_ms=warm,
+            runtime_rss_mb=self._runtime_rss_mb,
+        )
 
     def peak_rss_mb(self) -> float:
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+        if sys.platform == "darwin":
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        # Not ru_maxrss: on Linux a process begins with its parent's.
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
-    def latencies_ms(self, inputs: Tensors, runs: int) -> list[float]:
-        found = []
-        for _ in range(WARM_UP + runs):
-            begin = time.perf_counter()
-            self.run(inputs)
-            found.append((time.perf_counter() - begin) * 1e3)
-        return found[WARM_UP:]
+    def time(self, inputs: Tensors, warmup: int, runs: int, seconds: float) -> Timing:
+        return timed(lambda: self.run(inputs), warmup=warmup, runs=runs, seconds=seconds)
+
+    def preprocess(
+        self, image: Tensor, picture: npt.NDArray[np.uint8], preprocess: Preprocess, runs: int
+    ) -> Timing:
+        return timed(lambda: feed(image, pixels(picture, preprocess)[None], preprocess), runs=runs)
 
     def profile(self, inputs: Tensors, layers: Sequence[str], runs: int) -> list[OperatorTime]:
         return self._target.profile(self._path, inputs, layers, threads=self._threads, runs=runs)

@@ -1,6 +1,7 @@
 """Shared fixtures: demo bundles built once a run, whatever the number of pytest workers."""
 
 import os
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,10 +11,13 @@ from filelock import FileLock
 from benchmarks.reference.sheet import read_sheet
 from mnv4_mobile import Options, build
 from mnv4_mobile.bundle import open_bundle
+from mnv4_mobile.cli import main
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import load_recipe
 from mnv4_mobile.target import BuildSpec, load_target, missing
 from mnv4_mobile.testing import tiny_model
+from tools import peers
 
 
 def pytest_runtest_setup(item):
@@ -24,9 +28,27 @@ def pytest_runtest_setup(item):
         if not absent:
             continue
         reason = f"{target.name}: not installed: {', '.join(absent)}; extra: {target.extra}"
-        if os.environ.get("MNV4_REQUIRE_ALL"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        _lacking(reason)
+    for marker in item.iter_markers("peer"):
+        if peers.PEERS[marker.args[0]].missing:
+            _lacking(f"{marker.args[0]}: not installed; python tools/peers.py install")
+
+
+def _lacking(reason):
+    if os.environ.get("MNV4_REQUIRE_ALL"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What was skipped for want of a program, and the command that installs it."""
+    absent = peers.missing()
+    if absent:
+        names = ", ".join(absent)
+        terminalreporter.write_line(
+            f"not tested, as missing here: {names}; install with: python tools/peers.py install",
+            yellow=True,
+        )
 
 
 @pytest.fixture(scope="session")
@@ -38,8 +60,23 @@ def shared(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache(shared):
-    """A cache of bundles of this run's own, for the command's processes too."""
+    """A cache of bundles and a store of this run's own, for the command's processes too."""
     os.environ["MNV4_CACHE"] = str(shared / "cache")
+    os.environ["MNV4_STORE"] = str(shared / "mnv4.sqlite")
+
+
+@pytest.fixture
+def mnv4(monkeypatch, capfd):
+    """Runs the command in this process: (exit code, stdout, stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mnv4", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capfd.readouterr()
+        return ended.value.code or 0, printed.out, printed.err
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +105,21 @@ def demo_bundle(shared, _cache):
         return open_bundle(path)
 
     return bundle
+
+
+@pytest.fixture(scope="session")
+def executorch_runner(shared, _cache):
+    """A function from an architecture to the compiled runner for `.pte`, libraries beside it."""
+    from mnv4_executorch import runner
+
+    def program(arch: str) -> Path:
+        folder = shared / f"runner-{arch}"
+        with FileLock(shared / f"runner-{arch}.lock"):
+            if not folder.exists():
+                runner.build(arch, folder, Progress())
+        return folder / runner.PROGRAM
+
+    return program
 
 
 @dataclass(frozen=True)

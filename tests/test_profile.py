@@ -12,6 +12,7 @@ from mnv4_mobile.cli import main
 from mnv4_mobile.config import load_model
 from mnv4_mobile.errors import BundleError, DeviceError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
+from mnv4_mobile.measure.store import Store
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.profile import profile_bundle
@@ -54,7 +55,7 @@ def test_every_convolution_of_every_kind_of_block_is_timed_at_its_layer(target, 
     inputs = feed(lowered.input, random_images(spec.preprocess, 1, 0), spec.preprocess)
     with Worker(target, path) as worker:
         operators = worker.profile(inputs, list(convolutions), runs=2)
-        assert len(worker.latencies_ms(inputs, runs=2)) == 2
+        assert len(worker.time(inputs, runs=2).latencies_ms) == 2
     timed = [operator for operator in operators if is_convolution(operator.kind)]
     assert [operator.layer for operator in timed] == list(convolutions)
     # Depthwise convolutions have kernels of their own: the order is the network's.
@@ -100,8 +101,10 @@ def test_an_own_configuration_has_no_roles_and_no_operations(demo_bundle):
 
 
 @pytest.mark.toolchain("tflite")
-def test_the_command(demo_bundle, monkeypatch, capfd):
-    path = str(demo_bundle("tflite").path)
+def test_the_command(demo_bundle, monkeypatch, capfd, tmp_path):
+    monkeypatch.setenv("MNV4_STORE", str(tmp_path / "s.sqlite"))
+    bundle = demo_bundle("tflite")
+    path = str(bundle.path)
     for options in ([], ["--operators"], ["--json"]):
         monkeypatch.setattr(sys, "argv", ["mnv4", "profile", path, "--runs", "2", *options])
         with pytest.raises(SystemExit) as ended:
@@ -112,6 +115,11 @@ def test_the_command(demo_bundle, monkeypatch, capfd):
             found = json.loads(out)
             assert found["runs"] == 2
             assert len(found["operators"]) == sum(kind["count"] for kind in found["kinds"])
+            with Store(tmp_path / "s.sqlite") as store:
+                kept = store.profiles()[-1]
+            assert kept["profile"] == found
+            assert kept["artifact_sha256"] == bundle.manifest["artifact"]["sha256"]
+            assert kept["device_id"].startswith("host:")
         else:
             assert "stages.2.0" in out
             assert "a run without the profiler: " in out

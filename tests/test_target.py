@@ -73,6 +73,18 @@ def test_weights_that_would_be_quantized_otherwise_are_refused(name, precision, 
         check_recipe(load_target(name), spec, replace(recipe, weights=weights, precision=precision))
 
 
+DISTILLED = """
+description: x
+precision: float32
+weights: {{bits: 8}}
+activations: {{{0}}}
+prepare: [distill]
+distill: {1}
+calibration: {{images: 100}}
+gate: {{sqnr_db: 1}}
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -80,6 +92,10 @@ def test_weights_that_would_be_quantized_otherwise_are_refused(name, precision, 
         ("description: x\nprecision: float16\ngate: {sqnr: 1}\n", "gate: sqnr_db: missing"),
         ("description: x\nprecision: float16\ngate: {sqnr_db: 1}\nwhy: 1\n", "unknown key 'why'"),
         ("precision: float16\n", "description: missing"),
+        (DISTILLED.format("mode: dynamic", "{}"), "prepare: distill: only with static activations"),
+        (DISTILLED.format("mode: static", "{steps: 0}"), "distill: steps: found 0, must be 1 or"),
+        (DISTILLED.format("mode: static", "{rate: 2.0}"), "distill: rate: found 2, must be betwee"),
+        (DISTILLED.format("mode: static", "{pace: 2}"), "distill: unknown key 'pace'"),
     ],
 )
 def test_a_bad_recipe_is_named(tmp_path, text, message):

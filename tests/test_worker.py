@@ -15,7 +15,7 @@ def test_a_worker_runs_and_counts_its_memory(demo_bundle):
     bundle = demo_bundle("tflite")
     pixels = bundle.golden("input")["pixels"]
     with Worker("tflite", bundle.artifact) as worker:
-        found = run_pixels(worker, bundle.input, pixels[:3], bundle.preprocess)
+        found = run_pixels(worker, bundle.input, bundle.outputs, pixels[:3], bundle.preprocess)
         assert 10 < worker.peak_rss_mb() < 4000
     np.testing.assert_allclose(
         found["logits"], bundle.golden("artifact")["logits"][:3], rtol=1e-4, atol=1e-4

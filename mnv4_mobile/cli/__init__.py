@@ -10,15 +10,25 @@ import typer
 from mnv4_mobile.cli import (
     build,
     cache,
+    choose,
+    compare,
+    devices,
     doctor,
     evaluate,
     inspect,
     lint,
+    measure,
     models,
     predict,
     profile,
     recipes,
+    report,
+    results,
+    sdk,
+    sensitivity,
+    sweep,
     targets,
+    tune,
     verify,
 )
 from mnv4_mobile.errors import MobileError, disk_error
@@ -32,7 +42,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_BUILD, _QUALITY, _MEASURE = "Build", "Quality", "Measure"
+_BUILD, _QUALITY, _MEASURE, _SHIP = "Build", "Quality", "Measure", "Ship"
 app.command(rich_help_panel=_BUILD)(build.build)
 app.add_typer(cache.app, name="cache", rich_help_panel=_BUILD)
 app.command(rich_help_panel=_BUILD)(models.models)
@@ -44,7 +54,17 @@ app.command(rich_help_panel=_QUALITY)(predict.predict)
 app.command(rich_help_panel=_QUALITY)(evaluate.evaluate)
 app.command(rich_help_panel=_QUALITY)(inspect.inspect)
 app.command(rich_help_panel=_QUALITY)(lint.lint)
+app.command(rich_help_panel=_QUALITY)(sensitivity.sensitivity)
+app.command(rich_help_panel=_QUALITY)(tune.tune)
+app.command(rich_help_panel=_MEASURE)(measure.measure)
+app.command(rich_help_panel=_MEASURE)(sweep.sweep)
+app.command(rich_help_panel=_MEASURE)(devices.devices)
 app.command(rich_help_panel=_MEASURE)(profile.profile)
+app.command(rich_help_panel=_MEASURE)(report.report)
+app.add_typer(results.app, name="results", rich_help_panel=_MEASURE)
+app.command(rich_help_panel=_MEASURE)(compare.compare)
+app.command(rich_help_panel=_MEASURE)(choose.choose)
+app.add_typer(sdk.app, name="sdk", rich_help_panel=_SHIP)
 
 
 def _version(asked: bool) -> None:
@@ -68,7 +88,8 @@ def _root(
 def main() -> None:
     """Runs the command; errors for the user become one line and an exit code.
 
-    0; 2 bad input; 3 a quality bound not met; 5 a device or its runtime failed; 130 Ctrl-C.
+    0; 2 bad input; 3 a quality bound not met; 4 a regression; 5 a device or its runtime
+    failed; 130 Ctrl-C.
     """
     try:
         app()

@@ -17,6 +17,7 @@ from mnv4_mobile.cli.show import (
     megabytes,
     print_json,
     print_table,
+    size_of,
     split,
     steps,
 )
@@ -61,7 +62,8 @@ def build(
         Literal["nchw", "nhwc"] | None, _Option(help="Of the input; default: the target's own.")
     ] = None,
     io: Annotated[
-        Literal["float32", "float16"], _Option(help="Type of float inputs and outputs.")
+        Literal["float32", "float16", "int8", "uint8"],
+        _Option(help="Type of inputs and outputs; integers with static int8 only."),
     ] = "float32",
     outputs: Annotated[
         list[str],
@@ -125,7 +127,7 @@ def build(
     from mnv4_mobile.labels import read_labels
     from mnv4_mobile.matrix import build_cells, cells
 
-    sizes: list[tuple[int, int] | None] = [_size(text) for text in split(input_size)]
+    sizes: list[tuple[int, int] | None] = [size_of(text) for text in split(input_size)]
     options = [
         Options(
             size=size,
@@ -198,13 +200,6 @@ def _folder(calibrate: str | None) -> str | None:
     from mnv4_mobile.calibration import MADE_UP
 
     return calibrate if calibrate in (None, MADE_UP) else str(Path(calibrate).absolute())
-
-
-def _size(text: str) -> tuple[int, int]:
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isascii() and part.isdecimal() for part in parts):
-        raise ConfigError(f"--input-size: found {text!r}, must be H or HxW, as in 224 or 256x320")
-    return int(parts[0]), int(parts[-1])
 
 
 def _rgb(flag: str, text: str | None) -> tuple[float, float, float] | None:

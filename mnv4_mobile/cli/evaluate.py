@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mnv4_mobile.cli.measured import StorePath
 from mnv4_mobile.cli.show import Json, print_json, print_table, steps
 
 
@@ -22,13 +23,18 @@ def evaluate(
         int | None, typer.Option(help="Pictures at most, evenly spread.", min=1)
     ] = None,
     threads: Annotated[int, typer.Option(help="Of each runtime.", min=1)] = 1,
+    store: StorePath = None,
     as_json: Json = False,
 ) -> None:
-    """Measures an artifact's accuracy on a dataset, and its agreement with its float parent."""
+    """Measures an artifact's accuracy on a dataset, and its agreement with its float parent.
+
+    What was found is recorded in the store, where `mnv4 choose` finds it.
+    """
     from mnv4_mobile.bundle import open_bundle
     from mnv4_mobile.evaluate import evaluate as run
+    from mnv4_mobile.measure.store import Store, store_path
 
-    with steps(verbose=False) as progress:
+    with steps(verbose=False) as progress, Store(store_path(store)) as opened:
         found = run(
             open_bundle(bundle),
             dataset,
@@ -39,6 +45,8 @@ def evaluate(
         )
         for reason in found["skipped"]:
             progress.note(f"skipped {reason}")
+        opened.add_evaluation(found)
+        progress.note(f"recorded in {opened.path}")
     if as_json:
         print_json(found)
         return

@@ -40,7 +40,10 @@ def inspect(
     for kind, tensors in (("input", manifest["inputs"]), ("output", manifest["outputs"])):
         for t in tensors:
             shape = " x ".join(map(str, t["shape"]))
-            rows.append([f"{kind} {t['name']}", f"{shape} {t['dtype']} {t['layout'] or ''}"])
+            text = f"{shape} {t['dtype']} {t['layout'] or ''}"
+            if grid := t.get("quantization"):
+                text += f", (integer - {grid['zero_point']}) * {grid['scale']:.6g}"
+            rows.append([f"{kind} {t['name']}", text])
     rows += [
         [
             "preprocessing",
@@ -56,6 +59,13 @@ def inspect(
         ["requires", ", ".join(f"{k} {v}" for k, v in manifest["requires"].items()) or "nothing"],
         ["versions", ", ".join(f"{k} {v}" for k, v in manifest["versions"].items())],
     ]
+    if calibration := manifest.get("calibration"):
+        text = f"{calibration['images']} images, {calibration['skipped']} skipped"
+        if calibration["held_back"]:
+            text += f", {calibration['held_back']} held back"
+        if calibration["range"]:
+            text += f", range {calibration['range']}"
+        rows.append(["calibration", text])
     reasons = {layer["why"] for layer in manifest["layers"] if layer["why"]}
     rows += [["not as the recipe", why] for why in sorted(reasons)]
     print_table(["", ""], rows)

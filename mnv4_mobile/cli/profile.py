@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mnv4_mobile.cli.measured import StorePath
 from mnv4_mobile.cli.show import Json, Verbose, print_json, print_table, steps
 
 if TYPE_CHECKING:
-    from mnv4_mobile.profile import PartTime
+    from mnv4_mobile.bundle import Bundle
+    from mnv4_mobile.profile import PartTime, Profile
 
 
 def profile(
@@ -21,35 +23,30 @@ def profile(
     operators: Annotated[
         bool, typer.Option("--operators", help="List every operator with its layer.")
     ] = False,
+    store: StorePath = None,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Times every operator of an artifact on this machine, by block and by kind."""
+    """Times every operator of an artifact on this machine, by block and by kind.
+
+    What was found is recorded in the store, where `mnv4 report` finds it.
+    """
     from mnv4_mobile.bundle import open_bundle
+    from mnv4_mobile.measure.device import connect
+    from mnv4_mobile.measure.store import Store, store_path
     from mnv4_mobile.profile import profile_bundle
 
     opened = open_bundle(bundle)
-    with steps(verbose) as progress:
+    (host,) = connect("host")
+    with steps(verbose) as progress, Store(store_path(store)) as kept:
         progress.step(f"profile {opened.manifest['id']}")
         found = profile_bundle(opened, threads=threads, runs=runs)
+        record = _record(found, opened, threads=threads, runs=runs)
+        kept.add_profile(opened.manifest["artifact"]["sha256"], host.describe().id, record)
+        progress.note(f"recorded in {kept.path}")
     total = found.total
     if as_json:
-        stages = [stage for stage, _ in found.stages()]
-        print_json(
-            {
-                "bundle": opened.manifest["id"],
-                "threads": threads,
-                "runs": runs,
-                "latency_ms": found.latency_ms,
-                "fastest_ms": found.fastest_ms,
-                "total": _record(total),
-                "convolutions_ms": found.convolutions_ms,
-                "stages": [_record(stage) for stage in stages],
-                "blocks": [_record(block) for block in found.blocks],
-                "kinds": [asdict(kind) for kind in found.kinds()],
-                "operators": [asdict(operator) for operator in found.operators],
-            }
-        )
+        print_json(record)
         return
 
     def share(ms: float) -> str:
@@ -80,5 +77,21 @@ def profile(
     )
 
 
-def _record(part: PartTime) -> dict[str, Any]:
+def _record(found: Profile, bundle: Bundle, *, threads: int, runs: int) -> dict[str, Any]:
+    return {
+        "bundle": bundle.manifest["id"],
+        "threads": threads,
+        "runs": runs,
+        "latency_ms": found.latency_ms,
+        "fastest_ms": found.fastest_ms,
+        "total": _part(found.total),
+        "convolutions_ms": found.convolutions_ms,
+        "stages": [_part(stage) for stage, _ in found.stages()],
+        "blocks": [_part(block) for block in found.blocks],
+        "kinds": [asdict(kind) for kind in found.kinds()],
+        "operators": [asdict(operator) for operator in found.operators],
+    }
+
+
+def _part(part: PartTime) -> dict[str, Any]:
     return asdict(part) | {"gflops": part.gflops}

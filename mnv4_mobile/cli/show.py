@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.progress import Progress
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -43,6 +44,18 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
 def split(values: Sequence[str]) -> list[str]:
     """Values of an option that may be repeated or take commas."""
     return [part.strip() for value in values for part in value.split(",") if part.strip()]
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """(height, width) of an `--input-size`.
+
+    Raises:
+        ConfigError: Saying what it must be.
+    """
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isascii() and part.isdecimal() for part in parts):
+        raise ConfigError(f"--input-size: found {text!r}, must be H or HxW, as in 224 or 256x320")
+    return int(parts[0]), int(parts[-1])
 
 
 class Steps(Progress):
@@ -74,7 +87,7 @@ class Steps(Progress):
     def note(self, text: str) -> None:
         """Prints a line."""
         with self._lock:
-            self._console.print(f"note: {text}", markup=False, highlight=False)
+            self._console.print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)
 
     def end(self, worker: str = "") -> None:
         """Ends the worker's running step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import (
+    COMPUTE_UNITS,
     MIN_IOS,
     BuildSpec,
     Finding,
@@ -16,6 +18,7 @@ from mnv4_mobile.target import (
     Lowered,
     OperatorTime,
     Session,
+    Tensor,
     Tensors,
 )
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from mnv4_mobile.calibration import Calibration
+    from mnv4_mobile.measure.tool import Tool
 
 
 class CoreML:
@@ -37,6 +41,13 @@ class CoreML:
         | {"palettize-8", "palettize-6", "palettize-4"}
     )
     attention: Layout = "nchw"
+    compute_units = COMPUTE_UNITS
+    emulated = sys.platform != "darwin"
+
+    @property
+    def tools(self) -> Sequence[Tool]:
+        """None: an app runs it."""
+        return ()
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
         """Refuses what an ML Program does not have; see `Target.check`."""
@@ -44,6 +55,8 @@ class CoreML:
             self._refuse("layout", "'nhwc'", "nchw")
         if spec.input == "pixels" and spec.batch > 1:
             self._refuse("batch", spec.batch, "1 for an image input (--batch 1, or float input)")
+        if spec.io.endswith("int8"):
+            self._refuse("io", repr(spec.io), "float32 and float16; Core ML has no arrays of bytes")
         if spec.io == "float16" and arithmetic(recipe) != "float16":
             self._refuse("io", "'float16'", f"float32 with recipe {recipe.name}")
         least, what = _least_ios(recipe)
@@ -72,11 +85,23 @@ class CoreML:
 
         return lower(program, spec, recipe, calibration, out)
 
-    def open(self, path: Path, threads: int) -> Session:
+    def runtime(self) -> str:
+        """See `Target.runtime`; Core ML comes with the system."""
+        from mnv4_coreml.session import runtime
+
+        return runtime()
+
+    def open(self, path: Path, threads: int, compute_unit: str | None = None) -> Session:
         """See `Target.open`."""
         from mnv4_coreml.session import open_session
 
-        return open_session(path, threads)
+        return open_session(path, threads, compute_unit)
+
+    def inputs(self, path: Path) -> tuple[Tensor, ...]:
+        """See `Target.inputs`."""
+        from mnv4_coreml.session import inputs
+
+        return inputs(path)
 
     def operators(self, path: Path) -> dict[str, int]:
         """The operations of the ML Program, constants left out."""

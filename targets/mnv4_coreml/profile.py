@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from mnv4_mobile.errors import DeviceError
 from mnv4_mobile.target import OperatorTime, Tensors
-from mnv4_mobile.timing import WARM_UP, operator_times
+from mnv4_mobile.timing import operator_times, timed
 
 
 def profile(
@@ -33,10 +32,6 @@ def profile(
         cost = plan.get_estimated_cost_for_mlprogram_operation(operation)
         if cost is not None:  # constants have none
             shares.append((operation.operator_name.rpartition(".")[2], cost.weight))
-    found = []
-    for _ in range(WARM_UP + runs):
-        begin = time.perf_counter()
-        run(inputs)
-        milliseconds = (time.perf_counter() - begin) * 1e3
-        found.append([(kind, share * milliseconds) for kind, share in shares])
-    return operator_times(found[WARM_UP:], layers)
+    latencies = timed(lambda: run(inputs), runs=runs).latencies_ms
+    found = [[(kind, share * ms) for kind, share in shares] for ms in latencies]
+    return operator_times(found, layers)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
 from collections import Counter
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from mnv4_coreml.mil import Program
 from mnv4_coreml.mil.saved import SavedModel
-from mnv4_mobile.target import Session, Tensors
+from mnv4_mobile.target import Session, Tensor, Tensors
 
 
 def operators(path: Path) -> dict[str, int]:
@@ -26,17 +28,51 @@ def operators(path: Path) -> dict[str, int]:
     return dict(Counter(op.type for op in block.operations if op.type != "const"))
 
 
-def open_session(path: Path, threads: int) -> Session:
+def inputs(path: Path) -> tuple[Tensor, ...]:
+    """The inputs of a package.
+
+    Raises:
+        BundleError: A package that is incomplete or damaged.
+        LoweringError: An input of a kind or a type that the interpreter does not know either.
+    """
+    model = SavedModel(path)
+    declared = {port.name: port.type for port in model.function.inputs}
+    found = []
+    for feature in model.spec.description.input:
+        if feature.type.WhichOneof("Type") == "imageType":
+            image = feature.type.imageType
+            shape: tuple[int, ...] = (1, image.height, image.width, 3)
+            dtype = "uint8"
+        else:
+            dtype, shape = model.tensor_type(declared[feature.name])
+        found.append(Tensor(name=feature.name, kind="image", shape=shape, dtype=cast(Any, dtype)))
+    return tuple(found)
+
+
+def runtime() -> str:
+    """Imports what runs packages here: Core ML's bridge, or the interpreter."""
+    if sys.platform != "darwin":
+        return f"interpreter {version('mnv4-mobile')}"
+    from mnv4_coreml.toolchain import coremltools
+
+    coremltools()
+    return f"coreml macOS {platform.mac_ver()[0]}"
+
+
+def open_session(path: Path, threads: int, compute_unit: str | None) -> Session:
     """Loads a package.
 
     Args:
         path: The folder.
         threads: Not used: Core ML has no such option, and numpy takes it from the environment.
+        compute_unit: Of Core ML; None is the one that the package was made for.
 
     Raises:
         BundleError: A package that is incomplete or damaged.
     """
-    return load_core_ml(path)[1] if sys.platform == "darwin" else _interpreter(path)
+    if sys.platform == "darwin":
+        return load_core_ml(path, compute_unit)[1]
+    return _interpreter(path)
 
 
 def _interpreter(path: Path) -> Session:
@@ -49,8 +85,8 @@ def _interpreter(path: Path) -> Session:
     return run
 
 
-def load_core_ml(path: Path) -> tuple[Any, Session]:
-    """Core ML's model, on the compute unit that the package was made for, and its session.
+def load_core_ml(path: Path, compute_unit: str | None = None) -> tuple[Any, Session]:
+    """Core ML's model, on a compute unit or the one that the package was made for; its session.
 
     Written after coremltools' documentation; it was not run.
     """
@@ -64,7 +100,7 @@ def load_core_ml(path: Path) -> tuple[Any, Session]:
     kinds = {feature.name: feature.type.WhichOneof("Type") for feature in description.input}
     kinds |= {feature.name: feature.type.WhichOneof("Type") for feature in description.output}
     ct = coremltools()
-    unit = ct.ComputeUnit[metadata["compute_unit"].upper()]
+    unit = ct.ComputeUnit[(compute_unit or metadata.get("compute_unit", "all")).upper()]
     model = ct.models.MLModel(str(path), compute_units=unit)
 
     def run(inputs: Tensors) -> dict[str, npt.NDArray[Any]]:

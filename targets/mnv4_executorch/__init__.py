@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.recipe import Recipe
@@ -15,6 +15,7 @@ from mnv4_mobile.target import (
     Lowered,
     OperatorTime,
     Session,
+    Tensor,
     Tensors,
     check_weights,
 )
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from mnv4_mobile.calibration import Calibration
+    from mnv4_mobile.measure.tool import Tool
 
 
 class ExecuTorch:
@@ -34,17 +36,34 @@ class ExecuTorch:
     modules = ("executorch.exir", "executorch.extension.pybindings._C")
     schemes = frozenset({"fp32", "fp16", "int8"})
     attention: Layout = "nhwc"
+    compute_units = ("all",)
+    emulated = False
+
+    @property
+    def tools(self) -> Sequence[Tool]:
+        """See `Target.tools`."""
+        from mnv4_executorch.tools import TOOLS
+
+        return TOOLS
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
-        """Refuses float16 inputs and outputs of a float32 program; see `check_weights` too.
+        """Refuses uint8, and float16 inputs and outputs of a float32 program.
+
+        See `check_weights` too.
 
         Raises:
             LoweringError: Naming the option and what is supported.
         """
         check_weights(self.name, recipe)
-        if spec.io == "float16" and recipe.precision != "float16":
+        supported = ["float32"]
+        if recipe.precision == "float16":
+            supported.append("float16")
+        if recipe.static:
+            supported.append("int8")
+        if spec.io not in supported:
             raise LoweringError(
-                f"{self.name}: io: found 'float16', supported with recipe {recipe.name}: float32"
+                f"{self.name}: io: found {spec.io!r}, supported with recipe {recipe.name}: "
+                + ", ".join(supported)
             )
 
     def lower(
@@ -60,11 +79,29 @@ class ExecuTorch:
 
         return lower(program, spec, recipe, calibration, out)
 
-    def open(self, path: Path, threads: int) -> Session:
+    def runtime(self) -> str:
+        """See `Target.runtime`."""
+        from importlib.metadata import version
+
+        from mnv4_executorch.session import extension
+
+        extension()
+        return f"executorch {version('executorch')}"
+
+    def open(self, path: Path, threads: int, compute_unit: str | None = None) -> Session:
         """See `Target.open`."""
         from mnv4_executorch.session import open_session
 
         return open_session(path, threads)
+
+    def inputs(self, path: Path) -> tuple[Tensor, ...]:
+        """See `Target.inputs`."""
+        from mnv4_executorch.program import inputs
+
+        return tuple(
+            Tensor(name=name, kind="image", shape=found.shape, dtype=cast(Any, found.dtype))
+            for name, found in inputs(path).items()
+        )
 
     def operators(self, path: Path) -> dict[str, int]:
         """Delegate calls, and every operator that runs beside them."""

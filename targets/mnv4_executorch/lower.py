@@ -14,6 +14,7 @@ from torch import Tensor as TorchTensor
 from torch import fx, nn
 from torch.export import ExportedProgram
 
+from mnv4_executorch.quantize import Ports, quantized
 from mnv4_executorch.toolchain import quick_lowering
 from mnv4_executorch.transposes import without_pairs
 from mnv4_mobile.calibration import Calibration
@@ -64,17 +65,20 @@ class _Io(nn.Module):
         super().__init__()
         self.body = graph
         self.compute = compute
-        self.io = getattr(torch, spec.io)
+        self.io = None if spec.io == "int8" else getattr(torch, spec.io)  # in integers already
         self.nhwc = input_layout(spec) == "nhwc"
 
     def forward(self, x: TorchTensor) -> dict[str, TorchTensor]:
-        x = x.to(self.compute)  # before the permutation: XNNPACK permutes floats, not bytes
+        if x.dtype != torch.int8:
+            x = x.to(self.compute)  # before the permutation: XNNPACK permutes floats, not bytes
         if self.nhwc:
             x = x.permute(0, 3, 1, 2)
-        outputs = {name: y.to(self.io) for name, y in self.body(x).items()}
+        outputs = self.body(x)
+        if self.io is not None:
+            outputs = {name: y.to(self.io) for name, y in outputs.items()}
         if self.nhwc:
             return {n: y.permute(0, 2, 3, 1) if y.dim() == 4 else y for n, y in outputs.items()}
-        return outputs
+        return dict(outputs)
 
 
 def input_layout(spec: BuildSpec) -> Layout:
@@ -117,22 +121,21 @@ def _example(spec: BuildSpec) -> tuple[TorchTensor]:
 
 def _adapted(
     program: ExportedProgram, spec: BuildSpec, recipe: Recipe, calibration: Calibration | None
-) -> tuple[ExportedProgram, tuple[Layer, ...]]:
+) -> tuple[ExportedProgram, tuple[Layer, ...], Ports]:
     """The program in the recipe's precision, with the artifact's own input and outputs.
 
-    Also the layers that do not have that precision.
+    Also the layers that do not have that precision, and what integers of input and outputs mean.
     """
     half = recipe.precision == "float16"
     nhwc = input_layout(spec) == "nhwc"
+    ports: Ports = [None] * (1 + len(spec.outputs))
     if recipe.weights is None and not half and not nhwc:
-        return program, ()
+        return program, (), ports
     graph = program.module(check_guards=False)
     assert isinstance(graph, fx.GraphModule)
     layers: tuple[Layer, ...] = ()
     if recipe.weights is not None:
-        from mnv4_executorch.quantize import quantized
-
-        graph, layers = quantized(graph, spec, recipe, calibration)
+        graph, layers, ports = quantized(graph, spec, recipe, calibration)
     if half:
         layers = tuple(_gelus(program))
         for name, value in _GELU.items():
@@ -140,7 +143,7 @@ def _adapted(
     compute = torch.float16 if half else torch.float32
     # A copy: the graph shares its weights with the program, which other recipes lower too.
     body = copy.deepcopy(_Recast(graph, half=half).transform()).to(compute)
-    return torch.export.export(_Io(body, compute, spec), _example(spec)), layers
+    return torch.export.export(_Io(body, compute, spec), _example(spec)), layers, ports
 
 
 def _constants(spec: BuildSpec) -> dict[str, list[str] | list[float] | str]:
@@ -187,7 +190,7 @@ def lower(
     half = recipe.precision == "float16"
     weights = _float16_weights() if half else nullcontext()
     with torch.no_grad(), quick_lowering(), without_pairs(), weights:
-        adapted, layers = _adapted(program, spec, recipe, calibration)
+        adapted, layers, ports = _adapted(program, spec, recipe, calibration)
         edge = to_edge_transform_and_lower(
             adapted, partitioner=[XnnpackPartitioner()], constant_methods=_constants(spec)
         )
@@ -201,8 +204,9 @@ def lower(
             shape=shape,
             dtype=spec.io,
             layout=layout if len(shape) == 4 else None,
+            quantization=grid,
         )
-        for name, shape in zip(spec.outputs, _output_shapes(adapted), strict=True)
+        for name, shape, grid in zip(spec.outputs, _output_shapes(adapted), ports[1:], strict=True)
     )
     return Lowered(
         path=out,
@@ -212,6 +216,7 @@ def lower(
             shape=tuple(image.shape),
             dtype="uint8" if spec.input == "pixels" else spec.io,
             layout=layout,
+            quantization=ports[0],
         ),
         outputs=outputs,
         layers=layers,

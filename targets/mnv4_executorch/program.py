@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,18 @@ from typing import Any
 from mnv4_mobile.errors import BundleError
 
 _PROGRAM_PLANS, _PROGRAM_SEGMENTS = 1, 4
-_PLAN_VALUES, _PLAN_CHAINS, _PLAN_OPERATORS, _PLAN_DELEGATES = 2, 5, 6, 7
+_PLAN_NAME, _PLAN_VALUES, _PLAN_INPUTS, _PLAN_OUTPUTS = 0, 2, 3, 4
+_PLAN_CHAINS, _PLAN_OPERATORS, _PLAN_DELEGATES = 5, 6, 7
 _CHAIN_INSTRUCTIONS = 2
 _TYPE, _VALUE = 0, 1  # of a union
-_KERNEL_CALL, _DELEGATE_CALL, _TENSOR = 1, 2, 5
+_KERNEL_CALL, _DELEGATE_CALL, _TENSOR, _STRING = 1, 2, 5, 6
 _CALLED, _ARGUMENTS = 0, 1  # of either call
 _DELEGATE_DATA, _DATA_INDEX = 1, 1
 _SEGMENT_OFFSET, _SEGMENT_SIZE = 0, 1
 _TENSOR_TYPE, _TENSOR_SIZES = 0, 2
 _BASE = slice(24, 32)  # of the segments; in the extended header (executorch/schema/README.md)
 _TYPES = {0: "uint8", 1: "int8", 3: "int32", 4: "int64", 5: "float16", 6: "float32"}
+_DAMAGED = (IndexError, KeyError, ValueError, struct.error)
 
 
 class Table:
@@ -124,15 +127,13 @@ class Program:
     """
 
     def __init__(self, path: Path) -> None:
-        self._data = path.read_bytes()
-        if self._data[4:6] != b"ET":
-            raise BundleError(f"{path}: not an ExecuTorch program")
+        self._data = _read(path)
         try:
             self._root = root(self._data)
-            plan = self._root.tables(_PROGRAM_PLANS)[0]
+            plan = _plans(self._root)["forward"]
             self.calls = self._calls(plan)
             self.tensors = _tensors(plan)
-        except (IndexError, KeyError, ValueError, struct.error) as error:
+        except _DAMAGED as error:
             raise BundleError(f"{path}: a damaged ExecuTorch program: {error!r}") from error
 
     def _calls(self, plan: Table) -> list[Call]:
@@ -160,6 +161,52 @@ class Program:
         start = int.from_bytes(self._data[_BASE], "little")
         start += segment.integer(_SEGMENT_OFFSET, 64)
         return self._data[start : start + segment.integer(_SEGMENT_SIZE, 64)]
+
+
+def _read(path: Path) -> bytes:
+    data = path.read_bytes()
+    if data[4:6] != b"ET":
+        raise BundleError(f"{path}: not an ExecuTorch program")
+    return data
+
+
+def _plans(program: Table) -> dict[str, Table]:
+    """The methods of a program."""
+    return {plan.text(_PLAN_NAME): plan for plan in program.tables(_PROGRAM_PLANS)}
+
+
+def inputs(path: Path) -> dict[str, Tensor]:
+    """The inputs of `forward` by name, as `mnv4_executorch.session` names them.
+
+    Raises:
+        BundleError: Not an ExecuTorch program, a damaged one, or inputs that are no tensors.
+    """
+    data = _read(path)
+    try:
+        plans = _plans(root(data))
+        forward = plans["forward"]
+        tensors = _tensors(forward)
+        found = [tensors[number] for number in forward.integers(_PLAN_INPUTS)]
+        names = port_names("input", len(found), _texts(plans.get("get_input_names")))
+    except _DAMAGED as error:
+        raise BundleError(
+            f"{path}: not a program whose inputs are tensors, or a damaged one: {error!r}"
+        ) from error
+    return dict(zip(names, found, strict=True))
+
+
+def _texts(constant: Table | None) -> list[str]:
+    """The strings that a constant method gives."""
+    if constant is None:
+        return []
+    values = constant.tables(_PLAN_VALUES)
+    chosen = [values[number] for number in constant.integers(_PLAN_OUTPUTS)]
+    return [value.table(_VALUE).text(0) for value in chosen if value.integer(_TYPE, 8) == _STRING]
+
+
+def port_names(kind: str, count: int, own: Sequence[str]) -> list[str]:
+    """Names of a program's inputs or outputs: those it gives, or else by position."""
+    return list(own) or [f"{kind}_{i}" for i in range(count)]
 
 
 def _tensors(plan: Table) -> dict[int, Tensor]:

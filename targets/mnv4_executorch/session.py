@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mnv4_executorch.program import port_names
 from mnv4_mobile.errors import BundleError
 from mnv4_mobile.target import Session, Tensors
 
@@ -15,33 +16,49 @@ from mnv4_mobile.target import Session, Tensors
 def open_session(path: Path, threads: int) -> Session:
     """Loads a program; inputs and outputs have the names that its constant methods give.
 
+    A program without those, from elsewhere, has `input_0`, `output_0` and so on.
+
     Raises:
-        BundleError: Not a program, or not one of ours.
+        BundleError: Not a program, or one without `forward`.
     """
     _, run = load(path, threads)
     return run
+
+
+def extension() -> Any:
+    """The runtime's extension module.
+
+    Itself, as the public `portable_lib` and `runtime` import all of exir, which takes longer than
+    everything else here together.
+    """
+    import torch  # noqa: F401 - it links to torch's libraries
+    from executorch.extension.pybindings import _C
+
+    return _C
 
 
 def load(path: Path, threads: int, *, profiled: bool = False) -> tuple[Any, Session]:
     """The program with its session; `profiled` records the times of all that runs."""
     import torch
 
-    # The extension module itself: the public `portable_lib` and `runtime` import all of exir,
-    # which takes longer than everything else here together.
-    from executorch.extension.pybindings import _C
-
+    runtime = extension()
     try:
-        program = _C._load_program(str(path), enable_etdump=profiled)
+        program = runtime._load_program(str(path), enable_etdump=profiled)
         names = {program.get_method_name(i) for i in range(program.num_methods())}
     except RuntimeError as error:
         raise BundleError(f"{path}: not a readable ExecuTorch program: {error}") from None
-    if not {"forward", "get_input_names", "get_output_names"} <= names:
-        raise BundleError(f"{path}: does not name its inputs and outputs: not made by mnv4-mobile")
+    if "forward" not in names:
+        raise BundleError(f"{path}: methods: found {', '.join(sorted(names))}, must have forward")
+    meta = program.method_meta("forward")
     inputs, outputs = (
-        program.load_method(f"get_{kind}_names").call([]) for kind in ("input", "output")
+        port_names(kind, count, program.load_method(method).call([]) if method in names else [])
+        for kind, count, method in (
+            ("input", meta.num_inputs(), "get_input_names"),
+            ("output", meta.num_outputs(), "get_output_names"),
+        )
     )
     # The runtime takes all cores unless told otherwise, before a method is loaded.
-    _C._unsafe_reset_threadpool(threads)
+    runtime._unsafe_reset_threadpool(threads)
     forward = program.load_method("forward")
 
     def run(tensors: Tensors) -> dict[str, npt.NDArray[Any]]:

@@ -15,6 +15,7 @@ from mnv4_mobile.target import (
     Lowered,
     OperatorTime,
     Session,
+    Tensor,
     Tensors,
     check_weights,
 )
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from mnv4_mobile.calibration import Calibration
+    from mnv4_mobile.measure.tool import Tool
 
 
 class LiteRT:
@@ -34,6 +36,15 @@ class LiteRT:
     modules = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer", "flatbuffers")
     schemes = frozenset({"fp32", "fp16", "int8", "int8-dynamic", "int8-weights"})
     attention: Layout = "nhwc"
+    compute_units = ("all",)
+    emulated = False
+
+    @property
+    def tools(self) -> Sequence[Tool]:
+        """See `Target.tools`."""
+        from mnv4_tflite.tools import TOOLS
+
+        return TOOLS
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
         """Refuses float16 inputs and outputs, which the runtime's own kernels do not take.
@@ -44,8 +55,9 @@ class LiteRT:
             LoweringError: Naming the option and what is supported.
         """
         check_weights(self.name, recipe)
-        if spec.io != "float32":
-            raise LoweringError(f"{self.name}: io: found {spec.io!r}, supported: float32")
+        if spec.io == "float16":
+            supported = "float32, int8, uint8" if recipe.static else "float32"
+            raise LoweringError(f"{self.name}: io: found 'float16', supported: {supported}")
 
     def lower(
         self,
@@ -60,11 +72,25 @@ class LiteRT:
 
         return lower(program, spec, recipe, calibration, out)
 
-    def open(self, path: Path, threads: int) -> Session:
+    def runtime(self) -> str:
+        """See `Target.runtime`."""
+        from importlib.metadata import version
+
+        import ai_edge_litert.interpreter  # noqa: F401
+
+        return f"litert {version('ai-edge-litert')}"
+
+    def open(self, path: Path, threads: int, compute_unit: str | None = None) -> Session:
         """See `Target.open`."""
         from mnv4_tflite.session import open_session
 
         return open_session(path, threads)
+
+    def inputs(self, path: Path) -> tuple[Tensor, ...]:
+        """See `Target.inputs`."""
+        from mnv4_tflite.flatbuffer import inputs
+
+        return inputs(path)
 
     def operators(self, path: Path) -> dict[str, int]:
         """See `Target.operators`; which of them a delegate takes is settled on the device."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from mnv4_mobile.errors import BundleError
+from mnv4_mobile.target import Tensor
 
 _DATA_ALIGNMENT = 16  # bytes; `force_align` in the schema, which Python's packer ignores
 
@@ -82,6 +83,31 @@ def operators(path: Path) -> dict[str, int]:
         BundleError: No LiteRT model.
     """
     return dict(Counter(kinds(open_model(path))))
+
+
+def inputs(path: Path) -> tuple[Tensor, ...]:
+    """The inputs of a model, named as `mnv4_tflite.session` does.
+
+    Raises:
+        BundleError: No LiteRT model, or one with several signatures.
+    """
+    from ai_edge_litert.schema_py_generated import TensorType
+
+    model = open_model(path)
+    graph, signatures = model.subgraphs[0], model.signatureDefs or []
+    if len(signatures) > 1:
+        raise BundleError(f"{path}: signatures: found {len(signatures)}, must be one or none")
+    named = {entry.tensorIndex: entry.name for one in signatures for entry in one.inputs}
+    types = {code: name.lower() for name, code in vars(TensorType).items() if name.isupper()}
+    return tuple(
+        Tensor(
+            name=named.get(index, graph.tensors[index].name).decode(),
+            kind="image",
+            shape=tuple(map(int, graph.tensors[index].shape)),
+            dtype=cast(Any, types[graph.tensors[index].type]),
+        )
+        for index in map(int, graph.inputs)
+    )
 
 
 def _code(model: Any, operator: Any) -> int:

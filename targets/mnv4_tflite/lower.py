@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,7 +16,7 @@ from torch.export import ExportedProgram
 from mnv4_mobile.calibration import Calibration
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import BuildSpec, Layer, Layout, Lowered, Tensor
+from mnv4_mobile.target import BuildSpec, Io, Layer, Layout, Lowered, Tensor
 from mnv4_tflite.flatbuffer import (
     add_metadata,
     halve_weights,
@@ -26,6 +27,7 @@ from mnv4_tflite.flatbuffer import (
     write_model,
 )
 from mnv4_tflite.metadata import NAME, labelled, metadata, pack_labels
+from mnv4_tflite.ports import grid
 from mnv4_tflite.quantize import quantized
 
 SIGNATURE = "serving_default"
@@ -146,10 +148,13 @@ def lower(
     if spec.labels and labelled(spec):
         data = pack_labels(data, spec.labels)
     write_bytes(out, data)
-    return Lowered(path=out, input=fed, outputs=tuple(_outputs(model, layout)), layers=layers)
+    if spec.input == "float":
+        fed = replace(fed, dtype=spec.io, quantization=grid(model, model.subgraphs[0].inputs[0]))
+    outputs = tuple(_outputs(model, layout, spec.io))
+    return Lowered(path=out, input=fed, outputs=outputs, layers=layers)
 
 
-def _outputs(model: Any, layout: Layout) -> list[Tensor]:
+def _outputs(model: Any, layout: Layout, io: Io) -> list[Tensor]:
     graph = model.subgraphs[0]
     outputs = []
     for index in graph.outputs:
@@ -160,8 +165,9 @@ def _outputs(model: Any, layout: Layout) -> list[Tensor]:
                 name=name,
                 kind=name,
                 shape=shape,
-                dtype="float32",
+                dtype=io,
                 layout=layout if len(shape) == 4 else None,
+                quantization=grid(model, index),
             )
         )
     return outputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,27 @@ from mnv4_mobile.target import Session, Tensors
 def open_session(path: Path, threads: int) -> Session:
     """Loads a model; inputs and outputs have the names of its only signature.
 
+    A model without a signature, from elsewhere, has the names of its tensors.
+
     Raises:
-        BundleError: Missing, damaged, or not a model with one signature.
+        BundleError: Missing, damaged, or a model with several signatures.
     """
     from ai_edge_litert.interpreter import Interpreter
 
     try:
         interpreter = Interpreter(model_path=str(path), num_threads=threads)
         interpreter.allocate_tensors()
-        runner = interpreter.get_signature_runner()
+        if interpreter.get_signature_list():
+            runner = interpreter.get_signature_runner()
+            details = runner.get_input_details()
+        else:
+            runner = partial(_invoke, interpreter)
+            details = {detail["name"]: detail for detail in interpreter.get_input_details()}
     except (ValueError, RuntimeError) as error:
         raise BundleError(f"{path}: not a readable LiteRT model: {error}") from None
     expected = {
         name: (tuple(detail["shape"].tolist()), detail["dtype"].__name__)
-        for name, detail in runner.get_input_details().items()
+        for name, detail in details.items()
     }
 
     def run(tensors: Tensors) -> dict[str, npt.NDArray[Any]]:
@@ -39,3 +47,14 @@ def open_session(path: Path, threads: int) -> Session:
         return outputs
 
     return run
+
+
+def _invoke(interpreter: Any, **tensors: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+    """A run of a model without a signature."""
+    for detail in interpreter.get_input_details():
+        interpreter.set_tensor(detail["index"], tensors[detail["name"]])
+    interpreter.invoke()
+    return {
+        detail["name"]: interpreter.get_tensor(detail["index"])
+        for detail in interpreter.get_output_details()
+    }

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,6 +42,7 @@ def test_help_and_lists_import_no_torch():
         ["recipes", "int8"],
         ["cache"],
         ["doctor"],
+        ["devices"],
     ):
         code = (
             "import sys\nfrom mnv4_mobile.cli import main\n"
@@ -86,6 +88,8 @@ def test_targets_and_doctor(mnv4):
 
 
 BASE = ("build", "conv-small-035", "--weights", "demo", "-t", "tflite")
+SENSITIVITY = ("sensitivity", "conv-small-035", "--weights", "demo", "--calibrate")
+TUNE = ("tune", "conv-small-035", "--weights", "demo", "-t", "tflite", "--calibrate")
 BAD = [
     (("build", "conv-small-035", "-t", "tflite"), r"--weights: missing; allowed: a checkpoint"),
     (("build", "conv-small-035", "--weights", "demo"), "--target: missing; allowed: coreml, exec"),
@@ -112,12 +116,29 @@ BAD = [
     (("build", "conv-medium", *BASE[2:]), "conv-small-035"),
     ((*BASE, "-r", "int8"), "--calibrate: missing; recipe int8 needs a folder of pictures"),
     ((*BASE, "-r", "int8", "--calibrate", "nowhere"), "nowhere: No such file"),
+    ((*BASE, "--io", "uint8"), "tflite: io: found 'uint8', supported with recipe fp32: float32"),
+    ((*SENSITIVITY, "nowhere"), "nowhere: No such file"),
+    ((*SENSITIVITY, "random", "-r", "int8-dynamic"), "found 'int8-dynamic', must have static"),
+    ((*SENSITIVITY, "random", "-o", "x.gif"), "--out: found 'x.gif', allowed: .png, .svg"),
+    ((*TUNE, "nowhere"), "nowhere: No such file"),
+    ((*TUNE, "random"), "--calibrate: found 'random'; made-up pictures judge no accuracy"),
+    ((*TUNE, "random", "-o", "x.json"), "--out: found 'x.json', must be a .yaml file"),
+    ((*TUNE, "random", "--max-drop", "-1"), "Invalid value for '--max-drop'"),
     ((*BASE, "--jobs", "0"), "Invalid value for '--jobs'"),
     ((*BASE, "--scheduler", "somewhere"), "--scheduler: somewhere: no Dask scheduler there"),
     (("predict", "nowhere", "x.jpg"), "nowhere: not a bundle"),
     (("verify", "nowhere"), "nowhere: not a bundle"),
     (("inspect", "nowhere"), "nowhere: not a bundle"),
     (("models", "nowhere.yaml"), "nowhere.yaml: no such file"),
+    (("measure", "nowhere"), "nowhere: no such bundle or artifact"),
+    (("measure", "."), ".: not a bundle: manifest.json cannot be read"),
+    (("measure", "x", "-d", "toaster"), "--device: found 'toaster', allowed: adb, browser, host"),
+    (("measure", "x", "--runs", "0"), "plan: runs: found 0, must be 1 or more"),
+    (("measure", "x", "--threads", "1,two"), "--threads: found 1, two, must be whole numbers"),
+    (("measure", "x", "--affinity", "big"), "plan: affinity: found 'big', allowed: none, fastest"),
+    (("measure", "x", "--compute-unit", "npu"), "plan: compute_unit: found 'npu', allowed: all"),
+    (("measure", "x", "--max-thermal", "hot"), "plan: max_thermal: found 'hot', allowed: nominal"),
+    (("sweep", "nowhere"), "sweep: found 'nowhere', allowed: paper, quick, or a .yaml file"),
     (("explode",), "No such command"),
 ]
 
@@ -254,3 +275,59 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path):
     assert "File too large" in done.stderr
     assert "Traceback" not in done.stderr
     assert folder_names(out) == []
+
+
+@pytest.mark.toolchain("tflite")
+def test_measure_shows_a_row_a_cell_and_resumes(mnv4, demo_bundle, tmp_path):
+    bundle, store = demo_bundle("tflite").path, tmp_path / "s.sqlite"
+    arguments = ("measure", bundle, "--run", "mine", "--store", store, "--seconds", "0")
+    code, out, err = mnv4(*arguments, "--runs", "5", "--threads", "1,2")
+    assert code == 0, err
+    rows = [line.split() for line in out.splitlines() if line.startswith(bundle.name)]
+    assert [row[2] for row in rows] == ["1", "2"]
+    assert "fewer than 20 samples" in out
+    code, out, err = mnv4(*arguments, "--runs", "5", "--threads", "2,1", "--json")
+    assert code == 0
+    assert "2 of 2 sessions are there" in " ".join(err.split())
+    assert len(json.loads(out)["measurements"]) == 2
+
+
+@pytest.mark.toolchain("tflite")
+def test_measure_ends_with_3_on_a_wrong_output_and_names_it(mnv4, demo_bundle, tmp_path):
+    copy = tmp_path / "bundle"
+    shutil.copytree(demo_bundle("tflite").path, copy)
+    (golden,) = (copy / "golden").glob("eager.logits*")
+    golden.write_bytes(bytes(golden.stat().st_size))
+    code, out, err = mnv4("measure", copy, "--run", "mine", "--store", tmp_path / "s.sqlite")
+    assert code == 3
+    assert "wrong: 1 of 1 sessions" in out
+    assert "1 thread: " in err
+    assert "output logits: wrong on the device" in err
+    assert "what is missing is measured by: mnv4 measure" in err
+
+
+def test_devices_has_this_computer_and_survives_a_broken_kind(mnv4, monkeypatch):
+    from mnv4_mobile.measure import device
+
+    class Hanging:
+        name = "hanging"
+
+        def connect(self, address, tool, progress):
+            raise NotImplementedError
+
+        def attached(self):
+            time.sleep(60)
+
+    load = device.load_kind
+    monkeypatch.setattr(device, "kind_names", lambda: ["broken", "hanging", "host"])
+    monkeypatch.setattr(device, "ATTACHED_LIMIT_S", 2.0)
+    monkeypatch.setattr(
+        device, "load_kind", lambda name: Hanging() if name == "hanging" else load(name)
+    )
+    code, out, _ = mnv4("devices", "--json")
+    assert code == 0
+    broken, hanging, host = json.loads(out)
+    assert broken["missing"].startswith("--device: found 'broken', allowed:")
+    assert hanging["missing"] == "did not answer in 2 s"
+    assert host["address"].startswith("host:")
+    assert host["info"]["model"]

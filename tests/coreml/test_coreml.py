@@ -205,6 +205,7 @@ def test_another_process_gives_the_same_bytes(package, tmp_path):
         ({"layout": "nhwc"}, "fp32", "layout: found 'nhwc', supported: nchw"),
         ({"input": "pixels", "batch": 2}, "fp32", "batch: found 2, supported: 1 .*--batch"),
         ({"io": "float16"}, "fp32", "io: found 'float16', supported: float32"),
+        ({"io": "int8", "min_ios": 17}, "int8", "io: found 'int8', .*no arrays of bytes"),
         (
             {"outputs": ("probabilities",), "labels": ("crane",) * 10},
             "fp32",

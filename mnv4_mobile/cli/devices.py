@@ -1,0 +1,28 @@
+"""`mnv4 devices`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from mnv4_mobile.cli.show import Json, print_json, print_table
+
+if TYPE_CHECKING:
+    from mnv4_mobile.measure.device import Attached
+
+
+def devices(as_json: Json = False) -> None:
+    """Lists the devices that are attached, and what is missing to use them."""
+    from mnv4_mobile.measure.device import all_attached
+
+    found = all_attached()
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    print_table(["device", "model", "SoC", "OS", "state"], [_row(one) for one in found])
+
+
+def _row(one: Attached) -> list[str]:
+    info = one.info
+    about = [info.model, info.soc, info.os_build] if info else ["", "", ""]
+    return [one.address, *about, one.missing or "ready"]

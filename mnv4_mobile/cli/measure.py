@@ -1,0 +1,94 @@
+"""`mnv4 measure`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mnv4_mobile.cli.measured import Run, StorePath, perform_and_show
+from mnv4_mobile.cli.show import Json, Verbose, split
+
+_Option = typer.Option
+
+
+def measure(
+    bundles: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="BUNDLE...",
+            help="Bundle folders, or .pte, .tflite and .mlpackage from elsewhere as a baseline.",
+        ),
+    ],
+    device: Annotated[
+        list[str],
+        _Option(
+            "-d",
+            "--device",
+            help="KIND or KIND:ADDRESS (mnv4 devices); repeat, or separate by commas.",
+            metavar="D",
+        ),
+    ] = ["host"],  # noqa: B006 - typer makes a new list for every call
+    plan: Annotated[
+        Literal["quick", "paper", "mlperf"], _Option(help="What the options below start from.")
+    ] = "quick",
+    threads: Annotated[
+        list[str],
+        _Option(help="Of the runtime; repeat, or separate by commas.", metavar="N"),
+    ] = ["1"],  # noqa: B006
+    warmup: Annotated[int | None, _Option(help="Runs that are not timed.")] = None,
+    runs: Annotated[int | None, _Option(help="Timed runs at least.")] = None,
+    seconds: Annotated[float | None, _Option(help="Timed at least.")] = None,
+    repeats: Annotated[int | None, _Option(help="Sessions, each a fresh process.")] = None,
+    cooldown: Annotated[float | None, _Option(help="Seconds of pause between sessions.")] = None,
+    max_thermal: Annotated[
+        str | None,
+        _Option(help="Warmest status that a session begins at: nominal, fair, serious, critical."),
+    ] = None,
+    affinity: Annotated[
+        str | None, _Option(help="none, fastest, or numbers of cores as in 4,5.")
+    ] = None,
+    compute_unit: Annotated[
+        list[str],
+        _Option(
+            help="Of Core ML: all, cpu_and_ne, cpu_and_gpu or cpu_only; repeat, or separate by "
+            "commas.",
+            metavar="UNIT",
+        ),
+    ] = ["all"],  # noqa: B006
+    tool: Annotated[
+        str | None, _Option(help="Program that runs artifacts on the device.", metavar="PATH")
+    ] = None,
+    run: Run = None,
+    store: StorePath = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measures the latency of bundles on devices, once their output is known to be right."""
+    from mnv4_mobile.errors import ConfigError
+    from mnv4_mobile.measure.plan import preset
+    from mnv4_mobile.measure.sweep import Sweep
+
+    counts = split(threads)
+    if not all(count.isascii() and count.isdecimal() for count in counts):
+        raise ConfigError(f"--threads: found {', '.join(counts)}, must be whole numbers")
+    given = {
+        "warmup": warmup,
+        "runs": runs,
+        "seconds": seconds,
+        "repeats": repeats,
+        "cooldown_s": cooldown,
+        "max_thermal": max_thermal,
+        "affinity": affinity,
+    }
+    values = {name: value for name, value in given.items() if value is not None}
+    sweep = Sweep(
+        name="measure",
+        bundles=tuple(bundles),
+        devices=tuple((name, tool) for name in split(device)),
+        threads=tuple(dict.fromkeys(map(int, counts))),
+        compute_units=tuple(dict.fromkeys(split(compute_unit))),
+        plan=preset(plan).with_values(values),
+    )
+    perform_and_show(sweep, Path("out"), run, store, as_json, verbose)

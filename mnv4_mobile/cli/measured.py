@@ -1,0 +1,120 @@
+"""What `mnv4 measure` and `mnv4 sweep` have in common: a run, and the table of what it found."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mnv4_mobile.cli.show import print_json, print_table, steps
+
+if TYPE_CHECKING:
+    from mnv4_mobile.measure.measurement import Measurement
+    from mnv4_mobile.measure.perform import Failure
+    from mnv4_mobile.measure.statistics import Cell
+    from mnv4_mobile.measure.sweep import Sweep
+
+Run = Annotated[
+    str | None,
+    typer.Option(help="Name of the run; one that is in the store is resumed.", metavar="NAME"),
+]
+StorePath = Annotated[
+    Path | None,
+    typer.Option("--store", help="Default: $MNV4_STORE, or mnv4.sqlite.", metavar="FILE"),
+]
+
+
+def perform_and_show(
+    sweep: Sweep, out: Path, run: str | None, store: Path | None, as_json: bool, verbose: bool
+) -> None:
+    """Performs a sweep, prints its table and what failed.
+
+    Raises:
+        Exit: 5 where something failed, 3 where the only failures are wrong outputs.
+    """
+    from mnv4_mobile.measure.perform import new_run, perform
+    from mnv4_mobile.measure.store import store_path
+
+    name, path = run or new_run(sweep.name), store_path(store)
+    resume = f"mnv4 {shlex.join(sys.argv[1:])}" + ("" if run else f" --run {name}")
+    try:
+        with steps(verbose) as progress:
+            progress.note(f"run {name} in {path}")
+            found, failures = perform(sweep, run=name, store=path, out=out, progress=progress)
+    except KeyboardInterrupt:
+        print(f"resume with: {resume}", file=sys.stderr)
+        raise
+    if as_json:
+        print_json(
+            {
+                "run": name,
+                "measurements": [measurement.to_json() for measurement in found],
+                "failures": [asdict(failure) for failure in failures],
+            }
+        )
+    else:
+        show_cells(found)
+    if failures:
+        _tell(failures)
+        print(f"what is missing is measured by: {resume}", file=sys.stderr)
+        raise typer.Exit(max(failure.exit_code for failure in failures))
+
+
+def _tell(failures: Sequence[Failure]) -> None:
+    for failure in failures:
+        print(f"error: {failure.what}: {failure.error}", file=sys.stderr)
+
+
+def show_cells(
+    measurements: Sequence[Measurement], newest: Mapping[str, str] | None = None
+) -> None:
+    """A row for each cell: its sessions reduced to their median, and what looks unsound.
+
+    Args:
+        measurements: What was measured.
+        newest: See `soundness.os_builds`.
+    """
+    from mnv4_mobile.measure.soundness import doubts_of_cell
+    from mnv4_mobile.measure.statistics import cells
+
+    columns = ["measured", "device", ">threads", ">n", ">p50 ms", ">p90 ms", ">CV", ">first ms"]
+    columns += [">load ms", ">peak MiB", ">golden dB", "doubts"]
+    rows = []
+    for cell in cells(measurements):
+        first = cell.first
+        unit = "" if first.plan.compute_unit == "all" else f", {first.plan.compute_unit}"
+        cv = cell.typical("cv")
+        rows.append(
+            [
+                first.artifact.name,
+                first.device.id,
+                f"{first.plan.threads}{unit}",
+                f"{len(cell.sessions)}",
+                _number(cell.typical("p50"), 3),
+                _number(cell.typical("p90"), 3),
+                "-" if cv is None else f"{cv:.1%}",
+                _number(_typical(cell, "first_ms"), 2),
+                _number(_typical(cell, "load_cold_ms"), 1),
+                _number(_typical(cell, "peak_rss_mb"), 0),
+                _number(_typical(cell, "golden_sqnr_db"), 1),
+                "; ".join(doubts_of_cell(cell.measurements, newest)),
+            ]
+        )
+    print_table(columns, rows)
+
+
+def _typical(cell: Cell, name: str) -> float | None:
+    """The median over the sessions of a field of `Samples`; None where no session has it."""
+    values = [getattr(m.samples, name) for m in cell.measurements if m.samples]
+    found = [value for value in values if value is not None]
+    return median(found) if found else None
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,275 @@
+"""`mnv4 results`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mnv4_mobile.cli.measured import StorePath, show_cells
+from mnv4_mobile.cli.show import Json, print_json, print_table, split
+from mnv4_mobile.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mnv4_mobile.measure.measurement import Measurement
+    from mnv4_mobile.measure.statistics import Cell
+    from mnv4_mobile.measure.store import Store
+
+app = typer.Typer(help="Lists, shows, moves and deletes what was measured.")
+
+
+def _option(text: str, metavar: str) -> Any:
+    return typer.Option(help=f"{text}; repeat or use commas.", metavar=metavar)
+
+
+Runs = Annotated[list[str] | None, _option("Of these runs", "NAME")]
+Devices = Annotated[list[str] | None, _option("On these devices, or kinds of them", "DEVICE")]
+Models = Annotated[list[str] | None, _option("Of these models", "MODEL")]
+Recipes = Annotated[list[str] | None, _option("Of these recipes", "RECIPE")]
+Targets = Annotated[list[str] | None, _option("Of these targets", "TARGET")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Filter:
+    """What the options ask for; nothing means all."""
+
+    run: Sequence[str]
+    device: Sequence[str]
+    model: Sequence[str]
+    recipe: Sequence[str]
+    target: Sequence[str]
+
+    @classmethod
+    def of(cls, **options: list[str] | None) -> _Filter:
+        return cls(**{name: split(values or []) for name, values in options.items()})
+
+    @property
+    def empty(self) -> bool:
+        return not any(asdict(self).values())
+
+    def choose(self, measurements: Sequence[Measurement]) -> list[Measurement]:
+        return [
+            m
+            for m in measurements
+            if (not self.run or m.run in self.run)
+            and (not self.device or {m.device.id, m.device.id.partition(":")[0]} & {*self.device})
+            and (not self.model or m.artifact.model in self.model)
+            and (not self.recipe or m.artifact.recipe in self.recipe)
+            and (not self.target or m.artifact.target in self.target)
+        ]
+
+
+@contextmanager
+def _opened(option: Path | None, *, must_exist: bool = True) -> Iterator[Store]:
+    from mnv4_mobile.measure.store import Store, store_path
+
+    with Store(store_path(option), must_exist=must_exist) as opened:
+        yield opened
+
+
+@app.callback(invoke_without_command=True)
+def runs(context: typer.Context, store: StorePath = None, as_json: Json = False) -> None:
+    """Lists the runs of the store; its commands say more."""
+    if context.invoked_subcommand:
+        if store or as_json:
+            raise ConfigError(f"results: options go behind {context.invoked_subcommand}")
+        return
+    with _opened(store) as opened:
+        measurements, evaluations = opened.measurements(), opened.evaluations()
+        path, names = opened.path, opened.runs()
+    rows = []
+    for name in names:
+        found = [m for m in measurements if m.run == name]
+        rows.append(
+            {
+                "run": name,
+                "began": found[0].started_at,
+                "devices": sorted({m.device.id for m in found}),
+                "artifacts": len({m.artifact.sha256 for m in found}),
+                "sessions": len(found),
+                "failed": sum(m.status != "ok" for m in found),
+            }
+        )
+    if as_json:
+        print_json({"store": str(path), "runs": rows, "evaluations": len(evaluations)})
+        return
+    print_table(
+        ["run", "began", "devices", ">artifacts", ">sessions", ">failed"],
+        [[", ".join(v) if isinstance(v, list) else str(v) for v in row.values()] for row in rows],
+        f"{path}: {len(rows)} runs, {len(evaluations)} evaluations",
+    )
+
+
+@app.command("list")
+def list_cells(
+    run: Runs = None,
+    device: Devices = None,
+    model: Models = None,
+    recipe: Recipes = None,
+    target: Targets = None,
+    store: StorePath = None,
+    as_json: Json = False,
+) -> None:
+    """Shows a row for each cell: the medians of its sessions, and what looks unsound."""
+    from mnv4_mobile.measure.soundness import os_builds
+    from mnv4_mobile.measure.statistics import cells
+
+    wanted = _Filter.of(run=run, device=device, model=model, recipe=recipe, target=target)
+    with _opened(store) as opened:
+        measurements = opened.measurements()
+    found, newest = wanted.choose(measurements), os_builds(measurements)
+    if as_json:
+        print_json([_cell(cell, newest) for cell in cells(found)])
+    else:
+        show_cells(found, newest)
+
+
+def _cell(cell: Cell, newest: dict[str, str]) -> dict[str, Any]:
+    from mnv4_mobile.measure.soundness import doubts_of_cell
+
+    first = cell.first
+    return {
+        "artifact": asdict(first.artifact),
+        "device": asdict(first.device),
+        "runtime": next((m.runtime for m in cell.measurements if m.runtime), ""),
+        "plan": first.plan.to_json(),
+        "plan_key": first.plan.key,
+        "runs": sorted({m.run for m in cell.measurements}),
+        "ids": [m.id for m in cell.measurements],
+        "sessions": len(cell.sessions),
+        "statistic": cell.statistic,
+        "latency_ms": cell.latency_ms,
+        **{
+            f"{name}_ms": cell.typical(name) for name in ("p50", "p90", "p95", "mean", "min", "max")
+        },
+        "cv": cell.typical("cv"),
+        "doubts": doubts_of_cell(cell.measurements, newest),
+    }
+
+
+@app.command()
+def show(
+    measurement: Annotated[str, typer.Argument(help="Its id, or how it begins.", metavar="ID")],
+    store: StorePath = None,
+    as_json: Json = False,
+) -> None:
+    """Shows all that is known of one session."""
+    from mnv4_mobile.measure.flat import flat
+
+    with _opened(store) as opened:
+        (found,) = _by_ids(opened, [measurement])
+    if as_json:
+        print_json(found.to_json())
+        return
+    rows = [[name, _text(value)] for name, value in flat(found).items() if value not in (None, "")]
+    if found.samples:
+        rows += [[name, _text(value)] for name, value in found.samples.conditions.items()]
+        rows += [[f"version of {name}", v] for name, v in found.samples.versions.items()]
+    print_table(["", ""], rows)
+
+
+def _text(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@app.command()
+def delete(
+    ids: Annotated[
+        list[str] | None, typer.Argument(help="Ids, or how they begin.", metavar="[ID]...")
+    ] = None,
+    run: Runs = None,
+    device: Devices = None,
+    model: Models = None,
+    recipe: Recipes = None,
+    target: Targets = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    store: StorePath = None,
+    as_json: Json = False,
+) -> None:
+    """Deletes measurements: those of the ids, or all that the options choose."""
+    wanted = _Filter.of(run=run, device=device, model=model, recipe=recipe, target=target)
+    if bool(ids) == (not wanted.empty):
+        raise ConfigError("delete: needs either ids or options like --run that choose measurements")
+    with _opened(store) as opened:
+        found = _by_ids(opened, ids) if ids else wanted.choose(opened.measurements())
+        if found and not yes:
+            if not sys.stdin.isatty():
+                raise ConfigError(f"--yes: needed to delete {len(found)} measurements unasked")
+            of_runs = ", ".join(sorted({m.run for m in found}))
+            question = f"Delete {len(found)} measurements of {of_runs} from {opened.path}?"
+            found = found if typer.confirm(question, err=True) else []
+        count = opened.delete([m.id for m in found])
+    if as_json:
+        print_json({"deleted": count})
+    else:
+        print(f"deleted {count} measurements")
+
+
+def _by_ids(store: Store, ids: Sequence[str]) -> list[Measurement]:
+    """The one measurement whose id begins like each of them."""
+    measurements = store.measurements()
+    chosen = []
+    for beginning in ids:
+        found = [m for m in measurements if m.id.startswith(beginning.lower())]
+        if len(found) != 1:
+            raise ConfigError(f"{beginning}: {len(found)} measurements have such an id")
+        chosen += found
+    return chosen
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="Its suffix: .jsonl, .csv or .parquet.")],
+    run: Runs = None,
+    device: Devices = None,
+    model: Models = None,
+    recipe: Recipes = None,
+    target: Targets = None,
+    store: StorePath = None,
+    as_json: Json = False,
+) -> None:
+    """Writes measurements to a file; JSON lines have evaluations and profiles of theirs too."""
+    from mnv4_mobile.measure.exchange import Records, export_records
+
+    wanted = _Filter.of(run=run, device=device, model=model, recipe=recipe, target=target)
+    with _opened(store) as opened:
+        measurements = wanted.choose(opened.measurements())
+        evaluations, profiles = opened.evaluations(), opened.profiles()
+    if not wanted.empty:
+        artifacts = {m.artifact.sha256 for m in measurements}
+        evaluations = [e for e in evaluations if e["artifact_sha256"] in artifacts]
+        profiles = [p for p in profiles if p["artifact_sha256"] in artifacts]
+    export_records(
+        Records(measurements=measurements, evaluations=evaluations, profiles=profiles), file
+    )
+    if as_json:
+        print_json({"file": str(file), "measurements": len(measurements)})
+    else:
+        print(f"{file}: {len(measurements)} measurements")
+
+
+@app.command("import")
+def import_files(
+    files: Annotated[list[Path], typer.Argument(help="Exported files, or stores (.sqlite).")],
+    store: StorePath = None,
+    as_json: Json = False,
+) -> None:
+    """Adds the records of files to the store, each of them wholly or not at all."""
+    from mnv4_mobile.measure.exchange import import_records
+
+    rows = []
+    with _opened(store, must_exist=False) as opened:
+        for file in files:
+            added = import_records(opened, file)
+            rows.append({"file": str(file), **asdict(added)})
+            if not as_json:
+                print(f"{file}: {added.new} new records, {added.known} were there already")
+    if as_json:
+        print_json(rows)

@@ -1,0 +1,38 @@
+"""`mnv4 sweep`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mnv4_mobile.cli.measured import Run, StorePath, perform_and_show
+from mnv4_mobile.cli.show import Json, Verbose, split
+
+
+def sweep(
+    file: Annotated[
+        str, typer.Argument(metavar="SWEEP", help="A shipped sweep (quick, paper) or a YAML file.")
+    ],
+    device: Annotated[
+        list[str],
+        typer.Option("-d", "--device", help="Instead of the sweep's devices.", metavar="D"),
+    ] = [],  # noqa: B006 - typer makes a new list for every call
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder for bundles that are built.")
+    ] = Path("out"),
+    run: Run = None,
+    store: StorePath = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measures bundles x devices x threads x compute units; resumes a run by its name."""
+    from dataclasses import replace
+
+    from mnv4_mobile.measure.sweep import load_sweep
+
+    found = load_sweep(file)
+    if device:
+        found = replace(found, devices=tuple((name, None) for name in split(device)))
+    perform_and_show(found, out, run, store, as_json, verbose)

@@ -1,0 +1,1 @@
+"""Measuring bundles on devices, keeping what was measured, and deciding from it."""

@@ -1,0 +1,227 @@
+"""Performing a sweep in a run that can be resumed.
+
+Each measurement is stored as soon as it is there, so whatever ends a run (Ctrl-C, a dead battery, a
+killed process) loses the session that was going on. A run of the same name measures what is
+missing.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from mnv4_mobile.cache import Cache, cache_folder
+from mnv4_mobile.cell import Options
+from mnv4_mobile.errors import ConfigError, DeviceError, MobileError, ParityError
+from mnv4_mobile.matrix import build_cells, cells
+from mnv4_mobile.measure.device import Device, connect
+from mnv4_mobile.measure.measurement import DeviceInfo, Measurement
+from mnv4_mobile.measure.session import Job, measured
+from mnv4_mobile.measure.store import Store
+from mnv4_mobile.measure.subject import Subject, open_subject
+from mnv4_mobile.measure.sweep import Matrix, Sweep
+from mnv4_mobile.progress import Progress
+
+
+def new_run(name: str) -> str:
+    """A name for a run: that of the sweep and the time."""
+    return f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Something that a run has not measured."""
+
+    what: str
+    error: str
+    exit_code: int
+
+
+def perform(
+    sweep: Sweep, *, run: str, store: Path, out: Path, progress: Progress
+) -> tuple[list[Measurement], list[Failure]]:
+    """Measures what is missing of a run.
+
+    What a device cannot measure is left out and said; that is an error before any work where
+    nothing is left of an artifact or of a device.
+
+    Args:
+        sweep: What, where and how.
+        run: Its name; what the store has under it already is not measured again.
+        store: The file where each measurement is put as soon as it is there.
+        out: The folder for bundles that are built.
+        progress: Is told how it goes.
+
+    Returns:
+        The measurements of the run, without failed ones that were made up for, and what failed
+        this time.
+
+    Raises:
+        MobileError: Before anything was measured.
+    """
+    failures: list[Failure] = []
+    with ExitStack() as stack:
+        devices = _connected(sweep, stack, failures, progress)
+        subjects = _subjects(sweep, out, failures, progress)
+        jobs = _jobs(sweep, devices, subjects, progress)
+        # Only now, so that bad input leaves no file behind.
+        opened = stack.enter_context(Store(store))
+        for info, device in devices.items():
+            failures += _measure(info, device, jobs[info], run, opened, progress)
+        measurements = opened.measurements(runs=(run,))
+    there = _there(measurements)
+    return [m for m in measurements if m.status == "ok" or _key_of(m) not in there], failures
+
+
+def _key(device: DeviceInfo, artifact: str, plan: str, session: int) -> tuple[str, ...]:
+    """What a run measures once."""
+    return device.id, device.os_build, artifact, plan, str(session)
+
+
+def _key_of(m: Measurement) -> tuple[str, ...]:
+    return _key(m.device, m.artifact.sha256, m.plan.key, m.session)
+
+
+def _there(measurements: Sequence[Measurement]) -> set[tuple[str, ...]]:
+    """What went well."""
+    return {_key_of(m) for m in measurements if m.status == "ok"}
+
+
+def _connected(
+    sweep: Sweep, stack: ExitStack, failures: list[Failure], progress: Progress
+) -> dict[DeviceInfo, Device]:
+    """The devices that answer.
+
+    Raises:
+        DeviceError: None does.
+    """
+    devices: dict[DeviceInfo, Device] = {}
+    for name, tool in sweep.devices:
+        try:
+            for device in connect(name, tool, progress):
+                stack.enter_context(closing(device))
+                devices.setdefault(device.describe(), device)
+        except DeviceError as error:
+            if len(sweep.devices) == 1:
+                raise
+            failures.append(_failure(name, error))
+    if not devices:
+        raise DeviceError("; ".join(failure.error for failure in failures))
+    return devices
+
+
+def _subjects(
+    sweep: Sweep, out: Path, failures: list[Failure], progress: Progress
+) -> list[Subject]:
+    """What is measured, each artifact once."""
+    paths: list[Path] = []
+    for pattern in sweep.bundles:
+        # A path as it is first: a folder may have brackets in its name.
+        found = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
+        if not found:
+            raise ConfigError(f"{pattern}: no such bundle or artifact")
+        paths += map(Path, found)
+    if sweep.build:
+        paths += _built(sweep.build, out, failures, progress)
+    subjects: dict[str, Subject] = {}
+    for path in dict.fromkeys(paths):
+        subject = open_subject(path)
+        first = subjects.setdefault(subject.artifact.sha256, subject)
+        if first is not subject:
+            progress.note(f"{path}: the same artifact as {first.path}, measured once")
+    return list(subjects.values())
+
+
+def _built(matrix: Matrix, out: Path, failures: list[Failure], progress: Progress) -> list[Path]:
+    options = [Options(size=size, calibrate=matrix.calibrate) for size in matrix.sizes]
+    wanted = cells(
+        matrix.models, matrix.weights, matrix.targets, matrix.recipes, options, progress=progress
+    )
+    cache = Cache(cache_folder(), progress)
+    built = build_cells(wanted, out, cache=cache, progress=progress)
+    failures += [_failure(one.cell.name, one.error) for one in built if one.error]
+    paths = [one.path for one in built if one.path]
+    if not paths:
+        raise next(one.error for one in built if one.error)
+    return paths
+
+
+def _jobs(
+    sweep: Sweep,
+    devices: Mapping[DeviceInfo, Device],
+    subjects: Sequence[Subject],
+    progress: Progress,
+) -> dict[DeviceInfo, list[Job]]:
+    """The sessions of every device: each cell's first, then each cell's second, ...
+
+    A B A B rather than A A B B, so that whatever drifts (temperature, other work) hits all alike.
+
+    Raises:
+        ConfigError: An artifact that no device can measure, or a device that can measure none.
+    """
+    jobs: dict[DeviceInfo, list[Job]] = {info: [] for info in devices}
+    refused: dict[str, str] = {}
+    for info, device in devices.items():
+        for subject in subjects:
+            for plan in sweep.plans(subject.artifact.target):
+                try:
+                    device.check(subject, plan)
+                except MobileError as error:
+                    refused[f"{subject.artifact.name} on {info.id}"] = str(error)
+                    continue
+                repeats = range(plan.repeats)
+                jobs[info] += [Job(subject=subject, plan=plan, session=i) for i in repeats]
+        jobs[info].sort(key=lambda job: job.session)
+    possible = {job.subject.artifact.sha256 for found in jobs.values() for job in found}
+    wanted = {subject.artifact.sha256 for subject in subjects}
+    if possible < wanted or not all(jobs.values()):
+        raise ConfigError("; ".join(dict.fromkeys(refused.values())))
+    for what, reason in refused.items():
+        progress.note(f"not measured: {what}: {reason}")
+    return jobs
+
+
+def _measure(
+    info: DeviceInfo,
+    device: Device,
+    jobs: Sequence[Job],
+    run: str,
+    store: Store,
+    progress: Progress,
+) -> list[Failure]:
+    """Measures what is missing on one device; what failed."""
+    there = _there(store.measurements(runs=(run,)))
+    missing = [job for job in jobs if _key(info, *job.cell, job.session) not in there]
+    if len(missing) < len(jobs):
+        progress.note(f"{info.id}: {len(jobs) - len(missing)} of {len(jobs)} sessions are there")
+    names = {job.cell: f"{info.id}: {job.name}" for job in missing}
+    left = Counter(job.cell for job in missing)
+    failures: dict[tuple[str, str], Failure] = {}
+    try:
+        for measurement in measured(device, missing, run, progress):
+            store.add(measurement)
+            cell = measurement.artifact.sha256, measurement.plan.key
+            left[cell] -= 1
+            if measurement.error is not None:
+                exit_code = (
+                    ParityError.exit_code
+                    if measurement.status == "wrong"
+                    else DeviceError.exit_code
+                )
+                failures[cell] = Failure(
+                    what=names[cell], error=measurement.error, exit_code=exit_code
+                )
+    except DeviceError as error:  # it vanished
+        for cell, sessions in left.items():
+            if sessions and cell not in failures:
+                failures[cell] = _failure(names[cell], DeviceError(f"left out: {error}"))
+    return list(failures.values())
+
+
+def _failure(what: str, error: MobileError) -> Failure:
+    return Failure(what=what, error=str(error), exit_code=error.exit_code)

@@ -1,0 +1,136 @@
+"""Sessions, one after the other on one device: pauses, the thermal gate, and what fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mnv4_mobile.errors import DeviceError, MobileError, ParityError, told
+from mnv4_mobile.measure.device import Device, DeviceGoneError
+from mnv4_mobile.measure.measurement import DeviceInfo, Measurement, Samples, Status
+from mnv4_mobile.measure.plan import Plan
+from mnv4_mobile.measure.subject import Subject
+from mnv4_mobile.measure.thermal import is_cool_enough
+from mnv4_mobile.progress import Progress
+
+THERMAL_WAIT_S = 600.0
+"""How long a session waits for a warm device."""
+_POLL_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One session that is to be."""
+
+    subject: Subject
+    plan: Plan
+    session: int
+    """Which of the plan's repeats, from 0."""
+
+    @property
+    def cell(self) -> tuple[str, str]:
+        """What its sessions have in common on a device."""
+        return self.subject.artifact.sha256, self.plan.key
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        plan = self.plan
+        unit = "" if plan.compute_unit == "all" else f", {plan.compute_unit}"
+        threads = "1 thread" if plan.threads == 1 else f"{plan.threads} threads"
+        return f"{self.subject.artifact.name}, {threads}{unit}"
+
+
+def sessions(
+    device: Device, subject: Subject, plan: Plan, run: str, progress: Progress
+) -> Iterator[Measurement]:
+    """The sessions of one plan; see `measured`."""
+    jobs = [Job(subject=subject, plan=plan, session=i) for i in range(plan.repeats)]
+    return measured(device, jobs, run, progress)
+
+
+def measured(
+    device: Device, jobs: Sequence[Job], run: str, progress: Progress
+) -> Iterator[Measurement]:
+    """Measures on one device, each record as soon as it is there.
+
+    What fails is a record too: `wrong` where the device computes something else, `failed` for
+    whatever else went wrong. The other sessions of its cell are left out, the others go on.
+
+    Args:
+        device: Where.
+        jobs: The sessions in their order; before each but the first its plan's cool-down is kept.
+        run: The name that the records belong to.
+        progress: Is told how it goes.
+
+    Raises:
+        DeviceGoneError: The device vanished, behind the record that says so.
+        DeviceError: It does not say what it is.
+    """
+    info = device.describe()
+    failed = set()
+    for number, job in enumerate(jobs):
+        if job.cell in failed:
+            continue
+        if number:
+            _cool_down(job, info, progress)
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        samples: Samples | None = None
+        error: MobileError | None = None
+        try:
+            _wait_until_cool(device, job.plan, info, progress)
+            place = f"{number + 1} of {len(jobs)}"
+            progress.step(f"{info.id}: {job.name}, session {job.session + 1} ({place})")
+            samples = device.measure(job.subject, job.plan, progress)
+        except Exception as caught:  # noqa: BLE001 - a night's sweep does not end for one session
+            error = told(caught)
+            failed.add(job.cell)
+        yield Measurement(
+            run=run,
+            session=job.session,
+            artifact=job.subject.artifact,
+            device=info,
+            plan=job.plan,
+            status=_status(error),
+            error=str(error) if error else None,
+            samples=samples,
+            started_at=started,
+        )
+        if isinstance(error, DeviceGoneError):
+            raise error
+
+
+def _status(error: MobileError | None) -> Status:
+    if error is None:
+        return "ok"
+    return "wrong" if isinstance(error, ParityError) else "failed"
+
+
+def _cool_down(job: Job, info: DeviceInfo, progress: Progress) -> None:
+    end = time.monotonic() + job.plan.cooldown_s
+    if job.plan.cooldown_s:
+        progress.step(f"{info.id}: cool-down of {job.plan.cooldown_s:g} s")
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, 1))
+        progress.update(f"{info.id}: cool-down, {max(left - 1, 0):.0f} s left")
+
+
+def _wait_until_cool(device: Device, plan: Plan, info: DeviceInfo, progress: Progress) -> None:
+    """Waits for the status that the plan allows.
+
+    Raises:
+        DeviceError: It stays too warm, or does not answer any more.
+    """
+    begin = time.monotonic()
+    while not is_cool_enough(thermal := device.thermal(), plan.max_thermal):
+        waited = time.monotonic() - begin
+        degrees = "" if thermal.celsius is None else f" ({thermal.celsius:g} degrees Celsius)"
+        state = f"too warm: found {thermal.status}{degrees}, allowed: {plan.max_thermal}"
+        if waited >= THERMAL_WAIT_S:
+            raise DeviceError(f"{info.id}: {state} (max_thermal), after {waited:.0f} s of waiting")
+        if waited < _POLL_S:
+            progress.step(f"{info.id}: {state}")
+        time.sleep(min(_POLL_S, THERMAL_WAIT_S - waited))
+        progress.update(f"{info.id}: {state}, {waited:.0f} of {THERMAL_WAIT_S:.0f} s")

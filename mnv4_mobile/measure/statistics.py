@@ -1,0 +1,143 @@
+"""What samples are reduced to: derived whenever it is shown, never stored instead of them.
+
+The norm for all languages (`tests/golden/statistics.json` has its cases): a percentile interpolates
+linearly between the two samples that are next to rank q/100 * (n - 1), as numpy does by default
+(type 7 of Hyndman and Fan, 1996); the coefficient of variation is the sample standard deviation
+(divisor n - 1) over the mean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean, median
+
+from mnv4_mobile.measure.measurement import Measurement, Samples
+from mnv4_mobile.measure.plan import Statistic
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """Of the samples of one session, in ms; None where a tool's summary does not say."""
+
+    p50: float | None
+    p90: float | None
+    p95: float | None
+    mean: float
+    cv: float | None
+    """None too for a single sample."""
+    min: float | None
+    max: float | None
+    n: int
+
+    def value(self, statistic: Statistic) -> float | None:
+        """One of them by its name."""
+        value: float | None = getattr(self, statistic)
+        return value
+
+
+def percentile(values: Sequence[float], q: float) -> float:
+    """The value below which q percent of at least one value lie, interpolated linearly."""
+    return _percentile(sorted(values), q)
+
+
+def _percentile(ordered: Sequence[float], q: float) -> float:
+    rank = q / 100 * (len(ordered) - 1)
+    below = math.floor(rank)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (rank - below) * (ordered[above] - ordered[below])
+
+
+def of_samples(values: Sequence[float]) -> Statistics:
+    """Of at least one latency."""
+    # Without numpy, whose calls take longer than all of this for the samples of a session.
+    ordered, mean = sorted(values), fmean(values)
+    deviation = math.dist(values, [mean] * len(values)) / math.sqrt(max(len(values) - 1, 1))
+    return Statistics(
+        p50=_percentile(ordered, 50),
+        p90=_percentile(ordered, 90),
+        p95=_percentile(ordered, 95),
+        mean=mean,
+        cv=deviation / mean if len(values) > 1 and mean else None,
+        min=ordered[0],
+        max=ordered[-1],
+        n=len(ordered),
+    )
+
+
+def of(measurement: Measurement) -> Statistics | None:
+    """Of a session's samples or a tool's summary; None where nothing was timed."""
+    return _of(measurement.samples) if measurement.status == "ok" else None
+
+
+def _of(samples: Samples | None) -> Statistics | None:
+    if samples and samples.latencies_ms:
+        return of_samples(samples.latencies_ms)
+    if not samples or not (told := samples.summary):
+        return None
+    return Statistics(
+        p50=None,
+        p90=None,
+        p95=None,
+        mean=told.mean,
+        cv=told.std / told.mean if told.std is not None and told.mean else None,
+        min=told.min,
+        max=told.max,
+        n=told.count,
+    )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Sessions that may be compared: of one artifact, device, OS build, runtime and plan."""
+
+    measurements: tuple[Measurement, ...]
+    """In the order in which they were recorded, the failed ones too."""
+
+    @property
+    def first(self) -> Measurement:
+        """Any of them, for what all have in common."""
+        return self.measurements[0]
+
+    @cached_property
+    def sessions(self) -> list[Statistics]:
+        """Of every session that was timed."""
+        return [found for m in self.measurements if (found := of(m))]
+
+    @property
+    def statistic(self) -> Statistic:
+        """The plan's; the mean where a tool gave nothing else."""
+        wanted = self.first.plan.statistic
+        told = [session.value(wanted) for session in self.sessions]
+        return wanted if None not in told else "mean"
+
+    @property
+    def values(self) -> list[float]:
+        """That statistic of every session, in ms."""
+        return [v for s in self.sessions if (v := s.value(self.statistic)) is not None]
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Their median: what the cell is judged by; None where nothing was timed."""
+        return median(self.values) if self.sessions else None
+
+    def typical(self, name: str) -> float | None:
+        """The median over the sessions of a field of `Statistics`; None where no session has it."""
+        found = [value for s in self.sessions if (value := getattr(s, name)) is not None]
+        return median(found) if found else None
+
+
+def cells(measurements: Sequence[Measurement]) -> list[Cell]:
+    """Measurements by cell, in the order of the first of each.
+
+    A session that failed before its runtime was known belongs to the cell of the same artifact,
+    device, OS build and plan that has sessions with one.
+    """
+    found: dict[tuple[str, ...], list[Measurement]] = {}
+    known = {(*m.cell[:3], m.cell[4]): m.cell for m in measurements if m.runtime}
+    for m in measurements:
+        key = m.cell if m.runtime else known.get((*m.cell[:3], m.cell[4]), m.cell)
+        found.setdefault(key, []).append(m)
+    return [Cell(tuple(sessions)) for sessions in found.values()]

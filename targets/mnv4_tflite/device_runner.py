@@ -1,0 +1,136 @@
+"""Runs a `.tflite` on a device that has LiteRT's Python runtime, and writes down how long it took.
+
+Copied to the device as it is: it needs Python 3.9, numpy, and ai-edge-litert or tflite-runtime.
+`mnv4_mobile.measure.tool.Runner` says what it is asked and what it answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import json
+import os
+import resource
+import sys
+import time
+from typing import Any
+
+INSTALL = f"on the device: {sys.executable} -m pip install ai-edge-litert numpy"
+try:
+    import numpy as np
+except ImportError:
+    raise SystemExit(f"numpy is not installed; {INSTALL}") from None
+
+PACKAGES = ("ai_edge_litert", "tflite_runtime")
+
+
+def runtime() -> tuple[Any, str]:
+    """The class of interpreters that this device has, and the runtime's name and version."""
+    for package in PACKAGES:
+        try:
+            module = importlib.import_module(package + ".interpreter")
+        except ImportError:
+            continue
+        version = importlib.metadata.version(package.replace("_", "-"))
+        return module.Interpreter, f"{'litert' if 'litert' in package else 'tflite'} {version}"
+    raise SystemExit(f"LiteRT is not installed; {INSTALL}")
+
+
+def loaded(interpreters: Any, options: argparse.Namespace) -> tuple[Any, float]:
+    """An interpreter that is ready to run, and how long that took, in ms."""
+    begin = time.perf_counter()
+    interpreter = interpreters(model_path=options.model, num_threads=options.threads)
+    interpreter.allocate_tensors()
+    return interpreter, (time.perf_counter() - begin) * 1000
+
+
+def ends(interpreter: Any) -> tuple[dict[str, Any], list[dict[str, Any]], list[str] | None]:
+    """The input, the outputs, and the outputs' names where the model's signature has them."""
+    (image,) = interpreter.get_input_details()
+    outputs = interpreter.get_output_details()
+    signatures = list(interpreter.get_signature_list())
+    if len(signatures) != 1:
+        return image, outputs, None
+    named = interpreter.get_signature_runner(signatures[0]).get_output_details()
+    return image, list(named.values()), list(named)
+
+
+def timed(interpreter: Any) -> float:
+    """One run, in ms."""
+    begin = time.perf_counter()
+    interpreter.invoke()
+    return (time.perf_counter() - begin) * 1000
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Loads, runs and times, in the order of the contract."""
+    if options.cores:
+        os.sched_setaffinity(0, options.cores)
+    interpreters, version = runtime()
+    _, cold = loaded(interpreters, options)
+    interpreter, warm = loaded(interpreters, options)
+
+    image, outputs, names = ends(interpreter)
+    first = None
+    for i, path in enumerate(options.input):
+        values = np.fromfile(path, dtype=image["dtype"])
+        if values.size != np.prod(image["shape"]):
+            raise ValueError(f"{path}: found {values.size} values, must be {image['shape']}")
+        interpreter.set_tensor(image["index"], values.reshape(image["shape"]))
+        if first is None:
+            first = timed(interpreter)
+        interpreter.invoke()
+        for j, output in enumerate(outputs):
+            interpreter.get_tensor(output["index"]).tofile(f"{options.out}/{i}.{j}.bin")
+    if first is None:
+        first = timed(interpreter)
+
+    for _ in range(options.warmup):
+        interpreter.invoke()
+    latencies: list[float] = []
+    starts: list[float] = []
+    begin = time.perf_counter()
+    while options.runs and (
+        len(latencies) < options.runs or time.perf_counter() - begin < options.seconds
+    ):
+        starts.append((time.perf_counter() - begin) * 1000)
+        latencies.append(timed(interpreter))
+    return {
+        "load_cold_ms": cold,
+        "load_warm_ms": warm,
+        "first_ms": first,
+        "latencies_ms": latencies,
+        "t_ms": starts,
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "versions": {"runtime": version, "python": sys.version.split()[0]},
+        "cores": sorted(os.sched_getaffinity(0)) if options.cores else None,
+        "outputs": names,
+    }
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cores", type=lambda text: [int(core) for core in text.split(",")])
+    parser.add_argument("--warmup", type=int, default=0)
+    parser.add_argument("--runs", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=0.0)
+    parser.add_argument("--input", action="append", default=[])
+    parser.add_argument("--out", required=True)
+    options = parser.parse_args()
+    os.makedirs(options.out, exist_ok=True)
+    try:
+        result = measure(options)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise SystemExit(f"{options.model}: {error}") from error
+    path = os.path.join(options.out, "result.json")
+    with open(path + ".new", "w") as file:
+        json.dump(result, file)
+    os.replace(path + ".new", path)
+
+
+if __name__ == "__main__":
+    main()

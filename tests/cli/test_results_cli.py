@@ -1,0 +1,143 @@
+"""`mnv4 results`, `compare` and `choose` as a user meets them."""
+
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from records import ARTIFACT, DEVICE, evaluation, measurement
+
+from mnv4_mobile.measure.store import Store
+
+SLOWER = replace(ARTIFACT, sha256="b" * 64)
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    """A store with two runs of three sessions; the second one is 20 % slower."""
+    path = tmp_path / "mnv4.sqlite"
+    monkeypatch.setenv("MNV4_STORE", str(path))
+    with Store(path) as store:
+        for i in range(3):
+            store.add(measurement([5.0 + i / 100] * 50, run="base", session=i))
+            store.add(measurement([6.0 + i / 100] * 50, run="new", session=i, artifact=SLOWER))
+        store.add_evaluation(evaluation())
+    return path
+
+
+class _Terminal(io.StringIO):
+    """Somebody who answers."""
+
+    def isatty(self):
+        return True
+
+
+def test_runs_and_cells_are_listed(mnv4, path):
+    code, out, _ = mnv4("results", "--json")
+    assert code == 0
+    assert [row["run"] for row in json.loads(out)["runs"]] == ["base", "new"]
+    assert "2 runs, 1 evaluations" in mnv4("results")[1]
+    code, out, _ = mnv4("results", "list", "--json")
+    assert [cell["latency_ms"] for cell in json.loads(out)] == [5.01, 6.01]
+    for option, value, count in (
+        ("--run", "base", 1),
+        ("--run", "base,new", 2),
+        ("--device", "adb", 2),
+        ("--device", "adb:2", 0),
+        ("--model", "conv-small", 2),
+        ("--recipe", "fp32", 0),
+        ("--target", "tflite", 2),
+    ):
+        code, out, _ = mnv4("results", "list", option, value, "--json")
+        assert (code, len(json.loads(out))) == (0, count), (option, value)
+    code, out, _ = mnv4("results", "list")
+    assert "5.010" in out
+    assert "conv-small-224x224-int8.tflite" in out
+    code, _, err = mnv4("results", "--json", "list")
+    assert (code, err) == (2, "error: results: options go behind list\n")
+
+
+def test_one_is_shown_and_deleted(mnv4, path, monkeypatch):
+    with Store(path) as store:
+        one, *others = store.measurements()
+    code, out, _ = mnv4("results", "show", one.id[:12], "--json")
+    assert json.loads(out)["id"] == one.id
+    assert "Pixel 8" in mnv4("results", "show", one.id)[1]
+    code, _, err = mnv4("results", "show", "zzz")
+    assert (code, err) == (2, "error: zzz: 0 measurements have such an id\n")
+    code, _, err = mnv4("results", "delete", one.id)
+    assert (code, err) == (2, "error: --yes: needed to delete 1 measurements unasked\n")
+    assert mnv4("results", "delete")[0] == 2
+    assert mnv4("results", "delete", one.id, "--run", "base")[0] == 2
+    assert mnv4("results", "delete", one.id, "--yes")[1] == "deleted 1 measurements\n"
+    with Store(path) as store:
+        assert store.measurements() == others
+    for answer, deleted in (("n", 0), ("y", 3)):
+        monkeypatch.setattr("sys.stdin", _Terminal(f"{answer}\n"))
+        code, out, err = mnv4("results", "delete", "--run", "new", "--json")
+        assert (code, json.loads(out)) == (0, {"deleted": deleted})
+        assert f"Delete 3 measurements of new from {path}?" in err
+
+
+def test_export_and_import(mnv4, path, tmp_path):
+    file = tmp_path / "new.jsonl"
+    code, out, _ = mnv4("results", "export", file, "--run", "base")
+    assert (code, out) == (0, f"{file}: 3 measurements\n")
+    assert len(file.read_text().splitlines()) == 4  # with the evaluation of its artifact
+    other = tmp_path / "other.sqlite"
+    code, out, _ = mnv4("results", "import", file, path, "--store", other)
+    assert out.splitlines() == [
+        f"{file}: 4 new records, 0 were there already",
+        f"{path}: 3 new records, 4 were there already",
+    ]
+    with Store(other) as store:
+        assert len(store.measurements()) == 6
+    code, _, err = mnv4("results", "export", tmp_path / "none" / "x.csv")
+    assert (code, "there is no such folder" in err) == (2, True)
+    code, _, err = mnv4("results", "--store", tmp_path / "none.sqlite")
+    assert (code, "there is no store" in err) == (2, True)
+
+
+def test_compare_ends_with_4_on_a_regression(mnv4, path, tmp_path):
+    code, out, _ = mnv4("compare", "base", "new", "--json")
+    (one,) = json.loads(out)["differences"]
+    assert (code, one["verdict"], round(one["change"], 2)) == (0, "slower", 0.2)
+    code, out, err = mnv4("compare", "base", "new", "--max-regression", "10")
+    assert code == 4
+    assert "+20.0%" in out
+    assert err.startswith("error: slower by more than 10 %, with confidence: conv-small")
+    assert mnv4("compare", "base", "new", "--max-regression", "25")[0] == 0
+    assert mnv4("compare", "new", "base", "--max-regression", "0")[0] == 0
+    file = tmp_path / "base.jsonl"
+    mnv4("results", "export", file, "--run", "base")
+    assert mnv4("compare", file, "new", "--max-regression", "10")[0] == 4
+
+
+def test_compare_says_when_it_cannot_judge(mnv4, path):
+    with Store(path) as store:
+        store.add(measurement(run="once"))
+        store.add(measurement(run="elsewhere", device=replace(DEVICE, id="adb:2")))
+    code, out, err = mnv4("compare", "base", "once", "--max-regression", "5")
+    assert (code, "too few sessions" in out) == (2, True)
+    assert "no cell has 3 timed sessions in both runs" in err
+    assert mnv4("compare", "base", "once")[0] == 0
+    code, _, err = mnv4("compare", "base", "elsewhere")
+    assert (code, "nothing to compare" in err) == (2, True)
+    code, _, err = mnv4("compare", "base", "nothing")
+    assert (code, "found no run 'nothing'; runs: base, new" in err) == (2, True)
+
+
+def test_choose_ends_with_3_when_nothing_fits(mnv4, path):
+    asked = ("choose", "--device", "adb:1", "--max-ms", "5.5")
+    code, out, _ = mnv4(*asked, "--min-top1", "70", "--json")
+    found = json.loads(out)
+    assert (code, found["ship"]) == (0, "conv-small-224x224-int8.tflite")
+    assert found["rejected"][0]["misses"] == ["too slow: 6.01 ms, at most 5.5"]
+    code, out, err = mnv4(*asked, "--min-top1", "79")
+    assert code == 3
+    assert "top-1 too low: 74.00%, at least 79.00%" in out
+    assert err == "error: none of 2 bundles is known to fit on adb:1\n"
+    code, out, err = mnv4("choose", "--device", "adb:1", "--max-ms", "9", "--min-top1", "79")
+    assert code == 3
+    assert "mnv4 evaluate conv-small-224x224-int8.tflite DATASET" in out
+    assert err.endswith("; 1 undecided\n")

@@ -1,0 +1,13 @@
+"""A progress that keeps what the user should know."""
+
+from mnv4_mobile.progress import Progress
+
+
+class Notes(Progress):
+    """Puts every note into a list."""
+
+    def __init__(self, said):
+        self._said = said
+
+    def note(self, text):
+        self._said.append(text)

@@ -1,0 +1,94 @@
+"""Reading sweeps."""
+
+import pytest
+
+from mnv4_mobile.config import shipped
+from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.measure.plan import PRESETS, Plan
+from mnv4_mobile.measure.sweep import Sweep, load_sweep
+
+
+@pytest.mark.parametrize("name", shipped("sweeps"))
+def test_shipped_sweeps_are_read(name):
+    sweep = load_sweep(name)
+    assert sweep.name == name
+    assert sweep.build
+    assert sweep.plan == PRESETS[name]
+
+
+FULL = """\
+description: all keys
+bundles: [out/*.tflite, mine.pte]
+build:
+  models: [conv-small]
+  weights: random:0
+  recipes: [int8]
+  targets: [tflite]
+  sizes: [224, [256, 320]]
+  calibrate: random
+devices: [host, {device: "adb:1", tool: ./benchmark_model}]
+threads: [1, 2, 1]
+compute_units: [all, cpu_only]
+plan: {preset: paper, runs: 7, cooldown_s: 2}
+"""
+
+
+def read(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return load_sweep(str(path))
+
+
+def test_every_key_is_read(tmp_path):
+    sweep = read(tmp_path, FULL)
+    assert sweep.bundles == ("out/*.tflite", "mine.pte")
+    assert sweep.build.sizes == ((224, 224), (256, 320))
+    assert sweep.devices == (("host", None), ("adb:1", "./benchmark_model"))
+    assert sweep.plan == PRESETS["paper"].with_values({"runs": 7, "cooldown_s": 2})
+    assert [(p.threads, p.compute_unit) for p in sweep.plans("coreml")] == [
+        *((1, "all"), (1, "cpu_only")),
+        *((2, "all"), (2, "cpu_only")),
+    ]
+    # What cannot be told which unit to use is not measured once for each.
+    assert [(p.threads, p.compute_unit) for p in sweep.plans("tflite")] == [(1, "all"), (2, "all")]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("bundle: [x]", r"mine\.yaml: unknown key 'bundle', allowed: description, bundles, build"),
+        ("devices: host", r"mine\.yaml: devices: found 'host', must be a list of devices"),
+        ("devices: []", r"mine\.yaml: devices: found \[\], must be a list of devices"),
+        ("devices: [1]", r"mine\.yaml: devices: found 1, must be a text"),
+        ("devices: [{devise: x}]", r"mine\.yaml: devices: device: missing"),
+        ("threads: 2", r"mine\.yaml: threads: found 2, must be a list"),
+        ("threads: []", r"mine\.yaml: threads: found an empty list"),
+        ("threads: [0]", r"mine\.yaml: plan: threads: found 0, must be 1 or more"),
+        ("compute_units: [gpu]", r"mine\.yaml: plan: compute_unit: found 'gpu', allowed: all"),
+        ("plan: {preset: slow}", r"mine\.yaml: plan: found 'slow', allowed: quick, paper, mlperf"),
+        ("plan: {runs: many}", r"mine\.yaml: plan: runs: found 'many', must be an integer"),
+        ("plan: {threads: 2}", r"mine\.yaml: plan: unknown key 'threads', allowed: preset, warmup"),
+        ("build: {models: [a], weights: demo}", r"mine\.yaml: build: targets: missing"),
+        (
+            "build: {models: [a], weights: demo, targets: [tflite], sizes: 224}",
+            r"mine\.yaml: build: sizes: found 224, must be a list",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(tmp_path, line, message):
+    key = line.partition(":")[0]
+    rest = "description: x\nbundles: [a]\ndevices: [host]\n".splitlines()
+    kept = [other for other in rest if not other.startswith(f"{key}:")]
+    with pytest.raises(ConfigError, match=message):
+        read(tmp_path, "\n".join([*kept, line]))
+
+
+def test_a_sweep_of_nothing_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="found neither bundles nor build"):
+        read(tmp_path, "description: x\ndevices: [host]\n")
+
+
+def test_a_target_without_any_of_the_compute_units_is_refused():
+    sweep = Sweep(name="x", devices=(("host", None),), plan=Plan(), compute_units=("cpu_only",))
+    assert [plan.compute_unit for plan in sweep.plans("executorch")] == ["all"]
+    assert [plan.compute_unit for plan in sweep.plans("coreml")] == ["cpu_only"]

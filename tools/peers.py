@@ -1,0 +1,140 @@
+"""Programs beside Python that some tests need: the far ends of connections, compilers, a browser.
+
+    python tools/peers.py            lists them, and what is missing
+    python tools/peers.py install    installs what is missing (Debian; as root or with sudo)
+
+A test that needs one is marked `peer("name")`. It is skipped where the program is missing, which
+the end of the test run says, and fails where nothing may be missing (MNV4_REQUIRE_ALL).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A program, and the Debian packages that bring it."""
+
+    programs: tuple[str, ...]
+    """All of them must be there."""
+    packages: tuple[str, ...]
+    apart: str | None = None
+    """A package of a later release, which is unpacked in a folder of its own (`unpacked`)."""
+
+    @property
+    def missing(self) -> bool:
+        absent = any(shutil.which(program, path=_PATH) is None for program in self.programs)
+        return absent or (self.apart is not None and not unpacked(self.apart).is_dir())
+
+
+_PATH = os.environ.get("PATH", "") + ":/usr/sbin"  # where Debian puts sshd
+PEERS = {
+    "adbd": Peer(
+        ("unshare", "nsenter", "ip", "chroot", "apt-get", "dpkg-deb"),
+        ("util-linux", "iproute2", "coreutils", "dpkg", "debian-archive-keyring"),
+        apart="adbd",
+    ),
+    "android": Peer(("java", "mvn", "npm"), ("openjdk-17-jdk-headless", "maven", "npm")),
+    "arm64": Peer(
+        ("qemu-aarch64", "aarch64-linux-gnu-g++", "cmake", "make"),
+        ("qemu-user", "g++-aarch64-linux-gnu", "libc6-arm64-cross", "cmake", "make"),
+    ),
+    "chromium": Peer(("chromium",), ("chromium",)),
+    "c++": Peer(("g++", "cmake", "make"), ("g++", "cmake", "make")),
+    "node": Peer(("node", "npm"), ("nodejs", "npm")),
+    "sshd": Peer(("sshd", "ssh"), ("openssh-server", "openssh-client")),
+}
+
+
+def find(program: str) -> str:
+    """Path of a program that is there."""
+    path = shutil.which(program, path=_PATH)
+    assert path is not None, program
+    return path
+
+
+def missing() -> list[str]:
+    """Names of the peers that are not there."""
+    return [name for name, peer in PEERS.items() if peer.missing]
+
+
+def unpacked(package: str) -> Path:
+    """Where a package of Debian trixie lies with all that it needs, the C library included."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "mnv4-mobile" / "peers" / package
+
+
+def unpack(package: str) -> None:
+    """Downloads a package of Debian trixie and unpacks it, without installing anything.
+
+    A mirror keeps current versions only, so none is pinned: apt finds them in the release's list,
+    and checks that and every package by Debian's signature.
+    """
+    folder = unpacked(package)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        scratch = Path(name)
+        for part in ("lists/partial", "cache/archives/partial", "root"):
+            (scratch / part).mkdir(parents=True)
+        (scratch / "status").touch()  # nothing is installed: all that it needs is downloaded
+        (scratch / "sources.list").write_text(
+            "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
+            "http://deb.debian.org/debian trixie main\n"
+        )
+        options = {
+            "Dir::Etc::SourceList": scratch / "sources.list",
+            "Dir::Etc::SourceParts": "/dev/null",
+            "Dir::State": scratch,
+            "Dir::State::status": scratch / "status",
+            "Dir::Cache": scratch / "cache",
+            "Acquire::Languages": "none",
+            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
+            "APT::Sandbox::User": "root",
+        }
+        apt = ["apt-get", "-q", "-y", *(f"-o{key}={value}" for key, value in options.items())]
+        subprocess.run([*apt, "update"], check=True)
+        subprocess.run(
+            [*apt, "install", "--download-only", "--no-install-recommends", package], check=True
+        )
+        for archive in sorted((scratch / "cache" / "archives").glob("*.deb")):
+            subprocess.run(["dpkg-deb", "-x", archive, scratch / "root"], check=True)
+        (scratch / "root").rename(folder)
+
+
+def install(names: list[str]) -> None:
+    """Installs them with apt-get, which shows its progress."""
+    packages = sorted({package for name in names for package in PEERS[name].packages})
+    if not packages:
+        return
+    sudo = [] if os.geteuid() == 0 else ["sudo"]
+    subprocess.run([*sudo, "apt-get", "update", "-q"], check=True)
+    command = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages]
+    subprocess.run(
+        [*sudo, *command], check=True, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    )
+    for name in names:
+        if apart := PEERS[name].apart:
+            unpack(apart)
+
+
+def main() -> None:
+    if sys.argv[1:] == ["install"]:
+        install(missing())
+    for name, peer in PEERS.items():
+        command = f"missing: apt-get install {' '.join(peer.packages)}"
+        if peer.apart:
+            command += f"; python tools/peers.py install unpacks {peer.apart} into the cache"
+        print(f"{name:10} {command if peer.missing else 'there'}")
+    if sys.argv[1:] == ["install"] and missing():
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
