@@ -25,13 +25,14 @@ class Peer:
     programs: tuple[str, ...]
     """All of them must be there."""
     packages: tuple[str, ...]
-    apart: str | None = None
-    """A package of a later release, which is unpacked in a folder of its own (`unpacked`)."""
+    apart: tuple[str, ...] = ()
+    """Packages of a later release, which are unpacked together in a folder of their own
+    (`unpacked`), named after the first."""
 
     @property
     def missing(self) -> bool:
         absent = any(shutil.which(program, path=_PATH) is None for program in self.programs)
-        return absent or (self.apart is not None and not unpacked(self.apart).is_dir())
+        return absent or (bool(self.apart) and not unpacked(self.apart[0]).is_dir())
 
 
 _PATH = os.environ.get("PATH", "") + ":/usr/sbin"  # where Debian puts sshd
@@ -39,9 +40,11 @@ PEERS = {
     "adbd": Peer(
         ("unshare", "nsenter", "ip", "chroot", "apt-get", "dpkg-deb"),
         ("util-linux", "iproute2", "coreutils", "dpkg", "debian-archive-keyring"),
-        apart="adbd",
+        apart=("adbd",),
     ),
-    "android": Peer(("java", "mvn", "npm"), ("openjdk-17-jdk-headless", "maven", "npm")),
+    "android": Peer(
+        ("java", "mvn", "npm", "aapt2"), ("openjdk-17-jdk-headless", "maven", "npm", "aapt")
+    ),
     "arm64": Peer(
         ("qemu-aarch64", "aarch64-linux-gnu-g++", "cmake", "make"),
         ("qemu-user", "g++-aarch64-linux-gnu", "libc6-arm64-cross", "cmake", "make"),
@@ -50,6 +53,12 @@ PEERS = {
     "c++": Peer(("g++", "cmake", "make"), ("g++", "cmake", "make")),
     "node": Peer(("node", "npm"), ("nodejs", "npm")),
     "sshd": Peer(("sshd", "ssh"), ("openssh-server", "openssh-client")),
+    "swift": Peer(
+        ("unshare", "chroot", "apt-get", "dpkg-deb"),
+        ("util-linux", "coreutils", "dpkg", "debian-archive-keyring"),
+        # The C library's headers and start files are what it only recommends.
+        apart=("swiftlang", "libc6-dev", "libstdc++-14-dev"),
+    ),
 }
 
 
@@ -66,18 +75,18 @@ def missing() -> list[str]:
 
 
 def unpacked(package: str) -> Path:
-    """Where a package of Debian trixie lies with all that it needs, the C library included."""
+    """Where packages of Debian trixie lie with all that they need, the C library included."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "mnv4-mobile" / "peers" / package
 
 
-def unpack(package: str) -> None:
-    """Downloads a package of Debian trixie and unpacks it, without installing anything.
+def unpack(*packages: str) -> None:
+    """Downloads packages of Debian trixie and unpacks them, without installing anything.
 
     A mirror keeps current versions only, so none is pinned: apt finds them in the release's list,
     and checks that and every package by Debian's signature.
     """
-    folder = unpacked(package)
+    folder = unpacked(packages[0])
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as name:
         scratch = Path(name)
@@ -101,7 +110,7 @@ def unpack(package: str) -> None:
         apt = ["apt-get", "-q", "-y", *(f"-o{key}={value}" for key, value in options.items())]
         subprocess.run([*apt, "update"], check=True)
         subprocess.run(
-            [*apt, "install", "--download-only", "--no-install-recommends", package], check=True
+            [*apt, "install", "--download-only", "--no-install-recommends", *packages], check=True
         )
         for archive in sorted((scratch / "cache" / "archives").glob("*.deb")):
             subprocess.run(["dpkg-deb", "-x", archive, scratch / "root"], check=True)
@@ -121,7 +130,7 @@ def install(names: list[str]) -> None:
     )
     for name in names:
         if apart := PEERS[name].apart:
-            unpack(apart)
+            unpack(*apart)
 
 
 def main() -> None:
@@ -130,7 +139,7 @@ def main() -> None:
     for name, peer in PEERS.items():
         command = f"missing: apt-get install {' '.join(peer.packages)}"
         if peer.apart:
-            command += f"; python tools/peers.py install unpacks {peer.apart} into the cache"
+            command += f"; python tools/peers.py install unpacks {peer.apart[0]} into the cache"
         print(f"{name:10} {command if peer.missing else 'there'}")
     if sys.argv[1:] == ["install"] and missing():
         sys.exit(1)

@@ -1,0 +1,103 @@
+import Foundation
+
+#if canImport(CryptoKit)
+    import CryptoKit
+#endif
+
+/// Hashes of files and folders, as manifests have them.
+public enum Digest {
+    /// The SHA-256 of a file's bytes; of a folder, of one line `<sha256>  <path>` for each file in
+    /// it, ordered by path, folder by folder.
+    ///
+    /// - Throws: What the file system throws.
+    public static func sha256(of url: URL) throws -> String {
+        let path = url.path
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+            throw CocoaError(.fileReadNoSuchFile)
+        }
+        guard isFolder.boolValue else {
+            return try sha256(Data(contentsOf: url, options: .mappedIfSafe))
+        }
+        // subpaths, as it leaves hidden files in and follows no links.
+        let paths = try FileManager.default.subpathsOfDirectory(atPath: path)
+        let ordered = paths.map { $0.split(separator: "/").map(String.init) }
+            .sorted { a, b in a.lexicographicallyPrecedes(b, by: bytewise) }
+        var lines = ""
+        for parts in ordered {
+            let name = parts.joined(separator: "/")
+            let file = url.appendingPathComponent(name)
+            _ = FileManager.default.fileExists(atPath: file.path, isDirectory: &isFolder)
+            if !isFolder.boolValue { lines += "\(try sha256(of: file))  \(name)\n" }
+        }
+        return sha256(Data(lines.utf8))
+    }
+
+    /// Swift orders strings by their meaning, Python by their code points.
+    private static func bytewise(_ a: String, _ b: String) -> Bool {
+        a.utf8.lexicographicallyPrecedes(b.utf8)
+    }
+
+    /// The SHA-256 of bytes, in hexadecimal.
+    public static func sha256(_ data: Data) -> String {
+        #if canImport(CryptoKit)
+            let digest = SHA256.hash(data: data)
+        #else
+            let digest = PlainSHA256.hash(data)
+        #endif
+        return digest.map { String(format: "%02x", $0) }.joined()
+    }
+}
+
+#if !canImport(CryptoKit)
+    /// SHA-256 (FIPS 180-4), for the tests on Linux.
+    enum PlainSHA256 {
+        static func hash(_ data: Data) -> [UInt8] {
+            var state = initial
+            let padded = data + padding(data.count)
+            padded.withUnsafeBytes { bytes in
+                for start in stride(from: 0, to: bytes.count, by: 64) {
+                    block(UnsafeRawBufferPointer(rebasing: bytes[start..<start + 64]), &state)
+                }
+            }
+            return state.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> (24 - 8 * $0)) } }
+        }
+
+        private static func padding(_ count: Int) -> Data {
+            let zeros = (119 - count % 64) % 64
+            let bits = UInt64(count) * 8
+            return Data([0x80]) + Data(count: zeros)
+                + Data((0..<8).map { UInt8(truncatingIfNeeded: bits >> (56 - 8 * $0)) })
+        }
+
+        private static func block(_ bytes: UnsafeRawBufferPointer, _ state: inout [UInt32]) {
+            var w = (0..<16).map { i in (0..<4).reduce(UInt32(0)) { $0 << 8 | UInt32(bytes[4 * i + $1]) } }
+            for i in 16..<64 {
+                let s0 = turn(w[i - 15], 7) ^ turn(w[i - 15], 18) ^ (w[i - 15] >> 3)
+                let s1 = turn(w[i - 2], 17) ^ turn(w[i - 2], 19) ^ (w[i - 2] >> 10)
+                w.append(w[i - 16] &+ s0 &+ w[i - 7] &+ s1)
+            }
+            var v = state
+            for i in 0..<64 {
+                let s1 = turn(v[4], 6) ^ turn(v[4], 11) ^ turn(v[4], 25)
+                let choice = (v[4] & v[5]) ^ (~v[4] & v[6])
+                let t1 = v[7] &+ s1 &+ choice &+ constants[i] &+ w[i]
+                let s0 = turn(v[0], 2) ^ turn(v[0], 13) ^ turn(v[0], 22)
+                let majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2])
+                v = [t1 &+ s0 &+ majority, v[0], v[1], v[2], v[3] &+ t1, v[4], v[5], v[6]]
+            }
+            for i in 0..<8 { state[i] = state[i] &+ v[i] }
+        }
+
+        private static func turn(_ x: UInt32, _ n: UInt32) -> UInt32 { x >> n | x << (32 - n) }
+
+        /// Primes, whose roots' first 32 bits behind the point are the constants.
+        private static let primes = (2...311).filter { n in !(2..<n).contains { n % $0 == 0 } }
+        private static let initial = primes.prefix(8).map { fraction(Double($0).squareRoot()) }
+        private static let constants = primes.map { fraction(cbrt(Double($0))) }
+
+        private static func fraction(_ x: Double) -> UInt32 {
+            UInt32((x - x.rounded(.down)) * 4_294_967_296)
+        }
+    }
+#endif

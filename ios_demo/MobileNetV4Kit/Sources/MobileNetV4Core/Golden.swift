@@ -1,0 +1,84 @@
+import Foundation
+
+/// A bundle's golden pairs: what a device checks itself with.
+public struct Golden: Sendable {
+    /// As many pictures as `mnv4 measure` checks elsewhere.
+    private static let checked = 2
+
+    private let manifest: Manifest
+    private let pixels: [UInt8]
+    private let expected: [String: Data]
+    private let count: Int
+    /// Of the float model's outputs, in the manifest's order.
+    private let entries: [GoldenSpec]
+
+    /// Reads them.
+    ///
+    /// - Throws: ``MNV4Error/badBundle(_:)``: they are not there.
+    public init(_ bundle: ModelBundle) throws {
+        manifest = bundle.manifest
+        guard let pixels = try bundle.golden(.input)["pixels"] else {
+            throw MNV4Error.badBundle("\(manifest.id): golden: has no pixels")
+        }
+        self.pixels = Array(pixels)
+        expected = try bundle.golden(.eager)
+        let size = manifest.preprocess
+        count = min(pixels.count / (size.height * size.width * 3), Self.checked)
+        let eager = manifest.golden.filter { $0.source == .eager }
+        entries = try bundle.manifest.outputs.map { output in
+            guard let entry = eager.first(where: { $0.tensor == output.name }) else {
+                throw MNV4Error.badBundle("\(bundle.manifest.id): golden: has no \(output.name)")
+            }
+            return entry
+        }
+    }
+
+    /// RGB pixels of one picture, at the network's size.
+    public func picture(_ index: Int) -> [UInt8] {
+        let length = manifest.preprocess.height * manifest.preprocess.width * 3
+        return Array(pixels[index * length..<(index + 1) * length])
+    }
+
+    /// What the network gives here, against the float model's.
+    ///
+    /// - Returns: The SQNR in dB of the worst output, the median over the pictures.
+    /// - Throws: ``WrongOutput``: an output missed its gate.
+    public func check(_ model: MobileNetV4) async throws -> Double {
+        var ratios = manifest.outputs.map { _ in [Double]() }
+        for i in 0..<count {
+            let found = try await model.runPixels(picture(i)).values
+            for (j, entry) in entries.enumerated() {
+                let wanted = try self.wanted(manifest.outputs[j], entry, i)
+                ratios[j].append(Scores.sqnrDb(expected: wanted, found: found[j]))
+            }
+        }
+        var worst = Double.infinity
+        for (entry, ratios) in zip(entries, ratios) {
+            guard let ratio = Statistics(ratios)?.percentile(50) else { continue }
+            if let gate = entry.minSqnrDb, ratio < gate {
+                throw WrongOutput(
+                    description: "output \(entry.tensor): \(String(format: "%.1f", ratio)) dB, "
+                        + "must be \(gate) or more")
+            }
+            worst = min(worst, ratio)
+        }
+        return worst
+    }
+
+    /// What the float model gave for a picture.
+    private func wanted(_ output: TensorSpec, _ entry: GoldenSpec, _ index: Int) throws -> [Float] {
+        let one = TensorSpec(
+            name: output.name, kind: output.kind, shape: output.shape, dtype: entry.dtype,
+            layout: output.layout)
+        guard let data = expected[output.name] else { return [] }
+        return try data.withUnsafeBytes { bytes in
+            try one.floats(UnsafeRawBufferPointer(rebasing: bytes[(index * one.bytes)...]))
+        }
+    }
+}
+
+/// An output that missed its gate: nothing is timed then.
+public struct WrongOutput: Error, CustomStringConvertible {
+    /// The output, what was found, and the gate.
+    public let description: String
+}

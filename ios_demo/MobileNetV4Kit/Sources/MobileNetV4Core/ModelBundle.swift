@@ -1,0 +1,79 @@
+import Foundation
+
+/// An artifact with its manifest and golden pairs: a folder that `mnv4 build` wrote.
+public struct ModelBundle: Sendable {
+    /// Where it is.
+    public let folder: URL
+    /// What is in it.
+    public let manifest: Manifest
+
+    /// Reads a bundle's manifest; ``checkArtifact()`` reads the rest.
+    ///
+    /// - Throws: ``MNV4Error/badBundle(_:)``: there is no manifest, or one that cannot be used.
+    public init(folder: URL) throws {
+        let json: Data
+        do {
+            json = try Data(contentsOf: folder.appendingPathComponent("manifest.json"))
+        } catch {
+            throw MNV4Error.badBundle("\(folder.path): not a bundle: it has no manifest.json")
+        }
+        self.folder = folder
+        do {
+            manifest = try Manifest(json: json)
+        } catch MNV4Error.badBundle(let why) {
+            throw MNV4Error.badBundle("\(folder.path): \(why)")
+        }
+    }
+
+    /// The artifact's file or folder.
+    public var artifact: URL { folder.appendingPathComponent(manifest.artifact.path) }
+
+    /// Makes sure that it is for one of these runtimes.
+    ///
+    /// - Throws: ``MNV4Error/badBundle(_:)``: naming the one that it is for.
+    public func check(target: String) throws {
+        guard manifest.target == target else {
+            throw MNV4Error.badBundle(
+                "\(manifest.id): is for \(manifest.target), this package runs: \(target)")
+        }
+    }
+
+    /// Reads the whole artifact and makes sure that it is the one that the manifest names.
+    ///
+    /// - Throws: ``MNV4Error/badBundle(_:)``: it is missing or damaged.
+    public func checkArtifact() throws {
+        let path = manifest.artifact.path
+        let found: String
+        do {
+            found = try Digest.sha256(of: artifact)
+        } catch {
+            throw MNV4Error.badBundle(
+                "\(folder.path): \(path): cannot be read: \(error.localizedDescription)")
+        }
+        let wanted = manifest.artifact.sha256
+        guard found == wanted else {
+            throw MNV4Error.badBundle(
+                "\(folder.path): \(path): damaged: sha256 \(found.prefix(12))..., the manifest "
+                    + "says \(wanted.prefix(12))...")
+        }
+    }
+
+    /// The golden tensors of a source by name, as little-endian bytes.
+    ///
+    /// - Throws: ``MNV4Error/badBundle(_:)``: a file is missing or has the wrong length.
+    public func golden(_ source: GoldenSpec.Source) throws -> [String: Data] {
+        var found: [String: Data] = [:]
+        for entry in manifest.golden where entry.source == source {
+            let name = "\(folder.path): \(entry.path)"
+            guard let data = try? Data(contentsOf: folder.appendingPathComponent(entry.path))
+            else { throw MNV4Error.badBundle("\(name): missing") }
+            let wanted = entry.shape.reduce(entry.dtype.bytes, *)
+            guard data.count == wanted else {
+                throw MNV4Error.badBundle(
+                    "\(name): found \(data.count) bytes, must be \(wanted)")
+            }
+            found[entry.tensor] = data
+        }
+        return found
+    }
+}

@@ -1,0 +1,64 @@
+/// Values of a feature map, in the order that ``layout`` says.
+public struct FeatureMap: Sendable, Equatable {
+    /// `stage_N`.
+    public let kind: String
+    /// (1, C, H, W) or (1, H, W, C).
+    public let shape: [Int]
+    /// Which of both.
+    public let layout: Layout
+    /// Its values.
+    public let values: [Float]
+}
+
+/// What a network gave for one picture.
+public struct Outputs: Sendable {
+    private let manifest: Manifest
+    /// Of all outputs, in the manifest's order.
+    public let values: [[Float]]
+    /// How long its parts took.
+    public let times: Times
+
+    /// How long the parts of a call took, in milliseconds.
+    public struct Times: Sendable, Equatable {
+        /// From the picture to the network's input.
+        public let preprocess: Double
+        /// The network.
+        public let network: Double
+    }
+
+    init(manifest: Manifest, values: [[Float]], times: Times) {
+        self.manifest = manifest
+        self.values = values
+        self.times = times
+    }
+
+    /// Of the classes, in the order of the labels; nil where the bundle has no class output.
+    public var probabilities: [Float]? {
+        of("probabilities") ?? of("logits").map(Scores.softmax)
+    }
+
+    /// What is behind the pooling; nil where the bundle does not give it.
+    public var embedding: [Float]? { of("embedding") }
+
+    /// Those that the bundle gives.
+    public var featureMaps: [FeatureMap] {
+        zip(manifest.outputs, values).compactMap { output, values in
+            output.layout.map {
+                FeatureMap(kind: output.kind, shape: output.shape, layout: $0, values: values)
+            }
+        }
+    }
+
+    /// The `count` most probable classes, the most probable first.
+    ///
+    /// - Throws: ``MNV4Error/unsupported(_:)``: the bundle has no class output.
+    public func top(_ count: Int) throws -> [Classification] {
+        guard let probabilities else {
+            let kinds = manifest.outputs.map(\.kind).joined(separator: ", ")
+            throw MNV4Error.unsupported("\(manifest.id): has no classes, only \(kinds)")
+        }
+        return Scores.top(probabilities, count: count, labels: manifest.labels)
+    }
+
+    private func of(_ kind: String) -> [Float]? { manifest.output(kind: kind).map { values[$0] } }
+}

@@ -1,0 +1,105 @@
+/// How warm a device is, as far as it says.
+public struct Thermal: Encodable, Sendable, Equatable {
+    /// Nil where it does not say.
+    public var status: ThermalStatus?
+    /// Of its hottest sensor; iOS tells none.
+    public var celsius: Double?
+
+    /// A state of these values.
+    public init(status: ThermalStatus? = nil, celsius: Double? = nil) {
+        self.status = status
+        self.celsius = celsius
+    }
+
+    enum CodingKeys: CodingKey {
+        case status, celsius
+    }
+
+    /// With a null for what is not there, as the schema wants it.
+    public func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(status, forKey: .status)
+        try values.encode(celsius, forKey: .celsius)
+    }
+}
+
+/// Something that bears on a session's figures: a number or a text.
+public enum Condition: Encodable, Sendable, Equatable {
+    /// A number.
+    case number(Double)
+    /// A text.
+    case text(String)
+
+    /// The bare value.
+    public func encode(to encoder: any Encoder) throws {
+        var value = encoder.singleValueContainer()
+        switch self {
+        case .number(let number): try value.encode(number)
+        case .text(let text): try value.encode(text)
+        }
+    }
+}
+
+/// What one session gave, in milliseconds and MiB: `samples` of the generator's
+/// `measurement.schema.json`.
+public struct Samples: Encodable, Sendable, Equatable {
+    /// Of the worst output against the golden pair.
+    public var goldenSqnrDb: Double
+    /// Loading in a fresh process.
+    public var loadColdMs: Double?
+    /// Loading once more in the same process.
+    public var loadWarmMs: Double?
+    /// The first inference of a fresh process.
+    public var firstMs: Double?
+    /// Of the timed runs.
+    public var latenciesMs: [Double]
+    /// When each of them began, from the first one on.
+    public var startsMs: [Double]
+    /// From the pixels of a decoded picture to the input.
+    public var preprocessMs: [Double]
+    /// Most memory of the process until the first inference.
+    public var peakRssMb: Double?
+    /// When the session began.
+    public var thermalBefore: Thermal
+    /// When it ended.
+    public var thermalAfter: Thermal
+    /// `runtime` names the runtime with its version.
+    public var versions: [String: String]
+    /// What else bears on the figures.
+    public var conditions: [String: Condition]
+
+    enum CodingKeys: String, CodingKey {
+        case goldenSqnrDb = "golden_sqnr_db"
+        case loadColdMs = "load_cold_ms"
+        case loadWarmMs = "load_warm_ms"
+        case firstMs = "first_ms"
+        case latenciesMs = "latencies_ms"
+        case startsMs = "t_ms"
+        case summary
+        case preprocessMs = "preprocess_ms"
+        case peakRssMb = "peak_rss_mb"
+        case thermalBefore = "thermal_before"
+        case thermalAfter = "thermal_after"
+        case versions, conditions
+    }
+}
+
+extension Samples {
+    /// With a null for what is not there, as the schema wants it.
+    public func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(goldenSqnrDb, forKey: .goldenSqnrDb)
+        try values.encode(loadColdMs, forKey: .loadColdMs)
+        try values.encode(loadWarmMs, forKey: .loadWarmMs)
+        try values.encode(firstMs, forKey: .firstMs)
+        try values.encode(latenciesMs, forKey: .latenciesMs)
+        try values.encode(startsMs, forKey: .startsMs)
+        try values.encodeNil(forKey: .summary)  // of foreign tools only
+        try values.encode(preprocessMs, forKey: .preprocessMs)
+        try values.encode(peakRssMb, forKey: .peakRssMb)
+        try values.encode(thermalBefore, forKey: .thermalBefore)
+        try values.encode(thermalAfter, forKey: .thermalAfter)
+        try values.encode(versions, forKey: .versions)
+        try values.encode(conditions, forKey: .conditions)
+    }
+}

@@ -1,0 +1,72 @@
+/// A runtime with a network loaded. One call at a time.
+public protocol Session: AnyObject {
+    /// Name and version of the runtime.
+    var runtime: String { get }
+
+    /// Takes the input of the next run, in the type and order that the manifest says.
+    func feed(_ input: UnsafeRawBufferPointer) throws
+
+    /// Runs the network: the outputs in the manifest's order, as floats.
+    func run() throws -> [[Float]]
+}
+
+/// Loads an artifact into its runtime.
+public protocol SessionLoader: Sendable {
+    /// A session of its own.
+    ///
+    /// - Throws: ``MNV4Error``: what the runtime says.
+    func load() async throws -> sending any Session
+}
+
+extension TensorSpec {
+    /// Elements as floats, from memory in which they may lie apart.
+    ///
+    /// - Parameters:
+    ///   - bytes: Beginning with the first element.
+    ///   - strides: From one element to the next of each dimension, in elements; nil for elements
+    ///     without gaps.
+    /// - Throws: ``MNV4Error/runtimeFailed(_:)``: fewer bytes than elements.
+    public func floats(
+        _ bytes: UnsafeRawBufferPointer, strides: [Int]? = nil
+    ) throws -> [Float] {
+        let steps = strides ?? shape.indices.map { shape[($0 + 1)...].reduce(1, *) }
+        let last = zip(shape, steps).reduce(0) { $0 + ($1.0 - 1) * $1.1 }
+        guard steps.count == shape.count, (last + 1) * dtype.bytes <= bytes.count else {
+            throw MNV4Error.runtimeFailed(
+                "output \(name): found \(bytes.count) bytes, its shape is \(shape)")
+        }
+        var found: [Float] = []
+        found.reserveCapacity(count)
+        append(to: &found, bytes, at: 0, dimension: 0, steps)
+        return found
+    }
+
+    private func append(
+        to found: inout [Float], _ bytes: UnsafeRawBufferPointer, at start: Int, dimension: Int,
+        _ steps: [Int]
+    ) {
+        for i in 0..<shape[dimension] {
+            let at = start + i * steps[dimension]
+            if dimension == shape.count - 1 {
+                found.append(float(bytes, at))
+            } else {
+                append(to: &found, bytes, at: at, dimension: dimension + 1, steps)
+            }
+        }
+    }
+
+    private func float(_ bytes: UnsafeRawBufferPointer, _ index: Int) -> Float {
+        switch dtype {
+        case .float32: return bytes.loadUnaligned(fromByteOffset: 4 * index, as: Float.self)
+        case .float16:
+            return Half(bits: bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)).float
+        case .int8: return real(Int(Int8(bitPattern: bytes[index])))
+        case .uint8: return real(Int(bytes[index]))
+        }
+    }
+
+    private func real(_ integer: Int) -> Float {
+        guard let quantization else { return Float(integer) }
+        return Float(integer - quantization.zeroPoint) * Float(quantization.scale)
+    }
+}

@@ -1,0 +1,35 @@
+/// What a session's samples come to; the norm is the generator's `statistics.py`.
+public struct Statistics: Sendable, Equatable {
+    private let sorted: [Double]
+    /// Of the samples.
+    public let mean: Double
+
+    /// Of samples in any order; nil of none.
+    public init?(_ samples: [Double]) {
+        if samples.isEmpty { return nil }
+        sorted = samples.sorted()
+        mean = samples.reduce(0, +) / Double(samples.count)
+    }
+
+    /// How many samples there are.
+    public var count: Int { sorted.count }
+    /// The least sample.
+    public var min: Double { sorted[0] }
+    /// The largest sample.
+    public var max: Double { sorted[count - 1] }
+
+    /// Sample standard deviation over mean; nil of a single sample, or where the mean is 0.
+    public var variation: Double? {
+        if count < 2 || mean == 0 { return nil }
+        let squares = sorted.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+        return (squares / Double(count - 1)).squareRoot() / mean
+    }
+
+    /// A percentile, linear between the two nearest samples.
+    public func percentile(_ percent: Double) -> Double {
+        let rank = percent / 100 * Double(count - 1)
+        let below = Int(rank)
+        let above = Swift.min(below + 1, count - 1)
+        return sorted[below] + (rank - Double(below)) * (sorted[above] - sorted[below])
+    }
+}

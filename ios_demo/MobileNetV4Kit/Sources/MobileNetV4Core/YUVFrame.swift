@@ -1,0 +1,69 @@
+/// One plane of a YUV frame.
+public struct YUVPlane {
+    let bytes: UnsafeRawBufferPointer
+    let bytesPerRow: Int
+    let bytesPerValue: Int
+
+    /// A plane in memory, beginning with the value that is wanted.
+    public init(bytes: UnsafeRawBufferPointer, bytesPerRow: Int, bytesPerValue: Int) {
+        self.bytes = bytes
+        self.bytesPerRow = bytesPerRow
+        self.bytesPerValue = bytesPerValue
+    }
+
+    @inline(__always)
+    func at(_ column: Int, _ row: Int) -> Int32 {
+        Int32(bytes[row * bytesPerRow + column * bytesPerValue])
+    }
+}
+
+/// Colours of a camera frame of 8 bits with chroma at half the resolution.
+///
+/// BT.601 in 16-bit fixed point, over the full range (`420f`, as JPEG has it) or the video range
+/// (`420v`); a chroma value holds for its four pixels.
+public struct YUVFrame {
+    private let y: YUVPlane
+    private let blue: YUVPlane
+    private let red: YUVPlane
+    private let scale: Scale
+
+    /// What luma and chroma are multiplied with, times 2^16.
+    struct Scale {
+        let black: Int32, luma: Int32, vr: Int32, ug: Int32, vg: Int32, ub: Int32
+
+        static let full = Scale(
+            black: 0, luma: 65536, vr: 91881, ug: 22554, vg: 46802, ub: 116_130)
+        /// Luma from 16 to 235, chroma from 16 to 240.
+        static let video = Scale(
+            black: 16, luma: 76309, vr: 104_597, ug: 25675, vg: 53279, ub: 132_201)
+    }
+
+    /// A frame of these planes.
+    ///
+    /// - Parameters:
+    ///   - y: Luma.
+    ///   - blue: The chroma Cb.
+    ///   - red: The chroma Cr.
+    ///   - fullRange: Whether black is 0 and white 255, not 16 and 235.
+    public init(y: YUVPlane, blue: YUVPlane, red: YUVPlane, fullRange: Bool) {
+        self.y = y
+        self.blue = blue
+        self.red = red
+        self.scale = fullRange ? .full : .video
+    }
+
+    /// The pixel at a place, as ``PixelSource`` packs it.
+    @inline(__always)
+    public func pixel(_ column: Int, _ row: Int) -> UInt32 {
+        let luma = (y.at(column, row) - scale.black) * scale.luma + (1 << 15)
+        let u = blue.at(column >> 1, row >> 1) - 128
+        let v = red.at(column >> 1, row >> 1) - 128
+        let r = clip(luma + scale.vr * v)
+        let g = clip(luma - scale.ug * u - scale.vg * v)
+        let b = clip(luma + scale.ub * u)
+        return r << 16 | g << 8 | b
+    }
+
+    @inline(__always)
+    private func clip(_ value: Int32) -> UInt32 { UInt32(max(0, min(value >> 16, 255))) }
+}

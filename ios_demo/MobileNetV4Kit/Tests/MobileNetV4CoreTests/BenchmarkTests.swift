@@ -1,0 +1,162 @@
+import Foundation
+import Testing
+
+@testable import MobileNetV4Core
+
+/// Whole sessions, with a stand-in for the runtime.
+struct BenchmarkTests {
+    /// What a device says of itself, cooling down while it is asked.
+    final class TestDevice: Device, @unchecked Sendable {
+        private let lock = NSLock()
+        private var states: [ThermalStatus]
+
+        init(_ states: [ThermalStatus] = [.nominal]) {
+            self.states = states
+        }
+
+        func thermal() -> Thermal {
+            lock.withLock {
+                Thermal(status: states.count > 1 ? states.removeFirst() : states[0])
+            }
+        }
+
+        func conditions() async -> [String: Condition] {
+            ["battery_percent": .number(87), "low_power": .text("off")]
+        }
+
+        func peakRssMb() -> Double? { 12.5 }
+    }
+
+    /// What was said.
+    final class Said: @unchecked Sendable {
+        private let lock = NSLock()
+        private var lines: [String] = []
+        func say(_ line: String) { lock.withLock { lines.append(line) } }
+        var text: String { lock.withLock { lines.joined(separator: "\n") } }
+    }
+
+    private func run(
+        _ documents: URL, results: URL, device: TestDevice = TestDevice()
+    ) async throws -> ([String: Any], String) {
+        let said = Said()
+        let benchmark = Benchmark(
+            device: device,
+            open: { folder, _ in
+                let bundle = try ModelBundle(folder: folder)
+                try bundle.checkArtifact()
+                return try await MobileNetV4(
+                    manifest: bundle.manifest, loader: FakeLoader(bundle))
+            },
+            say: said.say)
+        let result = try await benchmark.run(documents: documents, results: results)
+        let file = results.appendingPathComponent("mnv4/result.json")
+        let json = try #require(
+            try JSONSerialization.jsonObject(with: Data(contentsOf: file)) as? [String: Any])
+        #expect(json["status"] as? String == result.status.rawValue)
+        return (json, said.text)
+    }
+
+    @Test func aJobOfPythonsAndAResultThatPythonReads() async throws {
+        let documents = Fixtures.folder.appendingPathComponent("Documents")
+        let (result, said) = try await run(
+            documents, results: Fixtures.folder.appendingPathComponent("Caches"),
+            device: TestDevice([.fair, .nominal]))
+        #expect(result["status"] as? String == "ok", "\(result["error"] ?? "")")
+        let samples = try #require(result["samples"] as? [String: Any])
+        #expect((samples["latencies_ms"] as? [Double])?.count == 5)
+        #expect((samples["t_ms"] as? [Double])?.first == 0)
+        #expect(try #require(samples["golden_sqnr_db"] as? Double) > 30)
+        #expect(samples["summary"] is NSNull)
+        for step in ["waits to be nominal", "load", "golden check", "5 runs", "ok"] {
+            #expect(said.contains(step))
+        }
+    }
+
+    /// A job of ours, with one key changed.
+    private func job(
+        _ change: (inout [String: Any], URL) throws -> Void
+    ) throws -> URL {
+        let documents = try Fixtures.empty()
+        let folder = documents.appendingPathComponent("mnv4/job")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let bundle = folder.appendingPathComponent("bundle")
+        try FileManager.default.copyItem(at: Fixtures.bundle(Fixtures.float32), to: bundle)
+        let source = Fixtures.folder.appendingPathComponent("Documents/mnv4/job/job.json")
+        var json = try #require(
+            try JSONSerialization.jsonObject(with: Data(contentsOf: source)) as? [String: Any])
+        json["bundle"] = "bundle"
+        try change(&json, bundle)
+        try JSONSerialization.data(withJSONObject: json)
+            .write(to: folder.appendingPathComponent("job.json"))
+        return documents
+    }
+
+    private func failure(
+        _ change: (inout [String: Any], URL) throws -> Void
+    ) async throws -> (String, String) {
+        let documents = try job(change)
+        let (result, _) = try await run(documents, results: documents)
+        #expect(result["samples"] is NSNull)
+        return (
+            try #require(result["status"] as? String), try #require(result["error"] as? String)
+        )
+    }
+
+    @Test func aWrongOutputIsNotTimed() async throws {
+        let (status, error) = try await failure { _, bundle in
+            let file = bundle.appendingPathComponent("golden/eager.logits.bin")
+            let data = try Data(contentsOf: file)
+            try Data(data.reversed()).write(to: file)
+        }
+        #expect(status == "wrong")
+        #expect(error.contains("output logits:") && error.contains("must be"))
+    }
+
+    @Test func whatCannotBeFollowedSaysWhy() async throws {
+        let cases: [(String, String, Any)] = [
+            ("this version reads 1", "schema", 7), ("beside job.json", "bundle", "../bundle"),
+            ("not a bundle", "bundle", "nothing"), ("job.json: plan", "plan", 3),
+        ]
+        for (wanted, key, value) in cases {
+            let (status, error) = try await failure { json, _ in json[key] = value }
+            #expect(status == "failed")
+            #expect(error.contains(wanted), "\(error)")
+        }
+        let plans: [(String, String, Any?)] = [
+            ("sped: unknown key", "sped", 1), ("runs: found 0.0", "runs", 0),
+            ("schema: found 9", "schema", 9), ("threads: missing", "threads", nil),
+            ("an app cannot choose its cores", "affinity", "4,5"),
+            ("compute_unit", "compute_unit", "npu"),
+        ]
+        for (wanted, key, value) in plans {
+            let (_, error) = try await failure { json, _ in
+                guard var plan = json["plan"] as? [String: Any] else { return }
+                plan[key] = value
+                json["plan"] = plan
+            }
+            #expect(error.contains(wanted), "\(error)")
+        }
+        let (_, damaged) = try await failure { _, bundle in
+            try Data([1]).write(
+                to: bundle.appendingPathComponent("model.mlpackage/Manifest.json"))
+        }
+        #expect(damaged.contains("damaged"))
+    }
+
+    @Test func withoutAJob() async throws {
+        let empty = try Fixtures.empty()
+        let (result, _) = try await run(empty, results: empty)
+        #expect(result["status"] as? String == "failed")
+        #expect(try #require(result["error"] as? String).contains("job.json: is not in"))
+        #expect(result["job"] as? String == "")
+    }
+
+    @Test func aPlanThereAndBack() throws {
+        var plan = Plan()
+        (plan.warmup, plan.runs, plan.seconds, plan.maxThermal) = (3, 7, 0.5, .fair)
+        plan.computeUnit = .cpuAndNeuralEngine
+        #expect(try Plan(json: JSONEncoder().encode(plan)) == plan)
+        #expect(message { try Plan(json: Data("{".utf8)) }.contains("plan: not JSON"))
+        #expect(ThermalStatus.nominal < .fair && ThermalStatus.serious < .critical)
+    }
+}

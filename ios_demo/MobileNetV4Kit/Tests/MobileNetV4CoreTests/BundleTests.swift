@@ -1,0 +1,138 @@
+import Foundation
+import Testing
+
+@testable import MobileNetV4Core
+
+/// Bundles that Python wrote, as they are and damaged.
+struct BundleTests {
+    @Test(arguments: [Fixtures.float32, Fixtures.float16, Fixtures.executorch])
+    func readsWhatPythonWrote(_ name: String) throws {
+        let bundle = try ModelBundle(folder: Fixtures.bundle(name))
+        try bundle.checkArtifact()
+        #expect(bundle.manifest.id == name)
+        #expect(bundle.manifest.model.name == "conv-small-035")
+        #expect(bundle.manifest.preprocess.size == [96, 96])
+        #expect(bundle.manifest.input.count == 3 * 96 * 96)
+        #expect(bundle.manifest.labels?.count == 10)
+        let pixels = try #require(try bundle.golden(.input)["pixels"])
+        #expect(pixels.count % (96 * 96 * 3) == 0)
+        #expect(Array(try bundle.golden(.eager).keys) == ["logits"])
+    }
+
+    private func refused(
+        _ name: String = Fixtures.float16, _ change: (inout [String: Any]) -> Void
+    ) throws -> String {
+        let folder = try Fixtures.edited(name, change)
+        return message { try ModelBundle(folder: folder) }
+    }
+
+    @Test func aDamagedArtifact() throws {
+        let pte = try Fixtures.copy(Fixtures.executorch)
+        let file = try FileHandle(forWritingTo: pte.appendingPathComponent("model.pte"))
+        try file.seekToEnd()
+        try file.write(contentsOf: Data([0]))
+        try file.close()
+        let bundle = try ModelBundle(folder: pte)
+        #expect(message { try bundle.checkArtifact() }.contains("model.pte: damaged: sha256"))
+
+        // Of a folder: a file more, one that is hidden, and one that is gone.
+        for change in ["more", ".hidden"] {
+            let folder = try Fixtures.copy(Fixtures.float16)
+            let package = folder.appendingPathComponent("model.mlpackage")
+            try Data().write(to: package.appendingPathComponent(change))
+            let bundle = try ModelBundle(folder: folder)
+            #expect(message { try bundle.checkArtifact() }.contains("damaged"), "\(change)")
+        }
+        let folder = try Fixtures.copy(Fixtures.float16)
+        try FileManager.default.removeItem(
+            at: folder.appendingPathComponent("model.mlpackage/Manifest.json"))
+        let cut = try ModelBundle(folder: folder)
+        #expect(message { try cut.checkArtifact() }.contains("damaged"))
+        try FileManager.default.removeItem(at: folder.appendingPathComponent("model.mlpackage"))
+        #expect(message { try cut.checkArtifact() }.contains("cannot be read"))
+    }
+
+    @Test func hashesOfFilesAndFolders() throws {
+        #expect(
+            Digest.sha256(Data("abc".utf8))
+                == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+        // Around the length of a block, as hashlib has them.
+        let file = Fixtures.folder.appendingPathComponent("hashes.json")
+        let hashes = try JSONDecoder().decode([String].self, from: Data(contentsOf: file))
+        #expect(hashes.count == 130)
+        for (count, wanted) in hashes.enumerated() {
+            #expect(Digest.sha256(Data(repeating: 0x61, count: count)) == wanted, "\(count)")
+        }
+    }
+
+    @Test func filesThatAreMissing() throws {
+        let empty = try Fixtures.empty()
+        #expect(message { try ModelBundle(folder: empty) }.contains("not a bundle"))
+        let folder = try Fixtures.copy(Fixtures.float16)
+        let file = folder.appendingPathComponent("golden/eager.logits.bin")
+        let bundle = try ModelBundle(folder: folder)
+        try Data([1, 2, 3]).write(to: file)
+        #expect(message { try bundle.golden(.eager) }.contains("found 3 bytes"))
+        try FileManager.default.removeItem(at: file)
+        #expect(message { try bundle.golden(.eager) }.contains("eager.logits.bin: missing"))
+        #expect(message { try Golden(bundle) }.contains("missing"))
+    }
+
+    @Test func aNewerSchema() throws {
+        let found = try refused { $0["schema"] = 2 }
+        #expect(found.contains("newer version (schema 2, this one reads 1)"))
+        #expect(found.contains("update the MobileNetV4Kit package"))
+    }
+
+    @Test func aPathThatLeavesTheBundle() throws {
+        for path in ["../model.mlpackage", "/etc", "a/../../b", "", "a\\b"] {
+            let found = try refused { manifest in
+                manifest["artifact"] = ["path": path, "bytes": 1, "sha256": "0"]
+            }
+            #expect(found.contains("must stay in the bundle"), "\(path)")
+        }
+    }
+
+    @Test func labelsThatAreMissingOrTooFew() throws {
+        let folder = try Fixtures.edited(Fixtures.float16) { $0["labels"] = NSNull() }
+        #expect(try ModelBundle(folder: folder).manifest.labels == nil)
+        #expect(
+            try refused { $0["labels"] = ["one", "two"] }
+                .contains("labels: found 2, the network has 10 classes"))
+    }
+
+    @Test func whatAManifestCannotHold() throws {
+        #expect(try refused { $0["outputs"] = nil }.contains("outputs: missing"))
+        #expect(try refused { $0["inputs"] = [Any]() }.contains("inputs: found 0"))
+        #expect(try refused { $0["outputs"] = [Any]() }.contains("outputs: found none"))
+        #expect(try refused { $0["golden"] = 3 }.contains("golden"))
+        func preprocess(_ key: String, _ value: Any) throws -> String {
+            try refused { manifest in
+                guard var entry = manifest["preprocess"] as? [String: Any] else { return }
+                entry[key] = value
+                manifest["preprocess"] = entry
+            }
+        }
+        #expect(try preprocess("size", [0, 96]).contains("preprocess.size"))
+        #expect(try preprocess("crop", 0).contains("preprocess.crop"))
+        #expect(try preprocess("std", [1, 0, 1]).contains("std above 0"))
+        #expect(try preprocess("interpolation", "cubic").contains("preprocess.interpolation"))
+    }
+
+    @Test func whatIsNoManifest() throws {
+        let folder = try Fixtures.copy(Fixtures.float16)
+        let file = folder.appendingPathComponent("manifest.json")
+        for text in ["", "[1, 2", "3", "{\"schema\": \"one\"}"] {
+            try Data(text.utf8).write(to: file)
+            #expect(message { try ModelBundle(folder: folder) }.contains("manifest.json"), "\(text)")
+        }
+    }
+
+    @Test func anotherRuntime() throws {
+        let bundle = try ModelBundle(folder: Fixtures.bundle(Fixtures.executorch))
+        #expect(
+            message { try bundle.check(target: "coreml") }
+                .contains("is for executorch, this package runs: coreml"))
+        try bundle.check(target: "executorch")
+    }
+}

@@ -1,0 +1,59 @@
+import Foundation
+
+@testable import MobileNetV4Core
+
+/// Stands in for a runtime: gives what the artifact gave for the golden pictures, and the golden
+/// picture's first output for all others.
+final class FakeSession: Session {
+    let runtime = "fake 1"
+    private let outputs: [[Data]]
+    private let inputs: [Data]
+    private let manifest: Manifest
+    private var index = 0
+
+    init(_ bundle: ModelBundle) throws {
+        manifest = bundle.manifest
+        let golden = try Golden(bundle)
+        let preprocessor = try Preprocessor(spec: manifest.preprocess, input: manifest.input)
+        let pictures = try bundle.golden(.input)["pixels"]?.count ?? 0
+        let count = pictures / (manifest.preprocess.height * manifest.preprocess.width * 3)
+        inputs = try (0..<count).map { i in
+            try preprocessor.feed(golden.picture(i)) { Data($0) }
+        }
+        let values = try bundle.golden(.artifact)
+        outputs = manifest.outputs.map { output in
+            (0..<count).map { i in
+                let data = values[output.name] ?? Data()
+                return data.subdata(in: i * output.bytes..<(i + 1) * output.bytes)
+            }
+        }
+    }
+
+    func feed(_ input: UnsafeRawBufferPointer) throws {
+        index = inputs.firstIndex(of: Data(input)) ?? 0
+    }
+
+    func run() throws -> [[Float]] {
+        try zip(manifest.outputs, outputs).map { output, values in
+            try values[index].withUnsafeBytes { try output.floats($0) }
+        }
+    }
+}
+
+/// Loads it, and counts how often.
+final class FakeLoader: SessionLoader, @unchecked Sendable {
+    private let bundle: ModelBundle
+    private let lock = NSLock()
+    private var count = 0
+
+    init(_ bundle: ModelBundle) {
+        self.bundle = bundle
+    }
+
+    var loads: Int { lock.withLock { count } }
+
+    func load() async throws -> sending any Session {
+        lock.withLock { count += 1 }
+        return try FakeSession(bundle)
+    }
+}

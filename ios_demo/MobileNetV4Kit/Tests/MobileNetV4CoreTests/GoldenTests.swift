@@ -1,0 +1,162 @@
+import Foundation
+import Testing
+
+@testable import MobileNetV4Core
+
+/// The golden cases that all languages share.
+struct GoldenTests {
+    struct Resized: Decodable {
+        let height: Int, width: Int
+        let rgb: Data, pixels: Data
+        let size: [Int]
+        let crop: Double
+        let interpolation: Interpolation
+    }
+
+    struct Normalised: Decodable {
+        let size: [Int]
+        let mean: [Float], std: [Float]
+        let pixels: Data, normalised: Data
+    }
+
+    struct Latencies: Decodable {
+        struct Case: Decodable {
+            let name: String
+            let latencies_ms: [Double]
+            let expected: [String: Double?]
+        }
+        let cases: [Case]
+    }
+
+    private func read<Cases: Decodable>(_ name: String, as: Cases.Type) throws -> Cases {
+        let data = try Data(contentsOf: Fixtures.golden.appendingPathComponent(name))
+        return try JSONDecoder().decode(Cases.self, from: data)
+    }
+
+    private func tensor(_ size: [Int], _ dtype: ElementType, _ layout: Layout) -> TensorSpec {
+        let shape = layout == .nchw ? [1, 3] + size : [1] + size + [3]
+        return TensorSpec(name: "image", kind: "image", shape: shape, dtype: dtype, layout: layout)
+    }
+
+    @Test func resizingAndCroppingBitForBit() throws {
+        let cases = try read("preprocess.json", as: [Resized].self)
+        #expect(cases.count >= 20)
+        for (i, one) in cases.enumerated() {
+            let spec = PreprocessSpec(
+                size: one.size, crop: one.crop, interpolation: one.interpolation,
+                mean: [0, 0, 0], std: [1, 1, 1])
+            let preprocessor = try Preprocessor(
+                spec: spec, input: tensor(one.size, .uint8, .nhwc))
+            let picture = try PackedPixels(
+                bytes: one.rgb, width: one.width, height: one.height,
+                bytesPerRow: 3 * one.width, format: .rgb)
+            let found = try preprocessor.resized(picture)
+            let about = "case \(i): \(one.interpolation) to \(one.size)"
+            // Another platform's sine may move a value of lanczos by one.
+            let most = one.interpolation == .lanczos ? 1 : 0
+            try #require(found.count == one.pixels.count, "\(about)")
+            #expect(
+                zip(found, one.pixels).allSatisfy { abs(Int($0) - Int($1)) <= most }, "\(about)")
+        }
+    }
+
+    @Test func normalisingBitForBitInBothOrders() throws {
+        for one in try read("normalise.json", as: [Normalised].self) {
+            let spec = PreprocessSpec(
+                size: one.size, crop: 1, interpolation: .bilinear, mean: one.mean, std: one.std)
+            let area = one.size[0] * one.size[1]
+            let planar = try Preprocessor(spec: spec, input: tensor(one.size, .float32, .nchw))
+            let found = try planar.feed(Array(one.pixels)) { Data($0) }
+            #expect(found == one.normalised)
+            let interleaved = try Preprocessor(
+                spec: spec, input: tensor(one.size, .float32, .nhwc))
+            let turned = try interleaved.feed(Array(one.pixels)) { Data($0) }
+            for c in 0..<3 {
+                for i in 0..<area {
+                    let (a, b) = (4 * (3 * i + c), 4 * (c * area + i))
+                    try #require(turned[a..<a + 4] == one.normalised[b..<b + 4])
+                }
+            }
+        }
+    }
+
+    @Test func bytesStayBytes() throws {
+        let spec = PreprocessSpec(
+            size: [1, 2], crop: 1, interpolation: .bilinear, mean: [0, 0, 0], std: [1, 1, 1])
+        let pixels: [UInt8] = [1, 2, 3, 4, 5, 6]
+        let nhwc = try Preprocessor(spec: spec, input: tensor([1, 2], .uint8, .nhwc))
+        #expect(try nhwc.feed(pixels) { Array($0) } == pixels)
+        let nchw = try Preprocessor(spec: spec, input: tensor([1, 2], .uint8, .nchw))
+        #expect(try nchw.feed(pixels) { Array($0) } == [1, 4, 2, 5, 3, 6])
+        #expect(message { try nchw.feed([1, 2]) { _ in } }.contains("must be 6"))
+    }
+
+    @Test func integersThatStandForFloats() throws {
+        let spec = PreprocessSpec(
+            size: [1, 1], crop: 1, interpolation: .bilinear, mean: [0.5, 0.5, 0.5],
+            std: [0.5, 0.5, 0.5])
+        func fed(_ dtype: ElementType, _ grid: Quantization) throws -> [UInt8] {
+            let input = TensorSpec(
+                name: "image", kind: "image", shape: [1, 3, 1, 1], dtype: dtype, layout: .nchw,
+                quantization: grid)
+            return try Preprocessor(spec: spec, input: input).feed([0, 128, 255]) { Array($0) }
+        }
+        // -1, 1/255 and 1 in steps of 1/128, and clipped.
+        let signed = try fed(.int8, Quantization(scale: 1 / 128, zeroPoint: 0))
+        #expect(signed.map { Int8(bitPattern: $0) } == [-128, 1, 127])
+        let unsigned = try fed(.uint8, Quantization(scale: 1 / 127, zeroPoint: 128))
+        #expect(unsigned == [1, 128, 255])
+    }
+
+    @Test func statisticsOfLatencies() throws {
+        for one in try read("statistics.json", as: Latencies.self).cases {
+            let found = try #require(Statistics(one.latencies_ms))
+            let values: [String: Double?] = [
+                "p50": found.percentile(50), "p90": found.percentile(90),
+                "p95": found.percentile(95), "mean": found.mean, "cv": found.variation,
+                "min": found.min, "max": found.max, "n": Double(found.count),
+            ]
+            #expect(Set(values.keys) == Set(one.expected.keys))
+            for (key, wanted) in one.expected {
+                let value = try #require(values[key])
+                guard let wanted else {
+                    #expect(value == nil, "\(one.name): \(key)")
+                    continue
+                }
+                let difference = abs(try #require(value) - wanted)
+                #expect(difference <= 1e-9 * abs(wanted), "\(one.name): \(key)")
+            }
+        }
+        #expect(Statistics([]) == nil)
+    }
+
+    @Test func halvesAreFloat16() {
+        for bits in UInt16.min...UInt16.max {
+            let wanted = Float(Float16(bitPattern: bits))
+            let half = Half(bits: bits)
+            if wanted.isNaN {
+                #expect(half.float.isNaN)
+            } else {
+                #expect(half.float == wanted)
+                #expect(Half(wanted).bits == bits)
+            }
+        }
+        for step in 0..<20_000 {
+            // Between halves, and at their middles, over the whole range and beyond.
+            let value = (Float(step) - 10_000) * 7.013 * Float(step % 3 == 0 ? 1e-7 : 1)
+            #expect(Half(value).bits == Float16(value).bitPattern, "\(value)")
+        }
+        #expect(Half(.nan).float.isNaN)
+    }
+
+    @Test func scores() {
+        let found = Scores.softmax([1, 2, 1000])
+        #expect(found == [0, 0, 1])
+        let top = Scores.top([0.2, 0.4, 0.4], count: 2, labels: ["a", "b", "c"])
+        #expect(top.map(\.label) == ["b", "c"])
+        #expect(Scores.top([0.2, 0.8], count: 9, labels: nil).map(\.label) == ["1", "0"])
+        #expect(Scores.sqnrDb(expected: [1, 2], found: [1, 2]) == 200)
+        #expect(Scores.sqnrDb(expected: [1, 2], found: [1, .nan]) == -200)
+        #expect(abs(Scores.sqnrDb(expected: [1, 0], found: [1.1, 0]) - 20) < 1e-4)
+    }
+}

@@ -1,0 +1,88 @@
+import Foundation
+import Testing
+
+@testable import MobileNetV4Core
+
+/// The actor, with a stand-in for the runtime.
+struct MobileNetV4Tests {
+    private func open(
+        _ folder: URL = Fixtures.bundle(Fixtures.float32), unloadOn: Notification.Name? = nil
+    ) async throws -> (MobileNetV4, FakeLoader) {
+        let bundle = try ModelBundle(folder: folder)
+        let loader = FakeLoader(bundle)
+        let model = try await MobileNetV4(
+            manifest: bundle.manifest, loader: loader, unloadOn: unloadOn)
+        return (model, loader)
+    }
+
+    @Test func classifiesManyAtOnce() async throws {
+        let (model, loader) = try await open()
+        let bundle = try ModelBundle(folder: Fixtures.bundle(Fixtures.float32))
+        let golden = try Golden(bundle)
+        let eager = try #require(try bundle.golden(.eager)["logits"])
+        let wanted = eager.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
+        try await withThrowingTaskGroup(of: (Int, [Classification]).self) { group in
+            for i in 0..<32 {
+                group.addTask {
+                    (i % 2, try await model.runPixels(golden.picture(i % 2)).top(3))
+                }
+            }
+            for try await (i, top) in group {
+                let logits = Array(wanted[i * 10..<(i + 1) * 10])
+                let best = Scores.top(logits, count: 1, labels: bundle.manifest.labels)[0]
+                #expect(top.count == 3)
+                #expect(top[0].label == best.label)
+            }
+        }
+        #expect(loader.loads == 1)
+        #expect(try await model.runtime == "fake 1")
+    }
+
+    @Test func aPictureOfAnySizeAndItsOutputs() async throws {
+        let (model, _) = try await open()
+        try await model.prewarm()
+        let outputs = try await model.run(Blank(width: 320, height: 200))
+        #expect(try outputs.top(2).count == 2)
+        #expect(abs(try #require(outputs.probabilities).reduce(0, +) - 1) < 1e-5)
+        #expect(outputs.embedding == nil)
+        #expect(outputs.featureMaps.isEmpty)
+        #expect(outputs.times.preprocess > 0)
+        let classes = try await model.classify(Blank(width: 10, height: 10), top: 1)
+        #expect(classes.count == 1)
+        let refused = await message { try await model.classify(Blank(width: 0, height: 0)) }
+        #expect(refused.contains("found 0 x 0 pixels"))
+    }
+
+    @Test func withoutClassesAndWithoutLabels() async throws {
+        let plain = try Fixtures.edited(Fixtures.float32) { $0["labels"] = NSNull() }
+        let (model, _) = try await open(plain)
+        let top = try await model.classify(Blank(width: 10, height: 10), top: 1)
+        #expect(top[0].label == "\(top[0].index)")
+
+        let features = try Fixtures.edited(Fixtures.float32) { manifest in
+            guard var output = (manifest["outputs"] as? [[String: Any]])?.first else { return }
+            output["kind"] = "embedding"
+            manifest["outputs"] = [output]
+        }
+        let (other, _) = try await open(features)
+        let outputs = try await other.run(Blank(width: 10, height: 10))
+        #expect(outputs.embedding?.count == 10)
+        #expect(message { try outputs.top(1) }.contains("has no classes, only embedding"))
+    }
+
+    @Test func memoryThatRunsOut() async throws {
+        let name = Notification.Name("mnv4.test.\(UUID())")
+        let (model, loader) = try await open(unloadOn: name)
+        try await model.prewarm()
+        #expect(loader.loads == 1)
+        NotificationCenter.default.post(name: name, object: nil)
+        for _ in 0..<200 where loader.loads == 1 {
+            try await Task.sleep(nanoseconds: 5_000_000)
+            try await model.prewarm()
+        }
+        #expect(loader.loads == 2)
+        await model.unload()
+        try await model.prewarm()
+        #expect(loader.loads == 3)
+    }
+}

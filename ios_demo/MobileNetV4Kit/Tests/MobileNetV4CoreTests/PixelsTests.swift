@@ -1,0 +1,172 @@
+import Foundation
+import Testing
+
+@testable import MobileNetV4Core
+
+struct PixelsTests {
+    private let picture = Grid(rows: [[0, 1, 2], [3, 4, 5]])
+
+    @Test func everyOrientationOfEXIFByRowsAndByColumns() {
+        let upright: [[[UInt32]]] = [
+            [[0, 1, 2], [3, 4, 5]],
+            [[2, 1, 0], [5, 4, 3]],
+            [[5, 4, 3], [2, 1, 0]],
+            [[3, 4, 5], [0, 1, 2]],
+            [[0, 3], [1, 4], [2, 5]],
+            [[3, 0], [4, 1], [5, 2]],
+            [[5, 2], [4, 1], [3, 0]],
+            [[2, 5], [1, 4], [0, 3]],
+        ]
+        for (i, wanted) in upright.enumerated() {
+            let turned = TurnedPixels(picture, orientation: Orientation(exif: i + 1))
+            #expect(turned.byRows == wanted, "rows of \(i + 1)")
+            #expect(turned.byColumns == wanted, "columns of \(i + 1)")
+        }
+        #expect(Orientation(exif: 9) == .upright)
+    }
+
+    @Test func rotationsOfACamera() throws {
+        #expect(try Orientation(degrees: 90) == .turned90)
+        #expect(try Orientation(degrees: -90) == .turned270)
+        #expect(message { try Orientation(degrees: 45) }.contains("found 45 degrees"))
+    }
+
+    private func pixels(
+        _ bytes: [UInt8], _ format: PixelFormat, width: Int = 1, height: Int = 1, row: Int? = nil
+    ) throws -> [[UInt32]] {
+        let picture = try PackedPixels(
+            bytes: Data(bytes), width: width, height: height,
+            bytesPerRow: row ?? width * format.bytesPerPixel, format: format)
+        #expect(picture.byRows == picture.byColumns)
+        return picture.byRows
+    }
+
+    private func format(
+        _ samples: Int, bits: Int = 8, alphaFirst: Bool = false, premultiplied: Bool = false,
+        little: Bool = false
+    ) throws -> PixelFormat {
+        try #require(
+            PixelFormat(
+                samples: samples, bitsPerSample: bits, alphaFirst: alphaFirst,
+                premultiplied: premultiplied, littleEndian: little))
+    }
+
+    @Test func alphaIsDroppedWithoutBlending() throws {
+        #expect(try pixels([1, 2, 3, 0], format(4)) == [[0x010203]])
+        #expect(try pixels([9, 1, 2, 3], format(4, alphaFirst: true)) == [[0x010203]])
+        #expect(try pixels([3, 2, 1, 9], .bgra) == [[0x010203]])
+        #expect(try pixels([3, 2, 1, 9], format(4, alphaFirst: true, little: true)) == [[0x010203]])
+        #expect(try pixels([7, 0], format(2)) == [[0x070707]])
+    }
+
+    @Test func whatWasMultipliedWithAlphaIsDivided() throws {
+        let rgba = try format(4, premultiplied: true)
+        #expect(try pixels([64, 32, 0, 128], rgba) == [[0x804000]])
+        #expect(try pixels([1, 2, 3, 255], rgba) == [[0x010203]])
+        #expect(try pixels([0, 0, 0, 0], rgba) == [[0]])
+        let argb = try format(4, alphaFirst: true, premultiplied: true)
+        #expect(try pixels([128, 64, 32, 0], argb) == [[0x804000]])
+    }
+
+    @Test func highBytesOf16Bits() throws {
+        #expect(try pixels([1, 255, 2, 255, 3, 255], format(3, bits: 16)) == [[0x010203]])
+        #expect(
+            try pixels([255, 1, 255, 2, 255, 3], format(3, bits: 16, little: true)) == [[0x010203]])
+        #expect(
+            try pixels([255, 1, 255, 2, 255, 3, 0, 0], format(4, bits: 16, little: true))
+                == [[0x010203]])
+        #expect(try pixels([5, 255], format(1, bits: 16)) == [[0x050505]])
+    }
+
+    @Test func greyIsRepeatedAndRowsMayHaveGaps() throws {
+        let rows = try pixels([1, 2, 9, 9, 3, 4], .grey, width: 2, height: 2, row: 4)
+        #expect(rows == [[0x010101, 0x020202], [0x030303, 0x040404]])
+        let slice = Data([9, 9, 1, 2, 3])[2...]
+        let picture = try PackedPixels(
+            bytes: slice, width: 1, height: 1, bytesPerRow: 3, format: .rgb)
+        #expect(picture.byRows == [[0x010203]])
+    }
+
+    @Test func whatIsNoPictureIsRefused() {
+        #expect(message { try pixels([], .rgb, width: 0) }.contains("found 0 x 1 pixels"))
+        #expect(message { try pixels([1], .rgb, height: -1) }.contains("must be 1 x 1 or more"))
+        #expect(message { try pixels([1, 2], .rgb) }.contains("found 2 bytes"))
+        #expect(message { try pixels([1, 2, 3], .rgb, width: 1, row: 2) }.contains("bytes"))
+        #expect(
+            PixelFormat(
+                samples: 5, bitsPerSample: 8, alphaFirst: false, premultiplied: false,
+                littleEndian: false) == nil)
+        #expect(
+            PixelFormat(
+                samples: 3, bitsPerSample: 10, alphaFirst: false, premultiplied: false,
+                littleEndian: false) == nil)
+    }
+
+    private func yuv(_ y: UInt8, _ blue: UInt8, _ red: UInt8, fullRange: Bool) -> UInt32 {
+        [y].withUnsafeBytes { y in
+            [blue, red].withUnsafeBytes { chroma in
+                YUVFrame(
+                    y: YUVPlane(bytes: y, bytesPerRow: 1, bytesPerValue: 1),
+                    blue: YUVPlane(bytes: chroma, bytesPerRow: 2, bytesPerValue: 2),
+                    red: YUVPlane(
+                        bytes: UnsafeRawBufferPointer(rebasing: chroma[1...]), bytesPerRow: 2,
+                        bytesPerValue: 2),
+                    fullRange: fullRange
+                ).pixel(0, 0)
+            }
+        }
+    }
+
+    @Test func coloursOfACameraFrame() {
+        // BT.601 over the full range: pure red is (76, 85, 255), pure blue (29, 255, 107).
+        #expect(yuv(76, 85, 255, fullRange: true) == 0xfe0000)
+        #expect(yuv(29, 255, 107, fullRange: true) == 0x0000fe)
+        #expect(yuv(100, 128, 128, fullRange: true) == 0x646464)
+        // Over the video range black is 16, white 235; pure red is (81, 90, 240).
+        #expect(yuv(16, 128, 128, fullRange: false) == 0)
+        #expect(yuv(235, 128, 128, fullRange: false) == 0xffffff)
+        #expect(yuv(81, 90, 240, fullRange: false) == 0xfe0000)
+        #expect(yuv(0, 128, 128, fullRange: false) == 0)
+    }
+
+    @Test func aSizeThatNeedsNoFilterIsCopied() throws {
+        let spec = PreprocessSpec(
+            size: [2, 2], crop: 1, interpolation: .bicubic, mean: [0, 0, 0], std: [1, 1, 1])
+        let input = TensorSpec(
+            name: "image", kind: "image", shape: [1, 2, 2, 3], dtype: .uint8, layout: .nhwc)
+        let preprocessor = try Preprocessor(spec: spec, input: input)
+        // The crop of three columns to two begins at rint(0.5) = 0.
+        #expect(try preprocessor.resized(picture) == [0, 0, 0, 0, 0, 1, 0, 0, 3, 0, 0, 4])
+        let long = Blank(width: 200_000_000, height: 1)
+        #expect(message { try preprocessor.resized(long) }.contains("at most"))
+    }
+
+    @Test func anInputThatCannotBeFilled() {
+        let spec = PreprocessSpec(
+            size: [2, 2], crop: 1, interpolation: .bicubic, mean: [0, 0, 0], std: [1, 1, 1])
+        for (shape, layout) in [([2, 2, 2, 3], Layout.nhwc), ([1, 3, 2, 2], nil)] {
+            let input = TensorSpec(
+                name: "image", kind: "image", shape: shape, dtype: .float32, layout: layout)
+            #expect(
+                message { try Preprocessor(spec: spec, input: input) }
+                    .contains("one picture at a time"))
+        }
+    }
+
+    @Test func outputsThatLieApart() throws {
+        let spec = TensorSpec(
+            name: "x", kind: "stage_1", shape: [1, 2, 2], dtype: .float32, layout: nil)
+        let values: [Float] = [1, 2, 9, 9, 3, 4]
+        func read(_ strides: [Int]?) throws -> [Float] {
+            try values.withUnsafeBytes { try spec.floats($0, strides: strides) }
+        }
+        #expect(try read([6, 4, 1]) == [1, 2, 3, 4])
+        #expect(try read(nil) == [1, 2, 9, 9])
+        #expect(message { try read([6, 5, 1]) }.contains("24 bytes"))
+        let grid = TensorSpec(
+            name: "x", kind: "logits", shape: [1, 2], dtype: .int8, layout: nil,
+            quantization: Quantization(scale: 0.5, zeroPoint: 1))
+        let integers = [UInt8(3), UInt8(bitPattern: -1)]
+        #expect(try integers.withUnsafeBytes { try grid.floats($0) } == [1, -1])
+    }
+}
