@@ -33,12 +33,26 @@ def names(bundles: Sequence[Bundle]) -> list[tuple[str, ...]]:
     """The words of each bundle's name: model, recipe, and size and target where those differ.
 
     `conv-small-224x224-int8.tflite` is (`conv`, `small`, `int8`), and (`conv`, `small`, `int8`,
-    `224`, `tflite`) among bundles of other sizes and targets.
+    `224`, `tflite`) among bundles of other sizes and targets. A name begins with a letter, as code
+    wants it.
+
+    Raises:
+        ConfigError: Two bundles of one name.
     """
     columns = [[part(bundle) for bundle in bundles] for part in (_model, _recipe, _size, _target)]
     kept = [column for i, column in enumerate(columns) if i < 2 or len(set(column)) > 1]
-    rows = zip(*kept, strict=True)
-    return [tuple(re.findall(r"[A-Za-z0-9]+", " ".join(row))) for row in rows]
+    found: dict[tuple[str, ...], Bundle] = {}
+    for bundle, row in zip(bundles, zip(*kept, strict=True), strict=True):
+        words = tuple(re.findall(r"[a-z0-9]+", " ".join(row).lower()))
+        if words[0][0].isdigit():
+            words = ("model", *words)
+        if words in found:
+            raise ConfigError(
+                f"{bundle.path}: has the same name in code as {found[words].path}: "
+                f"{' '.join(words)}; write them into two folders"
+            )
+        found[words] = bundle
+    return list(found)
 
 
 def _model(bundle: Bundle) -> str:

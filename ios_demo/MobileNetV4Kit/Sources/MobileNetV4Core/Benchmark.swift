@@ -20,7 +20,8 @@ public struct Benchmark: Sendable {
 
     private let device: any Device
     private let open: Opener
-    private let say: @Sendable (String) -> Void
+    /// Is told every step.
+    public let say: @Sendable (String) -> Void
 
     /// A benchmark on a device.
     ///

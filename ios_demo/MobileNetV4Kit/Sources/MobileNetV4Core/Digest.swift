@@ -71,24 +71,28 @@ public enum Digest {
         }
 
         private static func block(_ bytes: UnsafeRawBufferPointer, _ state: inout [UInt32]) {
-            var w = (0..<16).map { i in (0..<4).reduce(UInt32(0)) { $0 << 8 | UInt32(bytes[4 * i + $1]) } }
+            var w = [UInt32](repeating: 0, count: 64)
+            for i in 0..<16 {
+                w[i] = UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: 4 * i, as: UInt32.self))
+            }
             for i in 16..<64 {
                 let s0 = turn(w[i - 15], 7) ^ turn(w[i - 15], 18) ^ (w[i - 15] >> 3)
                 let s1 = turn(w[i - 2], 17) ^ turn(w[i - 2], 19) ^ (w[i - 2] >> 10)
-                w.append(w[i - 16] &+ s0 &+ w[i - 7] &+ s1)
+                w[i] = w[i - 16] &+ s0 &+ w[i - 7] &+ s1
             }
-            var v = state
+            var (a, b, c, d) = (state[0], state[1], state[2], state[3])
+            var (e, f, g, h) = (state[4], state[5], state[6], state[7])
             for i in 0..<64 {
-                let s1 = turn(v[4], 6) ^ turn(v[4], 11) ^ turn(v[4], 25)
-                let choice = (v[4] & v[5]) ^ (~v[4] & v[6])
-                let t1 = v[7] &+ s1 &+ choice &+ constants[i] &+ w[i]
-                let s0 = turn(v[0], 2) ^ turn(v[0], 13) ^ turn(v[0], 22)
-                let majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2])
-                v = [t1 &+ s0 &+ majority, v[0], v[1], v[2], v[3] &+ t1, v[4], v[5], v[6]]
+                let s1 = turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)
+                let t1 = h &+ s1 &+ ((e & f) ^ (~e & g)) &+ constants[i] &+ w[i]
+                let s0 = turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)
+                let t2 = s0 &+ ((a & b) ^ (a & c) ^ (b & c))
+                (h, g, f, e, d, c, b, a) = (g, f, e, d &+ t1, c, b, a, t1 &+ t2)
             }
-            for i in 0..<8 { state[i] = state[i] &+ v[i] }
+            for (i, value) in [a, b, c, d, e, f, g, h].enumerated() { state[i] &+= value }
         }
 
+        @inline(__always)
         private static func turn(_ x: UInt32, _ n: UInt32) -> UInt32 { x >> n | x << (32 - n) }
 
         /// Primes, whose roots' first 32 bits behind the point are the constants.

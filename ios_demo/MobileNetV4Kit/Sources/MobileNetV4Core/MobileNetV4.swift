@@ -112,6 +112,12 @@ public actor MobileNetV4 {
     }
 }
 
+extension Notification.Name {
+    /// What UIKit posts when memory runs out; by its text, as nothing else here needs UIKit.
+    public static let memoryWarning = Notification.Name(
+        "UIApplicationDidReceiveMemoryWarningNotification")
+}
+
 /// Calls back whenever a notification is posted, as long as it lives.
 final class Observer: @unchecked Sendable {  // the token is never changed
     private let token: any NSObjectProtocol

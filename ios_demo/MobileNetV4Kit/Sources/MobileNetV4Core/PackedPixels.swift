@@ -132,9 +132,9 @@ public struct PackedPixels: PixelSource {
 }
 
 extension PixelFormat {
-    /// The pixel whose bytes begin at `start`.
+    /// The pixel whose bytes begin at `start`, as ``PixelSource`` packs it.
     @inline(__always)
-    func pixel(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> UInt32 {
+    public func pixel(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> UInt32 {
         var r = UInt32(bytes[start + red])
         var g = UInt32(bytes[start + green])
         var b = UInt32(bytes[start + blue])

@@ -1,8 +1,11 @@
 /// One plane of a YUV frame.
 public struct YUVPlane {
-    let bytes: UnsafeRawBufferPointer
-    let bytesPerRow: Int
-    let bytesPerValue: Int
+    /// From its first value on.
+    public let bytes: UnsafeRawBufferPointer
+    /// From one row to the next.
+    public let bytesPerRow: Int
+    /// From one value to the next.
+    public let bytesPerValue: Int
 
     /// A plane in memory, beginning with the value that is wanted.
     public init(bytes: UnsafeRawBufferPointer, bytesPerRow: Int, bytesPerValue: Int) {

@@ -1,0 +1,27 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+// Apart from the package around it, so that an app with Core ML alone downloads nothing.
+let package = Package(
+    name: "MobileNetV4ExecuTorch",
+    platforms: [.iOS(.v17), .macOS(.v14)],
+    products: [.library(name: "MobileNetV4ExecuTorch", targets: ["MobileNetV4ExecuTorch"])],
+    dependencies: [
+        .package(name: "MobileNetV4Kit", path: ".."),
+        .package(url: "https://github.com/pytorch/executorch.git", branch: "swiftpm-1.0.0"),
+    ],
+    targets: [
+        .target(
+            name: "MobileNetV4ExecuTorch",
+            dependencies: [
+                .product(name: "MobileNetV4Core", package: "MobileNetV4Kit"),
+                .product(name: "executorch", package: "executorch"),
+                .product(name: "backend_xnnpack", package: "executorch"),
+                .product(name: "kernels_optimized", package: "executorch"),
+                .product(name: "kernels_quantized", package: "executorch"),
+            ],
+            resources: [.copy("Resources/mnv4")],
+            // Backends and kernels register themselves, which nothing refers to.
+            linkerSettings: [.unsafeFlags(["-Wl,-all_load"])])
+    ]
+)

@@ -1,0 +1,107 @@
+@preconcurrency import ExecuTorch
+import Foundation
+import MobileNetV4Core
+
+extension MobileNetV4 {
+    /// Opens a bundle for ExecuTorch of this package's resources.
+    ///
+    /// - Parameter model: One of ``MNV4Model/allExecuTorch``.
+    /// - Throws: ``MNV4Error``: what is wrong with the bundle, or what ExecuTorch says.
+    public init(executorch model: MNV4Model) async throws {
+        try await self.init(executorch: model.folder)
+    }
+
+    /// Opens a bundle for ExecuTorch in any folder, as an update over the air leaves it.
+    ///
+    /// - Parameter folder: The bundle's.
+    /// - Throws: ``MNV4Error``: what is wrong with the bundle, or what ExecuTorch says.
+    public init(executorch folder: URL) async throws {
+        let bundle = try ModelBundle(folder: folder)
+        try bundle.check(target: "executorch")
+        try bundle.checkArtifact()
+        try await self.init(
+            manifest: bundle.manifest, loader: ExecuTorchLoader(bundle: bundle),
+            unloadOn: .memoryWarning)
+    }
+}
+
+/// Loads a bundle into ExecuTorch.
+struct ExecuTorchLoader: SessionLoader {
+    let bundle: ModelBundle
+
+    func load() async throws -> sending any Session {
+        try ExecuTorchSession(bundle)
+    }
+}
+
+/// ExecuTorch, with the XNNPACK delegate that is in the program.
+final class ExecuTorchSession: Session {
+    /// Its Swift API does not tell its version; it is that of the package.
+    let runtime = "executorch 1.0.0"
+
+    private let manifest: Manifest
+    private let module: Module
+    private var input = Data()
+
+    init(_ bundle: ModelBundle) throws {
+        manifest = bundle.manifest
+        module = Module(filePath: bundle.artifact.path)
+        try running("load") { try module.load("forward") }
+    }
+
+    func feed(_ bytes: UnsafeRawBufferPointer) throws {
+        input = Data(bytes)
+    }
+
+    func run() throws -> [[Float]] {
+        let found = try running("run") { try module.forward([try tensor()]) }
+        guard found.count == manifest.outputs.count else {
+            throw MNV4Error.runtimeFailed(
+                "\(manifest.id): ExecuTorch gave \(found.count) outputs, the manifest has "
+                    + "\(manifest.outputs.count)")
+        }
+        return try zip(manifest.outputs, found).map(values)
+    }
+
+    private func tensor() throws -> any ValueConvertible {
+        let spec = manifest.input
+        switch spec.dtype {
+        case .float32: return Tensor<Float>(data: input, shape: spec.shape)
+        case .uint8: return Tensor<UInt8>(data: input, shape: spec.shape)
+        case .int8: return Tensor<Int8>(data: input, shape: spec.shape)
+        case .float16:
+            throw MNV4Error.unsupported(
+                "\(manifest.id): input: found float16, ExecuTorch's Swift API has none")
+        }
+    }
+
+    private func values(_ output: TensorSpec, _ value: Value) throws -> [Float] {
+        func floats<T: Scalar>(_ type: T.Type) throws -> [Float] {
+            guard let tensor: Tensor<T> = value.tensor() else {
+                throw MNV4Error.runtimeFailed(
+                    "\(manifest.id): output \(output.name): is not \(output.dtype)")
+            }
+            return try tensor.scalars().withUnsafeBytes { try output.floats($0) }
+        }
+        switch output.dtype {
+        case .float32: return try floats(Float.self)
+        case .uint8: return try floats(UInt8.self)
+        case .int8: return try floats(Int8.self)
+        case .float16:
+            throw MNV4Error.unsupported(
+                "\(manifest.id): output \(output.name): found float16, ExecuTorch's Swift API "
+                    + "has none")
+        }
+    }
+
+    private func running<T>(_ what: String, _ block: () throws -> T) throws -> T {
+        do {
+            return try block()
+        } catch let error as MNV4Error {
+            throw error
+        } catch {
+            throw MNV4Error.runtimeFailed(
+                "\(manifest.id): ExecuTorch cannot \(what) it: \(error.localizedDescription)")
+        }
+    }
+}

@@ -1,0 +1,8 @@
+// swift-format-ignore-file
+@_exported import MobileNetV4Core
+
+// `mnv4 sdk ios` writes this file anew.
+extension MNV4Model {
+    /// All bundles in this package's resources.
+    public static let allExecuTorch: [MNV4Model] = []
+}

@@ -1,0 +1,89 @@
+import Darwin
+import Foundation
+
+#if canImport(UIKit)
+    import UIKit
+#endif
+
+/// What an iPhone, an iPad or a Mac says of itself while it measures.
+public struct AppleDevice: Device {
+    /// This device.
+    public init() {}
+
+    /// As the system says; it tells no temperature.
+    public func thermal() -> Thermal {
+        switch ProcessInfo.processInfo.thermalState {
+        case .nominal: return Thermal(status: .nominal)
+        case .fair: return Thermal(status: .fair)
+        case .serious: return Thermal(status: .serious)
+        case .critical: return Thermal(status: .critical)
+        @unknown default: return Thermal()
+        }
+    }
+
+    /// Low power mode, and the battery where there is one.
+    public func conditions() async -> [String: Condition] {
+        var found: [String: Condition] = [
+            "low_power": .text(ProcessInfo.processInfo.isLowPowerModeEnabled ? "on" : "off")
+        ]
+        if let level = await battery() { found["battery_percent"] = .number(level) }
+        return found
+    }
+
+    @MainActor
+    private func battery() -> Double? {
+        #if canImport(UIKit)
+            let device = UIDevice.current
+            device.isBatteryMonitoringEnabled = true
+            let level = device.batteryLevel
+            return level < 0 ? nil : (Double(level) * 100).rounded()
+        #else
+            return nil
+        #endif
+    }
+
+    /// The largest resident size that the kernel saw.
+    public func peakRssMb() -> Double? {
+        var usage = Darwin.rusage()
+        guard Darwin.getrusage(Darwin.RUSAGE_SELF, &usage) == 0 else { return nil }
+        return Double(usage.ru_maxrss) / 1_048_576  // bytes, on Apple's systems
+    }
+}
+
+extension Benchmark {
+    /// The argument with which `mnv4 measure --device ios` launches an app.
+    public static let argument = "--mnv4-job"
+
+    /// A benchmark of Core ML on this device, which prints its steps for who launched it.
+    public static var coreML: Benchmark {
+        Benchmark(
+            device: AppleDevice(),
+            open: { folder, plan in
+                try await MobileNetV4(folder: folder, computeUnit: plan.computeUnit)
+            },
+            say: { line in
+                // Not print, which keeps lines back where nobody reads along.
+                FileHandle.standardOutput.write(Data("mnv4: \(line)\n".utf8))
+            })
+    }
+
+    /// Follows the job in this app's documents, if it was launched for one, and ends the app.
+    ///
+    /// Call it before anything else: what an app does beside it is in the figures.
+    public func runIfLaunchedForJob() async {
+        guard CommandLine.arguments.contains(Self.argument) else { return }
+        do {
+            let result = try await run(
+                documents: try folder(.documentDirectory), results: try folder(.cachesDirectory))
+            exit(result.status == .ok ? 0 : 1)
+        } catch {
+            say("result.json: \(error.localizedDescription)")
+            exit(1)
+        }
+    }
+
+    private func folder(_ kind: FileManager.SearchPathDirectory) throws -> URL {
+        try FileManager.default.url(
+            for: kind, in: .userDomainMask, appropriateFor: nil, create: true)
+    }
+}

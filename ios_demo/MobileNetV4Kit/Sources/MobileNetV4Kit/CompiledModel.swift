@@ -1,0 +1,47 @@
+@preconcurrency import CoreML
+import Foundation
+
+/// A package compiled by Core ML on this device, and kept under the hash of its bytes.
+///
+/// It lies among the app's caches, which the system empties when it needs space: then it is made
+/// anew. The version of the system is in its name, as each has a compiler of its own.
+struct CompiledModel: Sendable {
+    private let package: URL
+    private let id: String
+    private let kept: URL
+
+    init(of bundle: ModelBundle) throws {
+        package = bundle.artifact
+        id = bundle.manifest.id
+        let version = ProcessInfo.processInfo.operatingSystemVersion
+        let system = "\(version.majorVersion).\(version.minorVersion).\(version.patchVersion)"
+        let caches = try FileManager.default.url(
+            for: .cachesDirectory, in: .userDomainMask, appropriateFor: nil, create: true)
+        kept = caches.appendingPathComponent(
+            "mnv4/compiled/\(bundle.manifest.artifact.sha256)-\(system).mlmodelc")
+    }
+
+    /// Where it is; compiled now if it is not there.
+    func url() async throws -> URL {
+        if FileManager.default.fileExists(atPath: kept.path) { return kept }
+        do {
+            let compiled = try await MLModel.compileModel(at: package)
+            defer { try? FileManager.default.removeItem(at: compiled) }
+            try FileManager.default.createDirectory(
+                at: kept.deletingLastPathComponent(), withIntermediateDirectories: true)
+            do {
+                try FileManager.default.moveItem(at: compiled, to: kept)
+            } catch CocoaError.fileWriteFileExists {
+                // Another task was quicker; its model is the same.
+            }
+            return kept
+        } catch {
+            throw MNV4Error.runtimeFailed(
+                "\(id): Core ML cannot compile it: \(error.localizedDescription)")
+        }
+    }
+
+    func discard() {
+        try? FileManager.default.removeItem(at: kept)
+    }
+}

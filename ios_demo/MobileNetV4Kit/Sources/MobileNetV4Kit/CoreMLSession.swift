@@ -1,0 +1,204 @@
+@preconcurrency import CoreML
+import CoreVideo
+import Foundation
+
+extension ComputeUnit {
+    /// As Core ML calls it.
+    public var units: MLComputeUnits {
+        switch self {
+        case .all: return .all
+        case .cpuAndNeuralEngine: return .cpuAndNeuralEngine
+        case .cpuAndGPU: return .cpuAndGPU
+        case .cpuOnly: return .cpuOnly
+        }
+    }
+}
+
+/// Loads a bundle into Core ML.
+struct CoreMLLoader: SessionLoader {
+    private let manifest: Manifest
+    private let compiled: CompiledModel
+    private let unit: ComputeUnit
+
+    /// For a bundle whose artifact was checked.
+    init(_ bundle: ModelBundle, computeUnit: ComputeUnit?) throws {
+        manifest = bundle.manifest
+        compiled = try CompiledModel(of: bundle)
+        let built = manifest.requires["compute_unit"].flatMap(ComputeUnit.init)
+        unit = computeUnit ?? built ?? .all
+    }
+
+    var configuration: MLModelConfiguration {
+        let configuration = MLModelConfiguration()
+        configuration.computeUnits = unit.units
+        return configuration
+    }
+
+    /// Makes the compiled model, where there is none: loading is timed without it.
+    func compile() async throws {
+        _ = try await compiled.url()
+    }
+
+    func load() async throws -> sending any Session {
+        let url = try await compiled.url()
+        do {
+            let model = try await MLModel.load(contentsOf: url, configuration: configuration)
+            return try CoreMLSession(manifest, model)
+        } catch let error where !(error is MNV4Error) {
+            compiled.discard()  // the next time it is made anew
+            throw MNV4Error.runtimeFailed(
+                "\(manifest.id): Core ML cannot load it: \(error.localizedDescription)")
+        }
+    }
+}
+
+/// Core ML with a model loaded.
+final class CoreMLSession: Session {
+    private let manifest: Manifest
+    private let model: MLModel
+    private let input: any CoreMLInput
+    private let features: MLDictionaryFeatureProvider
+
+    init(_ manifest: Manifest, _ model: MLModel) throws {
+        self.manifest = manifest
+        self.model = model
+        let spec = manifest.input
+        input = spec.dtype == .uint8 ? try ImageInput(spec) : try ArrayInput(spec)
+        features = try MLDictionaryFeatureProvider(dictionary: [spec.name: input.value])
+        let known = Set(model.modelDescription.outputDescriptionsByName.keys)
+        for output in manifest.outputs where !known.contains(output.name) {
+            throw MNV4Error.badBundle(
+                "\(manifest.id): the manifest has an output \(output.name), the model: "
+                    + known.sorted().joined(separator: ", "))
+        }
+    }
+
+    var runtime: String {
+        let version = ProcessInfo.processInfo.operatingSystemVersion
+        return "coreml \(version.majorVersion).\(version.minorVersion).\(version.patchVersion)"
+    }
+
+    func feed(_ bytes: UnsafeRawBufferPointer) throws {
+        try input.fill(bytes)
+    }
+
+    func run() throws -> [[Float]] {
+        let found: any MLFeatureProvider
+        do {
+            found = try model.prediction(from: features)
+        } catch {
+            throw MNV4Error.runtimeFailed(
+                "\(manifest.id): Core ML cannot run it: \(error.localizedDescription)")
+        }
+        return try manifest.outputs.map { try values($0, found.featureValue(for: $0.name)) }
+    }
+
+    private func values(_ output: TensorSpec, _ value: MLFeatureValue?) throws -> [Float] {
+        if let array = value?.multiArrayValue {
+            return try output.floats(array)
+        }
+        // A classifier's probabilities come by label.
+        if let labels = manifest.labels, let scores = value?.dictionaryValue, !scores.isEmpty {
+            return try labels.map { label in
+                guard let score = scores[AnyHashable(label)] else {
+                    throw MNV4Error.runtimeFailed(
+                        "\(manifest.id): output \(output.name): has no class '\(label)'")
+                }
+                return score.floatValue
+            }
+        }
+        throw MNV4Error.runtimeFailed("\(manifest.id): output \(output.name): Core ML gave none")
+    }
+}
+
+extension TensorSpec {
+    /// An array of Core ML as floats; the Neural Engine's lie apart.
+    func floats(_ array: MLMultiArray) throws -> [Float] {
+        let type: ElementType
+        switch array.dataType {
+        case .float32: type = .float32
+        case .float16: type = .float16
+        default:
+            throw MNV4Error.runtimeFailed("output \(name): found \(array.dataType), allowed: floats")
+        }
+        let found = TensorSpec(
+            name: name, kind: kind, shape: array.shape.map(\.intValue), dtype: type, layout: layout)
+        guard found.shape == shape else {
+            throw MNV4Error.runtimeFailed("output \(name): found \(found.shape), must be \(shape)")
+        }
+        return try array.withUnsafeBytes {
+            try found.floats($0, strides: array.strides.map(\.intValue))
+        }
+    }
+}
+
+/// Memory that Core ML reads its input from, kept from run to run.
+private protocol CoreMLInput {
+    var value: MLFeatureValue { get }
+    func fill(_ bytes: UnsafeRawBufferPointer) throws
+}
+
+/// Floats.
+private struct ArrayInput: CoreMLInput {
+    private let array: MLMultiArray
+
+    init(_ spec: TensorSpec) throws {
+        let type: MLMultiArrayDataType
+        switch spec.dtype {
+        case .float32: type = .float32
+        case .float16: type = .float16
+        case .int8, .uint8:
+            throw MNV4Error.badBundle(
+                "manifest.json: inputs: found \(spec.dtype), Core ML has float32 and float16")
+        }
+        array = try MLMultiArray(shape: spec.shape.map { NSNumber(value: $0) }, dataType: type)
+    }
+
+    var value: MLFeatureValue { MLFeatureValue(multiArray: array) }
+
+    func fill(_ bytes: UnsafeRawBufferPointer) {
+        array.withUnsafeMutableBytes { into, _ in into.copyMemory(from: bytes) }
+    }
+}
+
+/// RGB bytes, which Core ML takes as an image.
+private struct ImageInput: CoreMLInput {
+    private let buffer: CVPixelBuffer
+
+    init(_ spec: TensorSpec) throws {
+        guard spec.layout == .nhwc, spec.shape.count == 4 else {
+            throw MNV4Error.badBundle("manifest.json: inputs: an image must be nhwc")
+        }
+        var made: CVPixelBuffer?
+        // What the Neural Engine and the GPU can share is backed by an IOSurface.
+        let attributes = [kCVPixelBufferIOSurfacePropertiesKey: [String: Any]() as CFDictionary]
+        let status = CVPixelBufferCreate(
+            nil, spec.shape[2], spec.shape[1], kCVPixelFormatType_32BGRA,
+            attributes as CFDictionary, &made)
+        guard status == kCVReturnSuccess, let made else {
+            throw MNV4Error.runtimeFailed("Core Video cannot make an image: code \(status)")
+        }
+        buffer = made
+    }
+
+    var value: MLFeatureValue { MLFeatureValue(pixelBuffer: buffer) }
+
+    func fill(_ bytes: UnsafeRawBufferPointer) throws {
+        guard CVPixelBufferLockBaseAddress(buffer, []) == kCVReturnSuccess,
+            let base = CVPixelBufferGetBaseAddress(buffer)
+        else { throw MNV4Error.runtimeFailed("Core Video cannot lock an image") }
+        defer { CVPixelBufferUnlockBaseAddress(buffer, []) }
+        let (width, height) = (CVPixelBufferGetWidth(buffer), CVPixelBufferGetHeight(buffer))
+        let row = CVPixelBufferGetBytesPerRow(buffer)
+        let into = UnsafeMutableRawBufferPointer(start: base, count: row * height)
+        for y in 0..<height {
+            for x in 0..<width {
+                let (from, to) = (3 * (y * width + x), row * y + 4 * x)
+                into[to] = bytes[from + 2]
+                into[to + 1] = bytes[from + 1]
+                into[to + 2] = bytes[from]
+                into[to + 3] = 255
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+import CoreGraphics
+import CoreVideo
+import Foundation
+import ImageIO
+
+/// Pictures of the platform as sources of pixels.
+public enum Pictures {
+    /// An image's pixels.
+    ///
+    /// Samples of 8 and 16 bits, grey or RGB, are read as they are stored: colour profiles are not
+    /// applied and alpha is dropped without blending, as the networks were trained. Anything else
+    /// (CMYK, palettes, floats) is drawn into sRGB first.
+    ///
+    /// - Parameters:
+    ///   - image: Of any size.
+    ///   - orientation: How it is to be turned.
+    /// - Throws: ``MNV4Error/badPicture(_:)``: it has no pixels, or they cannot be read.
+    public static func pixels(
+        of image: CGImage, orientation: Orientation = .upright
+    ) throws -> any PixelSource {
+        let stored = try packed(image) ?? packed(drawn(image))
+        guard let stored else {
+            throw MNV4Error.badPicture(
+                "image: found \(image.bitsPerComponent) bits a sample, cannot be drawn into 8")
+        }
+        return TurnedPixels(stored, orientation: orientation)
+    }
+
+    /// A camera frame's pixels, read from its planes, without a picture in between.
+    ///
+    /// It keeps the frame, which nobody may write to as long as it lives.
+    ///
+    /// - Parameters:
+    ///   - frame: BGRA, or YUV of 8 bits (`420f`, `420v`).
+    ///   - degrees: Clockwise, until it is upright.
+    /// - Throws: ``MNV4Error/badPicture(_:)``: another format, or no multiple of 90.
+    public static func pixels(
+        of frame: CVPixelBuffer, degrees: Int = 0
+    ) throws -> any PixelSource {
+        let upright = try Orientation(degrees: degrees)
+        return TurnedPixels(try FramePixels(frame), orientation: upright)
+    }
+
+    /// Decodes a picture file (JPEG, HEIC, PNG, ...) and turns it as its EXIF orientation says.
+    ///
+    /// - Throws: ``MNV4Error/badPicture(_:)``: it cannot be decoded.
+    public static func decode(_ data: Data) throws -> any PixelSource {
+        guard let source = CGImageSourceCreateWithData(data as CFData, nil),
+            let image = CGImageSourceCreateImageAtIndex(source, 0, nil)
+        else {
+            throw MNV4Error.badPicture("picture: not in a format that the system decodes")
+        }
+        let about = CGImageSourceCopyPropertiesAtIndex(source, 0, nil) as? [CFString: Any]
+        let exif = about?[kCGImagePropertyOrientation] as? NSNumber
+        return try pixels(of: image, orientation: Orientation(exif: exif?.intValue ?? 1))
+    }
+
+    /// The samples as they are stored; nil where they are not grey or RGB of 8 or 16 bits.
+    private static func packed(_ image: CGImage?) throws -> PackedPixels? {
+        guard let image, let space = image.colorSpace,
+            space.model == .rgb || space.model == .monochrome,
+            !image.bitmapInfo.contains(.floatComponents),
+            image.bitsPerPixel % image.bitsPerComponent == 0
+        else { return nil }
+        let samples = image.bitsPerPixel / image.bitsPerComponent
+        let colours = space.model == .rgb ? 3 : 1
+        // A fourth or second sample is alpha, or is skipped; other numbers are something else.
+        guard samples == colours || samples == colours + 1,
+            let littleEndian = isLittleEndian(image),
+            let format = PixelFormat(
+                samples: samples, bitsPerSample: image.bitsPerComponent,
+                alphaFirst: [.first, .premultipliedFirst, .noneSkipFirst].contains(image.alphaInfo),
+                premultiplied: [.premultipliedFirst, .premultipliedLast].contains(image.alphaInfo),
+                littleEndian: littleEndian),
+            let data = image.dataProvider?.data
+        else { return nil }
+        return try PackedPixels(
+            bytes: data as Data, width: image.width, height: image.height,
+            bytesPerRow: image.bytesPerRow, format: format)
+    }
+
+    /// Nil for an order that does not fit the samples.
+    private static func isLittleEndian(_ image: CGImage) -> Bool? {
+        switch image.byteOrderInfo {
+        case .orderDefault, .order16Big, .order32Big: return false
+        case .order16Little: return image.bitsPerComponent == 16 ? true : nil
+        case .order32Little:
+            return image.bitsPerComponent == 8 && image.bitsPerPixel == 32 ? true : nil
+        default: return nil
+        }
+    }
+
+    private static func drawn(_ image: CGImage) -> CGImage? {
+        guard let space = CGColorSpace(name: CGColorSpace.sRGB),
+            let context = CGContext(
+                data: nil, width: image.width, height: image.height, bitsPerComponent: 8,
+                bytesPerRow: 0, space: space,
+                bitmapInfo: CGImageAlphaInfo.premultipliedLast.rawValue)
+        else { return nil }
+        context.draw(image, in: CGRect(x: 0, y: 0, width: image.width, height: image.height))
+        return context.makeImage()
+    }
+}
+
+/// A camera frame, locked as long as it is read.
+private final class FramePixels: PixelSource, @unchecked Sendable {  // nothing writes to it
+    let width: Int
+    let height: Int
+    private let frame: CVPixelBuffer
+    private let pixel: (_ x: Int, _ y: Int) -> UInt32
+
+    init(_ frame: CVPixelBuffer) throws {
+        guard CVPixelBufferLockBaseAddress(frame, .readOnly) == kCVReturnSuccess else {
+            throw MNV4Error.badPicture("frame: cannot be locked")
+        }
+        self.frame = frame
+        width = CVPixelBufferGetWidth(frame)
+        height = CVPixelBufferGetHeight(frame)
+        do {
+            pixel = try Self.reader(frame)
+        } catch {
+            CVPixelBufferUnlockBaseAddress(frame, .readOnly)
+            throw error
+        }
+    }
+
+    deinit {
+        CVPixelBufferUnlockBaseAddress(frame, .readOnly)
+    }
+
+    func readRow(_ y: Int, into line: inout [UInt32]) {
+        for x in 0..<width { line[x] = pixel(x, y) }
+    }
+
+    func readColumn(_ x: Int, into line: inout [UInt32]) {
+        for y in 0..<height { line[y] = pixel(x, y) }
+    }
+
+    private static func reader(_ frame: CVPixelBuffer) throws -> (Int, Int) -> UInt32 {
+        let format = CVPixelBufferGetPixelFormatType(frame)
+        switch format {
+        case kCVPixelFormatType_32BGRA:
+            let row = CVPixelBufferGetBytesPerRow(frame)
+            let bytes = try memory(
+                CVPixelBufferGetBaseAddress(frame), row * CVPixelBufferGetHeight(frame))
+            return { x, y in PixelFormat.bgra.pixel(bytes, row * y + 4 * x) }
+        case kCVPixelFormatType_420YpCbCr8BiPlanarFullRange,
+            kCVPixelFormatType_420YpCbCr8BiPlanarVideoRange:
+            let luma = try plane(frame, 0, bytesPerValue: 1)
+            let chroma = try plane(frame, 1, bytesPerValue: 2)
+            let red = YUVPlane(
+                bytes: UnsafeRawBufferPointer(rebasing: chroma.bytes.dropFirst()),
+                bytesPerRow: chroma.bytesPerRow, bytesPerValue: 2)
+            let yuv = YUVFrame(
+                y: luma, blue: chroma, red: red,
+                fullRange: format == kCVPixelFormatType_420YpCbCr8BiPlanarFullRange)
+            return { x, y in yuv.pixel(x, y) }
+        default:
+            let code = String(format: "%08x", format)
+            throw MNV4Error.badPicture("frame: found format 0x\(code), allowed: BGRA, 420f, 420v")
+        }
+    }
+
+    private static func plane(
+        _ frame: CVPixelBuffer, _ index: Int, bytesPerValue: Int
+    ) throws -> YUVPlane {
+        let row = CVPixelBufferGetBytesPerRowOfPlane(frame, index)
+        let bytes = try memory(
+            CVPixelBufferGetBaseAddressOfPlane(frame, index),
+            row * CVPixelBufferGetHeightOfPlane(frame, index))
+        return YUVPlane(bytes: bytes, bytesPerRow: row, bytesPerValue: bytesPerValue)
+    }
+
+    private static func memory(
+        _ start: UnsafeMutableRawPointer?, _ count: Int
+    ) throws -> UnsafeRawBufferPointer {
+        guard let start, count > 0 else {
+            throw MNV4Error.badPicture("frame: has no pixels in memory")
+        }
+        return UnsafeRawBufferPointer(start: start, count: count)
+    }
+}

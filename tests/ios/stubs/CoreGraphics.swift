@@ -1,0 +1,61 @@
+import Foundation
+
+// Foundation on Linux has CGRect, CGSize, CGPoint and CGFloat.
+public typealias CFString = String
+public typealias CFData = Data
+public typealias CFDictionary = [AnyHashable: Any]
+
+public enum CGColorSpaceModel: Int32, Sendable {
+    case unknown = -1
+    case monochrome, rgb, cmyk, lab, deviceN, indexed, pattern, XYZ
+}
+public final class CGColorSpace: @unchecked Sendable {
+    public init?(name: CFString) {}
+    public class var sRGB: CFString { "" }
+    public var model: CGColorSpaceModel { .rgb }
+}
+public enum CGImageAlphaInfo: UInt32, Sendable {
+    case none, premultipliedLast, premultipliedFirst, last, first, noneSkipLast, noneSkipFirst
+    case alphaOnly
+}
+public enum CGImageByteOrderInfo: UInt32, Sendable {
+    case orderMask, order16Little, order32Little, order16Big, order32Big
+    public static var orderDefault: CGImageByteOrderInfo { .orderMask }
+}
+public struct CGBitmapInfo: OptionSet, Sendable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    public static var floatComponents: CGBitmapInfo { CGBitmapInfo(rawValue: 256) }
+}
+public final class CGDataProvider: @unchecked Sendable {
+    public var data: CFData? { nil }
+    public init?(data: CFData) {}
+}
+public enum CGColorRenderingIntent: Int32, Sendable {
+    case defaultIntent
+}
+public final class CGImage: @unchecked Sendable {
+    public init?(
+        width: Int, height: Int, bitsPerComponent: Int, bitsPerPixel: Int, bytesPerRow: Int,
+        space: CGColorSpace, bitmapInfo: CGBitmapInfo, provider: CGDataProvider,
+        decode: UnsafePointer<CGFloat>?, shouldInterpolate: Bool, intent: CGColorRenderingIntent
+    ) {}
+    public var width: Int { 0 }
+    public var height: Int { 0 }
+    public var bitsPerComponent: Int { 0 }
+    public var bitsPerPixel: Int { 0 }
+    public var bytesPerRow: Int { 0 }
+    public var colorSpace: CGColorSpace? { nil }
+    public var alphaInfo: CGImageAlphaInfo { .none }
+    public var byteOrderInfo: CGImageByteOrderInfo { .orderDefault }
+    public var bitmapInfo: CGBitmapInfo { [] }
+    public var dataProvider: CGDataProvider? { nil }
+}
+public final class CGContext {
+    public init?(
+        data: UnsafeMutableRawPointer?, width: Int, height: Int, bitsPerComponent: Int,
+        bytesPerRow: Int, space: CGColorSpace, bitmapInfo: UInt32
+    ) {}
+    public func draw(_ image: CGImage, in rect: CGRect) {}
+    public func makeImage() -> CGImage? { nil }
+}

@@ -1,0 +1,91 @@
+import CoreVideo
+import Foundation
+
+public enum MLComputeUnits: Int, Sendable {
+    case cpuOnly, cpuAndGPU, all, cpuAndNeuralEngine
+}
+public class MLModelConfiguration: NSObject {
+    public var computeUnits: MLComputeUnits = .all
+}
+public class MLFeatureDescription: NSObject {}
+public class MLModelDescription: NSObject {
+    public var outputDescriptionsByName: [String: MLFeatureDescription] { [:] }
+}
+public enum MLMultiArrayDataType: Int, Sendable {
+    case double, float32, float16, int32
+}
+public class MLMultiArray: NSObject {
+    public init(shape: [NSNumber], dataType: MLMultiArrayDataType) throws {}
+    public var dataType: MLMultiArrayDataType { .float32 }
+    public var shape: [NSNumber] { [] }
+    public var strides: [NSNumber] { [] }
+    public func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+        try body(UnsafeRawBufferPointer(start: nil, count: 0))
+    }
+    public func withUnsafeMutableBytes<R>(
+        _ body: (UnsafeMutableRawBufferPointer, [Int]) throws -> R
+    ) rethrows -> R { try body(UnsafeMutableRawBufferPointer(start: nil, count: 0), []) }
+}
+public class MLFeatureValue: NSObject {
+    public init(multiArray value: MLMultiArray) {}
+    public init(pixelBuffer value: CVPixelBuffer) {}
+    public var multiArrayValue: MLMultiArray? { nil }
+    public var dictionaryValue: [AnyHashable: NSNumber] { [:] }
+}
+public protocol MLFeatureProvider {
+    var featureNames: Set<String> { get }
+    func featureValue(for featureName: String) -> MLFeatureValue?
+}
+public class MLDictionaryFeatureProvider: NSObject, MLFeatureProvider {
+    public init(dictionary: [String: Any]) throws {}
+    public var featureNames: Set<String> { [] }
+    public func featureValue(for featureName: String) -> MLFeatureValue? { nil }
+}
+public class MLModel: NSObject {
+    override init() {}
+    public var modelDescription: MLModelDescription { MLModelDescription() }
+    public class func compileModel(at modelURL: URL) async throws -> URL { modelURL }
+    public class func load(
+        contentsOf url: URL, configuration: MLModelConfiguration = MLModelConfiguration()
+    ) async throws -> MLModel { MLModel() }
+    public func prediction(from input: any MLFeatureProvider) throws -> any MLFeatureProvider {
+        input
+    }
+}
+
+public class MLCPUComputeDevice: NSObject {}
+public class MLGPUComputeDevice: NSObject {}
+public class MLNeuralEngineComputeDevice: NSObject {}
+public enum MLComputeDevice {
+    case cpu(MLCPUComputeDevice)
+    case gpu(MLGPUComputeDevice)
+    case neuralEngine(MLNeuralEngineComputeDevice)
+}
+public enum MLModelStructure {
+    case program(Program)
+    case unsupported
+
+    public struct Program {
+        public struct Function { public var block: Block }
+        public struct Block { public var operations: [Operation] }
+        public struct Operation {
+            public var operatorName: String
+            public var outputs: [NamedValueType]
+        }
+        public struct NamedValueType { public var name: String }
+        public var functions: [String: Function]
+    }
+}
+public class MLComputePlan {
+    public struct DeviceUsage {
+        public var supported: [MLComputeDevice]
+        public var preferred: MLComputeDevice
+    }
+    public struct Cost { public var weight: Double }
+    public class func load(
+        contentsOf url: URL, configuration: MLModelConfiguration
+    ) async throws -> MLComputePlan { MLComputePlan() }
+    public var modelStructure: MLModelStructure { .unsupported }
+    public func deviceUsage(for operation: MLModelStructure.Program.Operation) -> DeviceUsage? { nil }
+    public func estimatedCost(of operation: MLModelStructure.Program.Operation) -> Cost? { nil }
+}

@@ -1,0 +1,8 @@
+import Foundation
+
+public struct SHA256Digest: Sequence, Sendable {
+    public func makeIterator() -> IndexingIterator<[UInt8]> { [UInt8]().makeIterator() }
+}
+public struct SHA256 {
+    public static func hash<D: DataProtocol>(data: D) -> SHA256Digest { SHA256Digest() }
+}
