@@ -9,16 +9,26 @@ preprocess.json   a decoded picture (`height`, `width`, `rgb`), how it is prepro
                   from which lanczos may differ by 1, as its sine differs by platform
 normalise.json    bytes of a small input (`size`, `pixels`), `mean` and `std`, and the `normalised`
                   input: float32, little-endian, channels first
+quantise.json     the same for inputs of integers: `dtype`, `layout`, `quantization` (null for RGB
+                  bytes as they are); `input` has the integers
+orientation.json  a stored picture (`height`, `width`, `rgb`), EXIF's `orientation`, and the
+                  `upright` picture
+frame.json        a camera's frame in three planes `y`, `u`, `v` (each with `data`, `row_stride`,
+                  `pixel_stride`), the `crop` (left, top, width, height), by how many `degrees` it
+                  is to be turned clockwise, and the `upright` picture of `width` and `height`:
+                  BT.601 over the full range, a value of chroma for its four pixels; may differ by 1
 """
 
 from __future__ import annotations
 
 import base64
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from mnv4_mobile.images import (
     IMAGENET_MEAN,
@@ -29,6 +39,7 @@ from mnv4_mobile.images import (
     pixels,
     random_images,
 )
+from mnv4_mobile.target import Quantization, Tensor, feed
 
 FOLDER = Path(__file__).parents[1] / "tests/golden"
 _INTERPOLATIONS: tuple[Interpolation, ...] = ("nearest", "bilinear", "bicubic", "lanczos")
@@ -48,6 +59,20 @@ _SHAPES = (
 )
 
 
+# (height, width), (row stride, pixel stride) of luma and of chroma, crop, degrees: planar and
+# interleaved chroma, rows with a gap behind them, odd sizes, crops at odd places, all turns.
+_FRAMES = (
+    ((6, 8), ((8, 1), (4, 1)), (0, 0, 8, 6), 0),
+    ((6, 8), ((12, 1), (10, 2)), (0, 0, 8, 6), 90),
+    ((7, 9), ((9, 1), (10, 2)), (1, 2, 7, 5), 180),
+    ((7, 9), ((16, 1), (5, 1)), (3, 1, 5, 6), 270),
+    ((8, 6), ((6, 1), (6, 2)), (1, 1, 3, 6), 90),
+)
+_GRIDS = (
+    ("uint8", None),
+    ("uint8", Quantization(scale=0.0186, zero_point=114)),
+    ("int8", Quantization(scale=0.0186, zero_point=-14)),
+)
 _SCALES = ((IMAGENET_MEAN, IMAGENET_STD), ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
 
 
@@ -59,7 +84,16 @@ def files() -> dict[str, list[dict[str, Any]]]:
         for interpolation in _INTERPOLATIONS
     ]
     normalised = [_normalised(*scale) for scale in _SCALES]
-    return {"preprocess.json": resized, "normalise.json": normalised}
+    quantised = [
+        _quantised(dtype, layout, grid) for dtype, grid in _GRIDS for layout in ("nchw", "nhwc")
+    ]
+    return {
+        "preprocess.json": resized,
+        "normalise.json": normalised,
+        "quantise.json": quantised,
+        "orientation.json": [_turned(orientation) for orientation in range(1, 9)],
+        "frame.json": [_frame(seed, *shape) for seed, shape in enumerate(_FRAMES)],
+    }
 
 
 def _resized(
@@ -97,6 +131,77 @@ def _normalised(
         "std": std,
         "pixels": _text(values),
         "normalised": _text(found.astype("<f4")),
+    }
+
+
+def _quantised(dtype: str, layout: str, grid: Quantization | None) -> dict[str, Any]:
+    case = _normalised(*_SCALES[0])
+    size, mean, std = case["size"], case["mean"], case["std"]
+    preprocess = Preprocess(size=size, mean=mean, std=std)
+    values = np.frombuffer(base64.b64decode(case["pixels"]), np.uint8).reshape(1, *size, 3)
+    shape = (1, 3, *size) if layout == "nchw" else (1, *size, 3)
+    image = Tensor(
+        name="image", kind="image", shape=shape, dtype=dtype, layout=layout, quantization=grid
+    )
+    return {
+        "size": size,
+        "mean": mean,
+        "std": std,
+        "dtype": dtype,
+        "layout": layout,
+        "quantization": grid and asdict(grid),
+        "pixels": case["pixels"],
+        "input": _text(feed(image, values, preprocess)["image"]),
+    }
+
+
+def _turned(orientation: int) -> dict[str, Any]:
+    rgb = np.random.default_rng(orientation).integers(0, 256, (3, 5, 3), np.uint8)
+    picture = Image.fromarray(rgb)
+    picture.getexif()[0x0112] = orientation
+    upright = np.asarray(ImageOps.exif_transpose(picture))
+    return {
+        "height": rgb.shape[0],
+        "width": rgb.shape[1],
+        "rgb": _text(rgb),
+        "orientation": orientation,
+        "upright": _text(upright),
+    }
+
+
+def _frame(
+    seed: int,
+    size: tuple[int, int],
+    strides: tuple[tuple[int, int], tuple[int, int]],
+    crop: tuple[int, int, int, int],
+    degrees: int,
+) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    height, width = size
+    half = ((height + 1) // 2, (width + 1) // 2)
+    planes = [rng.integers(0, 256, shape, np.uint8) for shape in (size, half, half)]
+    entries: dict[str, Any] = {}
+    for name, plane, (row, pixel) in zip(
+        "yuv", planes, (strides[0], strides[1], strides[1]), strict=True
+    ):
+        # What lies between the values belongs to somebody else.
+        data = rng.integers(0, 256, plane.shape[0] * row, np.uint8)
+        for i, values in enumerate(plane):
+            data[i * row : i * row + pixel * len(values) : pixel] = values
+        entries[name] = {"data": _text(data), "row_stride": row, "pixel_stride": pixel}
+    y, u, v = (plane.astype(np.float64) for plane in planes)
+    blue, red = (np.repeat(np.repeat(plane, 2, 0), 2, 1)[:height, :width] - 128 for plane in (u, v))
+    rgb = np.stack([y + 1.402 * red, y - 0.344136 * blue - 0.714136 * red, y + 1.772 * blue], -1)
+    left, top, wide, high = crop
+    seen = np.clip(np.rint(rgb), 0, 255).astype(np.uint8)[top : top + high, left : left + wide]
+    upright = np.rot90(seen, -degrees // 90)
+    return {
+        **entries,
+        "crop": crop,
+        "degrees": degrees,
+        "height": upright.shape[0],
+        "width": upright.shape[1],
+        "upright": _text(upright),
     }
 
 
