@@ -84,9 +84,9 @@ _CONVOLUTIONS = ("convolution", "conv_2d", "depthwise_conv_2d", "fully connected
 def is_convolution(kind: str) -> bool:
     """Whether an operator, as a runtime calls it, is one of the network's convolutions.
 
-    XNNPACK runs 1 x 1 convolutions as "Fully Connected"; Core ML says "conv".
+    XNNPACK runs 1 x 1 convolutions as "Fully Connected"; Core ML says "conv" and the unit.
     """
-    return kind == "conv" or kind.lower().startswith(_CONVOLUTIONS)
+    return kind.partition(" (")[0] == "conv" or kind.lower().startswith(_CONVOLUTIONS)
 
 
 def operator_times(

@@ -37,7 +37,7 @@ _LIST_S, _COPY_S, _START_S, _SLOWEST_RUN_S = 60, 600, 300, 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Phone:
+class Phone:
     """What devicectl lists of a device."""
 
     udid: str
@@ -53,7 +53,7 @@ class IosDevice:
         bundle_id: Of the benchmark app on it.
     """
 
-    def __init__(self, phone: _Phone, bundle_id: str) -> None:
+    def __init__(self, phone: Phone, bundle_id: str) -> None:
         self._phone, self._bundle_id = phone, bundle_id
         self._copied: set[str] = set()
 
@@ -104,7 +104,7 @@ class IosDevice:
             self._copy("from", f"{_WRITTEN}/{app.RESULT}", str(result))
             samples = job.samples(result.read_bytes()) if result.is_file() else None
         if samples is None:
-            raise self._failure(f"the app ended without a result: {_why(ended)}")
+            raise failure(self._phone, f"the app ended without a result: {_why(ended)}")
         return samples
 
     def close(self) -> None:
@@ -113,7 +113,7 @@ class IosDevice:
     def _copy_to(self, source: Path, to: str) -> None:
         ended = self._copy("to", str(source), f"{_READ}/{to}")
         if ended.code != 0:
-            raise self._failure(f"cannot copy {source.name}: {_why(ended)}")
+            raise failure(self._phone, f"cannot copy {source.name}: {_why(ended)}")
 
     def _copy(self, direction: str, source: str, destination: str) -> _Ended:
         container = ["--domain-type", "appDataContainer", "--domain-identifier", self._bundle_id]
@@ -130,14 +130,6 @@ class IosDevice:
         command = ["device", *verb, "--device", self._phone.udid, *arguments]
         return _devicectl(command, timeout_s, tell)
 
-    def _failure(self, message: str) -> DeviceError:
-        """Asked again whether it is there: what devicectl says of that depends on the moment."""
-        phone = next((phone for phone in _phones() if phone.udid == self._phone.udid), None)
-        if phone is None or phone.missing:
-            lost = phone.missing if phone else "is gone"
-            return DeviceGoneError(f"{self._phone.info.id}: {lost}")
-        return DeviceError(f"{self._phone.info.id}: {message}")
-
 
 class Ios:
     """The kind `ios`: `ios` or `ios:UDID`."""
@@ -151,30 +143,50 @@ class Ios:
         bundle_id = tool or BUNDLE_ID
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", bundle_id):
             raise ConfigError(f"--tool: found {tool!r}, for ios it is the app's bundle id")
-        known = _phones()
-        names = ", ".join(phone.info.id for phone in known) or "none"
-        if address:
-            phones = [phone for phone in known if phone.udid == address]
-            if not phones:
-                raise DeviceError(f"ios:{address}: not known to this Mac; known: {names}")
-        else:  # pairing lasts for ever, so most of those may be away
-            phones = [phone for phone in known if not phone.missing] or known
-        if not phones:
-            raise DeviceError("ios: no device is known: plug one in and trust this computer")
-        if len(phones) > 1:
-            raise DeviceError(f"ios: several devices, say which as ios:UDID: {names}")
-        (phone,) = phones
-        if phone.missing:
-            raise DeviceGoneError(f"{phone.info.id}: {phone.missing}")
-        return [IosDevice(phone, bundle_id)]
+        return [IosDevice(ready(address), bundle_id)]
 
     def attached(self) -> list[Attached]:
-        """What devicectl lists; nothing where there is no Xcode."""
+        """What devicectl lists, or why that cannot be asked; nothing where this is no Mac."""
+        if shutil.which("xcrun") is None:
+            return []
         try:
             phones = _phones()
-        except (ToolchainError, DeviceError):
-            return []
+        except (ToolchainError, DeviceError) as error:
+            return [Attached(address=self.name, info=None, missing=str(error))]
         return [Attached(address=p.info.id, info=p.info, missing=p.missing) for p in phones]
+
+
+def ready(address: str) -> Phone:
+    """The phone of a UDID, or the only one that is ready.
+
+    Raises:
+        ToolchainError: There is no Xcode.
+        DeviceError: There is none, or it lacks something.
+    """
+    known = _phones()
+    names = ", ".join(phone.info.id for phone in known) or "none"
+    if address:
+        phones = [phone for phone in known if phone.udid == address]
+        if not phones:
+            raise DeviceError(f"ios:{address}: not known to this Mac; known: {names}")
+    else:  # pairing lasts for ever, so most of those may be away
+        phones = [phone for phone in known if not phone.missing] or known
+    if not phones:
+        raise DeviceError("ios: no device is known: plug one in and trust this computer")
+    if len(phones) > 1:
+        raise DeviceError(f"ios: several devices, say which as ios:UDID: {names}")
+    (phone,) = phones
+    if phone.missing:
+        raise DeviceGoneError(f"{phone.info.id}: {phone.missing}")
+    return phone
+
+
+def failure(phone: Phone, message: str) -> DeviceError:
+    """An error of a phone; asked again whether it is there, as messages depend on the moment."""
+    now = next((one for one in _phones() if one.udid == phone.udid), None)
+    if now is None or now.missing:
+        return DeviceGoneError(f"{phone.info.id}: {now.missing if now else 'is gone'}")
+    return DeviceError(f"{phone.info.id}: {message}")
 
 
 @dataclass(frozen=True)
@@ -225,7 +237,7 @@ def _why(ended: _Ended) -> str:
     return "; ".join(errors or lines[-1:] or [f"devicectl ended with code {ended.code}"])[:400]
 
 
-def _phones() -> list[_Phone]:
+def _phones() -> list[Phone]:
     """The iPhones and iPads that this Mac knows.
 
     Raises:
@@ -249,12 +261,12 @@ def _is_phone(entries: dict[str, Any]) -> bool:
     return (hardware.get("platform"), hardware.get("reality")) == ("iOS", "physical")
 
 
-def _phone(entries: dict[str, Any]) -> _Phone:
+def _phone(entries: dict[str, Any]) -> Phone:
     hardware, about = entries["hardwareProperties"], entries["deviceProperties"]
     udid = str(hardware["udid"])
     model = hardware.get("marketingName") or hardware.get("productType") or about.get("name") or ""
     build = about.get("osBuildUpdate")
-    return _Phone(
+    return Phone(
         udid=udid,
         info=DeviceInfo(
             id=f"ios:{udid}",

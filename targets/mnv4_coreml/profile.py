@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from mnv4_mobile.errors import DeviceError
 from mnv4_mobile.target import OperatorTime, Tensors
-from mnv4_mobile.timing import operator_times, timed
+from mnv4_mobile.timing import operator_times
 
 
 def profile(
@@ -16,22 +17,33 @@ def profile(
 ) -> list[OperatorTime]:
     """Splits measured runs by the shares that Core ML estimates; see `Target.profile`.
 
-    Core ML times no operators; its compute plan says which part of the work each is expected to be
-    (`MLComputePlanCost.weight`). Written after coremltools' documentation; it was not run.
+    Core ML times no operators. coremltools' `MLModelBenchmarker` times whole runs, and its
+    `MLComputePlan` says which part of the work each operator is expected to be, and which unit is
+    expected to run it.
     """
     if sys.platform != "darwin":
         raise DeviceError("coreml: cannot profile here: Core ML's compute plan is only on macOS")
-    from mnv4_coreml.session import load_core_ml
+    from mnv4_coreml.core_ml import CoreMLModel, copied
 
-    model, run = load_core_ml(path)
-    from coremltools.models.compute_plan import MLComputePlan  # after mnv4_coreml.toolchain
+    with copied(path) as package:
+        opened = CoreMLModel(package, None, load=False)
+        benchmarker = opened.benchmarker()
+        told = asyncio.run(
+            benchmarker.benchmark_operation_execution(
+                inputs=opened.feed(inputs), iterations=runs, warmup=True
+            )
+        )
+    # The slowest comes first there, and constants have no times.
+    told = [operator for operator in told if operator.measurement.samples]
+    told.sort(key=lambda operator: opened.operations.index(operator.spec.outputs[0].name))
+    kinds = [f"{o.spec.type} ({_unit(o.compute_device_usage)})" for o in told]
+    times = zip(*(operator.measurement.samples for operator in told), strict=True)
+    return operator_times([list(zip(kinds, ms, strict=True)) for ms in times], layers)
 
-    plan = MLComputePlan.load_from_path(model.get_compiled_model_path(), model.compute_unit)
-    shares = []
-    for operation in plan.model_structure.program.functions["main"].block.operations:
-        cost = plan.get_estimated_cost_for_mlprogram_operation(operation)
-        if cost is not None:  # constants have none
-            shares.append((operation.operator_name.rpartition(".")[2], cost.weight))
-    latencies = timed(lambda: run(inputs), runs=runs).latencies_ms
-    found = [[(kind, share * ms) for kind, share in shares] for ms in latencies]
-    return operator_times(found, layers)
+
+def _unit(usage: object) -> str:
+    """`CPU`, `GPU` or `NeuralEngine`, from the name of coremltools' class for it."""
+    device = getattr(usage, "preferred_compute_device", None)
+    if device is None:
+        return "unit unknown"
+    return type(device).__name__.removeprefix("ML").removesuffix("ComputeDevice")

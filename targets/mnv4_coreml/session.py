@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 from collections import Counter
@@ -10,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import numpy.typing as npt
 
 from mnv4_coreml.mil import Program
@@ -70,9 +68,7 @@ def open_session(path: Path, threads: int, compute_unit: str | None) -> Session:
     Raises:
         BundleError: A package that is incomplete or damaged.
     """
-    if sys.platform == "darwin":
-        return load_core_ml(path, compute_unit)[1]
-    return _interpreter(path)
+    return _core_ml(path, compute_unit) if sys.platform == "darwin" else _interpreter(path)
 
 
 def _interpreter(path: Path) -> Session:
@@ -85,38 +81,13 @@ def _interpreter(path: Path) -> Session:
     return run
 
 
-def load_core_ml(path: Path, compute_unit: str | None = None) -> tuple[Any, Session]:
-    """Core ML's model, on a compute unit or the one that the package was made for; its session.
+def _core_ml(path: Path, compute_unit: str | None) -> Session:
+    from mnv4_coreml.core_ml import CoreMLModel, copied
 
-    Written after coremltools' documentation; it was not run.
-    """
-    from PIL import Image
-
-    from mnv4_coreml.toolchain import coremltools
-
-    description = SavedModel(path).spec.description
-    metadata = description.metadata.userDefined
-    labels = json.loads(metadata["labels"]) if "labels" in metadata else []
-    kinds = {feature.name: feature.type.WhichOneof("Type") for feature in description.input}
-    kinds |= {feature.name: feature.type.WhichOneof("Type") for feature in description.output}
-    ct = coremltools()
-    unit = ct.ComputeUnit[(compute_unit or metadata.get("compute_unit", "all")).upper()]
-    model = ct.models.MLModel(str(path), compute_units=unit)
+    with copied(path) as package:
+        loaded = CoreMLModel(package, compute_unit)
 
     def run(inputs: Tensors) -> dict[str, npt.NDArray[Any]]:
-        fed = {
-            name: Image.fromarray(value[0]) if kinds[name] == "imageType" else value
-            for name, value in inputs.items()
-        }
-        found = model.predict(fed)
-        return {
-            name: (
-                np.array([[value[label] for label in labels]], np.float32)
-                if kinds[name] == "dictionaryType"
-                else np.asarray(value)
-            )
-            for name, value in found.items()
-            if kinds[name] != "stringType"
-        }
+        return loaded.answer(loaded.model.predict(loaded.feed(inputs)))
 
-    return model, run
+    return run

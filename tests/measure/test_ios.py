@@ -286,7 +286,9 @@ def test_devices_and_what_they_lack(world):
 )
 def test_a_list_in_another_form(text, world):
     world.set(listed=text)
-    assert kind.attached() == []
+    (attached,) = kind.attached()
+    assert (attached.address, attached.info) == ("ios", None)
+    assert "devicectl lists devices in another form" in attached.missing
     with pytest.raises(DeviceError, match="devicectl lists devices in another form"):
         kind.connect("", None)
 
