@@ -6,3 +6,17 @@
     public var isBatteryMonitoringEnabled = false
     public var batteryLevel: Float { 0 }
 }
+@MainActor public class UIApplication {
+    public class var shared: UIApplication { UIApplication() }
+    public var isIdleTimerDisabled = false
+}
+public final class UIImage: @unchecked Sendable {
+    public init?(data: Data) {}
+    public var cgImage: CGImage? { nil }
+}
+open class CALayer: NSObject {}
+@MainActor open class UIView: NSObject {
+    override public nonisolated init() {}
+    open class var layerClass: AnyClass { CALayer.self }
+    public var layer: CALayer { CALayer() }
+}

@@ -115,7 +115,9 @@ public struct Benchmark: Sendable {
         var latencies: [Double] = []
         var starts: [Double] = []
         let begin = DispatchTime.now()
-        while latencies.count < plan.runs || DispatchTime.now().ms(since: begin) < plan.seconds * 1000 {
+        while latencies.count < plan.runs
+            || DispatchTime.now().ms(since: begin) < plan.seconds * 1000
+        {
             let network = try await model.runPixels(pixels).times.network
             latencies.append(network)
             starts.append(DispatchTime.now().ms(since: begin) - network)

@@ -60,7 +60,9 @@ public enum Digest {
                     block(UnsafeRawBufferPointer(rebasing: bytes[start..<start + 64]), &state)
                 }
             }
-            return state.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> (24 - 8 * $0)) } }
+            return state.flatMap { word in
+                (0..<4).map { UInt8(truncatingIfNeeded: word >> (24 - 8 * $0)) }
+            }
         }
 
         private static func padding(_ count: Int) -> Data {
@@ -73,7 +75,8 @@ public enum Digest {
         private static func block(_ bytes: UnsafeRawBufferPointer, _ state: inout [UInt32]) {
             var w = [UInt32](repeating: 0, count: 64)
             for i in 0..<16 {
-                w[i] = UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: 4 * i, as: UInt32.self))
+                w[i] = UInt32(
+                    bigEndian: bytes.loadUnaligned(fromByteOffset: 4 * i, as: UInt32.self))
             }
             for i in 16..<64 {
                 let s0 = turn(w[i - 15], 7) ^ turn(w[i - 15], 18) ^ (w[i - 15] >> 3)

@@ -212,7 +212,8 @@ extension Manifest {
     private func mistake() -> String? {
         if inputs.count != 1 { return "inputs: found \(inputs.count), must be 1" }
         if outputs.isEmpty { return "outputs: found none" }
-        for tensor in inputs + outputs where tensor.shape.isEmpty || tensor.shape.contains(where: { $0 < 1 }) {
+        for tensor in inputs + outputs
+        where tensor.shape.isEmpty || tensor.shape.contains(where: { $0 < 1 }) {
             return "\(tensor.name): found shape \(tensor.shape), must be 1 or more each"
         }
         let spec = preprocess
@@ -230,7 +231,8 @@ extension Manifest {
         }
         let classes = output(kind: "logits") ?? output(kind: "probabilities")
         if let labels, let classes, labels.count != outputs[classes].count {
-            return "labels: found \(labels.count), the network has \(outputs[classes].count) classes"
+            return
+                "labels: found \(labels.count), the network has \(outputs[classes].count) classes"
         }
         return nil
     }
@@ -258,6 +260,7 @@ extension DecodingError {
         let keys = (context.codingPath + (key.map { [$0] } ?? [])).map { key in
             key.intValue.map { "[\($0)]" } ?? key.stringValue
         }
-        return keys.isEmpty ? "not JSON" : keys.joined(separator: ".").replacingOccurrences(of: ".[", with: "[")
+        return keys.isEmpty
+            ? "not JSON" : keys.joined(separator: ".").replacingOccurrences(of: ".[", with: "[")
     }
 }

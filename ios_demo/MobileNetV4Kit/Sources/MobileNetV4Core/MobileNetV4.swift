@@ -55,7 +55,8 @@ public actor MobileNetV4 {
     /// The most probable classes of a picture, the most probable first.
     ///
     /// - Throws: ``MNV4Error``: what went wrong.
-    public func classify(_ picture: any PixelSource, top: Int = 5) async throws -> [Classification] {
+    public func classify(_ picture: any PixelSource, top: Int = 5) async throws -> [Classification]
+    {
         try await run(picture).top(top)
     }
 
@@ -99,7 +100,8 @@ public actor MobileNetV4 {
         return Outputs(
             manifest: manifest, values: values,
             times: Outputs.Times(
-                preprocess: prepared.ms(since: begin), network: DispatchTime.now().ms(since: prepared)))
+                preprocess: prepared.ms(since: begin),
+                network: DispatchTime.now().ms(since: prepared)))
     }
 
     private func loaded() async throws -> any Session {
@@ -123,7 +125,8 @@ final class Observer: @unchecked Sendable {  // the token is never changed
     private let token: any NSObjectProtocol
 
     init(_ name: Notification.Name, _ call: @escaping @Sendable () -> Void) {
-        token = NotificationCenter.default.addObserver(forName: name, object: nil, queue: nil) { _ in
+        token = NotificationCenter.default.addObserver(forName: name, object: nil, queue: nil) {
+            _ in
             call()
         }
     }

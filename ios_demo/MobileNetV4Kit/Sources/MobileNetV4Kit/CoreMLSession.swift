@@ -119,7 +119,8 @@ extension TensorSpec {
         case .float32: type = .float32
         case .float16: type = .float16
         default:
-            throw MNV4Error.runtimeFailed("output \(name): found \(array.dataType), allowed: floats")
+            throw MNV4Error.runtimeFailed(
+                "output \(name): found \(array.dataType), allowed: floats")
         }
         let found = TensorSpec(
             name: name, kind: kind, shape: array.shape.map(\.intValue), dtype: type, layout: layout)

@@ -124,7 +124,8 @@ struct BundleTests {
         let file = folder.appendingPathComponent("manifest.json")
         for text in ["", "[1, 2", "3", "{\"schema\": \"one\"}"] {
             try Data(text.utf8).write(to: file)
-            #expect(message { try ModelBundle(folder: folder) }.contains("manifest.json"), "\(text)")
+            #expect(
+                message { try ModelBundle(folder: folder) }.contains("manifest.json"), "\(text)")
         }
     }
 

@@ -19,6 +19,33 @@ struct GoldenTests {
         let pixels: Data, normalised: Data
     }
 
+    struct Quantised: Decodable {
+        let size: [Int]
+        let mean: [Float], std: [Float]
+        let dtype: ElementType
+        let layout: Layout
+        let quantization: Quantization?
+        let pixels: Data, input: Data
+    }
+
+    struct Turned: Decodable {
+        let height: Int, width: Int
+        let rgb: Data, upright: Data
+        let orientation: Int
+    }
+
+    struct Frame: Decodable {
+        struct Plane: Decodable {
+            let data: Data
+            let row_stride: Int, pixel_stride: Int
+        }
+        let y: Plane, u: Plane, v: Plane
+        let crop: [Int]
+        let degrees: Int
+        let height: Int, width: Int
+        let upright: Data
+    }
+
     struct Latencies: Decodable {
         struct Case: Decodable {
             let name: String
@@ -92,20 +119,67 @@ struct GoldenTests {
     }
 
     @Test func integersThatStandForFloats() throws {
-        let spec = PreprocessSpec(
-            size: [1, 1], crop: 1, interpolation: .bilinear, mean: [0.5, 0.5, 0.5],
-            std: [0.5, 0.5, 0.5])
-        func fed(_ dtype: ElementType, _ grid: Quantization) throws -> [UInt8] {
+        for one in try read("quantise.json", as: [Quantised].self) {
+            let spec = PreprocessSpec(
+                size: one.size, crop: 1, interpolation: .bilinear, mean: one.mean, std: one.std)
+            let plain = tensor(one.size, one.dtype, one.layout)
             let input = TensorSpec(
-                name: "image", kind: "image", shape: [1, 3, 1, 1], dtype: dtype, layout: .nchw,
-                quantization: grid)
-            return try Preprocessor(spec: spec, input: input).feed([0, 128, 255]) { Array($0) }
+                name: plain.name, kind: plain.kind, shape: plain.shape, dtype: one.dtype,
+                layout: one.layout, quantization: one.quantization)
+            let found = try Preprocessor(spec: spec, input: input)
+                .feed(Array(one.pixels)) { Data($0) }
+            #expect(found == one.input, "\(one.dtype) \(one.layout)")
         }
-        // -1, 1/255 and 1 in steps of 1/128, and clipped.
-        let signed = try fed(.int8, Quantization(scale: 1 / 128, zeroPoint: 0))
-        #expect(signed.map { Int8(bitPattern: $0) } == [-128, 1, 127])
-        let unsigned = try fed(.uint8, Quantization(scale: 1 / 127, zeroPoint: 128))
-        #expect(unsigned == [1, 128, 255])
+    }
+
+    /// Bytes of all pixels.
+    private func rgb(_ picture: any PixelSource) -> [UInt8] {
+        picture.byRows.joined().flatMap { pixel in
+            [16, 8, 0].map { UInt8(truncatingIfNeeded: pixel >> $0) }
+        }
+    }
+
+    @Test func orientationsOfEXIF() throws {
+        for one in try read("orientation.json", as: [Turned].self) {
+            let stored = try PackedPixels(
+                bytes: one.rgb, width: one.width, height: one.height,
+                bytesPerRow: 3 * one.width, format: .rgb)
+            let turned = TurnedPixels(stored, orientation: Orientation(exif: one.orientation))
+            #expect(rgb(turned) == Array(one.upright), "\(one.orientation)")
+        }
+    }
+
+    @Test func camerasFramesWithinOne() throws {
+        for one in try read("frame.json", as: [Frame].self) {
+            let (left, top) = (one.crop[0], one.crop[1])
+            let rows = (0..<one.crop[3]).map { row in
+                (0..<one.crop[2]).map { pixel(one, left + $0, top + row) }
+            }
+            let turned = TurnedPixels(
+                Grid(rows: rows), orientation: try Orientation(degrees: one.degrees))
+            #expect((turned.width, turned.height) == (one.width, one.height))
+            let found = rgb(turned)
+            try #require(found.count == one.upright.count)
+            #expect(zip(found, one.upright).allSatisfy { abs(Int($0) - Int($1)) <= 1 })
+        }
+    }
+
+    private func pixel(_ frame: Frame, _ x: Int, _ y: Int) -> UInt32 {
+        func plane<T>(_ plane: Frame.Plane, _ use: (YUVPlane) -> T) -> T {
+            plane.data.withUnsafeBytes {
+                use(
+                    YUVPlane(
+                        bytes: $0, bytesPerRow: plane.row_stride,
+                        bytesPerValue: plane.pixel_stride))
+            }
+        }
+        return plane(frame.y) { y0 in
+            plane(frame.u) { u in
+                plane(frame.v) { v in
+                    YUVFrame(y: y0, blue: u, red: v, fullRange: true).pixel(x, y)
+                }
+            }
+        }
     }
 
     @Test func statisticsOfLatencies() throws {

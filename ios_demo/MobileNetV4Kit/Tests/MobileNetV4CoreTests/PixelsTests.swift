@@ -55,7 +55,8 @@ struct PixelsTests {
         #expect(try pixels([1, 2, 3, 0], format(4)) == [[0x010203]])
         #expect(try pixels([9, 1, 2, 3], format(4, alphaFirst: true)) == [[0x010203]])
         #expect(try pixels([3, 2, 1, 9], .bgra) == [[0x010203]])
-        #expect(try pixels([3, 2, 1, 9], format(4, alphaFirst: true, little: true)) == [[0x010203]])
+        #expect(
+            try pixels([3, 2, 1, 9], format(4, alphaFirst: true, little: true)) == [[0x010203]])
         #expect(try pixels([7, 0], format(2)) == [[0x070707]])
     }
 

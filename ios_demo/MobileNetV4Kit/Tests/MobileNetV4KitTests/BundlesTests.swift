@@ -1,0 +1,41 @@
+import Foundation
+import MobileNetV4Kit
+import XCTest
+
+/// The bundles in this package's resources, through Core ML itself.
+final class BundlesTests: XCTestCase {
+    func testEveryBundleGivesWhatTheFloatModelGave() async throws {
+        try XCTSkipIf(MNV4Model.all.isEmpty, "no bundles: write them with mnv4 sdk ios")
+        for model in MNV4Model.all {
+            let bundle = try ModelBundle(folder: model.folder)
+            let network = try await MobileNetV4(model)
+            let sqnrDb = try await Golden(bundle).check(network)
+            XCTAssertGreaterThan(sqnrDb, 0, model.id)
+        }
+    }
+
+    /// Measures every bundle on every compute unit. The environment variables `MNV4_PLAN`, a plan as
+    /// JSON, and `MNV4_RESULTS`, a folder for a result.json each, are for `xcodebuild test`, which
+    /// hands on what is called `TEST_RUNNER_MNV4_PLAN`.
+    func testBenchmark() async throws {
+        let environment = ProcessInfo.processInfo.environment
+        guard let json = environment["MNV4_PLAN"] else {
+            throw XCTSkip("no plan in MNV4_PLAN")
+        }
+        let plan = try Plan(json: Data(json.utf8))
+        for model in MNV4Model.all {
+            for unit in ComputeUnit.allCases {
+                var one = plan
+                one.computeUnit = unit
+                let id = UUID().uuidString.lowercased()
+                let result = await Benchmark.coreML.run(
+                    Job(id: id, bundle: model.folder, plan: one))
+                XCTAssertEqual(result.status, .ok, "\(model.id), \(unit): \(result.error ?? "")")
+                if let folder = environment["MNV4_RESULTS"] {
+                    let name = "\(model.id)-\(unit.rawValue)"
+                    try result.write(URL(fileURLWithPath: folder).appendingPathComponent(name))
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+import SwiftUI
+
+@MainActor public protocol ChartContent {}
+@resultBuilder public enum ChartContentBuilder {
+    public static func buildBlock<C: ChartContent>(_ content: C) -> C { content }
+    public static func buildExpression<C: ChartContent>(_ content: C) -> C { content }
+    public static func buildIf<C: ChartContent>(_ content: C?) -> some ChartContent { AnyMark() }
+}
+struct AnyMark: ChartContent {}
+public struct Chart<Content: ChartContent>: View {
+    public init<D: RandomAccessCollection>(
+        _ data: D, @ChartContentBuilder content: (D.Element) -> Content
+    ) where D.Element: Identifiable {}
+    public var body: Never { fatalError() }
+}
+public protocol Plottable {}
+extension Double: Plottable {}
+extension String: Plottable {}
+public struct PlottableValue<Value: Plottable> {
+    public static func value(_ label: LocalizedStringKey, _ value: Value) -> PlottableValue {
+        PlottableValue()
+    }
+}
+public struct BarMark: ChartContent {
+    public init<X: Plottable, Y: Plottable>(x: PlottableValue<X>, y: PlottableValue<Y>) {}
+}
+public enum AnnotationPosition: Sendable { case trailing }
+extension ChartContent {
+    public func annotation<C: View>(
+        position: AnnotationPosition, @ViewBuilder content: () -> C
+    ) -> some ChartContent { self }
+    public func accessibilityLabel(_ label: String) -> some ChartContent { self }
+    public func accessibilityValue(_ value: String) -> some ChartContent { self }
+}
+extension View {
+    public func chartXAxisLabel(_ label: LocalizedStringKey) -> some View { self }
+}

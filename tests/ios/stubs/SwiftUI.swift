@@ -1,0 +1,247 @@
+// Foundation and Dispatch come with SwiftUI, and what Combine has of observable objects.
+@_exported import CoreGraphics
+@_exported import Dispatch
+@_exported import Foundation
+@_exported import UIKit
+
+public protocol ObservableObject: AnyObject {}
+@propertyWrapper public struct Published<Value> {
+    public init(wrappedValue: Value) {}
+    public var wrappedValue: Value { get { fatalError() } set {} }
+}
+public protocol Publisher<Output> { associatedtype Output }
+public struct NotificationPublisher: Publisher, Sendable {
+    public typealias Output = Notification
+    public func receive(on queue: DispatchQueue) -> NotificationPublisher { self }
+}
+extension NotificationCenter {
+    public func publisher(for name: Notification.Name) -> NotificationPublisher {
+        NotificationPublisher()
+    }
+}
+
+@MainActor @preconcurrency public protocol View {
+    associatedtype Body: View
+    @ViewBuilder var body: Body { get }
+}
+extension Never: View { public var body: Never { fatalError() } }
+@MainActor public protocol Primitive: View where Body == Never {}
+extension Primitive { public var body: Never { fatalError() } }
+public struct Some: Primitive {}
+public struct EmptyView: Primitive { public nonisolated init() {} }
+extension Optional: View where Wrapped: View { public var body: Never { fatalError() } }
+
+@resultBuilder public enum ViewBuilder {
+    public static func buildBlock() -> EmptyView { EmptyView() }
+    public static func buildBlock<each V: View>(_ views: repeat each V) -> Some { Some() }
+    public static func buildBlock<V: View>(_ view: V) -> V { view }
+    public static func buildExpression<V: View>(_ view: V) -> V { view }
+    public static func buildIf<V: View>(_ view: V?) -> V? { view }
+    public static func buildEither<V: View>(first: V) -> Some { Some() }
+    public static func buildEither<V: View>(second: V) -> Some { Some() }
+    public static func buildLimitedAvailability<V: View>(_ view: V) -> Some { Some() }
+}
+
+@MainActor @preconcurrency public protocol Scene {}
+@resultBuilder public enum SceneBuilder {
+    public static func buildBlock<S: Scene>(_ scene: S) -> S { scene }
+}
+@MainActor @preconcurrency public protocol App {
+    associatedtype Body: Scene
+    @SceneBuilder var body: Body { get }
+    init()
+}
+extension App { public static func main() {} }
+public struct WindowGroup<Content: View>: Scene {
+    public init(@ViewBuilder content: () -> Content) {}
+}
+
+@MainActor @preconcurrency public protocol ToolbarContent {}
+public struct ToolbarItem<Content: View>: ToolbarContent {
+    public init(@ViewBuilder content: () -> Content) {}
+}
+public struct ToolbarItems: ToolbarContent {}
+@resultBuilder public enum ToolbarContentBuilder {
+    public static func buildBlock<each T: ToolbarContent>(_ items: repeat each T) -> ToolbarItems {
+        ToolbarItems()
+    }
+}
+
+@MainActor @preconcurrency @propertyWrapper public struct State<Value> {
+    public nonisolated init(wrappedValue: Value) {}
+    public nonisolated init() where Value: ExpressibleByNilLiteral {}
+    public var wrappedValue: Value { get { fatalError() } nonmutating set {} }
+    public var projectedValue: Binding<Value> { fatalError() }
+}
+@propertyWrapper @dynamicMemberLookup public struct Binding<Value> {
+    public init() {}
+    public var wrappedValue: Value { get { fatalError() } nonmutating set {} }
+    public subscript<T>(dynamicMember path: WritableKeyPath<Value, T>) -> Binding<T> {
+        fatalError()
+    }
+}
+@MainActor @preconcurrency @propertyWrapper public struct StateObject<Object: ObservableObject> {
+    public nonisolated init(wrappedValue: @autoclosure @escaping () -> Object) {}
+    public var wrappedValue: Object { fatalError() }
+}
+@MainActor @preconcurrency @propertyWrapper public struct EnvironmentObject<Object: ObservableObject> {
+    public nonisolated init() {}
+    public var wrappedValue: Object { fatalError() }
+    public var projectedValue: Wrapper { fatalError() }
+    @MainActor @dynamicMemberLookup public struct Wrapper {
+        public subscript<T>(dynamicMember path: ReferenceWritableKeyPath<Object, T>) -> Binding<T> {
+            fatalError()
+        }
+    }
+}
+public struct LocalizedStringKey: ExpressibleByStringInterpolation, Sendable {
+    public init(stringLiteral value: String) {}
+}
+public enum Alignment: Sendable { case bottom, leading }
+public enum HorizontalAlignment: Sendable { case leading }
+public enum TextAlignment: Sendable { case center }
+public struct Font: Sendable {
+    public static var headline: Font { Font() }
+    public static var footnote: Font { Font() }
+    public static var caption: Font { Font() }
+    public static var body: Font { Font() }
+    public func monospacedDigit() -> Font { self }
+}
+public protocol ShapeStyle {}
+public struct Color: ShapeStyle, Sendable {
+    public static var red: Color { Color() }
+    public static var primary: Color { Color() }
+}
+public struct Material: ShapeStyle, Sendable {}
+extension ShapeStyle where Self == Material {
+    public static var regularMaterial: Material { Material() }
+}
+public protocol Shape {}
+public struct RoundedRectangle: Shape { public init(cornerRadius: CGFloat) {} }
+
+public struct Text: Primitive {
+    public init(_ key: LocalizedStringKey) {}
+    @_disfavoredOverload public init<S: StringProtocol>(_ text: S) {}
+    public func font(_ font: Font?) -> Text { self }
+}
+public struct Image: Primitive {
+    public init(uiImage: UIImage) {}
+    public func resizable() -> Image { self }
+}
+public struct Label: Primitive {
+    public init(_ key: LocalizedStringKey, systemImage: String) {}
+    @_disfavoredOverload public init<S: StringProtocol>(_ text: S, systemImage: String) {}
+}
+public struct Spacer: Primitive { public init() {} }
+public struct VStack<Content: View>: Primitive {
+    public init(
+        alignment: HorizontalAlignment = .leading, spacing: CGFloat? = nil,
+        @ViewBuilder content: () -> Content
+    ) {}
+}
+public struct HStack<Content: View>: Primitive {
+    public init(spacing: CGFloat? = nil, @ViewBuilder content: () -> Content) {}
+}
+public struct ZStack<Content: View>: Primitive {
+    public init(alignment: Alignment, @ViewBuilder content: () -> Content) {}
+}
+public struct ScrollView<Content: View>: Primitive {
+    public init(@ViewBuilder content: () -> Content) {}
+}
+public struct NavigationStack<Root: View>: Primitive {
+    public init(@ViewBuilder root: () -> Root) {}
+}
+public struct TabView<Content: View>: Primitive {
+    public init(@ViewBuilder content: () -> Content) {}
+}
+public struct Form<Content: View>: Primitive {
+    public init(@ViewBuilder content: () -> Content) {}
+}
+public struct Section<Content: View>: Primitive {
+    public init(_ title: LocalizedStringKey, @ViewBuilder content: () -> Content) {}
+}
+public struct DisclosureGroup<Content: View>: Primitive {
+    public init(_ title: LocalizedStringKey, @ViewBuilder content: @escaping () -> Content) {}
+}
+public struct ForEach<Content: View>: Primitive {
+    public init<D: RandomAccessCollection>(
+        _ data: D, @ViewBuilder content: @escaping (D.Element) -> Content
+    ) where D.Element: Identifiable {}
+    public init<D: RandomAccessCollection, ID: Hashable>(
+        _ data: D, id: KeyPath<D.Element, ID>, @ViewBuilder content: @escaping (D.Element) -> Content
+    ) {}
+}
+public struct ProgressView: Primitive {
+    public init() {}
+    public init(_ title: LocalizedStringKey) {}
+    public init<V: BinaryFloatingPoint>(value: V?, total: V = 1) {}
+}
+public struct LabeledContent: Primitive {
+    public init<S: StringProtocol>(_ title: LocalizedStringKey, value: S) {}
+    @_disfavoredOverload public init<T: StringProtocol, S: StringProtocol>(_ title: T, value: S) {}
+}
+public struct Button: Primitive {
+    public init(
+        _ title: LocalizedStringKey, systemImage: String, action: @escaping @MainActor () -> Void
+    ) {}
+}
+public struct Picker<Content: View>: Primitive {
+    public init<Value: Hashable>(
+        _ title: LocalizedStringKey, selection: Binding<Value>, @ViewBuilder content: () -> Content
+    ) {}
+}
+public protocol Transferable {}
+extension URL: Transferable {}
+extension Data: Transferable {}
+public struct ShareLink: Primitive { public init(item: URL) {} }
+public struct InlinePickerStyle: Sendable {
+    public static var inline: InlinePickerStyle { InlinePickerStyle() }
+}
+public enum AccessibilityChildBehavior: Sendable { case ignore, combine }
+
+extension View {
+    public func font(_ font: Font?) -> some View { self }
+    public func padding() -> some View { self }
+    public func frame(height: CGFloat) -> some View { self }
+    public func frame(maxWidth: CGFloat, alignment: Alignment) -> some View { self }
+    public func background<S: ShapeStyle>(_ style: S) -> some View { self }
+    public func foregroundStyle<S: ShapeStyle>(_ style: S) -> some View { self }
+    public func clipShape<S: Shape>(_ shape: S) -> some View { self }
+    public func scaledToFit() -> some View { self }
+    public func ignoresSafeArea() -> some View { self }
+    public func multilineTextAlignment(_ alignment: TextAlignment) -> some View { self }
+    public func disabled(_ disabled: Bool) -> some View { self }
+    public func navigationTitle(_ title: LocalizedStringKey) -> some View { self }
+    public func pickerStyle(_ style: InlinePickerStyle) -> some View { self }
+    public func tag<V: Hashable>(_ tag: V) -> some View { self }
+    public func tabItem<V: View>(@ViewBuilder _ label: () -> V) -> some View { self }
+    public func environmentObject<T: ObservableObject>(_ object: T) -> some View { self }
+    public func toolbar<V: View>(@ViewBuilder content: () -> V) -> some View { self }
+    public func toolbar<T: ToolbarContent>(@ToolbarContentBuilder content: () -> T) -> some View {
+        self
+    }
+    public func onDisappear(perform action: (() -> Void)? = nil) -> some View { self }
+    public func onReceive<P: Publisher>(
+        _ publisher: P, perform action: @escaping (P.Output) -> Void
+    ) -> some View { self }
+    public func task(
+        priority: TaskPriority = .userInitiated,
+        @_inheritActorContext _ action: sending @escaping @isolated(any) () async -> Void
+    ) -> some View { self }
+    public func task<T: Equatable>(
+        id: T, priority: TaskPriority = .userInitiated,
+        @_inheritActorContext _ action: sending @escaping @isolated(any) () async -> Void
+    ) -> some View { self }
+    public func accessibilityLabel<S: StringProtocol>(_ label: S) -> some View { self }
+    public func accessibilityValue<S: StringProtocol>(_ value: S) -> some View { self }
+    public func accessibilityElement(children: AccessibilityChildBehavior) -> some View { self }
+}
+
+@MainActor @preconcurrency public protocol UIViewRepresentable: View where Body == Never {
+    associatedtype UIViewType
+    typealias Context = UIViewRepresentableContext<Self>
+    func makeUIView(context: Context) -> UIViewType
+    func updateUIView(_ view: UIViewType, context: Context)
+}
+extension UIViewRepresentable { public var body: Never { fatalError() } }
+public struct UIViewRepresentableContext<Representable> {}
