@@ -47,6 +47,11 @@ esac
     "am": "exit 1",
 }
 """Stand-ins for Android's programs by name: shell scripts."""
+APP_LISTED = """
+[ "$*" = "list instrumentation io.github.mnv4.benchmark" ] || exit 1
+echo "instrumentation:io.github.mnv4.benchmark/.Measure (target=io.github.mnv4.benchmark)"
+"""
+"""`pm` of a device that has the benchmark app."""
 THERMAL = """IsStatusOverride: false
 Thermal Status: {status}
 Cached temperatures:
@@ -59,6 +64,7 @@ Current temperatures from HAL:
 Current cooling devices from HAL:
 \tCoolingDevice{{mValue=0, mType=2, mName=cpu}}
 """
+_PYTHONS = ("usr/bin/python3", "usr/local/bin/python3", "bin/python3")
 _SHARED = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "etc", "dev", "proc", "sys", "tmp")
 
 
@@ -68,12 +74,10 @@ class Adb:
     Args:
         folder: For its socket and the devices' roots; its path must be short.
         adb: The client.
-        shared: More folders of this machine that programs on the devices may read, such as a
-            Python's.
     """
 
-    def __init__(self, folder: Path, adb: str, shared: tuple[Path, ...] = ()) -> None:
-        self._folder, self._adb, self._shared = folder, adb, shared
+    def __init__(self, folder: Path, adb: str) -> None:
+        self._folder, self._adb = folder, adb
         self._devices: dict[int, subprocess.Popen[bytes]] = {}
         script = "ip link set lo up && echo ready && exec sleep infinity"
         self._namespace = subprocess.Popen(
@@ -122,9 +126,11 @@ class Adb:
         root.mkdir(exist_ok=True)
         unpacked = peers.unpacked("adbd")
         lines = ["set -e", f"mount -t tmpfs -o size={megabytes}m tmpfs {root}", f"cd {root}"]
-        for name in (*_SHARED, *(str(path).lstrip("/") for path in self._shared)):
+        for name in _SHARED:
             if Path("/", name).is_dir():
                 lines += [f"mkdir -p {name}", f"mount --rbind /{name} {name}"]
+        # A phone has no Python.
+        lines += [f"mount --bind /dev/null {path}" for path in _PYTHONS if Path("/", path).exists()]
         lines += [
             "mkdir -p data/local/tmp sdcard system/bin adbd",
             f"mount --rbind {unpacked} adbd",
@@ -182,10 +188,9 @@ class Sshd:
     Args:
         folder: For keys, configuration and the home of its sessions.
         port: Where it listens.
-        path: PATH of its sessions.
     """
 
-    def __init__(self, folder: Path, port: int, path: str = os.environ["PATH"]) -> None:
+    def __init__(self, folder: Path, port: int) -> None:
         self.folder, self.port = folder, port
         for name in ("host", "key", "other_key"):
             generate = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
@@ -203,7 +208,8 @@ class Sshd:
             "StrictModes": "no",
             "UsePAM": "no",
             "PidFile": "none",
-            "SetEnv": f"HOME={self.home} PATH={path}",
+            # The Python that runs this, which has LiteRT, is the one that its sessions find.
+            "SetEnv": f"HOME={self.home} PATH={Path(sys.executable).parent}:{os.environ['PATH']}",
         }
         (folder / "sshd_config").write_text("".join(f"{k} {v}\n" for k, v in settings.items()))
         if os.geteuid() == 0:
@@ -272,7 +278,10 @@ def main() -> int:
         for port in (5601, 5602):
             adb.device(port)
         environment = os.environ | adb.environment | sshd.environment
-        return subprocess.run(sys.argv[1:], env=environment).returncode
+        try:
+            return subprocess.run(sys.argv[1:], env=environment).returncode
+        except KeyboardInterrupt:  # the command got it too
+            return 130
 
 
 if __name__ == "__main__":

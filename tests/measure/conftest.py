@@ -1,13 +1,15 @@
 """What tests of devices share."""
 
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
+from mnv4_mobile.measure.adb import adb_path
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import open_subject
 from tools import boards
@@ -32,6 +34,24 @@ def while_it_runs(call: Callable[[], None]) -> Iterator[None]:
     thread.start()
     yield
     thread.join()
+
+
+def only(devices):
+    """The one device, closed at the end."""
+    (device,) = devices
+    return closing(device)
+
+
+@pytest.fixture
+def adb(monkeypatch):
+    """An adb server of its own, without devices."""
+    with (
+        tempfile.TemporaryDirectory(prefix="mnv4-") as folder,
+        closing(boards.Adb(Path(folder), adb_path())) as adb,
+    ):
+        for name, value in adb.environment.items():
+            monkeypatch.setenv(name, value)
+        yield adb
 
 
 @pytest.fixture(scope="session")

@@ -1,44 +1,25 @@
 """Real adbd processes and Google's adb; Android's services are stand-ins (tools/boards.py)."""
 
+import hashlib
 import re
 import subprocess
 import sys
-import tempfile
 import threading
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from mnv4_mobile.errors import ConfigError, DeviceError, ParityError
 from mnv4_mobile.measure import android
-from mnv4_mobile.measure.adb import AdbShell, adb_path, kind
+from mnv4_mobile.measure.adb import AdbShell, kind
 from mnv4_mobile.measure.device import DeviceGoneError, connect
-from mnv4_mobile.measure.measurement import DeviceInfo, Thermal
+from mnv4_mobile.measure.measurement import DeviceInfo, Summary, Thermal
 from mnv4_mobile.progress import Progress
-from tests.measure.conftest import LONG, QUICK, while_it_runs
+from tests.measure.conftest import LONG, QUICK, only, while_it_runs
 from tools import boards
 
 pytestmark = pytest.mark.peer("adbd")
-
-
-@pytest.fixture
-def adb(monkeypatch):
-    """An adb server of its own, without devices."""
-    with (
-        tempfile.TemporaryDirectory(prefix="mnv4-") as folder,
-        closing(boards.Adb(Path(folder), adb_path())) as adb,
-    ):
-        for name, value in adb.environment.items():
-            monkeypatch.setenv(name, value)
-        yield adb
-
-
-def only(devices):
-    """The one device, closed at the end."""
-    (device,) = devices
-    return closing(device)
 
 
 def left(adb, serial):
@@ -126,64 +107,6 @@ def test_no_space_left_on_a_device(adb, subject, runner):
     assert left(adb, serial) == []
 
 
-def test_addresses_that_are_no_device(adb):
-    with pytest.raises(DeviceError, match="adb: no device is attached: plug one in"):
-        connect("adb")
-    with pytest.raises(
-        DeviceError, match=r"adb:127\.0\.0\.1:5999: failed to connect .*refused; is"
-    ):
-        connect("adb:127.0.0.1:5999")
-    with pytest.raises(ConfigError, match="adb:a b: not a serial number nor HOST:PORT"):
-        connect("adb:a b")
-    first, second = adb.device(5601), adb.device(5602)
-    with pytest.raises(DeviceError, match=f"several devices, say which .*: {first}, {second}"):
-        connect("adb")
-    with pytest.raises(DeviceError, match=f"adb:NOPE: not attached; attached: {first}, {second}"):
-        connect("adb:NOPE")
-    assert [(found.address, found.info.model, found.missing) for found in kind.attached()] == [
-        (f"adb:{first}", "Board 5601", None),
-        (f"adb:{second}", "Board 5602", None),
-    ]
-
-
-# Debian's adbd lets everybody in. This one knows no key: it answers whatever comes with a new token
-# to sign, as Android's does until its user allows the computer.
-UNAUTHORISED = """
-import os, socket, struct
-listener = socket.create_server(("127.0.0.1", 5604))
-while True:
-    peer, _ = listener.accept()
-    with peer:
-        while head := peer.recv(24, socket.MSG_WAITALL):
-            command, _, _, length, _, _ = struct.unpack("<6I", head)
-            peer.recv(length, socket.MSG_WAITALL)
-            token = os.urandom(20)
-            auth = struct.unpack("<I", b"AUTH")[0]
-            answer = (auth, 1, 0, len(token), sum(token), auth ^ 0xFFFFFFFF)
-            if command == auth:
-                tries += 1
-            else:
-                tries = 0
-            if tries < 2:  # then it waits for its user
-                peer.sendall(struct.pack("<6I", *answer) + token)
-"""
-
-
-def test_a_device_that_has_not_allowed_this_computer(adb):
-    listens = adb.start(sys.executable, "-c", UNAUTHORISED)
-    try:
-        boards.until(lambda: "refused" not in adb.adb("connect", "127.0.0.1:5604"))
-        boards.until(lambda: "unauthorized" in adb.adb("devices"))
-        for address in ("adb", "adb:127.0.0.1:5604"):
-            with pytest.raises(DeviceError, match=r"adb:127\.0\.0\.1:5604: not authorised: unlock"):
-                connect(address)
-        (attached,) = kind.attached()
-        assert attached.missing.startswith("not authorised")
-    finally:
-        listens.kill()
-        listens.wait()
-
-
 @pytest.mark.toolchain("executorch")
 def test_tools_that_cannot_be(adb, subject, fake_tool):
     adb.device(5601)
@@ -225,7 +148,7 @@ def test_a_tool_that_fails_or_prints_a_summary(adb, subject, fake_tool):
     with only(connect("adb", str(broken))) as device, pytest.raises(DeviceError, match=message):
         device.measure(pte, QUICK, Progress())
     line = "Model executed successfully 5 time(s) in 12.500000 ms."
-    summary = fake_tool("executor_runner", f'[ "$1" -nt / ]; echo "$@" >&2; echo "{line}"')
+    summary = fake_tool("executor_runner", f'echo "$@" >&2; echo "{line}"')
     with only(connect("adb", str(summary))) as device:
         samples = device.measure(pte, replace(QUICK, affinity="0"), Progress())
     assert samples.summary.mean == 2.5
@@ -233,6 +156,35 @@ def test_a_tool_that_fails_or_prints_a_summary(adb, subject, fake_tool):
     assert samples.golden_sqnr_db is None
     assert samples.latencies_ms == ()
     assert samples.conditions["affinity"] == "0"
+    # Who ran it is known by more than a name, as it tells no version.
+    digest = hashlib.sha256(summary.read_bytes()).hexdigest()
+    assert samples.versions == {"tool": f"executor_runner {digest[:12]}"}
+
+
+BENCHMARK_MODEL = """
+[ -f "${1#--graph=}" ] || exit 1
+case "$*" in *--report_peak_memory_footprint=true*)
+    echo "INFO: Overall peak memory footprint (MB) via periodic monitoring: 31.5" ;;
+esac
+# To its errors, as the real one logs.
+echo "INFO: count=50 first=1900 curr=2100 min=1800 max=2600 avg=2000 std=150" >&2
+echo "INFO: Inference timings in us: Init: 7000, First inference: 2900, Warmup (avg): 2200, \
+Inference (avg): 2000" >&2
+"""
+
+
+@pytest.mark.toolchain("tflite")
+def test_benchmark_model_is_run_where_the_user_has_one(adb, subject, fake_tool):
+    """A stand-in that prints what benchmark_model does: none was to be had."""
+    adb.device(5601)
+    tool = fake_tool("android_aarch64_benchmark_model", BENCHMARK_MODEL)
+    with only(connect("adb", str(tool))) as device:
+        device.check(subject("tflite"), QUICK)
+        samples = device.measure(subject("tflite"), QUICK, Progress())
+    assert samples.summary == Summary(mean=2.0, std=0.15, min=1.8, max=2.6, count=50)
+    assert (samples.load_cold_ms, samples.first_ms, samples.peak_rss_mb) == (7.0, 2.9, 31.5)
+    assert samples.golden_sqnr_db is None
+    assert samples.thermal_after == Thermal(status="nominal", celsius=42.25)
 
 
 @pytest.mark.toolchain("executorch")
@@ -300,10 +252,6 @@ cd /sdcard/Android/data/io.github.mnv4.benchmark/files/mnv4 || exit 1
 id=$(sed -n 's/^ *"id": "\\(.*\\)",$/\\1/p' job/job.json)
 sed "s/JOB/$id/" /data/answer > result.json
 """
-INSTALLED = """
-[ "$*" = "list instrumentation io.github.mnv4.benchmark" ] || exit 1
-echo "instrumentation:io.github.mnv4.benchmark/.Measure (target=io.github.mnv4.benchmark)"
-"""
 
 
 @pytest.mark.toolchain("executorch")
@@ -314,7 +262,7 @@ def test_the_benchmark_app_is_driven_by_its_instrumentation(adb, subject):
 
     from mnv4_mobile.measure.measurement import Samples
 
-    programs = {**boards.ANDROID, "am": APP, "pm": INSTALLED}
+    programs = {**boards.ANDROID, "am": APP, "pm": boards.APP_LISTED}
     serial = adb.device(5601, programs=programs)
     answer = {
         "schema": 1,

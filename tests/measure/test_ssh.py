@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import sys
 import tempfile
 import time
@@ -20,7 +21,7 @@ from mnv4_mobile.measure.ssh import SshShell, kind
 from mnv4_mobile.measure.subject import open_subject
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.target import load_target
-from tests.measure.conftest import LONG, QUICK, while_it_runs
+from tests.measure.conftest import LONG, QUICK, only, while_it_runs
 from tools import boards
 
 pytestmark = pytest.mark.peer("sshd")
@@ -43,12 +44,6 @@ def shell(sshd):
     """A connected shell."""
     with closing(SshShell("board", None)) as shell:
         yield shell
-
-
-def only(devices):
-    """The one device, closed at the end."""
-    (device,) = devices
-    return closing(device)
 
 
 def left(sshd):
@@ -77,11 +72,15 @@ def test_a_pte_is_measured_by_the_runner(sshd, subject, runner):
         samples = device.measure(
             subject("executorch"), replace(QUICK, affinity="fastest"), Progress()
         )
+        # The same file as one from elsewhere: timed, with nothing to check.
+        bare = device.measure(open_subject(subject("executorch").path), QUICK, Progress())
         assert left(sshd) != []
     assert left(sshd) == []
+    assert (bare.golden_sqnr_db, len(bare.latencies_ms)) == (None, 5)
     assert samples.golden_sqnr_db > 90
     assert len(samples.latencies_ms) == 5
     assert samples.versions["runtime"].startswith("executorch ")
+    assert re.fullmatch("mnv4-executorch-runner [0-9a-f]{12}", samples.versions["tool"])
     assert "0" in str(samples.conditions["affinity"])
 
 
