@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 import numpy.typing as npt
 
 from mnv4_mobile.errors import ConfigError, DeviceError
+from mnv4_mobile.files import sha256
 from mnv4_mobile.measure.measurement import Samples
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.shell import Ended, Shell
@@ -35,6 +36,9 @@ class _Program:
 
     tool: Tool
     argv: tuple[str, ...]
+    version: str
+    """Its name, and where it came from this machine the beginning of its hash: programs from
+    elsewhere tell no version."""
     libraries: str | None = None
     """A folder on the device with shared libraries that came with it."""
 
@@ -107,6 +111,7 @@ class Programs:
             samples,
             golden_sqnr_db=golden,
             peak_rss_mb=peak,
+            versions={"tool": program.version, **samples.versions},
             conditions={**pinned, **samples.conditions},
         )
 
@@ -191,7 +196,7 @@ class Programs:
         if target in self._programs:
             return self._programs[target]
         tool, file = self._choose(target)
-        libraries = None
+        libraries, version = None, tool.name
         if file.startswith(ON_DEVICE):
             argv = [file.removeprefix(ON_DEVICE)]
         else:
@@ -204,9 +209,12 @@ class Programs:
                     self._shell.push(path, f"{folder}/{name}", executable=True)
             libraries = f"{self._shell.folder}/{folder}"
             argv = [f"{libraries}/{Path(file).name}"]
+            version += f" {sha256(Path(file))[:12]}"
         if tool.script:
             argv.append(self._shell.push(tool.script, tool.script.name))
-        self._programs[target] = _Program(tool=tool, argv=tuple(argv), libraries=libraries)
+        self._programs[target] = _Program(
+            tool=tool, argv=tuple(argv), version=version, libraries=libraries
+        )
         return self._programs[target]
 
     def _check_machine(self, file: Path) -> None:

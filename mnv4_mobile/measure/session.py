@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib.metadata import version
 
 from mnv4_mobile.errors import DeviceError, MobileError, ParityError, told
 from mnv4_mobile.measure.device import Device, DeviceGoneError
@@ -84,6 +85,8 @@ def measured(
             place = f"{number + 1} of {len(jobs)}"
             progress.step(f"{info.id}: {job.name}, session {job.session + 1} ({place})")
             samples = device.measure(job.subject, job.plan, progress)
+            ours = {"mnv4-mobile": version("mnv4-mobile")}
+            samples = replace(samples, versions={**samples.versions, **ours})
         except Exception as caught:  # noqa: BLE001 - a night's sweep does not end for one session
             error = told(caught)
             failed.add(job.cell)

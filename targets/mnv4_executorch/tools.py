@@ -52,7 +52,6 @@ def parse(printed: str) -> Samples:
     return Samples(
         golden_sqnr_db=None,
         summary=Summary(mean=mean, std=None, min=None, max=None, count=count),
-        versions={"tool": "executor_runner"},
     )
 
 

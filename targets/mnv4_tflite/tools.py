@@ -83,7 +83,6 @@ def parse(printed: str) -> Samples:
             mean=mean, std=std, min=ms("min"), max=ms("max"), count=int(entries.get("count", 0))
         ),
         peak_rss_mb=float(peak[1]) if peak else None,
-        versions={"tool": "benchmark_model"},
     )
 
 
