@@ -65,11 +65,13 @@ def perform(
         MobileError: Before anything was measured.
     """
     failures: list[Failure] = []
+    if store.exists():  # one that cannot be used is refused before any work
+        Store(store).close()
     with ExitStack() as stack:
         devices = _connected(sweep, stack, failures, progress)
         subjects = _subjects(sweep, out, failures, progress)
         jobs = _jobs(sweep, devices, subjects, progress)
-        # Only now, so that bad input leaves no file behind.
+        # A new one is made only now, so that bad input leaves no file behind.
         opened = stack.enter_context(Store(store))
         for info, device in devices.items():
             failures += _measure(info, device, jobs[info], run, opened, progress)
@@ -165,14 +167,15 @@ def _jobs(
         ConfigError: An artifact that no device can measure, or a device that can measure none.
     """
     jobs: dict[DeviceInfo, list[Job]] = {info: [] for info in devices}
-    refused: dict[str, str] = {}
+    refused: dict[str, list[str]] = {}  # what, by the reason
     for info, device in devices.items():
         for subject in subjects:
             for plan in sweep.plans(subject.artifact.target):
                 try:
                     device.check(subject, plan)
                 except MobileError as error:
-                    refused[f"{subject.artifact.name} on {info.id}"] = str(error)
+                    what = f"{subject.artifact.name} on {info.id}"
+                    refused.setdefault(str(error), []).append(what)
                     continue
                 repeats = range(plan.repeats)
                 jobs[info] += [Job(subject=subject, plan=plan, session=i) for i in repeats]
@@ -180,9 +183,9 @@ def _jobs(
     possible = {job.subject.artifact.sha256 for found in jobs.values() for job in found}
     wanted = {subject.artifact.sha256 for subject in subjects}
     if possible < wanted or not all(jobs.values()):
-        raise ConfigError("; ".join(dict.fromkeys(refused.values())))
-    for what, reason in refused.items():
-        progress.note(f"not measured: {what}: {reason}")
+        raise ConfigError("; ".join(refused))
+    for reason, whats in refused.items():
+        progress.note(f"not measured: {', '.join(dict.fromkeys(whats))}: {reason}")
     return jobs
 
 

@@ -87,8 +87,6 @@ def load_sweep(name: str) -> Sweep:
     top.get("description", str)
     bundles = top.values("bundles", str, [])
     build, plan = top.any("build", None), top.any("plan", {})
-    if not bundles and build is None:
-        raise ConfigError(f"{top.place}: found neither bundles nor build, must have one of them")
     devices = top.any("devices")
     if not isinstance(devices, list) or not devices:
         raise ConfigError(f"{top.at('devices')}: found {devices!r}, must be a list of devices")
@@ -106,6 +104,8 @@ def load_sweep(name: str) -> Sweep:
         text = str(error)
         raise ConfigError(text if text.startswith(str(path)) else f"{path}: {text}") from None
     top.close()
+    if not bundles and build is None:
+        raise ConfigError(f"{top.place}: found neither bundles nor build, must have one of them")
     return sweep
 
 

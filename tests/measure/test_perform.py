@@ -6,6 +6,7 @@ A device that vanishes at a certain moment, or is too warm, cannot be had from r
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -175,13 +176,13 @@ def test_an_unforeseen_error_fails_its_session_alone(devices, run, capfd):
 
 def test_what_a_device_cannot_measure_is_left_out_and_said(devices, run):
     devices["x"], devices["y"] = Device("x", refuses="b.tflite"), Device("y")
-    _, failures = run("x", "y")
-    assert devices["x"].sessions == [("a.tflite", 1)]
+    _, failures = run("x", "y", threads=(1, 2))
+    assert devices["x"].sessions == [("a.tflite", 1), ("a.tflite", 2)]
     assert run.progress.notes == ["not measured: b.tflite on x: x: does not run b.tflite"]
     assert failures == []
     with pytest.raises(ConfigError, match=r"x: does not run b\.tflite"):
         run("x")
-    assert len(devices["x"].sessions) == 1
+    assert len(devices["x"].sessions) == 2
 
 
 def test_a_session_waits_until_the_device_is_cool(devices, run, monkeypatch):
@@ -230,6 +231,41 @@ def test_an_artifact_is_measured_once(devices, run, tmp_path):
 
 def test_runs_are_named_after_the_sweep_and_the_time():
     assert new_run("quick").startswith("quick-20")
+
+
+def test_a_sweep_that_is_killed_at_random_moments_loses_nothing(devices, run, tmp_path):
+    """Kill -9, fifty times: what is stored stays, and only what is missing is measured."""
+    moments, kills, repeats = random.Random(0), 50, 150
+    path, calls = tmp_path / "s.sqlite", tmp_path / "calls"
+
+    class Slow(Device):
+        def measure(self, subject, plan, progress):
+            with calls.open("ab") as file:
+                file.write(b".")
+            time.sleep(0.01)
+            return super().measure(subject, plan, progress)
+
+    devices["x"] = Slow("x")
+    before, ended = [], []
+    for _ in range(kills):
+        child = os.fork()
+        if not child:
+            run("x", repeats=repeats)
+            os._exit(0)
+        time.sleep(moments.uniform(0, 0.06))
+        os.kill(child, signal.SIGKILL)
+        ended.append(os.waitpid(child, 0)[1])
+        after = stored(path)
+        assert after[: len(before)] == before
+        before = after
+    assert ended == [signal.SIGKILL] * kills  # none had come to its end by itself
+    found, failures = run("x", repeats=repeats)
+    assert failures == []
+    assert stored(path)[: len(before)] == before
+    names = [(m.artifact.name, m.session) for m in found]
+    assert sorted(names) == [(f"{n}.tflite", i) for n in "ab" for i in range(repeats)]
+    # Each kill costs the session that was going on.
+    assert len(names) <= calls.stat().st_size <= len(names) + kills
 
 
 COMMAND = [sys.executable, "-c", "from mnv4_mobile.cli import main; main()"]

@@ -123,7 +123,7 @@ def test_files_that_are_no_store_are_refused_and_kept(path):
     with pytest.raises(StoreError, match="but not a store"):
         Store(path)
     path.unlink()
-    Store(path).__exit__(None, None, None)
+    Store(path).close()
     with sqlite3.connect(path) as database:
         database.execute("PRAGMA user_version = 99")
     with pytest.raises(StoreError, match=r"newer version \(schema 99, this one reads 2\); upgrade"):

@@ -57,6 +57,10 @@ def test_every_key_is_read(tmp_path):
     ("line", "message"),
     [
         ("bundle: [x]", r"mine\.yaml: unknown key 'bundle', allowed: description, bundles, build"),
+        (
+            "bundles: []\nbundle: [x]",
+            r"mine\.yaml: unknown key 'bundle', allowed: description, bundles, build",
+        ),
         ("devices: host", r"mine\.yaml: devices: found 'host', must be a list of devices"),
         ("devices: []", r"mine\.yaml: devices: found \[\], must be a list of devices"),
         ("devices: [1]", r"mine\.yaml: devices: found 1, must be a text"),

@@ -1,0 +1,110 @@
+"""`mnv4 sweep`, `measure` and `results` on input that cannot be, and on a tool's summary."""
+
+import sqlite3
+
+import pytest
+from records import measurement
+
+from mnv4_mobile.measure.measurement import Samples, Summary
+from mnv4_mobile.measure.store import Store
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """A function that writes a sweep of one artifact, which nobody gets to read."""
+
+    def written(text="", *, devices="[host]"):
+        artifact, path = tmp_path / "a.tflite", tmp_path / "mine.yaml"
+        artifact.write_bytes(b"x")
+        path.write_text(f"description: x\nbundles: [{artifact}]\ndevices: {devices}\n{text}\n")
+        return path
+
+    return written
+
+
+def text_file(path):
+    path.write_text("no database, but long enough to have the header of one " * 5)
+
+
+def newer(path):
+    with Store(path), sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (text_file, "s.sqlite: is not a store of measurements"),
+        (newer, "s.sqlite: written by a newer version (schema 99, this one reads 2); upgrade"),
+        (lambda path: path.mkdir(), "s.sqlite: cannot be opened for writing"),
+    ],
+    ids=["text", "newer", "folder"],
+)
+def test_a_store_that_cannot_be_used_is_refused_before_any_work(
+    mnv4, sweep, tmp_path, make, message
+):
+    store = tmp_path / "s.sqlite"
+    make(store)
+    # A device that would fail, too.
+    code, out, err = mnv4("sweep", sweep(devices="[adb:nobody]"), "--store", store)
+    assert (code, out) == (2, "")
+    (_, error) = err.splitlines()
+    assert error.startswith("error: ")
+    assert message in error
+    code, _, err = mnv4("results", "list", "--store", store)
+    assert (code, message in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "devices", "message"),
+    [
+        ("bundle: [b]", "[host]", "mine.yaml: unknown key 'bundle', allowed: description, bundles"),
+        ("", "[fridge]", "--device: found 'fridge', allowed: adb, browser, coremltools, host"),
+        ("build: [conv-small]", "[host]", "mine.yaml: build: "),
+        (
+            "plan: {affinity: big}",
+            "[host]",
+            "mine.yaml: plan: affinity: found 'big', allowed: none",
+        ),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_an_error_without_a_store(
+    mnv4, sweep, tmp_path, text, devices, message
+):
+    store = tmp_path / "s.sqlite"
+    code, out, err = mnv4("sweep", sweep(text, devices=devices), "--store", store)
+    assert (code, out) == (2, "")
+    assert f"error: {message}" in err.replace(f"{tmp_path}/", "")
+    assert not store.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("none/*.tflite",), "none/*.tflite: no such bundle or artifact"),
+        (("mine.yaml",), "mine.yaml: neither a bundle's folder nor an artifact (.mlpackage, .pte,"),
+        (("a.tflite", "--threads", "two"), "--threads: found two, must be whole numbers"),
+        (("a.tflite", "--threads", "0"), "plan: threads: found 0, must be 1 or more"),
+        (("a.tflite", "--seconds", "nan"), "plan: seconds: found nan, must be 0 or more"),
+        (("a.tflite", "--max-thermal", "hot"), "plan: max_thermal: found 'hot', allowed: nominal"),
+        (("a.tflite", "--device", "host", "--tool", "x"), "--tool: found 'x'; host takes none"),
+    ],
+)
+def test_what_cannot_be_measured_is_named(mnv4, sweep, monkeypatch, tmp_path, arguments, message):
+    sweep()
+    monkeypatch.chdir(tmp_path)
+    code, out, err = mnv4("measure", *arguments, "--store", "s.sqlite")
+    assert (code, out) == (2, "")
+    assert f"error: {message}" in err
+    assert not (tmp_path / "s.sqlite").exists()
+
+
+def test_a_tools_summary_is_shown_by_its_mean_and_marked(mnv4, tmp_path):
+    told = Summary(mean=4.25, std=0.1, min=4.0, max=5.0, count=50)
+    with Store(tmp_path / "s.sqlite") as store:
+        store.add(measurement(samples=Samples(golden_sqnr_db=None, summary=told)))
+    code, out, _ = mnv4("results", "list", "--store", tmp_path / "s.sqlite")
+    assert code == 0
+    header, row = out.splitlines()
+    assert row[: header.index("mean ms") + len("mean ms")].split()[-3:] == ["-", "-", "4.250"]
+    assert "output not checked on the device; a tool's summary" in row
