@@ -27,6 +27,7 @@ _MISSING = {
     "sideload": "in sideload mode: start Android",
     "bootloader": "in the bootloader: start Android",
 }
+_NO_APP = "needs the benchmark app, or a program: --tool"
 _NONE = "no device is attached: plug one in and allow USB debugging, or give adb:HOST:PORT"
 
 
@@ -84,18 +85,20 @@ class Adb:
         return [Remote(shell, tool, find(shell))]
 
     def attached(self) -> list[Attached]:
-        """What `adb devices` lists."""
+        """What `adb devices` lists, or why that cannot be asked."""
         try:
             return [_attached(serial, state) for serial, state in _listed()]
-        except (ToolchainError, DeviceError):
-            return []
+        except (ToolchainError, DeviceError) as error:
+            return [Attached(address=self.name, info=None, missing=str(error))]
 
 
 def _attached(serial: str, state: str) -> Attached:
     info, missing = None, _missing(state)
     if missing is None:
         try:
-            info = facts.ask(AdbShell(serial)).info
+            shell = AdbShell(serial)
+            info = facts.ask(shell).info
+            missing = None if find(shell) else _NO_APP
         except DeviceError as error:
             missing = str(error)
     return Attached(address=f"adb:{serial}", info=info, missing=missing)

@@ -78,7 +78,7 @@ class Samples:
     thermal_before: Thermal = Thermal()
     thermal_after: Thermal = Thermal()
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Of the runtime and of the tool that measured, as the device has them."""
+    """Of the `runtime` and the `tool` that ran it, as the device has them, and of this package."""
     conditions: Mapping[str, float | str] = field(default_factory=dict)
     """What else bears on the figures: `busy` (share of the cores that other work took),
     `affinity` (cores that were pinned), `governor`, `battery_percent`, `screen`,
@@ -124,9 +124,12 @@ class Measurement:
 
     @property
     def runtime(self) -> str:
-        """Version of the runtime that ran it: `executorch 1.5.1`; empty where unknown."""
+        """Version of the runtime that ran it: `executorch 1.5.1`; empty where unknown.
+
+        Of a tool that does not tell its runtime, the tool.
+        """
         versions = self.samples.versions if self.samples else {}
-        return versions.get("runtime", "")
+        return versions.get("runtime") or versions.get("tool", "")
 
     @property
     def cell(self) -> tuple[str, str, str, str, str]:
