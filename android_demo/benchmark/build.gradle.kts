@@ -20,7 +20,7 @@ kotlin {
 }
 
 dependencies {
-    implementation(project(":mnv4"))
+    implementation(project(":measure"))
     implementation(libs.litert)
     implementation(libs.executorch)
 }

@@ -14,10 +14,13 @@ import java.nio.ByteBuffer
 import java.nio.channels.FileChannel
 
 /** A bundle in the app's assets. */
-internal class AssetFiles(
-    val assets: AssetManager,
-    val folder: String,
+public class AssetFiles internal constructor(
+    internal val assets: AssetManager,
+    internal val folder: String,
 ) : BundleFiles {
+    /** A bundle that `Mnv4Models` lists, or that was put beside those. */
+    public constructor(context: Context, model: Mnv4Model) : this(context.assets, "${MobileNetV4.ASSETS}/${model.id}")
+
     override val name: String get() = "assets/$folder"
 
     override fun open(path: String): InputStream = assets.open("$folder/$path")
@@ -53,7 +56,7 @@ internal class AssetArtifact(
             // The asset is there, as its hash was checked: it is compressed.
             throw Mnv4Exception.BadBundle(
                 "${files.name}/$path: is compressed in the app, so it cannot be mapped; add to the app's " +
-                    "build.gradle.kts: android { androidResources { noCompress += \"tflite\" } }",
+                    "build.gradle.kts: android { androidResources { noCompress += \"${File(path).extension}\" } }",
                 error,
             )
         }

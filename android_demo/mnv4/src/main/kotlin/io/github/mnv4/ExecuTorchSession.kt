@@ -1,7 +1,6 @@
 package io.github.mnv4
 
 import io.github.mnv4.core.Manifest
-import io.github.mnv4.core.Mnv4Exception
 import org.pytorch.executorch.EValue
 import org.pytorch.executorch.Module
 import org.pytorch.executorch.Tensor
@@ -15,7 +14,10 @@ internal class ExecuTorchSession(
     program: File,
     threads: Int,
 ) : Session {
-    private val module: Module = running("cannot load") { Module.load(program.path, Module.LOAD_MODE_MMAP, threads) }
+    private val module: Module =
+        running("${manifest.id}: ExecuTorch cannot load it") {
+            Module.load(program.path, Module.LOAD_MODE_MMAP, threads)
+        }
 
     /** Its Java API does not tell its version. */
     override val runtime: String get() = "executorch"
@@ -27,26 +29,24 @@ internal class ExecuTorchSession(
         manifest.input.shape.map(Int::toLong).toLongArray().let { shape ->
             // Tensors made of a buffer share its memory.
             EValue.from(
-                if (manifest.input.dtype == "uint8") {
-                    Tensor.fromBlobUnsigned(input, shape)
-                } else {
-                    Tensor.fromBlob(input.asFloatBuffer(), shape)
+                when (manifest.input.dtype) {
+                    "uint8" -> Tensor.fromBlobUnsigned(input, shape)
+                    "int8" -> Tensor.fromBlob(input, shape)
+                    else -> Tensor.fromBlob(input.asFloatBuffer(), shape)
                 },
             )
         }
 
     override fun run(): List<FloatArray> =
-        running("cannot run") { module.forward(fed) }.map { it.toTensor().dataAsFloatArray }
+        running("${manifest.id}: ExecuTorch cannot run it") { module.forward(fed) }.mapIndexed { i, value ->
+            val output = manifest.outputs[i]
+            val tensor = value.toTensor()
+            when (output.dtype) {
+                "uint8" -> output.floats(ByteBuffer.wrap(tensor.dataAsUnsignedByteArray))
+                "int8" -> output.floats(ByteBuffer.wrap(tensor.dataAsByteArray))
+                else -> tensor.dataAsFloatArray
+            }
+        }
 
     override fun close(): Unit = module.close()
-
-    private fun <T> running(
-        what: String,
-        block: () -> T,
-    ): T =
-        try {
-            block()
-        } catch (error: RuntimeException) {
-            throw Mnv4Exception.RuntimeFailed("${manifest.id}: ExecuTorch $what it: ${error.message}", error)
-        }
 }

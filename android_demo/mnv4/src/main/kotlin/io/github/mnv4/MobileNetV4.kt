@@ -32,6 +32,7 @@ public class FeatureMap(
     public val shape: List<Int>,
     /** `nchw` or `nhwc`. */
     public val layout: String,
+    /** As many as [shape] says. */
     public val values: FloatArray,
 )
 
@@ -101,7 +102,9 @@ public class MobileNetV4 private constructor(
 
     /** How long the parts of a call took, in milliseconds. */
     public data class Times(
+        /** From the picture to the input. */
         public val preprocess: Double,
+        /** From the input to the outputs. */
         public val network: Double,
     )
 
@@ -157,7 +160,7 @@ public class MobileNetV4 private constructor(
         val begin = System.nanoTime()
         prepare()
         val prepared = System.nanoTime()
-        val values = session.run().map(FloatArray::copyOf)
+        val values = session.run()
         lastTimes = Times((prepared - begin) / 1e6, (System.nanoTime() - prepared) / 1e6)
         return Outputs(manifest, values)
     }
@@ -193,7 +196,7 @@ public class MobileNetV4 private constructor(
             model: Mnv4Model,
             threads: Int = defaultThreads(),
         ): MobileNetV4 {
-            val files = AssetFiles(context.assets, "$ASSETS/${model.id}")
+            val files = AssetFiles(context, model)
             val bundle = Bundle.open(files)
             return open(bundle, AssetArtifact(context, files, bundle), threads)
         }

@@ -79,8 +79,11 @@ public object Pictures {
         options.inPremultiplied = false
         options.inPreferredConfig = Bitmap.Config.ARGB_8888
         val bitmap =
-            BitmapFactory.decodeByteArray(bytes, 0, bytes.size, options)
-                ?: throw Mnv4Exception.BadPicture("picture: not in a format that Android decodes")
+            try {
+                BitmapFactory.decodeByteArray(bytes, 0, bytes.size, options)
+            } catch (error: OutOfMemoryError) {
+                throw Mnv4Exception.BadPicture("picture: too large for this phone's memory", error)
+            } ?: throw Mnv4Exception.BadPicture("picture: not in a format that Android decodes")
         return TurnedPixels(of(bitmap), orientation(bytes))
     }
 

@@ -13,7 +13,7 @@ internal interface Session : AutoCloseable {
     /** Where the input goes, in native byte order, before [run]. */
     val input: ByteBuffer
 
-    /** Runs the network: the outputs in the manifest's order, valid until the next run. */
+    /** Runs the network: the outputs in the manifest's order, the caller's to keep. */
     fun run(): List<FloatArray>
 }
 
@@ -47,6 +47,23 @@ internal enum class Runtime(
     }
 }
 
+/** Runs [block] of a runtime, whose failures become ours. */
+internal fun <T> running(
+    what: String,
+    block: () -> T,
+): T =
+    try {
+        block()
+    } catch (error: RuntimeException) {
+        throw Mnv4Exception.RuntimeFailed("$what: ${error.message}", error)
+    } catch (error: LinkageError) {
+        // Thrown where its classes load their native library.
+        throw Mnv4Exception.RuntimeFailed(
+            "$what: the app has no native library of the runtime for this processor: ${error.message}",
+            error,
+        )
+    }
+
 /** The bytes of an artifact as its runtime takes them. */
 internal interface ArtifactStore {
     /** Memory-mapped. */
@@ -63,8 +80,10 @@ internal fun openSession(
 ): Session {
     val runtime = Runtime.of(bundle)
     runtime.requirePresent(bundle.manifest.id)
-    bundle.manifest.outputs.firstOrNull { it.dtype != "float32" }?.let {
-        throw Mnv4Exception.BadBundle("${bundle.files.name}: output ${it.name}: found ${it.dtype}, allowed: float32")
+    bundle.manifest.outputs.firstOrNull { it.dtype != "float32" && it.quantization == null }?.let {
+        throw Mnv4Exception.BadBundle(
+            "${bundle.files.name}: output ${it.name}: found ${it.dtype}, allowed: float32 or quantized integers",
+        )
     }
     return when (runtime) {
         Runtime.LITE_RT -> LiteRtSession(bundle.manifest, artifact.map(), threads)

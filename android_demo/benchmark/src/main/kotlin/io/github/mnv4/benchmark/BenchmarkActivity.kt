@@ -3,6 +3,7 @@ package io.github.mnv4.benchmark
 import android.app.Activity
 import android.os.Bundle
 import android.util.Log
+import android.view.WindowManager
 import android.widget.TextView
 import java.io.IOException
 
@@ -12,6 +13,7 @@ public class BenchmarkActivity : Activity() {
         super.onCreate(savedInstanceState)
         val text = TextView(this)
         setContentView(text)
+        window.addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
         Thread {
             val say = { line: String ->
                 Log.i("mnv4", "mnv4: $line")

@@ -1,23 +1,29 @@
 package io.github.mnv4.benchmark
 
+import android.content.ComponentName
 import android.content.Context
+import android.content.pm.PackageManager
 import io.github.mnv4.core.Plan
 import org.json.JSONObject
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
+import org.junit.Assert.assertNull
+import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Before
 import org.junit.Test
 import org.junit.runner.RunWith
+import org.robolectric.Robolectric
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.annotation.Config
 import java.io.File
+import java.io.IOException
 import java.nio.file.Files
 
 /** Whole sessions with a real LiteRT. */
 @RunWith(RobolectricTestRunner::class)
-@Config(sdk = [34], manifest = Config.NONE)
+@Config(sdk = [34])
 class BenchmarkTest {
     private val fixtures = File(System.getProperty("mnv4.fixtures")!!)
     private val files: File = Files.createTempDirectory("files").toFile()
@@ -49,8 +55,9 @@ class BenchmarkTest {
     }
 
     @Test
-    fun `a session, which Python reads afterwards`() {
-        val result = run(job("conv-small-035-96x96-fp32.tflite"))
+    fun `a session that Python asks for, and reads afterwards`() {
+        job("conv-small-035-96x96-fp32.tflite")
+        val result = run(JSONObject(File(fixtures, "job.json").readText()))
         assertEquals(result.toString(), "ok", result.getString("status"))
         val samples = result.getJSONObject("samples")
         assertEquals(5, samples.getJSONArray("latencies_ms").length())
@@ -58,10 +65,45 @@ class BenchmarkTest {
         assertTrue(samples.getDouble("golden_sqnr_db") > 80)
         assertTrue(samples.getDouble("load_cold_ms") > 0)
         assertTrue(samples.getJSONObject("versions").getString("runtime").startsWith("litert "))
+        assertEquals("nominal", samples.getJSONObject("thermal_before").getString("status"))
+        val conditions = samples.getJSONObject("conditions")
+        assertTrue(conditions.getString("os_build").startsWith("Android 14"))
+        assertTrue(conditions.has("soc") && conditions.has("screen"))
         assertFalse(File(files, "mnv4/result.json.part").exists())
         assertTrue(said.any { "golden check" in it })
         val kept = File(fixtures, "result.json")
         File(files, "mnv4/result.json").copyTo(kept, overwrite = true)
+    }
+
+    @Test
+    fun `no space for the result`() {
+        val job = job("conv-small-035-96x96-fp32.tflite")
+        Files.createSymbolicLink(File(files, "mnv4/result.json.part").toPath(), File("/dev/full").toPath())
+        val error = assertThrows(IOException::class.java) { run(job) }
+        assertTrue(error.message, "No space left" in error.message!!)
+        assertFalse(File(files, "mnv4/result.json").exists())
+    }
+
+    @Test
+    fun `the activity, which only the shell may start`() {
+        val context = RuntimeEnvironment.getApplication()
+        val name = ComponentName(context, BenchmarkActivity::class.java)
+        val info = context.packageManager.getActivityInfo(name, 0)
+        assertTrue(info.exported)
+        assertEquals("android.permission.DUMP", info.permission)
+        val asked = context.packageManager.getPackageInfo(context.packageName, PackageManager.GET_PERMISSIONS)
+        assertNull(asked.requestedPermissions)
+
+        val folder = context.getExternalFilesDir(null)!!
+        val job = job("conv-small-035-96x96-fp32.tflite")
+        File(files, "mnv4").copyRecursively(File(folder, "mnv4"))
+        File(folder, "mnv4/job/job.json").writeText(job.toString())
+        Robolectric.buildActivity(BenchmarkActivity::class.java).setup().use {
+            val result = File(folder, "mnv4/result.json")
+            val end = System.nanoTime() + 60e9.toLong()
+            while (!result.exists() && System.nanoTime() < end) Thread.sleep(50)
+            assertEquals("ok", JSONObject(result.readText()).getString("status"))
+        }
     }
 
     @Test

@@ -34,7 +34,9 @@ public class FolderFiles(
 
 /** An artifact with its manifest and golden pairs. */
 public class Bundle private constructor(
+    /** Where it is. */
     public val files: BundleFiles,
+    /** What it is. */
     public val manifest: Manifest,
 ) {
     /**

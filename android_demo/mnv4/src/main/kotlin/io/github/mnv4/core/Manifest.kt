@@ -3,6 +3,15 @@ package io.github.mnv4.core
 import org.json.JSONArray
 import org.json.JSONException
 import org.json.JSONObject
+import java.nio.ByteBuffer
+
+/** Where integers stand for floats: `(integer - zeroPoint) * scale`. */
+public class Quantization(
+    /** Of one step. */
+    public val scale: Float,
+    /** The integer that stands for 0. */
+    public val zeroPoint: Int,
+)
 
 /** An input or output of an artifact. */
 public class TensorSpec(
@@ -10,11 +19,14 @@ public class TensorSpec(
     public val name: String,
     /** `image` for the input; `logits`, `probabilities`, `embedding` or `stage_N` for an output. */
     public val kind: String,
+    /** The length of each dimension. */
     public val shape: List<Int>,
-    /** `float32`, `uint8`, ... */
+    /** `float32`, `float16`, `int8` or `uint8`. */
     public val dtype: String,
     /** `nchw` or `nhwc` of tensors with four dimensions. */
     public val layout: String?,
+    /** Of integers; an input of uint8 without it takes RGB bytes. */
+    public val quantization: Quantization? = null,
 ) {
     /** Number of its elements. */
     public val size: Int get() = shape.fold(1, Int::times)
@@ -25,6 +37,21 @@ public class TensorSpec(
      * @throws Mnv4Exception.BadBundle a type that this version does not know.
      */
     public val bytes: Int get() = size * bytesOf(dtype)
+
+    /** The values of a tensor that lies at the start of [buffer], as floats. */
+    internal fun floats(buffer: ByteBuffer): FloatArray {
+        buffer.rewind()
+        val found = FloatArray(size)
+        if (quantization == null) {
+            buffer.asFloatBuffer().get(found)
+        } else {
+            val mask = if (dtype == "uint8") 0xff else -1
+            for (i in found.indices) {
+                found[i] = ((buffer.get(i).toInt() and mask) - quantization.zeroPoint) * quantization.scale
+            }
+        }
+        return found
+    }
 }
 
 internal fun bytesOf(dtype: String): Int =
@@ -55,10 +82,13 @@ public class PreprocessSpec(
 
 /** One golden tensor: what a device checks itself with. */
 public class GoldenSpec(
+    /** Of its file in the bundle. */
     public val path: String,
     /** `pixels`, or the name of an output. */
     public val tensor: String,
+    /** Of all pictures together. */
     public val shape: List<Int>,
+    /** As an artifact's. */
     public val dtype: String,
     /** `input`, `eager` (the float model) or `artifact`. */
     public val source: String,
@@ -68,23 +98,42 @@ public class GoldenSpec(
 
 /** manifest.json of a bundle; the generator's JSON Schema is the norm. */
 public class Manifest(
+    /** The bundle's name. */
     public val id: String,
+    /** Of the network: `conv-small`. */
     public val modelName: String,
     /** Of the weights, where the generator knows it. */
     public val licence: String?,
     /** The runtime: `tflite` or `executorch`. */
     public val target: String,
+    /** Of its precision: `fp32`, `int8`. */
     public val recipe: String,
+    /** Of the artifact's file in the bundle. */
     public val artifactPath: String,
+    /** Its length. */
     public val artifactBytes: Long,
+    /** Of its bytes, in hexadecimal. */
     public val artifactSha256: String,
+    /** What the artifact takes. */
     public val input: TensorSpec,
+    /** What it gives, in its order. */
     public val outputs: List<TensorSpec>,
+    /** How pictures become its input. */
     public val preprocess: PreprocessSpec,
     /** Of the classes, in their order; null where they have no names. */
     public val labels: List<String>?,
+    /** Pictures, and what they must give. */
     public val golden: List<GoldenSpec>,
 ) {
+    init {
+        val classes = outputs.firstOrNull { it.kind == "logits" || it.kind == "probabilities" }
+        if (labels != null && classes != null && labels.size != classes.size) {
+            throw Mnv4Exception.BadBundle(
+                "manifest.json: labels: found ${labels.size}, must be ${classes.size}, one for each class",
+            )
+        }
+    }
+
     /** Reading of manifests. */
     public companion object {
         /** The newest schema that this version reads. */
@@ -116,9 +165,7 @@ public class Manifest(
             val preprocess = json.getJSONObject("preprocess")
             val size = preprocess.getJSONArray("size")
             val inputs = json.getJSONArray("inputs").objects()
-            if (inputs.size !=
-                1
-            ) {
+            if (inputs.size != 1) {
                 throw Mnv4Exception.BadBundle("manifest.json: inputs: found ${inputs.size}, must be 1")
             }
             return Manifest(
@@ -153,6 +200,10 @@ public class Manifest(
                 shape = json.getJSONArray("shape").integers(),
                 dtype = json.getString("dtype"),
                 layout = json.textOrNull("layout"),
+                quantization =
+                    json.optJSONObject("quantization")?.let {
+                        Quantization(it.getDouble("scale").toFloat(), it.getInt("zero_point"))
+                    },
             )
 
         private fun golden(json: JSONObject): GoldenSpec =

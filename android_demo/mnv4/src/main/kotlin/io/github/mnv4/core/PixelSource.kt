@@ -6,8 +6,10 @@ package io.github.mnv4.core
  * Pixels are packed as `0x??RRGGBB`; what is in the upper byte does not matter.
  */
 public interface PixelSource {
+    /** In pixels. */
     public val width: Int
 
+    /** In pixels. */
     public val height: Int
 
     /** Puts row [y], from left to right, into the first [width] elements of [into]. */
@@ -31,14 +33,25 @@ public enum class Orientation(
     internal val fromRight: Boolean,
     internal val fromBottom: Boolean,
 ) {
+    /** As it is stored. */
     UPRIGHT(1, false, false, false),
+
+    /** Left and right change places. */
     MIRRORED(2, false, true, false),
+
+    /** Upside down. */
     TURNED_180(3, false, true, true),
+
+    /** Top and bottom change places. */
     MIRRORED_180(4, false, false, true),
+
+    /** Rows become columns. */
     TRANSPOSED(5, true, false, false),
 
     /** Clockwise by 90 degrees. */
     TURNED_90(6, true, false, true),
+
+    /** Transposed and upside down. */
     TRANSVERSED(7, true, true, true),
 
     /** Clockwise by 270 degrees. */

@@ -17,6 +17,7 @@ public data class Plan(
     public val cooldownSeconds: Double = 0.0,
     /** A session begins only at this thermal status or a better one. */
     public val maxThermal: String = "nominal",
+    /** Of the runtime. */
     public val threads: Int = 1,
     /** `none`, `fastest`, or numbers of cores; an app cannot pin itself, so only `none` is followed. */
     public val affinity: String = "none",

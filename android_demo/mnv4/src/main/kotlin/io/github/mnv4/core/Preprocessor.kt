@@ -26,18 +26,29 @@ public class Preprocessor(
     private var narrowed = ByteArray(0)
     private val pixels = ByteArray(spec.height * spec.width * 3)
     private val floats = FloatArray(if (input.dtype == "float32") pixels.size else 0)
+    private val bytes = ByteArray(if (floats.isEmpty()) pixels.size else 0)
 
     /** What each byte of each channel becomes. */
     private val normalised =
         Array(3) { c -> FloatArray(256) { (it / 255f - spec.mean[c]) / spec.std[c] } }
 
+    /** The same where the input takes integers: RGB bytes as they are, or quantized. */
+    private val integers =
+        Array(3) { c -> ByteArray(256) { input.quantization?.of(normalised[c][it]) ?: it.toByte() } }
+
     init {
-        if (input.dtype !in setOf("float32", "uint8") || input.shape.first() != 1) {
+        val known = input.dtype == "float32" || input.dtype == "uint8" || input.quantization != null
+        if (!known || input.shape.first() != 1) {
             throw Mnv4Exception.BadBundle(
                 "manifest.json: inputs: found ${input.dtype} of shape ${input.shape}, " +
-                    "allowed: float32 or uint8, one picture at a time",
+                    "allowed: float32, uint8 or quantized integers, one picture at a time",
             )
         }
+    }
+
+    private fun Quantization.of(value: Float): Byte {
+        val integer = Math.rint((value / scale).toDouble()).toInt() + zeroPoint
+        return (if (input.dtype == "uint8") integer.coerceIn(0, 255) else integer.coerceIn(-128, 127)).toByte()
     }
 
     /** Fills [into], from its start, with the input for a picture. */
@@ -56,21 +67,16 @@ public class Preprocessor(
         into.clear()
         val area = spec.height * spec.width
         val planar = input.layout == "nchw"
-        if (floats.isEmpty()) {
-            if (planar) {
-                for (c in 0 until 3) for (i in 0 until area) into.put(pixels[3 * i + c])
-            } else {
-                into.put(pixels)
+        for (c in 0 until 3) {
+            val real = normalised[c]
+            val whole = integers[c]
+            for (i in 0 until area) {
+                val value = pixels[3 * i + c].toInt() and 0xff
+                val place = if (planar) c * area + i else 3 * i + c
+                if (floats.isEmpty()) bytes[place] = whole[value] else floats[place] = real[value]
             }
-        } else {
-            for (c in 0 until 3) {
-                val table = normalised[c]
-                for (i in 0 until area) {
-                    floats[if (planar) c * area + i else 3 * i + c] = table[pixels[3 * i + c].toInt() and 0xff]
-                }
-            }
-            into.asFloatBuffer().put(floats)
         }
+        if (floats.isEmpty()) into.put(bytes) else into.asFloatBuffer().put(floats)
         into.rewind()
     }
 

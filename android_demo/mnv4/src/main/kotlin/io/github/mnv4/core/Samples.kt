@@ -7,6 +7,7 @@ import org.json.JSONObject
 public data class Thermal(
     /** `nominal`, `fair`, `serious`, `critical`; null where it does not say. */
     public val status: String? = null,
+    /** Of the hottest sensor; null where it does not say. */
     public val celsius: Double? = null,
 ) {
     internal fun toJson(): JSONObject = JSONObject().put("status", status.orNull()).put("celsius", celsius.orNull())
@@ -16,15 +17,23 @@ public data class Thermal(
 public class Samples(
     /** Of the worst output against the golden pair. */
     public val goldenSqnrDb: Double?,
+    /** Loading in a fresh process. */
     public val loadColdMs: Double?,
+    /** Loading once more in the same process. */
     public val loadWarmMs: Double?,
+    /** The first inference of a fresh process. */
     public val firstMs: Double?,
+    /** Of the timed runs. */
     public val latenciesMs: DoubleArray,
     /** When each of them began, from the first one on. */
     public val startsMs: DoubleArray,
+    /** From the pixels of a decoded picture to the input, apart from the latencies. */
     public val preprocessMs: DoubleArray,
+    /** Of a process that loaded and ran it once. */
     public val peakRssMb: Double?,
+    /** Before the network was loaded. */
     public val thermalBefore: Thermal,
+    /** After the last run. */
     public val thermalAfter: Thermal,
     /** `runtime` names the runtime with its version. */
     public val versions: Map<String, String>,
@@ -50,4 +59,4 @@ public class Samples(
 }
 
 /** JSON's null, which `put` would otherwise leave out. */
-private fun Any?.orNull(): Any = this ?: JSONObject.NULL
+internal fun Any?.orNull(): Any = this ?: JSONObject.NULL

@@ -18,9 +18,8 @@ public object Scores {
     /** Probabilities of logits. */
     public fun softmax(logits: FloatArray): FloatArray {
         val most = logits.max()
-        val powers = DoubleArray(logits.size) { exp((logits[it] - most).toDouble()) }
-        val sum = powers.sum()
-        return FloatArray(logits.size) { (powers[it] / sum).toFloat() }
+        val sum = logits.sumOf { exp((it - most).toDouble()) }
+        return FloatArray(logits.size) { (exp((logits[it] - most).toDouble()) / sum).toFloat() }
     }
 
     /** The [count] most probable classes, the most probable first; of equal ones the first. */
@@ -28,11 +27,20 @@ public object Scores {
         probabilities: FloatArray,
         count: Int,
         labels: List<String>?,
-    ): List<Classification> =
-        probabilities.indices
-            .sortedByDescending { probabilities[it] }
-            .take(count)
-            .map { Classification(it, labels?.get(it) ?: it.toString(), probabilities[it]) }
+    ): List<Classification> {
+        // Insertion into the few that are kept, as sorting a thousand classes boxes them all.
+        val kept = IntArray(count.coerceIn(0, probabilities.size))
+        var size = 0
+        for (index in probabilities.indices) {
+            var place = size
+            while (place > 0 && probabilities[kept[place - 1]] < probabilities[index]) place--
+            if (place == kept.size) continue
+            kept.copyInto(kept, place + 1, place, minOf(size, kept.size - 1))
+            kept[place] = index
+            if (size < kept.size) size++
+        }
+        return kept.map { Classification(it, labels?.get(it) ?: it.toString(), probabilities[it]) }
+    }
 
     /**
      * Signal to quantization noise ratio in dB of [found] against [expected]; 200 where they are

@@ -7,9 +7,16 @@ import kotlin.math.sqrt
 public class Statistics private constructor(
     private val sorted: DoubleArray,
 ) {
+    /** Number of samples. */
     public val count: Int get() = sorted.size
+
+    /** Of all samples. */
     public val mean: Double = sorted.average()
+
+    /** The least sample. */
     public val min: Double get() = sorted.first()
+
+    /** The largest sample. */
     public val max: Double get() = sorted.last()
 
     /** Sample standard deviation over mean; null of a single sample, or where the mean is 0. */

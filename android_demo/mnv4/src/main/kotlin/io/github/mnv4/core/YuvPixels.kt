@@ -4,8 +4,11 @@ import java.nio.ByteBuffer
 
 /** One plane of a YUV frame, as `Image.Plane` has it. */
 public class YuvPlane(
+    /** Its bytes. */
     public val buffer: ByteBuffer,
+    /** Bytes from a row to the next. */
     public val rowStride: Int,
+    /** Bytes from a value of a row to the next. */
     public val pixelStride: Int,
 )
 

@@ -2,6 +2,7 @@ package io.github.mnv4.core
 
 import io.github.mnv4.Fixtures
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertNull
 import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Test
@@ -58,6 +59,20 @@ class BundleTest {
     @Test
     fun `a newer schema`() {
         assertTrue("newer version (schema 2" in refused { open(edited("\"schema\": 1", "\"schema\": 2")) })
+    }
+
+    @Test
+    fun `classes without names have numbers`() {
+        val folder = edited("\"labels\": [", "\"labels\": null, \"unlabelled\": [")
+        assertNull(open(folder).manifest.labels)
+        val found = Scores.top(floatArrayOf(0.1f, 0.7f, 0.2f), 2, null)
+        assertEquals(listOf("1", "2"), found.map { it.label })
+    }
+
+    @Test
+    fun `labels that are missing`() {
+        val folder = edited("\"labels\": [", "\"labels\": [\"one\"], \"unused\": [")
+        assertTrue("labels: found 1, must be 10" in refused { open(folder) })
     }
 
     @Test

@@ -1,5 +1,6 @@
 package io.github.mnv4.core
 
+import io.github.mnv4.Fixtures
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
@@ -13,6 +14,12 @@ class PlanTest {
     fun `there and back`() {
         val plan = Plan(warmup = 3, runs = 7, seconds = 0.5, threads = 2, statistic = "p90")
         assertEquals(plan, Plan.parse(plan.toJson().toString()))
+    }
+
+    @Test
+    fun `reads what Python wrote`() {
+        val job = Fixtures.json("job.json")
+        assertEquals(Plan(warmup = 2, runs = 5, seconds = 0.0), Plan.parse(job.getJSONObject("plan").toString()))
     }
 
     @Test

@@ -1,4 +1,4 @@
-package io.github.mnv4.benchmark
+package io.github.mnv4.measure
 
 import io.github.mnv4.MobileNetV4
 import io.github.mnv4.core.Bundle
@@ -8,7 +8,7 @@ import io.github.mnv4.core.Statistics
 import java.nio.ByteBuffer
 
 /** An output that missed its gate: nothing is timed then. */
-internal class WrongOutput(
+public class WrongOutput(
     message: String,
 ) : Exception(message)
 

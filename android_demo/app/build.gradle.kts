@@ -1,0 +1,58 @@
+plugins {
+    alias(libs.plugins.android.application)
+    alias(libs.plugins.kotlin.android)
+}
+
+android {
+    namespace = "io.github.mnv4.app"
+    compileSdk = 35
+    defaultConfig {
+        applicationId = "io.github.mnv4.app"
+        minSdk = 26
+        targetSdk = 35
+        versionCode = 1
+        versionName = "1"
+    }
+    androidResources { noCompress += "tflite" }
+}
+
+kotlin {
+    jvmToolchain(17)
+    compilerOptions { allWarningsAsErrors = true }
+}
+
+dependencies {
+    implementation(project(":measure"))
+    implementation(libs.litert)
+    implementation(libs.executorch)
+}
+
+/** Copies bundles of `mnv4 build` into the assets: `-Pmnv4.bundles=FOLDER`, by default `../out`. */
+abstract class CopyBundles : DefaultTask() {
+    @get:InputFiles
+    abstract val bundles: ConfigurableFileTree
+
+    @get:OutputDirectory
+    abstract val assets: DirectoryProperty
+
+    @get:Inject
+    abstract val files: FileSystemOperations
+
+    @TaskAction
+    fun copy() {
+        files.sync {
+            from(bundles)
+            into(assets.dir("mnv4"))
+        }
+    }
+}
+
+val copyBundles by tasks.registering(CopyBundles::class) {
+    val folder = providers.gradleProperty("mnv4.bundles").orElse("../out")
+    bundles.from(rootProject.layout.projectDirectory.dir(folder))
+    bundles.include("*.tflite/**", "*.executorch/**")
+}
+
+androidComponents {
+    onVariants { it.sources.assets?.addGeneratedSourceDirectory(copyBundles, CopyBundles::assets) }
+}

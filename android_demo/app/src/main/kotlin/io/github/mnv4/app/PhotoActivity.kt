@@ -1,0 +1,121 @@
+package io.github.mnv4.app
+
+import android.content.Intent
+import android.graphics.Bitmap
+import android.net.Uri
+import android.os.Build
+import android.os.Bundle
+import android.provider.MediaStore
+import android.view.View
+import android.widget.ImageView
+import android.widget.TextView
+import io.github.mnv4.MobileNetV4
+import io.github.mnv4.Pictures
+import io.github.mnv4.core.Classification
+import io.github.mnv4.core.Mnv4Exception
+import io.github.mnv4.core.PixelSource
+import java.io.IOException
+
+/** A photo of the gallery, classified. */
+internal class PhotoActivity : Screen(R.layout.photo) {
+    private var shown: Uri? = null
+
+    private class Found(
+        val picture: Bitmap,
+        val scores: List<Classification>,
+        val times: MobileNetV4.Times,
+    )
+
+    override fun onCreate(savedInstanceState: Bundle?) {
+        super.onCreate(savedInstanceState)
+        findViewById<View>(R.id.choose).setOnClickListener { startActivityForResult(picker(), 0) }
+        findViewById<View>(R.id.picture).clipToOutline = true
+        findViewById<View>(R.id.picture).setBackgroundResource(R.drawable.card)
+        val kept = savedInstanceState?.getString(SHOWN)?.let(Uri::parse)
+        if (!lacksModels()) (kept ?: intent.data)?.let(::show)
+    }
+
+    override fun onSaveInstanceState(outState: Bundle) {
+        super.onSaveInstanceState(outState)
+        outState.putString(SHOWN, shown?.toString())
+    }
+
+    /** Android's photo picker, which needs no permission; before Android 13, any app that has pictures. */
+    private fun picker(): Intent =
+        if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.TIRAMISU) {
+            Intent(MediaStore.ACTION_PICK_IMAGES)
+        } else {
+            Intent(Intent.ACTION_GET_CONTENT).addCategory(Intent.CATEGORY_OPENABLE)
+        }.setType("image/*")
+
+    override fun onActivityResult(
+        requestCode: Int,
+        resultCode: Int,
+        data: Intent?,
+    ) {
+        data?.data?.takeIf { resultCode == RESULT_OK }?.let(::show)
+    }
+
+    override fun modelChanged() {
+        shown?.let(::show)
+    }
+
+    private fun show(photo: Uri) {
+        shown = photo
+        models.ask({ classify(it, photo) }) { result ->
+            if (isDestroyed) return@ask
+            findViewById<View>(R.id.hint).visibility = View.GONE
+            result.fold(::show) {
+                findViewById<View>(R.id.picture).visibility = View.GONE
+                say(R.string.failed, it.message.orEmpty())
+            }
+        }
+    }
+
+    private fun show(found: Found) {
+        sayNothing()
+        val picture = findViewById<ImageView>(R.id.picture)
+        picture.visibility = View.VISIBLE
+        picture.setImageBitmap(found.picture)
+        findViewById<ScoresView>(R.id.scores).show(found.scores)
+        findViewById<TextView>(R.id.latency).text =
+            getString(R.string.photo_times, found.times.network, found.times.preprocess)
+    }
+
+    private fun classify(
+        model: MobileNetV4,
+        photo: Uri,
+    ): Found {
+        val picture =
+            try {
+                checkNotNull(contentResolver.openInputStream(photo)).use(Pictures::decode)
+            } catch (error: IOException) {
+                throw Mnv4Exception.BadPicture("$photo: ${error.message}", error)
+            } catch (error: SecurityException) {
+                throw Mnv4Exception.BadPicture("$photo: ${error.message}", error)
+            }
+        val scores = model.run(picture).top(ROWS)
+        return Found(small(picture), scores, model.lastTimes)
+    }
+
+    /** The picture as the network gets it, for the screen: every n-th pixel of every n-th line. */
+    private fun small(picture: PixelSource): Bitmap {
+        val step = (maxOf(picture.width, picture.height) + LONGER - 1) / LONGER
+        val line = IntArray(picture.width)
+        val width = picture.width / step
+        val height = picture.height / step
+        val pixels = IntArray(maxOf(1, width) * maxOf(1, height))
+        for (y in 0 until height) {
+            picture.readRow(y * step, line)
+            for (x in 0 until width) pixels[y * width + x] = line[x * step] or OPAQUE
+        }
+        return Bitmap.createBitmap(pixels, maxOf(1, width), maxOf(1, height), Bitmap.Config.ARGB_8888)
+    }
+
+    private companion object {
+        const val SHOWN = "shown"
+        const val ROWS = 5
+        const val LONGER = 2048
+        const val OPAQUE = 0xff shl 24
+    }
+}

@@ -1,0 +1,165 @@
+package io.github.mnv4.app
+
+import android.Manifest
+import android.content.Intent
+import android.graphics.Bitmap
+import android.graphics.BitmapFactory
+import android.graphics.drawable.BitmapDrawable
+import android.provider.Settings
+import android.util.Size
+import android.view.View
+import android.widget.Button
+import android.widget.TextView
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertNull
+import org.junit.Assert.assertTrue
+import org.junit.Before
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.Robolectric
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.Shadows.shadowOf
+import org.robolectric.annotation.Config
+import org.robolectric.annotation.GraphicsMode
+import org.robolectric.shadows.ShadowAlertDialog
+import java.io.File
+
+private const val PHONE = "w411dp-h891dp-xhdpi"
+
+@RunWith(RobolectricTestRunner::class)
+@Config(sdk = [34], qualifiers = PHONE)
+@GraphicsMode(GraphicsMode.Mode.NATIVE)
+class CameraActivityTest {
+    @Before
+    fun ready() {
+        NativeLiteRt.load()
+        choose(CONV)
+    }
+
+    private fun open(allowed: Boolean = true): CameraActivity {
+        val permission = Manifest.permission.CAMERA
+        if (allowed) shadowOf(app).grantPermissions(permission) else shadowOf(app).denyPermissions(permission)
+        return Robolectric.buildActivity(CameraActivity::class.java).setup().get()
+    }
+
+    private fun CameraActivity.text(id: Int) = findViewById<TextView>(id).text.toString()
+
+    /** The screen as it is while the camera runs; a photo stands in for its picture. */
+    private fun running(): CameraActivity {
+        val activity = open()
+        val photo = BitmapFactory.decodeFile(File(fixtures, "pictures/seven.jpg").path)
+        val square = minOf(photo.width, photo.height)
+        val tall = Bitmap.createBitmap(photo, (photo.width - square * 3 / 4) / 2, 0, square * 3 / 4, square)
+        val model = app.models
+        val (scores, times) = model.use { it.classify(Frame(tall), 90, 3) to it.lastTimes }
+        assertEquals("7", scores[0].label)
+        repeat(3) {
+            activity.show(scores, times)
+            Thread.sleep(40)
+        }
+        val preview = activity.findViewById<View>(R.id.preview)
+        val viewfinder = Viewfinder(preview.width.toFloat(), preview.height.toFloat(), Size(640, 480), 0)
+        activity.findViewById<CropFrame>(R.id.crop).crop = viewfinder.crop(model.chosen!!.manifest!!.preprocess)
+        val ratio = preview.width / preview.height.toFloat()
+        val wide = (tall.height * ratio).toInt().coerceAtMost(tall.width)
+        val high = (tall.width / ratio).toInt().coerceAtMost(tall.height)
+        val seen = Bitmap.createBitmap(tall, (tall.width - wide) / 2, (tall.height - high) / 2, wide, high)
+        activity.findViewById<View>(R.id.viewfinder).background = BitmapDrawable(activity.resources, seen)
+        activity.findViewById<View>(R.id.message).visibility = View.GONE
+        return activity
+    }
+
+    @Test
+    fun `what a frame gave, by day`() {
+        val activity = running()
+        keep("camera", activity.screen)
+        val first = activity.findViewById<ScoresView>(R.id.scores).getChildAt(0)
+        assertTrue("${first.contentDescription}", first.contentDescription.startsWith("7, "))
+        assertTrue(activity.text(R.id.latency), " ms  ·  prepared in " in activity.text(R.id.latency))
+    }
+
+    @Test
+    @Config(qualifiers = "$PHONE-night")
+    fun `what a frame gave, by night`() {
+        keep("camera", running().screen)
+    }
+
+    @Test
+    @Config(qualifiers = "w891dp-h411dp-land-xhdpi")
+    fun `what a frame gave, turned`() {
+        keep("camera-turned", running().screen)
+    }
+
+    @Test
+    @Config(qualifiers = "w891dp-h411dp-land-night-xhdpi")
+    fun `what a frame gave, turned, by night`() {
+        keep("camera-turned", running().screen)
+    }
+
+    private fun refused(): CameraActivity {
+        val activity = open(allowed = false)
+        assertEquals("The camera is off", activity.text(R.id.message_title))
+        assertEquals("Allow camera", activity.text(R.id.message_action))
+        return activity
+    }
+
+    @Test
+    fun `a permission that is refused, and refused for good`() {
+        val activity = refused()
+        keep("refused", activity.screen)
+        val names = arrayOf(Manifest.permission.CAMERA)
+        activity.onRequestPermissionsResult(0, names, intArrayOf(-1))
+        assertEquals("Open settings", activity.text(R.id.message_action))
+        activity.findViewById<Button>(R.id.message_action).performClick()
+        val settings = generateSequence { shadowOf(activity).nextStartedActivity }.last()
+        assertEquals(Settings.ACTION_APPLICATION_DETAILS_SETTINGS, settings.action)
+    }
+
+    @Test
+    @Config(qualifiers = "$PHONE-night")
+    fun `a permission that is refused, by night`() {
+        keep("refused", refused().screen)
+    }
+
+    @Test
+    fun `no network permission`() {
+        val flags = android.content.pm.PackageManager.GET_PERMISSIONS
+        val asked = app.packageManager.getPackageInfo(app.packageName, flags).requestedPermissions
+        assertEquals(listOf(Manifest.permission.CAMERA), asked!!.toList())
+    }
+
+    private fun picker() {
+        val activity = open(allowed = false)
+        activity.findViewById<Button>(R.id.model).performClick()
+        val dialog = ShadowAlertDialog.getLatestAlertDialog()
+        keep("models", activity.screen, dialog.screen)
+        val list = dialog.listView
+        assertEquals(3, list.adapter.count)
+        val hybrid = (0 until 3).first { "hybrid" in (list.adapter.getItem(it) as Model).id }
+        list.performItemClick(list.getChildAt(hybrid), hybrid, hybrid.toLong())
+        assertTrue("hybrid-narrow" in activity.text(R.id.model))
+        assertTrue("hybrid-narrow" in app.models.chosen!!.id)
+    }
+
+    @Test
+    fun `choosing a model`() = picker()
+
+    @Test
+    @Config(qualifiers = "$PHONE-night")
+    fun `choosing a model, by night`() = picker()
+
+    @Test
+    fun `the other screens are one touch away`() {
+        val activity = open(allowed = false)
+        while (shadowOf(activity).nextStartedActivity != null) Unit // the question for the permission
+        for ((button, screen) in listOf(
+            R.id.photo to PhotoActivity::class.java,
+            R.id.benchmark to BenchmarkActivity::class.java,
+        )) {
+            activity.findViewById<View>(button).performClick()
+            val started: Intent = shadowOf(activity).nextStartedActivity
+            assertEquals(screen.name, started.component!!.className)
+        }
+        assertNull(shadowOf(activity).nextStartedActivity)
+    }
+}

@@ -1,0 +1,142 @@
+"""What Python and Kotlin tell each other in `make android`.
+
+Before the Kotlin tests, `write`:
+
+    bundles/         for LiteRT and ExecuTorch, float, int8 and with integers as input and output
+    pictures/        of the demo model
+    formats/         grey, 16 bits, turned by EXIF, ...; NAME.rgb has the bytes that Python decodes
+    expected.json    what `mnv4 predict` makes of the pictures
+    formats.json     size and tolerance of each of formats/
+    job.json         of the benchmark app
+
+After them, `read`: what Kotlin wrote there of a job, of a measurement, and of the pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mnv4_mobile import build, load
+from mnv4_mobile.images import read_image
+from mnv4_mobile.measure.app import Job
+from mnv4_mobile.measure.exchange import import_records
+from mnv4_mobile.measure.plan import Plan
+from mnv4_mobile.measure.store import Store
+from mnv4_mobile.measure.subject import open_subject
+
+ROOT = Path(__file__).parent.parent
+DEMO = ROOT / "mnv4_mobile" / "demo"
+DATA = ROOT / "tests" / "data"
+CONV = "conv-small-035-96x96-fp32.tflite"
+HYBRID = "hybrid-narrow-96x96-fp32.tflite"
+WRITTEN = ("result.json", "measurement.jsonl", "classified.json")
+"""By the Kotlin tests."""
+
+
+def write(folder: Path) -> None:
+    """Makes the fixtures anew."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "formats").mkdir(parents=True)
+    _bundles(folder / "bundles")
+    pictures = sorted([*(DEMO / "pictures").iterdir(), *(DEMO / "photos").iterdir()])
+    (folder / "pictures").mkdir()
+    for path in pictures:
+        shutil.copy(path, folder / "pictures")
+    expected = {}
+    for name in (CONV, HYBRID):
+        with load(folder / "bundles" / name) as model:
+            found = model.classify(pictures, top=5)
+        expected[name] = [
+            {"picture": f"pictures/{path.name}", "top": [asdict(p) for p in predictions]}
+            for path, predictions in zip(pictures, found, strict=True)
+        ]
+    _dump(folder / "expected.json", expected)
+    _dump(folder / "formats.json", _formats(folder / "formats"))
+    (folder / "job.json").write_bytes(_job(folder).to_json())
+
+
+def read(folder: Path) -> None:
+    """Takes over what the Kotlin tests wrote, and prints the comparison of the pictures."""
+    absent = [name for name in WRITTEN if not (folder / name).is_file()]
+    if absent:
+        sys.exit(f"{folder}: the tests did not write {', '.join(absent)}")
+    samples = _job(folder).samples((folder / "result.json").read_bytes())
+    assert samples is not None, "the result is another job's"
+    assert len(samples.latencies_ms) == len(samples.t_ms) >= 5
+    with tempfile.TemporaryDirectory() as scratch, Store(Path(scratch) / "store.sqlite") as store:
+        import_records(store, folder / "measurement.jsonl")
+        (measurement,) = store.measurements()
+    assert measurement.artifact.sha256 == _job(folder).subject.artifact.sha256
+    assert measurement.samples is not None
+    assert measurement.plan == Plan()
+    print("\nPython took over: a result of the benchmark app, a measurement of the demo app\n")
+    print("| bundle | photo | Python top-1 | Kotlin top-1 | largest difference of the top 5 |")
+    print("| --- | --- | --- | --- | --- |")
+    for row in json.loads((folder / "classified.json").read_text()):
+        difference = f"{row['difference']:.1e}"
+        print("|", row["bundle"], "|", row["picture"], "|", end=" ")
+        print(row["python"], "|", row["kotlin"], "|", difference, "|")
+
+
+def _bundles(out: Path) -> None:
+    build("conv-small-035", weights="demo", out=out, targets=["tflite", "executorch"])
+    hybrid = str(DATA / "hybrid-narrow.yaml")
+    weights = str(DATA / "hybrid-narrow.safetensors")
+    build(hybrid, weights=weights, out=out, targets=["tflite"])
+
+
+def _formats(folder: Path) -> dict[str, Any]:
+    """Pictures in what formats there are, beside what Python makes of them."""
+    rng = np.random.default_rng(0)
+    # Blocks of flat colour pass through JPEG almost unchanged.
+    rgb = np.kron(rng.integers(0, 256, (3, 4, 3), np.uint8), np.ones((16, 16, 1), np.uint8))
+    grey = Image.fromarray(rgb[:, :, 0])
+    deep = Image.fromarray(rng.integers(0, 65536, (20, 30)).astype(np.uint16))
+    colour = Image.fromarray(rgb)
+    clear = colour.copy()
+    clear.putalpha(Image.fromarray(rgb[:, :, 1] | np.uint8(1)))
+    saved: dict[str, tuple[Image.Image, dict[str, Any]]] = {
+        "grey.png": (grey, {}),
+        "grey.jpg": (grey, {"quality": 100}),
+        "grey16.png": (deep, {}),
+        "palette.png": (colour.quantize(12), {}),
+        "alpha.png": (clear, {}),
+        "colour.webp": (colour, {"lossless": True}),
+    }
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        options = {"exif": exif, "quality": 100, "subsampling": 0}
+        saved[f"turned{orientation}.jpg"] = (colour, options)
+    about = {}
+    for name, (picture, options) in saved.items():
+        picture.save(folder / name, **options)
+        decoded = read_image(folder / name)
+        (folder / f"{name}.rgb").write_bytes(decoded.tobytes())
+        height, width, _ = decoded.shape
+        # JPEG decoders differ by a little; what is not lossy does not.
+        off = 3 if name.endswith(".jpg") else 0
+        about[name] = {"width": width, "height": height, "off": off}
+    return about
+
+
+def _job(folder: Path) -> Job:
+    """The same every time, so that a result can be told from another job's."""
+    return Job(
+        id="00000000-0000-4000-8000-000000000008",
+        subject=open_subject(folder / "bundles" / CONV),
+        plan=Plan(warmup=2, runs=5, seconds=0.0),
+    )
+
+
+def _dump(path: Path, entries: Any) -> None:
+    path.write_text(json.dumps(entries, indent=1))
