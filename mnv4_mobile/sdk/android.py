@@ -17,6 +17,8 @@ RUNTIMES = {
 }
 PACKAGE = "io.github.mnv4"
 _KOTLIN = Path("src/main/kotlin", *PACKAGE.split("."))
+_TEST = Path("src/test/kotlin", *PACKAGE.split("."), "Mnv4ModelsTest.kt")
+"""The only one of the library's tests that is for what is written here."""
 
 
 def write_android(paths: Sequence[Path], out: Path) -> list[str]:
@@ -36,7 +38,10 @@ def write_android(paths: Sequence[Path], out: Path) -> list[str]:
     bundles = open_bundles(paths, tuple(RUNTIMES))
     constants = ["_".join(words).upper() for words in names(bundles)]
     with new_folder(out, shipping.MARKER) as folder:
-        shutil.copytree(library(), folder, dirs_exist_ok=True, ignore=_not_shipped)
+        ours = shutil.ignore_patterns("build", "test")
+        shutil.copytree(library(), folder, dirs_exist_ok=True, ignore=ours)
+        (folder / _TEST).parent.mkdir(parents=True)
+        shutil.copy(library() / _TEST, folder / _TEST)
         for bundle in bundles:
             shutil.copytree(bundle.path, folder / "src/main/assets/mnv4" / bundle.manifest["id"])
         (folder / _KOTLIN / "Mnv4Models.kt").write_text(_models(bundles, constants))
@@ -52,13 +57,6 @@ def write_android(paths: Sequence[Path], out: Path) -> list[str]:
 def library() -> Path:
     """The Kotlin library."""
     return shipping.library("android", "android_demo/mnv4")
-
-
-def _not_shipped(folder: str, entries: list[str]) -> set[str]:
-    """The library's own tests, but the one of what is generated."""
-    if Path(folder) == library() / "src" / "test" / "kotlin" / "io" / "github" / "mnv4":
-        return set(entries) - {"Mnv4ModelsTest.kt"}
-    return {"build"} & set(entries)
 
 
 def _models(bundles: Sequence[Bundle], constants: Sequence[str]) -> str:
