@@ -14,17 +14,24 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_wheel_brings_everything_that_runs(tmp_path):
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Where the wheel is unpacked."""
+    folder = tmp_path_factory.mktemp("wheel")
     subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
         cwd=ROOT,
         check=True,
         capture_output=True,
     )
-    (wheel,) = tmp_path.glob("*.whl")
-    site = tmp_path / "site"
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
+    (file,) = folder.glob("*.whl")
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_the_wheel_brings_everything_that_runs(wheel, tmp_path):
+    site = wheel
     for package in ("mnv4_mobile", "mnv4_coreml", "mnv4_executorch", "mnv4_tflite"):
         assert (site / package / "py.typed").is_file()
     code = (
@@ -41,6 +48,9 @@ def test_the_wheel_brings_everything_that_runs(tmp_path):
         "assert {'fp16', 'fp32', 'int8'} <= {load_recipe(n).name for n in shipped('recipes')}\n"
         "assert len(read_labels('imagenet-1k')) == 1000\n"
         "assert DEMO.is_file() and _schema()\n"
+        "from mnv4_mobile.sdk import android, ios\n"
+        f"assert str(android.library()).startswith({str(site)!r})\n"
+        f"assert str(ios.library()).startswith({str(site)!r})\n"
     )
     subprocess.run(
         [sys.executable, "-c", code],
@@ -48,6 +58,20 @@ def test_the_wheel_brings_everything_that_runs(tmp_path):
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(site)},
     )
+
+
+def test_the_wheel_brings_the_libraries_for_apps_whole(wheel):
+    for inside, checkout in (("android", "android_demo/mnv4"), ("ios", "ios_demo/MobileNetV4Kit")):
+        library, source = wheel / "mnv4_mobile" / inside, ROOT / checkout
+        kept = [
+            path
+            for path in source.rglob("*")
+            if path.is_file() and not {"build", ".build", ".gradle"} & set(path.parts)
+        ]
+        assert len(kept) > 20
+        for path in kept:
+            copy = library / path.relative_to(source)
+            assert copy.read_bytes() == path.read_bytes(), copy
 
 
 def test_the_readme_names_verbs_and_options_that_exist():

@@ -90,7 +90,7 @@ def fixtures() -> app.Job:
     plan = Plan(warmup=2, runs=5, seconds=0.0, compute_unit="cpu_and_ne")
     job = app.Job.new(subject, plan, f"{app.BUNDLE}-{subject.artifact.sha256[:16]}")
     documents = FIXTURES / "Documents"
-    shutil.copytree(subject.path, documents / job.bundle)
+    shutil.copytree(bundles / subject.artifact.name, documents / job.bundle)
     (documents / app.JOB).write_bytes(job.to_json())
     return job
 
