@@ -12,13 +12,14 @@ UV := .tools/bin/uv
 # Imports of these toolchains are slow enough; keep their compiled bytecode.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env demo test android lint bench clean
+.PHONY: help env demo test android ios lint bench clean
 
 help:
 	@echo "make demo   build the demo model for all targets and classify pictures with each"
 	@echo "            WEIGHTS=hf-hub:timm/mobilenetv4_conv_small.e2400_r224_in1k for ImageNet"
 	@echo "make test   the whole test suite, Android's included"
 	@echo "make android  builds and tests android_demo, without the Android SDK"
+	@echo "make ios    builds and tests ios_demo, without a Mac"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  artifacts and builds against naive exports, and the matrix of float bundles"
 
@@ -39,9 +40,13 @@ demo: env
 test: env
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 	$(BIN)/python tools/android.py
+	$(BIN)/python tools/ios.py
 
 android: env
 	$(BIN)/python tools/android.py
+
+ios: env
+	$(BIN)/python tools/ios.py
 
 lint: env
 	$(BIN)/ruff check .

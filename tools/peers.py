@@ -28,9 +28,13 @@ class Peer:
     apart: tuple[str, ...] = ()
     """Packages of a later release, which are unpacked together in a folder of their own
     (`unpacked`), named after the first."""
+    instead: str | None = None
+    """A program that makes all of this unnecessary where it is installed."""
 
     @property
     def missing(self) -> bool:
+        if self.instead and shutil.which(self.instead):
+            return False
         absent = any(shutil.which(program, path=_PATH) is None for program in self.programs)
         return absent or (bool(self.apart) and not unpacked(self.apart[0]).is_dir())
 
@@ -54,10 +58,11 @@ PEERS = {
     "node": Peer(("node", "npm"), ("nodejs", "npm")),
     "sshd": Peer(("sshd", "ssh"), ("openssh-server", "openssh-client")),
     "swift": Peer(
-        ("unshare", "chroot", "apt-get", "dpkg-deb"),
-        ("util-linux", "coreutils", "dpkg", "debian-archive-keyring"),
+        ("unshare", "apt-get", "dpkg-deb"),
+        ("util-linux", "dpkg", "debian-archive-keyring"),
         # The C library's headers and start files are what it only recommends.
         apart=("swiftlang", "libc6-dev", "libstdc++-14-dev"),
+        instead="swift",
     ),
 }
 
