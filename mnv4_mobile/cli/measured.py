@@ -83,8 +83,8 @@ def show_cells(
     from mnv4_mobile.measure.soundness import doubts_of_cell
     from mnv4_mobile.measure.statistics import cells
 
-    columns = ["measured", "device", ">threads", ">n", ">p50 ms", ">p90 ms", ">CV", ">first ms"]
-    columns += [">load ms", ">peak MiB", ">golden dB", "doubts"]
+    columns = ["measured", "device", ">threads", ">n", ">p50 ms", ">p90 ms", ">mean ms", ">CV"]
+    columns += [">first ms", ">load ms", ">peak MiB", ">golden dB", "doubts"]
     rows = []
     for cell in cells(measurements):
         first = cell.first
@@ -98,6 +98,7 @@ def show_cells(
                 f"{len(cell.sessions)}",
                 _number(cell.typical("p50"), 3),
                 _number(cell.typical("p90"), 3),
+                _number(cell.typical("mean"), 3),
                 "-" if cv is None else f"{cv:.1%}",
                 _number(_typical(cell, "first_ms"), 2),
                 _number(_typical(cell, "load_cold_ms"), 1),
