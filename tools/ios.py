@@ -75,7 +75,7 @@ def swift(*command: str) -> None:
 def lint() -> None:
     """Checks the style of all Swift, but for the stubs, which say as little as they can."""
     style = str(DEMO / ".swift-format")
-    swift("swift-format", "lint", "--strict", "-r", "--configuration", style, "ios_demo")
+    swift("swift", "format", "lint", "--strict", "-r", "--configuration", style, "ios_demo")
 
 
 def fixtures() -> app.Job:
@@ -177,8 +177,9 @@ def main() -> None:
     begin = time.monotonic()
     lint()
     core(fixtures())
-    types()
-    generated()
+    if sys.platform != "darwin":  # Xcode has the real modules: .github/workflows/ios.yml
+        types()
+        generated()
     print(f"ios_demo: all of it in {time.monotonic() - begin:.0f} s")
 
 

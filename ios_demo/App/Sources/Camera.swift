@@ -94,7 +94,7 @@ final class Frames: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate, @unc
     ) {
         guard let frame = CMSampleBufferGetImageBuffer(sampleBuffer), let (network, tell) = begin()
         else { return }
-        // The sensor lies across the phone.
+        // The sensor lies across the phone, and the app is upright only.
         let picture = Result { try Pictures.pixels(of: frame, degrees: 90) }
         Task {
             let result: Result<Outputs, any Error>
