@@ -24,6 +24,7 @@ _EXECUTORCH = Path(EXECUTORCH, "Sources/MobileNetV4ExecuTorch")
 _CORE_TESTS = (
     '        .testTarget(name: "MobileNetV4CoreTests", dependencies: ["MobileNetV4Core"]),\n'
 )
+_IMPORT = "import MobileNetV4ExecuTorch"
 _NOT_SHIPPED = shutil.ignore_patterns(".build", ".swiftpm", ".gitkeep", "MobileNetV4CoreTests")
 
 
@@ -58,9 +59,15 @@ def write_ios(paths: Sequence[Path], out: Path) -> list[str]:
         text = package.read_text("utf-8")
         assert _CORE_TESTS in text, package
         package.write_text(text.replace(_CORE_TESTS, ""), "utf-8")
+        readme = folder / "README.md"
+        ordered = [bundle for target in TARGETS for bundle in by_target[target]]
         shipping.write_readme(
-            folder / "README.md", bundles, list(constants.values()), "convSmallFP16"
+            readme, ordered, [constants[bundle.path] for bundle in ordered], "convSmallFP16"
         )
+        if not by_target["coreml"]:  # then its example is of the second package
+            text = readme.read_text("utf-8").replace("import MobileNetV4Kit", _IMPORT)
+            text = text.replace("await MobileNetV4(.", "await MobileNetV4(executorch: .")
+            readme.write_text(text, "utf-8")
         shipping.write_marker(folder, bundles)
     return list(constants.values())
 

@@ -70,6 +70,8 @@ def test_bundles_for_executorch_go_into_a_package_of_their_own(mnv4, copied, tmp
     assert "convSmall035FP32" in printed
     assert [path.name for path in (out / KIT / "Resources/mnv4").iterdir()] == ["README"]
     assert "all: [MNV4Model] = []" in (out / KIT / "MNV4Models.swift").read_text()
+    example = "import MobileNetV4ExecuTorch\n\nlet model = try await MobileNetV4(executorch: ."
+    assert example in (out / "README.md").read_text()
 
 
 @pytest.mark.toolchain("coreml")

@@ -8,7 +8,7 @@ let package = Package(
     products: [.library(name: "MobileNetV4ExecuTorch", targets: ["MobileNetV4ExecuTorch"])],
     dependencies: [
         .package(name: "MobileNetV4Kit", path: ".."),
-        .package(url: "https://github.com/pytorch/executorch.git", branch: "swiftpm-1.0.0"),
+        .package(url: "https://github.com/pytorch/executorch.git", branch: "swiftpm-1.5.1"),
     ],
     targets: [
         .target(

@@ -12,6 +12,7 @@ public enum CGColorSpaceModel: Int32, Sendable {
 public final class CGColorSpace: @unchecked Sendable {
     public init?(name: CFString) {}
     public class var sRGB: CFString { "" }
+    public class var linearGray: CFString { "" }
     public var model: CGColorSpaceModel { .rgb }
 }
 public enum CGImageAlphaInfo: UInt32, Sendable {

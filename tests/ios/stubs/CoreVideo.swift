@@ -19,10 +19,12 @@ public struct CVPixelBufferLockFlags: OptionSet, Sendable {
     public init(rawValue: UInt64) { self.rawValue = rawValue }
     public static var readOnly: CVPixelBufferLockFlags { CVPixelBufferLockFlags(rawValue: 1) }
 }
+@discardableResult
 public func CVPixelBufferCreate(
     _ allocator: CFAllocator?, _ width: Int, _ height: Int, _ format: OSType,
     _ attributes: CFDictionary?, _ buffer: UnsafeMutablePointer<CVPixelBuffer?>
 ) -> CVReturn { 0 }
+@discardableResult
 public func CVPixelBufferLockBaseAddress(
     _ buffer: CVPixelBuffer, _ flags: CVPixelBufferLockFlags
 ) -> CVReturn { 0 }

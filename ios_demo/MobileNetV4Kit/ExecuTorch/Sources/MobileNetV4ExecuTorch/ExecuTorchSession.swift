@@ -37,7 +37,7 @@ struct ExecuTorchLoader: SessionLoader {
 /// ExecuTorch, with the XNNPACK delegate that is in the program.
 final class ExecuTorchSession: Session {
     /// Its Swift API does not tell its version; it is that of the package.
-    let runtime = "executorch 1.0.0"
+    let runtime = "executorch 1.5.1"
 
     private let manifest: Manifest
     private let module: Module
