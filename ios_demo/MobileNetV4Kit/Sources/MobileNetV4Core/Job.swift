@@ -58,9 +58,11 @@ public struct Job: Sendable {
 public struct JobResult: Encodable, Sendable {
     /// How it ended.
     public enum Status: String, Encodable, Sendable {
+        /// It was measured.
         case ok
         /// An output missed the golden pair's gate, so nothing was timed.
         case wrong
+        /// The error says why.
         case failed
     }
 

@@ -2,7 +2,14 @@ import Foundation
 
 /// The type of a tensor's elements.
 public enum ElementType: String, Codable, Sendable {
-    case float32, float16, int8, uint8
+    /// A float of 32 bits.
+    case float32
+    /// A float of 16 bits; see ``Half``.
+    case float16
+    /// A signed byte.
+    case int8
+    /// A byte.
+    case uint8
 
     /// Bytes of one element.
     public var bytes: Int {
@@ -16,12 +23,22 @@ public enum ElementType: String, Codable, Sendable {
 
 /// The order of a tensor's four dimensions.
 public enum Layout: String, Codable, Sendable {
-    case nchw, nhwc
+    /// A plane a channel.
+    case nchw
+    /// A pixel's channels beside each other.
+    case nhwc
 }
 
 /// How a picture is filtered when its size changes.
 public enum Interpolation: String, Codable, Sendable {
-    case nearest, bilinear, bicubic, lanczos
+    /// The nearest pixel.
+    case nearest
+    /// A triangle.
+    case bilinear
+    /// Cubic pieces, a = -0.5.
+    case bicubic
+    /// A windowed sinc over three lobes.
+    case lanczos
 }
 
 /// What an integer stands for: (integer - zeroPoint) * scale.

@@ -2,7 +2,14 @@ import Foundation
 
 /// How warm a device is; Apple's four levels.
 public enum ThermalStatus: String, Codable, Sendable, CaseIterable, Comparable {
-    case nominal, fair, serious, critical
+    /// Cool.
+    case nominal
+    /// Slightly warm.
+    case fair
+    /// Hot: the system slows down.
+    case serious
+    /// So hot that the system slows down as far as it can.
+    case critical
 
     /// Cooler before warmer.
     public static func < (a: ThermalStatus, b: ThermalStatus) -> Bool { a.level < b.level }
@@ -29,7 +36,12 @@ public struct Plan: Codable, Sendable, Equatable {
 
     /// What of a session's samples is shown first.
     public enum Statistic: String, Codable, Sendable {
-        case p50, p90, mean
+        /// The median.
+        case p50
+        /// The 90th percentile.
+        case p90
+        /// The mean.
+        case mean
     }
 
     /// Runs that are not timed, behind the first inference.
