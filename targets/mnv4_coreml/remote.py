@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from mnv4_coreml.mil.saved import SavedModel
-from mnv4_mobile.errors import ConfigError, DeviceError
+from mnv4_mobile.errors import ConfigError, DeviceError, MobileError
 from mnv4_mobile.measure.device import Attached, Device
 from mnv4_mobile.measure.ios import Phone, failure, ready
 from mnv4_mobile.measure.measurement import DeviceInfo, Samples, Thermal
@@ -80,9 +80,11 @@ class RemoteDevice:
 
         try:
             return asyncio.run(session())
+        except MobileError:
+            raise
         except TimeoutError:
             raise failure(self._phone, f"coremltools took more than {limit:.0f} s") from None
-        except (ValueError, TypeError, RuntimeError, OSError) as error:
+        except Exception as error:  # coremltools raises private kinds of its own
             raise failure(self._phone, f"coremltools: {error}") from error
 
     def close(self) -> None:

@@ -169,6 +169,8 @@ def test_a_session_on_an_iphone(phone, benchmarkers, demo_bundle):
 
 
 def test_what_goes_wrong_on_an_iphone(phone, demo_bundle):
+    from coremltools.models.ml_program.experimental import remote_device
+
     subject = open_subject(demo_bundle("coreml").path)
     (device,) = connect("coremltools", "ABCDE12345")
     zeros = {"logits": np.zeros((1, 10), np.float32)}
@@ -177,8 +179,9 @@ def test_what_goes_wrong_on_an_iphone(phone, demo_bundle):
         device.measure(subject, Plan(), Progress())
     phone.benchmarker.benchmark_predict.assert_not_awaited()
     assert open_subject(demo_bundle("coreml").path) == subject  # coremltools wrote into a copy
-    phone.device.prepare_for_model_debugging.side_effect = ValueError("Signing failed")
-    with pytest.raises(DeviceError, match=f"ios:{UDID}: coremltools: Signing failed"):
+    private = remote_device._DeviceCtlError("Signing failed")
+    phone.device.prepare_for_model_debugging.side_effect = private
+    with pytest.raises(DeviceError, match=f"ios:{UDID}: coremltools: .*Signing failed"):
         device.measure(subject, Plan(), Progress())
     phone.world.set(devices=[listed(tunnel="unavailable")])
     with pytest.raises(DeviceGoneError, match=f"ios:{UDID}: not reachable"):
