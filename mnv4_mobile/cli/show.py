@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.progress import Progress
@@ -38,7 +39,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     for row in rows:
         table.add_row(*row)
     # Not cut to 80 columns where nobody looks: a pipe or a file.
-    Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
+    width = None if sys.stdout.isatty() else 200
+    Console(width=width, markup=False, emoji=False).print(table)
 
 
 def split(values: Sequence[str]) -> list[str]:
@@ -87,7 +89,7 @@ class Steps(Progress):
     def note(self, text: str) -> None:
         """Prints a line."""
         with self._lock:
-            self._console.print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)
+            self._console.print(Text(f"note: {text}"), soft_wrap=True)
 
     def end(self, worker: str = "") -> None:
         """Ends the worker's running step."""
@@ -97,11 +99,12 @@ class Steps(Progress):
             text, begin = self._running.pop(worker)
             self._show()
             seconds = time.monotonic() - begin
-            self._console.print(f"{text} [dim]{seconds:.1f} s[/dim]", highlight=False)
+            self._console.print(Text.assemble(text, (f" {seconds:.1f} s", "dim")))
 
     def _show(self) -> None:
         if self._running:
-            self._status.update(" | ".join(text for text, _ in self._running.values()))
+            # Never markup: `host:computer:` is no emoji, and a folder may have brackets.
+            self._status.update(Text(" | ".join(text for text, _ in self._running.values())))
             self._status.start()
         else:
             self._status.stop()
