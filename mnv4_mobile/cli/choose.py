@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def choose(
-    device: Annotated[str, typer.Option(help="Its id, as in mnv4 results.", metavar="DEVICE")],
+    device: Annotated[
+        str, typer.Option(help="Its id, or its kind where there is one of it.", metavar="DEVICE")
+    ],
     max_ms: Annotated[float, typer.Option(help="Latency at most.", metavar="MS", min=0)],
     min_top1: Annotated[
         float, typer.Option(help="Top-1 accuracy at least.", metavar="PERCENT", min=0, max=100)
@@ -30,12 +32,13 @@ def choose(
     as_json: Json = False,
 ) -> None:
     """Chooses the most accurate bundle that is fast and small enough on a device."""
-    from mnv4_mobile.measure.choose import Bounds
+    from mnv4_mobile.measure.choose import Bounds, one_device
     from mnv4_mobile.measure.choose import choose as run
     from mnv4_mobile.measure.store import Store, store_path
 
     with Store(store_path(store), must_exist=True) as opened:
         measurements, evaluations = opened.measurements(), opened.evaluations()
+    device = one_device(device, measurements)
     bounds = Bounds(max_ms=max_ms, min_top1=min_top1 / 100, max_mb=max_mb)
     found = run(measurements, evaluations, device, bounds, dataset)
     candidates = [*found.fitting, *found.undecided, *found.rejected]
@@ -66,7 +69,10 @@ def choose(
 
 def _commands(one: Candidate, device: str) -> list[str]:
     """What finds out what is missing."""
-    measure = [f"mnv4 measure {one.name} --device {device}"] if not one.cell else []
+    # Computers and browsers have a name of their own behind the kind, which is no address.
+    kind, *rest = device.split(":")
+    address = device if kind not in ("host", "browser") else ":".join([kind, *rest[1:]])
+    measure = [f"mnv4 measure {one.name} --device {address}"] if not one.cell else []
     return measure + ([f"mnv4 evaluate {one.name} DATASET"] if one.top1 is None else [])
 
 

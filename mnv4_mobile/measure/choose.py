@@ -78,16 +78,14 @@ def choose(
     Args:
         measurements: Of all devices: what was measured elsewhere only is missing here.
         evaluations: The last one of every artifact counts.
-        device: Its id.
+        device: See `one_device`.
         bounds: What must be kept.
         dataset: Name of the dataset whose evaluations count; None where there is only one.
 
     Raises:
         ConfigError: A device or a dataset that nothing is known of, or several datasets.
     """
-    devices = sorted({m.device.id for m in measurements})
-    if device not in devices:
-        raise ConfigError(f"--device: found {device!r}, measured: {', '.join(devices) or 'none'}")
+    device = one_device(device, measurements)
     accuracy = _accuracy(evaluations, dataset)
     artifacts: dict[str, Artifact | None] = dict.fromkeys(accuracy)
     artifacts |= {m.artifact.sha256: m.artifact for m in measurements}
@@ -104,6 +102,20 @@ def choose(
         undecided=tuple(sorted((c for c in judged if not c.misses and c.missing), key=_rank)),
         rejected=tuple(sorted((c for c in judged if c.misses), key=_rank)),
     )
+
+
+def one_device(wanted: str, measurements: Sequence[Measurement]) -> str:
+    """The id of a device that was measured: by the id, or by its kind where there is one of it.
+
+    Raises:
+        ConfigError: None, or several of the kind.
+    """
+    ids = sorted({m.device.id for m in measurements})
+    found = [one for one in ids if wanted in (one, one.partition(":")[0])]
+    if len(found) == 1:
+        return found[0]
+    told = f"several: {', '.join(found)}" if found else f"measured: {', '.join(ids) or 'none'}"
+    raise ConfigError(f"--device: found {wanted!r}, {told}")
 
 
 def _rank(candidate: Candidate) -> tuple[float, float, int]:

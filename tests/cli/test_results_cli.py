@@ -141,3 +141,21 @@ def test_choose_ends_with_3_when_nothing_fits(mnv4, path):
     assert code == 3
     assert "mnv4 evaluate conv-small-224x224-int8.tflite DATASET" in out
     assert err.endswith("; 1 undecided\n")
+
+
+@pytest.mark.parametrize(
+    ("device", "address"),
+    [
+        ("host:computer", "host"),
+        ("browser:1a2b", "browser"),
+        ("browser:1a2b:gpu", "browser:gpu"),
+        ("ssh:board", "ssh:board"),
+    ],
+)
+def test_choose_says_what_to_measure_and_where(mnv4, path, device, address):
+    with Store(path) as store:
+        other = replace(ARTIFACT, sha256="f" * 64, name="other")
+        store.add(measurement(artifact=other, device=replace(DEVICE, id=device)))
+    kind = device.partition(":")[0]
+    _, out, _ = mnv4("choose", "--device", kind, "--max-ms", "9", "--min-top1", "70")
+    assert f"mnv4 measure conv-small-224x224-int8.tflite --device {address}\n" in out

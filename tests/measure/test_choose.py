@@ -6,7 +6,7 @@ import pytest
 from records import ARTIFACT, DEVICE, PLAN, evaluation, measurement
 
 from mnv4_mobile.errors import ConfigError
-from mnv4_mobile.measure.choose import Bounds, choose
+from mnv4_mobile.measure.choose import Bounds, choose, one_device
 
 BOUNDS = Bounds(max_ms=10, min_top1=0.79, max_mb=8)
 
@@ -90,3 +90,13 @@ def test_what_cannot_be_decided_is_asked_for():
         choose(measurements, evaluations, DEVICE.id, BOUNDS, "x")
     with pytest.raises(ConfigError, match="--device: found 'adb:9', measured: adb:1"):
         choose(measurements, evaluations, "adb:9", BOUNDS)
+
+
+def test_a_device_is_named_by_its_kind_where_there_is_one_of_it():
+    host = replace(DEVICE, id="host:computer")
+    measurements = [_timed("one", 5.0), _timed("one", 4.0, device=host)]
+    assert one_device("host", measurements) == "host:computer"
+    assert one_device("adb:1", measurements) == "adb:1"
+    measurements.append(_timed("one", 4.0, device=replace(DEVICE, id="adb:2")))
+    with pytest.raises(ConfigError, match="--device: found 'adb', several: adb:1, adb:2"):
+        one_device("adb", measurements)
