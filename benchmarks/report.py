@@ -1,12 +1,11 @@
 """How large the report of many measurements is, and how soon it shows its first chart.
 
-    python -m benchmarks.report -o out/report [--measurements 10000] [--screenshots]
+    python -m benchmarks.report -o out/report [--measurements 10000]
 
 The measurements are synthetic. The page is opened in Chromium (headless, no GPU) from a file, five
 times in a fresh context each; times are from the start of the navigation to the frame in which the
 first chart is on the page, and the CPU time of the page's main thread until it is loaded, which
-other work on the machine changes less. `--screenshots` adds the pictures of the
-documentation, of a smaller report.
+other work on the machine changes less.
 """
 
 from __future__ import annotations
@@ -18,26 +17,15 @@ import platform
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks import synthetic
+from benchmarks.pages import launch
 from mnv4_mobile.measure.record import Record, record
 from mnv4_mobile.measure.report.write import write_report
 from mnv4_mobile.measure.store import Store
-from tools import peers
 
-# Nothing that a browser does on its own, and nothing that a container lacks.
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 # The first frame in which there is a chart; there is no event for that.
 _FIRST_CHART = """
 const look = () => document.querySelector(".chart canvas")
@@ -46,11 +34,6 @@ const look = () => document.querySelector(".chart canvas")
 look();
 """
 OPENED = 5
-SHOTS: dict[str, dict[str, Any]] = {
-    "desktop": {"viewport": {"width": 1180, "height": 1900}},
-    "dark": {"viewport": {"width": 1180, "height": 1900}, "color_scheme": "dark"},
-    "phone": {"viewport": {"width": 390, "height": 1900}},
-}
 
 
 def fill(path: Path, count: int, *, runs: int = 100) -> None:
@@ -69,9 +52,9 @@ def fill(path: Path, count: int, *, runs: int = 100) -> None:
             )
 
 
-def write(folder: Path, count: int, name: str) -> tuple[Path, float]:
+def write(folder: Path, count: int) -> tuple[Path, float]:
     """A report of so many sessions, and the seconds that writing it took."""
-    store, page = folder / f"{name}.sqlite", folder / f"{name}.html"
+    store, page = folder / "report.sqlite", folder / "report.html"
     fill(store, count)
     with Store(store) as opened:
         begin = time.perf_counter()
@@ -94,40 +77,16 @@ def first_chart(browser: Browser, page: Path) -> tuple[float, float]:
     return chart, 1000 * metrics["TaskDuration"]
 
 
-def screenshots(browser: Browser, page: Path, folder: Path) -> None:
-    """The first screens on a desktop, light and dark, and on a phone."""
-    for name, options in SHOTS.items():
-        context = browser.new_context(**options)
-        tab = context.new_page()
-        tab.goto(page.as_uri())
-        tab.wait_for_selector(".chart canvas")
-        for chart in tab.locator(".chart").all()[:2]:
-            chart.scroll_into_view_if_needed()
-            chart.locator("canvas").wait_for()
-        tab.evaluate("scrollTo(0, 0)")
-        path = folder / f"report-{name}.png"
-        tab.screenshot(path=path)
-        with Image.open(path) as picture:  # a palette takes a third of the bytes
-            small = picture.convert("RGB").quantize(
-                256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-            )
-        small.save(path, optimize=True)
-        context.close()
-
-
 def main() -> None:
     """Measures, prints and writes `report.json`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("-o", "--out", type=Path, default=Path("out/report"))
     parser.add_argument("--measurements", type=int, default=10_000)
-    parser.add_argument("--screenshots", action="store_true")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    page, seconds = write(options.out, options.measurements, "report")
+    page, seconds = write(options.out, options.measurements)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=peers.find("chromium"), args=list(ARGUMENTS)
-        )
+        browser = launch(playwright)
         times = [first_chart(browser, page) for _ in range(OPENED)]
         found = {
             "measurements": options.measurements,
@@ -141,9 +100,6 @@ def main() -> None:
             "load_average": os.getloadavg()[0],
             "machine": platform.machine(),
         }
-        if options.screenshots:
-            small, _ = write(options.out, 2400, "small")
-            screenshots(browser, small, options.out)
         browser.close()
     (options.out / "report.json").write_text(json.dumps(found, indent=1))
     print(json.dumps(found, indent=1))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from records import ARTIFACT, DEVICE, PLAN, PROFILE, evaluation, measurement
 
@@ -22,7 +22,6 @@ from mnv4_mobile.measure.report.published import published
 from mnv4_mobile.measure.report.write import write_report
 from mnv4_mobile.measure.store import Store
 
-LINKS = ("src", "href")
 HOSTILE = "</script><script>document.title='taken'</script><!-- \u2028 & | `x` [a](b) @someone"
 
 
@@ -55,6 +54,7 @@ def store_of(tmp_path, *measurements, evaluations=()):
     return store
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_data_stays_data_whatever_the_names(name, model):
     artifact = replace(ARTIFACT, name=HOSTILE + name, bundle_id=None, model=None)
@@ -201,6 +201,7 @@ def test_markdown_is_a_table_for_each_device(tmp_path):
     assert "Accuracy not known (`mnv4 evaluate BUNDLE` finds it): slow." in text
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_names_in_markdown_stay_text(name):
     found = escaped(HOSTILE + name)

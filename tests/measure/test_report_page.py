@@ -9,11 +9,10 @@ import pytest
 from records import ARTIFACT, DEVICE, PLAN, PROFILE, evaluation, measurement
 
 import mnv4_mobile
-from benchmarks.report import ARGUMENTS
+from benchmarks.pages import launch
 from mnv4_mobile.measure.measurement import Samples, Summary
 from mnv4_mobile.measure.report.data import page_data
 from mnv4_mobile.measure.report.page import html
-from tools import peers
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"></script><script>document.title='taken'"
 CHARTS = 6
@@ -21,9 +20,10 @@ pytestmark = pytest.mark.peer("chromium")
 
 
 def report():
-    """Two devices, hostile names, two numbers of threads, failures, and what has no accuracy."""
+    """Two devices, hostile names, threads, sizes, failures, and what has no accuracy."""
     hostile = replace(ARTIFACT, sha256="b" * 64, name=HOSTILE, model=None, recipe=None)
     medium = replace(ARTIFACT, sha256="c" * 64, model="conv-medium", bytes=9_000_000)
+    larger = replace(medium, sha256="d" * 64, size=(256, 320))
     pixel, other = replace(DEVICE, model="Pixel 6", id="adb:6"), replace(DEVICE, model=HOSTILE)
     told = Samples(
         golden_sqnr_db=60.0, summary=Summary(mean=3.0, std=None, min=None, max=None, count=9)
@@ -36,6 +36,7 @@ def report():
         measurement(device=pixel, artifact=hostile, latencies=(30.0,) * 50),
         measurement(device=other, samples=told),
         measurement(device=other, artifact=medium, status="failed"),
+        measurement(device=other, artifact=larger, latencies=(40.0,) * 50),
     ]
     blocks = [{"name": name, "role": HOSTILE, "ms": 1.0} for name in ("stem", HOSTILE)]
     profiles = [
@@ -54,9 +55,7 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(
-            executable_path=peers.find("chromium"), args=list(ARGUMENTS)
-        )
+        found = launch(playwright)
         yield found
         found.close()
 
@@ -120,7 +119,7 @@ def test_charts_have_words_and_tables(open_page):
         details.locator("summary").first.press("Enter")
         details.locator("tbody tr").first.wait_for()
     text = page.locator(".figure").first.inner_text()
-    assert f"Without a known top-1, on the strip below: {HOSTILE}" in text
+    assert f"Not evaluated on val, on the strip below: {HOSTILE}" in text
     assert "published, not measured here" in text
     levels = [int(h.evaluate("e => e.tagName[1]")) for h in page.locator("h1, h2, h3").all()]
     assert levels[:3] == [1, 2, 3]
@@ -138,8 +137,8 @@ def test_the_table_sorts_by_keyboard(open_page):
     page = open_page()
     head = page.locator("#all th", has_text="Latency, ms")
     for order, expected in (
-        ("ascending", ["2.00", "3.00", "4.65", "12.0", "30.0", "\u2013"]),
-        ("descending", ["30.0", "12.0", "4.65", "3.00", "2.00", "\u2013"]),
+        ("ascending", ["2.00", "3.00", "4.65", "12.0", "30.0", "40.0", "\u2013"]),
+        ("descending", ["40.0", "30.0", "12.0", "4.65", "3.00", "2.00", "\u2013"]),
     ):
         head.locator("button").press("Enter")
         assert head.get_attribute("aria-sort") == order
@@ -154,15 +153,17 @@ def test_the_table_filters_by_keyboard(open_page):
     page = open_page()
     page.get_by_label("Filter").focus()
     page.keyboard.type("PIXEL conv-medium")
-    assert page.locator("#all [role=status]").inner_text() == "1 of 6 lines"
-    assert column(page, 1) == ["conv-medium int8 tflite"]
+    assert page.locator("#all [role=status]").inner_text() == "1 of 7 lines"
+    # Networks are told apart by their size where there are several.
+    assert column(page, 1) == ["conv-medium 224 px int8 tflite"]
     page.keyboard.press("Control+A")
     page.keyboard.press("Delete")
     page.keyboard.press("Tab")
     page.keyboard.press(" ")
     assert page.get_by_label("Only what looks unsound").is_checked()
     assert "the device vanished" in page.locator("#all tbody").text_content()
-    assert page.locator("#all [role=status]").inner_text() != "6 of 6 lines"
+    assert page.locator("#all [role=status]").inner_text() == "3 of 7 lines"
+    assert "conv-medium 256x320 px int8 tflite" not in column(page, 1)
 
 
 def test_a_device_is_chosen(open_page):

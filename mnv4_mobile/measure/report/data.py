@@ -166,6 +166,7 @@ def _artifact(artifact: Artifact, evaluations: Sequence[Evaluation | None]) -> _
         "target": artifact.target,
         "model": artifact.model,
         "recipe": artifact.recipe,
+        "size": artifact.size,
         "mb": artifact.bytes / 1e6,
         "sha256": artifact.sha256,
         # A share of 1 for each dataset.

@@ -2,7 +2,7 @@
 
 `web/` has the sources of its script; `npm ci && npm run build` there writes `page.js`, which is
 committed, so that nobody who installs this needs npm. Its charts are Apache ECharts: of the kept
-libraries that draw all of these (612 kB with the parts used here; Vega-Lite 813 kB, Plotly's basic
+libraries that draw all of these (630 kB with the parts used here; Vega-Lite 813 kB, Plotly's basic
 bundle 1206 kB), the one that also draws ten thousand points on a canvas at once; Observable Plot
 (302 kB) makes an SVG element of each, and uPlot (53 kB) draws lines only.
 """

@@ -23,6 +23,7 @@ export interface Artifact {
   target: string;
   model: string | null;
   recipe: string | null;
+  size: [height: number, width: number] | null;
   mb: number;
   sha256: string;
   top1: (number | null)[]; // a share of 1 for each dataset
@@ -123,13 +124,20 @@ export const top1 = (row: { artifact: number }, choice: Choice): number | null =
   return share === null ? null : 100 * share;
 };
 
+const pixels = ({ size }: Artifact): string => (!size ? "" : size[0] === size[1] ? ` ${size[0]} px` : ` ${size[0]}x${size[1]} px`);
+const sizes = Map.groupBy(data.artifacts, (artifact) => artifact.model);
+
+/** The network's name, with the input size where it is there in several. */
+export const network = (artifact: Artifact): string =>
+  (artifact.model ?? artifact.name) + (new Set(sizes.get(artifact.model)!.map(pixels)).size > 1 && artifact.model ? pixels(artifact) : "");
+
 const shortNames = new Map<string, number>();
-const shortName = (a: Artifact) => (a.model && a.recipe ? `${a.model} ${a.recipe} ${a.target}` : a.name);
+const shortName = (a: Artifact) => (a.model && a.recipe ? `${network(a)} ${a.recipe} ${a.target}` : a.name);
 for (const artifact of data.artifacts) {
   shortNames.set(shortName(artifact), (shortNames.get(shortName(artifact)) ?? 0) + 1);
 }
 
-/** Model, recipe and target where no other artifact has the same three, else the name. */
+/** Network, recipe and target where no other artifact has the same three, else the name. */
 export const label = (row: { artifact: number }): string => {
   const artifact = artifactOf(row);
   const short = shortName(artifact);

@@ -196,7 +196,7 @@ function allFigures(): HTMLElement {
     { name: "Runtime", value: (row) => row.runtime },
   ];
   const shown = columns.filter((column) => column !== false);
-  const table = new Table<Row>("All figures", shown);
+  const table = new Table<Row>("A line for each artifact, device and plan; a heading sorts", shown);
   const text = (row: Row): string => {
     const { model, id, soc } = deviceOf(row);
     return [label(row), artifactOf(row).name, model, id, soc, row.run, row.runtime, row.os, count(row.threads, "thread"), ...row.doubts].join(" ").toLowerCase();

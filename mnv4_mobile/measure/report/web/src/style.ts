@@ -1,6 +1,6 @@
 // What all charts share: axes, ticks, tooltips, and which colour and shape means what.
 import type { Ink } from "./chart";
-import { artifactOf, data } from "./data";
+import { artifactOf, data, number } from "./data";
 import type { Row } from "./data";
 import { h } from "./dom";
 
@@ -45,25 +45,37 @@ export function tooltip(ink: Ink, lines: (parameters: any) => (string | false | 
   };
 }
 
-export const legend = (ink: Ink): object => ({
+const FONT = "sans-serif";
+const pen = document.createElement("canvas").getContext("2d")!;
+pen.font = `12px ${FONT}`;
+const widthOf = (text: string): number => pen.measureText(text).width;
+
+const LEGEND = { padding: 5, gap: 10, line: 12 };
+
+/** @param mark width of what stands before a name: square for a symbol, wider for a line. */
+export const legend = (ink: Ink, names: string[], mark = 10): object => ({
   type: "plain",
+  data: names,
   top: 0,
   left: 0,
+  padding: LEGEND.padding,
+  itemGap: LEGEND.gap,
   itemHeight: 10,
-  itemWidth: 18,
+  itemWidth: mark,
   itemStyle: { opacity: 1 },
-  textStyle: { color: ink.text, fontSize: 12 },
+  textStyle: { color: ink.text, fontSize: 12, fontFamily: FONT, lineHeight: LEGEND.line },
 });
 
-/** Height in pixels of a legend with such names. */
-export function legendHeight(names: string[], width: number): number {
+/** Height in pixels of such a legend. */
+export function legendHeight(names: string[], width: number, mark = 10): number {
+  const room = width - 2 * LEGEND.padding;
   let [lines, x] = [1, 0];
   for (const name of names) {
-    const next = 36 + 5.9 * name.length;
-    if (x && x + next > width) [lines, x] = [lines + 1, 0];
-    x += next;
+    const next = mark + 5 + widthOf(name);
+    if (x && x + next > room) [lines, x] = [lines + 1, 0];
+    x += next + LEGEND.gap;
   }
-  return 10 + 22 * lines;
+  return 2 * LEGEND.padding + lines * (LEGEND.line + LEGEND.gap);
 }
 
 export function valueAxis(ink: Ink, name: string, rest: object = {}): object {
@@ -110,7 +122,7 @@ export function percentAxis(ink: Ink, name: string, values: number[], rest: obje
 /** Lines of names above each other; where there is no room beside them, names stand over their line. */
 export function nameAxis(ink: Ink, names: string[], width: number, gridIndex = 0): { axis: object; left: number; step: number } {
   const beside = width > 560;
-  const left = beside ? Math.min(340, 16 + 6.8 * Math.max(...names.map((name) => name.length))) : 8;
+  const left = beside ? Math.min(340, 20 + Math.max(...names.map(widthOf))) : 8;
   return {
     left,
     step: beside ? 24 : 46,
@@ -127,15 +139,37 @@ export function nameAxis(ink: Ink, names: string[], width: number, gridIndex = 0
       axisLabel: {
         color: ink.text,
         fontSize: 12,
+        fontFamily: FONT,
         formatter: (i: number) => names[i] ?? "",
         ...(beside
           ? { width: left - 12, overflow: "truncate" }
-          : { inside: true, align: "left", verticalAlign: "bottom", padding: [0, 0, 12, 0] }),
+          : { inside: true, align: "left", verticalAlign: "bottom", margin: 0, padding: [0, 0, 12, 0] }),
       },
       z: 5,
     },
   };
 }
+
+/** Bars along lines of names, with their figures behind them; null is a figure that nobody knows. */
+export const bars = (ink: Ink, index: number, color: string, values: [value: number | null, line: number][], name = ""): object => ({
+  type: "custom",
+  name,
+  color,
+  xAxisIndex: index,
+  yAxisIndex: index,
+  data: values.map(([value, line]) => [value ?? 0, line]),
+  renderItem: ({ dataIndex }: { dataIndex: number }, api: any) => {
+    const [[x0, y], [x1]] = [api.coord([0, api.value(1)]), api.coord([api.value(0), api.value(1)])];
+    const text = number(values[dataIndex]![0]);
+    return {
+      type: "group",
+      children: [
+        { type: "rect", shape: { x: x0, y: y - 7, width: x1 - x0, height: 14 }, style: { fill: color } },
+        { type: "text", style: { text, x: x1 + 6, y, textVerticalAlign: "middle", fill: ink.muted, font: `12px ${FONT}` } },
+      ],
+    };
+  },
+});
 
 export const grid = (place: object): object => ({ outerBoundsMode: "none", ...place });
 

@@ -1,7 +1,7 @@
 import type { View } from "../chart";
 import { count, data, label, number } from "../data";
 import type { Choice, Profile } from "../data";
-import { grid, legend, legendHeight, nameAxis, tooltip, valueAxis } from "../style";
+import { bars, grid, legend, legendHeight, nameAxis, tooltip, valueAxis } from "../style";
 
 export const profiles = (choice: Choice): Profile[] =>
   data.profiles.filter((p) => p.device === choice.device && (choice.model === null || data.artifacts[p.artifact]!.model === choice.model));
@@ -23,24 +23,18 @@ export function blocksView(profile: Profile | undefined): [View | null, string] 
         return {
           height: top + step * (profile.blocks.length + 1) + 46,
           option: {
-            legend: { ...legend(ink), data: kinds },
+            legend: legend(ink, kinds),
             tooltip: tooltip(ink, ({ value }) => {
               const [name, role, ms] = profile.blocks[value[1]]!;
               return [name, role, `${number(ms)} ms, ${((100 * ms) / total).toFixed(1)} %`];
             }),
-            grid: grid({ left, right: 16, top, bottom: 46 }),
-            xAxis: valueAxis(ink, "ms"),
+            grid: grid({ left, right: 52, top, bottom: 46 }),
+            xAxis: valueAxis(ink, "ms", { splitLine: { show: false } }),
             yAxis: axis,
-            series: kinds.map((kind, k) => ({
-              type: "custom",
-              name: kind,
-              color: ink.series[k % ink.series.length],
-              data: profile.blocks.flatMap(([, role, ms], i) => ((role ?? "block") === kind ? [[ms, i]] : [])),
-              renderItem: (_: unknown, api: any) => {
-                const [[x0, y], [x1]] = [api.coord([0, api.value(1)]), api.coord([api.value(0), api.value(1)])];
-                return { type: "rect", shape: { x: x0, y: y - 7, width: x1 - x0, height: 14 }, style: { fill: api.visual("color") } };
-              },
-            })),
+            series: kinds.map((kind, k) => {
+              const its = profile.blocks.flatMap(([, role, ms], i): [number, number][] => ((role ?? "block") === kind ? [[ms, i]] : []));
+              return bars(ink, 0, ink.series[k % ink.series.length]!, its, kind);
+            }),
           },
         };
       },

@@ -38,7 +38,7 @@ export function distribution(choice: Choice): [View | null, string] {
         return {
           height: top + step * (rows.length + 1) + 46,
           option: {
-            legend: { ...legend(ink), data: groups.map((group) => group.name) },
+            legend: legend(ink, groups.map((group) => group.name)),
             tooltip: tooltip(ink, ({ data: point }) => tip(rows[Math.round(point.value ? point.value[1] : point[1])]!, choice)),
             grid: grid({ left, right: 16, top, bottom: 46 }),
             xAxis: msAxis(ink, "latency, ms", extent),

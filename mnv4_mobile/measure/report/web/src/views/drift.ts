@@ -30,7 +30,7 @@ export function driftView(row: Row | undefined, choice: Choice): [View | null, s
         return {
           height: top + 300,
           option: {
-            legend: { ...legend(ink), data: names },
+            legend: legend(ink, names),
             tooltip: tooltip(ink, ({ seriesName, value }) => [seriesName, `after ${number(value[0])} s: ${number(value[1])} ms`]),
             grid: grid({ left: 56, right: 16, top, bottom: 46 }),
             xAxis: valueAxis(ink, "time in the session, s", { min: 0, splitLine: { show: false } }),

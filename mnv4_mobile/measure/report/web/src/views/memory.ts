@@ -1,7 +1,9 @@
 import type { View } from "../chart";
 import { artifactOf, chosenRow, data, label, list, number } from "../data";
 import type { Choice, Row } from "../data";
-import { grid, legend, nameAxis, tooltip, valueAxis } from "../style";
+import { bars, grid, nameAxis, tooltip, valueAxis } from "../style";
+
+const [TOP, FIGURES] = [24, 52]; // room for headings, and for figures behind the bars
 
 export function memory(choice: Choice): [View | null, string] {
   const most = new Map<number, Row>(); // of several plans, the one that took the most memory
@@ -18,16 +20,8 @@ export function memory(choice: Choice): [View | null, string] {
   ]
     .filter(Boolean)
     .join(" ");
-  const bar = (name: string, color: string, shift: number, value: (row: Row) => number | null) => ({
-    type: "custom",
-    name,
-    color,
-    data: rows.flatMap((row, i) => (value(row) === null ? [] : [[value(row), i]])),
-    renderItem: (_: unknown, api: any) => {
-      const [[x0, y], [x1]] = [api.coord([0, api.value(1)]), api.coord([api.value(0), api.value(1)])];
-      return { type: "rect", shape: { x: x0, y: y + shift, width: x1 - x0, height: 7 }, style: { fill: api.visual("color") } };
-    },
-  });
+  const panels: [name: string, value: (row: Row) => number | null][] = [["File, MB", (row) => artifactOf(row).mb]];
+  if (unknown.length < rows.length) panels.push(["Peak memory, MiB", (row) => row.rss]);
   return [
     {
       summary,
@@ -35,19 +29,20 @@ export function memory(choice: Choice): [View | null, string] {
       rows: rows.map((row) => [label(row), number(artifactOf(row).mb), row.rss]),
       draw: (width, ink) => {
         const { axis, left, step } = nameAxis(ink, rows.map(label), width);
-        const names = ["file, MB", "peak memory, MiB"];
+        const across = (width - left) / panels.length;
+        const at = (i: number) => left + i * across;
         return {
-          height: 30 + step * (rows.length + 1) + 46,
+          height: TOP + step * (rows.length + 1),
           option: {
-            legend: { ...legend(ink), data: names },
             tooltip: tooltip(ink, ({ value }) => {
               const row = rows[value[1]]!;
               return [label(row), `file ${number(artifactOf(row).mb)} MB`, `peak memory ${number(row.rss)} MiB`];
             }),
-            grid: grid({ left, right: 16, top: 30, bottom: 46 }),
-            xAxis: valueAxis(ink, "MB of the file, MiB of memory"),
-            yAxis: axis,
-            series: [bar(names[0]!, ink.series[0]!, -8, (row) => artifactOf(row).mb), bar(names[1]!, ink.series[4]!, 1, (row) => row.rss)],
+            title: panels.map(([name], i) => ({ text: name, left: at(i), top: 8, padding: 0, textStyle: { fontSize: 13, color: ink.text, fontWeight: 600 } })),
+            grid: panels.map((_, i) => grid({ left: at(i), width: across - FIGURES, top: TOP, bottom: 0 })),
+            xAxis: panels.map((_, gridIndex) => valueAxis(ink, "", { gridIndex, min: 0, max: "dataMax", show: false })),
+            yAxis: panels.map((_, gridIndex) => ({ ...axis, gridIndex, ...(gridIndex ? { show: false } : {}) })),
+            series: panels.map(([, value], i) => bars(ink, i, ink.series[i ? 4 : 0]!, rows.map((row, y) => [value(row), y]))),
           },
         };
       },

@@ -1,9 +1,10 @@
 import type { View } from "../chart";
-import { artifactOf, chosenRow, data, label, number } from "../data";
+import { artifactOf, chosenRow, data, label, network, number } from "../data";
 import type { Choice, Row } from "../data";
 import { grid, kinds, legend, legendHeight, tooltip, valueAxis } from "../style";
 
 type Timed = Row & { ms: number };
+const LINE = 24; // of the legend: long enough to show dashes
 
 export function threads(choice: Choice): [View | null, string] {
   const every = { ...choice, threads: null };
@@ -21,7 +22,7 @@ export function threads(choice: Choice): [View | null, string] {
   const last = series.map((line) => [line, gain(line, line.at(-1)!)] as const).sort((a, b) => b[1] - a[1]);
   const words = ([line, times]: (typeof last)[number]) => `${label(line[0]!)}, ${times.toFixed(1)} times at ${line.at(-1)!.threads} threads`;
   const summary = `How many times as fast as with the fewest threads. The most: ${words(last[0]!)}; the least: ${words(last.at(-1)!)}. Dashed grey: as many times as threads.`;
-  const panels = [...Map.groupBy(series, (line) => artifactOf(line[0]!).model ?? artifactOf(line[0]!).name)];
+  const panels = [...Map.groupBy(series, (line) => network(artifactOf(line[0]!)))];
   return [
     {
       summary,
@@ -30,7 +31,7 @@ export function threads(choice: Choice): [View | null, string] {
       draw: (width, ink) => {
         const groups = kinds(series.map((line) => line[0]!), ink);
         const names = groups.map((group) => group.name);
-        const head = legendHeight(names, width) + 8;
+        const head = legendHeight(names, width, LINE) + 8;
         const columns = Math.min(panels.length, width > 800 ? 3 : width > 520 ? 2 : 1);
         const [across, down, gap] = [(width - 16) / columns, 230, 46];
         const most = Math.max(...series.flatMap((line) => line.map((row) => row.threads)));
@@ -41,7 +42,7 @@ export function threads(choice: Choice): [View | null, string] {
         return {
           height: head + down * Math.ceil(panels.length / columns),
           option: {
-            legend: { ...legend(ink), data: names },
+            legend: legend(ink, names, LINE),
             tooltip: tooltip(ink, ({ data: point }) => [label(point.row), `${point.row.threads} threads: ${number(point.row.ms)} ms, ${point.value[1].toFixed(2)} times as fast`]),
             title: panels.map(([model], i) => ({ text: model, left: at(i).x + 40, top: at(i).y, textStyle: { fontSize: 13, color: ink.text, fontWeight: 600 } })),
             grid: panels.map((_, i) => grid({ left: at(i).x + 40, top: at(i).y + 26, width: across - 56, height: down - 26 - gap })),

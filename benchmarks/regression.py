@@ -1,0 +1,102 @@
+"""Whether `mnv4 compare` catches a network that became slower and passes one that did not.
+
+    python -m benchmarks.regression -o out/regression [--repeats 20]
+
+Measures as docs/latency-check.yml does in a CI job, in turns on this computer: a network, the same
+bundle again, and a bundle of the same name whose configuration was changed in one line. Each repeat
+is a job of its own: new runs, new sessions, and the exit code of the command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import mnv4_mobile
+from mnv4_mobile import Options
+from mnv4_mobile.config import find_config
+from mnv4_mobile.measure.perform import perform
+from mnv4_mobile.measure.plan import preset
+from mnv4_mobile.measure.sweep import Sweep
+from mnv4_mobile.progress import SILENT
+
+MNV4 = str(Path(sys.executable).parent / "mnv4")
+NETWORK, SIZE, BOUND, SESSIONS = "conv-small-035", 96, "5", 6
+LINE = "- - [conv, 32, 3, {stride}]"
+"""Of the configuration; without this stride there is twice as much to compute."""
+
+
+def build(out: Path) -> dict[str, str]:
+    """Bundles by the name of the run that measures them."""
+    text = find_config("models", NETWORK).read_text()
+    paths = {}
+    slower = text.replace(LINE.format(stride=2), LINE.format(stride=1))
+    for side, configuration in (("base", text), ("slower", slower)):
+        folder = out / side
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "network.yaml").write_text(configuration)
+        source, options = str(folder / "network.yaml"), Options(size=(SIZE, SIZE))
+        (bundle,) = mnv4_mobile.build(
+            source, weights="random:0", out=folder, targets=["tflite"], options=options
+        )
+        paths[side] = str(bundle.path)
+    return {"base": paths["base"], "same": paths["base"], "slower": paths["slower"]}
+
+
+def job(repeat: int, bundles: dict[str, str], store: Path) -> dict[str, Any]:
+    """Measures all sides in turns, and compares both with the base."""
+    names = {side: f"{side}-{repeat}" for side in bundles}
+    for session in range(1, SESSIONS + 1):
+        for side, bundle in bundles.items():
+            plan = preset("quick").with_values({"repeats": session})
+            sweep = Sweep(name=side, bundles=(bundle,), devices=(("host", None),), plan=plan)
+            _, failures = perform(
+                sweep, run=names[side], store=store, out=store.parent, progress=SILENT
+            )
+            assert not failures, failures
+    return {side: compared(names["base"], names[side], store) for side in ("same", "slower")}
+
+
+def compared(before: str, after: str, store: Path) -> dict[str, Any]:
+    """What the command says, and its exit code."""
+    command = [MNV4, "compare", before, after, "--max-regression", BOUND]
+    command += ["--store", str(store), "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    (one,) = json.loads(done.stdout)["differences"]
+    return {"exit_code": done.returncode, "change": one["change"], "interval": one["interval"]}
+
+
+def main() -> None:
+    """Repeats the job, prints and writes `regression.json`."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("-o", "--out", type=Path, default=Path("out/regression"))
+    parser.add_argument("--repeats", type=int, default=20)
+    options = parser.parse_args()
+    bundles = build(options.out)
+    store = options.out / f"{time.strftime('%Y%m%d-%H%M%S')}.sqlite"
+    jobs = []
+    for repeat in range(options.repeats):
+        jobs.append(job(repeat, bundles, store))
+        print(json.dumps(jobs[-1]), flush=True)
+    summary = {
+        "repeats": len(jobs),
+        "unchanged_passed": sum(one["same"]["exit_code"] == 0 for one in jobs),
+        "slower_caught": sum(one["slower"]["exit_code"] == 4 for one in jobs),
+        "change": {
+            side: median(one[side]["change"] for one in jobs) for side in ("same", "slower")
+        },
+        "load_average": os.getloadavg()[0],
+    }
+    (options.out / "regression.json").write_text(json.dumps({**summary, "jobs": jobs}, indent=1))
+    print(json.dumps(summary, indent=1))
+
+
+if __name__ == "__main__":
+    main()
