@@ -24,7 +24,7 @@ from mnv4_mobile import build
 from mnv4_mobile.measure import app
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import open_subject
-from mnv4_mobile.sdk.ios import write_ios
+from mnv4_mobile.sdk.ios import EXECUTORCH, write_ios
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "ios_demo"
@@ -121,7 +121,7 @@ def types() -> None:
     _module("MobileNetV4Kit", [*_sources(KIT / "Sources" / "MobileNetV4Kit"), EXTRAS])
     tests = _sources(KIT / "Tests" / "MobileNetV4KitTests")
     _check("MobileNetV4KitTests", tests)
-    second = KIT / "ExecuTorch"
+    second = KIT / EXECUTORCH
     _check("MobileNetV4ExecuTorch", [*_sources(second / "Sources"), EXTRAS])
     swift("swift", "package", *_package(second, "build"), "dump-package")
     _check("App", [*_sources(DEMO / "App" / "Sources"), EXTRAS])

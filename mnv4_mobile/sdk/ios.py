@@ -16,8 +16,8 @@ from mnv4_mobile.sdk import shipping
 from mnv4_mobile.sdk.names import names, open_bundles
 
 TARGETS = ("coreml", "executorch")
-EXECUTORCH = "ExecuTorch"
-"""Folder of the second package."""
+EXECUTORCH = "MobileNetV4ExecuTorch"
+"""Folder of the second package; as `ExecuTorch` it would have the identity of what it needs."""
 _SPELLED = {"fp16": "FP16", "fp32": "FP32", "coreml": "CoreML", "executorch": "ExecuTorch"}
 _KIT = Path("Sources/MobileNetV4Kit")
 _EXECUTORCH = Path(EXECUTORCH, "Sources/MobileNetV4ExecuTorch")

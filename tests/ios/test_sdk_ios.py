@@ -41,7 +41,7 @@ def test_two_bundles_for_core_ml(mnv4, copied, tmp_path):
     assert "all: [MNV4Model] = [convSmall035FP32, convSmall035FP16]" in code
     for bundle in bundles:  # as they were: their hashes are checked
         assert open_bundle(out / KIT / "Resources/mnv4" / bundle.name)
-    assert not (out / "ExecuTorch").exists()
+    assert not (out / "MobileNetV4ExecuTorch").exists()
     assert "MobileNetV4CoreTests" not in (out / "Package.swift").read_text()
     assert not (out / "Tests/MobileNetV4CoreTests").exists()
     readme = (out / "README.md").read_text()
@@ -57,7 +57,7 @@ def test_bundles_for_executorch_go_into_a_package_of_their_own(mnv4, copied, tmp
     code, printed, _ = mnv4("sdk", "ios", copied("coreml"), pte, "-o", out, "--json")
     assert code == 0
     assert json.loads(printed)["models"] == ["convSmall035FP32CoreML", "convSmall035FP32ExecuTorch"]
-    second = out / "ExecuTorch/Sources/MobileNetV4ExecuTorch"
+    second = out / "MobileNetV4ExecuTorch/Sources/MobileNetV4ExecuTorch"
     assert open_bundle(second / "Resources/mnv4" / pte.name)
     code = (second / "MNV4Models.swift").read_text()
     assert "@_exported import MobileNetV4Core" in code

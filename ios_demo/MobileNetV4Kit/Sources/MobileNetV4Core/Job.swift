@@ -45,8 +45,10 @@ public struct Job: Sendable {
                 "job.json: schema: found \(file.schema), this version reads \(schema)")
         }
         let name = file.bundle
-        guard !name.isEmpty, name.allSatisfy({ $0.isLetter || $0.isNumber || "_-".contains($0) })
-        else {
+        let allowed = { (c: Character) in
+            c.isASCII && (c.isLetter || c.isNumber || c == "_" || c == "-")
+        }
+        guard !name.isEmpty, name.allSatisfy(allowed) else {
             throw MNV4Error.badPlan(
                 "job.json: bundle: found '\(name)', must be a folder beside job.json")
         }

@@ -54,7 +54,7 @@ final class ExecuTorchSession: Session {
     }
 
     func run() throws -> [[Float]] {
-        let found = try running("run") { try module.forward([try tensor()]) }
+        let found: [Value] = try running("run") { try module.forward([try tensor()]) }
         guard found.count == manifest.outputs.count else {
             throw MNV4Error.runtimeFailed(
                 "\(manifest.id): ExecuTorch gave \(found.count) outputs, the manifest has "
