@@ -60,7 +60,7 @@ def test_bundles_for_executorch_go_into_a_package_of_their_own(mnv4, copied, tmp
     second = out / "MobileNetV4ExecuTorch/Sources/MobileNetV4ExecuTorch"
     assert open_bundle(second / "Resources/mnv4" / pte.name)
     code = (second / "MNV4Models.swift").read_text()
-    assert "@_exported import MobileNetV4Core" in code
+    assert "@_exported import MobileNetV4Kit" in code
     assert "allExecuTorch: [MNV4Model] = [convSmall035FP32ExecuTorch]" in code
     assert "ExecuTorch" not in (out / KIT / "MNV4Models.swift").read_text()
 

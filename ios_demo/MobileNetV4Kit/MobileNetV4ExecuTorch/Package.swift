@@ -14,7 +14,7 @@ let package = Package(
         .target(
             name: "MobileNetV4ExecuTorch",
             dependencies: [
-                .product(name: "MobileNetV4Core", package: "MobileNetV4Kit"),
+                .product(name: "MobileNetV4Kit", package: "MobileNetV4Kit"),
                 .product(name: "executorch", package: "executorch"),
                 .product(name: "backend_xnnpack", package: "executorch"),
                 .product(name: "kernels_optimized", package: "executorch"),

@@ -1,6 +1,6 @@
 @preconcurrency import ExecuTorch
 import Foundation
-import MobileNetV4Core
+import MobileNetV4Kit
 
 extension MobileNetV4 {
     /// Opens a bundle for ExecuTorch of this package's resources.

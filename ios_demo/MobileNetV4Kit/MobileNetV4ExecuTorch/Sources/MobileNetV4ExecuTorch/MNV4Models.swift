@@ -1,5 +1,5 @@
 // swift-format-ignore-file
-@_exported import MobileNetV4Core
+@_exported import MobileNetV4Kit
 
 // `mnv4 sdk ios` writes this file anew.
 extension MNV4Model {
