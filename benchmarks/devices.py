@@ -1,4 +1,4 @@
-"""A sweep over this computer, an adb device and a browser, its report, and pictures of both pages.
+"""A sweep over this computer, an adb device and a browser, its report, and pictures of that.
 
     python -m benchmarks.devices -o out/devices
 
@@ -7,7 +7,8 @@ Needs the peers `adbd`, `c++` and `chromium` (tools/peers.py). The adb device is
 that the path works, and say nothing about a phone. The networks are the trained ones of the
 repository, so that accuracies are real: the demo's at three sizes, and a narrow hybrid.
 
-What is built and measured is there for the next call, which measures only what is missing.
+The next call finds what was built, and the sessions of the computer and of adb; its browser is a
+new one, and so is measured as another device.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.pages import draw_charts, launch, picture
 from benchmarks.reference.sheet import read_sheet
@@ -83,8 +84,8 @@ def prepare(out: Path) -> None:
     )
 
 
-def sweep(out: Path, browser: Browser, environment: Mapping[str, str]) -> Page:
-    """Runs the sweep, with a page that it measures in; the page, when it is over."""
+def sweep(out: Path, browser: Browser, environment: Mapping[str, str]) -> None:
+    """Runs the sweep, with a page that it measures in."""
     file = out / "devices.yaml"
     file.write_text(SWEEP.format(out=out, port=PORT))
     command = [MNV4, "sweep", str(file), "--run", RUN]
@@ -99,18 +100,11 @@ def sweep(out: Path, browser: Browser, environment: Mapping[str, str]) -> Page:
             page.goto(line.strip())
     if process.wait():
         sys.exit(process.returncode)
-    return page
+    page.wait_for_function("document.getElementById('state').textContent === 'Finished'")
 
 
-def photograph(out: Path, browser: Browser, phone: Page) -> None:
-    """The page that was measured in, and the report."""
-    phone.wait_for_function("document.getElementById('state').textContent === 'Finished'")
-    picture(phone, out / "browser-light.png")
-    phone.emulate_media(color_scheme="dark")
-    phone.set_input_files("#file", DEMO / "three.jpg")
-    phone.wait_for_selector("#classes li")
-    phone.locator("#classify").evaluate("e => scrollTo(0, e.offsetTop - 12)")
-    picture(phone, out / "browser-dark.png")
+def photograph(out: Path, browser: Browser) -> None:
+    """Writes the report, and pictures of it."""
     report = out / "report.html"
     mnv4("report", "--run", RUN, "-o", report)
     mnv4("report", "--run", RUN, "-o", report.with_suffix(".md"))
@@ -135,7 +129,8 @@ def main() -> None:
         adb = stack.enter_context(closing(Adb(folder, adb_path())))
         adb.device(PORT)
         browser = launch(stack.enter_context(sync_playwright()))
-        photograph(out, browser, sweep(out, browser, adb.environment))
+        sweep(out, browser, adb.environment)
+        photograph(out, browser)
         browser.close()
 
 

@@ -198,7 +198,7 @@ def test_markdown_is_a_table_for_each_device(tmp_path):
     assert "sessions differ by 20%" in cells[2][9]
     assert cells[3][5] == "unknown"
     assert "the device vanished" in cells[-1][9]
-    assert "Accuracy not known (`mnv4 evaluate BUNDLE` finds it): slow." in text
+    assert "Not evaluated on val (`mnv4 evaluate BUNDLE DATASET` does it): slow." in text
 
 
 @settings(deadline=None)

@@ -80,13 +80,15 @@ def _notes(found: Sequence[Row], known: dict[str, Evaluation], beside: bool) -> 
         f"Latency: the median over the sessions of the {statistics} of each one's samples; "
         "sessions: the least and the most of them."
     ]
+    where = ""
     if known:
         evaluation = next(iter(known.values()))
-        lines.append(f"Top-1: on {escaped(evaluation['dataset'])}, {evaluation['n']} pictures.")
+        where = f" on {escaped(evaluation['dataset'])}"
+        lines.append(f"Top-1:{where}, {evaluation['n']} pictures.")
     unknown = {r.first.artifact.name for r in found if r.first.artifact.sha256 not in known}
     if unknown:
         names = ", ".join(escaped(name) for name in sorted(unknown))
-        lines.append(f"Accuracy not known (`mnv4 evaluate BUNDLE` finds it): {names}.")
+        lines.append(f"Not evaluated{where} (`mnv4 evaluate BUNDLE DATASET` does it): {names}.")
     if beside:
         lines.append(f"Paper: published, not measured here: {source()['source']}.")
     return [line for text in lines for line in (text, "")][:-1]

@@ -160,7 +160,7 @@ export const bars = (ink: Ink, index: number, color: string, values: [value: num
   data: values.map(([value, line]) => [value ?? 0, line]),
   renderItem: ({ dataIndex }: { dataIndex: number }, api: any) => {
     const [[x0, y], [x1]] = [api.coord([0, api.value(1)]), api.coord([api.value(0), api.value(1)])];
-    const text = number(values[dataIndex]![0]);
+    const text = number(values[dataIndex]![0]).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
     return {
       type: "group",
       children: [

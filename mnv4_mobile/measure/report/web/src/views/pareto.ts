@@ -65,12 +65,11 @@ function draw({ judged, unknown, best, paper }: Points, choice: Choice, width: n
   const named = new Set<string>();
   // A network's name stands once, at its fastest point on the line.
   const namer = new Set(best.filter((row) => !named.has(network(artifactOf(row))) && named.add(network(artifactOf(row)))));
-  const labelLayout = ({ labelRect: { x, width: w } }: { labelRect: { x: number; width: number } }) => ({
-    hideOverlap: true,
-    dx: Math.max(0, LEFT + 4 - x) - Math.max(0, x + w - width + RIGHT),
-  });
-  // Left of what is fast and accurate there is nothing, but for the edge of the chart.
-  const beside = ({ ms }: { ms: number }, atEdge: string): string => (ms < 2 * times[0]! ? atEdge : "left");
+  // Left of what is fast and accurate there is nothing; at the edge of the chart a name goes above its point.
+  const labelLayout = ({ labelRect: { x } }: { labelRect: { x: number } }) => {
+    const dx = Math.max(0, LEFT + 4 - x);
+    return { hideOverlap: true, dx, dy: dx ? -14 : 0 };
+  };
   const halo = { textBorderColor: ink.ground, textBorderWidth: 3 };
   const scatter = (rest: object) => ({ type: "scatter", symbolSize: wide ? 12 : 10, z: 3, ...rest });
   return {
@@ -90,7 +89,7 @@ function draw({ judged, unknown, best, paper }: Points, choice: Choice, width: n
             color,
             data: some.filter((row) => top1(row, choice) !== null).map((row) => ({
               ...point(row, top1(row, choice)!, color, ink),
-              label: { show: namer.has(row), formatter: () => network(artifactOf(row)), position: beside(row, "bottom"), color: ink.text, fontSize: 12, ...halo },
+              label: { show: namer.has(row), formatter: () => network(artifactOf(row)), position: "left", color: ink.text, fontSize: 12, ...halo },
             })),
             labelLayout,
           }),
@@ -102,10 +101,10 @@ function draw({ judged, unknown, best, paper }: Points, choice: Choice, width: n
           name: "the paper",
           symbol: "diamond",
           color: ink.muted,
-          data: paper.map((figure) => ({ value: [figure.ms, figure.top1], figure, label: { position: beside(figure, "top") } })),
+          data: paper.map((figure) => ({ value: [figure.ms, figure.top1], figure })),
           itemStyle: { color: "transparent", borderColor: ink.muted, borderWidth: 2 },
           // On a phone there is no room for two names of each network.
-          label: { show: wide, formatter: ({ data: { figure } }: any) => `${figure.model}, ${figure.unit}`, color: ink.muted, fontSize: 11, ...halo },
+          label: { show: wide, formatter: ({ data: { figure } }: any) => `${figure.model}, ${figure.unit}`, position: "left", color: ink.muted, fontSize: 11, ...halo },
           labelLayout,
           z: 2,
         }),
