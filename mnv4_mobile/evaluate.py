@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -23,7 +24,7 @@ from mnv4_mobile.bundle import Bundle
 from mnv4_mobile.cell import versions
 from mnv4_mobile.errors import ConfigError, ImageError
 from mnv4_mobile.files import sha256
-from mnv4_mobile.images import list_images, pixels, read_image
+from mnv4_mobile.images import Preprocess, list_images, pixels, read_image
 from mnv4_mobile.parity import sqnr_db
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.target import load_target, require
@@ -31,7 +32,6 @@ from mnv4_mobile.worker import Worker, run_pixels
 
 SCHEMA = 1
 _CHUNK = 16  # pictures in memory at a time
-_Run = Callable[[npt.NDArray[np.uint8]], dict[str, npt.NDArray[Any]]]
 
 
 class Confusion(TypedDict):
@@ -108,57 +108,59 @@ def evaluate(
     paths = list_images(dataset)
     if limit is not None and limit < len(paths):
         paths = [paths[i * len(paths) // limit] for i in range(limit)]
-    classes = _Classes.of(bundle)
-    truths = classes.truths(dataset, paths)
+    pictures = _Pictures(dataset, _Classes.of(bundle).truths(dataset, paths), bundle.preprocess)
     started = datetime.now(UTC)
-    judged = _Judged(classes)
-    reference = _Judged(_Classes.of(parent)) if parent else None
-    skipped: list[str] = []
-    lines: list[str] = []
-    known: list[int | None] = []
     ratios: list[float] = []
-    seconds = 0.0
-    progress.step(f"{bundle.manifest['id']}: evaluate")
+    name = bundle.manifest["id"]
+    progress.step(f"{name}: evaluate")
     with ExitStack() as stack:
-        run = stack.enter_context(_running(bundle, threads))
-        run_parent = stack.enter_context(_running(parent, threads)) if parent else None
-        begin = time.perf_counter()
-        for chunk in _chunks(dataset, paths, bundle, skipped, lines):
-            images = np.stack([image for _, image in chunk])
-            known += [truths[path] for path, _ in chunk]
-            scores = judged.add(run(images))
-            seconds += time.perf_counter() - begin
-            if run_parent and reference:
-                ratios += list(sqnr_db(reference.add(run_parent(images)), scores))
-            progress.update(
-                f"{bundle.manifest['id']}: {len(known)} of {len(paths)} pictures, "
-                f"{len(known) / seconds:.0f} a second"
-            )
-            begin = time.perf_counter()
-    if not known:
-        raise ImageError(f"{dataset}: no readable picture; the first: {skipped[0]}")
+        judged = stack.enter_context(_judging(bundle, threads))
+        reference = stack.enter_context(_judging(parent, threads)) if parent else None
+        for images in pictures.chunks():
+            scores = judged.run(images)
+            if reference:
+                ratios += list(sqnr_db(reference.run(images), scores))
+            done = len(pictures.known)
+            speed = done / (pictures.seconds + judged.seconds)
+            progress.update(f"{name}: {done} of {len(paths)} pictures, {speed:.0f} a second")
+    if not pictures.known:
+        raise ImageError(f"{dataset}: no readable picture; the first: {pictures.skipped[0]}")
+    return _evaluation(judged, reference, pictures, ratios, threads, started)
+
+
+def _evaluation(
+    judged: _Judged,
+    reference: _Judged | None,
+    pictures: _Pictures,
+    ratios: Sequence[float],
+    threads: int,
+    started: datetime,
+) -> Evaluation:
+    """What the record says of an artifact and its parent, if there is one."""
+    known = pictures.known
     pairs = judged.confusion(reference) if reference else Counter()
+    manifest = judged.bundle.manifest
     return Evaluation(
         schema=SCHEMA,
-        artifact_sha256=bundle.manifest["artifact"]["sha256"],
-        bundle_id=bundle.manifest["id"],
-        dataset=dataset.name,
-        dataset_sha256=hashlib.sha256("".join(sorted(lines)).encode()).hexdigest(),
+        artifact_sha256=manifest["artifact"]["sha256"],
+        bundle_id=manifest["id"],
+        dataset=pictures.dataset.name,
+        dataset_sha256=pictures.sha256(),
         n=len(known),
-        skipped=skipped,
+        skipped=pictures.skipped,
         top1=judged.top(1, known),
         top5=judged.top(5, known),
-        parent_sha256=parent.manifest["artifact"]["sha256"] if parent else None,
+        parent_sha256=reference.bundle.manifest["artifact"]["sha256"] if reference else None,
         parent_top1=reference.top(1, known) if reference else None,
         parent_top5=reference.top(5, known) if reference else None,
         agreement=1 - pairs.total() / len(known) if reference else None,
         sqnr_db=round(float(np.median(ratios)), 2) if ratios else None,
         sqnr_db_p10=round(float(np.percentile(ratios, 10)), 2) if ratios else None,
         confusion=[
-            Confusion(parent=classes.name(a), artifact=classes.name(b), count=count)
+            Confusion(parent=judged.classes.name(a), artifact=judged.classes.name(b), count=count)
             for (a, b), count in pairs.most_common()
         ],
-        images_per_s=round(len(known) / seconds, 1),
+        images_per_s=round(len(known) / (pictures.seconds + judged.seconds), 1),
         threads=threads,
         started_at=started.isoformat(timespec="seconds"),
         versions=versions(),
@@ -166,14 +168,12 @@ def evaluate(
 
 
 @contextmanager
-def _running(bundle: Bundle, threads: int) -> Iterator[_Run]:
-    """A bundle's artifact in a process of its own: pixels in, outputs out."""
+def _judging(bundle: Bundle, threads: int) -> Iterator[_Judged]:
+    """A bundle's artifact in a process of its own."""
     target = bundle.manifest["target"]
     require(load_target(target))
     with Worker(target, bundle.artifact, threads=threads) as worker:
-        yield lambda images: run_pixels(
-            worker, bundle.input, bundle.outputs, images, bundle.preprocess
-        )
+        yield _Judged(bundle, worker)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,16 +215,22 @@ class _Classes:
 
 
 class _Judged:
-    """The classes that an artifact names, best first, of all pictures so far."""
+    """An artifact that runs, and the classes that it named, best first, of all pictures so far."""
 
-    def __init__(self, classes: _Classes) -> None:
-        self._output = classes.output
+    def __init__(self, bundle: Bundle, worker: Worker) -> None:
+        self.bundle, self.classes = bundle, _Classes.of(bundle)
+        self.seconds = 0.0
+        self._worker = worker
         self._best: list[npt.NDArray[np.int64]] = []
 
-    def add(self, outputs: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        """Takes the outputs of some pictures; their scores."""
-        scores = outputs[self._output]
+    def run(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        """The scores for some pictures, (N, H, W, 3) RGB after resizing."""
+        begin = time.perf_counter()
+        bundle = self.bundle
+        found = run_pixels(self._worker, bundle.input, bundle.outputs, images, bundle.preprocess)
+        scores = found[self.classes.output]
         self._best += list(np.argsort(-scores, axis=1, kind="stable")[:, :5])
+        self.seconds += time.perf_counter() - begin
         return scores
 
     def top(self, k: int, known: Sequence[int | None]) -> float | None:
@@ -239,20 +245,45 @@ class _Judged:
         return Counter((int(a[0]), int(b[0])) for a, b in pairs if a[0] != b[0])
 
 
-def _chunks(
-    dataset: Path, paths: Sequence[Path], bundle: Bundle, skipped: list[str], lines: list[str]
-) -> Iterator[list[tuple[Path, npt.NDArray[np.uint8]]]]:
-    """Decoded pictures, some at a time; notes what is skipped, and hashes what is not."""
-    chunk: list[tuple[Path, npt.NDArray[np.uint8]]] = []
-    for path in paths:
-        try:
-            chunk.append((path, pixels(read_image(path), bundle.preprocess)))
-        except ImageError as error:
-            skipped.append(str(error))
-            continue
-        lines.append(f"{sha256(path)}  {path.relative_to(dataset).as_posix()}\n")
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+class _Pictures:
+    """A dataset's pictures, and what is known of those that could be read, in their order.
+
+    Args:
+        dataset: The folder.
+        truths: The class of every picture, where it is known.
+        preprocess: How they are resized.
+    """
+
+    def __init__(
+        self, dataset: Path, truths: Mapping[Path, int | None], preprocess: Preprocess
+    ) -> None:
+        self.dataset = dataset
+        self.known: list[int | None] = []
+        self.skipped: list[str] = []
+        self.seconds = 0.0
+        self._truths, self._preprocess = truths, preprocess
+        self._lines: list[str] = []
+
+    def chunks(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """Decodes them some at a time: (N, H, W, 3) RGB after resizing."""
+        paths = iter(self._truths)
+        while images := list(islice(self._decoded(paths), _CHUNK)):
+            yield np.stack(images)
+
+    def _decoded(self, paths: Iterator[Path]) -> Iterator[npt.NDArray[np.uint8]]:
+        for path in paths:
+            begin = time.perf_counter()
+            try:
+                image = pixels(read_image(path), self._preprocess)
+            except ImageError as error:
+                self.skipped.append(str(error))
+                continue
+            name = path.relative_to(self.dataset).as_posix()
+            self._lines.append(f"{sha256(path)}  {name}\n")
+            self.known.append(self._truths[path])
+            self.seconds += time.perf_counter() - begin
+            yield image
+
+    def sha256(self) -> str:
+        """Of the sorted lines `<sha256>  <posix path>` of those that were read."""
+        return hashlib.sha256("".join(sorted(self._lines)).encode()).hexdigest()

@@ -195,19 +195,7 @@ def load_recipe(name: str) -> Recipe:
         if images < 1:
             raise ConfigError(f"{calibration.at('images')}: found {images}, must be 1 or more")
         calibration.close()
-    gate = top.section("gate")
-    sqnr = gate.get("sqnr_db", float)
-    agreement = gate.get("top1_agreement", float) if "top1_agreement" in gate else None
-    if agreement is not None and not 0 < agreement <= 1:
-        raise ConfigError(
-            f"{gate.at('top1_agreement')}: found {agreement:g}, must be above 0 and at most 1"
-        )
-    if agreement is not None and not images:
-        raise ConfigError(
-            f"{gate.at('top1_agreement')}: is judged on calibration images that are held back, "
-            "and this recipe has none"
-        )
-    gate.close()
+    sqnr, agreement = _gate(top.section("gate"), images)
     top.close()
     if weights is None and (activations is not None or keep != Keep() or prepare):
         raise ConfigError(f"{top.at('weights')}: missing: nothing is quantized without it")
@@ -317,3 +305,20 @@ def _keep(section: Section) -> Keep:
     )
     section.close()
     return keep
+
+
+def _gate(section: Section, images: int) -> tuple[float, float | None]:
+    """The bounds on SQNR and agreement of a recipe with so many calibration images."""
+    sqnr = section.get("sqnr_db", float)
+    agreement = section.get("top1_agreement", float) if "top1_agreement" in section else None
+    if agreement is not None and not 0 < agreement <= 1:
+        raise ConfigError(
+            f"{section.at('top1_agreement')}: found {agreement:g}, must be above 0 and at most 1"
+        )
+    if agreement is not None and not images:
+        raise ConfigError(
+            f"{section.at('top1_agreement')}: is judged on calibration images that are held back, "
+            "and this recipe has none"
+        )
+    section.close()
+    return sqnr, agreement

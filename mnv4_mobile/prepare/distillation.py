@@ -9,6 +9,7 @@ the same rule, the largest value of a channel.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from mnv4_mobile.calibration import Calibration
     from mnv4_mobile.model.net import MobileNetV4
     from mnv4_mobile.progress import Progress
-    from mnv4_mobile.recipe import Recipe
+    from mnv4_mobile.recipe import Distill, Recipe
     from mnv4_mobile.target import BuildSpec
 
 _BATCH = 32
@@ -77,20 +78,7 @@ def distilled(
     best, found = _closeness(network, images, held, held_goals), dict[str, Tensor]()
     parameters = dict(network.body.named_parameters())
     network.requires_grad_(True)
-    optimizer = torch.optim.Adam(
-        # A step is a share of a tensor's own size: folded weights differ by orders of magnitude.
-        [
-            {"params": [w], "lr": settings.rate * float(w.detach().norm()) / w.numel() ** 0.5}
-            for w in parameters.values()
-        ]
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        [group["lr"] for group in optimizer.param_groups],
-        total_steps=settings.steps,
-        pct_start=_WARM_UP,
-        cycle_momentum=False,
-    )
+    optimizer, schedule = _optimizer(parameters.values(), settings)
     random = np.random.default_rng(calibration.seed)
     begin, missed = best, 0
     started = time.monotonic()
@@ -118,6 +106,26 @@ def distilled(
     if not found:
         progress.note("distill: found nothing better than the weights that were given")
     return found
+
+
+def _optimizer(
+    parameters: Iterable[Tensor], settings: Distill
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """Adam, whose step is a share of a tensor's own size: folded weights differ by orders."""
+    optimizer = torch.optim.Adam(
+        [
+            {"params": [w], "lr": settings.rate * float(w.detach().norm()) / w.numel() ** 0.5}
+            for w in parameters
+        ]
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        [group["lr"] for group in optimizer.param_groups],
+        total_steps=settings.steps,
+        pct_start=_WARM_UP,
+        cycle_momentum=False,
+    )
+    return optimizer, schedule
 
 
 def _distance(
