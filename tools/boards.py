@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 from tools import peers
@@ -249,8 +249,9 @@ class Sshd:
         import psutil
 
         for child in psutil.Process(self.process.pid).children(recursive=True):
-            if child.name().startswith("sshd"):
-                child.kill()
+            with suppress(psutil.NoSuchProcess):  # it may end by itself meanwhile
+                if child.name().startswith("sshd"):
+                    child.kill()
 
     def close(self) -> None:
         """Ends the server and its connections."""
