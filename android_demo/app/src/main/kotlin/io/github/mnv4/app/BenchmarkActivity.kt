@@ -42,7 +42,7 @@ internal class BenchmarkActivity : Screen(R.layout.benchmark) {
     override fun onStart() {
         super.onStart()
         show(phone.thermal())
-        thermal = phone.watchThermal({ runOnUiThread(it) }, ::show)
+        thermal = phone.watchThermal(::show)
         run.changed = ::show
         show(run.state)
     }

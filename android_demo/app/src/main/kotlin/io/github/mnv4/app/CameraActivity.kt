@@ -34,7 +34,9 @@ internal class CameraActivity :
         preview.surfaceTextureListener = this
         findViewById<View>(R.id.photo).setOnClickListener { go(PhotoActivity::class.java) }
         findViewById<View>(R.id.benchmark).setOnClickListener { go(BenchmarkActivity::class.java) }
-        findViewById<ScoresView>(R.id.scores).show(List(ROWS) { Classification(it, "–", 0f) })
+        val scores = findViewById<ScoresView>(R.id.scores)
+        scores.show(List(ROWS) { Classification(it, "", 0f) }) // their room, until there are some
+        scores.visibility = View.INVISIBLE
     }
 
     override fun onSaveInstanceState(outState: Bundle) {
@@ -172,7 +174,9 @@ internal class CameraActivity :
             framesPerSecond = if (framesPerSecond == 0.0) latest else framesPerSecond + (latest - framesPerSecond) / 8
         }
         shownAt = now
-        findViewById<ScoresView>(R.id.scores).show(scores)
+        val rows = findViewById<ScoresView>(R.id.scores)
+        rows.visibility = View.VISIBLE
+        rows.show(scores)
         val latency = findViewById<TextView>(R.id.latency)
         latency.visibility = View.VISIBLE
         latency.text = getString(R.string.latency, times.network, times.preprocess, framesPerSecond)

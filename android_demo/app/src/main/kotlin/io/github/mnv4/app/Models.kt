@@ -32,6 +32,8 @@ internal class Models(
         context.assets
             .list(MobileNetV4.ASSETS)
             .orEmpty()
+            .map { it.substringBefore('/') } // Robolectric lists the files in the folders
+            .distinct()
             .map(::read)
 
     /** Null where the assets have none. */

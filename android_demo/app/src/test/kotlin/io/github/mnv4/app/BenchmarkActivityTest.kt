@@ -19,10 +19,8 @@ import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
 import java.io.File
 
-private const val PHONE = "w411dp-h891dp-xhdpi"
-
 @RunWith(RobolectricTestRunner::class)
-@Config(sdk = [34], qualifiers = PHONE)
+@Config(sdk = [34], qualifiers = DAY)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 class BenchmarkActivityTest {
     private val controller by lazy { Robolectric.buildActivity(BenchmarkActivity::class.java).setup() }
@@ -65,7 +63,7 @@ class BenchmarkActivityTest {
     }
 
     @Test
-    @Config(qualifiers = "$PHONE-night")
+    @Config(qualifiers = NIGHT)
     fun `a measurement, by night`() {
         measured()
         keep("benchmark", activity.screen)

@@ -18,10 +18,8 @@ import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
 import java.io.File
 
-private const val PHONE = "w411dp-h891dp-xhdpi"
-
 @RunWith(RobolectricTestRunner::class)
-@Config(sdk = [34], qualifiers = PHONE)
+@Config(sdk = [34], qualifiers = DAY)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 class PhotoActivityTest {
     @Before
@@ -66,13 +64,13 @@ class PhotoActivityTest {
     }
 
     @Test
-    @Config(qualifiers = "$PHONE-night")
+    @Config(qualifiers = NIGHT)
     fun `a photo, by night`() {
         keep("photo", seven().screen)
     }
 
     @Test
-    @Config(qualifiers = "w891dp-h411dp-land-xhdpi")
+    @Config(qualifiers = TURNED)
     fun `a photo, turned`() {
         keep("photo-turned", seven().screen)
     }

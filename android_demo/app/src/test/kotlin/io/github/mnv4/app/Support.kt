@@ -14,15 +14,19 @@ import java.io.File
 import java.nio.ByteBuffer
 import kotlin.math.roundToInt
 
+internal const val DAY = "w411dp-h891dp-xhdpi"
+internal const val NIGHT = "w411dp-h891dp-night-xhdpi"
+internal const val TURNED = "w891dp-h411dp-land-xhdpi"
+internal const val TURNED_NIGHT = "w891dp-h411dp-land-night-xhdpi"
 internal const val CONV = "conv-small-035-96x96-fp32.tflite"
 internal val fixtures = File(System.getProperty("mnv4.fixtures")!!)
 internal val app: DemoApp get() = RuntimeEnvironment.getApplication() as DemoApp
 
 internal fun choose(id: String) = app.models.choose(app.models.all.first { it.id == id })
 
-/** Lets the main thread work until [done], for a minute at most. */
+/** Lets the main thread work until [done], for minutes at most. */
 internal fun await(done: () -> Boolean) {
-    val end = System.nanoTime() + 60e9.toLong()
+    val end = System.nanoTime() + 300e9.toLong()
     while (!done() && System.nanoTime() < end) {
         shadowOf(Looper.getMainLooper()).idle()
         Thread.sleep(20)
@@ -36,6 +40,8 @@ internal fun keep(
     vararg layers: View,
 ): File {
     shadowOf(Looper.getMainLooper()).idle()
+    // It is drawn by the GPU only, and leaves a hole elsewhere.
+    layers[0].findViewById<View?>(R.id.preview)?.visibility = View.INVISIBLE
     val night = layers[0].resources.getBoolean(R.bool.day).not()
     val screen = layers[0]
     val bitmap = Bitmap.createBitmap(screen.width, screen.height, Bitmap.Config.ARGB_8888)
@@ -67,9 +73,11 @@ internal class Frame(
 
     init {
         mIsImageValid = true
+        val pixels = IntArray(picture.width * picture.height)
+        picture.getPixels(pixels, 0, picture.width, 0, 0, picture.width, picture.height)
         for (y in 0 until high) {
             for (x in 0 until wide) {
-                val pixel = picture.getPixel(high - 1 - y, x)
+                val pixel = pixels[x * picture.width + high - 1 - y]
                 val r = pixel shr 16 and 0xff
                 val g = pixel shr 8 and 0xff
                 val b = pixel and 0xff

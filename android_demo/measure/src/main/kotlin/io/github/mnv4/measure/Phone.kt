@@ -12,7 +12,6 @@ import io.github.mnv4.core.DeviceInfo
 import io.github.mnv4.core.Thermal
 import java.io.File
 import java.io.IOException
-import java.util.concurrent.Executor
 
 /** What the phone says of itself. */
 public class Phone(
@@ -29,17 +28,14 @@ public class Phone(
         }
 
     /**
-     * Tells [changed] of every change of the thermal state, on [executor].
+     * Tells [changed] of every change of the thermal state, on the main thread.
      *
      * @return what ends it.
      */
-    public fun watchThermal(
-        executor: Executor,
-        changed: (Thermal) -> Unit,
-    ): AutoCloseable {
+    public fun watchThermal(changed: (Thermal) -> Unit): AutoCloseable {
         if (Build.VERSION.SDK_INT < Build.VERSION_CODES.Q) return AutoCloseable {}
         val listener = PowerManager.OnThermalStatusChangedListener { changed(Thermal(status = name(it))) }
-        power.addThermalStatusListener(executor, listener)
+        power.addThermalStatusListener(listener)
         return AutoCloseable { power.removeThermalStatusListener(listener) }
     }
 
