@@ -17,6 +17,7 @@ android {
 
 kotlin {
     jvmToolchain(17)
+    compilerOptions { allWarningsAsErrors = true }
 }
 
 dependencies {

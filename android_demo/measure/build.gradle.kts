@@ -12,6 +12,7 @@ android {
 kotlin {
     explicitApi()
     jvmToolchain(17)
+    compilerOptions { allWarningsAsErrors = true }
 }
 
 dependencies {

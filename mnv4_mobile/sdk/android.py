@@ -17,8 +17,6 @@ RUNTIMES = {
 }
 PACKAGE = "io.github.mnv4"
 _KOTLIN = Path("src/main/kotlin", *PACKAGE.split("."))
-_TEST = Path("src/test/kotlin", *PACKAGE.split("."), "Mnv4ModelsTest.kt")
-"""The only one of the library's tests that is for what is written here."""
 
 
 def write_android(paths: Sequence[Path], out: Path) -> list[str]:
@@ -38,10 +36,8 @@ def write_android(paths: Sequence[Path], out: Path) -> list[str]:
     bundles = open_bundles(paths, tuple(RUNTIMES))
     constants = ["_".join(words).upper() for words in names(bundles)]
     with new_folder(out, shipping.MARKER) as folder:
-        ours = shutil.ignore_patterns("build", "test")
-        shutil.copytree(library(), folder, dirs_exist_ok=True, ignore=ours)
-        (folder / _TEST).parent.mkdir(parents=True)
-        shutil.copy(library() / _TEST, folder / _TEST)
+        built = shutil.ignore_patterns("build")
+        shutil.copytree(library(), folder, dirs_exist_ok=True, ignore=built)
         for bundle in bundles:
             shutil.copytree(bundle.path, folder / "src/main/assets/mnv4" / bundle.manifest["id"])
         (folder / _KOTLIN / "Mnv4Models.kt").write_text(_models(bundles, constants))

@@ -8,7 +8,7 @@ import java.io.File
 
 /** The bundles that this module lists are in its assets, undamaged. */
 class Mnv4ModelsTest {
-    private val assets = File(System.getProperty("mnv4.assets") ?: "src/main/assets/mnv4")
+    private val assets = File("src/main/assets/mnv4")
 
     @Test
     fun `every model is in the assets, and nothing else`() {
