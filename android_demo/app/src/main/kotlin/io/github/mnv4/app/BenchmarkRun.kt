@@ -16,6 +16,7 @@ import io.github.mnv4.measure.WrongOutput
 import java.time.Instant
 import java.time.temporal.ChronoUnit
 import java.util.UUID
+import java.util.concurrent.CancellationException
 import kotlin.concurrent.thread
 
 /** The benchmark that runs, or ran last; it outlives the screen that shows it. */
@@ -40,7 +41,10 @@ internal class BenchmarkRun(
     }
 
     private val main = Handler(Looper.getMainLooper())
-    private var runner: Thread? = null
+
+    // Not an interrupt, which closes the files that are being read.
+    @Volatile
+    private var cancelled = false
 
     var state: State = State.Idle
         private set
@@ -54,24 +58,24 @@ internal class BenchmarkRun(
         threads: Int,
     ) {
         set(State.Running(""))
-        runner =
-            thread(name = "benchmark") {
-                val end =
-                    try {
-                        State.Done(measure(app, model, Plan(threads = threads)))
-                    } catch (error: Mnv4Exception) {
-                        State.Failed(error.message.orEmpty())
-                    } catch (error: WrongOutput) {
-                        State.Failed(error.message.orEmpty())
-                    } catch (_: InterruptedException) {
-                        State.Idle
-                    }
-                main.post { set(end) }
-            }
+        cancelled = false
+        thread(name = "benchmark") {
+            val end =
+                try {
+                    State.Done(measure(app, model, Plan(threads = threads)))
+                } catch (error: Mnv4Exception) {
+                    State.Failed(error.message.orEmpty())
+                } catch (error: WrongOutput) {
+                    State.Failed(error.message.orEmpty())
+                } catch (_: CancellationException) {
+                    State.Idle
+                }
+            main.post { set(end) }
+        }
     }
 
     fun stop() {
-        runner?.interrupt()
+        cancelled = true
     }
 
     private fun measure(
@@ -83,7 +87,10 @@ internal class BenchmarkRun(
         val began = Instant.now().truncatedTo(ChronoUnit.SECONDS)
         val asset = Mnv4Model(model.id)
         val bundle = Bundle.open(AssetFiles(context, asset))
-        val measure = Measure(context) { step -> main.post { if (state is State.Running) set(State.Running(step)) } }
+        val measure =
+            Measure(context, { cancelled }) { step ->
+                main.post { if (state is State.Running) set(State.Running(step)) }
+            }
         val samples = measure.session(bundle, plan) { MobileNetV4.open(context, asset, it) }
         val id = UUID.randomUUID().toString()
         return Measurement(id, "app", bundle.manifest, Phone(context).device(), plan, began, samples)

@@ -10,10 +10,9 @@ import android.util.Size
 import android.view.View
 import io.github.mnv4.core.PreprocessSpec
 import kotlin.math.floor
-import kotlin.math.max
 import kotlin.math.min
 
-/** Where a camera's picture lies on the screen: in the middle, and so large that it covers it. */
+/** Where a camera's picture lies on the screen: in the middle, as large as all of it fits. */
 internal class Viewfinder(
     private val width: Float,
     private val height: Float,
@@ -23,7 +22,7 @@ internal class Viewfinder(
     private val turns: Int,
 ) {
     private val upright = if (turns % 2 == 0) Size(frame.height, frame.width) else frame
-    private val scale = max(width / upright.width, height / upright.height)
+    private val scale = min(width / upright.width, height / upright.height)
 
     /** For a TextureView, which stretches the picture of the display's natural position over itself. */
     fun matrix(): Matrix {

@@ -16,7 +16,7 @@ internal class Benchmark(
     /** Is told every step. */
     private val say: (String) -> Unit,
 ) {
-    private val measure = Measure(context, say)
+    private val measure = Measure(context, say = say)
 
     /**
      * Follows the job in [files] and writes its result there, whatever it is.

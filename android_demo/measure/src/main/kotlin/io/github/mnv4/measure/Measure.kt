@@ -7,22 +7,25 @@ import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.PixelSource
 import io.github.mnv4.core.Plan
 import io.github.mnv4.core.Samples
+import java.util.concurrent.CancellationException
 
 /** Measures sessions of bundles, as the generator's docs/measuring.md has it. */
 public class Measure(
     context: Context,
+    /** Asked now and then whether to end early. */
+    private val cancelled: () -> Boolean = { false },
     /** Is told every step. */
     private val say: (String) -> Unit,
 ) {
     private val phone = Phone(context)
 
     /**
-     * Measures a session. It ends early when its thread is interrupted.
+     * Measures a session.
      *
      * @param open opens the bundle with a number of threads.
      * @throws WrongOutput the golden check failed: nothing was timed.
      * @throws Mnv4Exception what else went wrong.
-     * @throws InterruptedException its thread was interrupted.
+     * @throws CancellationException it was to end early.
      */
     public fun session(
         bundle: Bundle,
@@ -80,7 +83,7 @@ public class Measure(
         val starts = ArrayList<Double>()
         val begin = System.nanoTime()
         while (latencies.size < plan.runs || System.nanoTime() - begin < plan.seconds * 1e9) {
-            if (Thread.interrupted()) throw InterruptedException()
+            if (cancelled()) throw CancellationException()
             model.runPixels(picture)
             latencies += model.lastTimes.network
             starts += (System.nanoTime() - begin) / 1e6 - model.lastTimes.network

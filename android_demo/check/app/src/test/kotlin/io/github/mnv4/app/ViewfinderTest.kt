@@ -30,16 +30,16 @@ class ViewfinderTest {
     }
 
     @Test
-    fun `upright, the picture covers the view and keeps its sides' ratio`() {
+    fun `upright, all of the picture is in the view and keeps its sides' ratio`() {
         assertEquals(RectF(0f, 0f, 300f, 400f), shown(300f, 400f, 0))
-        assertEquals(RectF(-75f, 0f, 375f, 600f), shown(300f, 600f, 0))
+        assertEquals(RectF(0f, 100f, 300f, 500f), shown(300f, 600f, 0))
     }
 
     @Test
     fun `turned to a side, too`() {
         for (turns in listOf(1, 3)) {
             assertEquals(RectF(0f, 0f, 800f, 600f), shown(800f, 600f, turns))
-            assertEquals(RectF(0f, -75f, 800f, 525f), shown(800f, 450f, turns))
+            assertEquals(RectF(100f, 0f, 700f, 450f), shown(800f, 450f, turns))
         }
     }
 
