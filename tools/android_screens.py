@@ -37,7 +37,7 @@ def sheet(names: tuple[str, ...], light: str) -> Image.Image:
 def main() -> None:
     for light in BEHIND:
         sheet(UPRIGHT, light).save(ROOT / "docs" / f"android-{light}.png", optimize=True)
-        sheet(TURNED, light).save(ROOT / "docs" / f"android-turned-{light}.png", optimize=True)
+    sheet(TURNED, "day").save(ROOT / "docs" / "android-turned.png", optimize=True)
 
 
 if __name__ == "__main__":
