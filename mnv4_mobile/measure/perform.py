@@ -68,8 +68,11 @@ def perform(
     if store.exists():  # one that cannot be used is refused before any work
         Store(store).close()
     with ExitStack() as stack:
+        # Before anybody is asked to open a page on a phone.
+        given = [open_subject(path) for path in _given(sweep)]
         devices = _connected(sweep, stack, failures, progress)
-        subjects = _subjects(sweep, out, failures, progress)
+        built = _built(sweep.build, out, failures, progress) if sweep.build else []
+        subjects = _each_once([*given, *map(open_subject, built)], progress)
         jobs = _jobs(sweep, devices, subjects, progress)
         # A new one is made only now, so that bad input leaves no file behind.
         opened = stack.enter_context(Store(store))
@@ -117,10 +120,8 @@ def _connected(
     return devices
 
 
-def _subjects(
-    sweep: Sweep, out: Path, failures: list[Failure], progress: Progress
-) -> list[Subject]:
-    """What is measured, each artifact once."""
+def _given(sweep: Sweep) -> list[Path]:
+    """What the sweep names, in its order."""
     paths: list[Path] = []
     for pattern in sweep.bundles:
         # A path as it is first: a folder may have brackets in its name.
@@ -128,15 +129,17 @@ def _subjects(
         if not found:
             raise ConfigError(f"{pattern}: no such bundle or artifact")
         paths += map(Path, found)
-    if sweep.build:
-        paths += _built(sweep.build, out, failures, progress)
-    subjects: dict[str, Subject] = {}
-    for path in dict.fromkeys(paths):
-        subject = open_subject(path)
-        first = subjects.setdefault(subject.artifact.sha256, subject)
-        if first is not subject:
-            progress.note(f"{path}: the same artifact as {first.path}, measured once")
-    return list(subjects.values())
+    return list(dict.fromkeys(paths))
+
+
+def _each_once(subjects: Sequence[Subject], progress: Progress) -> list[Subject]:
+    """Without further copies of the same artifact."""
+    found: dict[str, Subject] = {}
+    for subject in subjects:
+        first = found.setdefault(subject.artifact.sha256, subject)
+        if first.path != subject.path:
+            progress.note(f"{subject.path}: the same artifact as {first.path}, measured once")
+    return list(found.values())
 
 
 def _built(matrix: Matrix, out: Path, failures: list[Failure], progress: Progress) -> list[Path]:

@@ -229,6 +229,13 @@ def test_an_artifact_is_measured_once(devices, run, tmp_path):
     assert "c.tflite: the same artifact as" in note
 
 
+def test_a_bundle_that_is_missing_is_told_before_any_device_is_asked(devices, run, tmp_path):
+    for name in ("a.tflite", "b.tflite"):
+        (tmp_path / name).unlink()
+    with pytest.raises(ConfigError, match="no such bundle or artifact"):
+        run("no such device")
+
+
 def test_runs_are_named_after_the_sweep_and_the_time():
     assert new_run("quick").startswith("quick-20")
 
