@@ -101,7 +101,10 @@ def _sync(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    r"""Of a file's bytes, or of the sorted lines `<sha256>  <posix path>\n` of a folder's files."""
+    r"""Of a file's bytes, or of the lines `<sha256>  <posix path>\n` of a folder's files.
+
+    They are sorted by the parts of their paths.
+    """
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file())
         lines = [f"{sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in files]
