@@ -62,10 +62,10 @@ internal class AssetArtifact(
         }
     }
 
-    /** Extracted once, under a name that says what is in it. */
+    /** Extracted once, under a name that says what is in it; an older version of the app's is deleted. */
     override fun file(): File {
         val manifest = bundle.manifest
-        val folder = File(context.noBackupFilesDir, "mnv4")
+        val folder = File(context.noBackupFilesDir, files.folder)
         val file = File(folder, "${manifest.artifactSha256}.${File(manifest.artifactPath).extension}")
         if (file.length() == manifest.artifactBytes) return file
         val part = File(folder, "${file.name}.${System.nanoTime()}")
@@ -81,6 +81,7 @@ internal class AssetArtifact(
         } finally {
             part.delete()
         }
+        folder.listFiles { other -> other.extension == file.extension && other != file }?.forEach(File::delete)
         return file
     }
 }

@@ -49,6 +49,7 @@ class AssetsTest {
         file.setLastModified(1_000_000)
         assertEquals(1_000_000, artifact(program).file().lastModified())
         file.writeBytes(ByteArray(3)) // as an old file system leaves it after a crash
+        file.resolveSibling("0123.pte").writeBytes(ByteArray(3)) // of the app before an update
         assertArrayEquals(source, artifact(program).file().readBytes())
         assertEquals(listOf(file.name), file.parentFile!!.list()!!.toList())
     }
