@@ -36,11 +36,15 @@ def perform_and_show(
     """Performs a sweep, prints its table and what failed.
 
     Raises:
+        ConfigError: A kind of device that there is not; see `perform` for the rest.
         Exit: 5 where something failed, 3 where the only failures are wrong outputs.
     """
+    from mnv4_mobile.measure.device import load_kind
     from mnv4_mobile.measure.perform import new_run, perform
     from mnv4_mobile.measure.store import store_path
 
+    for device, _ in sweep.devices:  # a wrong flag is told before a wrong file
+        load_kind(device.partition(":")[0])
     name, path = run or new_run(sweep.name), store_path(store)
     resume = f"mnv4 {shlex.join(sys.argv[1:])}" + ("" if run else f" --run {name}")
     try:

@@ -132,7 +132,10 @@ BAD = [
     (("models", "nowhere.yaml"), "nowhere.yaml: no such file"),
     (("measure", "nowhere"), "nowhere: no such bundle or artifact"),
     (("measure", "."), ".: not a bundle: manifest.json cannot be read"),
-    (("measure", "x", "-d", "toaster"), "--device: found 'toaster', allowed: adb, browser, coremltools, host"),
+    (
+        ("measure", "x", "-d", "toaster"),
+        "--device: found 'toaster', allowed: adb, browser, coremltools, host",
+    ),
     (("measure", "x", "--runs", "0"), "plan: runs: found 0, must be 1 or more"),
     (("measure", "x", "--threads", "1,two"), "--threads: found 1, two, must be whole numbers"),
     (("measure", "x", "--affinity", "big"), "plan: affinity: found 'big', allowed: none, fastest"),
