@@ -100,7 +100,7 @@ def unpack(*packages: str) -> None:
         (scratch / "status").touch()  # nothing is installed: all that it needs is downloaded
         (scratch / "sources.list").write_text(
             "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
-            "http://deb.debian.org/debian trixie main\n"
+            f"{_mirror()} trixie main\n"
         )
         options = {
             "Dir::Etc::SourceList": scratch / "sources.list",
@@ -120,6 +120,22 @@ def unpack(*packages: str) -> None:
         for archive in sorted((scratch / "cache" / "archives").glob("*.deb")):
             subprocess.run(["dpkg-deb", "-x", archive, scratch / "root"], check=True)
         (scratch / "root").rename(folder)
+
+
+def _mirror() -> str:
+    """The Debian mirror that this machine's own apt uses."""
+    listed = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(ORIGIN) $(LABEL) $(REPO_URI)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for line in listed.stdout.splitlines():
+        origin, _, rest = line.partition(" ")
+        label, _, uri = rest.rpartition(" ")
+        if (origin, label) == ("Debian", "Debian"):
+            return uri
+    sys.exit("apt has no Debian mirror here; packages of Debian trixie come from one")
 
 
 def install(names: list[str]) -> None:
