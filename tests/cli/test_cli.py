@@ -12,24 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mnv4_mobile.cli import main
-
 DEMO = Path(__file__).parents[2] / "mnv4_mobile" / "demo"
 COMMAND = [sys.executable, "-c", "from mnv4_mobile.cli import main; main()"]
-
-
-@pytest.fixture
-def mnv4(monkeypatch, capfd):
-    """Runs the command in this process: (exit code, stdout, stderr)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mnv4", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capfd.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
-
-    return run
 
 
 def test_help_and_lists_import_no_torch():

@@ -6,26 +6,10 @@ import sys
 
 import pytest
 
-from mnv4_mobile.cli import main
-
 TARGETS = [
     pytest.param(name, marks=pytest.mark.toolchain(name))
     for name in ("coreml", "executorch", "tflite")
 ]
-
-
-@pytest.fixture
-def mnv4(monkeypatch, capfd):
-    """Runs the command in this process: (exit code, stdout, stderr)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mnv4", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capfd.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
-
-    return run
 
 
 @pytest.mark.parametrize("target", TARGETS)
