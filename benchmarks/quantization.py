@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from benchmarks import naive
 from benchmarks.artifacts import Entry, measure, ratio
-from benchmarks.reference.draw import PREPROCESS, pictures, write_folder
+from benchmarks.reference.draw import PREPROCESS, SIDE, pictures, write_folder
 from mnv4_mobile.bundle import open_bundle
 from mnv4_mobile.cell import Options
 from mnv4_mobile.config import find_config, read_model
@@ -117,7 +117,9 @@ class Place:
         """Of a cell that was built."""
         if recipe == "stock":
             return self.out / "stock" / f"{model}{naive.TARGETS[target]}"
-        (bundle,) = (self.out / "bundles" / model).glob(f"*-{recipe}.{target}")
+        # With the size, as `int8` ends other recipes' names too.
+        pattern = f"*-{SIDE}x{SIDE}-{recipe}.{target}"
+        (bundle,) = (self.out / "bundles" / model).glob(pattern)
         return open_bundle(bundle).artifact
 
 
