@@ -41,7 +41,7 @@ class Plan:
     """Runs that are not timed; the first inference is recorded before them, apart."""
     runs: int = 50
     """Timed runs at least."""
-    seconds: float = 1.0
+    seconds: float = 2.0
     """Timed at least, even if that takes more than `runs`."""
     repeats: int = 1
     """Sessions."""

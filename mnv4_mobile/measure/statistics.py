@@ -67,6 +67,22 @@ def of_samples(values: Sequence[float]) -> Statistics:
     )
 
 
+def drift(values: Sequence[float]) -> float:
+    """How far apart the medians of ten stretches of a session are: the largest over the smallest,
+    less 1.
+
+    Levels that last longer than a run are what makes a session not repeat; the coefficient of
+    variation hardly sees them (two levels 20 % apart have one of 9 %) and sees single stragglers,
+    which a median does not mind.
+
+    Args:
+        values: Ten latencies or more, in the order in which they were timed.
+    """
+    n = len(values)
+    medians = [median(values[n * i // 10 : n * (i + 1) // 10]) for i in range(10)]
+    return max(medians) / min(medians) - 1
+
+
 def of(measurement: Measurement) -> Statistics | None:
     """Of a session's samples or a tool's summary; None where nothing was timed."""
     return _of(measurement.samples) if measurement.status == "ok" else None

@@ -27,9 +27,8 @@ PREPROCESS = Preprocess(
 INT8 = load_recipe("int8")
 
 
-def build(path, recipe=INT8, act="relu", pooled=False, **options):
+def build(path, model, recipe=INT8, **options):
     """Lowers a tiny network; also its worst SQNR over outputs and pictures."""
-    model = tiny_model(act, pooled_queries=pooled)
     spec = BuildSpec(model=model, preprocess=PREPROCESS, **options)
     net = MobileNetV4(model, spec.outputs)
     net.load_state_dict(random_state(model, 0))
@@ -56,7 +55,7 @@ def build(path, recipe=INT8, act="relu", pooled=False, **options):
 @pytest.fixture(scope="module")
 def static(tmp_path_factory):
     path = tmp_path_factory.mktemp("int8") / "model.pte"
-    return build(path, outputs=("logits", "stage_0", "stage_1"))
+    return build(path, tiny_model(), outputs=("logits", "stage_0", "stage_1"))
 
 
 def test_one_delegate_and_close_to_float(static):
@@ -85,7 +84,11 @@ def test_weights_take_a_byte(static):
 def test_additions_in_integers_a_batch_of_bytes_and_pooled_queries(tmp_path):
     recipe = dataclasses.replace(INT8, keep=Keep(after_pooling=True))
     lowered, decibel = build(
-        tmp_path / "model.pte", recipe, act="relu6", pooled=True, input="pixels", batch=2
+        tmp_path / "model.pte",
+        tiny_model("relu6", pooled_queries=True),
+        recipe,
+        input="pixels",
+        batch=2,
     )
     assert target.operators(lowered.path) == {
         "delegate": 1,
@@ -99,7 +102,7 @@ def test_additions_in_integers_a_batch_of_bytes_and_pooled_queries(tmp_path):
 def test_kept_modules_and_other_activations(tmp_path):
     keep = dataclasses.replace(INT8.keep, modules=("stages.1.4",))
     recipe = dataclasses.replace(INT8, keep=keep)
-    lowered, decibel = build(tmp_path / "model.pte", recipe, act="gelu")
+    lowered, decibel = build(tmp_path / "model.pte", tiny_model("gelu"), recipe)
     assert target.operators(lowered.path) == {"delegate": 1}
     assert decibel["logits"] > 12
     found = {layer.name: layer.why for layer in lowered.layers}
@@ -111,14 +114,19 @@ def test_a_quicker_lowering_gives_the_same_bytes(tmp_path, monkeypatch):
 
     import mnv4_executorch.lower as module
 
-    build(tmp_path / "quick.pte", pooled=True)
+    tiny = tiny_model(pooled_queries=True)
+    (first, (uir, *_, attention)) = tiny.stages
+    few = dataclasses.replace(tiny, stages=(first, (uir, attention)))
+    build(tmp_path / "quick.pte", few)
     monkeypatch.setattr(module, "quick_lowering", nullcontext)
-    build(tmp_path / "stock.pte", pooled=True)
+    build(tmp_path / "stock.pte", few)
     assert (tmp_path / "quick.pte").read_bytes() == (tmp_path / "stock.pte").read_bytes()
 
 
 def test_integers_in_and_out(tmp_path):
-    lowered, decibel = build(tmp_path / "model.pte", outputs=("logits", "stage_1"), io="int8")
+    lowered, decibel = build(
+        tmp_path / "model.pte", tiny_model(), outputs=("logits", "stage_1"), io="int8"
+    )
     assert target.operators(lowered.path) == {"delegate": 1}
     assert {t.dtype for t in (lowered.input, *lowered.outputs)} == {"int8"}
     assert all(t.quantization.scale > 0 for t in (lowered.input, *lowered.outputs))
@@ -127,7 +135,7 @@ def test_integers_in_and_out(tmp_path):
 
 def test_no_unsigned_integers(tmp_path):
     with pytest.raises(LoweringError, match=r"io: found 'uint8', supported.*: float32, int8"):
-        build(tmp_path / "model.pte", io="uint8")
+        build(tmp_path / "model.pte", tiny_model(), io="uint8")
 
 
 @pytest.mark.slow
@@ -135,12 +143,14 @@ def test_no_unsigned_integers(tmp_path):
     "name", ["conv-small", "conv-medium", "conv-large", "hybrid-medium", "hybrid-large"]
 )
 def test_all_variants_are_one_delegate(name, tmp_path):
+    """Each different block of a stage once: those that are repeated show the lowering nothing new."""
     model = load_model(name)
-    preprocess = dataclasses.replace(PREPROCESS, size=(64, 64))
-    spec = BuildSpec(model=model, preprocess=preprocess)
+    stages = tuple(tuple(dict.fromkeys(blocks)) for blocks in model.stages)
+    model = dataclasses.replace(model, stages=stages)
+    spec = BuildSpec(model=model, preprocess=PREPROCESS)
     net = MobileNetV4(model, spec.outputs)
     net.load_state_dict(random_state(model, 0))
-    calibration = choose("random", preprocess, images=2, seed=0, progress=Progress())
+    calibration = choose("random", PREPROCESS, images=2, seed=0, progress=Progress())
     program = export(net.eval(), spec, target.attention)
     lowered = target.lower(program, spec, INT8, calibration, tmp_path / "model.pte")
     assert target.operators(lowered.path) == {"delegate": 1}

@@ -13,7 +13,7 @@ from records import ARTIFACT, DEVICE, PLAN, measurement
 from mnv4_mobile.measure import statistics
 from mnv4_mobile.measure.measurement import Samples, Summary, Thermal
 from mnv4_mobile.measure.soundness import doubts, doubts_of_cell, os_builds
-from mnv4_mobile.measure.statistics import Cell, cells
+from mnv4_mobile.measure.statistics import Cell, cells, drift
 
 CASES = json.loads((Path(__file__).parents[1] / "golden" / "statistics.json").read_text())["cases"]
 
@@ -83,6 +83,12 @@ def _with(**values):
         (_with(conditions={"busy": 0.05}), []),
         (_with(conditions={"timer_resolution_ms": 1.0}), ["coarse timer"]),
         (measurement(latencies=[1.0, 2.0] * 20), ["CV over 10%"]),
+        (
+            measurement(latencies=[4.0] * 15 + [4.4] * 35),  # a CV of 4 % only
+            ["not quiet: speed varied by over 7%"],
+        ),
+        (measurement(latencies=[4.0, 4.4] * 100), []),
+        (measurement(latencies=[4.0] * 49 + [6.0]), []),
         (measurement(latencies=[5.0] * 10), ["fewer than 20 samples"]),
         (_with(thermal_before=Thermal(status="fair")), ["warm at the beginning"]),
         (_with(thermal_after=Thermal(status="serious")), ["warmer at the end"]),
@@ -95,6 +101,18 @@ def _with(**values):
 )
 def test_doubts(one, said):
     assert doubts(one) == said
+
+
+@given(st.lists(st.floats(0.1, 100), min_size=10, max_size=200))
+def test_drift_is_that_of_the_medians_of_ten_parts_that_have_all_samples(values):
+    parts = np.array_split(values, 10)
+    assert sum(map(len, parts)) == len(values)
+    if len(values) % 10 == 0:  # numpy gives the first parts what is left over
+        medians = [np.median(part) for part in parts]
+        assert drift(values) == pytest.approx(max(medians) / min(medians) - 1)
+    assert drift(values) >= 0
+    assert drift([2 * value for value in values]) == pytest.approx(drift(values))
+    assert drift([values[0]] * len(values)) == 0
 
 
 def test_doubts_of_a_cell():

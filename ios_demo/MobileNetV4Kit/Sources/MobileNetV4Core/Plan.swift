@@ -49,7 +49,7 @@ public struct Plan: Codable, Sendable, Equatable {
     /// Timed runs at least.
     public var runs = 50
     /// Timed at least, even if that takes more runs.
-    public var seconds = 1.0
+    public var seconds = 2.0
     /// Sessions: fresh processes.
     public var repeats = 1
     /// Before every session but the first one.

@@ -10,7 +10,7 @@ public data class Plan(
     /** Timed runs at least. */
     public val runs: Int = 50,
     /** Timed at least, even if that takes more runs. */
-    public val seconds: Double = 1.0,
+    public val seconds: Double = 2.0,
     /** Sessions: fresh processes. */
     public val repeats: Int = 1,
     /** Before every session but the first one. */
