@@ -13,13 +13,11 @@ BUSY = 0.1
 """Share of a device's cores that other work may take."""
 CV = 0.1
 """Coefficient of variation of a session's samples."""
-DRIFT = 0.07
-"""Of a session, see `statistics.drift`. Of pairs of sessions on a shared machine whose 50th
-percentiles were more than 5 % apart, it marked all but 1 of 300 (docs/measuring.md)."""
 SAMPLES = 20
 """With fewer, the 90th percentile rests on two of them."""
-SPREAD = 0.1
-"""Of the sessions of a cell: the largest over the smallest, less 1."""
+SPREAD = 0.07
+"""Of the sessions of a cell, and of stretches of a session (`statistics.drift`): the largest over
+the smallest, less 1."""
 RESOLUTION = 0.05
 """Of the device's timer, as a share of the latency."""
 
@@ -50,8 +48,8 @@ def doubts(measurement: Measurement) -> list[str]:
         said.append("a tool's summary, without samples")
     elif found.n < SAMPLES:
         said.append(f"fewer than {SAMPLES} samples")
-    elif statistics.drift(samples.latencies_ms) > DRIFT:
-        said.append(f"not quiet: speed varied by over {DRIFT:.0%}")
+    elif statistics.drift(samples.latencies_ms) > SPREAD:
+        said.append(f"not quiet: speed varied by over {SPREAD:.0%}")
     resolution = samples.conditions.get("timer_resolution_ms")
     if isinstance(resolution, (int, float)) and resolution > RESOLUTION * found.mean:
         said.append("coarse timer")

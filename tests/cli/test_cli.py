@@ -268,6 +268,7 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path):
 def test_measure_shows_a_row_a_cell_and_resumes(mnv4, demo_bundle, tmp_path):
     bundle, store = demo_bundle("tflite").path, tmp_path / "s.sqlite"
     arguments = ("measure", bundle, "--run", "mine", "--store", store, "--seconds", "0")
+    arguments += ("--repeats", "1")
     code, out, err = mnv4(*arguments, "--runs", "5", "--threads", "1,2")
     assert code == 0, err
     rows = [line.split() for line in out.splitlines() if line.startswith(bundle.name)]
@@ -285,7 +286,9 @@ def test_measure_ends_with_3_on_a_wrong_output_and_names_it(mnv4, demo_bundle, t
     shutil.copytree(demo_bundle("tflite").path, copy)
     (golden,) = (copy / "golden").glob("eager.logits*")
     golden.write_bytes(bytes(golden.stat().st_size))
-    code, out, err = mnv4("measure", copy, "--run", "mine", "--store", tmp_path / "s.sqlite")
+    code, out, err = mnv4(
+        "measure", copy, "--run", "mine", "--store", tmp_path / "s.sqlite", "--repeats", "1"
+    )
     assert code == 3
     assert "wrong: 1 of 1 sessions" in out
     assert "1 thread: " in err

@@ -66,7 +66,7 @@ public struct Plan: Codable, Sendable, Equatable {
     public var statistic = Statistic.p50
     private var schema = Plan.schema
 
-    /// The plan that `mnv4 measure` calls `quick`.
+    /// One session of the plan that `mnv4 measure` calls `quick`.
     public init() {}
 
     enum CodingKeys: String, CodingKey, CaseIterable {
