@@ -46,7 +46,7 @@ def quick_lowering() -> Iterator[None]:
         return PassResult(graph, modified=False)
 
     def where_needed(self: ExportedProgram, table: Any = None, **options: Any) -> ExportedProgram:
-        # Asked for three times; upstream leaves out one only (`_gen_edge_manager_for_partitioners`).
+        # Three times; upstream leaves out one only (`_gen_edge_manager_for_partitioners`).
         if table is not None and not any(node.target in table for node in self.graph.nodes):
             return self
         return decompose(self, table, **options)

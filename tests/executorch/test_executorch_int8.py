@@ -143,7 +143,7 @@ def test_no_unsigned_integers(tmp_path):
     "name", ["conv-small", "conv-medium", "conv-large", "hybrid-medium", "hybrid-large"]
 )
 def test_all_variants_are_one_delegate(name, tmp_path):
-    """Each different block of a stage once: those that are repeated show the lowering nothing new."""
+    """Each different block of a stage once: repeated ones show the lowering nothing new."""
     model = load_model(name)
     stages = tuple(tuple(dict.fromkeys(blocks)) for blocks in model.stages)
     model = dataclasses.replace(model, stages=stages)
