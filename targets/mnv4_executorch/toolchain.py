@@ -45,7 +45,7 @@ def quick_lowering() -> Iterator[None]:
     def unchanged(self: Any, graph: Any) -> PassResult:
         return PassResult(graph, modified=False)
 
-    def where_needed(self: ExportedProgram, table: Any = None, **options: Any) -> ExportedProgram:
+    def where_needed(self: ExportedProgram, table: Any = None, **options: Any) -> Any:
         # Three times; upstream leaves out one only (`_gen_edge_manager_for_partitioners`).
         if table is not None and not any(node.target in table for node in self.graph.nodes):
             return self
