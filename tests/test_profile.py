@@ -35,7 +35,7 @@ def target(request):
 
 @pytest.fixture(scope="module")
 def profile(target, demo_bundle):
-    return profile_bundle(demo_bundle(target), runs=10)
+    return profile_bundle(demo_bundle(target), runs=100)  # of a millisecond, on a busy machine
 
 
 def test_every_convolution_of_every_kind_of_block_is_timed_at_its_layer(target, tmp_path):
@@ -81,11 +81,8 @@ def test_blocks_and_stages_are_those_of_the_configuration(profile, demo_bundle, 
 
 
 def test_times_add_up_to_a_run(profile):
-    # Wide enough for a busy machine: units that are mixed up are a thousand apart.
-    assert 0.1 * profile.fastest_ms < profile.total.ms < 10 * profile.latency_ms
-    operators = sum(operator.ms for operator in profile.operators)
-    assert operators == pytest.approx(profile.total.ms)
-    assert 0 < profile.convolutions_ms <= profile.total.ms
+    assert 0.3 * profile.fastest_ms < profile.total.ms < 1.3 * profile.latency_ms
+    assert 0.6 * profile.total.ms < profile.convolutions_ms <= profile.total.ms
     assert sum(kind.count for kind in profile.kinds()) == len(profile.operators)
     assert profile.kinds()[0].ms == max(kind.ms for kind in profile.kinds())
     assert 1 < profile.total.gflops < 10_000

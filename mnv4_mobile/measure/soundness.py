@@ -16,8 +16,7 @@ CV = 0.1
 SAMPLES = 20
 """With fewer, the 90th percentile rests on two of them."""
 SPREAD = 0.07
-"""Of the sessions of a cell, and of stretches of a session (`statistics.drift`): the largest over
-the smallest, less 1."""
+"""Of the sessions of a cell, and of the stretches of a session; see `statistics.spread`."""
 RESOLUTION = 0.05
 """Of the device's timer, as a share of the latency."""
 
@@ -82,8 +81,8 @@ def doubts_of_cell(
         if count:
             said.append(f"{status}: {count} of {len(measurements)} sessions")
     values = statistics.Cell(tuple(timed)).values if timed else []
-    if values and max(values) > (1 + SPREAD) * min(values):
-        said.append(f"sessions differ by {max(values) / min(values) - 1:.0%}")
+    if values and (spread := statistics.spread(values)) > SPREAD:
+        said.append(f"sessions differ by {spread:.0%}")
     builds = {m.device.os_build for m in measurements}
     if len(builds) > 1:
         said.append(f"different OS builds: {', '.join(sorted(builds))}")

@@ -67,9 +67,16 @@ def of_samples(values: Sequence[float]) -> Statistics:
     )
 
 
+def spread(values: Sequence[float]) -> float:
+    """The largest of some latencies over the smallest, less 1; infinite over a smallest of 0."""
+    smallest, largest = min(values), max(values)
+    if smallest:
+        return largest / smallest - 1
+    return math.inf if largest else 0.0
+
+
 def drift(values: Sequence[float]) -> float:
-    """How far apart the medians of ten stretches of a session are: the largest over the smallest,
-    less 1.
+    """The spread of the medians of ten stretches of a session.
 
     Levels that last longer than a run are what makes a session not repeat; the coefficient of
     variation hardly sees them (two levels 20 % apart have one of 9 %) and sees single stragglers,
@@ -79,8 +86,7 @@ def drift(values: Sequence[float]) -> float:
         values: Ten latencies or more, in the order in which they were timed.
     """
     n = len(values)
-    medians = [median(values[n * i // 10 : n * (i + 1) // 10]) for i in range(10)]
-    return max(medians) / min(medians) - 1
+    return spread([median(values[n * i // 10 : n * (i + 1) // 10]) for i in range(10)])
 
 
 def of(measurement: Measurement) -> Statistics | None:

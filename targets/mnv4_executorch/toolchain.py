@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -14,9 +14,13 @@ from torch.fx.traceback import NodeSource
 
 @contextmanager
 def quick_lowering() -> Iterator[None]:
-    """Leaves out what costs ExecuTorch time and gives our graphs nothing: passes trace anew."""
+    """Leaves out what costs ExecuTorch time and gives our graphs nothing; each pass traces anew."""
     from executorch.backends.xnnpack import _passes, xnnpack_preprocess
-    from executorch.exir import passes
+    from executorch.exir.passes import (
+        NormalizeTransposePass,
+        ReplaceBrokenOpsWithFunctionalOpsPass,
+        SymToTensorPass,
+    )
     from executorch.exir.passes.remove_mixed_type_operators import RemoveMixedTypeOperators
 
     # Of XNNPACK's 17 passes, those that find something in ours
@@ -32,9 +36,9 @@ def quick_lowering() -> Iterator[None]:
     # Of those before it (executorch/exir/passes/__init__.py), the ones for `aten.t`, for views that
     # are left, for symbolic sizes and for operands of different types.
     needless = (
-        passes.NormalizeTransposePass,
-        passes.ReplaceBrokenOpsWithFunctionalOpsPass,
-        passes.SymToTensorPass,
+        NormalizeTransposePass,
+        ReplaceBrokenOpsWithFunctionalOpsPass,
+        SymToTensorPass,
         RemoveMixedTypeOperators,
     )
     decompose = ExportedProgram.run_decompositions
@@ -51,14 +55,14 @@ def quick_lowering() -> Iterator[None]:
             return self
         return decompose(self, table, **options)
 
-    with ExitStack() as patches:
-        for target, name, replacement in (
-            (xnnpack_preprocess, "XNNPACKPassManager", chosen),
-            *((one, "call", unchanged) for one in needless),
-            (ExportedProgram, "run_decompositions", where_needed),
-        ):
-            patches.enter_context(patch.object(target, name, replacement))
+    patches: list[AbstractContextManager[Any]] = [
+        patch.object(xnnpack_preprocess, "XNNPACKPassManager", chosen),
+        *(patch.object(one, "call", unchanged) for one in needless),
+        patch.object(ExportedProgram, "run_decompositions", where_needed),
         # Every trace copies each node's whole history, which nobody changes.
-        history = patch.object(NodeSource, "__deepcopy__", lambda self, _: self, create=True)
-        patches.enter_context(history)
+        patch.object(NodeSource, "__deepcopy__", lambda self, _: self, create=True),
+    ]
+    with ExitStack() as entered:
+        for one in patches:
+            entered.enter_context(one)
         yield

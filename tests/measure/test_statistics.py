@@ -1,6 +1,7 @@
 """Statistics against the golden cases of all languages, and what is doubted."""
 
 import json
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -89,6 +90,7 @@ def _with(**values):
         ),
         (measurement(latencies=[4.0, 4.4] * 100), []),
         (measurement(latencies=[4.0] * 49 + [6.0]), []),
+        (measurement(latencies=[0.0] * 50), []),  # of a timer that is too coarse
         (measurement(latencies=[5.0] * 10), ["fewer than 20 samples"]),
         (_with(thermal_before=Thermal(status="fair")), ["warm at the beginning"]),
         (_with(thermal_after=Thermal(status="serious")), ["warmer at the end"]),
@@ -113,6 +115,7 @@ def test_drift_is_that_of_the_medians_of_ten_parts_that_have_all_samples(values)
     assert drift(values) >= 0
     assert drift([2 * value for value in values]) == pytest.approx(drift(values))
     assert drift([values[0]] * len(values)) == 0
+    assert drift([0.0] * 10 + values[:1] * 10) == math.inf
 
 
 def test_doubts_of_a_cell():
