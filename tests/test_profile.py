@@ -82,7 +82,8 @@ def test_blocks_and_stages_are_those_of_the_configuration(profile, demo_bundle, 
 
 def test_times_add_up_to_a_run(profile):
     assert 0.3 * profile.fastest_ms < profile.total.ms < 1.3 * profile.latency_ms
-    assert 0.6 * profile.total.ms < profile.convolutions_ms <= profile.total.ms
+    # Both sums are of the same numbers on LiteRT, in another order: they may round differently.
+    assert 0.6 < profile.convolutions_ms / profile.total.ms < 1 + 1e-9
     assert sum(kind.count for kind in profile.kinds()) == len(profile.operators)
     assert profile.kinds()[0].ms == max(kind.ms for kind in profile.kinds())
     assert 1 < profile.total.gflops < 10_000
