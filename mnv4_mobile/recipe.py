@@ -97,12 +97,12 @@ class Keep:
 
 @dataclass(frozen=True, kw_only=True)
 class Distill:
-    """How long and how fast the step `distill` trains (`mnv4_mobile.prepare.distillation`)."""
+    """How long and how fast the step `distill` learns (`mnv4_mobile.prepare.distillation`)."""
 
-    steps: int = 200
+    steps: int = 100
     """At most: batches of 32 calibration images."""
-    rate: float = 5e-5
-    """Adam's, as a share of a tensor's own root mean square."""
+    rate: float = 0.02
+    """Adam's, for the logarithms of the factors of channels."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,6 @@ from mnv4_mobile.images import list_images, normalise, pixels, random_images, re
 from mnv4_mobile.target import BuildSpec, Layout, Tensor
 
 if TYPE_CHECKING:
-    import torch
     from torch.export import ExportedProgram
 
     from mnv4_mobile.model.net import MobileNetV4
@@ -80,26 +78,20 @@ def arranged(reference: npt.NDArray[np.float32], output: Tensor) -> npt.NDArray[
     return reference
 
 
-def export(
-    net: MobileNetV4,
-    spec: BuildSpec,
-    attention: Layout,
-    folded: Mapping[str, torch.Tensor] | None = None,
-) -> ExportedProgram:
+def export(net: MobileNetV4, spec: BuildSpec, attention: Layout) -> ExportedProgram:
     """The deploy form as one graph, which all targets with this order of attention share.
 
     Args:
         net: In inference mode.
         spec: What is built.
         attention: The order of attention's tensors.
-        folded: Weights that replace those that folding gives (`DeployNet`).
     """
     import torch
 
     from mnv4_mobile.model.deploy import DeployNet
 
     inside = spec.preprocess if spec.input == "pixels" else None
-    module = DeployNet(net, spec.preprocess.size, attention, inside, folded)
+    module = DeployNet(net, spec.preprocess.size, attention, inside)
     dtype = torch.uint8 if inside else torch.float32
     example = torch.zeros(spec.batch, 3, *spec.preprocess.size, dtype=dtype)
     with torch.no_grad():

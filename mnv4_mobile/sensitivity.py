@@ -141,7 +141,7 @@ class Judge:
         # What learns takes too long to be tried.
         exact: tuple[Step, ...] = tuple(step for step in recipe.prepare if step == "equalize")
         recipe = replace(recipe, prepare=exact)
-        net = self.source.prepared(recipe, self.calibration).net
+        net = self.source.prepared(recipe, self.calibration)
         self._progress.step(f"{recipe.name}: observe {len(self.calibration)} calibration images")
         simulation = Simulation(net, self.spec, recipe)
         return simulation, simulation.observe(self.calibration)

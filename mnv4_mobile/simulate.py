@@ -125,6 +125,17 @@ class Simulation(nn.Module):
                 rounding.set(*ranges.of(rounding.value))
         self.quantize()
 
+    def follow(self) -> None:
+        """Rounds everything, with ranges that follow every batch and pass gradients on.
+
+        A range is the recipe's percentile over the pictures of the batch, whatever its rule.
+        """
+        assert self._recipe.activations is not None
+        for rounding in self._roundings:
+            if isinstance(rounding, _Values) and not rounding.dynamic:
+                rounding.follow(self._recipe.activations.percentile / 100)
+        self.quantize()
+
     @torch.inference_mode()
     def run(self, pictures: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
         """The outputs by name for (N, H, W, 3) RGB pixels after resizing, N rows each."""
@@ -149,6 +160,11 @@ def _observe(
         ranges.observe(value, one)
 
 
+def _round(x: Tensor) -> Tensor:
+    """Rounded; gradients pass as if it were not (Bengio et al., arXiv 1308.3432)."""
+    return x + (x.round() - x).detach()
+
+
 class _Values(nn.Module):
     """Rounds activations to 8 bits, with one scale; out of its range there is no gradient.
 
@@ -167,32 +183,40 @@ class _Values(nn.Module):
         self.value, self.layers, self.layer = value, layers, layer
         self.dynamic, self.symmetric = dynamic, symmetric
         self.on = False
-        self.low, self.scale = torch.tensor(0.0), torch.tensor(1.0)
+        self.share: float | None = None
+        self.start, self.scale = torch.tensor(0.0), torch.tensor(1.0)
 
     def set(self, low: float, high: float) -> None:
         """Takes a range that holds zero; it is moved so that zero is a step of it."""
-        self.low, self.scale = self._grid(torch.tensor(low), torch.tensor(high))
+        self.share = None
+        self.start, self.scale = self._grid(torch.tensor(low), torch.tensor(high))
+
+    def follow(self, share: float) -> None:
+        """Takes the range of each batch: this quantile over its pictures."""
+        self.share = share
 
     def _grid(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """The first of 256 integers and their scale, for a range widened to hold zero."""
+        low, high = low.clamp(max=0), high.clamp(min=0)
         if self.symmetric:
-            high = torch.maximum(-low, high)
-            scale = (high / 127).clamp(min=_TINY)
-            return -128 * scale, scale
+            scale = (torch.maximum(-low, high) / 127).clamp(min=_TINY)
+            return torch.full_like(scale, -128), scale
         scale = ((high - low) / 255).clamp(min=_TINY)
-        return (low / scale).round() * scale, scale
+        return _round(low / scale), scale
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.on:
             return x
-        low, scale = self.low, self.scale
+        start, scale = self.start, self.scale
+        axes = tuple(range(1, x.dim()))
         if self.dynamic:
-            axes = tuple(range(1, x.dim()))
-            with torch.no_grad():
-                low, scale = self._grid(
-                    x.amin(axes, keepdim=True).clamp(max=0), x.amax(axes, keepdim=True).clamp(min=0)
-                )
-        inside = torch.maximum(torch.minimum(x, low + 255 * scale), low)
-        return inside + ((inside / scale).round() * scale - inside).detach()
+            start, scale = self._grid(x.amin(axes, keepdim=True), x.amax(axes, keepdim=True))
+        elif self.share is not None:
+            low, high = x.amin(axes), x.amax(axes)
+            start, scale = self._grid(low.quantile(1 - self.share), high.quantile(self.share))
+        steps = _round(x / scale)
+        rounded: Tensor = torch.maximum(torch.minimum(steps, start + 255), start) * scale
+        return rounded
 
 
 class _Weights(nn.Module):
@@ -213,9 +237,9 @@ class _Weights(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         if not self.on:
             return weight
-        scale = (weight.detach().abs().amax(self.axes, keepdim=True) / self.largest).clamp(_TINY)
-        rounded: Tensor = (weight / scale).round() * scale
-        return weight + (rounded - weight).detach()
+        scale = (weight.abs().amax(self.axes, keepdim=True) / self.largest).clamp(_TINY)
+        rounded: Tensor = _round(weight / scale) * scale
+        return rounded
 
 
 def _places(

@@ -14,7 +14,7 @@ from mnv4_mobile.calibration import Calibration, choose
 from mnv4_mobile.cell import Cell, shown
 from mnv4_mobile.graph import NAMELESS
 from mnv4_mobile.labels import check_labels
-from mnv4_mobile.prepare import Prepared, prepared
+from mnv4_mobile.prepare import prepared
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Keep, Recipe
 from mnv4_mobile.reference import eager, export, golden_pixels, load_net
@@ -23,6 +23,7 @@ from mnv4_mobile.target import Layout
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
+    from mnv4_mobile.model.net import MobileNetV4
 
 Judged = tuple[npt.NDArray[np.uint8], dict[str, npt.NDArray[np.float32]]]
 """Pictures (N, H, W, 3) and the outputs for them by name."""
@@ -61,9 +62,8 @@ class Source:
             licence=checkpoint.licence,
         )
         self.net = load_net(checkpoint, spec)
-        self._plain = Prepared(net=self.net)
-        self._prepared: dict[tuple[Recipe, Calibration], Prepared] = {}
-        self._programs: dict[tuple[Layout, Prepared], ExportedProgram] = {}
+        self._prepared: dict[tuple[Recipe, Calibration], MobileNetV4] = {}
+        self._programs: dict[tuple[Layout, MobileNetV4], ExportedProgram] = {}
         self._calibrations: dict[tuple[int, int, int], Calibration] = {}
         self._settled: dict[Recipe, Recipe] = {}
         self._judged: dict[Calibration, Judged] = {}
@@ -109,10 +109,10 @@ class Source:
         modules = [name for name, _ in self.net.named_modules()]
         return [f"{module}{end}".lstrip(".") for module in modules for end in ("", *NAMELESS)]
 
-    def prepared(self, recipe: Recipe, calibration: Calibration | None) -> Prepared:
+    def prepared(self, recipe: Recipe, calibration: Calibration | None) -> MobileNetV4:
         """The network as a recipe prepares it, made once."""
         if not recipe.prepare or calibration is None:
-            return self._plain
+            return self.net
         key = _preparation(recipe), calibration
         if key not in self._prepared:
             self._progress.step(f"{self.entry['name']}: prepare for quantization")
@@ -123,11 +123,11 @@ class Source:
         self, attention: Layout, recipe: Recipe, calibration: Calibration | None
     ) -> ExportedProgram:
         """The deploy form, exported once for all targets and recipes that share it."""
-        found = self.prepared(recipe, calibration)
-        key = attention, found
+        net = self.prepared(recipe, calibration)
+        key = attention, net
         if key not in self._programs:
             self._progress.step(f"{self.entry['name']}: export the deploy form")
-            self._programs[key] = export(found.net, self.spec, attention, found.folded)
+            self._programs[key] = export(net, self.spec, attention)
         return self._programs[key]
 
     def calibration(self, recipe: Recipe) -> Calibration | None:

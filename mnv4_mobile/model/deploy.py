@@ -8,7 +8,6 @@ and are slow at the rest. What does not fold is kept as a constant to add (see `
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -145,7 +144,6 @@ class DeployNet(nn.Module):
         size: (height, width) of the input.
         attention: The order of attention's tensors.
         pixels: The normalisation that goes into the graph; None where it is done outside.
-        folded: By the names of this module's parameters: what replaces them after folding.
     """
 
     def __init__(
@@ -154,7 +152,6 @@ class DeployNet(nn.Module):
         size: tuple[int, int],
         attention: Attention,
         pixels: Preprocess | None = None,
-        folded: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
         offset: Tensor | None = None
@@ -174,8 +171,6 @@ class DeployNet(nn.Module):
             for block in net.modules():
                 if isinstance(block, ConvNorm):
                     _fold_conv_norm(block)
-            for name, weight in (folded or {}).items():
-                net.get_parameter(name.removeprefix("net.")).copy_(weight)
             if pixels is not None:
                 scale = 1 / (255 * torch.tensor(pixels.std))
                 stem = net.stem.conv
