@@ -49,7 +49,6 @@ def perform_and_show(
     resume = f"mnv4 {shlex.join(sys.argv[1:])}" + ("" if run else f" --run {name}")
     try:
         with steps(verbose) as progress:
-            progress.note(f"run {name} in {path}")
             found, failures = perform(sweep, run=name, store=path, out=out, progress=progress)
     except KeyboardInterrupt:
         print(f"resume with: {resume}", file=sys.stderr)

@@ -76,6 +76,7 @@ def perform(
         jobs = _jobs(sweep, devices, subjects, progress)
         # A new one is made only now, so that bad input leaves no file behind.
         opened = stack.enter_context(Store(store))
+        progress.note(f"run {run} in {store}")
         for info, device in devices.items():
             failures += _measure(info, device, jobs[info], run, opened, progress)
         measurements = opened.measurements(runs=(run,))

@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from mnv4_mobile.target import BuildSpec
 
 _BATCH = 32
-_HELD_OUT = 1 / 8
+_HELD_OUT = 1 / 4
 """Share of the images that are not learned from, but say when to stop."""
-_EVERY = 25
+_EVERY = 10
 """Steps between two looks at them."""
-_PATIENCE = 4
+_PATIENCE = 6
 """Looks without a better result, then it stops."""
 _WARM_UP = 0.1
 """Share of the steps in which the rate rises; then it falls to zero along a cosine."""
