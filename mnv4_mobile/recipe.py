@@ -100,7 +100,7 @@ class Distill:
     """How long and how fast the step `distill` learns (`mnv4_mobile.prepare.distillation`)."""
 
     steps: int = 100
-    """At most: batches of 32 calibration images."""
+    """At most: batches of 8 calibration images."""
     rate: float = 0.02
     """Adam's, for the logarithms of the factors of channels."""
 

@@ -162,7 +162,7 @@ class Told(Progress):
         self.notes.append(text)
 
 
-DISTILLED = dataclasses.replace(EQUALIZED, prepare=("distill",), distill=Distill(steps=8, rate=0.3))
+DISTILLED = dataclasses.replace(EQUALIZED, prepare=("distill",), distill=Distill(steps=20, rate=0.1))
 
 
 def test_distillation_comes_closer_on_other_pictures_and_is_the_same_again(trained, seen):
@@ -175,7 +175,7 @@ def test_distillation_comes_closer_on_other_pictures_and_is_the_same_again(train
     assert "on images held out" in told.updates[-1]
     assert told.notes == []
     before = decibel(net, spec, DISTILLED, seen, pictures)
-    assert decibel(found, spec, DISTILLED, seen, pictures) > before + 3
+    assert decibel(found, spec, DISTILLED, seen, pictures) > before + 5
     # Attention, too, whose norm is folded into three convolutions.
     changed = {n for n, w in found.state_dict().items() if not torch.equal(w, given[n])}
     assert "stages.2.2.norm.weight" in changed
