@@ -45,8 +45,9 @@ from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.weights import load_checkpoint
 from mnv4_mobile.parity import compare
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.recipe import load_recipe
 from mnv4_mobile.reference import load_net
-from mnv4_mobile.target import BuildSpec, feed
+from mnv4_mobile.target import BuildSpec, feed, load_target
 from mnv4_mobile.worker import Worker
 
 MODELS = "conv-small,conv-medium,hybrid-medium-075"
@@ -112,6 +113,14 @@ class Place:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(text))
         return str(path)
+
+    def has(self, target: str, recipe: str) -> bool:
+        """Whether a target has a recipe; of the float ones, only what its users take."""
+        if recipe in ("fp32", "fp16"):
+            return recipe == ("fp16" if target == "coreml" else "fp32")
+        return recipe == "stock" or (
+            load_recipe(self.recipe(recipe)).scheme in load_target(target).schemes
+        )
 
     def artifact(self, model: str, target: str, recipe: str) -> Path:
         """Of a cell that was built."""
@@ -309,9 +318,7 @@ def main() -> None:
     records: list[dict[str, Any]] = []
     for model in options.models.split(","):
         for target in options.targets.split(","):
-            # ExecuTorch and LiteRT have fp32 and fp16, Core ML's interpreter is to show fp16.
-            skipped = "fp32" if target == "coreml" else "fp16"
-            recipes = [r for r in options.recipes.split(",") if r != skipped]
+            recipes = [r for r in options.recipes.split(",") if place.has(target, r)]
             found = [kept(place, model, target, recipe) for recipe in recipes]
             if target != "coreml" and not options.no_latency:
                 times = latencies(place, model, target, recipes)

@@ -162,7 +162,9 @@ class Told(Progress):
         self.notes.append(text)
 
 
-DISTILLED = dataclasses.replace(EQUALIZED, prepare=("distill",), distill=Distill(steps=20, rate=0.1))
+DISTILLED = dataclasses.replace(
+    EQUALIZED, prepare=("distill",), distill=Distill(steps=20, rate=0.1)
+)
 
 
 def test_distillation_comes_closer_on_other_pictures_and_is_the_same_again(trained, seen):

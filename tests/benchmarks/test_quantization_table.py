@@ -35,6 +35,21 @@ def test_variants_of_the_shipped_recipe(place):
     assert place.recipe("int8") == "int8"
 
 
+@pytest.mark.toolchain("executorch", "tflite", "coreml")
+def test_recipes_that_a_target_lacks_are_left_out(place):
+    found = {
+        target: {
+            r for r in ("fp32", "fp16", "stock", "all-int8", "int8-weights") if place.has(target, r)
+        }
+        for target in ("executorch", "tflite", "coreml")
+    }
+    assert found == {
+        "executorch": {"fp32", "stock", "all-int8"},
+        "tflite": {"fp32", "stock", "all-int8", "int8-weights"},
+        "coreml": {"fp16", "stock", "all-int8", "int8-weights"},
+    }
+
+
 def test_a_cell_that_is_there_is_not_made_again(place, monkeypatch):
     made = []
     monkeypatch.setattr(quantization, "judge", lambda *cell: made.append(cell) or RECORD)
