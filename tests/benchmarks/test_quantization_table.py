@@ -35,7 +35,6 @@ def test_variants_of_the_shipped_recipe(place):
     assert place.recipe("int8") == "int8"
 
 
-@pytest.mark.toolchain("executorch", "tflite", "coreml")
 def test_recipes_that_a_target_lacks_are_left_out(place):
     found = {
         target: {
