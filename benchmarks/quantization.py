@@ -149,7 +149,9 @@ def build(place: Place, model: str, target: str, recipe: str) -> float:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             pool.submit(build_stock, place, model, target).result()
         return time.monotonic() - begin
-    options = Options(calibrate=str(place.out / "calibration"), images=place.out / "calibration")
+    pictures = place.out / "calibration"
+    # iOS 17 has integer activations, 18 blocks and groups of weights.
+    options = Options(calibrate=str(pictures), images=pictures, min_ios=18)
     chosen = cells(
         [place.model(model)],
         place.weights(model),
