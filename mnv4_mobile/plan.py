@@ -43,6 +43,8 @@ def plan(graph: fx.Graph, recipe: Recipe, *, weights_alone: str) -> list[Step]:
     steps = []
     for operation in found:
         scheme, why = None, keep.why(operation.name)
+        if why is None and keep.depthwise and _is_depthwise(operation):
+            why = "keep.depthwise"
         if why is None:
             if operation.kind == "conv":
                 scheme = recipe.scheme
@@ -54,6 +56,14 @@ def plan(graph: fx.Graph, recipe: Recipe, *, weights_alone: str) -> list[Step]:
                 why = _NO_GAIN
         steps.append(Step(operation=operation, scheme=scheme, why=why))
     return steps
+
+
+def _is_depthwise(operation: Operation) -> bool:
+    if operation.kind != "conv":
+        return False
+    _, weight, *_ = operation.node.all_input_nodes
+    outputs, inputs_of_a_group, *_ = weight.meta["val"].shape
+    return bool(outputs > 1 and inputs_of_a_group == 1)
 
 
 def layers(steps: list[Step], recipe: Recipe) -> tuple[Layer, ...]:

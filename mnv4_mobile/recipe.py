@@ -63,6 +63,8 @@ class Keep:
     after_pooling: bool = False
     """The activations behind the global pooling: two layers on a 1 x 1 map, where integers save no
     time. Their weights, which are a large part of a small network, are quantized."""
+    depthwise: bool = False
+    """Depthwise convolutions: a few weights of a network, and much depends on each."""
     modules: tuple[str, ...] = ()
     """Patterns (`fnmatch`) of names of modules, as the manifest's layers have them; a module's
     parts stay with it."""
@@ -301,6 +303,7 @@ def _keep(section: Section) -> Keep:
     keep = Keep(
         residual_additions=section.get("residual_additions", bool, False),
         after_pooling=section.get("after_pooling", bool, False),
+        depthwise=section.get("depthwise", bool, False),
         modules=_texts(section, "modules"),
     )
     section.close()

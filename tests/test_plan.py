@@ -72,6 +72,14 @@ def test_nothing_is_kept_that_is_not_named(graph):
     assert (addition.precision, addition.why) == ("int8", None)
 
 
+def test_depthwise_convolutions_are_kept(graph):
+    recipe = dataclasses.replace(RECIPE, keep=Keep(depthwise=True))
+    listed = layers(plan(graph, recipe, weights_alone="x"), recipe)
+    kept = {layer.name for layer in listed if layer.why == "keep.depthwise"}
+    assert {"stages.1.1.middle.conv", "stages.1.4.key.down.conv"} <= kept
+    assert not {name for name in kept if "project" in name or "expand" in name or "stem" in name}
+
+
 def test_modules_are_kept_with_all_that_is_in_them(graph):
     keep = Keep(modules=("stages.1.4", "*.middle", "stem.conv"))
     recipe = dataclasses.replace(RECIPE, keep=keep)

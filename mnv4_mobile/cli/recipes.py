@@ -53,6 +53,7 @@ def _explained(recipe: Recipe) -> list[list[str]]:
     kept = [
         *(["residual additions"] if keep.residual_additions else []),
         *(["activations behind the pooling"] if keep.after_pooling else []),
+        *(["depthwise convolutions"] if keep.depthwise else []),
         *keep.modules,
     ]
     rows += [["kept in float", ", ".join(kept)]] if kept else []
