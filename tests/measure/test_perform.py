@@ -174,11 +174,14 @@ def test_an_unforeseen_error_fails_its_session_alone(devices, run, capfd):
     assert "surprise" in capfd.readouterr().err
 
 
-def test_what_a_device_cannot_measure_is_left_out_and_said(devices, run):
+def test_what_a_device_cannot_measure_is_left_out_and_said(devices, run, tmp_path):
     devices["x"], devices["y"] = Device("x", refuses="b.tflite"), Device("y")
     _, failures = run("x", "y", threads=(1, 2))
     assert devices["x"].sessions == [("a.tflite", 1), ("a.tflite", 2)]
-    assert run.progress.notes == ["not measured: b.tflite on x: x: does not run b.tflite"]
+    assert run.progress.notes == [
+        "not measured: b.tflite on x: x: does not run b.tflite",
+        f"run r in {tmp_path / 's.sqlite'}",
+    ]
     assert failures == []
     with pytest.raises(ConfigError, match=r"x: does not run b\.tflite"):
         run("x")
@@ -225,7 +228,7 @@ def test_an_artifact_is_measured_once(devices, run, tmp_path):
     (tmp_path / "c.tflite").write_bytes(b"a.tflite")
     run("x")
     assert [name for name, _ in devices["x"].sessions] == ["a.tflite", "b.tflite"]
-    (note,) = run.progress.notes
+    note, _ = run.progress.notes
     assert "c.tflite: the same artifact as" in note
 
 
