@@ -1,4 +1,4 @@
-"""Lowering with ExecuTorch in a third of the time, to the same bytes."""
+"""Lowering with ExecuTorch in less than half the time, to the same bytes."""
 
 from __future__ import annotations
 
