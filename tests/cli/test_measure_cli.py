@@ -48,7 +48,7 @@ def test_a_store_that_cannot_be_used_is_refused_before_any_work(
     # A device that would fail, too.
     code, out, err = mnv4("sweep", sweep(devices="[adb:nobody]"), "--store", store)
     assert (code, out) == (2, "")
-    (_, error) = err.splitlines()
+    (error,) = err.splitlines()
     assert error.startswith("error: ")
     assert message in error
     code, _, err = mnv4("results", "list", "--store", store)
