@@ -9,8 +9,9 @@ and runtime are timed in turns at one thread. What is in the output folder alrea
 again. Core ML runs in our interpreter, on fewer pictures, and is not timed.
 
 Beside the shipped recipes: `all-int8`, min/max ranges with nothing kept in float and nothing
-prepared; `unprepared-int8`, the recipe `int8` without its preparation; `stock`, the network as it
-was trained, exported and quantized by the toolchain's defaults (Core ML: weights alone).
+prepared; `unprepared-int8`, the recipe `int8` without its preparation; `equalized-int8`, with the
+first step of it; `stock`, the network as it was trained, exported and quantized by the toolchain's
+defaults (Core ML: weights alone).
 """
 
 from __future__ import annotations
@@ -52,7 +53,13 @@ from mnv4_mobile.worker import Worker
 
 MODELS = "conv-small,conv-medium,hybrid-medium-075"
 TARGETS = "executorch,tflite,coreml"
-RECIPES = "fp32,fp16,stock,all-int8,unprepared-int8,int8,int8-distilled,int8-weights"
+RECIPES = "fp32,fp16,stock,all-int8,unprepared-int8,equalized-int8,int8,int8-distilled,int8-weights"
+VARIANTS: dict[str, list[str]] = {
+    "all-int8": [],
+    "unprepared-int8": [],
+    "equalized-int8": ["equalize"],
+}
+"""Of the recipe `int8`, and how they prepare."""
 CALIBRATION = 512
 Pictures = npt.NDArray[np.uint8]
 Values = npt.NDArray[Any]
@@ -102,10 +109,10 @@ class Place:
 
     def recipe(self, name: str) -> str:
         """A shipped recipe, or a variant of `int8` that is written out."""
-        if name not in ("all-int8", "unprepared-int8"):
+        if name not in VARIANTS:
             return name
         text = yaml.safe_load(find_config("recipes", "int8").read_text())
-        text |= {"prepare": [], "gate": {"sqnr_db": -100.0}}
+        text |= {"prepare": VARIANTS[name], "gate": {"sqnr_db": -100.0}}
         if name == "all-int8":
             text |= {"activations": {"mode": "static", "range": "minmax"}}
             del text["keep"]

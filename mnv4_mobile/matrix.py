@@ -92,6 +92,10 @@ def cells(
     for target in named.values():
         require(target)
     loaded = [load_recipe(name) for name in dict.fromkeys(recipes)]
+    for recipe in loaded:
+        if recipe.prepare and not recipe.needs_images and any(o.calibrate is None for o in options):
+            steps = ", ".join(recipe.prepare)
+            progress.note(f"recipe {recipe.name}: without --calibrate: {steps} left out")
     names = [recipe.name for recipe in loaded]
     for name in names:
         if names.count(name) > 1:
@@ -108,7 +112,7 @@ def cells(
             spec = chosen.build_spec(file.spec)
             for name, target in named.items():
                 for recipe in loaded:
-                    if recipe.calibration_images and chosen.calibrate is None:
+                    if recipe.needs_images and chosen.calibrate is None:
                         raise ConfigError(
                             f"--calibrate: missing; recipe {recipe.name} needs a folder of "
                             "pictures, or random: made-up ones"

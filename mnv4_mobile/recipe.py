@@ -17,7 +17,7 @@ Granularity = Literal["tensor", "channel", "block", "group"]
 Clustering = Literal["kmeans", "uniform"]
 Mode = Literal["static", "dynamic"]
 Rule = Literal["image-percentile", "minmax", "mse", "histogram", "auto"]
-Step = Literal["equalize", "distill"]
+Step = Literal["equalize", "distill", "gptq"]
 HELD_BACK = 128
 """Pictures that are held back at most: they tell 99 % from 98 %."""
 
@@ -120,11 +120,12 @@ class Recipe:
     activations: Activations | None = None
     keep: Keep = Keep()
     prepare: tuple[Step, ...] = ()
-    """What is done to the float weights before lowering, the same for all targets."""
+    """What is done to the weights before lowering, the same for all targets; without calibration
+    images, nothing."""
     distill: Distill = Distill()
     """For that step."""
     calibration_images: int = 0
-    """How many are used at most; 0 where none are needed."""
+    """How many are used at most; 0 where none are."""
     calibration_seed: int = 0
     """Which of them, where there are more."""
     min_sqnr_db: float
@@ -145,6 +146,11 @@ class Recipe:
     def static(self) -> bool:
         """Whether activations have ranges from calibration images."""
         return self.activations is not None and self.activations.mode == "static"
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether it cannot do without calibration images, which only prepare it otherwise."""
+        return self.static or self.min_agreement is not None
 
     @property
     def scheme(self) -> str:
@@ -207,6 +213,10 @@ def load_recipe(name: str) -> Recipe:
         raise ConfigError(
             f"{top.at('prepare')}: distill: only with static activations and one weight scale a "
             "tensor or channel"
+        )
+    if "gptq" in prepare and weights and (weights.form == "palette" or weights.per == "block"):
+        raise ConfigError(
+            f"{top.at('prepare')}: gptq: only with integer weights, one scale a tensor or channel"
         )
     return Recipe(
         name=path.stem,

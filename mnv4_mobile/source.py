@@ -14,9 +14,8 @@ from mnv4_mobile.calibration import Calibration, choose
 from mnv4_mobile.cell import Cell, shown
 from mnv4_mobile.graph import NAMELESS
 from mnv4_mobile.labels import check_labels
-from mnv4_mobile.prepare import prepared
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.recipe import Keep, Recipe
+from mnv4_mobile.recipe import Keep, Recipe, Weights
 from mnv4_mobile.reference import eager, export, golden_pixels, load_net
 from mnv4_mobile.target import Layout
 
@@ -64,6 +63,9 @@ class Source:
         self.net = load_net(checkpoint, spec)
         self._prepared: dict[tuple[Recipe, Calibration], MobileNetV4] = {}
         self._programs: dict[tuple[Layout, MobileNetV4], ExportedProgram] = {}
+        self._rounded: dict[
+            tuple[ExportedProgram, Weights | None, Keep, Calibration], ExportedProgram
+        ] = {}
         self._calibrations: dict[tuple[int, int, int], Calibration] = {}
         self._settled: dict[Recipe, Recipe] = {}
         self._judged: dict[Calibration, Judged] = {}
@@ -110,11 +112,14 @@ class Source:
         return [f"{module}{end}".lstrip(".") for module in modules for end in ("", *NAMELESS)]
 
     def prepared(self, recipe: Recipe, calibration: Calibration | None) -> MobileNetV4:
-        """The network as a recipe prepares it, made once."""
-        if not recipe.prepare or calibration is None:
+        """The network as a recipe prepares it, made once; its weights are not rounded yet."""
+        preparation = _preparation(recipe)
+        if not preparation.prepare or calibration is None:
             return self.net
-        key = _preparation(recipe), calibration
+        key = preparation, calibration
         if key not in self._prepared:
+            from mnv4_mobile.prepare import prepared
+
             self._progress.step(f"{self.entry['name']}: prepare for quantization")
             self._prepared[key] = prepared(self.net, self.spec, recipe, calibration, self._progress)
         return self._prepared[key]
@@ -128,7 +133,22 @@ class Source:
         if key not in self._programs:
             self._progress.step(f"{self.entry['name']}: export the deploy form")
             self._programs[key] = export(net, self.spec, attention)
-        return self._programs[key]
+        program = self._programs[key]
+        if "gptq" in recipe.prepare and calibration is not None:
+            return self._with_rounded_weights(program, recipe, calibration)
+        return program
+
+    def _with_rounded_weights(
+        self, program: ExportedProgram, recipe: Recipe, calibration: Calibration
+    ) -> ExportedProgram:
+        """A program as a recipe rounds its weights, made once."""
+        key = program, recipe.weights, recipe.keep, calibration
+        if key not in self._rounded:
+            from mnv4_mobile.prepare.rounding import rounded
+
+            self._progress.step(f"{self.entry['name']}: round the weights")
+            self._rounded[key] = rounded(program, self.spec, recipe, calibration)
+        return self._rounded[key]
 
     def calibration(self, recipe: Recipe) -> Calibration | None:
         """The images that a recipe asks for, if it asks for any.
@@ -153,8 +173,11 @@ class Source:
 
 
 def _preparation(recipe: Recipe) -> Recipe:
-    """What of a recipe has a say in its preparation, so that recipes share it."""
-    found = replace(recipe, name="", description="", min_sqnr_db=0, min_agreement=None)
-    if "distill" not in recipe.prepare:
+    """What of a recipe has a say in how the network is prepared, so that recipes share it."""
+    steps = tuple(step for step in recipe.prepare if step != "gptq")
+    found = replace(
+        recipe, name="", description="", prepare=steps, min_sqnr_db=0, min_agreement=None
+    )
+    if "distill" not in steps:
         found = replace(found, activations=None, weights=None, keep=Keep())
     return found

@@ -1,6 +1,7 @@
 """Preparing a float network so that it quantizes better, once for all targets.
 
-A recipe names the steps. None of them changes what the network computes.
+A recipe names the steps. The first ones change a network, but not what it computes; the last one,
+`gptq`, rounds the weights of its exported deploy form.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def prepared(
     calibration: Calibration,
     progress: Progress | None = None,
 ) -> MobileNetV4:
-    """The network with the recipe's preparation.
+    """The network with the recipe's preparation, as far as it computes the same.
 
     Args:
         net: In inference mode; it is not changed.

@@ -17,12 +17,12 @@ import torch
 import torch.ao.quantization.fx._decomposed  # registers the operators of `quantized_decomposed`
 from torch import fx
 from torch.export import ExportedProgram
-from torch.export.graph_signature import InputKind
 
 from mnv4_mobile.calibration import Calibration
+from mnv4_mobile.observe import observe
 from mnv4_mobile.ranges import Ranges
 from mnv4_mobile.recipe import Activations
-from mnv4_mobile.target import BuildSpec, Tensor, feed
+from mnv4_mobile.target import BuildSpec
 
 aten = torch.ops.aten
 
@@ -60,7 +60,9 @@ def quantize_activations(
     """
     readers = _readers(chosen, program.graph_signature.user_inputs)
     ranges = Ranges(activations)
-    _observe(program, readers, spec, calibration, ranges)
+    observe(
+        program, readers, spec, calibration, lambda value, x: ranges.observe(value.name, x.numpy())
+    )
     for value, nodes in readers.items():
         _round(program.graph, value, nodes, *ranges.of(value.name))
     program.graph_module.recompile()
@@ -79,46 +81,6 @@ def _readers(chosen: Iterable[fx.Node], inputs: Iterable[Any]) -> _Readers:
         if behind:
             readers.setdefault(last, {}).update(dict.fromkeys(behind))
     return readers
-
-
-class _Observer(fx.Interpreter):
-    """Runs a graph and shows some of its values to `Ranges`."""
-
-    def __init__(self, graph: fx.GraphModule, values: Iterable[fx.Node], ranges: Ranges) -> None:
-        super().__init__(graph)
-        self.values = set(values)
-        self.ranges = ranges
-
-    def run_node(self, n: fx.Node) -> Any:
-        result = super().run_node(n)
-        if n in self.values:
-            self.ranges.observe(n.name, result.numpy())
-        return result
-
-
-@torch.inference_mode()
-def _observe(
-    program: ExportedProgram,
-    values: Iterable[fx.Node],
-    spec: BuildSpec,
-    calibration: Calibration,
-    ranges: Ranges,
-) -> None:
-    """Runs the program on every image by itself, so that ranges are of images, not of batches."""
-    image = Tensor(
-        name="image",
-        kind="image",
-        shape=(spec.batch, 3, *spec.preprocess.size),
-        dtype="uint8" if spec.input == "pixels" else "float32",
-        layout="nchw",
-    )
-    observer = _Observer(program.graph_module, values, ranges)
-    known = {**program.state_dict, **program.constants}
-    inputs = program.graph_signature.input_specs
-    for picture in calibration:
-        pixels = np.repeat(picture[None], spec.batch, axis=0)
-        x = torch.from_numpy(feed(image, pixels, spec.preprocess)["image"]).float()
-        observer.run(*(x if i.kind is InputKind.USER_INPUT else known[i.target] for i in inputs))
 
 
 def _round(

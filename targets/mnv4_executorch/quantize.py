@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor as TorchTensor
 from torch import fx
@@ -25,10 +24,11 @@ from torchao.quantization.pt2e.quantizer import (
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
 from mnv4_mobile.calibration import Calibration
+from mnv4_mobile.observe import fed
 from mnv4_mobile.plan import Step, layers, plan
 from mnv4_mobile.ranges import Ranges
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import BuildSpec, Layer, Quantization, Tensor, feed
+from mnv4_mobile.target import BuildSpec, Layer, Quantization
 
 aten = torch.ops.aten
 Ports = list[Quantization | None]
@@ -58,6 +58,13 @@ class _Observer(UniformQuantizationObserverBase):  # type: ignore[misc]
         return found
 
 
+class _WeightObserver(PerChannelMinMaxObserver):  # type: ignore[misc]
+    """Looks at weights once, not for every picture again: they are constant."""
+
+    def forward(self, x: TorchTensor) -> TorchTensor:
+        return x if self.min_val.numel() else super().forward(x)
+
+
 _ACTIVATION = {
     "dtype": torch.int8,
     "quant_min": -128,
@@ -75,7 +82,7 @@ _WEIGHT = QuantizationSpec(
     quant_max=127,
     qscheme=torch.per_channel_symmetric,
     ch_axis=0,
-    observer_or_fake_quant_ctr=PerChannelMinMaxObserver.with_args(eps=_SMALLEST_SCALE),
+    observer_or_fake_quant_ctr=_WeightObserver.with_args(eps=_SMALLEST_SCALE),
 )
 
 
@@ -206,13 +213,5 @@ def _possible(step: Step) -> Step:
 
 def _calibrate(prepared: fx.GraphModule, spec: BuildSpec, calibration: Calibration) -> None:
     """Shows pictures to the observers, one at a time: ranges are of pictures, not of batches."""
-    image = Tensor(
-        name="image",
-        kind="image",
-        shape=(spec.batch, 3, *spec.preprocess.size),
-        dtype="uint8" if spec.input == "pixels" else "float32",
-        layout="nchw",
-    )
     for picture in calibration:
-        pixels = np.repeat(picture[None], spec.batch, axis=0)
-        prepared(torch.from_numpy(feed(image, pixels, spec.preprocess)["image"]))
+        prepared(fed(picture, spec))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from weakref import WeakKeyDictionary
 
 import torch
@@ -87,6 +88,7 @@ def _make_contiguous(graph: nn.Module) -> None:
 def _convert(module: nn.Module, image: TorchTensor) -> bytes:
     import litert_torch
     from litert_torch import fx_infra
+    from litert_torch._convert import core
     from litert_torch.backend.experimental import torch_tfl
 
     litert_torch.config.show_progress = False
@@ -95,8 +97,18 @@ def _convert(module: nn.Module, image: TorchTensor) -> bytes:
     bmm = torch.ops.aten.bmm.default
     fx_infra.decomp.add_pre_lower_decomp(bmm, torch_tfl.decomps[bmm])
     converter = litert_torch.signature(SIGNATURE, module, sample_kwargs={"image": image})
-    data: bytes = converter.convert().model_content()
+    with patch.object(core, "export_torch_signature", _export):
+        data: bytes = converter.convert().model_content()
     return data
+
+
+def _export(signature: Any, **_: Any) -> ExportedProgram:
+    """As upstream, but for a first round of decompositions, which two others do again."""
+    from litert_torch import fx_infra
+
+    program = torch.export.export(signature.module, args=(), kwargs=signature.kwargs)
+    result: ExportedProgram = fx_infra.graph_utils.reset_from_node_meta(program)
+    return result
 
 
 # Converting takes nearly all the time, and every recipe begins with it.

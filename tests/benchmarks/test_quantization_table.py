@@ -32,6 +32,7 @@ def test_variants_of_the_shipped_recipe(place):
     assert everything.activations.range == "minmax"
     unprepared = load_recipe(place.recipe("unprepared-int8"))
     assert (unprepared.keep, unprepared.prepare) == (load_recipe("int8").keep, ())
+    assert load_recipe(place.recipe("equalized-int8")).prepare == ("equalize",)
     assert place.recipe("int8") == "int8"
 
 

@@ -27,6 +27,7 @@ from mnv4_mobile.images import (
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.parity import sqnr_db
+from mnv4_mobile.prepare.rounding import rounded
 from mnv4_mobile.ranges import Ranges
 from mnv4_mobile.recipe import Keep, Weights, load_recipe
 from mnv4_mobile.reference import eager, export
@@ -167,6 +168,21 @@ def test_weights(case, name, operator, least):
         ratios[convolution] = float(sqnr_db(expected[None], found[None])[0])
     assert all(db == 200 for convolution, db in ratios.items() if not small[convolution])
     assert min(ratios.values()) >= least
+
+
+def test_weights_that_are_rounded_already_keep_their_integers(tmp_path):
+    """Half a step would be another integer; scales and values are float16 here."""
+    case = Case(tmp_path)
+    case.program = rounded(case.program, case.spec, INT8, CALIBRATION)
+    parameters = case.program.graph_signature.inputs_to_parameters
+    given = [
+        case.program.state_dict[parameters[operation.node.args[1].name]].numpy()
+        for operation in operations(case.program.graph)
+        if operation.kind == "conv"
+    ]
+    for found, expected in zip(weights(case, "int8").values(), given, strict=True):
+        step = np.abs(expected).max((1, 2, 3), keepdims=True) / 127
+        assert (np.abs(found - expected) < 0.2 * step).all()
 
 
 @pytest.mark.parametrize(("name", "least"), [("int8", 14), ("int8-some", 12), ("int8-weights", 15)])

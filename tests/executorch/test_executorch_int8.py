@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mnv4_executorch import target
+from mnv4_executorch.quantize import quantized
 from mnv4_mobile.calibration import choose
 from mnv4_mobile.config import load_model
 from mnv4_mobile.errors import LoweringError
@@ -13,6 +14,7 @@ from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_i
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.parity import sqnr_db
+from mnv4_mobile.prepare.rounding import rounded
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Keep, load_recipe
 from mnv4_mobile.reference import eager, export
@@ -150,3 +152,23 @@ def test_all_variants_are_one_delegate(name, tmp_path):
     program = export(net.eval(), spec, target.attention)
     lowered = target.lower(program, spec, INT8, calibration, tmp_path / "model.pte")
     assert target.operators(lowered.path) == {"delegate": 1}
+
+
+def test_weights_that_are_rounded_already_keep_their_integers():
+    model = tiny_model()
+    spec = BuildSpec(model=model, preprocess=PREPROCESS)
+    net = MobileNetV4(model, spec.outputs).eval()
+    net.load_state_dict(random_state(model, 0))
+    calibration = choose("random", PREPROCESS, images=8, seed=0, progress=Progress())
+    program = rounded(export(net, spec, target.attention), spec, INT8, calibration)
+    graph, _, _ = quantized(program.module(check_guards=False), spec, INT8, calibration)
+    pairs = [
+        [graph.get_buffer(argument.target) for argument in node.args[:2]]
+        for node in graph.graph.nodes
+        if node.target is torch.ops.quantized_decomposed.dequantize_per_channel.default
+    ]
+    given = [w for w in program.state_dict.values() if w.dim() == 4]
+    assert len(pairs) == len(given)
+    for integers, scale in pairs:
+        found = integers * scale.view(-1, 1, 1, 1).float()
+        assert any(w.shape == found.shape and torch.allclose(w, found, rtol=1e-5) for w in given)

@@ -1,0 +1,180 @@
+"""Rounding weights so that what convolutions compute stays closest to float, not each weight.
+
+GPTQ (Frantar et al., arXiv 2210.17323): the weights of an output channel are rounded one after the
+other, and those that are still to come make up for the error, weighed by how the inputs that they
+multiply go together on calibration images. The grids stay what every target's own quantizer finds
+for the rounded weights, so that it finds these very integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
+from torch.nn import functional as F
+
+from mnv4_mobile.observe import observe
+from mnv4_mobile.plan import plan
+
+if TYPE_CHECKING:
+    from mnv4_mobile.calibration import Calibration
+    from mnv4_mobile.recipe import Recipe, Weights
+    from mnv4_mobile.target import BuildSpec
+
+_IMAGES = 32  # 256 round no better
+_SAMPLES = 4
+"""Outputs of a convolution that are looked at, over all images, for each weight of an output."""
+_DAMPING = 0.01
+"""Of the mean of the squared inputs, added to each (GPTQ, section 3.3)."""
+_BLOCK = 64
+"""Weights whose errors are passed on to all others at once (GPTQ, section 3.3)."""
+_TINY = 1e-10  # the least scale, as `mnv4_mobile.simulate` has it
+
+
+def rounded(
+    program: ExportedProgram, spec: BuildSpec, recipe: Recipe, calibration: Calibration
+) -> ExportedProgram:
+    """A deploy form whose weights are on the grids of a recipe.
+
+    Args:
+        program: It is not changed.
+        spec: What is built.
+        recipe: With integer weights, one scale a tensor or channel.
+        calibration: Images that show the inputs of convolutions.
+    """
+    assert recipe.weights is not None
+    convolutions = [
+        step.operation.node
+        for step in plan(program.graph, recipe, weights_alone=recipe.scheme)
+        if step.scheme and step.operation.kind == "conv"
+    ]
+    inputs = _Inputs(convolutions)
+    observe(program, inputs.readers, spec, islice(calibration, _IMAGES), inputs.add)
+    state = dict(program.state_dict)
+    parameters = program.graph_signature.inputs_to_parameters
+    for node in convolutions:
+        name = parameters[node.all_input_nodes[1].name]
+        found = _rounded(state[name], inputs.products.pop(node), recipe.weights)
+        state[name] = nn.Parameter(found, requires_grad=False)
+    return ExportedProgram(
+        root=program.graph_module,
+        graph=program.graph,
+        graph_signature=program.graph_signature,
+        state_dict=state,
+        range_constraints=program.range_constraints,
+        module_call_graph=program.module_call_graph,
+        example_inputs=program.example_inputs,
+        constants=program.constants,
+        verifiers=program.verifiers,
+    )
+
+
+class _Inputs:
+    """How the inputs of convolutions go together on images.
+
+    `products` has for each convolution (G, D, D), summed over images and positions: the products
+    of the D values that a weight vector of each of its G groups multiplies.
+    """
+
+    def __init__(self, convolutions: Iterable[fx.Node]) -> None:
+        self.readers: dict[fx.Node, list[fx.Node]] = {}
+        for node in convolutions:
+            self.readers.setdefault(node.all_input_nodes[0], []).append(node)
+        self.products: dict[fx.Node, Tensor] = {}
+        self._random = torch.Generator().manual_seed(0)
+
+    def add(self, value: fx.Node, x: Tensor) -> None:
+        """Adds what one image gave for the value (N, C, H, W) that convolutions read."""
+        for node in self.readers[value]:
+            patches = self._patches(node, x)
+            found = patches @ patches.mT
+            self.products[node] = found.add_(self.products.get(node, 0))
+
+    def _patches(self, node: fx.Node, x: Tensor) -> Tensor:
+        """(G, D, P) of what a convolution multiplies at P of its positions."""
+        (height, width), (down, right), (above, beside), groups = _geometry(node)
+        padded = F.pad(x, (beside, beside, above, above))
+        windows = padded.unfold(2, height, down).unfold(3, width, right)
+        rows, columns = windows.shape[2:4]
+        wanted = -(-_SAMPLES * width * height * x.shape[1] // groups // _IMAGES)
+        chosen = torch.randperm(rows * columns, generator=self._random)[:wanted]
+        found = windows[:, :, chosen // columns, chosen % columns]  # (N, C, P, height, width)
+        return found.permute(1, 3, 4, 0, 2).reshape(groups, -1, len(x) * len(chosen))
+
+
+_DEFAULTS: tuple[Any, ...] = (None, None, None, [1, 1], [0, 0], [1, 1], 1)
+"""Of `aten.conv2d`; an export leaves out those at its end."""
+
+
+def _geometry(node: fx.Node) -> tuple[list[int], list[int], list[int], int]:
+    """Kernel, stride, padding and groups of an `aten.conv2d`."""
+    args: list[Any] = [*node.args]
+    _, weight, _, stride, padding, _, groups = [*args, *_DEFAULTS[len(args) :]]
+    return list(weight.meta["val"].shape[2:]), stride, padding, groups
+
+
+def _rounded(weight: Tensor, products: Tensor, weights: Weights) -> Tensor:
+    """Weights (O, I, H, W) on their grid, for the products (G, D, D) of their inputs."""
+    largest = 2 ** (weights.bits - 1) - 1
+    axes = (1, 2, 3) if weights.per == "channel" else (0, 1, 2, 3)
+    peak = weight.abs().amax(axes, keepdim=True)
+    scale = (peak / largest).clamp(_TINY)
+    groups, size, _ = products.shape
+    # The inputs that matter most are rounded while there are most others to make up for them.
+    order = products.diagonal(dim1=1, dim2=2).argsort(descending=True)
+    rows, columns = order[:, :, None], order[:, None, :]
+    sorted_products = products.gather(1, rows.expand_as(products)).gather(
+        2, columns.expand_as(products)
+    )
+    shape = groups, len(weight) // groups, size
+    places = columns.expand(shape)
+    steps = (weight / scale).view(shape).gather(2, places)
+    # The largest weight stays where it is: the scale follows from it.
+    fixed = (weight.abs() == peak).view(shape).gather(2, places)
+    found = _fed_back(steps, fixed, _feedback(sorted_products), largest)
+    integers = torch.empty_like(found).scatter_(2, places, found)
+    result: Tensor = integers.view_as(weight) * scale
+    return result
+
+
+def _feedback(products: Tensor) -> Tensor:
+    """(G, D, D) upper triangular: how the error of an input's weight passes on to later ones.
+
+    The Cholesky factor of the inverse of the products (GPTQ, section 3.3), in double precision.
+    """
+    products = products.double()
+    diagonal = products.diagonal(dim1=1, dim2=2)
+    damping = _DAMPING * diagonal.mean(1, keepdim=True).clamp(_TINY)
+    diagonal.add_(damping)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(products))
+    factor: Tensor = torch.linalg.cholesky(inverse, upper=True)
+    return factor.float()
+
+
+def _fed_back(steps: Tensor, fixed: Tensor, feedback: Tensor, largest: int) -> Tensor:
+    """Integers for weights (G, O, D) in steps of their grid.
+
+    Args:
+        steps: The weights, in the order in which they are rounded.
+        fixed: Those that errors of others must not move.
+        feedback: (G, D, D).
+        largest: Integer of the grid.
+    """
+    kept, steps = steps, steps.clone()
+    found = torch.empty_like(steps)
+    size = steps.shape[2]
+    for start in range(0, size, _BLOCK):
+        end = min(start + _BLOCK, size)
+        errors = torch.empty_like(steps[:, :, start:end])
+        for i in range(start, end):
+            column = torch.where(fixed[:, :, i], kept[:, :, i], steps[:, :, i])
+            found[:, :, i] = column.round().clamp(-largest, largest)
+            error = (steps[:, :, i] - found[:, :, i]) / feedback[:, i, i, None]
+            errors[:, :, i - start] = error
+            steps[:, :, i + 1 : end] -= error[:, :, None] * feedback[:, i, None, i + 1 : end]
+        steps[:, :, end:] -= errors @ feedback[:, start:end, end:]
+    return found
