@@ -38,11 +38,14 @@ STRICT = "description: more than float32 has\nprecision: float32\ngate: {sqnr_db
 
 
 class Steps(Progress):
-    """Remembers the steps, and calls back at each."""
+    """Remembers the steps and notes, and calls back at each step."""
 
     def __init__(self, at_step=None):
-        self.steps = []
+        self.steps, self.notes = [], []
         self.at_step = at_step
+
+    def note(self, text):
+        self.notes.append(text)
 
     def step(self, text, worker=""):
         self.steps.append(text)
@@ -191,3 +194,14 @@ def demo_pictures(tmp_path):
     for i in range(10):
         Image.new("RGB", (40, 40), (i, 2 * i, 3 * i)).save(folder / f"{i}.png")
     return folder
+
+
+def test_weights_alone_do_without_images_and_say_what_is_left_out():
+    options, progress = [Options()], Steps()
+    (cell,) = cells(
+        ["conv-small"], "random:0", ["tflite"], ["int8-weights"], options, progress=progress
+    )
+    assert cell.recipe.calibration_images == 128
+    assert progress.notes == ["recipe int8-weights: without --calibrate: gptq left out"]
+    with pytest.raises(ConfigError, match="--calibrate: missing; recipe int8 needs"):
+        cells(["conv-small"], "random:0", ["tflite"], ["int8"], options, progress=progress)

@@ -84,10 +84,21 @@ calibration: {{images: 100}}
 gate: {{sqnr_db: 1}}
 """
 
+ROUNDED = """
+description: x
+precision: float16
+weights: {{{0}}}
+prepare: [gptq]
+calibration: {{images: 100}}
+gate: {{sqnr_db: 1}}
+"""
+
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (ROUNDED.format("bits: 4, per: block, size: 32"), "prepare: gptq: only with integer weig"),
+        (ROUNDED.format("form: palette, bits: 4, clustering: kmeans"), "prepare: gptq: only with"),
         ("description: x\nprecision: int8\ngate: {sqnr_db: 1}\n", "precision: found 'int8', allo"),
         ("description: x\nprecision: float16\ngate: {sqnr: 1}\n", "gate: sqnr_db: missing"),
         ("description: x\nprecision: float16\ngate: {sqnr_db: 1}\nwhy: 1\n", "unknown key 'why'"),
