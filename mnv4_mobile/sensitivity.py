@@ -138,7 +138,7 @@ class Judge:
         """A recipe's, with what is seen of the calibration images; nothing is rounded yet."""
         from mnv4_mobile.simulate import Simulation
 
-        # What learns takes too long to be tried.
+        # What learns takes too long to be tried, and the simulation rounds weights itself.
         exact: tuple[Step, ...] = tuple(step for step in recipe.prepare if step == "equalize")
         recipe = replace(recipe, prepare=exact)
         net = self.source.prepared(recipe, self.calibration)

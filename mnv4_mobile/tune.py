@@ -171,7 +171,8 @@ def _plan(wish: Wish, progress: Progress) -> dict[str, Any]:
     reasons = []
     tried: list[tuple[float, Recipe]] = []
     assert cell.recipe.activations is not None
-    learned = tuple(step for step in cell.recipe.prepare if step != "equalize")
+    # Of no use to a simulation, which rounds weights itself, or too slow to be tried.
+    untried = tuple(step for step in cell.recipe.prepare if step != "equalize")
     for prepare in ((), ("equalize",)):
         open_rule = replace(cell.recipe.activations, range="auto")
         simulation, observed = judge.observed(
@@ -202,7 +203,7 @@ def _plan(wish: Wish, progress: Progress) -> dict[str, Any]:
     assert best.activations is not None
     return {
         "range": best.activations.range,
-        "prepare": [*best.prepare, *learned],
+        "prepare": [*best.prepare, *untried],
         "order": order,
         "reasons": reasons,
     }
