@@ -202,6 +202,6 @@ def test_weights_alone_do_without_images_and_say_what_is_left_out():
         ["conv-small"], "random:0", ["tflite"], ["int8-weights"], options, progress=progress
     )
     assert cell.recipe.calibration_images == 128
-    assert progress.notes == ["recipe int8-weights: without --calibrate: gptq left out"]
+    assert progress.notes == ["recipe int8-weights: without --calibrate: equalize, gptq left out"]
     with pytest.raises(ConfigError, match="--calibrate: missing; recipe int8 needs"):
         cells(["conv-small"], "random:0", ["tflite"], ["int8"], options, progress=progress)
