@@ -23,7 +23,7 @@ _PERCENTILE = 0.9  # of each channel's range, over images: what the range of the
 _EXPONENT = 0.5
 """1 would bring all channels to one range, and the weights that read them as far apart."""
 _EXPONENT_DEPTHWISE = 0.75  # such weights have a scale for each of these channels
-_OUTLIER = 4.0
+_OUTLIER = 2.0
 """Channels whose range is so many times the median one are brought down to that first."""
 _LARGEST_FACTOR = 32.0  # of channels that hardly ever differ from zero
 
