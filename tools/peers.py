@@ -20,11 +20,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Peer:
-    """A program, and the Debian packages that bring it."""
+    """Programs, and the Debian packages that bring them."""
 
-    programs: tuple[str, ...]
-    """All of them must be there."""
-    packages: tuple[str, ...]
+    programs: dict[str, str]
+    """All of them must be there; with the package of each."""
+    beside: tuple[str, ...] = ()
+    """Packages that bring no program."""
     apart: tuple[str, ...] = ()
     """Packages of a later release, which are unpacked together in a folder of their own
     (`unpacked`), named after the first."""
@@ -35,31 +36,51 @@ class Peer:
     def missing(self) -> bool:
         if self.instead and shutil.which(self.instead):
             return False
-        absent = any(shutil.which(program, path=_PATH) is None for program in self.programs)
-        return absent or (bool(self.apart) and not unpacked(self.apart[0]).is_dir())
+        return bool(self._absent) or (bool(self.apart) and not unpacked(self.apart[0]).is_dir())
+
+    @property
+    def needed(self) -> set[str]:
+        """What to install; the package of a program that comes from elsewhere may conflict."""
+        return {self.programs[program] for program in self._absent} | {*self.beside}
+
+    @property
+    def _absent(self) -> list[str]:
+        return [program for program in self.programs if shutil.which(program, path=_PATH) is None]
 
 
 _PATH = os.environ.get("PATH", "") + ":/usr/sbin"  # where Debian puts sshd
 PEERS = {
     "adbd": Peer(
-        ("unshare", "nsenter", "ip", "chroot", "apt-get", "dpkg-deb"),
-        ("util-linux", "iproute2", "coreutils", "dpkg", "debian-archive-keyring"),
+        {
+            "unshare": "util-linux",
+            "nsenter": "util-linux",
+            "ip": "iproute2",
+            "chroot": "coreutils",
+            "apt-get": "apt",
+            "dpkg-deb": "dpkg",
+        },
+        beside=("debian-archive-keyring",),
         apart=("adbd",),
     ),
     "android": Peer(
-        ("java", "mvn", "npm", "aapt2"), ("openjdk-17-jdk-headless", "maven", "npm", "aapt")
+        {"java": "openjdk-17-jdk-headless", "mvn": "maven", "npm": "npm", "aapt2": "aapt"}
     ),
     "arm64": Peer(
-        ("qemu-aarch64", "aarch64-linux-gnu-g++", "cmake", "make"),
-        ("qemu-user", "g++-aarch64-linux-gnu", "libc6-arm64-cross", "cmake", "make"),
+        {
+            "qemu-aarch64": "qemu-user",
+            "aarch64-linux-gnu-g++": "g++-aarch64-linux-gnu",
+            "cmake": "cmake",
+            "make": "make",
+        },
+        beside=("libc6-arm64-cross",),
     ),
-    "chromium": Peer(("chromium",), ("chromium",)),
-    "c++": Peer(("g++", "cmake", "make"), ("g++", "cmake", "make")),
-    "node": Peer(("node", "npm"), ("nodejs", "npm")),
-    "sshd": Peer(("sshd", "ssh"), ("openssh-server", "openssh-client")),
+    "chromium": Peer({"chromium": "chromium"}),
+    "c++": Peer({"g++": "g++", "cmake": "cmake", "make": "make"}),
+    "node": Peer({"node": "nodejs", "npm": "npm"}),
+    "sshd": Peer({"sshd": "openssh-server", "ssh": "openssh-client"}),
     "swift": Peer(
-        ("unshare", "apt-get", "dpkg-deb"),
-        ("util-linux", "dpkg", "debian-archive-keyring"),
+        {"unshare": "util-linux", "apt-get": "apt", "dpkg-deb": "dpkg"},
+        beside=("debian-archive-keyring",),
         # The C library's headers and start files are what it only recommends.
         apart=("swiftlang", "libc6-dev", "libstdc++-14-dev"),
         instead="swift",
@@ -140,7 +161,7 @@ def _mirror() -> str:
 
 def install(names: list[str]) -> None:
     """Installs them with apt-get, which shows its progress."""
-    packages = sorted({package for name in names for package in PEERS[name].packages})
+    packages = sorted({package for name in names for package in PEERS[name].needed})
     if not packages:
         return
     sudo = [] if os.geteuid() == 0 else ["sudo"]
@@ -158,7 +179,7 @@ def main() -> None:
     if sys.argv[1:] == ["install"]:
         install(missing())
     for name, peer in PEERS.items():
-        command = f"missing: apt-get install {' '.join(peer.packages)}"
+        command = f"missing: apt-get install {' '.join(sorted(peer.needed))}"
         if peer.apart:
             command += f"; python tools/peers.py install unpacks {peer.apart[0]} into the cache"
         print(f"{name:10} {command if peer.missing else 'there'}")
