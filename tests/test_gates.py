@@ -73,7 +73,7 @@ def test_agreement_needs_classes_and_calibration(pictures, tmp_path):
     with pytest.raises(ConfigError, match=r"top1_agreement, which needs one of logits"):
         cell(pictures, file, outputs=("embedding",))
     weights_only = tmp_path / "weights.yaml"
-    values = yaml.safe_load((config_folder("recipes") / "int8-weights.yaml").read_text())
+    values = yaml.safe_load((config_folder("recipes") / "int8-dynamic.yaml").read_text())
     values["gate"]["top1_agreement"] = 0.99
     weights_only.write_text(yaml.safe_dump(values))
     with pytest.raises(ConfigError, match=r"gate: top1_agreement: is judged on calibration"):

@@ -102,12 +102,20 @@ def _convert(module: nn.Module, image: TorchTensor) -> bytes:
     return data
 
 
+_LATER = (torch.ops.aten.transpose.int, torch.ops.aten.softmax.int)
+"""What later rounds of decompositions take care of as well, to the same bytes."""
+
+
 def _export(signature: Any, **_: Any) -> ExportedProgram:
-    """As upstream, but for a first round of decompositions, which two others do again."""
+    """As upstream, but without a first round of decompositions where that gives nothing."""
     from litert_torch import fx_infra
 
     program = torch.export.export(signature.module, args=(), kwargs=signature.kwargs)
-    result: ExportedProgram = fx_infra.graph_utils.reset_from_node_meta(program)
+    program = fx_infra.graph_utils.reset_from_node_meta(program)
+    table = fx_infra.decomp.pre_convert_decomp()
+    if any(n.target in table and n.target not in _LATER for n in program.graph.nodes):
+        program = fx_infra.safe_run_decompositions(program, table, can_skip=False)
+    result: ExportedProgram = program
     return result
 
 
