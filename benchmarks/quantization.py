@@ -301,7 +301,7 @@ def draw(records: list[dict[str, Any]], path: Path) -> None:
         axis.axhline(30, color="grey", linewidth=0.8)
         axis.set_xticks(range(len(recipes)), recipes, rotation=30, ha="right")
         axis.set_title(target)
-    axes[0][0].set_ylabel("SQNR in dB: median, down to the 10th percentile")
+    axes[0][0].set_ylabel("SQNR in dB, median to p10")
     axes[0][-1].legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
