@@ -25,7 +25,7 @@ from mnv4_mobile.config import read_model
 from mnv4_mobile.errors import ConfigError, CrashError, MobileError, ToolchainError
 from mnv4_mobile.pipeline import Built, Task
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.recipe import load_recipe
+from mnv4_mobile.recipe import Recipe, load_recipe
 from mnv4_mobile.target import CLASSES, check_recipe, load_target, require
 
 _TASK_BYTES = 3 * 10**9  # what a task takes at most: hybrid-large
@@ -92,10 +92,8 @@ def cells(
     for target in named.values():
         require(target)
     loaded = [load_recipe(name) for name in dict.fromkeys(recipes)]
-    for recipe in loaded:
-        if recipe.prepare and not recipe.needs_images and any(o.calibrate is None for o in options):
-            steps = ", ".join(recipe.prepare)
-            progress.note(f"recipe {recipe.name}: without --calibrate: {steps} left out")
+    if any(chosen.calibrate is None for chosen in options):
+        _do_without_images(loaded, progress)
     names = [recipe.name for recipe in loaded]
     for name in names:
         if names.count(name) > 1:
@@ -112,11 +110,6 @@ def cells(
             spec = chosen.build_spec(file.spec)
             for name, target in named.items():
                 for recipe in loaded:
-                    if recipe.needs_images and chosen.calibrate is None:
-                        raise ConfigError(
-                            f"--calibrate: missing; recipe {recipe.name} needs a folder of "
-                            "pictures, or random: made-up ones"
-                        )
                     if recipe.min_agreement is not None and not {*CLASSES} & {*spec.outputs}:
                         raise ConfigError(
                             f"--outputs: found {', '.join(spec.outputs)}; recipe {recipe.name} "
@@ -133,6 +126,23 @@ def cells(
                         )
                     )
     return found
+
+
+def _do_without_images(recipes: Iterable[Recipe], progress: Progress) -> None:
+    """Says what recipes leave out without calibration images.
+
+    Raises:
+        ConfigError: A recipe that needs them.
+    """
+    for recipe in recipes:
+        if recipe.needs_images:
+            raise ConfigError(
+                f"--calibrate: missing; recipe {recipe.name} needs a folder of pictures, or "
+                "random: made-up ones"
+            )
+        if recipe.prepare:
+            steps = ", ".join(recipe.prepare)
+            progress.note(f"recipe {recipe.name}: without --calibrate: {steps} left out")
 
 
 def build_cells(

@@ -38,6 +38,11 @@ class Weights:
     clustering: Clustering | None = None
     """How a palette is found."""
 
+    @property
+    def largest(self) -> int:
+        """The largest integer: that of the largest weight of those that share a scale."""
+        return (1 << (self.bits - 1)) - 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Activations:

@@ -230,16 +230,27 @@ class _Weights(nn.Module):
     def __init__(self, layer: str, weights: Weights) -> None:
         super().__init__()
         self.layer, self.layers = layer, (layer,)
-        self.largest = 2 ** (weights.bits - 1) - 1
-        self.axes = (1, 2, 3) if weights.per == "channel" else (0, 1, 2, 3)
+        self.weights = weights
         self.on = False
 
     def forward(self, weight: Tensor) -> Tensor:
         if not self.on:
             return weight
-        scale = (weight.abs().amax(self.axes, keepdim=True) / self.largest).clamp(_TINY)
+        _, scale = weight_grid(weight, self.weights)
         rounded: Tensor = _round(weight / scale) * scale
         return rounded
+
+
+def weight_grid(weight: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+    """The largest weight of those that share a scale, and the scale, (O or 1, 1, 1, 1) each.
+
+    Args:
+        weight: (O, I, H, W).
+        weights: The recipe's: integers with one scale a tensor or channel.
+    """
+    axes = (1, 2, 3) if weights.per == "channel" else (0, 1, 2, 3)
+    peak = weight.abs().amax(axes, keepdim=True)
+    return peak, (peak / weights.largest).clamp(_TINY)
 
 
 def _places(

@@ -122,6 +122,20 @@ def executorch_runner(shared, _cache):
     return program
 
 
+@pytest.fixture(scope="session")
+def trained_hybrid():
+    """The trained hybrid of `benchmarks/reference`, and what is built of it."""
+    from mnv4_mobile.config import read_model
+    from mnv4_mobile.model.weights import load_checkpoint
+    from mnv4_mobile.reference import load_net
+
+    data = Path(__file__).parent / "data"
+    model = read_model(str(data / "hybrid-narrow.yaml")).spec
+    checkpoint = load_checkpoint(model, str(data / "hybrid-narrow.safetensors"))
+    spec = BuildSpec(model=checkpoint.spec, preprocess=checkpoint.preprocess)
+    return load_net(checkpoint, spec), spec
+
+
 @dataclass(frozen=True)
 class Small:
     """A network of four blocks, attention included, to lower and lint."""

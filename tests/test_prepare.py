@@ -11,18 +11,16 @@ import torch
 from benchmarks.reference.outliers import add_outliers
 from benchmarks.reference.sheet import read_sheet
 from mnv4_mobile.calibration import choose
-from mnv4_mobile.config import read_model
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
-from mnv4_mobile.model.weights import load_checkpoint
 from mnv4_mobile.parity import sqnr_db
 from mnv4_mobile.prepare import prepared
 from mnv4_mobile.prepare.distillation import attached
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Activations, Distill, Keep, load_recipe
-from mnv4_mobile.reference import eager, load_net
+from mnv4_mobile.reference import eager
 from mnv4_mobile.simulate import Simulation
 from mnv4_mobile.target import BuildSpec
 from mnv4_mobile.testing import tiny_model
@@ -105,13 +103,10 @@ def test_without_steps_nothing_changes(calibration):
 
 
 @pytest.fixture(scope="module")
-def trained():
+def trained(trained_hybrid):
     """The trained hybrid, what is built of it, calibration pictures and others."""
-    model = read_model(str(DATA / "hybrid-narrow.yaml")).spec
-    checkpoint = load_checkpoint(model, str(DATA / "hybrid-narrow.safetensors"))
-    spec = BuildSpec(model=checkpoint.spec, preprocess=checkpoint.preprocess)
     pictures = read_sheet(DATA / "reference_evaluation.npz")[0][::3]
-    return load_net(checkpoint, spec), spec, pictures
+    return *trained_hybrid, pictures
 
 
 class Pictures(list):

@@ -8,26 +8,20 @@ import pytest
 import torch
 
 from benchmarks.reference.sheet import read_sheet
-from mnv4_mobile.config import read_model
 from mnv4_mobile.errors import ConfigError
-from mnv4_mobile.model.weights import load_checkpoint
 from mnv4_mobile.parity import sqnr_db
 from mnv4_mobile.recipe import Keep, load_recipe
-from mnv4_mobile.reference import eager, load_net
+from mnv4_mobile.reference import eager
 from mnv4_mobile.simulate import Simulation
-from mnv4_mobile.target import BuildSpec
 
 DATA = Path(__file__).parent / "data"
 INT8 = load_recipe("int8")
 
 
 @pytest.fixture(scope="module")
-def trained():
+def trained(trained_hybrid):
     """The trained hybrid, what is built of it, and the logits of the evaluation's pictures."""
-    model = read_model(str(DATA / "hybrid-narrow.yaml")).spec
-    checkpoint = load_checkpoint(model, str(DATA / "hybrid-narrow.safetensors"))
-    spec = BuildSpec(model=checkpoint.spec, preprocess=checkpoint.preprocess)
-    net = load_net(checkpoint, spec)
+    net, spec = trained_hybrid
     pictures = read_sheet(DATA / "reference_evaluation.npz")[0][::4]
     return net, spec, pictures, eager(net, pictures, spec)["logits"]
 

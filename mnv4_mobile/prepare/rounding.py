@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from mnv4_mobile.observe import observe
 from mnv4_mobile.plan import plan
+from mnv4_mobile.simulate import weight_grid
 
 if TYPE_CHECKING:
     from mnv4_mobile.calibration import Calibration
@@ -32,7 +33,7 @@ _DAMPING = 0.01
 """Of the mean of the squared inputs, added to each (GPTQ, section 3.3)."""
 _BLOCK = 64
 """Weights whose errors are passed on to all others at once (GPTQ, section 3.3)."""
-_TINY = 1e-10  # the least scale, as `mnv4_mobile.simulate` has it
+_TINY = 1e-10  # where all inputs are zero
 
 
 def rounded(
@@ -119,10 +120,7 @@ def _geometry(node: fx.Node) -> tuple[list[int], list[int], list[int], int]:
 
 def _rounded(weight: Tensor, products: Tensor, weights: Weights) -> Tensor:
     """Weights (O, I, H, W) on their grid, for the products (G, D, D) of their inputs."""
-    largest = 2 ** (weights.bits - 1) - 1
-    axes = (1, 2, 3) if weights.per == "channel" else (0, 1, 2, 3)
-    peak = weight.abs().amax(axes, keepdim=True)
-    scale = (peak / largest).clamp(_TINY)
+    peak, scale = weight_grid(weight, weights)
     groups, size, _ = products.shape
     # The inputs that matter most are rounded while there are most others to make up for them.
     order = products.diagonal(dim1=1, dim2=2).argsort(descending=True)
@@ -135,7 +133,7 @@ def _rounded(weight: Tensor, products: Tensor, weights: Weights) -> Tensor:
     steps = (weight / scale).view(shape).gather(2, places)
     # The largest weight stays where it is: the scale follows from it.
     fixed = (weight.abs() == peak).view(shape).gather(2, places)
-    found = _fed_back(steps, fixed, _feedback(sorted_products), largest)
+    found = _fed_back(steps, fixed, _feedback(sorted_products).float(), weights.largest)
     integers = torch.empty_like(found).scatter_(2, places, found)
     result: Tensor = integers.view_as(weight) * scale
     return result
@@ -152,7 +150,7 @@ def _feedback(products: Tensor) -> Tensor:
     diagonal.add_(damping)
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(products))
     factor: Tensor = torch.linalg.cholesky(inverse, upper=True)
-    return factor.float()
+    return factor
 
 
 def _fed_back(steps: Tensor, fixed: Tensor, feedback: Tensor, largest: int) -> Tensor:
