@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
@@ -34,6 +36,8 @@ _DAMPING = 0.01
 _BLOCK = 64
 """Weights whose errors are passed on to all others at once (GPTQ, section 3.3)."""
 _TINY = 1e-10  # where all inputs are zero
+
+_Floats = npt.NDArray[np.floating]
 
 
 def rounded(
@@ -92,8 +96,10 @@ class _Inputs:
         """Adds what one image gave for the value (N, C, H, W) that convolutions read."""
         for node in self.readers[value]:
             patches = self._patches(node, x)
-            found = patches @ patches.mT
-            self.products[node] = found.add_(self.products.get(node, 0))
+            if node not in self.products:
+                groups, size, _ = patches.shape
+                self.products[node] = torch.zeros(groups, size, size)
+            self.products[node].baddbmm_(patches, patches.mT)
 
     def _patches(self, node: fx.Node, x: Tensor) -> Tensor:
         """(G, D, P) of what a convolution multiplies at P of its positions."""
@@ -122,57 +128,56 @@ def _rounded(weight: Tensor, products: Tensor, weights: Weights) -> Tensor:
     """Weights (O, I, H, W) on their grid, for the products (G, D, D) of their inputs."""
     peak, scale = weight_grid(weight, weights)
     groups, size, _ = products.shape
-    # The inputs that matter most are rounded while there are most others to make up for them.
-    order = products.diagonal(dim1=1, dim2=2).argsort(descending=True)
-    rows, columns = order[:, :, None], order[:, None, :]
-    sorted_products = products.gather(1, rows.expand_as(products)).gather(
-        2, columns.expand_as(products)
-    )
-    shape = groups, len(weight) // groups, size
-    places = columns.expand(shape)
-    steps = (weight / scale).view(shape).gather(2, places)
+    # The inputs that matter most come last and are rounded first, while there are most others to
+    # make up for them.
+    order = products.diagonal(dim1=1, dim2=2).argsort()[:, :, None]
+    ordered = products.take_along_dim(order, 1).take_along_dim(order.mT, 2)
+    steps = (weight / scale).view(groups, -1, size).mT.take_along_dim(order, 1)
     # The largest weight stays where it is: the scale follows from it.
-    fixed = (weight.abs() == peak).view(shape).gather(2, places)
-    found = _fed_back(steps, fixed, _feedback(sorted_products).float(), weights.largest)
-    integers = torch.empty_like(found).scatter_(2, places, found)
-    result: Tensor = integers.view_as(weight) * scale
+    free = (weight.abs() != peak).view(groups, -1, size).mT.take_along_dim(order, 1)
+    found = _fed_back(
+        steps.numpy(),
+        free.float().numpy(),
+        _feedback(ordered.numpy()).astype(np.float32),
+        weights.largest,
+    )
+    integers = torch.empty_like(steps).scatter_(1, order.expand_as(steps), torch.from_numpy(found))
+    result: Tensor = integers.mT.reshape_as(weight) * scale
     return result
 
 
-def _feedback(products: Tensor) -> Tensor:
-    """(G, D, D) upper triangular: how the error of an input's weight passes on to later ones.
+def _feedback(products: _Floats) -> _Floats:
+    """(G, D, D) lower triangular: what of the error of a row's weight a column's makes up for.
 
-    The Cholesky factor of the inverse of the products (GPTQ, section 3.3), in double precision.
+    From the Cholesky factor of the products (QuIP, arXiv 2307.13304, section 3.1: the same as GPTQ,
+    without an inverse), in double precision.
     """
-    products = products.double()
-    diagonal = products.diagonal(dim1=1, dim2=2)
-    damping = _DAMPING * diagonal.mean(1, keepdim=True).clamp(_TINY)
-    diagonal.add_(damping)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(products))
-    factor: Tensor = torch.linalg.cholesky(inverse, upper=True)
-    return factor
+    diagonal = products.diagonal(axis1=1, axis2=2)
+    damping = _DAMPING * diagonal.mean(1).clip(_TINY)
+    damped = products + damping[:, None, None] * np.eye(products.shape[1])  # in doubles
+    factor = np.linalg.cholesky(damped)
+    feedback: _Floats = factor / factor.diagonal(axis1=1, axis2=2)[:, None]
+    return feedback
 
 
-def _fed_back(steps: Tensor, fixed: Tensor, feedback: Tensor, largest: int) -> Tensor:
-    """Integers for weights (G, O, D) in steps of their grid.
+def _fed_back(steps: _Floats, free: _Floats, feedback: _Floats, largest: int) -> _Floats:
+    """Integers for weights (G, D, O) in steps of their grid, the last of the D first.
 
     Args:
-        steps: The weights, in the order in which they are rounded.
-        fixed: Those that errors of others must not move.
+        steps: The weights.
+        free: 1 for those that make up for errors of others, else 0.
         feedback: (G, D, D).
         largest: Integer of the grid.
     """
-    kept, steps = steps, steps.clone()
-    found = torch.empty_like(steps)
-    size = steps.shape[2]
-    for start in range(0, size, _BLOCK):
-        end = min(start + _BLOCK, size)
-        errors = torch.empty_like(steps[:, :, start:end])
-        for i in range(start, end):
-            column = torch.where(fixed[:, :, i], kept[:, :, i], steps[:, :, i])
-            found[:, :, i] = column.round().clamp(-largest, largest)
-            error = (steps[:, :, i] - found[:, :, i]) / feedback[:, i, i, None]
-            errors[:, :, i - start] = error
-            steps[:, :, i + 1 : end] -= error[:, :, None] * feedback[:, i, None, i + 1 : end]
-        steps[:, :, end:] -= errors @ feedback[:, start:end, end:]
+    found, errors = np.empty_like(steps), np.empty_like(steps)
+    size = steps.shape[1]
+    for end in range(size, 0, -_BLOCK):
+        start = max(end - _BLOCK, 0)
+        back = feedback[:, start:, start:end].swapaxes(1, 2)
+        later = back[:, :, end - start :] @ errors[:, end:]
+        for i in reversed(range(start, end)):
+            within = back[:, i - start, None, i + 1 - start : end - start] @ errors[:, i + 1 : end]
+            wanted = steps[:, i] + free[:, i] * (later[:, i - start] + within[:, 0])
+            found[:, i] = wanted.round().clip(-largest, largest)
+            errors[:, i] = steps[:, i] - found[:, i]
     return found

@@ -16,6 +16,8 @@ from torch.export import ExportedProgram
 from torch.fx.passes.infra.pass_base import PassResult
 from torch.fx.traceback import NodeSource
 
+from mnv4_mobile.decompose import decomposed
+
 
 @contextmanager
 def quick_lowering() -> Iterator[None]:
@@ -61,7 +63,6 @@ def _needed_passes() -> Iterable[AbstractContextManager[Any]]:
         SymToTensorPass,
         RemoveMixedTypeOperators,
     )
-    decompose = ExportedProgram.run_decompositions
 
     def chosen(program: Any, passes: None) -> Any:
         return _passes.XNNPACKPassManager(program, needed)
@@ -69,11 +70,11 @@ def _needed_passes() -> Iterable[AbstractContextManager[Any]]:
     def unchanged(self: Any, graph: Any) -> PassResult:
         return PassResult(graph, modified=False)
 
-    def where_needed(self: ExportedProgram, table: Any = None, **options: Any) -> Any:
+    def where_needed(self: ExportedProgram, table: Any) -> ExportedProgram:
         # Three times; upstream leaves out one only (`_gen_edge_manager_for_partitioners`).
-        if table is not None and not any(node.target in table for node in self.graph.nodes):
+        if not any(node.target in table for node in self.graph.nodes):
             return self
-        return decompose(self, table, **options)
+        return decomposed(self, table)
 
     yield patch.object(xnnpack_preprocess, "XNNPACKPassManager", chosen)
     for one in needless:

@@ -15,6 +15,7 @@ from torch import fx, nn
 from torch.export import ExportedProgram
 
 from mnv4_mobile.calibration import Calibration
+from mnv4_mobile.decompose import decomposed
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import BuildSpec, Io, Layer, Layout, Lowered, Tensor
@@ -88,7 +89,6 @@ def _make_contiguous(graph: nn.Module) -> None:
 def _convert(module: nn.Module, image: TorchTensor) -> bytes:
     import litert_torch
     from litert_torch import fx_infra
-    from litert_torch._convert import core
     from litert_torch.backend.experimental import torch_tfl
 
     litert_torch.config.show_progress = False
@@ -97,26 +97,9 @@ def _convert(module: nn.Module, image: TorchTensor) -> bytes:
     bmm = torch.ops.aten.bmm.default
     fx_infra.decomp.add_pre_lower_decomp(bmm, torch_tfl.decomps[bmm])
     converter = litert_torch.signature(SIGNATURE, module, sample_kwargs={"image": image})
-    with patch.object(core, "export_torch_signature", _export):
+    with patch.object(ExportedProgram, "run_decompositions", decomposed):
         data: bytes = converter.convert().model_content()
     return data
-
-
-_LATER = (torch.ops.aten.transpose.int, torch.ops.aten.softmax.int)
-"""What later rounds of decompositions take care of as well, to the same bytes."""
-
-
-def _export(signature: Any, **_: Any) -> ExportedProgram:
-    """As upstream, but without a first round of decompositions where that gives nothing."""
-    from litert_torch import fx_infra
-
-    program = torch.export.export(signature.module, args=(), kwargs=signature.kwargs)
-    program = fx_infra.graph_utils.reset_from_node_meta(program)
-    table = fx_infra.decomp.pre_convert_decomp()
-    if any(n.target in table and n.target not in _LATER for n in program.graph.nodes):
-        program = fx_infra.safe_run_decompositions(program, table, can_skip=False)
-    result: ExportedProgram = program
-    return result
 
 
 # Converting takes nearly all the time, and every recipe begins with it.
