@@ -10,6 +10,7 @@ from typing import Any
 from torch import fx
 from torch._dispatch.python import enable_python_dispatcher
 from torch._export.utils import _is_cia_op, _is_preservable_cia_op
+from torch._export.verifier import Verifier
 from torch._ops import OpOverload
 from torch._subclasses import FakeTensor
 from torch.export import ExportedProgram
@@ -25,7 +26,7 @@ def decomposed(program: ExportedProgram, table: Table) -> ExportedProgram:
 
     That traces a whole program twice, through three layers of dispatch; this traces the operators
     that change, each kind once, and copies all others. For programs without symbolic sizes whose
-    operators change nothing in place and decompose to one output each.
+    operators change nothing in place and decompose to one output each, without constants.
 
     Args:
         program: It is not changed.
@@ -108,6 +109,7 @@ class _Traced:
         trace = make_fx(functionalize(call), decomposition_table=dict(self._table))
         with enable_python_dispatcher():  # some operators are composed differently there
             graph: fx.Graph = trace(*values).graph
+        assert not graph.find_nodes(op="get_attr")
         return graph
 
 
@@ -135,13 +137,5 @@ def _with_graph(
     for spec in (*signature.input_specs, *signature.output_specs):
         if isinstance(spec.arg, TensorArgument):
             spec.arg.name = names[spec.arg.name]
-    return ExportedProgram(
-        root=program.graph_module,
-        graph=graph,
-        graph_signature=signature,
-        state_dict=program.state_dict,
-        range_constraints=program.range_constraints,
-        module_call_graph=program.module_call_graph,
-        example_inputs=program.example_inputs,
-        constants=program.constants,
-    )
+    module = fx.GraphModule(program.graph_module, graph)
+    return program._update(module, signature, verifiers=[Verifier])

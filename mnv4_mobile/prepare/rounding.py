@@ -65,17 +65,7 @@ def rounded(
         name = parameters[node.all_input_nodes[1].name]
         found = _rounded(state[name], inputs.products.pop(node), recipe.weights)
         state[name] = nn.Parameter(found, requires_grad=False)
-    return ExportedProgram(
-        root=program.graph_module,
-        graph=program.graph,
-        graph_signature=program.graph_signature,
-        state_dict=state,
-        range_constraints=program.range_constraints,
-        module_call_graph=program.module_call_graph,
-        example_inputs=program.example_inputs,
-        constants=program.constants,
-        verifiers=program.verifiers,
-    )
+    return program._update(program.graph_module, program.graph_signature, state_dict=state)
 
 
 class _Inputs:
