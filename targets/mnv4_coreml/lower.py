@@ -99,6 +99,8 @@ def _convert(
         out: An empty folder.
     """
     ct = coremltools()
+    from coremltools.converters.mil.mil import Program
+
     io = getattr(np, spec.io)
     shape = (spec.batch, 3, *spec.preprocess.size)
     if spec.input == "pixels":
@@ -115,8 +117,6 @@ def _convert(
     pipeline.remove_passes({"common::int_op_canonicalization"})
     for name in passes:
         pipeline.append_pass(name)
-    from coremltools.converters.mil.mil import Program
-
     # After each of 95 passes, a third of the time; what comes out is run and compared.
     with patch.object(Program, "validate", lambda self, **_: None):
         return ct.convert(

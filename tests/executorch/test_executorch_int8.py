@@ -117,7 +117,7 @@ def test_a_quicker_lowering_gives_the_same_bytes(name, tmp_path, monkeypatch):
 
     import mnv4_executorch.lower as module
 
-    # Debug handles count operators by their histories, which are shorter in a quick lowering.
+    # Debug handles count operators by their histories, which decomposing in place does not keep.
     handles = "executorch.exir.passes.debug_handle_generator_pass"
     monkeypatch.setattr(f"{handles}.get_greatest_ancestor_node_identifier", lambda node: "")
     model = tiny_model(pooled_queries=True)
