@@ -89,6 +89,7 @@ def _make_contiguous(graph: nn.Module) -> None:
 def _convert(module: nn.Module, image: TorchTensor) -> bytes:
     import litert_torch
     from litert_torch import fx_infra
+    from litert_torch.backend import lowerings
     from litert_torch.backend.experimental import torch_tfl
 
     litert_torch.config.show_progress = False
@@ -96,6 +97,10 @@ def _convert(module: nn.Module, image: TorchTensor) -> bytes:
     # which XNNPACK does not take: the delegate is cut in two at every attention block.
     bmm = torch.ops.aten.bmm.default
     fx_infra.decomp.add_pre_lower_decomp(bmm, torch_tfl.decomps[bmm])
+    # The converter has its own for these two, but then others by way of JAX, which traces and
+    # parses them once for every shape: a second and a half of hybrid-medium.
+    lowerings.lower(torch.ops.aten.clone)(lowerings._basic._aten_clone)
+    lowerings.lower(torch.ops.aten.permute)(lowerings._basic._aten_permute)
     converter = litert_torch.signature(SIGNATURE, module, sample_kwargs={"image": image})
     with patch.object(ExportedProgram, "run_decompositions", decomposed):
         data: bytes = converter.convert().model_content()
