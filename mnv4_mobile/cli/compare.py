@@ -13,8 +13,6 @@ from mnv4_mobile.cli.show import Json, print_json, print_table
 from mnv4_mobile.errors import ConfigError, RegressionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mnv4_mobile.measure.compare import Comparison, Difference
     from mnv4_mobile.measure.statistics import Cell
 
@@ -61,6 +59,8 @@ def compare(
     for one in found.differences:
         if not one.interval:
             print(f"not judged: {_name(one)}: {one.verdict}", file=sys.stderr)
+    for cell in found.only_before:
+        print(f"not judged: {_alone(cell)}: only in {before}", file=sys.stderr)
     slower = found.regressions(max_regression / 100)
     if slower:
         names = "; ".join(f"{_name(one)} by {_percent(one.change)}" for one in slower)
@@ -90,14 +90,13 @@ def _show(found: Comparison) -> None:
             for one in found.differences
         ],
     )
-    _alone("A", found.only_before)
-    _alone("B", found.only_after)
+    for name, cells in (("A", found.only_before), ("B", found.only_after)):
+        for cell in cells:
+            print(f"only in {name}: {_alone(cell)}")
 
 
-def _alone(name: str, cells: Sequence[Cell]) -> None:
-    for cell in cells:
-        first = cell.first
-        print(f"only in {name}: {first.artifact.name} on {first.device.id}")
+def _alone(cell: Cell) -> str:
+    return f"{cell.first.artifact.name} on {cell.first.device.id}"
 
 
 def _name(one: Difference) -> str:

@@ -123,6 +123,11 @@ def test_compare_says_when_it_cannot_judge(mnv4, path):
     assert mnv4("compare", "base", "once")[0] == 0
     code, _, err = mnv4("compare", "base", "elsewhere")
     assert (code, "nothing to compare" in err) == (2, True)
+    with Store(path) as store:
+        store.add(measurement(run="base", device=replace(DEVICE, id="adb:2")))
+    code, out, err = mnv4("compare", "base", "new", "--max-regression", "25")
+    assert (code, err) == (0, "not judged: conv-small-224x224-int8.tflite on adb:2: only in base\n")
+    assert "only in A: conv-small-224x224-int8.tflite on adb:2" in out
     code, _, err = mnv4("compare", "base", "nothing")
     assert (code, "found no run 'nothing'; runs: base, new" in err) == (2, True)
 
