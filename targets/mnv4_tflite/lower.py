@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,9 @@ from unittest.mock import patch
 from weakref import WeakKeyDictionary
 
 import torch
-import torch.fx.traceback
 from torch import Tensor as TorchTensor
 from torch import fx, nn
-from torch.export import ExportedProgram
+from torch.export import ExportedProgram, ExportGraphSignature
 
 from mnv4_mobile.calibration import Calibration
 from mnv4_mobile.decompose import decomposed
@@ -36,35 +36,6 @@ SIGNATURE = "serving_default"
 """What every TensorFlow export calls it; runtimes take it where no signature is named."""
 
 
-class _Io(nn.Module):
-    """Puts the input's layout, and the feature maps', around a graph.
-
-    The graph is interpreted rather than called, so that its nodes keep the names of their layers,
-    which become the names of the tensors.
-    """
-
-    def __init__(self, graph: fx.GraphModule, layout: Layout) -> None:
-        super().__init__()
-        self.body = graph
-        self.nhwc = layout == "nhwc"
-        self.training = False
-        for node in graph.graph.nodes:
-            if stack := node.meta.get("nn_module_stack"):
-                layer, _ = list(stack.values())[-1]
-                # One level, or the name would list the classes of all modules around the layer.
-                level = ("", layer.removeprefix("net."))
-                node.meta = {**node.meta, "nn_module_stack": {"": level}}
-
-    def forward(self, image: TorchTensor) -> dict[str, TorchTensor]:
-        if self.nhwc:
-            image = image.permute(0, 3, 1, 2)
-        with torch.fx.traceback.preserve_node_meta():
-            outputs = fx.Interpreter(self.body).run(image)
-        if self.nhwc:
-            return {n: y.permute(0, 2, 3, 1) if y.dim() == 4 else y for n, y in outputs.items()}
-        return dict(outputs)
-
-
 def _example(spec: BuildSpec, layout: Layout) -> TorchTensor:
     height, width = spec.preprocess.size
     shape = (height, width, 3) if layout == "nhwc" else (3, height, width)
@@ -72,21 +43,54 @@ def _example(spec: BuildSpec, layout: Layout) -> TorchTensor:
     return torch.zeros((spec.batch, *shape), dtype=dtype)
 
 
-def _make_contiguous(graph: nn.Module) -> None:
-    """Replaces constants that are views of another order.
+def _laid_out(program: ExportedProgram, layout: Layout, image: TorchTensor) -> ExportedProgram:
+    """A copy of a deploy form whose image, like `image`, and feature maps are in a layout."""
+    graph = copy.deepcopy(program.graph)
+    signature = copy.deepcopy(program.graph_signature)
+    for node in graph.nodes:
+        if stack := node.meta.get("nn_module_stack"):
+            # The layer becomes the name of the tensor. One level, or that would list the classes
+            # of all modules around the layer.
+            layer, _ = list(stack.values())[-1]
+            node.meta["nn_module_stack"] = {"": ("", layer.removeprefix("net."))}
+    if layout == "nhwc":
+        _turn(graph, signature)
+    # The converter tells constants apart by their address, and by that of a short-lived copy where
+    # they are not contiguous: different ones become one (litert-torch, pull request 1063).
+    state = {name: _contiguous(tensor) for name, tensor in program.state_dict.items()}
+    found = program._update(
+        fx.GraphModule(program.graph_module, graph), signature, state_dict=state
+    )
+    found.example_inputs = (image,), {}
+    return found
 
-    The converter tells constants apart by their address, and by that of a short-lived copy where
-    they are not contiguous: different ones become one (litert-torch, pull request 1063).
-    """
-    for name, tensor in (*graph.named_parameters(), *graph.named_buffers()):
-        if not tensor.is_contiguous():
-            path, _, attribute = name.rpartition(".")
-            owner = graph.get_submodule(path)
-            delattr(owner, attribute)
-            owner.register_buffer(attribute, tensor.detach().contiguous())
+
+def _contiguous(tensor: TorchTensor) -> TorchTensor:
+    found = tensor.contiguous()
+    return nn.Parameter(found, requires_grad=False) if isinstance(tensor, nn.Parameter) else found
 
 
-def _convert(module: nn.Module, image: TorchTensor) -> bytes:
+def _turn(graph: fx.Graph, signature: ExportGraphSignature) -> None:
+    """Makes the image and the feature maps of a graph channels-last."""
+    permute = torch.ops.aten.permute.default
+    (name,) = signature.user_inputs
+    (image,) = (node for node in graph.find_nodes(op="placeholder") if node.name == name)
+    with graph.inserting_after(image):
+        inside = graph.call_function(permute, (image, [0, 3, 1, 2]))
+    image.replace_all_uses_with(inside, delete_user_cb=lambda user: user is not inside)
+    inside.meta = {"val": image.meta["val"]}
+    image.meta = {"val": image.meta["val"].permute(0, 2, 3, 1).contiguous()}
+    values: Any = graph.output_node().args[0]
+    for spec, value in zip(signature.output_specs, values, strict=True):
+        if value.meta["val"].dim() == 4:
+            with graph.inserting_before(graph.output_node()):
+                outside = graph.call_function(permute, (value, [0, 2, 3, 1]))
+            outside.meta = {"val": value.meta["val"].permute(0, 2, 3, 1)}
+            graph.output_node().replace_input_with(value, outside)
+            spec.arg.name = outside.name
+
+
+def _convert(program: ExportedProgram, image: TorchTensor) -> bytes:
     import litert_torch
     from litert_torch import fx_infra
     from litert_torch.backend import lowerings
@@ -101,8 +105,13 @@ def _convert(module: nn.Module, image: TorchTensor) -> bytes:
     # parses them once for every shape: a second and a half of hybrid-medium.
     lowerings.lower(torch.ops.aten.clone)(lowerings._basic._aten_clone)
     lowerings.lower(torch.ops.aten.permute)(lowerings._basic._aten_permute)
+    # A module is exported first; what comes out of that is the program.
+    module = nn.Identity().eval()
     converter = litert_torch.signature(SIGNATURE, module, sample_kwargs={"image": image})
-    with patch.object(ExportedProgram, "run_decompositions", decomposed):
+    with (
+        patch.object(torch.export, "export", return_value=program),
+        patch.object(ExportedProgram, "run_decompositions", decomposed),
+    ):
         data: bytes = converter.convert().model_content()
     return data
 
@@ -115,11 +124,8 @@ def _float_model(program: ExportedProgram, layout: Layout, image: TorchTensor) -
     """What the converter makes of a program, once for all recipes."""
     found = _float_models.setdefault(program, {})
     if layout not in found:
-        graph = program.module(check_guards=False)
-        assert isinstance(graph, fx.GraphModule)
-        _make_contiguous(graph)
         with torch.no_grad():
-            found[layout] = _convert(_Io(graph, layout), image)
+            found[layout] = _convert(_laid_out(program, layout, image), image)
     return found[layout]
 
 
