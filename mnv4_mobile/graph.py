@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from torch import fx
+    from torch.export import ExportGraphSignature
 
 Kind = Literal["conv", "activation", "addition", "other"]
 
@@ -26,6 +27,13 @@ class Operation:
     kind: Kind
     """An `addition` is a block's, to its input; `other` is attention, pooling and resizing."""
     node: fx.Node
+
+
+def image_of(graph: fx.Graph, signature: ExportGraphSignature) -> fx.Node:
+    """The only input of an exported deploy form."""
+    (name,) = signature.user_inputs
+    image: fx.Node = next(node for node in graph.nodes if node.name == name)
+    return image
 
 
 def layer_name(node: fx.Node) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor, fx
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
+from mnv4_mobile.graph import image_of
 from mnv4_mobile.target import BuildSpec, feed
 from mnv4_mobile.target import Tensor as Port
 
@@ -49,11 +50,7 @@ def observe(
     interpreter = _Interpreter(program.graph_module, values, see)
     known = {**program.state_dict, **program.constants}
     inputs = program.graph_signature.input_specs
-    (image,) = (
-        node
-        for node in program.graph.find_nodes(op="placeholder")
-        if node.name in program.graph_signature.user_inputs
-    )
+    image = image_of(program.graph, program.graph_signature)
     for picture in pictures:
         x = fed(picture, spec).to(image.meta["val"].dtype)
         interpreter.run(*(x if i.kind is InputKind.USER_INPUT else known[i.target] for i in inputs))

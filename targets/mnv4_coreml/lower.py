@@ -24,6 +24,7 @@ from mnv4_coreml.toolchain import coremltools
 from mnv4_mobile.calibration import Calibration
 from mnv4_mobile.decompose import decomposed
 from mnv4_mobile.files import write_bytes
+from mnv4_mobile.graph import image_of
 from mnv4_mobile.plan import Step, layers, plan
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import BuildSpec, Lowered, Tensor
@@ -145,8 +146,7 @@ def _with_float_input(program: ExportedProgram) -> ExportedProgram:
     for node in list(graph.nodes):
         if node.target is aten._assert_tensor_metadata.default:
             graph.erase_node(node)
-    (name,) = copy.graph_signature.user_inputs
-    image = next(node for node in graph.nodes if node.name == name)
+    image = image_of(graph, copy.graph_signature)
     if image.meta["val"].dtype == torch.uint8:
         (cast,) = image.users
         image.meta["val"] = cast.meta["val"]

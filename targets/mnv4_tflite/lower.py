@@ -17,6 +17,7 @@ from torch.export import ExportedProgram, ExportGraphSignature
 from mnv4_mobile.calibration import Calibration
 from mnv4_mobile.decompose import decomposed
 from mnv4_mobile.files import write_bytes
+from mnv4_mobile.graph import image_of
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import BuildSpec, Io, Layer, Layout, Lowered, Tensor
 from mnv4_tflite.flatbuffer import (
@@ -73,20 +74,18 @@ def _contiguous(tensor: TorchTensor) -> TorchTensor:
 def _turn(graph: fx.Graph, signature: ExportGraphSignature) -> None:
     """Makes the image and the feature maps of a graph channels-last."""
     permute = torch.ops.aten.permute.default
-    (name,) = signature.user_inputs
-    (image,) = (node for node in graph.find_nodes(op="placeholder") if node.name == name)
+    image, output = image_of(graph, signature), graph.output_node()
     with graph.inserting_after(image):
         inside = graph.call_function(permute, (image, [0, 3, 1, 2]))
     image.replace_all_uses_with(inside, delete_user_cb=lambda user: user is not inside)
     inside.meta = {"val": image.meta["val"]}
     image.meta = {"val": image.meta["val"].permute(0, 2, 3, 1).contiguous()}
-    values: Any = graph.output_node().args[0]
-    for spec, value in zip(signature.output_specs, values, strict=True):
+    for spec, value in zip(signature.output_specs, output.all_input_nodes, strict=True):
         if value.meta["val"].dim() == 4:
-            with graph.inserting_before(graph.output_node()):
+            with graph.inserting_before(output):
                 outside = graph.call_function(permute, (value, [0, 2, 3, 1]))
             outside.meta = {"val": value.meta["val"].permute(0, 2, 3, 1)}
-            graph.output_node().replace_input_with(value, outside)
+            output.replace_input_with(value, outside)
             spec.arg.name = outside.name
 
 
