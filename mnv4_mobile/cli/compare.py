@@ -13,7 +13,7 @@ from mnv4_mobile.cli.show import Json, print_json, print_table
 from mnv4_mobile.errors import ConfigError, RegressionError
 
 if TYPE_CHECKING:
-    from mnv4_mobile.measure.compare import Comparison, Difference
+    from mnv4_mobile.measure.compare import Comparison
     from mnv4_mobile.measure.statistics import Cell
 
 
@@ -58,12 +58,12 @@ def compare(
         )
     for one in found.differences:
         if not one.interval:
-            print(f"not judged: {_name(one)}: {one.verdict}", file=sys.stderr)
+            print(f"not judged: {_name(one.after)}: {one.verdict}", file=sys.stderr)
     for cell in found.only_before:
-        print(f"not judged: {_alone(cell)}: only in {before}", file=sys.stderr)
+        print(f"not judged: {_name(cell)}: only in {before}", file=sys.stderr)
     slower = found.regressions(max_regression / 100)
     if slower:
-        names = "; ".join(f"{_name(one)} by {_percent(one.change)}" for one in slower)
+        names = "; ".join(f"{_name(one.after)} by {_percent(one.change)}" for one in slower)
         raise RegressionError(f"slower by more than {max_regression:g} %, with confidence: {names}")
 
 
@@ -92,15 +92,11 @@ def _show(found: Comparison) -> None:
     )
     for name, cells in (("A", found.only_before), ("B", found.only_after)):
         for cell in cells:
-            print(f"only in {name}: {_alone(cell)}")
+            print(f"only in {name}: {_name(cell)}")
 
 
-def _alone(cell: Cell) -> str:
+def _name(cell: Cell) -> str:
     return f"{cell.first.artifact.name} on {cell.first.device.id}"
-
-
-def _name(one: Difference) -> str:
-    return f"{one.artifact.name} on {one.after.first.device.id}"
 
 
 def _ms(value: float | None) -> str:

@@ -153,8 +153,8 @@ def _feedback(products: _Floats) -> _Floats:
     every = np.arange(products.shape[1])
     damped[:, every, every] += _DAMPING * diagonal.mean(1, keepdims=True).clip(_TINY)
     factor = np.linalg.cholesky(damped)
-    factor /= factor.diagonal(axis1=1, axis2=2)[:, None].copy()
-    return factor
+    feedback: _Floats = factor / factor.diagonal(axis1=1, axis2=2)[:, None]
+    return feedback
 
 
 def _fed_back(steps: _Floats, free: _Floats, feedback: _Floats, largest: int) -> _Floats:
