@@ -26,7 +26,6 @@ from mnv4_mobile.lint import (
 from mnv4_mobile.target import Finding
 
 _DELEGATE = "delegate"
-_CASTS = ("dim_order_ops::_to_dim_order_copy.out", "aten::_to_copy.out", "Convert")
 _TRANSPOSES = ("StaticTranspose", "aten::permute_copy.out", "aten::transpose_copy.int_out")
 _PADS = ("aten::constant_pad_nd.out", "StaticConstantPad")
 _NORMS = (
@@ -53,24 +52,6 @@ def _outside(graph: Graph, operator: Operator) -> str:
     return f"{operator.kind} outside the delegate" if "::" in operator.kind else ""
 
 
-def _cast(source: str | None) -> Rule:
-    """Casts from bytes come from --input pixels, the others from the types of in- and outputs."""
-
-    def check(graph: Graph, operator: Operator) -> str:
-        if operator.kind not in _CASTS:
-            return ""
-        before, after = graph.types(operator)
-        if before == after or (source and before != source):
-            return ""
-        return f"{operator.kind} from {before} to {after}"
-
-    advice = {
-        "uint8": "one pass over the input: build with --input float if the app has floats anyway",
-        None: "build with --io float16, so that inputs and outputs have the program's type",
-    }[source]
-    return Rule(name="cast", check=check, advice=advice)
-
-
 RULES = (
     Rule(
         name="delegate-break",
@@ -78,8 +59,6 @@ RULES = (
         advice="every call copies its inputs and outputs: fold or rewrite what stands between "
         "before export (mnv4 build does)",
     ),
-    _cast("uint8"),
-    _cast(None),
     Rule(
         name="transpose-pair",
         check=transpose_pair(*_TRANSPOSES),

@@ -14,6 +14,7 @@ from torch import Tensor as TorchTensor
 from torch import fx, nn
 from torch.export import ExportedProgram
 
+from mnv4_executorch.casts import cast, partitioner
 from mnv4_executorch.quantize import Ports, quantized
 from mnv4_executorch.toolchain import quick_lowering
 from mnv4_executorch.transposes import without_pairs
@@ -38,8 +39,15 @@ _GELU = {
 }
 
 
+_OFFSET = "offset"
+"""What a deploy form calls the mean that it subtracts from pixels."""
+
+
 class _Recast(fx.Transformer):
-    """A graph whose input comes already cast; in float16, with the tanh form of GELU, if asked."""
+    """A graph whose input comes already as `_Io` gives it: cast, and less the mean of pixels.
+
+    In float16, if asked, with the tanh form of GELU.
+    """
 
     def __init__(self, graph: fx.GraphModule, *, half: bool) -> None:
         super().__init__(graph)
@@ -47,7 +55,9 @@ class _Recast(fx.Transformer):
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if target is aten._assert_tensor_metadata.default:
-            return None  # of the cast from bytes, which is done before this graph
+            return None  # of the cast from bytes
+        if target is aten.sub.Tensor and args[1].node.target == _OFFSET:
+            return args[0]
         if self.half:
             if target is aten.gelu.default:
                 x = args[0]
@@ -59,23 +69,36 @@ class _Recast(fx.Transformer):
 
 
 class _Io(nn.Module):
-    """Puts the input's layout and type, and the outputs', around a graph."""
+    """Puts the input's layout and type, and the outputs', around a graph.
 
-    def __init__(self, graph: nn.Module, compute: torch.dtype, spec: BuildSpec) -> None:
+    The mean of pixels is subtracted here, before the permutation and in float32: behind the
+    permutation XNNPACK would permute the picture twice, and float16 has it by sixteenths.
+    """
+
+    offset: TorchTensor | None
+
+    def __init__(
+        self, graph: nn.Module, offset: TorchTensor | None, compute: torch.dtype, spec: BuildSpec
+    ) -> None:
         super().__init__()
         self.body = graph
         self.compute = compute
         self.io = None if spec.io == "int8" else getattr(torch, spec.io)  # in integers already
         self.nhwc = input_layout(spec) == "nhwc"
+        if offset is not None and self.nhwc:
+            offset = offset.permute(0, 2, 3, 1).contiguous()
+        self.register_buffer(_OFFSET, offset)
 
     def forward(self, x: TorchTensor) -> dict[str, TorchTensor]:
+        if self.offset is not None:
+            x = cast(x, torch.float32) - self.offset
         if x.dtype != torch.int8:
-            x = x.to(self.compute)  # before the permutation: XNNPACK permutes floats, not bytes
+            x = cast(x, self.compute)
         if self.nhwc:
             x = x.permute(0, 3, 1, 2)
         outputs = self.body(x)
         if self.io is not None:
-            outputs = {name: y.to(self.io) for name, y in outputs.items()}
+            outputs = {name: cast(y, self.io) for name, y in outputs.items()}
         if self.nhwc:
             return {n: y.permute(0, 2, 3, 1) if y.dim() == 4 else y for n, y in outputs.items()}
         return dict(outputs)
@@ -129,7 +152,7 @@ def _adapted(
     half = recipe.precision == "float16"
     nhwc = input_layout(spec) == "nhwc"
     ports: Ports = [None] * (1 + len(spec.outputs))
-    if recipe.weights is None and not half and not nhwc:
+    if recipe.weights is None and not half and not nhwc and spec.input == "float":
         return program, (), ports
     graph = program.module(check_guards=False)
     assert isinstance(graph, fx.GraphModule)
@@ -143,7 +166,8 @@ def _adapted(
     compute = torch.float16 if half else torch.float32
     # A copy: the graph shares its weights with the program, which other recipes lower too.
     body = copy.deepcopy(_Recast(graph, half=half).transform()).to(compute)
-    return torch.export.export(_Io(body, compute, spec), _example(spec)), layers, ports
+    io = _Io(body, dict(graph.named_buffers()).get(_OFFSET), compute, spec)
+    return torch.export.export(io, _example(spec)), layers, ports
 
 
 def _constants(spec: BuildSpec) -> dict[str, list[str] | list[float] | str]:
@@ -184,7 +208,6 @@ def lower(
     out: Path,
 ) -> Lowered:
     """Lowers a deploy form in one XNNPACK delegate to the file `out`; see `Target.lower`."""
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
     half = recipe.precision == "float16"
@@ -193,7 +216,7 @@ def lower(
         adapted, layers, ports = _adapted(program, spec, recipe, calibration)
         edge = to_edge_transform_and_lower(
             adapted,
-            partitioner=[XnnpackPartitioner()],
+            partitioner=[partitioner()],
             constant_methods=_constants(spec),
             # Takes a tenth of the time: after ten of the passes, the types of all operands.
             compile_config=EdgeCompileConfig(_check_ir_validity=False),

@@ -102,7 +102,8 @@ def _operator(node: Table, values: dict[str, Value], prefix: str) -> Operator:
             dilated=any(table.integer(field, 32) > 1 for field in _DILATION),
         )
     if kind == "Convert":
-        before, after = ("int" in values[name].dtype for name in (inputs[0], result))
+        # Bytes are what a picture is given in, and no integers of a recipe.
+        before, after = (values[name].dtype.startswith("int") for name in (inputs[0], result))
         kind = _CONVERSIONS.get((before, after), kind)
     return Operator(
         kind=kind,

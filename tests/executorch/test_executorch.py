@@ -40,11 +40,18 @@ def test_pixels_channels_last_and_a_batch(tmp_path):
     assert lowered.input.shape == (2, 64, 96, 3)
     assert lowered.input.dtype == "uint8"
     assert sqnr_db(reference["logits"], found["logits"]).min() > 100
-    # The bytes' cast is the only thing that XNNPACK does not take.
-    assert target.operators(lowered.path) == {
-        "delegate": 1,
-        "dim_order_ops::_to_dim_order_copy.out": 1,
-    }
+    assert target.operators(lowered.path) == {"delegate": 1}
+
+
+@pytest.mark.parametrize("options", [{"layout": "nhwc"}, {"input": "pixels"}])
+def test_float16_casts_in_the_delegate(tmp_path, options):
+    outputs = ("logits", "stage_1")
+    lowered, reference, found = build(tmp_path, "fp16", outputs=outputs, **options)
+    assert {name: found[name].dtype for name in outputs} == dict.fromkeys(outputs, np.float32)
+    for name in outputs:
+        there = reference[name].transpose(0, 2, 3, 1) if name == "stage_1" else reference[name]
+        assert sqnr_db(there, found[name]).min() > 40
+    assert target.operators(lowered.path) == {"delegate": 1}
 
 
 def test_float16_weights_are_stored_as_float16(tmp_path):
@@ -62,7 +69,7 @@ def test_float16_weights_are_stored_as_float16(tmp_path):
 def test_pooled_queries_on_odd_maps_in_one_delegate(tmp_path, recipe):
     # 72 / 8 = 9: pooling leaves 4 x 4 of 9 x 9.
     lowered, reference, found = build(tmp_path, recipe, pooled=True, size=(72, 72))
-    assert target.operators(lowered.path)["delegate"] == 1
+    assert target.operators(lowered.path) == {"delegate": 1}
     assert sqnr_db(reference["logits"], found["logits"]).min() > (100 if recipe == "fp32" else 40)
 
 

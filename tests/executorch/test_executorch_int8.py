@@ -92,10 +92,7 @@ def test_additions_in_integers_a_batch_of_bytes_and_pooled_queries(tmp_path):
         input="pixels",
         batch=2,
     )
-    assert target.operators(lowered.path) == {
-        "delegate": 1,
-        "dim_order_ops::_to_dim_order_copy.out": 1,  # of the bytes
-    }
+    assert target.operators(lowered.path) == {"delegate": 1}
     assert decibel["logits"] > 12
     found = {layer.name: layer for layer in lowered.layers}
     assert (found["stages.1.2.add"].precision, found["stages.1.2.add"].why) == ("int8", None)

@@ -43,16 +43,38 @@ def test_channels_last_and_attention_have_no_transpose_for_nothing(small, tmp_pa
     assert found == {("transpose", "stages.1.1.value.project"): "StaticTranspose"}
 
 
-def test_float16_casts_its_inputs_and_outputs(small, tmp_path):
-    path = small.lower(target, tmp_path / "half.pte", "fp16")
-    casts = [f for f in target.lint(path, small.layers) if f.rule == "cast"]
-    assert [f.layer for f in casts] == ["stem.conv", "head.classifier"]
-    assert "from float32 to float16" in casts[0].what
-    assert "--io float16" in casts[0].advice
-    path = small.lower(target, tmp_path / "io.pte", "fp16", io="float16", input="pixels")
-    (cast,) = (f for f in target.lint(path, small.layers) if f.rule == "cast")
-    assert "from uint8" in cast.what
-    assert "--input float" in cast.advice
+def test_casts_of_inputs_and_outputs_are_the_delegates(small, tmp_path):
+    path = small.lower(target, tmp_path / "half.pte", "fp16", input="pixels")
+    # From bytes to float32, less the mean, to float16; and the logits to float32.
+    (call,) = Program(path).calls
+    operators, values = read(call.delegate, "")
+    assert [o.kind for o in operators[:4]] == ["Convert", "Subtract", "Convert", "Conv2d"]
+    assert (values[operators[0].inputs[0]].dtype, operators[-1].kind) == ("uint8", "Convert")
+    found = {(f.rule, f.layer) for f in target.lint(path, small.layers)}
+    assert found == {("transpose", "stages.1.1.value.project")}
+
+
+def test_a_cast_as_it_comes_is_outside_the_delegate(tmp_path):
+    import torch
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Conv2d(3, 8, 3)
+
+        def forward(self, x):
+            return self.a(x.to(torch.float32))
+
+    program = torch.export.export(Net().eval(), (torch.zeros(1, 3, 16, 16, dtype=torch.uint8),))
+    edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+    path = tmp_path / "bytes.pte"
+    path.write_bytes(edge.to_executorch().buffer)
+    (cast,) = (f for f in target.lint(path, ["a"]) if f.rule != "transpose")
+    assert (cast.rule, cast.layer) == ("outside-delegate", "a")
+    assert "_to_dim_order_copy" in cast.what
 
 
 def test_a_network_as_it_comes(small, tmp_path):
