@@ -5,7 +5,8 @@
 For every variant and runtime, the artifacts run in processes of their own at equal numbers of
 threads, in turns (A B C ... A B C ...), on the same picture. A round gives the median of each one's
 runs; figures are medians over rounds, ratios are those of the same round, with their quartiles.
-int8 is calibrated with few images, which does not change the latency.
+int8 is calibrated with few images, which does not change the latency. The share of convolutions in
+our fp32 is that of `mnv4 profile`; beside it the ratio to naive fp32 if all else took no time.
 
 For Core ML, which runs on macOS only, the programs are compared: operators, constants, lint.
 Artifacts that are in the folder already are taken as they are.
@@ -35,6 +36,7 @@ from benchmarks.roofline import peak_gflops
 from mnv4_mobile.bundle import open_bundle
 from mnv4_mobile.config import find_config, load_model
 from mnv4_mobile.images import Preprocess, normalise, random_images
+from mnv4_mobile.profile import profile_bundle
 from mnv4_mobile.target import Tensors, feed, load_target
 from mnv4_mobile.worker import Worker
 
@@ -135,6 +137,14 @@ def ratio(ours: Sequence[float], other: Sequence[float]) -> Ratio:
     return Ratio(*np.percentile(ratios, (25, 50, 75)).tolist())
 
 
+def convolutions_share(out: Path, model: str, target: str, threads: int) -> float:
+    """Of the time of our fp32, from 0 to 1."""
+    height, width = load_model(model).input_size
+    bundle = open_bundle(out / f"{model}-{height}x{width}-fp32.{target}")
+    found = profile_bundle(bundle, threads=threads)
+    return found.convolutions_ms / found.total.ms
+
+
 def normalise_ms(model: str) -> float:
     """What an app pays outside for an artifact that takes floats: numpy's normalisation."""
     preprocess = Preprocess(size=load_model(model).input_size)
@@ -151,9 +161,8 @@ def run(models: Sequence[str], threads: Sequence[int], out: Path) -> list[dict[s
     """Measures all cells, printing each as a line of the table."""
     print(
         "| model | runtime | threads | fp32 ms | / naive fp32 | int8 ms | / naive int8 | / our "
-        "fp32 | pixels / (normalise + naive fp32) | GFLOP/s, share of the peak |\n|"
-        + " --- |"
-        * 10,
+        "fp32 | pixels / (normalise + naive fp32) | GFLOP/s, share of the peak | convolutions, "
+        "they alone / naive fp32 |\n|" + " --- |" * 11,
         flush=True,
     )
     records = []
@@ -167,25 +176,29 @@ def run(models: Sequence[str], threads: Sequence[int], out: Path) -> list[dict[s
                 ms = measure(target, artifacts, count)
                 floats = [outside + value for value in ms["naive fp32"]]
                 gflops = operations / median(ms["fp32"]) / 1e6
+                fp32 = ratio(ms["fp32"], ms["naive fp32"])
+                convolutions = convolutions_share(out, model, target, count)
                 record = {
                     "model": model,
                     "target": target,
                     "threads": count,
                     "ms": ms,
                     "normalise_ms": outside,
-                    "fp32": ratio(ms["fp32"], ms["naive fp32"]),
+                    "fp32": fp32,
                     "int8": ratio(ms["int8"], ms["naive int8"]),
                     "int8_of_fp32": ratio(ms["int8"], ms["fp32"]),
                     "pixels": ratio(ms["pixels"], floats),
                     "gflops": gflops,
                     "peak_share": gflops / peaks[count],
+                    "convolutions": convolutions,
                 }
                 records.append(record)
                 print(
                     f"| {model} | {target} | {count} | {median(ms['fp32']):.2f} | "
-                    f"{record['fp32']} | {median(ms['int8']):.2f} | {record['int8']} | "
+                    f"{fp32} | {median(ms['int8']):.2f} | {record['int8']} | "
                     f"{record['int8_of_fp32']} | {record['pixels']} | {gflops:.0f}, "
-                    f"{record['peak_share']:.0%} |",
+                    f"{record['peak_share']:.0%} | {convolutions:.0%}, "
+                    f"{convolutions * fp32.middle:.2f} |",
                     flush=True,
                 )
     return records
