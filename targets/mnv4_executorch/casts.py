@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
 
+CAST = torch.ops.prims.convert_element_type.default
+"""From bytes to float32, or between floats, for the delegate of `partitioner`."""
+
+
 def cast(x: TorchTensor, dtype: torch.dtype) -> TorchTensor:
-    """`x.to(dtype)` from bytes to float32, or between floats, for the delegate of `partitioner`."""
-    return x if x.dtype == dtype else torch.ops.prims.convert_element_type.default(x, dtype)
+    """`x.to(dtype)` as `CAST`, where the types differ."""
+    return x if x.dtype == dtype else CAST(x, dtype)
 
 
 def partitioner() -> XnnpackPartitioner:

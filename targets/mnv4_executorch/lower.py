@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor as TorchTensor
 from torch import fx, nn
 from torch.export import ExportedProgram
 
-from mnv4_executorch.casts import cast, partitioner
+from mnv4_executorch.casts import CAST, cast, partitioner
 from mnv4_executorch.quantize import Ports, quantized
 from mnv4_executorch.toolchain import quick_lowering
 from mnv4_executorch.transposes import without_pairs
@@ -26,18 +25,7 @@ from mnv4_mobile.target import BuildSpec, Layer, Layout, Lowered, Tensor
 
 aten = torch.ops.aten
 
-_GELU_KEPT = (
-    "XNNPACK has no float16 GELU: its tanh form is used (at most 5e-4 off), in float16 operators"
-)
-
-
-# The tanh form of GELU (Hendrycks and Gimpel, arXiv 1606.08415, section 2): with a sigmoid, as
-# 0.5 (1 + tanh(y)) = sigmoid(2 y), it takes two operators fewer: x sigmoid(x (cubic x^2 + linear)).
-_GELU = {
-    "gelu_linear": 2 * math.sqrt(2 / math.pi),
-    "gelu_cubic": 2 * math.sqrt(2 / math.pi) * 0.044715,
-}
-
+_GELU_KEPT = "XNNPACK has no float16 GELU"
 
 _OFFSET = "offset"
 """What a deploy form calls the mean that it subtracts from pixels."""
@@ -46,7 +34,7 @@ _OFFSET = "offset"
 class _Recast(fx.Transformer):
     """A graph whose input comes already as `_Io` gives it: cast, and less the mean of pixels.
 
-    In float16, if asked, with the tanh form of GELU.
+    In float16, if asked, but for GELU.
     """
 
     def __init__(self, graph: fx.GraphModule, *, half: bool) -> None:
@@ -60,10 +48,9 @@ class _Recast(fx.Transformer):
             return args[0]
         if self.half:
             if target is aten.gelu.default:
-                x = args[0]
-                # Buffers: a Python number would become a float32 tensor with a cast of its own.
-                linear, cubic = (self.get_attr(name, (), {}) for name in _GELU)
-                return x * torch.sigmoid(x * (x * x * cubic + linear))
+                x = super().call_function(CAST, (args[0], torch.float32), {})
+                x = super().call_function(target, (x,), kwargs)
+                return super().call_function(CAST, (x, torch.float16), {})
             args = tuple(torch.float16 if a is torch.float32 else a for a in args)
         return super().call_function(target, args, kwargs)
 
@@ -161,8 +148,6 @@ def _adapted(
         graph, layers, ports = quantized(graph, spec, recipe, calibration)
     if half:
         layers = tuple(_gelus(program))
-        for name, value in _GELU.items():
-            graph.register_buffer(name, torch.tensor([value]))
     compute = torch.float16 if half else torch.float32
     # A copy: the graph shares its weights with the program, which other recipes lower too.
     body = copy.deepcopy(_Recast(graph, half=half).transform()).to(compute)
@@ -188,7 +173,7 @@ def _constants(spec: BuildSpec) -> dict[str, list[str] | list[float] | str]:
 def _gelus(program: ExportedProgram) -> list[Layer]:
     """The layers whose activation is not exactly the recipe's."""
     return [
-        Layer(name=layer_name(node), precision="float16", why=_GELU_KEPT)
+        Layer(name=layer_name(node), precision="float32", why=_GELU_KEPT)
         for node in program.graph.nodes
         if node.target is aten.gelu.default
     ]

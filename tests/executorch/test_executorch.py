@@ -1,7 +1,11 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from mnv4_executorch import target
+from mnv4_executorch.program import Program
+from mnv4_executorch.xnnpack import read
 from mnv4_mobile.errors import BundleError, LoweringError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
 from mnv4_mobile.model.net import MobileNetV4
@@ -77,11 +81,22 @@ def test_pooled_queries_on_odd_maps_in_one_delegate(tmp_path, recipe):
     assert sqnr_db(reference["logits"], found["logits"]).min() > (100 if recipe == "fp32" else 40)
 
 
-def test_gelu_in_float16_is_the_tanh_form_and_says_so(tmp_path):
+def test_gelu_is_float32_in_a_float16_delegate_and_says_so(tmp_path):
     lowered, reference, found = build(tmp_path, "fp16", act="gelu", io="float16")
-    assert target.operators(lowered.path) == {"delegate": 1}
-    assert {"GELU" in (layer.why or "") for layer in lowered.layers} == {True}
+    assert {(layer.precision, layer.why) for layer in lowered.layers} == {
+        ("float32", "XNNPACK has no float16 GELU")
+    }
     assert sqnr_db(reference["logits"], found["logits"]).min() > 40
+
+    def kinds(path):
+        (call,) = Program(path).calls
+        return Counter(operator.kind for operator in read(call.delegate, "")[0])
+
+    with_gelu = kinds(lowered.path)
+    lowered, _, _ = build(tmp_path, "fp16", io="float16")
+    gelus = with_gelu["Gelu"]
+    assert gelus > 0
+    assert with_gelu - kinds(lowered.path) == {"Gelu": gelus, "Convert": 2 * gelus}
 
 
 @pytest.mark.parametrize("act", ["relu6", "silu", "hard_swish", "leaky_relu"])
