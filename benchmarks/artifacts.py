@@ -33,7 +33,7 @@ import numpy as np
 
 from benchmarks import naive
 from benchmarks.roofline import peak_gflops
-from mnv4_mobile.bundle import open_bundle
+from mnv4_mobile.bundle import Bundle, open_bundle
 from mnv4_mobile.config import find_config, load_model
 from mnv4_mobile.images import Preprocess, normalise, random_images
 from mnv4_mobile.profile import profile_bundle
@@ -93,18 +93,23 @@ def build(models: Sequence[str], out: Path) -> None:
                 )
 
 
+def ours(folder: Path, model: str, target: str, recipe: str) -> Bundle:
+    """One of the bundles that `build` made."""
+    height, width = load_model(model).input_size
+    return open_bundle(folder / f"{model}-{height}x{width}-{recipe}.{target}")
+
+
 def entries(out: Path, model: str, target: str) -> dict[str, Entry]:
     """The artifacts of a variant and a runtime, with the same picture for each."""
     preprocess = Preprocess(size=load_model(model).input_size)
     picture = random_images(preprocess, 1, seed=0)
-    height, width = preprocess.size
     found = {}
     for name, folder, recipe in (
         ("fp32", out, "fp32"),
         ("int8", out, "int8"),
         ("pixels", out / "pixels", "fp32"),
     ):
-        bundle = open_bundle(folder / f"{model}-{height}x{width}-{recipe}.{target}")
+        bundle = ours(folder, model, target, recipe)
         found[name] = Entry(bundle.artifact, feed(bundle.input, picture, preprocess))
     name = "image" if target == "executorch" else "args_0"
     for recipe in ("fp32", "int8"):
@@ -139,9 +144,7 @@ def ratio(ours: Sequence[float], other: Sequence[float]) -> Ratio:
 
 def convolutions_share(out: Path, model: str, target: str, threads: int) -> float:
     """Of the time of our fp32, from 0 to 1."""
-    height, width = load_model(model).input_size
-    bundle = open_bundle(out / f"{model}-{height}x{width}-fp32.{target}")
-    found = profile_bundle(bundle, threads=threads)
+    found = profile_bundle(ours(out, model, target, "fp32"), threads=threads)
     return found.convolutions_ms / found.total.ms
 
 
@@ -210,8 +213,7 @@ def compare_coreml(models: Sequence[str], out: Path) -> list[dict[str, Any]]:
     print("\n| model | program | MB | operators | findings of the lint |\n|" + " --- |" * 5)
     records = []
     for model in models:
-        height, width = load_model(model).input_size
-        bundle = open_bundle(out / f"{model}-{height}x{width}-fp16.coreml")
+        bundle = ours(out, model, "coreml", "fp16")
         for name, path in (
             ("ours", bundle.artifact),
             ("naive", naive.artifact(out, model, "coreml", "fp16")),
