@@ -25,8 +25,6 @@ from mnv4_mobile.target import BuildSpec, Layer, Layout, Lowered, Tensor
 
 aten = torch.ops.aten
 
-_GELU_KEPT = "XNNPACK has no float16 GELU"
-
 _OFFSET = "offset"
 """What a deploy form calls the mean that it subtracts from pixels."""
 
@@ -41,10 +39,14 @@ class _Recast(fx.Transformer):
         super().__init__(graph)
         self.half = half
 
+    def get_attr(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        # Left out whole, or the program would store the mean twice.
+        return None if target == _OFFSET else super().get_attr(target, args, kwargs)
+
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if target is aten._assert_tensor_metadata.default:
             return None  # of the cast from bytes
-        if target is aten.sub.Tensor and args[1].node.target == _OFFSET:
+        if target is aten.sub.Tensor and args[1] is None:
             return args[0]
         if self.half:
             if target is aten.gelu.default:
@@ -171,9 +173,9 @@ def _constants(spec: BuildSpec) -> dict[str, list[str] | list[float] | str]:
 
 
 def _gelus(program: ExportedProgram) -> list[Layer]:
-    """The layers whose activation is not exactly the recipe's."""
+    """The layers whose activation is not in the recipe's precision."""
     return [
-        Layer(name=layer_name(node), precision="float32", why=_GELU_KEPT)
+        Layer(name=layer_name(node), precision="float32", why="XNNPACK has no float16 GELU")
         for node in program.graph.nodes
         if node.target is aten.gelu.default
     ]

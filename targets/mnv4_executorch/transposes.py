@@ -53,9 +53,9 @@ def _move_ahead(graph: Any) -> None:
     made = {node.xnode_union.output_id: at for at, node in enumerate(nodes)}
     for behind in range(len(nodes)):
         transpose = nodes[behind].xnode_union
-        ahead = made.get(getattr(transpose, "input_id", None))
-        if ahead is None or not isinstance(transpose, XNNStaticTranspose):
+        if not isinstance(transpose, XNNStaticTranspose) or transpose.input_id not in made:
             continue
+        ahead = made[transpose.input_id]
         convert = nodes[ahead].xnode_union
         if not isinstance(convert, XNNConvert) or uses[convert.output_id] > 1:
             continue
@@ -68,10 +68,8 @@ def _move_ahead(graph: Any) -> None:
             dims=[source.dims[axis] for axis in transpose.perm],
         )
         graph.xvalues[between.id_out] = XValue(between)
-        transpose.input_id, transpose.output_id, convert.input_id, convert.output_id = (
-            *(source.id_out, between.id_out),
-            *(between.id_out, transpose.output_id),
-        )
+        transpose.input_id, convert.output_id = source.id_out, transpose.output_id
+        transpose.output_id = convert.input_id = between.id_out
         nodes[ahead], nodes[behind] = nodes[behind], nodes[ahead]
 
 
