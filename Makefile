@@ -20,7 +20,7 @@ help:
 	@echo "make test   the whole test suite, Android's included"
 	@echo "make android  builds and tests android_demo, without the Android SDK"
 	@echo "make ios    builds and tests ios_demo, without a Mac"
-	@echo "make lint   ruff and mypy"
+	@echo "make lint   ruff, mypy and the direction of imports"
 	@echo "make bench  artifacts and builds against naive exports, and the matrix of float bundles"
 
 $(UV):
@@ -35,23 +35,24 @@ $(VENV)/.stamp: pyproject.toml constraints.txt | $(UV)
 env: $(VENV)/.stamp
 
 demo: env
-	$(BIN)/python tools/demo.py --weights '$(WEIGHTS)'
+	$(BIN)/python -m tools.demo --weights '$(WEIGHTS)'
 
 test: env
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
-	$(BIN)/python tools/android.py
-	$(BIN)/python tools/ios.py
+	$(BIN)/python -m tools.android
+	$(BIN)/python -m tools.ios
 
 android: env
-	$(BIN)/python tools/android.py
+	$(BIN)/python -m tools.android
 
 ios: env
-	$(BIN)/python tools/ios.py
+	$(BIN)/python -m tools.ios
 
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: env
 	$(BIN)/python -m benchmarks.artifacts -o out/artifacts

@@ -33,12 +33,14 @@ import numpy as np
 
 from benchmarks import naive
 from benchmarks.roofline import peak_gflops
-from mnv4_mobile.bundle import Bundle, open_bundle
-from mnv4_mobile.config import find_config, load_model
+from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+from mnv4_mobile.bundle.worker import Worker
+from mnv4_mobile.configs import find_config
 from mnv4_mobile.images import Preprocess, normalise, random_images
-from mnv4_mobile.profile import profile_bundle
-from mnv4_mobile.target import Tensors, feed, load_target
-from mnv4_mobile.worker import Worker
+from mnv4_mobile.measure.profile import profile_bundle
+from mnv4_mobile.model.grammar import load_model
+from mnv4_mobile.target import load_target
+from mnv4_mobile.tensors import Tensors, feed
 
 MODELS = ("conv-small", "conv-medium", "conv-large", "hybrid-medium", "hybrid-large")
 TARGETS = ("executorch", "tflite")

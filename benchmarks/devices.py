@@ -27,9 +27,9 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.pages import draw_charts, launch, picture
-from benchmarks.reference.sheet import read_sheet
-from mnv4_mobile.measure.adb import adb_path
+from mnv4_mobile.measure.devices.adb import adb_path
 from tools.boards import Adb
+from tools.reference.sheet import read_sheet
 
 ROOT = Path(__file__).parent.parent
 DATA, DEMO = ROOT / "tests" / "data", ROOT / "mnv4_mobile" / "demo" / "pictures"

@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mnv4_mobile.bundle import open_bundle
-from mnv4_mobile.config import shipped
+from mnv4_mobile.bundle.manifest import open_bundle
+from mnv4_mobile.configs import shipped
 from mnv4_mobile.target import load_target, target_names
 
 _SLOW = ("transpose", "TRANSPOSE", "permute", "batch_norm", "expand")

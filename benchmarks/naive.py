@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mnv4_mobile.config import load_model
 from mnv4_mobile.images import Preprocess, normalise, random_images
+from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.key_maps import KINDS
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state

@@ -2,7 +2,7 @@
 
     python -m benchmarks.quantization --checkpoints DIR -o out/quantization
 
-DIR holds MODEL.safetensors of `benchmarks.reference.train` for every model, which is a shipped
+DIR holds MODEL.safetensors of `tools.reference.train` for every model, which is a shipped
 configuration or DIR/MODEL.yaml. Every artifact is built, run on evaluation pictures that
 calibration has not seen and compared with the float PyTorch model; then artifacts of one network
 and runtime are timed in turns at one thread. What is in the output folder already is not done
@@ -35,21 +35,24 @@ from torch import Tensor, nn
 
 from benchmarks import naive
 from benchmarks.artifacts import Entry, measure, ratio
-from benchmarks.reference.draw import PREPROCESS, SIDE, pictures, write_folder
-from mnv4_mobile.bundle import open_bundle
-from mnv4_mobile.cell import Options
-from mnv4_mobile.config import find_config, read_model
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.builder.cell import Options
+from mnv4_mobile.builder.matrix import build_cells, cells
+from mnv4_mobile.builder.reference import load_net
+from mnv4_mobile.bundle.manifest import open_bundle
+from mnv4_mobile.bundle.parity import compare
+from mnv4_mobile.bundle.worker import Worker
+from mnv4_mobile.configs import find_config
 from mnv4_mobile.files import size
 from mnv4_mobile.images import normalise
-from mnv4_mobile.matrix import build_cells, cells
+from mnv4_mobile.model.grammar import read_model
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.weights import load_checkpoint
-from mnv4_mobile.parity import compare
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import load_recipe
-from mnv4_mobile.reference import load_net
-from mnv4_mobile.target import BuildSpec, feed, load_target
-from mnv4_mobile.worker import Worker
+from mnv4_mobile.target import load_target
+from mnv4_mobile.tensors import feed
+from tools.reference.draw import PREPROCESS, SIDE, pictures, write_folder
 
 MODELS = "conv-small,conv-medium,hybrid-medium-075"
 TARGETS = "executorch,tflite,coreml"

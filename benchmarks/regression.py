@@ -21,7 +21,7 @@ from typing import Any
 
 import mnv4_mobile
 from mnv4_mobile import Options
-from mnv4_mobile.config import find_config
+from mnv4_mobile.configs import find_config
 from mnv4_mobile.measure.perform import perform
 from mnv4_mobile.measure.plan import preset
 from mnv4_mobile.measure.sweep import Sweep

@@ -22,9 +22,9 @@ from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks import synthetic
 from benchmarks.pages import launch
-from mnv4_mobile.measure.record import Record, record
 from mnv4_mobile.measure.report.write import write_report
-from mnv4_mobile.measure.store import Store
+from mnv4_mobile.measure.results.record import Record, record
+from mnv4_mobile.measure.results.store import Store
 
 # The first frame in which there is a chart; there is no event for that.
 _FIRST_CHART = """

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mnv4_mobile.config import load_model
-from mnv4_mobile.evaluate import Evaluation
 from mnv4_mobile.measure.measurement import (
     Artifact,
     DeviceInfo,
@@ -24,6 +22,8 @@ from mnv4_mobile.measure.measurement import (
     Thermal,
 )
 from mnv4_mobile.measure.plan import THERMAL_STATUSES, Plan
+from mnv4_mobile.model.grammar import load_model
+from mnv4_mobile.quality.evaluate import Evaluation
 
 RUN = "synthetic: nothing was measured"
 MODELS = {

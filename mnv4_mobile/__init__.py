@@ -13,18 +13,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mnv4_mobile.cell import Options
-    from mnv4_mobile.matrix import build
-    from mnv4_mobile.predict import Model, Prediction, load
+    from mnv4_mobile.builder.cell import Options
+    from mnv4_mobile.builder.matrix import build
+    from mnv4_mobile.quality.predict import Model, Prediction, load
 
 __all__ = ["Model", "Options", "Prediction", "build", "load"]
 
 _HOME = {
-    "build": "matrix",
-    "Options": "cell",
-    "load": "predict",
-    "Model": "predict",
-    "Prediction": "predict",
+    "build": "builder.matrix",
+    "Options": "builder.cell",
+    "load": "quality.predict",
+    "Model": "quality.predict",
+    "Prediction": "quality.predict",
 }
 
 

@@ -11,7 +11,19 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from mnv4_mobile.target import Finding
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something that makes an artifact slow on its target."""
+
+    rule: str
+    """`transpose`, `delegate-break`, ..."""
+    layer: str
+    """The layer where it is, as the manifest names it; empty for the whole artifact."""
+    what: str
+    """What was found, in a line."""
+    advice: str
+    """What to do about it."""
 
 
 @dataclass(frozen=True, kw_only=True)

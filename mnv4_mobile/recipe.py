@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal, cast, get_args
 
-from mnv4_mobile.config import find_config
+from mnv4_mobile.configs import find_config
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.yaml_file import Section, checked, read_yaml
 
@@ -51,7 +51,7 @@ class Activations:
     mode: Mode
     """`static`: ranges from calibration images; `dynamic`: from every input, while running."""
     range: Rule = "image-percentile"
-    """How a tensor's range follows from the images (`mnv4_mobile.ranges`); `auto`: by the rule that
+    """How a tensor's range follows from the images (`quantize.ranges`); `auto`: by the rule that
     does best on pictures that are held back."""
     percentile: float = 90
     """Of `image-percentile`: over images, of each image's smallest and largest value."""
@@ -104,7 +104,7 @@ class Keep:
 
 @dataclass(frozen=True, kw_only=True)
 class Distill:
-    """How long and how fast the step `distill` learns (`mnv4_mobile.prepare.distillation`)."""
+    """How long and how fast the step `distill` learns (`mnv4_mobile.quantize.distillation`)."""
 
     steps: int = 100
     """At most: batches of 8 calibration images."""

@@ -6,108 +6,30 @@ point of the group `mnv4_mobile.targets`. The shipped ones use the same hook as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from mnv4_mobile.errors import ConfigError, LoweringError, ToolchainError
-from mnv4_mobile.images import Preprocess
-from mnv4_mobile.model.spec import ModelSpec
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.errors import LoweringError, ToolchainError
+from mnv4_mobile.layers import Layer, OperatorTime
+from mnv4_mobile.lint import Finding
+from mnv4_mobile.plugins import Group
 from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.tensors import Layout, Tensors, TensorSpec
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-    from mnv4_mobile.calibration import Calibration
-    from mnv4_mobile.measure.tool import Tool
 
-Layout = Literal["nchw", "nhwc"]
-Io = Literal["float32", "float16", "int8", "uint8"]
-Tensors = Mapping[str, npt.NDArray[Any]]
+Images = Iterable[npt.NDArray[np.uint8]]
+"""Pictures, (H, W, 3) RGB after resizing each; every iteration decodes them anew, in order."""
 Session = Callable[[Tensors], dict[str, npt.NDArray[Any]]]
 """Runs an artifact: arrays by input name in, arrays by output name out."""
-
-CLASSES = ("logits", "probabilities")
-"""Outputs that tell classes apart."""
-
-MIN_IOS = (16, 17, 18)
-COMPUTE_UNITS = ("all", "cpu_and_ne", "cpu_and_gpu", "cpu_only")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildSpec:
-    """What to build, without the target and the recipe.
-
-    Raises:
-        ConfigError: A value that no target could serve.
-    """
-
-    model: ModelSpec
-    preprocess: Preprocess
-    """Its size is the input's."""
-    batch: int = 1
-    input: Literal["float", "pixels"] = "float"
-    """`float`: normalised outside. `pixels`: RGB bytes, normalised in the artifact."""
-    layout: Layout | None = None
-    """Of the input and the feature maps; None is the target's own."""
-    io: Io = "float32"
-    """Type of inputs and outputs, but for an input of pixels; integers stand for floats by a scale
-    and a zero point."""
-    outputs: tuple[str, ...] = ("logits",)
-    labels: tuple[str, ...] | None = None
-    min_ios: int = 16
-    compute_unit: str = "all"
-    """The Core ML compute unit that apps are to ask for."""
-
-    def __post_init__(self) -> None:
-        self.model.table(self.preprocess.size)
-        self.model.check_outputs(self.outputs)
-        if self.batch < 1:
-            raise ConfigError(f"batch: found {self.batch}, must be 1 or more")
-        for name, allowed in (("min_ios", MIN_IOS), ("compute_unit", COMPUTE_UNITS)):
-            if getattr(self, name) not in allowed:
-                found, words = getattr(self, name), ", ".join(map(str, allowed))
-                raise ConfigError(f"{name}: found {found!r}, allowed: {words}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quantization:
-    """What an integer stands for: (integer - zero_point) * scale."""
-
-    scale: float
-    zero_point: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tensor:
-    """An input or output of an artifact, as a caller sees it."""
-
-    name: str
-    kind: str
-    """`image` for the input; `logits`, `probabilities`, `embedding` or `stage_N` for an output."""
-    shape: tuple[int, ...]
-    dtype: Io
-    layout: Layout | None = None
-    """Of four-dimensional tensors."""
-    quantization: Quantization | None = None
-    """Of integers that stand for floats; pixels stand for themselves."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """The precision of one layer of an artifact."""
-
-    name: str
-    """A module of the network, or a module and an operation in it: `stages.1.2.add`."""
-    precision: str
-    """`float32`, `float16`, `int8`, ..."""
-    why: str | None
-    """Why it is not the recipe's; None where it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,39 +37,13 @@ class Lowered:
     """What a target made of a program."""
 
     path: Path
-    input: Tensor
-    outputs: tuple[Tensor, ...]
+    input: TensorSpec
+    outputs: tuple[TensorSpec, ...]
     layers: tuple[Layer, ...] = ()
     """The layers that do not have the recipe's precision, and those that are no convolutions and
     have it."""
     requires: Mapping[str, str] = field(default_factory=dict)
     """What a device must have: `os`, `compute_unit`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """Something that makes an artifact slow on its target."""
-
-    rule: str
-    """`transpose`, `delegate-break`, ..."""
-    layer: str
-    """The layer where it is, as the manifest names it; empty for the whole artifact."""
-    what: str
-    """What was found, in a line."""
-    advice: str
-    """What to do about it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OperatorTime:
-    """How long one operator takes."""
-
-    kind: str
-    """What the runtime calls it."""
-    layer: str
-    """The layer that it belongs to, as the manifest names it."""
-    ms: float
-    """The shortest of all runs."""
 
 
 @runtime_checkable
@@ -171,10 +67,6 @@ class Target(Protocol):
     emulated: bool
     """Whether on this system something stands in for the runtime, so that times mean nothing."""
 
-    @property
-    def tools(self) -> Sequence[Tool]:
-        """Programs on a device that run its artifacts, the best one first."""
-
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
         """Refuses what cannot be lowered, before any work.
 
@@ -187,7 +79,7 @@ class Target(Protocol):
         program: ExportedProgram,
         spec: BuildSpec,
         recipe: Recipe,
-        calibration: Calibration | None,
+        calibration: Images | None,
         out: Path,
     ) -> Lowered:
         """Lowers the deploy form to the file or folder `out`.
@@ -213,7 +105,7 @@ class Target(Protocol):
             compute_unit: One of `compute_units`; None is the one that the artifact was made for.
         """
 
-    def inputs(self, path: Path) -> tuple[Tensor, ...]:
+    def inputs(self, path: Path) -> tuple[TensorSpec, ...]:
         """The inputs of an artifact, from the path alone, without running it.
 
         Returns:
@@ -309,70 +201,24 @@ def check_weights(name: str, recipe: Recipe) -> None:
             )
 
 
-def _entry_points() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group="mnv4_mobile.targets")}
+_TARGETS = Group(name="mnv4_mobile.targets", what="target", option="target")
 
 
 def target_names() -> list[str]:
-    """Names of the installed targets."""
-    return sorted(_entry_points())
+    """Returns the names of the installed targets."""
+    return _TARGETS.names()
 
 
 def target_package(name: str) -> str:
-    """The import package of an installed target."""
-    return _entry_points()[name].module.partition(".")[0]
+    """Returns the import package of an installed target."""
+    return _TARGETS.package(name)
 
 
 def load_target(name: str) -> Target:
-    """An installed target.
+    """Imports an installed target.
 
     Raises:
-        ConfigError: No such target, listing the installed ones, or one that is broken.
+        ConfigError: See `Group.load`.
     """
-    points = _entry_points()
-    if name not in points:
-        raise ConfigError(f"target: found {name!r}, allowed: {', '.join(sorted(points))}")
-    try:
-        target = points[name].load()
-    except Exception as error:
-        raise ConfigError(f"target {name}: cannot be loaded: {error!r}") from error
-    if not isinstance(target, Target):
-        raise ConfigError(f"target {name}: {points[name].value} is not a Target")
+    target: Target = _TARGETS.load(name, Target)
     return target
-
-
-def feed(image: Tensor, pixels: npt.NDArray[np.uint8], preprocess: Preprocess) -> Tensors:
-    """RGB pixels as an artifact's input wants them: normalised or not, ordered, quantized, typed.
-
-    Args:
-        image: The artifact's input.
-        pixels: (N, H, W, 3) RGB, after resizing.
-        preprocess: Its mean and std are used, unless the input takes pixels.
-    """
-    from mnv4_mobile.images import normalise
-
-    grid = image.quantization
-    if image.dtype == "uint8" and grid is None:
-        values: npt.NDArray[Any] = pixels
-        if image.layout == "nchw":
-            values = np.moveaxis(values, -1, 1)
-    else:
-        values = normalise(pixels, preprocess)
-        if image.layout == "nhwc":
-            values = np.moveaxis(values, 1, -1)
-        if grid is not None:
-            limits = np.iinfo(image.dtype)
-            integers = np.round(values / grid.scale) + grid.zero_point
-            values = integers.clip(limits.min, limits.max)
-    return {image.name: np.ascontiguousarray(values, dtype=image.dtype)}
-
-
-def answer(outputs: Sequence[Tensor], found: Tensors) -> dict[str, npt.NDArray[Any]]:
-    """What an artifact gave, in floats where its integers stand for them."""
-    return {
-        o.name: found[o.name]
-        if o.quantization is None
-        else (found[o.name].astype(np.float32) - o.quantization.zero_point)
-        * np.float32(o.quantization.scale)
-        for o in outputs
-    }

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.bundle.parity import compare
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
 from mnv4_mobile.model.spec import (
     ConvSpec,
@@ -23,9 +25,9 @@ from mnv4_mobile.model.spec import (
     ModelSpec,
     UIRSpec,
 )
-from mnv4_mobile.parity import compare
 from mnv4_mobile.recipe import load_recipe
-from mnv4_mobile.target import BuildSpec, Target, feed
+from mnv4_mobile.target import Target
+from mnv4_mobile.tensors import feed
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -82,9 +84,10 @@ def check_target(target: Target, folder: Path) -> None:
     Raises:
         AssertionError: The target breaks its contract.
     """
+    from mnv4_mobile.builder.reference import eager
     from mnv4_mobile.model.net import MobileNetV4
     from mnv4_mobile.model.random_weights import random_state
-    from mnv4_mobile.reference import eager, export
+    from mnv4_mobile.program.export import export
 
     assert isinstance(target, Target), "does not satisfy mnv4_mobile.target.Target"
     model = tiny_model()

@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from benchmarks.reference.sheet import read_sheet
 from mnv4_mobile import Options, build
-from mnv4_mobile.bundle import open_bundle
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.bundle.manifest import open_bundle
 from mnv4_mobile.cli import main
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import load_recipe
-from mnv4_mobile.target import BuildSpec, load_target, missing
+from mnv4_mobile.target import load_target, missing
 from mnv4_mobile.testing import tiny_model
 from tools import peers
+from tools.reference.sheet import read_sheet
 
 
 def pytest_runtest_setup(item):
@@ -31,7 +32,7 @@ def pytest_runtest_setup(item):
         _lacking(reason)
     for marker in item.iter_markers("peer"):
         if peers.PEERS[marker.args[0]].missing:
-            _lacking(f"{marker.args[0]}: not installed; python tools/peers.py install")
+            _lacking(f"{marker.args[0]}: not installed; python -m tools.peers install")
 
 
 def _lacking(reason):
@@ -46,7 +47,7 @@ def pytest_terminal_summary(terminalreporter):
     if absent:
         names = ", ".join(absent)
         terminalreporter.write_line(
-            f"not tested, as missing here: {names}; install with: python tools/peers.py install",
+            f"not tested, as missing here: {names}; install with: python -m tools.peers install",
             yellow=True,
         )
 
@@ -124,10 +125,10 @@ def executorch_runner(shared, _cache):
 
 @pytest.fixture(scope="session")
 def trained_hybrid():
-    """The trained hybrid of `benchmarks/reference`, and what is built of it."""
-    from mnv4_mobile.config import read_model
+    """The trained hybrid of `tools/reference`, and what is built of it."""
+    from mnv4_mobile.builder.reference import load_net
+    from mnv4_mobile.model.grammar import read_model
     from mnv4_mobile.model.weights import load_checkpoint
-    from mnv4_mobile.reference import load_net
 
     data = Path(__file__).parent / "data"
     model = read_model(str(data / "hybrid-narrow.yaml")).spec
@@ -158,7 +159,7 @@ class Small:
 
     def lower(self, target, out, recipe="fp32", *, folded=True, **options):
         """The deploy form's artifact, or that of the network as it was trained."""
-        from mnv4_mobile.reference import export
+        from mnv4_mobile.program.export import export
 
         spec = replace(self.spec, **options)
         program = export(self.net, spec, target.attention) if folded else self.as_trained()

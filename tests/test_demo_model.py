@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageOps
 from safetensors import safe_open
 
 import mnv4_mobile
-from mnv4_mobile.config import load_model
+from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.net import MobileNetV4
 
 DEMO = Path(mnv4_mobile.__file__).parent / "demo"

@@ -6,20 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.cli import main
 from mnv4_mobile.errors import ConfigError, LoweringError, ToolchainError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, normalise, random_images
 from mnv4_mobile.recipe import load_recipe
-from mnv4_mobile.target import (
-    BuildSpec,
-    Target,
-    Tensor,
-    check_recipe,
-    feed,
-    load_target,
-    require,
-    target_names,
-)
+from mnv4_mobile.target import Target, check_recipe, load_target, require, target_names
+from mnv4_mobile.tensors import TensorSpec, feed
 from mnv4_mobile.testing import tiny_model
 
 PREPROCESS = Preprocess(
@@ -150,7 +143,7 @@ def test_a_broken_target_is_a_row_and_an_error_of_its_own(monkeypatch, capsys):
 def test_feed_gives_what_the_input_asks_for(layout, dtype):
     pixels = random_images(PREPROCESS, 2, seed=0)
     shape = (2, 64, 96, 3) if layout == "nhwc" else (2, 3, 64, 96)
-    tensor = Tensor(name="x", kind="image", shape=shape, dtype=dtype, layout=layout)
+    tensor = TensorSpec(name="x", kind="image", shape=shape, dtype=dtype, layout=layout)
     (name, value), *_ = feed(tensor, pixels, PREPROCESS).items()
     assert name == "x"
     assert value.shape == shape

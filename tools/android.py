@@ -18,8 +18,9 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-import peers
 import platformdirs
+
+from tools import peers
 
 ROOT = Path(__file__).parent.parent
 ANDROID = ROOT / "android_demo"
@@ -163,9 +164,8 @@ def app() -> None:
 
 def generated() -> None:
     """What `mnv4 sdk android` writes for two bundles, one for each runtime."""
-    from android_fixtures import CONV
-
     from mnv4_mobile.sdk.android import write_android
+    from tools.android_fixtures import CONV
 
     two = [FIXTURES / "bundles" / CONV, FIXTURES / "bundles" / CONV.replace("tflite", "executorch")]
     write_android(two, TARGET / "generated")
@@ -174,9 +174,9 @@ def generated() -> None:
 def main() -> None:
     if peers.PEERS["android"].missing:
         print("android_demo: not tested, as java, mvn, npm or aapt2 is missing here;", end=" ")
-        print("install with: python tools/peers.py install")
+        print("install with: python -m tools.peers install")
         sys.exit(1 if os.environ.get("MNV4_REQUIRE_ALL") else 0)
-    import android_fixtures
+    from tools import android_fixtures
 
     CACHE.mkdir(parents=True, exist_ok=True)
     lint()

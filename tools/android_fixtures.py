@@ -27,10 +27,10 @@ from PIL import Image
 
 from mnv4_mobile import build, load
 from mnv4_mobile.images import read_image
-from mnv4_mobile.measure.app import Job
-from mnv4_mobile.measure.exchange import import_records
+from mnv4_mobile.measure.devices.app import Job
 from mnv4_mobile.measure.plan import Plan
-from mnv4_mobile.measure.store import Store
+from mnv4_mobile.measure.results.exchange import import_records
+from mnv4_mobile.measure.results.store import Store
 from mnv4_mobile.measure.subject import open_subject
 
 ROOT = Path(__file__).parent.parent
@@ -115,7 +115,7 @@ def _formats(folder: Path) -> dict[str, Any]:
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[0x0112] = orientation
-        options = {"exif": exif, "quality": 100, "subsampling": 0}
+        options: dict[str, Any] = {"exif": exif, "quality": 100, "subsampling": 0}
         saved[f"turned{orientation}.jpg"] = (colour, options)
     about = {}
     for name, (picture, options) in saved.items():

@@ -1,6 +1,6 @@
 """Makes docs/android-*.png of the screens that `make android` drew.
 
-    python tools/android_screens.py
+    python -m tools.android_screens
 
 The app's tests draw every screen by day and by night into android_demo/check/target; look at the
 pictures before you keep them.

@@ -269,7 +269,7 @@ def until(done: Callable[[], object], seconds: float = 30) -> None:
 
 
 def main() -> int:
-    from mnv4_mobile.measure.adb import adb_path
+    from mnv4_mobile.measure.devices.adb import adb_path
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mnv4-boards-")))

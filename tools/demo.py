@@ -13,6 +13,7 @@ from mnv4_mobile import Options, build, load
 from mnv4_mobile.cli.show import steps
 from mnv4_mobile.errors import MobileError
 from mnv4_mobile.images import list_images
+from mnv4_mobile.labels import read_labels
 from mnv4_mobile.target import target_names
 
 DEMO = Path(__file__).parent.parent / "mnv4_mobile" / "demo"
@@ -44,7 +45,7 @@ def main() -> None:
             weights=weights,
             out=arguments.out,
             targets=targets,
-            options=Options(labels=None if weights == "demo" else "imagenet-1k"),
+            options=Options(labels=None if weights == "demo" else read_labels("imagenet-1k")),
             progress=progress,
         )
         found = []

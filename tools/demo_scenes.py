@@ -24,7 +24,7 @@ from scipy import ndimage
 from skimage.morphology import skeletonize
 from torch import Tensor
 
-from benchmarks.reference.canvas import (
+from tools.reference.canvas import (
     Draw,
     backdrop,
     blur,

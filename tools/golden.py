@@ -25,7 +25,7 @@ import base64
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -39,7 +39,7 @@ from mnv4_mobile.images import (
     pixels,
     random_images,
 )
-from mnv4_mobile.target import Quantization, Tensor, feed
+from mnv4_mobile.tensors import Io, Layout, Quantization, TensorSpec, feed
 
 FOLDER = Path(__file__).parents[1] / "tests/golden"
 _INTERPOLATIONS: tuple[Interpolation, ...] = ("nearest", "bilinear", "bicubic", "lanczos")
@@ -68,7 +68,7 @@ _FRAMES = (
     ((7, 9), ((16, 1), (5, 1)), (3, 1, 5, 6), 270),
     ((8, 6), ((6, 1), (6, 2)), (1, 1, 3, 6), 90),
 )
-_GRIDS = (
+_GRIDS: tuple[tuple[Io, Quantization | None], ...] = (
     ("uint8", None),
     ("uint8", Quantization(scale=0.0186, zero_point=114)),
     ("int8", Quantization(scale=0.0186, zero_point=-14)),
@@ -85,7 +85,7 @@ def files() -> dict[str, list[dict[str, Any]]]:
     ]
     normalised = [_normalised(*scale) for scale in _SCALES]
     quantised = [
-        _quantised(dtype, layout, grid) for dtype, grid in _GRIDS for layout in ("nchw", "nhwc")
+        _quantised(dtype, layout, grid) for dtype, grid in _GRIDS for layout in get_args(Layout)
     ]
     return {
         "preprocess.json": resized,
@@ -134,13 +134,13 @@ def _normalised(
     }
 
 
-def _quantised(dtype: str, layout: str, grid: Quantization | None) -> dict[str, Any]:
+def _quantised(dtype: Io, layout: Layout, grid: Quantization | None) -> dict[str, Any]:
     case = _normalised(*_SCALES[0])
     size, mean, std = case["size"], case["mean"], case["std"]
     preprocess = Preprocess(size=size, mean=mean, std=std)
     values = np.frombuffer(base64.b64decode(case["pixels"]), np.uint8).reshape(1, *size, 3)
     shape = (1, 3, *size) if layout == "nchw" else (1, *size, 3)
-    image = Tensor(
+    image = TensorSpec(
         name="image", kind="image", shape=shape, dtype=dtype, layout=layout, quantization=grid
     )
     return {

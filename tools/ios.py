@@ -2,7 +2,8 @@
 
 What needs nothing but Foundation runs: MobileNetV4Core is built and tested by Swift on Linux, with
 bundles and jobs that Python wrote, and Python reads its results. All other code is type-checked
-against tests/ios/stubs, which have as much of Apple's modules as is used here, and are not Apple's.
+against tests/sdk/ios_stubs, which have as much of Apple's modules as is used here, and are not
+Apple's.
 Swift is the one on the PATH, or Debian's from the cache (tools/peers.py).
 """
 
@@ -18,18 +19,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import peers
-
 from mnv4_mobile import build
-from mnv4_mobile.measure import app
+from mnv4_mobile.measure.devices import app
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import open_subject
 from mnv4_mobile.sdk.ios import EXECUTORCH, write_ios
+from tools import peers
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "ios_demo"
 KIT = DEMO / "MobileNetV4Kit"
-STUBS = ROOT / "tests" / "ios" / "stubs"
+STUBS = ROOT / "tests" / "sdk" / "ios_stubs"
 OUT = ROOT / "out" / "ios"
 FIXTURES = OUT / "fixtures"
 MODULES = OUT / "modules"
@@ -171,7 +171,7 @@ def _compile(name: str, sources: Sequence[Path]) -> list[str]:
 def main() -> None:
     if peers.PEERS["swift"].missing:
         print("ios_demo: not tested, as Swift is missing here;", end=" ")
-        print("install with: python tools/peers.py install")
+        print("install with: python -m tools.peers install")
         sys.exit(1 if os.environ.get("MNV4_REQUIRE_ALL") else 0)
     (OUT / "home").mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()

@@ -1,7 +1,7 @@
 """Programs beside Python that some tests need: the far ends of connections, compilers, a browser.
 
-    python tools/peers.py            lists them, and what is missing
-    python tools/peers.py install    installs what is missing (Debian; as root or with sudo)
+    python -m tools.peers            lists them, and what is missing
+    python -m tools.peers install    installs what is missing (Debian; as root or with sudo)
 
 A test that needs one is marked `peer("name")`. It is skipped where the program is missing, which
 the end of the test run says, and fails where nothing may be missing (MNV4_REQUIRE_ALL).
@@ -181,7 +181,7 @@ def main() -> None:
     for name, peer in PEERS.items():
         command = f"missing: apt-get install {' '.join(sorted(peer.needed))}"
         if peer.apart:
-            command += f"; python tools/peers.py install unpacks {peer.apart[0]} into the cache"
+            command += f"; python -m tools.peers install unpacks {peer.apart[0]} into the cache"
         print(f"{name:10} {command if peer.missing else 'there'}")
     if sys.argv[1:] == ["install"] and missing():
         sys.exit(1)

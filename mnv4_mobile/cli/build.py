@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mnv4_mobile.bundle import open_bundle
+from mnv4_mobile.bundle.manifest import open_bundle
 from mnv4_mobile.cli.show import (
     Json,
     Verbose,
@@ -24,7 +24,7 @@ from mnv4_mobile.cli.show import (
 from mnv4_mobile.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mnv4_mobile.pipeline import Built
+    from mnv4_mobile.builder.pipeline import Built
 
 _Option = typer.Option
 
@@ -122,10 +122,10 @@ def build(
         from mnv4_mobile.target import target_names
 
         raise ConfigError(f"--target: missing; allowed: {', '.join(target_names())}")
-    from mnv4_mobile.cache import Cache, cache_folder
-    from mnv4_mobile.cell import Options
+    from mnv4_mobile.builder.cache import Cache, cache_folder
+    from mnv4_mobile.builder.cell import Options
+    from mnv4_mobile.builder.matrix import build_cells, cells
     from mnv4_mobile.labels import read_labels
-    from mnv4_mobile.matrix import build_cells, cells
 
     sizes: list[tuple[int, int] | None] = [size_of(text) for text in split(input_size)]
     options = [
@@ -197,7 +197,7 @@ def _row(one: Built) -> list[str]:
 
 def _folder(calibrate: str | None) -> str | None:
     """Absolute, as the work may be done elsewhere."""
-    from mnv4_mobile.calibration import MADE_UP
+    from mnv4_mobile.quantize.calibration import MADE_UP
 
     return calibrate if calibrate in (None, MADE_UP) else str(Path(calibrate).absolute())
 

@@ -11,7 +11,7 @@ from mnv4_mobile.cli.show import Json, megabytes, print_json, print_table
 from mnv4_mobile.errors import BoundError
 
 if TYPE_CHECKING:
-    from mnv4_mobile.measure.choose import Candidate
+    from mnv4_mobile.measure.results.choose import Candidate
 
 
 def choose(
@@ -32,9 +32,9 @@ def choose(
     as_json: Json = False,
 ) -> None:
     """Chooses the most accurate bundle that is fast and small enough on a device."""
-    from mnv4_mobile.measure.choose import Bounds, one_device
-    from mnv4_mobile.measure.choose import choose as run
-    from mnv4_mobile.measure.store import Store, store_path
+    from mnv4_mobile.measure.results.choose import Bounds, one_device
+    from mnv4_mobile.measure.results.choose import choose as run
+    from mnv4_mobile.measure.results.store import Store, store_path
 
     with Store(store_path(store), must_exist=True) as opened:
         measurements, evaluations = opened.measurements(), opened.evaluations()

@@ -13,8 +13,8 @@ from mnv4_mobile.cli.show import Json, print_json, print_table
 from mnv4_mobile.errors import ConfigError, RegressionError
 
 if TYPE_CHECKING:
-    from mnv4_mobile.measure.compare import Comparison
-    from mnv4_mobile.measure.statistics import Cell
+    from mnv4_mobile.measure.results.compare import Comparison
+    from mnv4_mobile.measure.results.statistics import Cell
 
 
 def compare(
@@ -34,9 +34,9 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compares the same cells of two runs, with a confidence interval over their sessions."""
-    from mnv4_mobile.measure.compare import SESSIONS, side
-    from mnv4_mobile.measure.compare import compare as run
-    from mnv4_mobile.measure.store import store_path
+    from mnv4_mobile.measure.results.compare import SESSIONS, side
+    from mnv4_mobile.measure.results.compare import compare as run
+    from mnv4_mobile.measure.results.store import store_path
 
     path = store_path(store)
     found = run(side(before, path), side(after, path))
@@ -68,7 +68,7 @@ def compare(
 
 
 def _show(found: Comparison) -> None:
-    from mnv4_mobile.measure.compare import CONFIDENCE
+    from mnv4_mobile.measure.results.compare import CONFIDENCE
 
     columns = ["measured", "device", ">threads", ">n", ">A ms", ">B ms", ">change"]
     columns += [f">{CONFIDENCE:.0%} interval", "verdict", "doubts"]

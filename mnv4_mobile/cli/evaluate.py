@@ -30,9 +30,9 @@ def evaluate(
 
     What was found is recorded in the store, where `mnv4 choose` finds it.
     """
-    from mnv4_mobile.bundle import open_bundle
-    from mnv4_mobile.evaluate import evaluate as run
-    from mnv4_mobile.measure.store import Store, store_path
+    from mnv4_mobile.bundle.manifest import open_bundle
+    from mnv4_mobile.measure.results.store import Store, store_path
+    from mnv4_mobile.quality.evaluate import evaluate as run
 
     with steps(verbose=False) as progress, Store(store_path(store)) as opened:
         found = run(

@@ -16,7 +16,7 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Shows what is in a bundle, down to the artifact's operators."""
-    from mnv4_mobile.bundle import open_bundle
+    from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.target import load_target, require
 
     opened = open_bundle(bundle)

@@ -17,7 +17,7 @@ def lint(
     as_json: Json = False,
 ) -> None:
     """Finds what makes artifacts slow on their targets, without a device; see docs/lint.md."""
-    from mnv4_mobile.bundle import open_bundle
+    from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.target import load_target, require
 
     found = {}

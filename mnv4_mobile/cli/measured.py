@@ -17,7 +17,7 @@ from mnv4_mobile.cli.show import print_json, print_table, steps
 if TYPE_CHECKING:
     from mnv4_mobile.measure.measurement import Measurement
     from mnv4_mobile.measure.perform import Failure
-    from mnv4_mobile.measure.statistics import Cell
+    from mnv4_mobile.measure.results.statistics import Cell
     from mnv4_mobile.measure.sweep import Sweep
 
 Run = Annotated[
@@ -41,7 +41,7 @@ def perform_and_show(
     """
     from mnv4_mobile.measure.device import load_kind
     from mnv4_mobile.measure.perform import new_run, perform
-    from mnv4_mobile.measure.store import store_path
+    from mnv4_mobile.measure.results.store import store_path
 
     for device, _ in sweep.devices:  # a wrong flag is told before a wrong file
         load_kind(device.partition(":")[0])
@@ -83,8 +83,8 @@ def show_cells(
         measurements: What was measured.
         newest: See `soundness.os_builds`.
     """
-    from mnv4_mobile.measure.soundness import doubts_of_cell
-    from mnv4_mobile.measure.statistics import cells
+    from mnv4_mobile.measure.results.doubts import doubts_of_cell
+    from mnv4_mobile.measure.results.statistics import cells
 
     columns = ["measured", "device", ">threads", ">n", ">p50 ms", ">p90 ms", ">mean ms", ">CV"]
     columns += [">first ms", ">load ms", ">peak MiB", ">golden dB", "doubts"]

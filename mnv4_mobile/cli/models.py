@@ -18,7 +18,8 @@ def models(
     as_json: Json = False,
 ) -> None:
     """Lists the configurations, or prints the stage table of one."""
-    from mnv4_mobile.config import load_model, read_model, shipped
+    from mnv4_mobile.configs import shipped
+    from mnv4_mobile.model.grammar import load_model, read_model
 
     if name is None:
         specs = [load_model(known) for known in shipped("models")]

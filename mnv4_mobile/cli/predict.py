@@ -19,7 +19,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Classifies pictures with the artifact of a bundle."""
-    from mnv4_mobile.predict import load
+    from mnv4_mobile.quality.predict import load
 
     with load(bundle, threads=threads) as model:
         found = model.classify(images, top)

@@ -12,8 +12,8 @@ from mnv4_mobile.cli.measured import StorePath
 from mnv4_mobile.cli.show import Json, Verbose, print_json, print_table, steps
 
 if TYPE_CHECKING:
-    from mnv4_mobile.bundle import Bundle
-    from mnv4_mobile.profile import PartTime, Profile
+    from mnv4_mobile.bundle.manifest import Bundle
+    from mnv4_mobile.measure.profile import PartTime, Profile
 
 
 def profile(
@@ -31,10 +31,10 @@ def profile(
 
     What was found is recorded in the store, where `mnv4 report` finds it.
     """
-    from mnv4_mobile.bundle import open_bundle
+    from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.measure.device import connect
-    from mnv4_mobile.measure.store import Store, store_path
-    from mnv4_mobile.profile import profile_bundle
+    from mnv4_mobile.measure.profile import profile_bundle
+    from mnv4_mobile.measure.results.store import Store, store_path
 
     opened = open_bundle(bundle)
     (host,) = connect("host")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mnv4_mobile.cli.show import Json, print_json, print_table
-from mnv4_mobile.config import shipped
+from mnv4_mobile.configs import shipped
 from mnv4_mobile.recipe import Recipe, load_recipe
 from mnv4_mobile.target import load_target, target_names
 

@@ -29,7 +29,7 @@ def report(
     """Writes what was measured as one page that can be sent around, or as a table."""
     from mnv4_mobile.errors import ConfigError
     from mnv4_mobile.measure.report.write import FORMATS, write_report
-    from mnv4_mobile.measure.store import Store, store_path
+    from mnv4_mobile.measure.results.store import Store, store_path
 
     path = out or Path(f"report.{kind or 'html'}")
     suffix = path.suffix.removeprefix(".")

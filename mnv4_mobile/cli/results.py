@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mnv4_mobile.measure.measurement import Measurement
-    from mnv4_mobile.measure.statistics import Cell
-    from mnv4_mobile.measure.store import Store
+    from mnv4_mobile.measure.results.statistics import Cell
+    from mnv4_mobile.measure.results.store import Store
 
 app = typer.Typer(help="Lists, shows, moves and deletes what was measured.")
 
@@ -68,7 +68,7 @@ class _Filter:
 
 @contextmanager
 def _opened(option: Path | None, *, must_exist: bool = True) -> Iterator[Store]:
-    from mnv4_mobile.measure.store import Store, store_path
+    from mnv4_mobile.measure.results.store import Store, store_path
 
     with Store(store_path(option), must_exist=must_exist) as opened:
         yield opened
@@ -118,8 +118,8 @@ def list_cells(
     as_json: Json = False,
 ) -> None:
     """Shows a row for each cell: the medians of its sessions, and what looks unsound."""
-    from mnv4_mobile.measure.soundness import os_builds
-    from mnv4_mobile.measure.statistics import cells
+    from mnv4_mobile.measure.results.doubts import os_builds
+    from mnv4_mobile.measure.results.statistics import cells
 
     wanted = _Filter.of(run=run, device=device, model=model, recipe=recipe, target=target)
     with _opened(store) as opened:
@@ -132,7 +132,7 @@ def list_cells(
 
 
 def _cell(cell: Cell, newest: dict[str, str]) -> dict[str, Any]:
-    from mnv4_mobile.measure.soundness import doubts_of_cell
+    from mnv4_mobile.measure.results.doubts import doubts_of_cell
 
     first = cell.first
     return {
@@ -161,7 +161,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Shows all that is known of one session."""
-    from mnv4_mobile.measure.flat import flat
+    from mnv4_mobile.measure.results.flat import flat
 
     with _opened(store) as opened:
         (found,) = _by_ids(opened, [measurement])
@@ -236,7 +236,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Writes measurements to a file; JSON lines have evaluations and profiles of theirs too."""
-    from mnv4_mobile.measure.exchange import Records, export_records
+    from mnv4_mobile.measure.results.exchange import Records, export_records
 
     wanted = _Filter.of(run=run, device=device, model=model, recipe=recipe, target=target)
     with _opened(store) as opened:
@@ -262,7 +262,7 @@ def import_files(
     as_json: Json = False,
 ) -> None:
     """Adds the records of files to the store, each of them wholly or not at all."""
-    from mnv4_mobile.measure.exchange import import_records
+    from mnv4_mobile.measure.results.exchange import import_records
 
     rows = []
     with _opened(store, must_exist=False) as opened:

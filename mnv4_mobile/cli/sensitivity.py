@@ -34,11 +34,11 @@ def sensitivity(
     """Shows which blocks cost what in integers, by simulation on pictures held back."""
     from dataclasses import asdict
 
-    from mnv4_mobile.cell import Options
-    from mnv4_mobile.config import read_model
+    from mnv4_mobile.builder.cell import Options
+    from mnv4_mobile.model.grammar import read_model
+    from mnv4_mobile.quality.sensitivity import Judge, check_plot, plot
+    from mnv4_mobile.quality.sensitivity import sensitivity as run
     from mnv4_mobile.recipe import load_recipe
-    from mnv4_mobile.sensitivity import Judge, check_plot, plot
-    from mnv4_mobile.sensitivity import sensitivity as run
 
     if out:
         check_plot(out)

@@ -52,14 +52,14 @@ def tune(
     """Searches ranges, preparation and blocks in float that keep a bound on accuracy."""
     from dataclasses import asdict
 
-    from mnv4_mobile.cache import Cache, cache_folder
-    from mnv4_mobile.calibration import MADE_UP
-    from mnv4_mobile.cell import Options
+    from mnv4_mobile.builder.cache import Cache, cache_folder
+    from mnv4_mobile.builder.cell import Options
+    from mnv4_mobile.builder.matrix import cells
     from mnv4_mobile.files import write_bytes
     from mnv4_mobile.images import list_images
-    from mnv4_mobile.matrix import cells
-    from mnv4_mobile.tune import Wish, recipe_yaml
-    from mnv4_mobile.tune import tune as run
+    from mnv4_mobile.quality.tune import Wish, recipe_yaml
+    from mnv4_mobile.quality.tune import tune as run
+    from mnv4_mobile.quantize.calibration import MADE_UP
 
     if out.suffix not in (".yaml", ".yml") or not out.absolute().parent.is_dir():
         raise ConfigError(

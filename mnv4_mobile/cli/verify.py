@@ -25,9 +25,9 @@ def verify(
     verbose: Verbose = False,
 ) -> None:
     """Reloads artifacts from disk and compares them with the PyTorch model."""
-    from mnv4_mobile.bundle import open_bundle
-    from mnv4_mobile.parity import check
-    from mnv4_mobile.verify import verify_bundle
+    from mnv4_mobile.bundle.manifest import open_bundle
+    from mnv4_mobile.bundle.parity import check
+    from mnv4_mobile.quality.verify import verify_bundle
 
     found = {}
     with steps(verbose) as progress:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from threading import Thread
 from typing import Protocol, runtime_checkable
 
-from mnv4_mobile.errors import ConfigError, DeviceError
+from mnv4_mobile.errors import DeviceError
 from mnv4_mobile.measure.measurement import DeviceInfo, Samples, Thermal
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
+from mnv4_mobile.plugins import Group
 from mnv4_mobile.progress import SILENT, Progress
 
 ATTACHED_LIMIT_S = 15.0
@@ -97,26 +97,21 @@ class Kind(Protocol):
         """The devices that are there, ready or not; quickly, and without raising."""
 
 
+_KINDS = Group(name="mnv4_mobile.devices", what="device", option="--device")
+
+
 def kind_names() -> list[str]:
-    """Names of the installed kinds of devices."""
-    return sorted(point.name for point in entry_points(group="mnv4_mobile.devices"))
+    """Returns the names of the installed kinds of devices."""
+    return _KINDS.names()
 
 
 def load_kind(name: str) -> Kind:
-    """An installed kind of device.
+    """Imports an installed kind of device.
 
     Raises:
-        ConfigError: No such kind, listing those that there are, or one that is broken.
+        ConfigError: See `Group.load`.
     """
-    points = {point.name: point for point in entry_points(group="mnv4_mobile.devices")}
-    if name not in points:
-        raise ConfigError(f"--device: found {name!r}, allowed: {', '.join(sorted(points))}")
-    try:
-        kind = points[name].load()
-    except Exception as error:
-        raise ConfigError(f"device {name}: cannot be loaded: {error!r}") from error
-    if not isinstance(kind, Kind):
-        raise ConfigError(f"device {name}: {points[name].value} is not a Kind")
+    kind: Kind = _KINDS.load(name, Kind)
     return kind
 
 

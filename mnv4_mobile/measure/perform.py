@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from mnv4_mobile.cache import Cache, cache_folder
-from mnv4_mobile.cell import Options
+from mnv4_mobile.builder.cache import Cache, cache_folder
+from mnv4_mobile.builder.cell import Options
+from mnv4_mobile.builder.matrix import build_cells, cells
 from mnv4_mobile.errors import ConfigError, DeviceError, MobileError, ParityError
-from mnv4_mobile.matrix import build_cells, cells
 from mnv4_mobile.measure.device import Device, connect
 from mnv4_mobile.measure.measurement import DeviceInfo, Measurement
+from mnv4_mobile.measure.results.store import Store
 from mnv4_mobile.measure.session import Job, measured
-from mnv4_mobile.measure.store import Store
 from mnv4_mobile.measure.subject import Subject, open_subject
 from mnv4_mobile.measure.sweep import Matrix, Sweep
 from mnv4_mobile.progress import Progress

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
+from mnv4_mobile.build_spec import COMPUTE_UNITS
 from mnv4_mobile.errors import ConfigError
-from mnv4_mobile.target import COMPUTE_UNITS
 
 SCHEMA = 1
 Statistic = Literal["p50", "p90", "mean"]

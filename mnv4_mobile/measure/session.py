@@ -10,10 +10,9 @@ from importlib.metadata import version
 
 from mnv4_mobile.errors import DeviceError, MobileError, ParityError, told
 from mnv4_mobile.measure.device import Device, DeviceGoneError
-from mnv4_mobile.measure.measurement import DeviceInfo, Measurement, Samples, Status
-from mnv4_mobile.measure.plan import Plan
+from mnv4_mobile.measure.measurement import DeviceInfo, Measurement, Samples, Status, Thermal
+from mnv4_mobile.measure.plan import THERMAL_STATUSES, Plan, ThermalStatus
 from mnv4_mobile.measure.subject import Subject
-from mnv4_mobile.measure.thermal import is_cool_enough
 from mnv4_mobile.progress import Progress
 
 THERMAL_WAIT_S = 600.0
@@ -137,3 +136,9 @@ def _wait_until_cool(device: Device, plan: Plan, info: DeviceInfo, progress: Pro
             progress.step(f"{info.id}: {state}")
         time.sleep(min(_POLL_S, THERMAL_WAIT_S - waited))
         progress.update(f"{info.id}: {state}, {waited:.0f} of {THERMAL_WAIT_S:.0f} s")
+
+
+def is_cool_enough(thermal: Thermal, limit: ThermalStatus) -> bool:
+    """Whether a status is the limit or better; so is one that nobody knows."""
+    order = THERMAL_STATUSES.index
+    return thermal.status is None or order(thermal.status) <= order(limit)

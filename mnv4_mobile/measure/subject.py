@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mnv4_mobile.bundle import Bundle, open_bundle
+from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.errors import ConfigError, ParityError
 from mnv4_mobile.files import sha256, size
 from mnv4_mobile.measure.measurement import Artifact
-from mnv4_mobile.parity import sqnr_db
-from mnv4_mobile.target import Tensor, Tensors, answer, feed, load_target, target_names
+from mnv4_mobile.target import load_target, target_names
+from mnv4_mobile.tensors import Tensors, TensorSpec, answer, feed
 
 GOLDEN_IMAGES = 2
 """Golden images that a device is checked with, in one session."""
@@ -88,7 +89,7 @@ class Subject:
         return worst
 
 
-def noise(inputs: Sequence[Tensor]) -> dict[str, npt.NDArray[Any]]:
+def noise(inputs: Sequence[TensorSpec]) -> dict[str, npt.NDArray[Any]]:
     """Inputs for an artifact that nothing is known about, by name, from a fixed seed.
 
     Floats are from the standard normal distribution, integers from 0 to 127.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-from mnv4_mobile.config import find_config, read_size
+from mnv4_mobile.configs import find_config
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.measure.plan import Plan, preset
+from mnv4_mobile.model.grammar import read_size
 from mnv4_mobile.target import load_target
 from mnv4_mobile.yaml_file import Section, checked, read_yaml
 

@@ -10,7 +10,7 @@ from mnv4_mobile.errors import WeightsError
 from mnv4_mobile.model.checkpoint_about import LOOKALIKES, check_architecture
 from mnv4_mobile.model.spec import ModelSpec
 
-DEMO = Path(__file__).parent.parent / "demo" / "conv-small-035.safetensors"
+DEMO = Path(__file__).parents[1] / "demo" / "conv-small-035.safetensors"
 SAFETENSORS = ".safetensors"
 _PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pth.tar")
 

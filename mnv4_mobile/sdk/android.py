@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnv4_mobile.bundle import Bundle
+from mnv4_mobile.bundle.manifest import Bundle
 from mnv4_mobile.files import new_folder
 from mnv4_mobile.sdk import shipping
 from mnv4_mobile.sdk.names import names, open_bundles

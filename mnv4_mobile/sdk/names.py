@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnv4_mobile.bundle import Bundle, open_bundle
+from mnv4_mobile.bundle.manifest import Bundle, open_bundle
 from mnv4_mobile.errors import ConfigError
 
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from importlib.resources import files as resources
 from pathlib import Path
 
-from mnv4_mobile.bundle import Bundle
+from mnv4_mobile.bundle.manifest import Bundle
 
 MARKER = "mnv4-sdk.json"
 """In every folder that is written here, by which it may be replaced."""

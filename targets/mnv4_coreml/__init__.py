@@ -7,26 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from mnv4_mobile.build_spec import COMPUTE_UNITS, MIN_IOS, BuildSpec
 from mnv4_mobile.errors import LoweringError
+from mnv4_mobile.layers import OperatorTime
+from mnv4_mobile.lint import Finding
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import (
-    COMPUTE_UNITS,
-    MIN_IOS,
-    BuildSpec,
-    Finding,
-    Layout,
-    Lowered,
-    OperatorTime,
-    Session,
-    Tensor,
-    Tensors,
-)
+from mnv4_mobile.target import Lowered, Session
+from mnv4_mobile.tensors import Layout, Tensors, TensorSpec
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-    from mnv4_mobile.calibration import Calibration
-    from mnv4_mobile.measure.tool import Tool
+    from mnv4_mobile.target import Images
 
 
 class CoreML:
@@ -43,11 +35,6 @@ class CoreML:
     attention: Layout = "nchw"
     compute_units = COMPUTE_UNITS
     emulated = sys.platform != "darwin"
-
-    @property
-    def tools(self) -> Sequence[Tool]:
-        """None: an app runs it."""
-        return ()
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
         """Refuses what an ML Program does not have; see `Target.check`."""
@@ -77,7 +64,7 @@ class CoreML:
         program: ExportedProgram,
         spec: BuildSpec,
         recipe: Recipe,
-        calibration: Calibration | None,
+        calibration: Images | None,
         out: Path,
     ) -> Lowered:
         """See `Target.lower`."""
@@ -97,7 +84,7 @@ class CoreML:
 
         return open_session(path, threads, compute_unit)
 
-    def inputs(self, path: Path) -> tuple[Tensor, ...]:
+    def inputs(self, path: Path) -> tuple[TensorSpec, ...]:
         """See `Target.inputs`."""
         from mnv4_coreml.session import inputs
 

@@ -18,11 +18,11 @@ import torch.ao.quantization.fx._decomposed  # registers the operators of `quant
 from torch import fx
 from torch.export import ExportedProgram
 
-from mnv4_mobile.calibration import Calibration
-from mnv4_mobile.observe import observe
-from mnv4_mobile.ranges import Ranges
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.program.observe import observe
+from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.recipe import Activations
-from mnv4_mobile.target import BuildSpec
+from mnv4_mobile.target import Images
 
 aten = torch.ops.aten
 
@@ -47,7 +47,7 @@ def quantize_activations(
     chosen: Iterable[fx.Node],
     spec: BuildSpec,
     activations: Activations,
-    calibration: Calibration,
+    calibration: Images,
 ) -> None:
     """Rounds what goes into and comes out of some operations to int8.
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mnv4_mobile.plan import Step
+from mnv4_mobile.quantize.assignment import Step
 from mnv4_mobile.recipe import Form, Weights
 
 _SMALLEST_BLOCK = 8

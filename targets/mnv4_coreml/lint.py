@@ -15,8 +15,7 @@ from mnv4_coreml.mil.saved import Message, SavedModel, Value
 from mnv4_mobile import lint as rules
 from mnv4_mobile.errors import BundleError
 from mnv4_mobile.layers import assign
-from mnv4_mobile.lint import Convolution, Graph, Operator, Rule
-from mnv4_mobile.target import Finding
+from mnv4_mobile.lint import Convolution, Finding, Graph, Operator, Rule
 
 _LEAVING = (
     *("gather", "gather_along_axis", "gather_nd", "scatter", "scatter_along_axis", "scatter_nd"),

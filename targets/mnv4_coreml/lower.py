@@ -20,14 +20,15 @@ from torch.export import ExportedProgram
 from mnv4_coreml import arithmetic, is_classifier
 from mnv4_coreml.activations import quantize_activations
 from mnv4_coreml.compress import compression_pass, fitted
-from mnv4_coreml.toolchain import coremltools
-from mnv4_mobile.calibration import Calibration
-from mnv4_mobile.decompose import decomposed
+from mnv4_coreml.importing import coremltools
+from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.files import write_bytes
-from mnv4_mobile.graph import image_of
-from mnv4_mobile.plan import Step, layers, plan
+from mnv4_mobile.program.decompose import decomposed
+from mnv4_mobile.program.operations import image_of
+from mnv4_mobile.quantize.assignment import Step, layers, plan
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import BuildSpec, Lowered, Tensor
+from mnv4_mobile.target import Images, Lowered
+from mnv4_mobile.tensors import TensorSpec
 
 aten = torch.ops.aten
 
@@ -48,7 +49,7 @@ def lower(
     program: ExportedProgram,
     spec: BuildSpec,
     recipe: Recipe,
-    calibration: Calibration | None,
+    calibration: Images | None,
     out: Path,
 ) -> Lowered:
     """Lowers a deploy form to the package `out`; see `Target.lower`.
@@ -172,23 +173,23 @@ def _forget_output_types() -> str:
     return "mnv4::forget_output_types"
 
 
-def _input(spec: BuildSpec) -> Tensor:
+def _input(spec: BuildSpec) -> TensorSpec:
     height, width = spec.preprocess.size
     if spec.input == "pixels":
         shape: tuple[int, ...] = (1, height, width, 3)
-        return Tensor(name="image", kind="image", shape=shape, dtype="uint8", layout="nhwc")
+        return TensorSpec(name="image", kind="image", shape=shape, dtype="uint8", layout="nhwc")
     shape = (spec.batch, 3, height, width)
-    return Tensor(name="image", kind="image", shape=shape, dtype=spec.io, layout="nchw")
+    return TensorSpec(name="image", kind="image", shape=shape, dtype=spec.io, layout="nchw")
 
 
-def _outputs(program: ExportedProgram, spec: BuildSpec) -> tuple[Tensor, ...]:
+def _outputs(program: ExportedProgram, spec: BuildSpec) -> tuple[TensorSpec, ...]:
     (nodes,) = program.graph.output_node().args
     outputs = []
     for name, node in zip(spec.outputs, nodes, strict=True):
         shape = tuple(node.meta["val"].shape)
         labelled = name == "probabilities" and is_classifier(spec)
         outputs.append(
-            Tensor(
+            TensorSpec(
                 name=PROBABILITIES if labelled else name,
                 kind=name,
                 shape=shape,

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnv4_mobile.errors import DeviceError
-from mnv4_mobile.target import OperatorTime, Tensors
-from mnv4_mobile.timing import operator_times
+from mnv4_mobile.layers import OperatorTime, operator_times
+from mnv4_mobile.tensors import Tensors
 
 
 def profile(
@@ -23,7 +23,7 @@ def profile(
     """
     if sys.platform != "darwin":
         raise DeviceError("coreml: cannot profile here: Core ML's compute plan is only on macOS")
-    from mnv4_coreml.core_ml import CoreMLModel, copied
+    from mnv4_coreml.mlmodel import CoreMLModel, copied
 
     with copied(path) as package:
         opened = CoreMLModel(package, None, load=False)

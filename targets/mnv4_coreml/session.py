@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from mnv4_coreml.mil import Program
 from mnv4_coreml.mil.saved import SavedModel
-from mnv4_mobile.target import Session, Tensor, Tensors
+from mnv4_mobile.target import Session
+from mnv4_mobile.tensors import Tensors, TensorSpec
 
 
 def operators(path: Path) -> dict[str, int]:
@@ -26,7 +27,7 @@ def operators(path: Path) -> dict[str, int]:
     return dict(Counter(op.type for op in block.operations if op.type != "const"))
 
 
-def inputs(path: Path) -> tuple[Tensor, ...]:
+def inputs(path: Path) -> tuple[TensorSpec, ...]:
     """The inputs of a package.
 
     Raises:
@@ -43,7 +44,9 @@ def inputs(path: Path) -> tuple[Tensor, ...]:
             dtype = "uint8"
         else:
             dtype, shape = model.tensor_type(declared[feature.name])
-        found.append(Tensor(name=feature.name, kind="image", shape=shape, dtype=cast(Any, dtype)))
+        found.append(
+            TensorSpec(name=feature.name, kind="image", shape=shape, dtype=cast(Any, dtype))
+        )
     return tuple(found)
 
 
@@ -51,7 +54,7 @@ def runtime() -> str:
     """Imports what runs packages here: Core ML's bridge, or the interpreter."""
     if sys.platform != "darwin":
         return f"interpreter {version('mnv4-mobile')}"
-    from mnv4_coreml.toolchain import coremltools
+    from mnv4_coreml.importing import coremltools
 
     coremltools()
     return f"coreml macOS {platform.mac_ver()[0]}"
@@ -82,7 +85,7 @@ def _interpreter(path: Path) -> Session:
 
 
 def _core_ml(path: Path, compute_unit: str | None) -> Session:
-    from mnv4_coreml.core_ml import CoreMLModel, copied
+    from mnv4_coreml.mlmodel import CoreMLModel, copied
 
     with copied(path) as package:
         loaded = CoreMLModel(package, compute_unit)

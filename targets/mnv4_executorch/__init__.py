@@ -6,25 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.errors import LoweringError
+from mnv4_mobile.layers import OperatorTime
+from mnv4_mobile.lint import Finding
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import (
-    BuildSpec,
-    Finding,
-    Layout,
-    Lowered,
-    OperatorTime,
-    Session,
-    Tensor,
-    Tensors,
-    check_weights,
-)
+from mnv4_mobile.target import Lowered, Session, check_weights
+from mnv4_mobile.tensors import Layout, Tensors, TensorSpec
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-    from mnv4_mobile.calibration import Calibration
-    from mnv4_mobile.measure.tool import Tool
+    from mnv4_mobile.target import Images
 
 
 class ExecuTorch:
@@ -38,13 +31,6 @@ class ExecuTorch:
     attention: Layout = "nhwc"
     compute_units = ("all",)
     emulated = False
-
-    @property
-    def tools(self) -> Sequence[Tool]:
-        """See `Target.tools`."""
-        from mnv4_executorch.tools import TOOLS
-
-        return TOOLS
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
         """Refuses uint8, and float16 inputs and outputs of a float32 program.
@@ -71,7 +57,7 @@ class ExecuTorch:
         program: ExportedProgram,
         spec: BuildSpec,
         recipe: Recipe,
-        calibration: Calibration | None,
+        calibration: Images | None,
         out: Path,
     ) -> Lowered:
         """See `Target.lower`."""
@@ -94,18 +80,18 @@ class ExecuTorch:
 
         return open_session(path, threads)
 
-    def inputs(self, path: Path) -> tuple[Tensor, ...]:
+    def inputs(self, path: Path) -> tuple[TensorSpec, ...]:
         """See `Target.inputs`."""
-        from mnv4_executorch.program import inputs
+        from mnv4_executorch.pte import inputs
 
         return tuple(
-            Tensor(name=name, kind="image", shape=found.shape, dtype=cast(Any, found.dtype))
+            TensorSpec(name=name, kind="image", shape=found.shape, dtype=cast(Any, found.dtype))
             for name, found in inputs(path).items()
         )
 
     def operators(self, path: Path) -> dict[str, int]:
         """Delegate calls, and every operator that runs beside them."""
-        from mnv4_executorch.program import operators
+        from mnv4_executorch.pte import operators
 
         return operators(path)
 

@@ -6,11 +6,12 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnv4_executorch import xnnpack
-from mnv4_executorch.program import Program
+from mnv4_executorch import xnnpack_graph
+from mnv4_executorch.pte import Program
 from mnv4_mobile.errors import BundleError
 from mnv4_mobile.layers import assign
 from mnv4_mobile.lint import (
+    Finding,
     Graph,
     Operator,
     Rule,
@@ -23,7 +24,6 @@ from mnv4_mobile.lint import (
     transpose,
     transpose_pair,
 )
-from mnv4_mobile.target import Finding
 
 _DELEGATE = "delegate"
 _TRANSPOSES = ("StaticTranspose", "aten::permute_copy.out", "aten::transpose_copy.int_out")
@@ -128,7 +128,7 @@ def _graph(program: Program, layers: Sequence[str]) -> Graph:
             operators.append(Operator(kind=call.name, inputs=names[:-1], outputs=names[-1:]))
             continue
         operators.append(Operator(kind=_DELEGATE))
-        inside, tensors = xnnpack.read(call.delegate, f"{index}.")
+        inside, tensors = xnnpack_graph.read(call.delegate, f"{index}.")
         operators += inside
         values |= tensors
     found = assign([operator.convolution is not None for operator in operators], layers)

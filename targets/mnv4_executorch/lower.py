@@ -15,13 +15,15 @@ from torch.export import ExportedProgram
 
 from mnv4_executorch.casts import CAST, cast, partitioner
 from mnv4_executorch.quantize import Ports, quantized
-from mnv4_executorch.toolchain import quick_lowering
+from mnv4_executorch.speedups import quick_lowering
 from mnv4_executorch.transposes import without_pairs
-from mnv4_mobile.calibration import Calibration
+from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.files import write_bytes
-from mnv4_mobile.graph import layer_name
+from mnv4_mobile.layers import Layer
+from mnv4_mobile.program.operations import layer_name
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import BuildSpec, Layer, Layout, Lowered, Tensor
+from mnv4_mobile.target import Images, Lowered
+from mnv4_mobile.tensors import Layout, TensorSpec
 
 aten = torch.ops.aten
 
@@ -132,7 +134,7 @@ def _example(spec: BuildSpec) -> tuple[TorchTensor]:
 
 
 def _adapted(
-    program: ExportedProgram, spec: BuildSpec, recipe: Recipe, calibration: Calibration | None
+    program: ExportedProgram, spec: BuildSpec, recipe: Recipe, calibration: Images | None
 ) -> tuple[ExportedProgram, tuple[Layer, ...], Ports]:
     """The program in the recipe's precision, with the artifact's own input and outputs.
 
@@ -191,7 +193,7 @@ def lower(
     program: ExportedProgram,
     spec: BuildSpec,
     recipe: Recipe,
-    calibration: Calibration | None,
+    calibration: Images | None,
     out: Path,
 ) -> Lowered:
     """Lowers a deploy form in one XNNPACK delegate to the file `out`; see `Target.lower`."""
@@ -212,7 +214,7 @@ def lower(
     (image,) = _example(spec)
     layout = input_layout(spec)
     outputs = tuple(
-        Tensor(
+        TensorSpec(
             name=name,
             kind=name,
             shape=shape,
@@ -224,7 +226,7 @@ def lower(
     )
     return Lowered(
         path=out,
-        input=Tensor(
+        input=TensorSpec(
             name="image",
             kind="image",
             shape=tuple(image.shape),

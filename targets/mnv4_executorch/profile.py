@@ -11,10 +11,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mnv4_executorch.program import Table, root
+from mnv4_executorch.pte import Table, root
 from mnv4_executorch.session import load
-from mnv4_mobile.target import OperatorTime, Tensors
-from mnv4_mobile.timing import WARM_UP, operator_times
+from mnv4_mobile.bundle.timing import WARM_UP
+from mnv4_mobile.layers import OperatorTime, operator_times
+from mnv4_mobile.tensors import Tensors
 
 _DUMP_RUNS = 1
 _RUN_NAME, _RUN_EVENTS = 0, 3

@@ -23,12 +23,14 @@ from torchao.quantization.pt2e.quantizer import (
 )
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
-from mnv4_mobile.calibration import Calibration
-from mnv4_mobile.observe import fed
-from mnv4_mobile.plan import Step, layers, plan
-from mnv4_mobile.ranges import Ranges
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.layers import Layer
+from mnv4_mobile.program.observe import fed
+from mnv4_mobile.quantize.assignment import Step, layers, plan
+from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import BuildSpec, Layer, Quantization
+from mnv4_mobile.target import Images
+from mnv4_mobile.tensors import Quantization
 
 aten = torch.ops.aten
 Ports = list[Quantization | None]
@@ -148,7 +150,7 @@ def _last(node: fx.Node) -> fx.Node:
 
 
 def quantized(
-    graph: fx.GraphModule, spec: BuildSpec, recipe: Recipe, calibration: Calibration | None
+    graph: fx.GraphModule, spec: BuildSpec, recipe: Recipe, calibration: Images | None
 ) -> tuple[fx.GraphModule, tuple[Layer, ...], Ports]:
     """A graph with int8 convolutions, the layers that differ from the recipe, and its ports.
 
@@ -211,7 +213,7 @@ def _possible(step: Step) -> Step:
     return step
 
 
-def _calibrate(prepared: fx.GraphModule, spec: BuildSpec, calibration: Calibration) -> None:
+def _calibrate(prepared: fx.GraphModule, spec: BuildSpec, calibration: Images) -> None:
     """Shows pictures to the observers, one at a time: ranges are of pictures, not of batches."""
     for picture in calibration:
         prepared(fed(picture, spec))

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mnv4_executorch.program import port_names
+from mnv4_executorch.pte import port_names
 from mnv4_mobile.errors import BundleError
-from mnv4_mobile.target import Session, Tensors
+from mnv4_mobile.target import Session
+from mnv4_mobile.tensors import Tensors
 
 
 def open_session(path: Path, threads: int) -> Session:

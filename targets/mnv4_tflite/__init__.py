@@ -6,25 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.errors import LoweringError
+from mnv4_mobile.layers import OperatorTime
+from mnv4_mobile.lint import Finding
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import (
-    BuildSpec,
-    Finding,
-    Layout,
-    Lowered,
-    OperatorTime,
-    Session,
-    Tensor,
-    Tensors,
-    check_weights,
-)
+from mnv4_mobile.target import Lowered, Session, check_weights
+from mnv4_mobile.tensors import Layout, Tensors, TensorSpec
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-    from mnv4_mobile.calibration import Calibration
-    from mnv4_mobile.measure.tool import Tool
+    from mnv4_mobile.target import Images
 
 
 class LiteRT:
@@ -38,13 +31,6 @@ class LiteRT:
     attention: Layout = "nhwc"
     compute_units = ("all",)
     emulated = False
-
-    @property
-    def tools(self) -> Sequence[Tool]:
-        """See `Target.tools`."""
-        from mnv4_tflite.tools import TOOLS
-
-        return TOOLS
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
         """Refuses float16 inputs and outputs, which the runtime's own kernels do not take.
@@ -64,7 +50,7 @@ class LiteRT:
         program: ExportedProgram,
         spec: BuildSpec,
         recipe: Recipe,
-        calibration: Calibration | None,
+        calibration: Images | None,
         out: Path,
     ) -> Lowered:
         """See `Target.lower`."""
@@ -86,7 +72,7 @@ class LiteRT:
 
         return open_session(path, threads)
 
-    def inputs(self, path: Path) -> tuple[Tensor, ...]:
+    def inputs(self, path: Path) -> tuple[TensorSpec, ...]:
         """See `Target.inputs`."""
         from mnv4_tflite.flatbuffer import inputs
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnv4_mobile.errors import BundleError
-from mnv4_mobile.target import Tensor
+from mnv4_mobile.tensors import TensorSpec
 
 _DATA_ALIGNMENT = 16  # bytes; `force_align` in the schema, which Python's packer ignores
 
@@ -85,7 +85,7 @@ def operators(path: Path) -> dict[str, int]:
     return dict(Counter(kinds(open_model(path))))
 
 
-def inputs(path: Path) -> tuple[Tensor, ...]:
+def inputs(path: Path) -> tuple[TensorSpec, ...]:
     """The inputs of a model, named as `mnv4_tflite.session` does.
 
     Raises:
@@ -100,7 +100,7 @@ def inputs(path: Path) -> tuple[Tensor, ...]:
     named = {entry.tensorIndex: entry.name for one in signatures for entry in one.inputs}
     types = {code: name.lower() for name, code in vars(TensorType).items() if name.isupper()}
     return tuple(
-        Tensor(
+        TensorSpec(
             name=named.get(index, graph.tensors[index].name).decode(),
             kind="image",
             shape=tuple(map(int, graph.tensors[index].shape)),

@@ -13,6 +13,7 @@ from mnv4_mobile.errors import BundleError
 from mnv4_mobile.layers import assign
 from mnv4_mobile.lint import (
     Convolution,
+    Finding,
     Graph,
     Operator,
     Rule,
@@ -24,7 +25,6 @@ from mnv4_mobile.lint import (
     transpose,
     transpose_pair,
 )
-from mnv4_mobile.target import Finding
 from mnv4_tflite.flatbuffer import kinds, open_model
 
 # The operators of the XNNPACK delegate's `VisitNode` and their types (LiteRT,

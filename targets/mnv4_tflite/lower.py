@@ -14,12 +14,14 @@ from torch import Tensor as TorchTensor
 from torch import fx, nn
 from torch.export import ExportedProgram, ExportGraphSignature
 
-from mnv4_mobile.calibration import Calibration
-from mnv4_mobile.decompose import decomposed
+from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.files import write_bytes
-from mnv4_mobile.graph import image_of
+from mnv4_mobile.layers import Layer
+from mnv4_mobile.program.decompose import decomposed
+from mnv4_mobile.program.operations import image_of
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import BuildSpec, Io, Layer, Layout, Lowered, Tensor
+from mnv4_mobile.target import Images, Lowered
+from mnv4_mobile.tensors import Io, Layout, TensorSpec
 from mnv4_tflite.flatbuffer import (
     add_metadata,
     halve_weights,
@@ -29,8 +31,8 @@ from mnv4_tflite.flatbuffer import (
     read_model,
     write_model,
 )
+from mnv4_tflite.integer_io import grid
 from mnv4_tflite.metadata import NAME, labelled, metadata, pack_labels
-from mnv4_tflite.ports import grid
 from mnv4_tflite.quantize import quantized
 
 SIGNATURE = "serving_default"
@@ -132,13 +134,13 @@ def lower(
     program: ExportedProgram,
     spec: BuildSpec,
     recipe: Recipe,
-    calibration: Calibration | None,
+    calibration: Images | None,
     out: Path,
 ) -> Lowered:
     """Lowers a deploy form to the file `out`; see `Target.lower`."""
     layout: Layout = spec.layout or "nhwc"
     image = _example(spec, layout)
-    fed = Tensor(
+    fed = TensorSpec(
         name="image",
         kind="image",
         shape=tuple(image.shape),
@@ -167,14 +169,14 @@ def lower(
     return Lowered(path=out, input=fed, outputs=outputs, layers=layers)
 
 
-def _outputs(model: Any, layout: Layout, io: Io) -> list[Tensor]:
+def _outputs(model: Any, layout: Layout, io: Io) -> list[TensorSpec]:
     graph = model.subgraphs[0]
     outputs = []
     for index in graph.outputs:
         name = graph.tensors[index].name.decode()
         shape = tuple(int(n) for n in graph.tensors[index].shape)
         outputs.append(
-            Tensor(
+            TensorSpec(
                 name=name,
                 kind=name,
                 shape=shape,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mnv4_mobile.target import BuildSpec
+from mnv4_mobile.build_spec import BuildSpec
 
 NAME = "TFLITE_METADATA"
 """Of the model's metadata entry that points at the buffer."""

@@ -13,9 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from mnv4_mobile.bundle.timing import WARM_UP
 from mnv4_mobile.errors import BundleError, DeviceError
-from mnv4_mobile.target import OperatorTime, Tensors
-from mnv4_mobile.timing import WARM_UP, operator_times
+from mnv4_mobile.layers import OperatorTime, operator_times
+from mnv4_mobile.tensors import Tensors
 
 _CPU = 1  # LiteRtHwAccelerators
 _WRITE = 1  # LiteRtTensorBufferLockMode

@@ -15,22 +15,24 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from mnv4_mobile.calibration import Calibration
-from mnv4_mobile.plan import Step, layers, plan
-from mnv4_mobile.ranges import Ranges
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.layers import Layer
+from mnv4_mobile.quantize.assignment import Step, layers, plan
+from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.recipe import Activations, Recipe
-from mnv4_mobile.target import BuildSpec, Layer, Tensor, feed
+from mnv4_mobile.target import Images
+from mnv4_mobile.tensors import TensorSpec, feed
 from mnv4_tflite.flatbuffer import kinds, read_model, write_model
-from mnv4_tflite.ports import make_integer
+from mnv4_tflite.integer_io import make_integer
 
 
 def quantized(
     model: Any,
     graph: fx.Graph,
-    image: Tensor,
+    image: TensorSpec,
     spec: BuildSpec,
     recipe: Recipe,
-    calibration: Calibration | None,
+    calibration: Images | None,
 ) -> tuple[Any, tuple[Layer, ...]]:
     """The model (`ModelT`) with the recipe's integers, and the layers that differ from it.
 
@@ -118,10 +120,10 @@ def _observed(
     model: Any,
     data: bytes,
     operators: list[Any],
-    image: Tensor,
+    image: TensorSpec,
     spec: BuildSpec,
     activations: Activations,
-    calibration: Calibration,
+    calibration: Images,
 ) -> dict[str, tuple[float, float]]:
     """The ranges of what goes into operators and comes out of them, by the tensors' names.
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy.typing as npt
 
 from mnv4_mobile.errors import BundleError, DeviceError
-from mnv4_mobile.target import Session, Tensors
+from mnv4_mobile.target import Session
+from mnv4_mobile.tensors import Tensors
 
 
 def open_session(path: Path, threads: int) -> Session:

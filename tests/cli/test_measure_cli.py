@@ -6,7 +6,7 @@ import pytest
 from records import measurement
 
 from mnv4_mobile.measure.measurement import Samples, Summary
-from mnv4_mobile.measure.store import Store
+from mnv4_mobile.measure.results.store import Store
 
 
 @pytest.fixture

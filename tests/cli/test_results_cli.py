@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from records import ARTIFACT, DEVICE, evaluation, measurement
 
-from mnv4_mobile.measure.store import Store
+from mnv4_mobile.measure.results.store import Store
 
 SLOWER = replace(ARTIFACT, sha256="b" * 64)
 

@@ -13,10 +13,11 @@ from mnv4_coreml.compress import k_means
 from mnv4_coreml.lower import _convert
 from mnv4_coreml.mil import Program
 from mnv4_coreml.mil.saved import SavedModel
-from mnv4_mobile.calibration import Calibration
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.builder.reference import eager
+from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.errors import ConfigError, LoweringError
 from mnv4_mobile.files import sha256, size
-from mnv4_mobile.graph import convolutions, operations
 from mnv4_mobile.images import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -26,12 +27,13 @@ from mnv4_mobile.images import (
 )
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
-from mnv4_mobile.parity import sqnr_db
-from mnv4_mobile.prepare.rounding import rounded
-from mnv4_mobile.ranges import Ranges
+from mnv4_mobile.program.export import export
+from mnv4_mobile.program.operations import convolutions, operations
+from mnv4_mobile.quantize.calibration import Calibration
+from mnv4_mobile.quantize.ranges import Ranges
+from mnv4_mobile.quantize.rounding import rounded
 from mnv4_mobile.recipe import Keep, Weights, load_recipe
-from mnv4_mobile.reference import eager, export
-from mnv4_mobile.target import BuildSpec, feed
+from mnv4_mobile.tensors import feed
 from mnv4_mobile.testing import tiny_model
 
 pytestmark = pytest.mark.toolchain("coreml")

@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 
 from mnv4_executorch import target
-from mnv4_executorch.program import Program
-from mnv4_executorch.xnnpack import read
+from mnv4_executorch.pte import Program
+from mnv4_executorch.xnnpack_graph import read
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.builder.reference import eager
+from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.errors import BundleError, LoweringError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
-from mnv4_mobile.parity import sqnr_db
+from mnv4_mobile.program.export import export
 from mnv4_mobile.recipe import load_recipe
-from mnv4_mobile.reference import eager, export
-from mnv4_mobile.target import BuildSpec, feed
+from mnv4_mobile.tensors import feed
 from mnv4_mobile.testing import check_target, tiny_model
 
 pytestmark = pytest.mark.toolchain("executorch")

@@ -7,18 +7,20 @@ import torch
 
 from mnv4_executorch import target
 from mnv4_executorch.quantize import quantized
-from mnv4_mobile.calibration import choose
-from mnv4_mobile.config import load_model
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.builder.reference import eager
+from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
+from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
-from mnv4_mobile.parity import sqnr_db
-from mnv4_mobile.prepare.rounding import rounded
+from mnv4_mobile.program.export import export
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.quantize.calibration import choose
+from mnv4_mobile.quantize.rounding import rounded
 from mnv4_mobile.recipe import Keep, load_recipe
-from mnv4_mobile.reference import eager, export
-from mnv4_mobile.target import BuildSpec, answer, feed
+from mnv4_mobile.tensors import answer, feed
 from mnv4_mobile.testing import tiny_model
 
 pytestmark = pytest.mark.toolchain("executorch")

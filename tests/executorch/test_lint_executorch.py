@@ -3,8 +3,8 @@
 import pytest
 
 from mnv4_executorch import target
-from mnv4_executorch.program import Program
-from mnv4_executorch.xnnpack import read
+from mnv4_executorch.pte import Program
+from mnv4_executorch.xnnpack_graph import read
 from mnv4_mobile.errors import BundleError
 
 pytestmark = pytest.mark.toolchain("executorch")

@@ -15,17 +15,18 @@ import numpy as np
 import pytest
 
 from mnv4_executorch import runner, target
-from mnv4_mobile.calibration import choose
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.errors import ConfigError, CrashError, ToolchainError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
 from mnv4_mobile.measure.subject import open_subject
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
-from mnv4_mobile.parity import sqnr_db
+from mnv4_mobile.program.export import export
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.quantize.calibration import choose
 from mnv4_mobile.recipe import Keep, load_recipe
-from mnv4_mobile.reference import export
-from mnv4_mobile.target import BuildSpec, feed
+from mnv4_mobile.tensors import feed
 from mnv4_mobile.testing import tiny_model
 
 pytestmark = [pytest.mark.toolchain("executorch"), pytest.mark.peer("c++")]

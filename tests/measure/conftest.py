@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mnv4_mobile.measure.adb import adb_path
+from mnv4_mobile.measure.devices.adb import adb_path
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import open_subject
 from tools import boards

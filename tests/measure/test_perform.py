@@ -22,7 +22,7 @@ from mnv4_mobile.measure.device import DeviceGoneError
 from mnv4_mobile.measure.measurement import DeviceInfo, Samples, Thermal
 from mnv4_mobile.measure.perform import new_run, perform
 from mnv4_mobile.measure.plan import Plan
-from mnv4_mobile.measure.store import Store
+from mnv4_mobile.measure.results.store import Store
 from mnv4_mobile.measure.sweep import Sweep
 from mnv4_mobile.progress import Progress
 

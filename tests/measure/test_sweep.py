@@ -2,7 +2,7 @@
 
 import pytest
 
-from mnv4_mobile.config import shipped
+from mnv4_mobile.configs import shipped
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.measure.plan import PRESETS, Plan
 from mnv4_mobile.measure.sweep import Sweep, load_sweep

@@ -2,14 +2,15 @@ import pytest
 import torch
 from torch import nn
 
-from mnv4_mobile.config import load_model, shipped
+from mnv4_mobile.bundle.parity import sqnr_db
+from mnv4_mobile.configs import shipped
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, normalise, random_images
 from mnv4_mobile.model.deploy import DeployNet
+from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.model.spec import MMQASpec, UIRSpec
-from mnv4_mobile.parity import sqnr_db
 from mnv4_mobile.testing import tiny_model
 
 OUTPUTS = ("logits", "probabilities", "embedding", "stage_0", "stage_1")

@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 from timm.models._hub import save_for_hf
 from torch import Tensor, nn
 
-from mnv4_mobile.config import load_model, shipped
+from mnv4_mobile.configs import shipped
 from mnv4_mobile.errors import ConfigError, MobileError, WeightsError
 from mnv4_mobile.images import Preprocess
 from mnv4_mobile.model.checkpoint_about import about_timm
 from mnv4_mobile.model.checkpoint_file import read_checkpoint
+from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.model.spec import (

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from mnv4_mobile.config import load_model
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.images import Preprocess, random_images
 from mnv4_mobile.model.deploy import DeployNet
+from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.model.spec import (
@@ -26,9 +28,9 @@ from mnv4_mobile.model.spec import (
     ModelSpec,
     UIRSpec,
 )
-from mnv4_mobile.parity import sqnr_db
 from mnv4_mobile.recipe import load_recipe
-from mnv4_mobile.target import BuildSpec, Lowered, answer, feed
+from mnv4_mobile.target import Lowered
+from mnv4_mobile.tensors import answer, feed
 from mnv4_tflite import target
 
 LABELS = tuple(f"class {i}" for i in range(1000))

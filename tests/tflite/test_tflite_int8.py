@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from mnv4_mobile.calibration import choose
 from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.quantize.calibration import choose
 from mnv4_mobile.recipe import Keep, load_recipe
 from mnv4_mobile.target import check_recipe
 from mnv4_tflite import target

@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from mnv4_mobile.evaluate import Evaluation
-from mnv4_mobile.measure import statistics
 from mnv4_mobile.measure.measurement import Artifact, Measurement, Samples, Thermal
 from mnv4_mobile.measure.plan import PRESETS
-from mnv4_mobile.measure.record import StoredProfile
 from mnv4_mobile.measure.report.published import Published, published, source
-from mnv4_mobile.measure.soundness import doubts_of_cell, os_builds
-from mnv4_mobile.measure.statistics import Cell, cells, percentile
+from mnv4_mobile.measure.results import statistics
+from mnv4_mobile.measure.results.doubts import doubts_of_cell, os_builds
+from mnv4_mobile.measure.results.record import StoredProfile
+from mnv4_mobile.measure.results.statistics import Cell, cells, percentile
+from mnv4_mobile.quality.evaluate import Evaluation
 
 _Json = dict[str, Any]
 POINTS = 100_000

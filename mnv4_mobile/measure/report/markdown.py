@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from mnv4_mobile.evaluate import Evaluation
 from mnv4_mobile.measure.measurement import Measurement
 from mnv4_mobile.measure.report.data import Row, accuracies, rows
 from mnv4_mobile.measure.report.published import source
-from mnv4_mobile.measure.soundness import os_builds
+from mnv4_mobile.measure.results.doubts import os_builds
+from mnv4_mobile.quality.evaluate import Evaluation
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 

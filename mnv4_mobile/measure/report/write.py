@@ -7,9 +7,9 @@ from pathlib import Path
 
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.files import write_bytes
-from mnv4_mobile.measure.exchange import Records, export_records
 from mnv4_mobile.measure.measurement import Measurement
-from mnv4_mobile.measure.store import Store
+from mnv4_mobile.measure.results.exchange import Records, export_records
+from mnv4_mobile.measure.results.store import Store
 
 FORMATS = ("html", "md", "csv", "parquet")
 

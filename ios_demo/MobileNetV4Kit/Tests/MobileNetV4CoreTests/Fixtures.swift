@@ -3,7 +3,7 @@ import Testing
 
 @testable import MobileNetV4Core
 
-/// Files that Python wrote: `python tools/ios.py` puts them there.
+/// Files that Python wrote: `python -m tools.ios` puts them there.
 enum Fixtures {
     private static let checkout = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()

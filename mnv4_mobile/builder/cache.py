@@ -1,0 +1,150 @@
+"""A cache of finished bundles, addressed by what they are made of.
+
+An entry is a folder named by its key (`Cell.key`) with the bundle and a record that holds the
+bundle's hash. It appears by one rename and is checked on every use; a damaged one is thrown away.
+Whatever is wrong with the cache costs time, never a build.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnv4_mobile import files
+from mnv4_mobile.bundle.manifest import MANIFEST
+from mnv4_mobile.errors import MobileError, disk_error
+from mnv4_mobile.progress import Progress
+
+LIMIT = 10 * 10**9
+"""Bytes; beyond it the entries that were not used for longest go."""
+_RECORD = "entry.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A bundle in the cache."""
+
+    path: Path
+    id: str
+    """The bundle's."""
+    bytes: int
+    used: float
+    """When last, in seconds since the epoch."""
+
+
+def cache_folder() -> Path:
+    """$MNV4_CACHE, or the user's cache folder."""
+    import platformdirs
+
+    named = os.environ.get("MNV4_CACHE")
+    return Path(named) if named else Path(platformdirs.user_cache_dir("mnv4-mobile"))
+
+
+class Cache:
+    """Finished bundles by key.
+
+    Args:
+        folder: Where they lie; it is made when the first one comes.
+        progress: Is told where the cache cannot be used.
+    """
+
+    def __init__(self, folder: Path, progress: Progress | None = None) -> None:
+        self.folder = folder
+        self._progress = progress or Progress()
+
+    def take(self, key: str, out: Path) -> Path | None:
+        """Copies a bundle to `out`/<its id>, whole or not at all.
+
+        Returns:
+            The copy; None where the cache has none, or only a damaged one.
+
+        Raises:
+            MobileError: `out` cannot be written to, or holds something else under that name.
+        """
+        found = self._whole(key)
+        if found is None:
+            return None
+        bundle, sha256 = found
+        path = out / bundle.name
+        files.check_replaceable(path, MANIFEST)
+        if path.exists() and files.sha256(path) == sha256:
+            return path
+        with files.new_folder(path, MANIFEST) as folder:
+            files.copy_folder(bundle, folder)
+        return path
+
+    def put(self, key: str, bundle: Path) -> None:
+        """Keeps a copy of a bundle."""
+        try:
+            with files.new_folder(self._path(key), _RECORD) as folder:
+                (folder / bundle.name).mkdir()
+                files.copy_folder(bundle, folder / bundle.name)
+                record = {"id": bundle.name, "sha256": files.sha256(folder / bundle.name)}
+                files.write_bytes(folder / _RECORD, json.dumps(record).encode())
+            self.prune(limit=LIMIT)
+        except (OSError, MobileError) as error:
+            self._progress.note(f"not cached: {disk_error(error) or error}")
+
+    def entries(self) -> list[Entry]:
+        """All entries, the most recently used first."""
+        return sorted(self._entries(), key=lambda entry: -entry.used)
+
+    def prune(self, *, limit: int, older_than_s: float | None = None) -> list[Entry]:
+        """Removes what was not used for longest, until the rest takes at most `limit` bytes.
+
+        Args:
+            limit: In bytes.
+            older_than_s: Removes everything that was not used for so many seconds, too.
+
+        Returns:
+            What was removed.
+
+        Raises:
+            OSError: An entry that cannot be removed.
+        """
+        now, total, removed = time.time(), 0, []
+        for entry in self.entries():
+            total += entry.bytes
+            if total > limit or (older_than_s is not None and now - entry.used > older_than_s):
+                shutil.rmtree(entry.path)
+                removed.append(entry)
+        return removed
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key
+
+    def _whole(self, key: str) -> tuple[Path, str] | None:
+        """An entry's bundle and its hash, once it is known to be whole."""
+        path = self._path(key)
+        try:
+            record = json.loads((path / _RECORD).read_bytes())
+            bundle = path / Path(record["id"]).name  # no path from a file leaves its folder
+            whole = files.sha256(bundle) == record["sha256"]
+        except OSError:  # not there, or a folder that is none
+            return None
+        except (ValueError, KeyError, TypeError):
+            whole = False
+        if not whole:
+            self._progress.note(f"cache: {path.name[:12]}... is damaged: built again")
+            shutil.rmtree(path, ignore_errors=True)
+            return None
+        with suppress(OSError):  # a cache that others own can still be read
+            os.utime(path / _RECORD)
+        return bundle, record["sha256"]
+
+    def _entries(self) -> Iterator[Entry]:
+        for path in self.folder.glob(f"*/{_RECORD}"):
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                record = json.loads(path.read_bytes())
+                yield Entry(
+                    path=path.parent,
+                    id=str(record["id"]),
+                    bytes=files.size(path.parent),
+                    used=path.stat().st_mtime,
+                )

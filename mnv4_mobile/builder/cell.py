@@ -1,0 +1,184 @@
+"""A cell of a matrix of builds: what one bundle is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from mnv4_mobile import files
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.builder.reference import golden_paths
+from mnv4_mobile.bundle.versions import versions
+from mnv4_mobile.images import Interpolation, Preprocess
+from mnv4_mobile.model.checkpoint_source import file_sha256, find_checkpoint
+from mnv4_mobile.model.spec import ModelSpec
+from mnv4_mobile.quantize.calibration import MADE_UP, candidates
+from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.target import target_package
+from mnv4_mobile.tensors import Io, Layout
+
+Hash = Callable[[Path], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be chosen beside model, weights, targets and recipes; see `BuildSpec`."""
+
+    size: tuple[int, int] | None = None
+    """(height, width); None is the checkpoint's, or else the configuration's."""
+    batch: int = 1
+    input: Literal["float", "pixels"] = "float"
+    layout: Layout | None = None
+    io: Io = "float32"
+    outputs: tuple[str, ...] = ("logits",)
+    """`features` stands for all of the configuration's feature maps."""
+    num_classes: int | None = None
+    labels: tuple[str, ...] | None = None
+    """None is what the checkpoint says."""
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    crop: float | None = None
+    interpolation: Interpolation | None = None
+    images: Path | None = None
+    """Pictures for the golden pairs; None makes some up."""
+    calibrate: str | None = None
+    """A folder of pictures for recipes that calibrate, or `random`: made up."""
+    min_ios: int = 16
+    compute_unit: str = "all"
+    verify: bool = True
+
+    def build_spec(
+        self,
+        model: ModelSpec,
+        known: Preprocess | None = None,
+        labels: tuple[str, ...] | None = None,
+    ) -> BuildSpec:
+        """What is to be built, where a checkpoint may know the preprocessing and the labels.
+
+        Raises:
+            ConfigError: A value that no target could serve.
+        """
+        known = known or Preprocess(size=self.size or model.input_size)
+        chosen = {
+            name: getattr(self, name)
+            for name in ("size", "crop", "interpolation", "mean", "std")
+            if getattr(self, name) is not None
+        }
+        outputs: list[str] = []
+        for name in self.outputs:
+            outputs += model.feature_channels() if name == "features" else [name]
+        return BuildSpec(
+            model=model,
+            preprocess=dataclasses.replace(known, **chosen),
+            batch=self.batch,
+            input=self.input,
+            layout=self.layout,
+            io=self.io,
+            outputs=tuple(outputs),
+            labels=self.labels or labels,
+            min_ios=self.min_ios,
+            compute_unit=self.compute_unit,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """What one bundle is made of; holds whatever a process elsewhere needs to make it."""
+
+    model: ModelSpec
+    weights: str
+    """As the command line has it; the path of a file is absolute."""
+    target: str
+    recipe: Recipe
+    options: Options
+
+    @property
+    def name(self) -> str:
+        """For messages; as the bundle's, but for the size where the checkpoint decides it."""
+        size = "x".join(map(str, self.options.size)) + "-" if self.options.size else ""
+        return f"{self.model.name}-{size}{self.recipe.name}.{self.target}"
+
+    def ingredients(self, hashed: Hash) -> dict[str, Any]:
+        """Everything that decides the bundle's bytes, as JSON.
+
+        Args:
+            hashed: Hashes a file.
+
+        Raises:
+            MobileError: A file that is missing or cannot be read.
+        """
+        options = dataclasses.asdict(self.options)
+        if self.options.images is not None:
+            paths = golden_paths(self.options.images, self.options.batch)
+            options["images"] = [hashed(path) for path in paths]
+        folder, images = self.options.calibrate, self.recipe.calibration_images
+        if not images:
+            options["calibrate"] = None
+        elif folder is not None and folder != MADE_UP:
+            paths = candidates(
+                folder,
+                images=images + self.recipe.held_back,
+                seed=self.recipe.calibration_seed,
+            )
+            options["calibrate"] = [hashed(path) for path in paths]
+        return {
+            "model": dataclasses.asdict(self.model),
+            "weights": _weights(self.weights, self.model, hashed),
+            "target": self.target,
+            "recipe": dataclasses.asdict(self.recipe),
+            "options": options,
+            "code": [_code("mnv4_mobile"), _code(target_package(self.target))],
+            "versions": versions(),
+            "platform": [platform.system(), platform.machine()],
+        }
+
+    def key(self, hashed: Hash = files.sha256) -> str:
+        """Names the bundle's content before it is built: the hash of its ingredients.
+
+        Args:
+            hashed: Hashes a file; cells share files, so that one that remembers saves reading.
+        """
+        text = json.dumps(self.ingredients(hashed), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _weights(source: str, model: ModelSpec, hashed: Hash) -> list[str]:
+    """A checkpoint's hashes and its name, which the manifest says; a seed as it is."""
+    path = find_checkpoint(source, model)
+    if path is None:
+        return [source]
+    about = path.with_name("config.json")
+    return [shown(source), file_sha256(path, hashed), hashed(about) if about.is_file() else ""]
+
+
+def shown(weights: str) -> str:
+    """Weights as a manifest names them: a file without its folder."""
+    return Path(weights).name if Path(weights).is_file() else weights
+
+
+_OTHER_CODE = ("cli", "measure", "quality", "sdk", "testing.py")
+"""What of the core no build depends on."""
+
+
+@cache
+def _code(package: str) -> str:
+    """Hash of a package's own code that builds, or of a module's that is no package."""
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    file = Path(spec.origin)
+    folder = file.parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")) if file.name == "__init__.py" else [file]:
+        name = path.relative_to(folder)
+        if name.parts[0] not in _OTHER_CODE:
+            digest.update(name.as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,288 @@
+"""Building: a matrix of models, sizes, targets and recipes, on all cores or on a cluster.
+
+What was built before comes out of the cache; the rest is grouped into tasks, each of which loads a
+network and exports it once, and the tasks run side by side through joblib. A cell that fails does
+not stop the others.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from mnv4_mobile import files
+from mnv4_mobile.builder.cache import Cache, cache_folder
+from mnv4_mobile.builder.cell import Cell, Options
+from mnv4_mobile.builder.pipeline import Built, Task
+from mnv4_mobile.builder.process import build_apart, end_all
+from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+from mnv4_mobile.errors import ConfigError, CrashError, MobileError, ToolchainError
+from mnv4_mobile.model.grammar import read_model
+from mnv4_mobile.progress import Progress
+from mnv4_mobile.recipe import Recipe, load_recipe
+from mnv4_mobile.target import check_recipe, load_target, require
+from mnv4_mobile.tensors import CLASSES
+
+_TASK_BYTES = 3 * 10**9  # what a task takes at most: hybrid-large
+_CONNECT_S = 10
+
+
+def build(
+    model: str,
+    *,
+    weights: str,
+    out: str | Path,
+    targets: Sequence[str],
+    recipes: Sequence[str] = ("fp32",),
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> list[Bundle]:
+    """Builds one bundle a target and recipe, as `out`/<model>-<H>x<W>-<recipe>.<target>.
+
+    Args:
+        model: Name of a shipped configuration, or a YAML file.
+        weights: `demo`, `random:SEED`, `hf-hub:OWNER/NAME`, or a checkpoint file.
+        out: The folder to put the bundles into.
+        targets: Names of installed targets.
+        recipes: Names of shipped recipes, or YAML files.
+        options: All other choices.
+        progress: Is told how it goes.
+
+    Raises:
+        MobileError: Nothing is left of a bundle that failed; the others are there.
+    """
+    progress = progress or Progress()
+    chosen = [options or Options()]
+    found = cells([model], weights, targets, recipes, chosen, progress=progress)
+    built = build_cells(found, Path(out), cache=Cache(cache_folder(), progress), progress=progress)
+    for one in built:
+        if one.error:
+            raise one.error
+    return [open_bundle(one.path) for one in built if one.path]
+
+
+def cells(
+    models: Iterable[str],
+    weights: str,
+    targets: Iterable[str],
+    recipes: Iterable[str],
+    options: Sequence[Options],
+    *,
+    progress: Progress,
+) -> list[Cell]:
+    """The cells of a matrix, once it is sure that each target can do what is asked of it.
+
+    Args:
+        models: Names of shipped configurations, or YAML files.
+        weights: As for `build`; `{model}` in it stands for the name of each model.
+        targets: Names of installed targets.
+        recipes: Names of shipped recipes, or YAML files.
+        options: One for each size.
+        progress: Is told what of a configuration is not used.
+
+    Raises:
+        MobileError: Naming what was found and what is allowed.
+    """
+    named = {name: load_target(name) for name in dict.fromkeys(targets)}
+    for target in named.values():
+        require(target)
+    loaded = [load_recipe(name) for name in dict.fromkeys(recipes)]
+    if any(chosen.calibrate is None for chosen in options):
+        _do_without_images(loaded, progress)
+    names = [recipe.name for recipe in loaded]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"--recipe: found two of the name {name!r}, which names the bundle")
+    found = []
+    for path in dict.fromkeys(models):
+        file = read_model(path)
+        if file.unused:
+            progress.note(f"not used of {file.path.name}: {', '.join(file.unused)}")
+        source = weights.replace("{model}", file.spec.name)
+        if Path(source).is_file():
+            source = str(Path(source).absolute())
+        for chosen in options:
+            spec = chosen.build_spec(file.spec)
+            for name, target in named.items():
+                for recipe in loaded:
+                    if recipe.min_agreement is not None and not {*CLASSES} & {*spec.outputs}:
+                        raise ConfigError(
+                            f"--outputs: found {', '.join(spec.outputs)}; recipe {recipe.name} "
+                            f"has gate.top1_agreement, which needs one of {', '.join(CLASSES)}"
+                        )
+                    check_recipe(target, spec, recipe)
+                    found.append(
+                        Cell(
+                            model=file.spec,
+                            weights=source,
+                            target=name,
+                            recipe=recipe,
+                            options=chosen,
+                        )
+                    )
+    return found
+
+
+def _do_without_images(recipes: Iterable[Recipe], progress: Progress) -> None:
+    """Says what recipes leave out without calibration images.
+
+    Raises:
+        ConfigError: A recipe that needs them.
+    """
+    for recipe in recipes:
+        if recipe.needs_images:
+            raise ConfigError(
+                f"--calibrate: missing; recipe {recipe.name} needs a folder of pictures, or "
+                "random: made-up ones"
+            )
+        if recipe.prepare:
+            steps = ", ".join(recipe.prepare)
+            progress.note(f"recipe {recipe.name}: without --calibrate: {steps} left out")
+
+
+def build_cells(
+    cells: Sequence[Cell],
+    out: Path,
+    *,
+    cache: Cache | None,
+    jobs: int | None = None,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+) -> list[Built]:
+    """Builds a matrix.
+
+    Args:
+        cells: Its cells.
+        out: The folder for the bundles; workers on other machines must see it under this path.
+        cache: Where bundles are looked for and kept; None builds all anew.
+        jobs: Tasks at a time; None is what cores and memory allow, or the cluster.
+        scheduler: Address of a Dask scheduler, as in tcp://host:8786; None is this machine.
+        progress: Is told how it goes.
+
+    Returns:
+        What became of every cell, in order.
+
+    Raises:
+        MobileError: A scheduler that does not answer, a folder that cannot be written to.
+    """
+    progress = progress or Progress()
+    out = out.absolute()
+    found: dict[Cell, Built] = {}
+    keys: dict[Cell, str] = {}
+    if cache:
+        hashed = functools.cache(files.sha256)  # of this run: files may have changed by the next
+        for cell in cells:
+            keys[cell] = cell.key(hashed)
+            if path := cache.take(keys[cell], out):
+                found[cell] = Built(cell=cell, path=path, cached=True)
+    rest = [cell for cell in cells if cell not in found]
+    if rest:
+        with _folders(out) as scratch:
+            tasks = _tasks(rest, out, scratch)
+            if scheduler:
+                running = _run_on(scheduler, tasks, progress)
+            else:
+                running = _run_here(tasks, jobs, progress)
+            for built in running:
+                found[built.cell] = built
+                if cache and built.path:
+                    cache.put(keys[built.cell], built.path)
+    return [found[cell] for cell in cells]
+
+
+@contextmanager
+def _folders(out: Path) -> Iterator[Path]:
+    """The folder of the bundles and one in it to work in, which vanishes with all that is in it."""
+    made = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=out, prefix=".mnv4-"))
+    scratch.chmod(0o755)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        if made:
+            with suppress(OSError):  # not empty: there are bundles in it
+                out.rmdir()
+
+
+def _tasks(cells: Sequence[Cell], out: Path, scratch: Path) -> list[Task]:
+    """Cells that share a network and an export together, the most work first."""
+    groups: dict[object, list[Cell]] = {}
+    for cell in cells:
+        shared = cell.model, cell.weights, cell.options, load_target(cell.target).attention
+        groups.setdefault(shared, []).append(cell)
+    tasks = [Task(cells=tuple(group), out=out, scratch=scratch) for group in groups.values()]
+    return sorted(tasks, key=lambda task: -len(task.cells) * len(task.cells[0].model.table()))
+
+
+def _run_here(tasks: Sequence[Task], jobs: int | None, progress: Progress) -> Iterator[Built]:
+    """Runs tasks on this machine's cores; each is a process, which a thread waits for."""
+    import joblib
+
+    cores = os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    jobs = min(jobs or max(1, min(cores, memory // _TASK_BYTES)), len(tasks))
+    parallel = joblib.Parallel(
+        n_jobs=jobs, backend="threading", batch_size=1, return_as="generator_unordered"
+    )
+    try:
+        for built in parallel(joblib.delayed(build_apart)(task, progress) for task in tasks):
+            yield from built
+    except BaseException:
+        end_all()
+        raise
+
+
+def _run_on(scheduler: str, tasks: Sequence[Task], progress: Progress) -> Iterator[Built]:
+    """Runs tasks on a Dask cluster.
+
+    A worker that dies is replaced by another one; Dask gives up on a task that ended several.
+    """
+    import joblib
+
+    with _connected(scheduler) as client:
+        where = f"{len(client.scheduler_info()['workers'])} workers at {scheduler}"
+        left = {cell for task in tasks for cell in task.cells}
+        total = len(left)
+        error: MobileError | None = None
+        progress.step(f"0 of {total} bundles, {where}")
+        try:
+            with joblib.parallel_config(backend="dask", client=client):
+                parallel = joblib.Parallel(batch_size=1, return_as="generator_unordered")
+                for built in parallel(joblib.delayed(build_apart)(task) for task in tasks):
+                    left -= {one.cell for one in built}
+                    progress.update(f"{total - len(left)} of {total} bundles, {where}")
+                    yield from built
+        except Exception as failed:  # noqa: BLE001 - whatever a cluster raises, the rest failed
+            error = CrashError(f"{scheduler}: {type(failed).__name__}: {failed}")
+        yield from (Built(cell=cell, path=None, error=error) for cell in left)
+
+
+@contextmanager
+def _connected(scheduler: str) -> Iterator[Any]:
+    """A client of a Dask scheduler.
+
+    Raises:
+        ToolchainError: Dask is not installed.
+        ConfigError: Nobody answers, or there are no workers.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ToolchainError("--scheduler needs Dask: pip install 'mnv4-mobile[cluster]'") from None
+    try:
+        client = Client(scheduler, timeout=_CONNECT_S)
+    except (OSError, ValueError, ImportError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"--scheduler: {scheduler}: no Dask scheduler there: {reason}") from None
+    with client:
+        if not client.scheduler_info()["workers"]:
+            raise ConfigError(f"--scheduler: {scheduler}: found no workers, needs one or more")
+        yield client

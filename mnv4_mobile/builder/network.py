@@ -1,0 +1,184 @@
+"""What the bundles of one network are made of and compared with, each part made once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mnv4_mobile.builder.cell import Cell, shown
+from mnv4_mobile.builder.reference import eager, golden_pixels, load_net
+from mnv4_mobile.bundle.manifest import ModelEntry
+from mnv4_mobile.labels import check_labels
+from mnv4_mobile.program.export import export
+from mnv4_mobile.program.operations import NAMELESS
+from mnv4_mobile.progress import Progress
+from mnv4_mobile.quantize.calibration import Calibration, choose
+from mnv4_mobile.recipe import Keep, Recipe, Weights
+from mnv4_mobile.tensors import Layout
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+    from mnv4_mobile.model.net import MobileNetV4
+
+Judged = tuple[npt.NDArray[np.uint8], dict[str, npt.NDArray[np.float32]]]
+"""Pictures (N, H, W, 3) and the outputs for them by name."""
+
+
+class Source:
+    """A network with its weights, its reference outputs, exports and calibration images.
+
+    Args:
+        cell: One of the cells that share it: model, weights and options count.
+        progress: Is told what is made.
+
+    Raises:
+        MobileError: Weights or options that cannot be used.
+    """
+
+    def __init__(self, cell: Cell, progress: Progress) -> None:
+        progress.step(f"{cell.model.name}: load the weights")
+        from mnv4_mobile.model.weights import load_checkpoint
+
+        self._progress = progress
+        self._options = options = cell.options
+        checkpoint = load_checkpoint(cell.model, cell.weights, num_classes=options.num_classes)
+        for note in checkpoint.notes:
+            progress.note(note)
+        self.spec = spec = options.build_spec(
+            checkpoint.spec, checkpoint.preprocess, checkpoint.labels
+        )
+        if spec.labels and spec.model.head:
+            check_labels(spec.labels, spec.model.head.num_classes)
+        self.entry = ModelEntry(
+            name=spec.model.name,
+            config_sha256=spec.model.sha256(),
+            weights=shown(cell.weights),
+            weights_sha256=checkpoint.sha256,
+            licence=checkpoint.licence,
+        )
+        self.net = load_net(checkpoint, spec)
+        self._prepared: dict[tuple[Recipe, Calibration], MobileNetV4] = {}
+        self._programs: dict[tuple[Layout, MobileNetV4], ExportedProgram] = {}
+        self._rounded: dict[
+            tuple[ExportedProgram, Weights | None, Keep, Calibration], ExportedProgram
+        ] = {}
+        self._calibrations: dict[tuple[int, int, int], Calibration] = {}
+        self._settled: dict[Recipe, Recipe] = {}
+        self._judged: dict[Calibration, Judged] = {}
+
+    @cached_property
+    def images(self) -> npt.NDArray[np.uint8]:
+        """(N, H, W, 3) RGB pixels of the golden pairs."""
+        return golden_pixels(self.spec, self._options.images)
+
+    @cached_property
+    def reference(self) -> dict[str, npt.NDArray[np.float32]]:
+        """What the PyTorch model gives for them."""
+        self._progress.step(f"{self.entry['name']}: run the PyTorch model")
+        return eager(self.net, self.images, self.spec)
+
+    def settled(self, recipe: Recipe) -> Recipe:
+        """A recipe with nothing left open."""
+        if recipe.activations is None or recipe.activations.range != "auto":
+            return recipe
+        if recipe not in self._settled:
+            from mnv4_mobile.builder.range_rule import settled
+
+            calibration = self.calibration(recipe)
+            assert calibration is not None
+            self._progress.step(f"{self.entry['name']}: choose the rule of ranges")
+            found, scores = settled(self.net, self.spec, recipe, calibration)
+            assert found.activations is not None
+            listed = ", ".join(f"{rule} {db:.1f} dB" for rule, db in scores.items())
+            self._progress.note(f"{recipe.name}: range: {found.activations.range} ({listed})")
+            self._settled[recipe] = found
+        return self._settled[recipe]
+
+    def judged(self, calibration: Calibration) -> Judged:
+        """The pictures that calibration does not see, and the PyTorch model's outputs for them."""
+        if calibration not in self._judged:
+            pictures = calibration.held_back()
+            self._judged[calibration] = pictures, eager(self.net, pictures, self.spec)
+        return self._judged[calibration]
+
+    @cached_property
+    def layers(self) -> list[str]:
+        """Names that patterns of recipes may match, as far as they are known before the export."""
+        modules = [name for name, _ in self.net.named_modules()]
+        return [f"{module}{end}".lstrip(".") for module in modules for end in ("", *NAMELESS)]
+
+    def prepared(self, recipe: Recipe, calibration: Calibration | None) -> MobileNetV4:
+        """The network as a recipe prepares it, made once; its weights are not rounded yet."""
+        preparation = _preparation(recipe)
+        if not preparation.prepare or calibration is None:
+            return self.net
+        key = preparation, calibration
+        if key not in self._prepared:
+            from mnv4_mobile.quantize.prepare import prepared
+
+            self._progress.step(f"{self.entry['name']}: prepare for quantization")
+            self._prepared[key] = prepared(self.net, self.spec, recipe, calibration, self._progress)
+        return self._prepared[key]
+
+    def program(
+        self, attention: Layout, recipe: Recipe, calibration: Calibration | None
+    ) -> ExportedProgram:
+        """The deploy form, exported once for all targets and recipes that share it."""
+        net = self.prepared(recipe, calibration)
+        key = attention, net
+        if key not in self._programs:
+            self._progress.step(f"{self.entry['name']}: export the deploy form")
+            self._programs[key] = export(net, self.spec, attention)
+        program = self._programs[key]
+        if "gptq" in recipe.prepare and calibration is not None:
+            return self._with_rounded_weights(program, recipe, calibration)
+        return program
+
+    def _with_rounded_weights(
+        self, program: ExportedProgram, recipe: Recipe, calibration: Calibration
+    ) -> ExportedProgram:
+        """A program as a recipe rounds its weights, made once."""
+        key = program, recipe.weights, recipe.keep, calibration
+        if key not in self._rounded:
+            from mnv4_mobile.quantize.rounding import rounded
+
+            self._progress.step(f"{self.entry['name']}: round the weights")
+            self._rounded[key] = rounded(program, self.spec, recipe, calibration)
+        return self._rounded[key]
+
+    def calibration(self, recipe: Recipe) -> Calibration | None:
+        """The images that a recipe asks for, if it asks for any.
+
+        Raises:
+            MobileError: There are none.
+        """
+        if not recipe.calibration_images or self._options.calibrate is None:
+            return None
+        chosen = recipe.calibration_images, recipe.calibration_seed, recipe.held_back
+        if chosen not in self._calibrations:
+            self._progress.step(f"{self.entry['name']}: choose the calibration images")
+            self._calibrations[chosen] = choose(
+                self._options.calibrate,
+                self.spec.preprocess,
+                images=chosen[0],
+                seed=chosen[1],
+                held_back=chosen[2],
+                progress=self._progress,
+            )
+        return self._calibrations[chosen]
+
+
+def _preparation(recipe: Recipe) -> Recipe:
+    """What of a recipe has a say in how the network is prepared, so that recipes share it."""
+    steps = tuple(step for step in recipe.prepare if step != "gptq")
+    found = replace(
+        recipe, name="", description="", prepare=steps, min_sqnr_db=0, min_agreement=None
+    )
+    if "distill" not in steps:
+        found = replace(found, activations=None, weights=None, keep=Keep())
+    return found

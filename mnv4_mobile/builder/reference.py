@@ -1,0 +1,77 @@
+"""The float PyTorch model: what every artifact is made of and compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.images import list_images, normalise, pixels, random_images, read_image
+from mnv4_mobile.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from mnv4_mobile.model.net import MobileNetV4
+    from mnv4_mobile.model.weights import Checkpoint
+
+GOLDEN_IMAGES = 4
+
+
+def load_net(checkpoint: Checkpoint, spec: BuildSpec) -> MobileNetV4:
+    """The network with its weights, in inference mode."""
+    import torch
+
+    from mnv4_mobile.model.net import MobileNetV4
+
+    with torch.device("meta"):
+        net = MobileNetV4(spec.model, spec.outputs)
+    net.load_state_dict(checkpoint.state, assign=True)
+    return net.eval().requires_grad_(False)
+
+
+def golden_paths(images: Path, batch: int) -> list[Path]:
+    """The pictures of the golden pairs, a multiple of the batch, out of a folder or a file.
+
+    Raises:
+        ConfigError: Too few.
+        ImageError: Nothing there.
+    """
+    count = _golden_count(batch)
+    paths = list_images(images) if images.is_dir() else [images]
+    if len(paths) < count:
+        raise ConfigError(f"--images: {images}: found {len(paths)} pictures, needs {count}")
+    # Evenly spread, as a folder of classes is sorted by class.
+    return [paths[i * len(paths) // count] for i in range(count)]
+
+
+def _golden_count(batch: int) -> int:
+    return -(-GOLDEN_IMAGES // batch) * batch
+
+
+def golden_pixels(spec: BuildSpec, images: Path | None, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """(N, H, W, 3) RGB after resizing; N is a multiple of the batch."""
+    if images is None:
+        return random_images(spec.preprocess, _golden_count(spec.batch), seed)
+    paths = golden_paths(images, spec.batch)
+    return np.stack([pixels(read_image(path), spec.preprocess) for path in paths])
+
+
+def eager(
+    net: MobileNetV4, images: npt.NDArray[np.uint8], spec: BuildSpec
+) -> dict[str, npt.NDArray[np.float32]]:
+    """What the float PyTorch model gives for (N, H, W, 3) RGB pixels."""
+    import torch
+
+    with torch.inference_mode():
+        found = net(torch.from_numpy(normalise(images, spec.preprocess)))
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def arranged(reference: npt.NDArray[np.float32], output: TensorSpec) -> npt.NDArray[np.float32]:
+    """What eager gave, in the order of an artifact's output."""
+    if output.layout == "nhwc":
+        return np.ascontiguousarray(np.moveaxis(reference, 1, -1))
+    return reference

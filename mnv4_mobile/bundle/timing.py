@@ -1,0 +1,74 @@
+"""The loop that times runs."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+WARM_UP = 3
+"""Runs before those that are timed: the first one packs weights and touches fresh memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """Some runs, one after the other."""
+
+    latencies_ms: tuple[float, ...]
+    t_ms: tuple[float, ...]
+    """When each of them began, from the first one on."""
+    busy: float | None
+    """The share of this machine's cores that other processes took meanwhile; None where the runs
+    were too short for the system's clock, whose ticks are 10 ms on Linux."""
+
+
+def timed(
+    run: Callable[[], object], *, warmup: int = WARM_UP, runs: int, seconds: float = 0
+) -> Timing:
+    """Times a call, after a warm-up, without Python's garbage collector.
+
+    Args:
+        run: What is timed.
+        warmup: Calls that are not.
+        runs: Calls that are, at least.
+        seconds: How long they take together, at least.
+    """
+    for _ in range(warmup):
+        run()
+    begins: list[float] = []
+    latencies: list[float] = []
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        before = _cpu_seconds()
+        start = begin = time.perf_counter()
+        while len(begins) < runs or begin - start < seconds:
+            begin = time.perf_counter()
+            run()
+            latencies.append((time.perf_counter() - begin) * 1e3)
+            begins.append((begin - start) * 1e3)
+        after = _cpu_seconds()
+    finally:
+        if collecting:
+            gc.enable()
+    every, others = (b - a for a, b in zip(before, after, strict=True))
+    busy = min(max(others / every, 0.0), 1.0) if every >= _LEAST_CPU_S else None
+    return Timing(latencies_ms=tuple(latencies), t_ms=tuple(begins), busy=busy)
+
+
+_LEAST_CPU_S = 0.2
+
+
+def _cpu_seconds() -> tuple[float, float]:
+    """Of all cores so far: all seconds, and those in which they worked for other processes.
+
+    What a hypervisor took away (steal) is other work.
+    """
+    import psutil
+
+    times = psutil.cpu_times()._asdict()
+    spent = {name: s for name, s in times.items() if name not in ("guest", "guest_nice")}  # in user
+    idle = spent["idle"] + spent.get("iowait", 0.0)
+    every, own = sum(spent.values()), psutil.Process().cpu_times()
+    return every, every - idle - own.user - own.system

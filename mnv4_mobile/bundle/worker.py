@@ -1,0 +1,328 @@
+"""A session in a process of its own.
+
+The runtimes do not share a process (ExecuTorch and LiteRT together die without a word), take
+seconds to import and can crash; so each artifact runs in a worker, which brings threads, a timeout
+and the peak memory along. Parent and worker talk through two pipes in `multiprocessing`'s framing.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from mnv4_mobile.bundle.timing import WARM_UP, Timing, timed
+from mnv4_mobile.errors import DeviceError, MobileError
+from mnv4_mobile.images import Preprocess, pixels
+from mnv4_mobile.layers import OperatorTime
+from mnv4_mobile.target import Session, load_target
+from mnv4_mobile.tensors import Tensors, TensorSpec, answer, feed
+
+_CODE = """
+import os, sys
+if sys.argv[1]:  # before anything starts threads, which inherit it: numpy does when it is imported
+    os.sched_setaffinity(0, [int(core) for core in sys.argv[1].split(",")])
+from mnv4_mobile.bundle.worker import serve
+serve()
+"""
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def start(
+    code: str, *arguments: str, threads: int, log: IO[bytes] | None = None
+) -> tuple[subprocess.Popen[bytes], Connection, Connection]:
+    """Starts a Python process that is talked to through two pipes.
+
+    Args:
+        code: What it runs; its last two arguments are the pipes to read from and to write to.
+        arguments: The arguments before them.
+        threads: Of the numerical libraries in it.
+        log: Takes what it prints; None leaves that where this process's goes.
+
+    Returns:
+        The process, the pipe to it and the pipe from it.
+    """
+    child_in, parent_out = os.pipe()
+    parent_in, child_out = os.pipe()
+    process = subprocess.Popen(
+        # -P: not the caller's folder
+        [sys.executable, "-P", "-c", code, *arguments, str(child_in), str(child_out)],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        pass_fds=(child_in, child_out),
+        env=os.environ | dict.fromkeys(_THREADS, str(threads)),
+    )
+    os.close(child_in)
+    os.close(child_out)
+    return process, Connection(parent_out), Connection(parent_in)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loads:
+    """How long an artifact takes to load, once its runtime is imported."""
+
+    runtime: str
+    """Name and version of what runs it: `executorch 1.5.1`."""
+    cold_ms: float
+    """In a fresh process; the system may have the file in its cache."""
+    warm_ms: float
+    """Once more in the same process."""
+    runtime_rss_mb: float
+    """Peak memory of the process before either: Python and the runtime, in MiB."""
+
+
+class Worker:
+    """Runs one artifact in a process of its target.
+
+    The process starts at once and loads the artifact while the caller goes on.
+
+    Args:
+        target: Name of the target.
+        path: The artifact.
+        threads: Of the runtime.
+        cores: Those that the process is pinned to; None is all. Only where the system can.
+        compute_unit: See `Target.open`.
+        timeout_s: For loading and for every run.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        path: Path,
+        *,
+        threads: int = 1,
+        cores: Sequence[int] | None = None,
+        compute_unit: str | None = None,
+        timeout_s: float = 600,
+    ) -> None:
+        self._name = f"{target} runtime ({path.name})"
+        self._timeout = timeout_s
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
+        pinned = ",".join(map(str, cores or ()))
+        self._process, self._out, self._in = start(
+            *(_CODE, pinned, target, str(path), str(threads), compute_unit or ""),
+            threads=threads,
+            log=self._log,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def run(self, inputs: Tensors) -> dict[str, npt.NDArray[Any]]:
+        """Arrays by input name in, arrays by output name out.
+
+        Raises:
+            DeviceError: The runtime failed, died or did not answer in time.
+        """
+        outputs: dict[str, npt.NDArray[Any]] = self._ask("run", dict(inputs))
+        return outputs
+
+    def loads(self) -> Loads:
+        """How long loading took, and takes once more.
+
+        Raises:
+            DeviceError: As for `run`.
+        """
+        found: Loads = self._ask("loads")
+        return found
+
+    def time(
+        self,
+        inputs: Tensors,
+        *,
+        warmup: int = WARM_UP,
+        runs: int,
+        seconds: float = 0,
+        run_s: float = 0,
+    ) -> Timing:
+        """How long each of some runs takes, without the pipes.
+
+        Args:
+            inputs: Arrays by input name.
+            warmup: Runs that are not timed.
+            runs: Runs that are, at least.
+            seconds: How long they take together, at least.
+            run_s: What a run takes at most, as far as known; the answer has as much more time.
+
+        Raises:
+            DeviceError: As for `run`.
+        """
+        limit = self._timeout + seconds + (warmup + runs) * run_s
+        found: Timing = self._ask("time", dict(inputs), warmup, runs, seconds, timeout_s=limit)
+        return found
+
+    def preprocess(
+        self, image: TensorSpec, picture: npt.NDArray[np.uint8], preprocess: Preprocess, runs: int
+    ) -> Timing:
+        """How long a decoded picture takes to become the input.
+
+        Args:
+            image: The artifact's input.
+            picture: (h, w, 3) RGB.
+            preprocess: What is done to it.
+            runs: How often.
+        """
+        found: Timing = self._ask("preprocess", image, picture, preprocess, runs)
+        return found
+
+    def profile(self, inputs: Tensors, layers: Sequence[str], runs: int) -> list[OperatorTime]:
+        """See `Target.profile`; the artifact is loaded once more for it.
+
+        Raises:
+            DeviceError: As for `run`, or the runtime has no profiler here.
+        """
+        found: list[OperatorTime] = self._ask("profile", dict(inputs), list(layers), runs)
+        return found
+
+    def peak_rss_mb(self) -> float:
+        """Peak memory of the process so far, in MiB."""
+        peak: float = self._ask("peak_rss_mb")
+        return peak
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._out.close()
+        self._in.close()
+        self._process.kill()
+        self._process.wait()
+        self._log.close()
+
+    def _ask(self, request: str, *arguments: object, timeout_s: float | None = None) -> Any:
+        limit = self._timeout if timeout_s is None else timeout_s
+        try:
+            self._out.send((request, arguments))
+            if not self._in.poll(limit):
+                raise DeviceError(f"{self._name}: no answer in {limit:g} s")
+            answer = self._in.recv()
+        except (EOFError, OSError):
+            code = self._process.wait()
+            raise DeviceError(f"{self._name}: ended with code {code}{self._tail()}") from None
+        if isinstance(answer, MobileError):
+            raise answer
+        if isinstance(answer, str):
+            raise DeviceError(f"{self._name}: {answer}{self._tail()}")
+        return answer
+
+    def _tail(self) -> str:
+        """The last lines that the runtime printed."""
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()[-5:]
+        return "".join(f"\n  {line}" for line in lines)
+
+
+def run_pixels(
+    worker: Worker,
+    image: TensorSpec,
+    outputs: Sequence[TensorSpec],
+    images: npt.NDArray[np.uint8],
+    preprocess: Preprocess,
+) -> dict[str, npt.NDArray[Any]]:
+    """Runs RGB pixels through an artifact, in batches of its own size.
+
+    Args:
+        worker: Of the artifact.
+        image: The artifact's input.
+        outputs: Its outputs.
+        images: (N, H, W, 3), after resizing.
+        preprocess: How they are normalised.
+
+    Returns:
+        The outputs by name, N rows of floats each.
+    """
+    batch, count = image.shape[0], len(images)
+    filled = np.concatenate([images, np.repeat(images[-1:], -count % batch, axis=0)])
+    parts = [
+        answer(outputs, worker.run(feed(image, filled[i : i + batch], preprocess)))
+        for i in range(0, len(filled), batch)
+    ]
+    return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
+
+
+def serve() -> None:
+    """The worker's side: opens the artifact, then answers until the pipe closes."""
+    _, name, path, threads, unit, read, write = sys.argv[1:]
+    requests, answers = Connection(int(read)), Connection(int(write))
+    failure: object = None
+    try:
+        served = _Served(name, Path(path), int(threads), unit or None)
+    except MobileError as error:
+        failure = error
+    except Exception as error:  # noqa: BLE001 - whatever a runtime raises, the parent shows it
+        failure = f"cannot load the artifact: {error!r}"
+    while True:
+        try:
+            request, arguments = requests.recv()
+        except EOFError:
+            return
+        if failure is not None:
+            answers.send(failure)
+            continue
+        try:
+            answers.send(getattr(served, request)(*arguments))
+        except Exception as error:  # noqa: BLE001
+            answers.send(error if isinstance(error, MobileError) else repr(error))
+
+
+class _Served:
+    """An opened artifact; its methods are what a parent may ask for."""
+
+    def __init__(self, target: str, path: Path, threads: int, unit: str | None) -> None:
+        self._target, self._path = load_target(target), path
+        self._threads, self._unit = threads, unit
+        self._runtime = self._target.runtime()
+        self._runtime_rss_mb = self.peak_rss_mb()
+        self.run, self._cold_ms = self._load()
+
+    def _load(self) -> tuple[Session, float]:
+        begin = time.perf_counter()
+        session = self._target.open(self._path, self._threads, self._unit)
+        return session, (time.perf_counter() - begin) * 1e3
+
+    def loads(self) -> Loads:
+        del self.run  # its threads are those that the next one gets
+        self.run, warm = self._load()
+        return Loads(
+            runtime=self._runtime,
+            cold_ms=self._cold_ms,
+            warm_ms=warm,
+            runtime_rss_mb=self._runtime_rss_mb,
+        )
+
+    def peak_rss_mb(self) -> float:
+        if sys.platform == "darwin":
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        # Not ru_maxrss: on Linux a process begins with its parent's.
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+    def time(self, inputs: Tensors, warmup: int, runs: int, seconds: float) -> Timing:
+        return timed(lambda: self.run(inputs), warmup=warmup, runs=runs, seconds=seconds)
+
+    def preprocess(
+        self, image: TensorSpec, picture: npt.NDArray[np.uint8], preprocess: Preprocess, runs: int
+    ) -> Timing:
+        return timed(lambda: feed(image, pixels(picture, preprocess)[None], preprocess), runs=runs)
+
+    def profile(self, inputs: Tensors, layers: Sequence[str], runs: int) -> list[OperatorTime]:
+        return self._target.profile(self._path, inputs, layers, threads=self._threads, runs=runs)

@@ -1,0 +1,37 @@
+"""The configurations that ship with the package: where they are, and what they are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mnv4_mobile.errors import ConfigError
+
+
+def config_folder(kind: str) -> Path:
+    """The folder of shipped configurations: `models`, `recipes`, ..."""
+    package = Path(__file__).parent
+    inside = package / "configs"  # in a wheel; beside the package in a checkout
+    return (inside if inside.is_dir() else package.parent / "configs") / kind
+
+
+def shipped(kind: str) -> list[str]:
+    """Names of the shipped configurations of a kind."""
+    return sorted(path.stem for path in config_folder(kind).glob("*.yaml"))
+
+
+def find_config(kind: str, name: str) -> Path:
+    """The file of a shipped configuration's name, or of a path.
+
+    Raises:
+        ConfigError: Neither; the message lists what is shipped.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path
+        raise ConfigError(f"{name}: no such file")
+    if name in shipped(kind):
+        return config_folder(kind) / f"{name}.yaml"
+    raise ConfigError(
+        f"{kind[:-1]}: found {name!r}, allowed: {', '.join(shipped(kind))}, or a .yaml file"
+    )

@@ -1,0 +1,299 @@
+"""What was measured, evaluated and profiled, in one SQLite file that survives what befalls it.
+
+A record is kept as its JSON text; the columns beside it are only there to be searched. Records are
+added and deleted, never changed, so that files of several machines merge: the same id is the same
+record.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+
+from mnv4_mobile.errors import ConfigError, DiskError, MobileError, StoreError
+from mnv4_mobile.measure.measurement import Measurement, trusted_measurement
+from mnv4_mobile.measure.results.record import Record, RecordKind, StoredProfile, record
+
+if TYPE_CHECKING:
+    from mnv4_mobile.quality.evaluate import Evaluation
+
+ENVIRONMENT = "MNV4_STORE"
+_APPLICATION = 0x4D4E5634  # "MNV4" in the file's header
+_WAIT_S = 30.0  # for another process, whose transactions take milliseconds
+_MIGRATIONS = (
+    """
+    CREATE TABLE measurements (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        run TEXT NOT NULL,
+        session INTEGER NOT NULL,
+        device TEXT NOT NULL,
+        artifact TEXT NOT NULL,
+        body TEXT NOT NULL
+    );
+    CREATE INDEX measurements_run ON measurements (run);
+    CREATE INDEX measurements_device ON measurements (device);
+    CREATE INDEX measurements_artifact ON measurements (artifact);
+    """,
+    """
+    CREATE TABLE evaluations (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        artifact TEXT NOT NULL,
+        body TEXT NOT NULL
+    );
+    CREATE TABLE profiles (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        artifact TEXT NOT NULL,
+        device TEXT NOT NULL,
+        body TEXT NOT NULL
+    );
+    """,
+)
+"""What makes a store of version i + 1 of one of version i; `user_version` says which it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """How many records came, and how many of them were there already."""
+
+    new: int
+    known: int
+
+
+def store_path(option: Path | None) -> Path:
+    """The store's file: `--store`, else `$MNV4_STORE`, else `mnv4.sqlite` in this folder."""
+    return option or Path(os.environ.get(ENVIRONMENT) or "mnv4.sqlite")
+
+
+class Store:
+    """A store that is open; several processes may have it open at once.
+
+    Args:
+        path: Its file, which is made if it is not there.
+        must_exist: To refuse a file that is not there instead.
+
+    Raises:
+        StoreError: Not a store, a damaged one, one of a newer version, or one that another process
+            holds for too long.
+        DiskError: A disk that is full or not writable.
+    """
+
+    def __init__(self, path: Path, *, must_exist: bool = False) -> None:
+        self.path = path
+        if must_exist and not path.exists():
+            raise StoreError(f"{path}: there is no store of measurements; see --store")
+        with self._told():
+            # Autocommit: where a transaction begins and ends is said below, and nowhere else.
+            self._db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
+            try:
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _prepare(self) -> None:
+        with self._transaction("DEFERRED"):  # another process may be making it
+            application, version = self._pragma("application_id"), self._pragma("user_version")
+            tables = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        if application != _APPLICATION and (application or version or tables):
+            raise StoreError(f"{self.path}: is a database, but not a store of measurements")
+        if version > len(_MIGRATIONS):
+            raise StoreError(
+                f"{self.path}: written by a newer version (schema {version}, this one reads "
+                f"{len(_MIGRATIONS)}); upgrade mnv4-mobile"
+            )
+        # A commit is on the disk before it is told: FULL flushes the log at every one.
+        self._use_log()
+        self._db.execute("PRAGMA synchronous = FULL")
+        if version < len(_MIGRATIONS):
+            self._migrate()
+
+    def _use_log(self) -> None:
+        # SQLite does not wait for its turn here, when several processes make the same file.
+        end = time.monotonic() + _WAIT_S
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
+
+    def _migrate(self) -> None:
+        with self._transaction():
+            # Read again: another process may have been quicker.
+            for script in _MIGRATIONS[self._pragma("user_version") :]:
+                for statement in filter(str.strip, script.split(";")):
+                    self._db.execute(statement)
+            self._db.execute(f"PRAGMA application_id = {_APPLICATION}")
+            self._db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+
+    def _pragma(self, name: str) -> int:
+        return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._db.close()
+
+    def add(self, measurement: Measurement) -> None:
+        """Adds a measurement; when this returns, it is on the disk.
+
+        Raises:
+            StoreError: Another record has its id.
+            ConfigError: It is not what the schema says.
+            DiskError: A disk that is full or not writable.
+        """
+        self.add_all([record("measurement", measurement.to_json())])
+
+    def add_evaluation(self, evaluation: Evaluation) -> None:
+        """Adds an evaluation, see `add`."""
+        self.add_all([record("evaluation", evaluation)])
+
+    def add_profile(self, artifact_sha256: str, device_id: str, profile: dict[str, Any]) -> None:
+        """Adds a profile in the form that `mnv4 profile --json` prints, see `add`."""
+        entries = StoredProfile(
+            artifact_sha256=artifact_sha256, device_id=device_id, profile=profile
+        )
+        self.add_all([record("profile", entries)])
+
+    def add_all(self, records: Sequence[Record]) -> Added:
+        """Adds all records or, on an error, none of them; what is there already stays.
+
+        Raises:
+            StoreError: A different record has the id of one of them.
+            DiskError: A disk that is full or not writable.
+        """
+        new = 0
+        with self._told(), self._transaction():
+            for added in records:
+                id_ = added.columns["id"]
+                found = self._db.execute(
+                    f"SELECT body FROM {added.kind}s WHERE id = ?", (id_,)
+                ).fetchone()
+                if found and found[0] != added.body:
+                    raise StoreError(
+                        f"{self.path}: {added.kind} {id_}: a different record is there"
+                    )
+                if not found:
+                    names, marks = ", ".join(added.columns), ", ?" * len(added.columns)
+                    self._db.execute(
+                        f"INSERT INTO {added.kind}s (body, {names}) VALUES (?{marks})",
+                        (added.body, *added.columns.values()),
+                    )
+                    new += 1
+        return Added(new=new, known=len(records) - new)
+
+    def measurements(
+        self,
+        *,
+        runs: Sequence[str] = (),
+        devices: Sequence[str] = (),
+        artifacts: Sequence[str] = (),
+        ids: Sequence[str] = (),
+    ) -> list[Measurement]:
+        """The measurements that match, in the order in which they were recorded.
+
+        Args:
+            runs: Names of runs; none means all, here and below.
+            devices: Ids of devices.
+            artifacts: Hashes of artifacts.
+            ids: Of measurements.
+        """
+        wanted = {"run": runs, "device": devices, "artifact": artifacts, "id": ids}
+        try:
+            return [trusted_measurement(entries) for entries in self._read("measurement", wanted)]
+        except (KeyError, TypeError, ConfigError) as error:
+            raise StoreError(f"{self.path}: a damaged measurement: {error!r}") from error
+
+    def runs(self) -> list[str]:
+        """The names of all runs, in the order in which they began."""
+        with self._told():
+            found = self._db.execute("SELECT run FROM measurements GROUP BY run ORDER BY min(seq)")
+            return [run for (run,) in found]
+
+    def evaluations(self) -> list[Evaluation]:
+        """All evaluations, in the order in which they were recorded."""
+        return cast("list[Evaluation]", list(self._read("evaluation", {})))
+
+    def profiles(self) -> list[StoredProfile]:
+        """All profiles, in the order in which they were recorded."""
+        return cast("list[StoredProfile]", list(self._read("profile", {})))
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Removes measurements; how many there were."""
+        with self._told(), self._transaction():
+            return sum(
+                self._db.execute("DELETE FROM measurements WHERE id = ?", (id_,)).rowcount
+                for id_ in ids
+            )
+
+    def _read(self, kind: RecordKind, wanted: dict[str, Sequence[str]]) -> Iterator[Any]:
+        asked = {column: list(values) for column, values in wanted.items() if values}
+        # One parameter a column, however many values: SQLite limits their number.
+        where = " AND ".join(f"{column} IN (SELECT value FROM json_each(?))" for column in asked)
+        with self._told():
+            found = self._db.execute(
+                f"SELECT body FROM {kind}s WHERE {where or 'true'} ORDER BY seq",
+                [json.dumps(values) for values in asked.values()],
+            ).fetchall()
+        for (body,) in found:
+            try:
+                yield json.loads(body)
+            except ValueError as error:
+                raise StoreError(f"{self.path}: a damaged {kind}: {error}") from error
+
+    @contextmanager
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
+        self._db.execute(f"BEGIN {kind}")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _error(self.path, error) from error
+
+
+def _error(path: Path, error: sqlite3.Error) -> MobileError:
+    """What an error of SQLite tells the user."""
+    match error.sqlite_errorcode & 0xFF:  # without what SQLite adds to its primary codes
+        case sqlite3.SQLITE_NOTADB:
+            return StoreError(f"{path}: is not a store of measurements")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StoreError(f"{path}: another process has been writing for {_WAIT_S:g} s")
+        case sqlite3.SQLITE_FULL:
+            return DiskError(f"{path}: the disk is full")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            return DiskError(f"{path}: cannot be opened for writing")
+        case sqlite3.SQLITE_IOERR:
+            return DiskError(f"{path}: the disk fails: {error}")
+    return StoreError(f"{path}: cannot be used: {error}")

@@ -1,0 +1,59 @@
+"""Discovery of targets, devices and device programs by entry point.
+
+The shipped ones use the same hooks as third parties.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from mnv4_mobile.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """The entry points of one group: plugins of one kind, by name."""
+
+    name: str
+    """The group's name, as in a distribution's metadata."""
+    what: str
+    """What messages call a plugin: `target`, `device`, ..."""
+    option: str
+    """What messages call the option that names one."""
+
+    def names(self) -> list[str]:
+        """Returns the names of the installed plugins, sorted."""
+        return sorted(self._points())
+
+    def package(self, name: str) -> str:
+        """Returns the import package of an installed plugin."""
+        return self._points()[name].module.partition(".")[0]
+
+    def load(self, name: str, protocol: type) -> Any:
+        """Imports a plugin.
+
+        Args:
+            name: The plugin's name.
+            protocol: The class or the runtime-checkable protocol that it must satisfy.
+
+        Raises:
+            ConfigError: There is no such plugin (the message lists the installed ones), it cannot
+                be imported, or it does not satisfy the protocol.
+        """
+        points = self._points()
+        if name not in points:
+            raise ConfigError(f"{self.option}: found {name!r}, allowed: {', '.join(self.names())}")
+        try:
+            plugin = points[name].load()
+        except Exception as error:
+            raise ConfigError(f"{self.what} {name}: cannot be loaded: {error!r}") from error
+        if not isinstance(plugin, protocol):
+            raise ConfigError(
+                f"{self.what} {name}: {points[name].value} is not a {protocol.__name__}"
+            )
+        return plugin
+
+    def _points(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=self.name)}

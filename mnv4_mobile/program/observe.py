@@ -1,0 +1,76 @@
+"""Running an exported deploy form on pictures, one by one, and looking at the values in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, fx
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
+
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.program.operations import image_of
+from mnv4_mobile.tensors import TensorSpec as Port
+from mnv4_mobile.tensors import feed
+
+
+def fed(picture: npt.NDArray[np.uint8], spec: BuildSpec) -> Tensor:
+    """A picture (H, W, 3) as the deploy form takes it: (N, 3, H, W), repeated to fill the batch."""
+    image = Port(
+        name="image",
+        kind="image",
+        shape=(spec.batch, 3, *spec.preprocess.size),
+        dtype="uint8" if spec.input == "pixels" else "float32",
+        layout="nchw",
+    )
+    pixels = np.repeat(picture[None], spec.batch, axis=0)
+    return torch.from_numpy(feed(image, pixels, spec.preprocess)["image"])
+
+
+@torch.inference_mode()
+def observe(
+    program: ExportedProgram,
+    values: Iterable[fx.Node],
+    spec: BuildSpec,
+    pictures: Iterable[npt.NDArray[np.uint8]],
+    see: Callable[[fx.Node, Tensor], None],
+) -> None:
+    """Runs a deploy form on every picture by itself: what is seen is of pictures, not of batches.
+
+    Args:
+        program: The deploy form, or a copy that takes a picture's bytes as floats.
+        values: Of its graph.
+        spec: What is built.
+        pictures: (H, W, 3) RGB after resizing, each.
+        see: Is given every value as soon as it is there.
+    """
+    interpreter = _Interpreter(program.graph_module, values, see)
+    known = {**program.state_dict, **program.constants}
+    inputs = program.graph_signature.input_specs
+    image = image_of(program.graph, program.graph_signature)
+    for picture in pictures:
+        x = fed(picture, spec).to(image.meta["val"].dtype)
+        interpreter.run(*(x if i.kind is InputKind.USER_INPUT else known[i.target] for i in inputs))
+
+
+class _Interpreter(fx.Interpreter):
+    """Runs a graph and shows some of its values."""
+
+    def __init__(
+        self,
+        graph: fx.GraphModule,
+        values: Iterable[fx.Node],
+        see: Callable[[fx.Node, Tensor], None],
+    ) -> None:
+        super().__init__(graph)
+        self.values, self.see = set(values), see
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        if n in self.values:
+            self.see(n, result)
+        return result

@@ -1,0 +1,289 @@
+"""Accuracy of an artifact on a dataset, and how far it is from its float parent.
+
+Everything is measured on the bytes of the artifacts. The dataset is a folder of pictures: with one
+folder a class its accuracy is known, without only how often artifact and parent agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from mnv4_mobile.bundle.manifest import Bundle
+from mnv4_mobile.bundle.parity import sqnr_db
+from mnv4_mobile.bundle.versions import versions
+from mnv4_mobile.bundle.worker import Worker, run_pixels
+from mnv4_mobile.errors import ConfigError, ImageError
+from mnv4_mobile.files import sha256
+from mnv4_mobile.images import Preprocess, list_images, pixels, read_image
+from mnv4_mobile.progress import Progress
+from mnv4_mobile.target import load_target, require
+
+SCHEMA = 1
+_CHUNK = 16  # pictures in memory at a time
+
+
+class Confusion(TypedDict):
+    """Pictures for which artifact and parent name different classes."""
+
+    parent: str
+    artifact: str
+    count: int
+
+
+class Evaluation(TypedDict):
+    """What was found; rates are shares of 1."""
+
+    schema: int
+    artifact_sha256: str
+    bundle_id: str
+    dataset: str
+    dataset_sha256: str
+    """Of the sorted lines `<sha256>  <posix path>` of the pictures."""
+    n: int
+    skipped: list[str]
+    """Files that could not be read, with the reason."""
+    top1: float | None
+    """None for a dataset without classes."""
+    top5: float | None
+    parent_sha256: str | None
+    parent_top1: float | None
+    parent_top5: float | None
+    agreement: float | None
+    """Share of pictures for which artifact and parent name the same class first."""
+    sqnr_db: float | None
+    """Median over the pictures of the ratio of the parent's scores to the difference."""
+    sqnr_db_p10: float | None
+    confusion: list[Confusion]
+    """The most frequent first."""
+    images_per_s: float
+    """Of this artifact alone, decoding included."""
+    threads: int
+    started_at: str
+    versions: dict[str, str]
+
+
+def evaluate(
+    bundle: Bundle,
+    dataset: Path,
+    *,
+    parent: Bundle | None = None,
+    limit: int | None = None,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Runs a bundle, and its float parent if there is one, over a dataset.
+
+    Args:
+        bundle: What is judged; it must have a class output.
+        dataset: A folder of pictures, or of one folder a class, named by labels; where the names
+            are no labels but as many as classes, their sorted order is that of the classes.
+        parent: A bundle of the same network in float.
+        limit: Pictures at most, evenly spread over the dataset.
+        threads: Of each runtime.
+        progress: Is told how far it is.
+
+    Raises:
+        ConfigError: No class output, folders that are not the classes, or a parent that prepares
+            pictures in another way.
+        ImageError: No readable picture.
+    """
+    progress = progress or Progress()
+    if parent and parent.preprocess != bundle.preprocess:
+        raise ConfigError(
+            f"--parent: {parent.path}: prepares pictures as {parent.preprocess}, must be as "
+            f"{bundle.path}: {bundle.preprocess}"
+        )
+    paths = list_images(dataset)
+    if limit is not None and limit < len(paths):
+        paths = [paths[i * len(paths) // limit] for i in range(limit)]
+    pictures = _Pictures(dataset, _Classes.of(bundle).truths(dataset, paths), bundle.preprocess)
+    started = datetime.now(UTC)
+    ratios: list[float] = []
+    name = bundle.manifest["id"]
+    progress.step(f"{name}: evaluate")
+    with ExitStack() as stack:
+        judged = stack.enter_context(_judging(bundle, threads))
+        reference = stack.enter_context(_judging(parent, threads)) if parent else None
+        for images in pictures.chunks():
+            scores = judged.run(images)
+            if reference:
+                ratios += list(sqnr_db(reference.run(images), scores))
+            done = len(pictures.known)
+            speed = done / (pictures.seconds + judged.seconds)
+            progress.update(f"{name}: {done} of {len(paths)} pictures, {speed:.0f} a second")
+    if not pictures.known:
+        raise ImageError(f"{dataset}: no readable picture; the first: {pictures.skipped[0]}")
+    return _evaluation(judged, reference, pictures, ratios, threads, started)
+
+
+def _evaluation(
+    judged: _Judged,
+    reference: _Judged | None,
+    pictures: _Pictures,
+    ratios: Sequence[float],
+    threads: int,
+    started: datetime,
+) -> Evaluation:
+    """What the record says of an artifact and its parent, if there is one."""
+    known = pictures.known
+    pairs = judged.confusion(reference) if reference else Counter()
+    manifest = judged.bundle.manifest
+    return Evaluation(
+        schema=SCHEMA,
+        artifact_sha256=manifest["artifact"]["sha256"],
+        bundle_id=manifest["id"],
+        dataset=pictures.dataset.name,
+        dataset_sha256=pictures.sha256(),
+        n=len(known),
+        skipped=pictures.skipped,
+        top1=judged.top(1, known),
+        top5=judged.top(5, known),
+        parent_sha256=reference.bundle.manifest["artifact"]["sha256"] if reference else None,
+        parent_top1=reference.top(1, known) if reference else None,
+        parent_top5=reference.top(5, known) if reference else None,
+        agreement=1 - pairs.total() / len(known) if reference else None,
+        sqnr_db=round(float(np.median(ratios)), 2) if ratios else None,
+        sqnr_db_p10=round(float(np.percentile(ratios, 10)), 2) if ratios else None,
+        confusion=[
+            Confusion(parent=judged.classes.name(a), artifact=judged.classes.name(b), count=count)
+            for (a, b), count in pairs.most_common()
+        ],
+        images_per_s=round(len(known) / (pictures.seconds + judged.seconds), 1),
+        threads=threads,
+        started_at=started.isoformat(timespec="seconds"),
+        versions=versions(),
+    )
+
+
+@contextmanager
+def _judging(bundle: Bundle, threads: int) -> Iterator[_Judged]:
+    """A bundle's artifact in a process of its own."""
+    target = bundle.manifest["target"]
+    require(load_target(target))
+    with Worker(target, bundle.artifact, threads=threads) as worker:
+        yield _Judged(bundle, worker)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Classes:
+    """A bundle's class output."""
+
+    output: str
+    count: int
+    labels: Sequence[str] | None
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> _Classes:
+        output = bundle.class_output("logits", "probabilities")
+        labels = bundle.manifest["labels"]
+        return cls(output=output.name, count=output.shape[1], labels=labels)
+
+    def name(self, index: int) -> str:
+        return self.labels[index] if self.labels else str(index)
+
+    def truths(self, dataset: Path, paths: Sequence[Path]) -> dict[Path, int | None]:
+        """The class of every picture, by the first folder that it is in."""
+        folders = {path: path.relative_to(dataset).parts[:-1] for path in paths}
+        names = sorted({parts[0] for parts in folders.values() if parts})
+        if not names:
+            return dict.fromkeys(paths)
+        if not all(folders.values()):
+            raise ConfigError(f"{dataset}: found pictures in folders of classes and beside them")
+        if self.labels and set(names) <= set(self.labels):
+            order = {label: index for index, label in enumerate(self.labels)}
+        elif len(names) == self.count:
+            order = {name: index for index, name in enumerate(names)}
+        else:
+            strange = next((n for n in names if n not in (self.labels or ())), names[0])
+            raise ConfigError(
+                f"{dataset}: folder {strange!r} is no label of the bundle, and {len(names)} "
+                f"folders are not its {self.count} classes"
+            )
+        return {path: order[parts[0]] for path, parts in folders.items()}
+
+
+class _Judged:
+    """An artifact that runs, and the classes that it named, best first, of all pictures so far."""
+
+    def __init__(self, bundle: Bundle, worker: Worker) -> None:
+        self.bundle, self.classes = bundle, _Classes.of(bundle)
+        self.seconds = 0.0
+        self._worker = worker
+        self._best: list[npt.NDArray[np.int64]] = []
+
+    def run(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        """The scores for some pictures, (N, H, W, 3) RGB after resizing."""
+        begin = time.perf_counter()
+        bundle = self.bundle
+        found = run_pixels(self._worker, bundle.input, bundle.outputs, images, bundle.preprocess)
+        scores = found[self.classes.output]
+        self._best += list(np.argsort(-scores, axis=1, kind="stable")[:, :5])
+        self.seconds += time.perf_counter() - begin
+        return scores
+
+    def top(self, k: int, known: Sequence[int | None]) -> float | None:
+        """How often the class is among the first k."""
+        if None in known:
+            return None
+        return float(np.mean([t in best[:k] for t, best in zip(known, self._best, strict=True)]))
+
+    def confusion(self, parent: _Judged) -> Counter[tuple[int, int]]:
+        """How often (the parent's class, this one's) differ."""
+        pairs = zip(parent._best, self._best, strict=True)
+        return Counter((int(a[0]), int(b[0])) for a, b in pairs if a[0] != b[0])
+
+
+class _Pictures:
+    """A dataset's pictures, and what is known of those that could be read, in their order.
+
+    Args:
+        dataset: The folder.
+        truths: The class of every picture, where it is known.
+        preprocess: How they are resized.
+    """
+
+    def __init__(
+        self, dataset: Path, truths: Mapping[Path, int | None], preprocess: Preprocess
+    ) -> None:
+        self.dataset = dataset
+        self.known: list[int | None] = []
+        self.skipped: list[str] = []
+        self.seconds = 0.0
+        self._truths, self._preprocess = truths, preprocess
+        self._lines: list[str] = []
+
+    def chunks(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """Decodes them some at a time: (N, H, W, 3) RGB after resizing."""
+        paths = iter(self._truths)
+        while images := list(islice(self._decoded(paths), _CHUNK)):
+            yield np.stack(images)
+
+    def _decoded(self, paths: Iterator[Path]) -> Iterator[npt.NDArray[np.uint8]]:
+        for path in paths:
+            begin = time.perf_counter()
+            try:
+                image = pixels(read_image(path), self._preprocess)
+            except ImageError as error:
+                self.skipped.append(str(error))
+                continue
+            name = path.relative_to(self.dataset).as_posix()
+            self._lines.append(f"{sha256(path)}  {name}\n")
+            self.known.append(self._truths[path])
+            self.seconds += time.perf_counter() - begin
+            yield image
+
+    def sha256(self) -> str:
+        """Of the sorted lines `<sha256>  <posix path>` of those that were read."""
+        return hashlib.sha256("".join(sorted(self._lines)).encode()).hexdigest()

@@ -1,0 +1,106 @@
+"""Running a bundle on pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+from mnv4_mobile.bundle.worker import Worker, run_pixels
+from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.images import pixels, read_image
+from mnv4_mobile.target import load_target, require
+
+Picture = str | os.PathLike[str] | npt.NDArray[np.uint8]
+"""A file, or (H, W, 3) RGB bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """One class of a picture."""
+
+    index: int
+    label: str
+    """The class name, or the index as text where the bundle has no labels."""
+    probability: float
+
+
+class Model:
+    """A bundle ready to run; a context manager that ends its worker process.
+
+    Args:
+        bundle: What to run.
+        threads: Of the runtime.
+    """
+
+    def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
+        require(load_target(bundle.manifest["target"]))
+        self.bundle = bundle
+        self._worker = Worker(bundle.manifest["target"], bundle.artifact, threads=threads)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._worker.close()
+
+    def run(self, pictures: Sequence[Picture]) -> dict[str, npt.NDArray[Any]]:
+        """All outputs by name, one row a picture.
+
+        Raises:
+            ImageError: A file that is no readable picture.
+            DeviceError: The runtime failed.
+        """
+        if not pictures:
+            raise ConfigError("no picture given")
+        images = np.stack([pixels(_decoded(p), self.bundle.preprocess) for p in pictures])
+        bundle = self.bundle
+        return run_pixels(self._worker, bundle.input, bundle.outputs, images, bundle.preprocess)
+
+    def classify(self, pictures: Sequence[Picture], top: int = 5) -> list[list[Prediction]]:
+        """The likeliest classes of every picture, best first.
+
+        Raises:
+            ConfigError: The bundle has no class output.
+        """
+        output = self.bundle.class_output("probabilities", "logits")
+        values = self.run(pictures)[output.name].astype(np.float64)
+        if output.kind == "logits":
+            values = np.exp(values - values.max(1, keepdims=True))
+            values /= values.sum(1, keepdims=True)
+        labels = self.bundle.manifest["labels"]
+        return [
+            [
+                Prediction(
+                    index=int(i), label=labels[i] if labels else str(i), probability=float(row[i])
+                )
+                for i in np.argsort(-row, kind="stable")[:top]
+            ]
+            for row in values
+        ]
+
+
+def _decoded(picture: Picture) -> npt.NDArray[np.uint8]:
+    return picture if isinstance(picture, np.ndarray) else read_image(picture)
+
+
+def load(path: str | Path, *, threads: int = 1) -> Model:
+    """Opens a bundle and starts its runtime.
+
+    Raises:
+        BundleError: The bundle is incomplete or damaged.
+        ToolchainError: The target's runtime is not installed.
+    """
+    return Model(open_bundle(path), threads=threads)

@@ -1,0 +1,236 @@
+"""Which blocks of a network cost what when they are quantized, by simulation."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mnv4_mobile.builder.cell import Cell, Options
+from mnv4_mobile.builder.network import Source
+from mnv4_mobile.builder.range_rule import settled
+from mnv4_mobile.builder.reference import eager
+from mnv4_mobile.bundle.parity import sqnr_db
+from mnv4_mobile.errors import ConfigError, ToolchainError
+from mnv4_mobile.files import write_bytes
+from mnv4_mobile.layers import block_of
+from mnv4_mobile.model.spec import ModelSpec
+from mnv4_mobile.progress import Progress
+from mnv4_mobile.quantize.calibration import Calibration, choose
+from mnv4_mobile.quantize.ranges import Ranges
+from mnv4_mobile.recipe import Recipe, Step
+from mnv4_mobile.tensors import CLASSES
+
+if TYPE_CHECKING:
+    from mnv4_mobile.quantize.simulate import Simulation
+
+SUFFIXES = (".png", ".svg", ".pdf", ".html")
+"""Of what `plot` writes."""
+IMAGES = 64
+"""Pictures that are judged, unless told otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """How close a simulation comes to the float network."""
+
+    sqnr_db: float
+    """Median over the pictures."""
+    sqnr_db_p10: float
+    """Their 10th percentile."""
+    agreement: float
+    """Share of the pictures with the same class."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockCost:
+    """What one block costs."""
+
+    block: str
+    role: str
+    params: int
+    macs: int
+    alone: Score
+    """With this block in integers and all others in float."""
+    without: Score
+    """With this block in float and all others in integers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivity:
+    """What the blocks of a network cost, in the order in which they run."""
+
+    recipe: str
+    pictures: int
+    total: Score
+    """With everything in integers that the recipe has in integers."""
+    blocks: tuple[BlockCost, ...]
+
+
+class Judge:
+    """A network in float, and pictures that calibration has not seen to judge integers by.
+
+    Args:
+        model: The network.
+        weights: As the command line has them.
+        recipe: With static activations.
+        options: What is built; `calibrate` must be there.
+        images: Pictures to judge by, at most; a fifth of those that can be read.
+        progress: Is told what is done.
+
+    Raises:
+        MobileError: Weights, recipe or pictures that cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: ModelSpec,
+        weights: str,
+        recipe: Recipe,
+        options: Options,
+        *,
+        images: int = IMAGES,
+        progress: Progress,
+    ) -> None:
+        if not recipe.static:
+            raise ConfigError(
+                f"recipe {recipe.name}: found {recipe.scheme!r}, must have static activations: "
+                "other integers are not simulated"
+            )
+        assert options.calibrate is not None
+        self._progress = progress
+        self.source = Source(
+            Cell(model=model, weights=weights, target="", recipe=recipe, options=options), progress
+        )
+        self.spec = self.source.spec
+        self._output = next((name for name in self.spec.outputs if name in CLASSES), "")
+        if not self._output:
+            raise ConfigError(f"{model.name}: has no classes to judge by")
+        recipe.keep.check(self.source.layers)
+        progress.step(f"{model.name}: choose the calibration images")
+        self.calibration: Calibration = choose(
+            options.calibrate,
+            self.spec.preprocess,
+            images=recipe.calibration_images,
+            seed=recipe.calibration_seed,
+            progress=progress,
+            held_back=images,
+        )
+        self.pictures = self.calibration.held_back()
+        self._reference = eager(self.source.net, self.pictures, self.spec)[self._output]
+
+    def simulation(self, recipe: Recipe) -> Simulation:
+        """A recipe's, with ranges; `auto` is settled."""
+        assert recipe.activations is not None
+        if recipe.activations.range == "auto":
+            recipe, _ = settled(self.source.net, self.spec, recipe, self.calibration)
+        simulation, ranges = self.observed(recipe)
+        simulation.adopt(ranges)
+        return simulation
+
+    def observed(self, recipe: Recipe) -> tuple[Simulation, Ranges]:
+        """A recipe's, with what is seen of the calibration images; nothing is rounded yet."""
+        from mnv4_mobile.quantize.simulate import Simulation
+
+        # What learns takes too long to be tried, and the simulation rounds weights itself.
+        exact: tuple[Step, ...] = tuple(step for step in recipe.prepare if step == "equalize")
+        recipe = replace(recipe, prepare=exact)
+        net = self.source.prepared(recipe, self.calibration)
+        self._progress.step(f"{recipe.name}: observe {len(self.calibration)} calibration images")
+        simulation = Simulation(net, self.spec, recipe)
+        return simulation, simulation.observe(self.calibration)
+
+    def score(self, simulation: Simulation, layers: Container[str] | None = None) -> Score:
+        """How close it comes with these layers in integers; None: all that the recipe has so."""
+        simulation.quantize(layers)
+        return self._score(simulation.run(self.pictures)[self._output])
+
+    def _score(self, found: npt.NDArray[np.float32]) -> Score:
+        ratios = sqnr_db(self._reference, found)
+        same = self._reference.argmax(1) == found.argmax(1)
+        return Score(
+            sqnr_db=round(float(np.median(ratios)), 2),
+            sqnr_db_p10=round(float(np.percentile(ratios, 10)), 2),
+            agreement=float(same.mean()),
+        )
+
+
+def sensitivity(judge: Judge, recipe: Recipe, progress: Progress) -> Sensitivity:
+    """Quantizes a network block by block.
+
+    Args:
+        judge: Of the network.
+        recipe: What is quantized; ranges are settled.
+        progress: Is told which block.
+    """
+    simulation = judge.simulation(recipe)
+    total = judge.score(simulation)
+    of_block: dict[str, list[str]] = {}
+    for layer in simulation.layers:
+        of_block.setdefault(block_of(layer), []).append(layer)
+    rows = {row.name: row for row in judge.spec.model.table(judge.spec.preprocess.size)}
+    costs = []
+    progress.step(f"{recipe.name}: {len(of_block)} blocks")
+    for index, (block, layers) in enumerate(of_block.items()):
+        progress.update(f"{recipe.name}: block {index + 1} of {len(of_block)}, {block}")
+        others = [layer for layer in simulation.layers if layer not in layers]
+        costs.append(
+            BlockCost(
+                block=block,
+                role=rows[block].role,
+                params=rows[block].cost.params,
+                macs=rows[block].cost.macs,
+                alone=judge.score(simulation, layers),
+                without=judge.score(simulation, others),
+            )
+        )
+    return Sensitivity(
+        recipe=recipe.name, pictures=len(judge.pictures), total=total, blocks=tuple(costs)
+    )
+
+
+def check_plot(path: Path) -> None:
+    """Refuses a file that cannot be written by `plot`, before any work.
+
+    Raises:
+        ConfigError: Another suffix, or no such folder.
+        ToolchainError: matplotlib is not installed.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"--out: found {path.name!r}, allowed: {', '.join(SUFFIXES)}")
+    if find_spec("matplotlib") is None:
+        raise ToolchainError("--out needs matplotlib: pip install matplotlib")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"--out: {path.parent}: no such folder")
+
+
+def plot(found: Sensitivity, path: Path, title: str) -> None:
+    """Draws the blocks' costs as bars, to a file that `check_plot` lets pass."""
+    from matplotlib.figure import Figure
+
+    suffix = path.suffix.lower()
+    names = [cost.block for cost in found.blocks]
+    figure = Figure(figsize=(8, 1.5 + 0.25 * len(names)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    left.barh(names, [cost.alone.sqnr_db for cost in found.blocks], color="#2a6fdb")
+    left.axvline(found.total.sqnr_db, color="#c33", label="all blocks")
+    left.set_xlabel("SQNR in dB, this block alone in integers")
+    left.invert_yaxis()
+    left.legend()
+    gains: Sequence[float] = [c.without.sqnr_db - found.total.sqnr_db for c in found.blocks]
+    right.barh(names, gains, color="#2a9d5c")
+    right.set_xlabel("gain in dB where it stays in float")
+    figure.suptitle(title)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg" if suffix == ".html" else suffix[1:], dpi=150)
+    data = buffer.getvalue()
+    if suffix == ".html":
+        svg = data[data.index(b"<svg") :]
+        data = b'<!doctype html><meta charset="utf-8"><title>Sensitivity</title>' + svg
+    write_bytes(path, data)

@@ -1,0 +1,331 @@
+"""Searching the recipe of the smallest, or fastest, artifact that keeps a bound on accuracy.
+
+Simulation chooses the rule of the ranges and whether channels are equalised, and orders the blocks
+by what they gain in float for what they cost there. That gives a ladder of recipes, each with more
+blocks in float. Artifacts decide: rungs are built and evaluated, 0, 1, 2, 4, ... blocks in float
+until one keeps the bound, then between that one and the last that did not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from mnv4_mobile import files
+from mnv4_mobile.builder.cache import Cache
+from mnv4_mobile.builder.cell import Cell
+from mnv4_mobile.builder.matrix import build_cells
+from mnv4_mobile.builder.range_rule import RULES
+from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+from mnv4_mobile.bundle.parity import EXACT_DB
+from mnv4_mobile.bundle.worker import Worker
+from mnv4_mobile.configs import find_config
+from mnv4_mobile.errors import ConfigError, ParityError
+from mnv4_mobile.progress import Progress
+from mnv4_mobile.quality.evaluate import evaluate
+from mnv4_mobile.quality.sensitivity import Judge, sensitivity
+from mnv4_mobile.recipe import HELD_BACK, Recipe, load_recipe
+from mnv4_mobile.tensors import feed
+from mnv4_mobile.yaml_file import read_yaml
+
+Objective = Literal["size", "latency"]
+_RUNS = 100  # of an artifact, for its latency
+_FLOAT_SHARE = 0.5  # of what is saved: with more of it in float, int8 is the wrong recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What is searched for."""
+
+    cell: Cell
+    """Network, weights, target, options, and the recipe to begin with."""
+    max_drop: float
+    """In points of 100: of top-1 on a dataset with classes, else of pictures that change theirs."""
+    dataset: Path | None
+    """None judges by the pictures that are held back of the calibration images."""
+    objective: Objective
+
+    def key(self) -> str:
+        """The hash of everything that decides what is measured: not of the bound."""
+        dataset = files.sha256(self.dataset) if self.dataset else None
+        ingredients = [self.cell.key(), dataset, self.objective]
+        return hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """A recipe of the ladder, as an artifact."""
+
+    kept: tuple[str, ...]
+    """Blocks in float, beside the recipe's own."""
+    bytes: int
+    latency_ms: float
+    """Median of the host, one thread."""
+    drop: float
+    """In points."""
+    sqnr_db: float
+    pictures: int
+    """That it was judged by."""
+
+    def text(self) -> str:
+        """A line about it."""
+        return (
+            f"{len(self.kept)} blocks in float: {self.drop:.2f} points, {self.sqnr_db:.1f} dB, "
+            f"{self.bytes / 1e6:.2f} MB, {self.latency_ms:.2f} ms"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The answer, with its reasons."""
+
+    recipe: Recipe
+    rung: Rung
+    reasons: tuple[str, ...]
+
+
+def tune(wish: Wish, state: Path, *, cache: Cache | None, progress: Progress) -> Found:
+    """Searches; what was found so far is kept in a file, so that the next run goes on from there.
+
+    Args:
+        wish: What is searched for.
+        state: The file; another wish's is begun anew.
+        cache: Of bundles.
+        progress: Is told what is done and found.
+
+    Raises:
+        ParityError: The bound cannot be kept; names the best that was found.
+    """
+    known = _State(state, wish.key())
+    base = wish.cell.recipe
+    if "plan" not in known.values:
+        known.put("plan", _plan(wish, progress))
+    plan: dict[str, Any] = known.values["plan"]
+    assert base.activations is not None
+    base = replace(
+        base,
+        min_agreement=base.min_agreement if wish.dataset else 1 - wish.max_drop / 100,
+        activations=replace(base.activations, range=plan["range"]),
+        prepare=tuple(plan["prepare"]),
+    )
+    order: list[str] = plan["order"]
+    for reason in plan["reasons"]:
+        progress.note(reason)
+    confirmed: dict[int, Rung] = {}
+
+    def keeps(count: int) -> bool:
+        name = f"rung {count}"
+        recipe = _with(base, order[:count])
+        if name not in known.values:
+            known.put(name, asdict(_confirm(wish, recipe, tuple(order[:count]), cache, progress)))
+        values = known.values[name]
+        confirmed[count] = Rung(**{**values, "kept": tuple(values["kept"])})
+        progress.note(confirmed[count].text())
+        if count == 0 and 100 / confirmed[0].pictures > wish.max_drop > 0:
+            progress.note(
+                f"one of {confirmed[0].pictures} pictures is {100 / confirmed[0].pictures:.2f} "
+                f"points: too few to judge {wish.max_drop:g} by"
+            )
+        return confirmed[count].drop <= wish.max_drop
+
+    count = _fewest(keeps, len(order))
+    if count is None:
+        best = min(confirmed.values(), key=lambda rung: rung.drop)
+        raise ParityError(
+            f"--max-drop {wish.max_drop:g}: not kept by any of {len(confirmed)} artifacts, with up "
+            f"to {len(order)} blocks in float; the best: {best.text()}"
+        )
+    reasons = (*plan["reasons"], *(confirmed[rung].text() for rung in sorted(confirmed)))
+    return Found(recipe=_with(base, order[:count]), rung=confirmed[count], reasons=reasons)
+
+
+def _fewest(keeps: Any, most: int) -> int | None:
+    """The fewest blocks that keep the bound, if more of them never harm."""
+    count, missed = 0, -1
+    while not keeps(count):
+        if count == most:
+            return None
+        missed, count = count, min(max(1, 2 * count), most)
+    while count - missed > 1:
+        middle = (count + missed) // 2
+        if keeps(middle):
+            count = middle
+        else:
+            missed = middle
+    return count
+
+
+def _plan(wish: Wish, progress: Progress) -> dict[str, Any]:
+    """What simulation chooses, as JSON: range, preparation, order of blocks, and why."""
+    cell = wish.cell
+    judge = Judge(
+        cell.model, cell.weights, cell.recipe, cell.options, images=HELD_BACK, progress=progress
+    )
+    reasons = []
+    tried: list[tuple[float, Recipe]] = []
+    assert cell.recipe.activations is not None
+    # Of no use to a simulation, which rounds weights itself, or too slow to be tried.
+    untried = tuple(step for step in cell.recipe.prepare if step != "equalize")
+    for prepare in ((), ("equalize",)):
+        open_rule = replace(cell.recipe.activations, range="auto")
+        simulation, observed = judge.observed(
+            replace(cell.recipe, activations=open_rule, prepare=prepare)
+        )
+        for rule in RULES:
+            activations = replace(cell.recipe.activations, range=rule)
+            simulation.adopt(observed.following(activations))
+            score = judge.score(simulation)
+            words = f"{rule}{', equalised' if prepare else ''}"
+            reasons.append(f"{words}: {score.sqnr_db:.1f} dB, {score.agreement:.1%} agree")
+            recipe = replace(cell.recipe, activations=activations, prepare=prepare)
+            tried.append((score.sqnr_db, recipe))
+    _, best = max(tried, key=lambda one: one[0])
+    found = sensitivity(judge, best, progress)
+    costs = [
+        (cost.params if wish.objective == "size" else cost.macs, cost) for cost in found.blocks
+    ]
+    # Noise powers of blocks add up, roughly: what a block adds for what it saves decides.
+    costs.sort(key=lambda one: -(10 ** (-one[1].alone.sqnr_db / 10)) / one[0])
+    order, spent, total = [], 0, sum(saved for saved, _ in costs)
+    for saved, cost in costs:
+        spent += saved
+        if spent > _FLOAT_SHARE * total:
+            break
+        order.append(cost.block)
+    reasons.append(f"float first, by noise a {_UNITS[wish.objective]}: {', '.join(order)}")
+    assert best.activations is not None
+    return {
+        "range": best.activations.range,
+        "prepare": [*best.prepare, *untried],
+        "order": order,
+        "reasons": reasons,
+    }
+
+
+_UNITS = {"size": "parameter", "latency": "multiplication"}
+
+
+def _with(recipe: Recipe, blocks: Sequence[str]) -> Recipe:
+    return replace(recipe, keep=replace(recipe.keep, modules=(*recipe.keep.modules, *blocks)))
+
+
+def _confirm(
+    wish: Wish, recipe: Recipe, kept: tuple[str, ...], cache: Cache | None, progress: Progress
+) -> Rung:
+    """Builds and evaluates a recipe: its bytes against the float bundle's of the same target."""
+    with tempfile.TemporaryDirectory(prefix="mnv4-tune-") as folder:
+        # The bound is the gate: others let all pass, but hold back what the recipe's would.
+        passing = None if recipe.min_agreement is None else 0.0
+        judged = replace(recipe, min_sqnr_db=-EXACT_DB, min_agreement=passing)
+        bundle = _built(wish, judged, Path(folder), cache, progress)
+        parent = _built(wish, load_recipe("fp32"), Path(folder), cache, progress)
+        dataset = wish.dataset or _held_back(wish, bundle, Path(folder))
+        found = evaluate(bundle, dataset, parent=parent, progress=progress)
+        assert found["agreement"] is not None
+        assert found["sqnr_db"] is not None
+        drop = 1 - found["agreement"]
+        if found["top1"] is not None and found["parent_top1"] is not None:
+            drop = max(0.0, found["parent_top1"] - found["top1"])
+        return Rung(
+            kept=kept,
+            bytes=bundle.manifest["artifact"]["bytes"],
+            latency_ms=_latency_ms(bundle),
+            drop=round(100 * drop, 3),
+            sqnr_db=found["sqnr_db"],
+            pictures=found["n"],
+        )
+
+
+def _built(
+    wish: Wish, recipe: Recipe, out: Path, cache: Cache | None, progress: Progress
+) -> Bundle:
+    cell = replace(wish.cell, recipe=recipe)
+    (built,) = build_cells([cell], out, cache=cache, progress=progress)
+    if built.error:
+        raise built.error
+    assert built.path is not None
+    return open_bundle(built.path)
+
+
+def _held_back(wish: Wish, bundle: Bundle, folder: Path) -> Path:
+    """A folder without classes of the pictures that no calibration of `_plan` or build has seen."""
+    from mnv4_mobile.quantize.calibration import choose
+
+    recipe, source = wish.cell.recipe, wish.cell.options.calibrate
+    assert source is not None
+    calibration = choose(
+        source,
+        bundle.preprocess,
+        images=recipe.calibration_images,
+        seed=recipe.calibration_seed,
+        progress=Progress(),
+        held_back=HELD_BACK,
+    )
+    held = folder / "held-back"
+    held.mkdir()
+    for index, path in enumerate(calibration.held):
+        (held / f"{index:04d}{path.suffix}").symlink_to(path.absolute())
+    return held
+
+
+def _latency_ms(bundle: Bundle) -> float:
+    """Median of one thread on this machine."""
+    import numpy as np
+
+    pixels = bundle.golden("input")["pixels"][: bundle.input.shape[0]]
+    with Worker(bundle.manifest["target"], bundle.artifact) as worker:
+        timing = worker.time(feed(bundle.input, pixels, bundle.preprocess), runs=_RUNS)
+    return round(float(np.median(timing.latencies_ms)), 4)
+
+
+def recipe_yaml(name: str, found: Found) -> str:
+    """The recipe found as a YAML file, with the reasons as comments.
+
+    Args:
+        name: The recipe that the search began with.
+        found: The answer.
+    """
+    values = read_yaml(find_config("recipes", name))
+    assert isinstance(values, dict)
+    recipe = found.recipe
+    assert recipe.activations is not None
+    values["activations"]["range"] = recipe.activations.range
+    if recipe.activations.range != "image-percentile":
+        values["activations"].pop("percentile", None)
+    values["prepare"] = list(recipe.prepare)
+    values.setdefault("keep", {})["modules"] = list(recipe.keep.modules)
+    if recipe.min_agreement is not None:
+        values["gate"]["top1_agreement"] = recipe.min_agreement
+    comments = "".join(f"# {reason}\n" for reason in (*found.reasons, f"so: {found.rung.text()}"))
+    return comments + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+class _State:
+    """Values by name in a JSON file that is written whole at every change."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        self._path, self._key = path, key
+        self.values: dict[str, Any] = {}
+        if path.exists():
+            try:
+                read = json.loads(path.read_bytes())
+                same, values = read["key"] == key, read["values"]
+            except (OSError, ValueError, KeyError, TypeError):
+                raise ConfigError(
+                    f"{path}: no state of a search; move it away, or name another --state"
+                ) from None
+            if same:
+                self.values = values
+
+    def put(self, name: str, value: object) -> None:
+        """Keeps a value."""
+        self.values[name] = value
+        text = json.dumps({"key": self._key, "values": self.values}, indent=1)
+        files.write_bytes(self._path, text.encode() + b"\n")

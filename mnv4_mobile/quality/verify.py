@@ -1,0 +1,80 @@
+"""A bundle's artifact, from its bytes, against the float PyTorch model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.builder.reference import arranged, eager, golden_pixels, load_net
+from mnv4_mobile.bundle.manifest import Bundle
+from mnv4_mobile.bundle.parity import Parity, parities
+from mnv4_mobile.bundle.worker import Worker, run_pixels
+from mnv4_mobile.errors import BundleError
+from mnv4_mobile.model.grammar import read_model
+from mnv4_mobile.target import load_target, require
+
+
+def verify_bundle(
+    bundle: Bundle, weights: str | None = None, *, model: str | None = None, threads: int = 1
+) -> dict[str, Parity]:
+    """Runs a bundle's artifact and compares it with the float PyTorch model.
+
+    Args:
+        bundle: What to verify.
+        weights: None compares with the golden pairs, for which the bundle is enough; a checkpoint
+            is run afresh on images that the bundle does not hold.
+        model: The configuration for `weights`; None is the shipped one of the bundle's model name.
+        threads: Of the runtime.
+
+    Returns:
+        The parity of every output; `check` decides.
+
+    Raises:
+        BundleError: The golden pairs are incomplete.
+    """
+    require(load_target(bundle.manifest["target"]))
+    gate = _gate(bundle)
+    with Worker(bundle.manifest["target"], bundle.artifact, threads=threads) as worker:
+        if weights is None:
+            images, expected = bundle.golden("input")["pixels"], bundle.golden("eager")
+        else:
+            images, expected = _afresh(bundle, weights, model or bundle.manifest["model"]["name"])
+        found = run_pixels(worker, bundle.input, bundle.outputs, images, bundle.preprocess)
+    return parities(bundle.outputs, expected, found, gate)
+
+
+def _gate(bundle: Bundle) -> float:
+    """The least SQNR in dB that the bundle's outputs must reach, once all are known to have one."""
+    golden = {(e["source"], e["tensor"]): e["min_sqnr_db"] for e in bundle.manifest["golden"]}
+    gates = [golden.get(("eager", output.name)) for output in bundle.outputs]
+    found = [gate for gate in gates if gate is not None]
+    if ("input", "pixels") not in golden or len(found) < len(gates):
+        raise BundleError(
+            f"{bundle.path}: golden: needs the input's pixels, and an eager tensor with "
+            "min_sqnr_db for every output"
+        )
+    return max(found)
+
+
+def _afresh(
+    bundle: Bundle, weights: str, model: str
+) -> tuple[npt.NDArray[np.uint8], dict[str, npt.NDArray[Any]]]:
+    """Images that the bundle does not hold, and what a checkpoint gives for them."""
+    from mnv4_mobile.model.weights import load_checkpoint
+
+    classes = [o.shape[1] for o in bundle.outputs if o.kind in ("logits", "probabilities")]
+    checkpoint = load_checkpoint(
+        read_model(model).spec, weights, num_classes=classes[0] if classes else None
+    )
+    spec = BuildSpec(
+        model=checkpoint.spec,
+        preprocess=bundle.preprocess,
+        batch=bundle.input.shape[0],
+        outputs=tuple(output.kind for output in bundle.outputs),
+    )
+    images = golden_pixels(spec, None, seed=1)
+    reference = eager(load_net(checkpoint, spec), images, spec)
+    return images, {o.name: arranged(reference[o.kind], o) for o in bundle.outputs}

@@ -1,0 +1,76 @@
+"""What a recipe quantizes of a graph: the decisions that all targets share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mnv4_mobile.layers import Layer
+from mnv4_mobile.program.operations import Operation, operations
+from mnv4_mobile.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import fx
+
+_NO_GAIN = "only convolutions and residual additions gain from integers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """How one operation is computed."""
+
+    operation: Operation
+    scheme: str | None
+    """As `Recipe.scheme`; None in float."""
+    why: str | None
+    """Why it is not the recipe's; None where it is."""
+
+
+def plan(graph: fx.Graph, recipe: Recipe, *, weights_alone: str) -> list[Step]:
+    """Decides for every operation of a graph.
+
+    Args:
+        graph: Of an exported deploy form.
+        recipe: With quantized weights.
+        weights_alone: The target's scheme for weights whose activations stay in float.
+
+    Raises:
+        ConfigError: A pattern of the recipe matches no module.
+    """
+    found = list(operations(graph))
+    keep = recipe.keep
+    keep.check(operation.name for operation in found)
+    steps = []
+    for operation in found:
+        scheme, why = None, keep.why(operation.name)
+        if why is None and keep.depthwise and _is_depthwise(operation):
+            why = "keep.depthwise"
+        if why is None:
+            if operation.kind == "conv":
+                scheme = recipe.scheme
+                if recipe.static and keep.only_activations(operation.name):
+                    scheme, why = weights_alone, "keep.after_pooling"
+            elif recipe.static and operation.kind == "addition":
+                scheme = recipe.scheme
+            elif recipe.static:
+                why = _NO_GAIN
+        steps.append(Step(operation=operation, scheme=scheme, why=why))
+    return steps
+
+
+def _is_depthwise(operation: Operation) -> bool:
+    if operation.kind != "conv":
+        return False
+    _, weight, *_ = operation.node.all_input_nodes
+    outputs, inputs_of_a_group, *_ = weight.meta["val"].shape
+    return bool(outputs > 1 and inputs_of_a_group == 1)
+
+
+def layers(steps: list[Step], recipe: Recipe) -> tuple[Layer, ...]:
+    """The layers that differ from the recipe, and what is quantized beside convolutions."""
+    found = [
+        Layer(name=step.operation.name, precision=step.scheme or recipe.precision, why=step.why)
+        for step in steps
+        if step.why is not None or (step.scheme and step.operation.kind != "conv")
+    ]
+    return tuple(dict.fromkeys(found))  # attention has two products

@@ -1,0 +1,201 @@
+"""Bringing the ranges of channels together, without changing what a network computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from mnv4_mobile.images import normalise
+from mnv4_mobile.model.blocks import MMQA, UIR, ConvNorm, FusedIB, KeyValue
+from mnv4_mobile.model.net import MobileNetV4
+
+if TYPE_CHECKING:
+    from mnv4_mobile.quantize.calibration import Calibration
+
+_IMAGES = 16  # 32 equalize no better
+_PERCENTILE = 0.9  # of each channel's range, over images: what the range of the tensor will be of
+_EXPONENT = 0.5
+"""1 would bring all channels to one range, and the weights that read them as far apart."""
+_EXPONENT_DEPTHWISE = 0.75  # such weights have a scale for each of these channels
+_OUTLIER = 2.0
+"""Channels whose range is so many times the median one are brought down to that first."""
+_LARGEST_FACTOR = 32.0  # of channels that hardly ever differ from zero
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channels:
+    """Channels that can be scaled where they are written if that is undone where they are read."""
+
+    written: list[ConvNorm | nn.Conv2d]
+    read: list[nn.Conv2d | nn.BatchNorm2d]
+    seen: list[nn.Module]
+    """Modules whose outputs have these channels."""
+
+    @property
+    def count(self) -> int:
+        """How many channels."""
+        writer = self.written[0]
+        return (writer.conv if isinstance(writer, ConvNorm) else writer).out_channels
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether only depthwise convolutions read them."""
+        return all(isinstance(r, nn.Conv2d) and r.groups > 1 for r in self.read)
+
+    def scale(self, factor: Tensor) -> None:
+        """Multiplies the channels by (C,) positive factors, and undoes it where they are read."""
+        with torch.no_grad():
+            for writer in self.written:
+                _scale_written(writer, factor)
+            for reader in self.read:
+                _scale_read(reader, 1 / factor)
+
+
+def equalize(net: MobileNetV4, calibration: Calibration) -> None:
+    """Brings the ranges of a tensor's channels closer together (Nagel et al., arXiv 1906.04721).
+
+    A tensor has one scale, so that channels of a small range get few of its 256 steps.
+    """
+    groups = list(all_channels(net))
+    ranges: dict[nn.Module, list[Tensor]] = {}
+    handles = [
+        module.register_forward_hook(partial(_add_ranges, ranges))
+        for module in {module: None for group in groups for module in group.seen}
+    ]
+    with torch.inference_mode():
+        for picture in islice(calibration, _IMAGES):
+            net(torch.from_numpy(normalise(picture[None], calibration.preprocess)))
+    for handle in handles:
+        handle.remove()
+    for group in groups:
+        found = [torch.stack(ranges[m]).quantile(_PERCENTILE, dim=0) for m in group.seen]
+        seen = torch.stack(found).amax(0)
+        usual = seen.clamp(max=_OUTLIER * float(seen.median()))
+        exponent = _EXPONENT_DEPTHWISE if group.depthwise else _EXPONENT
+        factor = usual / seen * (usual / usual.max()) ** -exponent
+        group.scale(factor.nan_to_num(nan=1.0).clamp(max=_LARGEST_FACTOR).clone())
+
+
+def _add_ranges(
+    ranges: dict[nn.Module, list[Tensor]], module: nn.Module, _: tuple[Tensor, ...], x: Tensor
+) -> None:
+    """Adds one picture's range of every channel."""
+    found = x.amax((0, 2, 3)).clamp(min=0) - x.amin((0, 2, 3)).clamp(max=0)
+    ranges.setdefault(module, []).append(found)
+
+
+def _scale_written(module: ConvNorm | nn.Conv2d, factor: Tensor) -> None:
+    norm = module.norm if isinstance(module, ConvNorm) else None
+    if norm is not None:
+        norm.weight.mul_(factor)
+        norm.bias.mul_(factor)
+        return
+    conv = module.conv if isinstance(module, ConvNorm) else module
+    conv.weight.mul_(factor.view(-1, 1, 1, 1))
+    if conv.bias is not None:
+        conv.bias.mul_(factor)
+
+
+def _scale_read(module: nn.Conv2d | nn.BatchNorm2d, factor: Tensor) -> None:
+    """Makes f(x) into f(x * factor)."""
+    if isinstance(module, nn.BatchNorm2d):
+        assert module.running_mean is not None
+        module.running_mean.div_(factor)
+        module.weight.mul_(factor)
+    elif module.groups > 1:
+        module.weight.mul_(factor.view(-1, 1, 1, 1))
+    else:
+        module.weight.mul_(factor.view(1, -1, 1, 1))
+
+
+def all_channels(net: MobileNetV4) -> Iterator[Channels]:
+    """All channels of a network that can be scaled so."""
+    for block in net.modules():
+        match block:
+            case UIR():
+                parts = (block.extra, block.expand, block.middle, block.project)
+                yield from _chain([part for part in parts if part is not None])
+            case FusedIB():
+                yield from _chain([block.expand, block.project])
+            case KeyValue() if block.down is not None:
+                yield Channels(written=[block.down], read=[block.project], seen=[block.down])
+    yield from _streams(net)
+
+
+def _chain(parts: list[ConvNorm]) -> Iterator[Channels]:
+    """The channels between consecutive convolutions."""
+    for first, second in pairwise(parts):
+        if _passes_factors(first):
+            yield Channels(written=[first], read=[second.conv], seen=[first])
+
+
+def _passes_factors(block: nn.Module) -> bool:
+    """Whether f(c x) = c f(x), for c > 0, of what follows the convolution that ends a block."""
+    act = block.act if isinstance(block, ConvNorm) else None
+    return act is None or isinstance(act, nn.ReLU | nn.LeakyReLU)
+
+
+def _streams(net: MobileNetV4) -> Iterator[Channels]:
+    """The channels between blocks; residual blocks share those of their input.
+
+    Those that are outputs of the network are left as they are.
+    """
+    blocks: list[tuple[nn.Module, str]] = [(net.stem, "")]
+    last = len(net.stages) - 1
+    for index, stage in enumerate(net.stages):
+        assert isinstance(stage, nn.Sequential)
+        # What the last stage puts out is behind the final convolution.
+        names = [""] * (len(stage) - 1) + [f"stage_{index}" if index < last else ""]
+        blocks += zip(stage, names, strict=True)
+    blocks.append((net.final, f"stage_{last}"))
+    stream, fixed = Channels(written=[], read=[], seen=[]), True
+    for block, name in blocks:
+        stream.read.append(_reader(block))
+        if not _is_residual(block):
+            if not fixed:
+                yield stream
+            stream, fixed = Channels(written=[], read=[], seen=[]), not _passes_factors(block)
+        stream.written.append(_writer(block))
+        stream.seen.append(block)
+        fixed = fixed or name in net.outputs
+    if net.head is not None and not fixed and "embedding" not in net.outputs:
+        stream.read.append(_reader(net.head.conv or net.head.classifier))
+        yield stream
+
+
+def _is_residual(block: nn.Module) -> bool:
+    return isinstance(block, MMQA) or (isinstance(block, UIR) and block.residual)
+
+
+def _reader(block: nn.Module) -> nn.Conv2d | nn.BatchNorm2d:
+    """The part of a block that its input goes into."""
+    match block:
+        case nn.Conv2d():
+            return block
+        case ConvNorm():
+            return block.conv
+        case FusedIB():
+            return block.expand.conv
+        case UIR():
+            return (block.extra or block.expand or block.middle or block.project).conv
+        case MMQA():
+            return block.norm
+    raise TypeError(block)
+
+
+def _writer(block: nn.Module) -> ConvNorm | nn.Conv2d:
+    """The part of a block that its output, or what is added to its input, comes from."""
+    match block:
+        case ConvNorm():
+            return block
+        case FusedIB() | UIR():
+            return block.project
+        case MMQA():
+            return block.output
+    raise TypeError(block)

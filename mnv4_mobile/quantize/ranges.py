@@ -1,0 +1,135 @@
+"""Ranges of activations from calibration images: the one rule for all targets.
+
+Every target observes its own float graph, image by image, and asks here what range each tensor
+gets. Outliers come from a few images: a percentile over images of each image's extremes leaves
+those images out, where a percentile over values would cut every image's peaks, and where min/max
+follows the worst image, the further the more images there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from mnv4_mobile.recipe import Activations
+
+_SAMPLES = 512  # values of a tensor that are kept of each image, for rules about values
+_STEPS = 40  # candidate ranges of such rules
+_BINS = 2048  # of `histogram`
+_LEVELS = 256  # of 8 bits
+_Values = npt.NDArray[np.float32]
+_Cost = Callable[[float, float], float]
+
+
+class Ranges:
+    """What is seen of a graph's tensors, one image at a time.
+
+    Args:
+        activations: The recipe's.
+    """
+
+    def __init__(self, activations: Activations) -> None:
+        self._rule = activations
+        self._low: dict[str, list[float]] = {}
+        self._high: dict[str, list[float]] = {}
+        self._samples: dict[str, list[_Values]] = {}
+
+    def following(self, activations: Activations) -> Ranges:
+        """The same observations, by another rule."""
+        other = Ranges(activations)
+        other._low, other._high, other._samples = self._low, self._high, self._samples
+        return other
+
+    def observe(self, name: str, values: _Values) -> None:
+        """Adds what one image gave for one tensor."""
+        self._low.setdefault(name, []).append(float(values.min()))
+        self._high.setdefault(name, []).append(float(values.max()))
+        if self._rule.range in ("mse", "histogram", "auto"):
+            flat = values.ravel()
+            step = max(1, flat.size // _SAMPLES)
+            self._samples.setdefault(name, []).append(flat[::step][:_SAMPLES].copy())
+
+    def of(self, name: str) -> tuple[float, float]:
+        """The range of a tensor, (low, high), which always holds zero.
+
+        Symmetric where the recipe asks for it, and never empty. `auto` must have been settled by
+        now (`mnv4_mobile.builder.range_rule`).
+        """
+        low, high = np.array(self._low[name]), np.array(self._high[name])
+        match self._rule.range:
+            case "minmax":
+                found = float(low.min()), float(high.max())
+            case "image-percentile":
+                share = self._rule.percentile
+                found = float(np.percentile(low, 100 - share)), float(np.percentile(high, share))
+            case "mse":
+                found = _best(np.concatenate(self._samples[name]), _squared_error)
+            case "histogram":
+                found = _best(np.concatenate(self._samples[name]), _divergence)
+            case "auto":
+                raise AssertionError("not a rule but a choice of one")
+        return proper(*found, symmetric=self._rule.symmetric)
+
+    def all(self) -> dict[str, tuple[float, float]]:
+        """The ranges of all tensors by name."""
+        return {name: self.of(name) for name in self._low}
+
+
+def proper(low: float, high: float, *, symmetric: bool = False) -> tuple[float, float]:
+    """A range that holds zero, which padding and ReLU need exactly, and that is not empty."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    if symmetric:
+        high = max(-low, high)
+        low = -high
+    return (low, high) if high - low > 1e-8 else (low, low + 1e-8)
+
+
+def _best(values: _Values, rule: Callable[[_Values], _Cost]) -> tuple[float, float]:
+    """The range of the least cost, among shrunken ones."""
+    low, high = proper(float(values.min()), float(values.max()))
+    cost = rule(values)
+    ranges = [(low * share, high * share) for share in np.linspace(1, 1 / _STEPS, _STEPS)]
+    return min(ranges, key=lambda found: cost(*found))
+
+
+def _squared_error(values: _Values) -> _Cost:
+    """Of values on a range's 8-bit grid."""
+
+    def cost(low: float, high: float) -> float:
+        scale = (high - low) / (_LEVELS - 1)
+        start = round(low / scale)
+        grid = (np.clip(np.round(values / scale), start, start + _LEVELS - 1)) * scale
+        return float(np.square(grid - values).sum(dtype=np.float64))
+
+    return cost
+
+
+def _divergence(values: _Values) -> _Cost:
+    """Of the values' histogram from what is left of it on 256 levels (Kullback and Leibler).
+
+    What is cut off counts at the ends (Migacz, "8-bit inference with TensorRT", 2017).
+    """
+    bounds = proper(float(values.min()), float(values.max()))
+    # Zero, of which ReLU gives many, is a step of every range: nothing of it is lost.
+    counts, edges = np.histogram(values[values != 0], _BINS, bounds)
+    middles = (edges[1:] + edges[:-1]) / 2
+
+    def cost(low: float, high: float) -> float:
+        inside = (middles >= low) & (middles <= high)
+        if not counts[inside].any():
+            return float("inf")
+        given = counts[inside].astype(np.float64)
+        seen = given.copy()
+        seen[0] += counts[middles < low].sum()
+        seen[-1] += counts[middles > high].sum()
+        level = np.arange(len(given)) * _LEVELS // len(given)
+        filled = np.bincount(level, given > 0, _LEVELS)
+        mean = np.bincount(level, given, _LEVELS) / np.maximum(filled, 1)
+        left = np.where(given > 0, mean[level], 0.0)
+        seen, left = seen / seen.sum(), left / max(left.sum(), 1.0)
+        there = seen > 0
+        return float((seen[there] * np.log(seen[there] / np.maximum(left[there], 1e-12))).sum())
+
+    return cost

@@ -1,0 +1,82 @@
+"""Core ML itself, through coremltools: on this Mac, or on a device that coremltools reaches.
+
+Written after coremltools' documentation and source, and tested with stand-ins for its classes that
+check their arguments. It was not run.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mnv4_coreml.importing import coremltools
+from mnv4_coreml.mil.saved import SavedModel
+from mnv4_mobile.tensors import Tensors
+
+
+@contextmanager
+def copied(path: Path) -> Iterator[Path]:
+    """A copy of a package for a while: coremltools rewrites the manifest of what it opens."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(shutil.copytree(path, Path(folder, path.name)))
+
+
+class CoreMLModel:
+    """A package as coremltools' `MLModel`, and what turns arrays into its inputs and back.
+
+    Args:
+        path: The package, which may be rewritten; once it is loaded it may go.
+        compute_unit: None is the one that the package was made for.
+        load: Whether Core ML loads it here; not for what does so by itself.
+
+    Raises:
+        BundleError: A package that is incomplete or damaged.
+    """
+
+    def __init__(self, path: Path, compute_unit: str | None, *, load: bool = True) -> None:
+        saved = SavedModel(path)
+        description = saved.spec.description
+        metadata = description.metadata.userDefined
+        features = [*description.input, *description.output]
+        self.operations = [op.outputs[0].name for op in saved.block().operations if op.outputs]
+        self.kinds = {feature.name: feature.type.WhichOneof("Type") for feature in features}
+        """Of inputs and outputs, by name: `multiArrayType`, `imageType`, ..."""
+        self._labels = json.loads(metadata["labels"]) if "labels" in metadata else []
+        ct = coremltools()
+        unit = ct.ComputeUnit[(compute_unit or metadata.get("compute_unit", "all")).upper()]
+        self.model = ct.models.MLModel(str(path), compute_units=unit, skip_model_load=not load)
+
+    def feed(self, inputs: Tensors) -> dict[str, Any]:
+        """Arrays by input name as Core ML takes them: pictures as such."""
+        from PIL import Image
+
+        return {
+            name: Image.fromarray(value[0]) if self.kinds[name] == "imageType" else value
+            for name, value in inputs.items()
+        }
+
+    def answer(self, found: dict[str, Any]) -> dict[str, npt.NDArray[Any]]:
+        """What Core ML gave, as arrays by output name: a classifier's dictionary by its labels."""
+        return {
+            name: (
+                np.array([[value[label] for label in self._labels]], np.float32)
+                if self.kinds[name] == "dictionaryType"
+                else np.asarray(value)
+            )
+            for name, value in found.items()
+            if self.kinds[name] != "stringType"
+        }
+
+    def benchmarker(self, device: Any = None) -> Any:
+        """An `MLModelBenchmarker` of it, here or on a device of coremltools'."""
+        from coremltools.models.ml_program.experimental import perf_utils
+
+        return perf_utils.MLModelBenchmarker(self.model, device)

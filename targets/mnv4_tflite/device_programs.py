@@ -1,0 +1,107 @@
+"""What runs a `.tflite` on a device."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from mnv4_mobile.errors import DeviceError
+from mnv4_mobile.measure.devices.tool import Foreign, Run, Runner, Tool
+from mnv4_mobile.measure.measurement import Samples, Summary
+
+_NUMBER = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+_LONGEST_S = 3600
+
+
+class BenchmarkModel(Foreign):
+    """LiteRT's and TensorFlow Lite's `benchmark_model`."""
+
+    def argv(self, run: Run) -> list[str]:
+        """See `Tool.argv`; it computes with random inputs."""
+        return [
+            *self.pinned(run),
+            f"--graph={run.model}",
+            f"--num_threads={run.threads}",
+            f"--warmup_runs={max(1, run.warmup)}",
+            "--warmup_min_secs=0",
+            f"--num_runs={run.runs}",
+            f"--min_secs={run.seconds:g}",
+            f"--max_secs={_LONGEST_S}",
+            "--use_xnnpack=true",
+        ]
+
+    def memory_argv(self, run: Run) -> list[str]:
+        """Memory in a pass of its own: watching it perturbs the latency."""
+        return [
+            *self.pinned(run),
+            f"--graph={run.model}",
+            f"--num_threads={run.threads}",
+            "--warmup_runs=1",
+            "--warmup_min_secs=0",
+            "--num_runs=1",
+            "--min_secs=0",
+            "--use_xnnpack=true",
+            "--report_peak_memory_footprint=true",
+        ]
+
+    def read(self, printed: str, file: Callable[[str], bytes]) -> Samples:
+        """See `parse`."""
+        return parse(printed)
+
+
+def parse(printed: str) -> Samples:
+    """What `benchmark_model` prints, of releases old and new.
+
+    The timed runs are the last line `count=... first=... curr=... min=... max=... avg=... std=...`,
+    in microseconds, which is `count=N curr=X(all same)` if they do not differ. The line `Inference
+    timings in us:` (formerly `Average inference timings in us:`) has the mean and the loading time.
+
+    Raises:
+        DeviceError: There is no mean in it.
+    """
+    timings = _last(r"(?:Average inference|Inference) timings in us: (.*)", printed)
+    if timings is None:
+        raise DeviceError("benchmark_model: printed no line `Inference timings in us`")
+    mean = _value(r"(?:Inference \(avg\)|Inference|no stats)", timings[1])
+    if mean is None:
+        raise DeviceError(f"benchmark_model: no mean in {timings[0].strip()!r}")
+    stats = _last(r"^(?:INFO: )?(?:Timings \(microseconds\): )?(count=\d+ .*)$", printed)
+    entries = dict(re.findall(rf"(\w+)=({_NUMBER})", stats[1])) if stats else {}
+    same = float(entries["curr"]) / 1000 if entries and "avg" not in entries else None
+
+    def ms(name: str) -> float | None:
+        return float(entries[name]) / 1000 if name in entries else same
+
+    std = 0.0 if same is not None else ms("std")
+    peak = _last(rf"Overall peak memory footprint \(MB\)[^:]*: ({_NUMBER})", printed)
+    return Samples(
+        golden_sqnr_db=None,
+        load_cold_ms=_value("Init", timings[1]),
+        first_ms=_value("First inference", timings[1]),
+        summary=Summary(
+            mean=mean, std=std, min=ms("min"), max=ms("max"), count=int(entries.get("count", 0))
+        ),
+        peak_rss_mb=float(peak[1]) if peak else None,
+    )
+
+
+def _last(pattern: str, printed: str) -> re.Match[str] | None:
+    return next(reversed(list(re.finditer(pattern, printed, re.MULTILINE))), None)
+
+
+def _value(name: str, timings: str) -> float | None:
+    """A time of the line with the timings, in ms."""
+    found = re.search(rf"(?:^|, ){name}: ({_NUMBER})", timings)
+    return float(found[1]) / 1000 if found else None
+
+
+TOOLS: tuple[Tool, ...] = (
+    Runner(
+        "LiteRT in Python",
+        r"python[\d.]*",
+        script=Path(__file__).with_name("device_runner.py"),
+        default="python3",
+    ),
+    BenchmarkModel("benchmark_model", r".*benchmark_(?:litert_)?model.*"),
+)

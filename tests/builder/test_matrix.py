@@ -1,0 +1,207 @@
+"""Matrices of builds: shared work, the cache, failures, killed processes, a Dask cluster."""
+
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from mnv4_mobile import Options
+from mnv4_mobile.builder.cache import Cache
+from mnv4_mobile.builder.cell import Cell
+from mnv4_mobile.builder.matrix import build_cells, cells
+from mnv4_mobile.errors import ConfigError, CrashError, LoweringError, ParityError
+from mnv4_mobile.files import sha256
+from mnv4_mobile.model.grammar import read_model
+from mnv4_mobile.progress import Progress
+from mnv4_mobile.recipe import load_recipe
+
+pytestmark = [pytest.mark.toolchain("tflite"), pytest.mark.toolchain("coreml")]
+
+PARAMS = {
+    "stem_out_channel": 8,
+    "stem_kernel_size": 3,
+    "stem_stride": 2,
+    "final_conv_out_channel": 24,
+    "final_conv_kernel_size": 1,
+    "final_conv_stride": 1,
+    "norm_type": "batch_norm",
+    "act_type": "relu",
+    "return_stage_idx": [0],
+    "layer_scale": None,
+}
+STAGES = [[["conv", 8, 3, 2]], [["uir", 16, 32, True, 3, True, 3, 2]]]
+STRICT = "description: more than float32 has\nprecision: float32\ngate: {sqnr_db: 300}"
+
+
+class Steps(Progress):
+    """Remembers the steps and notes, and calls back at each step."""
+
+    def __init__(self, at_step=None):
+        self.steps, self.notes = [], []
+        self.at_step = at_step
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def step(self, text, worker=""):
+        self.steps.append(text)
+        if self.at_step:
+            self.at_step(text, worker)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "tiny.yaml"
+    backbone = {"name": "mobilenetv4", "params": PARAMS, "stage_params": STAGES}
+    path.write_text(yaml.safe_dump(backbone))
+    return str(path)
+
+
+EMBEDDING = Options(outputs=("embedding",))
+SIZES = [replace(EMBEDDING, size=(n, n)) for n in (32, 64)]
+
+
+def matrix(tiny, targets, recipes=("fp32",), options=(EMBEDDING,)):
+    return cells([tiny], "random:0", targets, recipes, options, progress=Progress())
+
+
+def test_a_matrix_goes_on_after_failures_and_is_not_built_twice(tiny, tmp_path):
+    strict = tmp_path / "strict.yaml"
+    strict.write_text(STRICT)
+    cache, out = Cache(tmp_path / "cache"), tmp_path / "out"
+    todo = matrix(tiny, ["tflite", "coreml"], [str(strict), "fp32"])
+    steps = Steps()
+    built = build_cells(todo, out, cache=cache, jobs=2, progress=steps)
+    assert [one.cell for one in built] == todo
+    assert [type(one.error) for one in built] == [ParityError, type(None)] * 2
+    whole = [one.path for one in built if one.path]
+    assert sorted(p.name for p in out.iterdir()) == sorted(path.name for path in whole)
+    # One export for each layout of attention, whatever the number of recipes.
+    assert len([text for text in steps.steps if "export" in text]) == 2
+    again = Steps()
+    todo = matrix(tiny, ["tflite", "coreml"])
+    built = build_cells(todo, tmp_path / "elsewhere", cache=cache, progress=again)
+    assert [one.cached for one in built] == [True, True]
+    assert [sha256(one.path) for one in built] == [sha256(path) for path in whole]
+    assert again.steps == []
+    # A damaged entry is noticed and built again, to the same bytes.
+    (entry,) = [e for e in cache.entries() if e.id.endswith("tflite")]
+    (next(entry.path.glob("*/model.tflite"))).write_bytes(b"TFL3")
+    built = build_cells(todo, tmp_path / "third", cache=cache)
+    assert [one.cached for one in built] == [False, True]
+    assert [sha256(one.path) for one in built] == [sha256(path) for path in whole]
+
+
+def test_a_killed_builder_fails_its_cell_only_and_a_second_run_completes(tiny, tmp_path):
+    def kill(text, worker):
+        if "64x64-fp32.coreml: lower" in text:
+            os.kill(int(worker), signal.SIGKILL)
+
+    todo = matrix(tiny, ["coreml"], options=SIZES)
+    cache, out = Cache(tmp_path / "cache"), tmp_path / "out"
+    built = build_cells(todo, out, cache=cache, jobs=2, progress=Steps(kill))
+    assert built[0].error is None
+    assert isinstance(built[1].error, CrashError)
+    assert "signal 9 (SIGKILL" in str(built[1].error)
+    assert [path.name for path in out.iterdir()] == [built[0].path.name]
+    built = build_cells(todo, out, cache=cache, jobs=2)
+    assert [(one.error, one.cached) for one in built] == [(None, True), (None, False)]
+
+
+def test_a_dask_cluster_loses_a_worker(tiny, tmp_path):
+    from distributed import LocalCluster
+
+    todo = matrix(tiny, ["coreml"], options=SIZES)
+    out = tmp_path / "out"
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+
+        def kill_one():
+            while not list(out.glob(".mnv4-*/.*")):  # a builder has begun to write
+                time.sleep(0.05)
+            os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill_one)
+        killer.start()
+        built = build_cells(todo, out, cache=None, scheduler=cluster.scheduler_address)
+        killer.join()
+    assert [one.error for one in built] == [None, None]
+    assert sorted(path.name for path in out.iterdir()) == sorted(one.path.name for one in built)
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "127.0.0.1", "carrier-pigeon://roof"])
+def test_nobody_answers(tiny, tmp_path, monkeypatch, address):
+    monkeypatch.setattr("mnv4_mobile.builder.matrix._CONNECT_S", 1)
+    with pytest.raises(ConfigError, match=r"--scheduler: .*: no Dask scheduler there"):
+        build_cells(matrix(tiny, ["tflite"]), tmp_path / "out", cache=None, scheduler=address)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_done_is_refused_before_any_work(tiny, tmp_path):
+    half = Options(outputs=("embedding",), io="float16")
+    with pytest.raises(LoweringError, match="tflite: io: found 'float16'"):
+        matrix(tiny, ["coreml", "tflite"], ["fp16"], [half])
+    other = tmp_path / "fp32.yaml"
+    other.write_text(STRICT)
+    with pytest.raises(ConfigError, match="found two of the name 'fp32'"):
+        matrix(tiny, ["tflite"], ["fp32", str(other)])
+
+
+def test_every_ingredient_changes_the_key(tiny, tmp_path, demo_pictures):
+    base = Cell(
+        model=read_model(tiny).spec,
+        weights="random:0",
+        target="tflite",
+        recipe=load_recipe("fp32"),
+        options=Options(),
+    )
+    weights = tmp_path / "a.safetensors"
+    weights.write_bytes(b"1")
+    others = [
+        replace(base, model=replace(base.model, act="relu6")),
+        replace(base, weights="random:1"),
+        replace(base, weights=str(weights)),
+        replace(base, target="coreml"),
+        replace(base, recipe=load_recipe("fp16")),
+        replace(base, recipe=replace(base.recipe, min_sqnr_db=81)),
+        replace(base, options=Options(crop=0.9)),
+        replace(base, options=Options(labels=("a", "b"))),
+        replace(base, options=Options(images=demo_pictures)),
+        replace(base, recipe=load_recipe("int8"), options=Options(calibrate="random")),
+        replace(base, recipe=load_recipe("int8"), options=Options(calibrate=str(demo_pictures))),
+    ]
+    keys = [cell.key() for cell in [base, *others]]
+    assert len(set(keys)) == len(keys)
+    assert [cell.key() for cell in [base, *others]] == keys
+    weights.write_bytes(b"2")
+    assert others[2].key() != keys[3]
+    picture = demo_pictures / "9.png"
+    picture.write_bytes(picture.read_bytes() + b" ")
+    assert others[-1].key() != keys[-1]
+    # What a recipe does not use does not count.
+    assert replace(base, options=Options(calibrate=str(demo_pictures))).key() == keys[0]
+
+
+@pytest.fixture
+def demo_pictures(tmp_path):
+    from PIL import Image
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(10):
+        Image.new("RGB", (40, 40), (i, 2 * i, 3 * i)).save(folder / f"{i}.png")
+    return folder
+
+
+def test_weights_alone_do_without_images_and_say_what_is_left_out():
+    options, progress = [Options()], Steps()
+    (cell,) = cells(
+        ["conv-small"], "random:0", ["tflite"], ["int8-weights"], options, progress=progress
+    )
+    assert cell.recipe.calibration_images == 128
+    assert progress.notes == ["recipe int8-weights: without --calibrate: equalize, gptq left out"]
+    with pytest.raises(ConfigError, match="--calibrate: missing; recipe int8 needs"):
+        cells(["conv-small"], "random:0", ["tflite"], ["int8"], options, progress=progress)

@@ -1,0 +1,131 @@
+"""Statistics against the golden cases of all languages, and what is doubted."""
+
+import json
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from records import ARTIFACT, DEVICE, PLAN, measurement
+
+from mnv4_mobile.measure.measurement import Samples, Summary, Thermal
+from mnv4_mobile.measure.results import statistics
+from mnv4_mobile.measure.results.doubts import doubts, doubts_of_cell, os_builds
+from mnv4_mobile.measure.results.statistics import Cell, cells, drift
+
+CASES = json.loads((Path(__file__).parents[2] / "golden" / "statistics.json").read_text())["cases"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_golden_cases(case):
+    values, expected = case["latencies_ms"], case["expected"]
+    found = asdict(statistics.of_samples(values))
+    assert (found["cv"] is None) == (expected["cv"] is None)
+    known = {key: value for key, value in expected.items() if value is not None}
+    assert {key: found[key] for key in known} == pytest.approx(known, rel=1e-9)
+
+
+@given(st.lists(st.floats(1e-3, 1e6), min_size=1, max_size=60), st.floats(0, 100))
+def test_statistics_are_those_of_numpy(values, q):
+    assert statistics.percentile(values, q) == pytest.approx(np.percentile(values, q), rel=1e-9)
+    found = statistics.of_samples(values)
+    assert found.p90 == pytest.approx(np.percentile(values, 90), rel=1e-9)
+    assert found.mean == pytest.approx(np.mean(values), rel=1e-9)
+    assert (found.min, found.max, found.n) == (min(values), max(values), len(values))
+    if len(values) > 1:
+        deviation = np.std(values, ddof=1)
+        assert found.cv * found.mean == pytest.approx(deviation, rel=1e-9, abs=1e-6 * found.mean)
+
+
+def test_a_summary_has_no_percentiles():
+    told = Summary(mean=4.0, std=1.0, min=3.0, max=9.0, count=50)
+    one = measurement(samples=Samples(golden_sqnr_db=60.0, summary=told))
+    found = statistics.of(one)
+    assert (found.p50, found.mean, found.cv, found.n) == (None, 4.0, 0.25, 50)
+    cell = Cell((one,))
+    assert (cell.statistic, cell.latency_ms) == ("mean", 4.0)
+    assert doubts(one) == ["CV over 10%", "a tool's summary, without samples"]
+
+
+def test_sessions_are_reduced_by_the_median_of_the_plans_statistic():
+    sessions = [
+        measurement(latencies=[v] * 24 + [10 * v] * 6, session=i)
+        for i, v in enumerate((1.0, 5.0, 2.0))
+    ]
+    assert Cell(tuple(sessions)).latency_ms == 2.0
+    mean = [replace(m, plan=replace(PLAN, statistic="p90")) for m in sessions]
+    assert Cell(tuple(mean)).latency_ms == 20.0
+
+
+def test_failed_sessions_stay_with_their_cell():
+    ok = measurement()
+    failed = measurement(status="failed", session=1)
+    other = measurement(device=replace(DEVICE, os_build="Android 16"))
+    found = cells([ok, failed, other])
+    assert [len(cell.measurements) for cell in found] == [2, 1]
+    assert [len(cell.sessions) for cell in found] == [1, 1]
+    assert doubts_of_cell(found[0].measurements) == ["failed: 1 of 2 sessions"]
+    assert Cell((failed,)).latency_ms is None
+    assert doubts(failed) == []
+
+
+def _with(**values):
+    return measurement(samples=replace(measurement().samples, **values))
+
+
+@pytest.mark.parametrize(
+    ("one", "said"),
+    [
+        (measurement(), []),
+        (_with(conditions={"busy": 0.4}), ["busy device"]),
+        (_with(conditions={"busy": 0.05}), []),
+        (_with(conditions={"timer_resolution_ms": 1.0}), ["coarse timer"]),
+        (measurement(latencies=[1.0, 2.0] * 20), ["CV over 10%"]),
+        (
+            measurement(latencies=[4.0] * 15 + [4.4] * 35),  # a CV of 4 % only
+            ["not quiet: speed varied by over 7%"],
+        ),
+        (measurement(latencies=[4.0, 4.4] * 100), []),
+        (measurement(latencies=[4.0] * 49 + [6.0]), []),
+        (measurement(latencies=[0.0] * 50), []),  # of a timer that is too coarse
+        (measurement(latencies=[5.0] * 10), ["fewer than 20 samples"]),
+        (_with(thermal_before=Thermal(status="fair")), ["warm at the beginning"]),
+        (_with(thermal_after=Thermal(status="serious")), ["warmer at the end"]),
+        (_with(golden_sqnr_db=None), ["output not checked on the device"]),
+        (
+            measurement(artifact=replace(ARTIFACT, bundle_id=None)),
+            ["unverified: an artifact from elsewhere"],
+        ),
+    ],
+)
+def test_doubts(one, said):
+    assert doubts(one) == said
+
+
+@given(st.lists(st.floats(0.1, 100), min_size=10, max_size=200))
+def test_drift_is_that_of_the_medians_of_ten_parts_that_have_all_samples(values):
+    parts = np.array_split(values, 10)
+    assert sum(map(len, parts)) == len(values)
+    if len(values) % 10 == 0:  # numpy gives the first parts what is left over
+        medians = [np.median(part) for part in parts]
+        assert drift(values) == pytest.approx(max(medians) / min(medians) - 1)
+    assert drift(values) >= 0
+    assert drift([2 * value for value in values]) == pytest.approx(drift(values))
+    assert drift([values[0]] * len(values)) == 0
+    assert drift([0.0] * 10 + values[:1] * 10) == math.inf
+
+
+def test_doubts_of_a_cell():
+    a, b = measurement(latencies=[5.0] * 30), measurement(latencies=[6.0] * 30, session=1)
+    assert doubts_of_cell([a, b]) == ["sessions differ by 20%"]
+    warm = _with(thermal_before=Thermal(status="fair"))
+    assert doubts_of_cell([a, warm]) == ["warm at the beginning (1 of 2 sessions)"]
+    updated = measurement(
+        device=replace(DEVICE, os_build="Android 16"), started_at="2026-06-01T00:00:00+00:00"
+    )
+    assert doubts_of_cell([a, updated]) == ["different OS builds: Android 15, Android 16"]
+    assert doubts_of_cell([a], os_builds([a, updated])) == ["different OS build since: Android 16"]
+    assert doubts_of_cell([updated], os_builds([updated, a])) == []

@@ -1,0 +1,79 @@
+import json
+
+import pytest
+from PIL import Image
+
+from mnv4_mobile.measure.results.store import Store
+from mnv4_mobile.quality.evaluate import evaluate
+
+pytestmark = pytest.mark.toolchain("tflite")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory, heldout):
+    """Sixty of the held-out scenes in a folder a class."""
+    folder = tmp_path_factory.mktemp("dataset")
+    for index, (image, label) in enumerate(zip(*heldout, strict=True)):
+        if index < 60:
+            path = folder / str(label) / f"{index:03}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(image).save(path)
+    return folder
+
+
+def test_accuracy_and_agreement(demo_bundle, dataset):
+    bundle = demo_bundle("tflite")
+    found = evaluate(bundle, dataset, parent=bundle)
+    assert found["n"] == 60
+    assert found["top1"] >= 0.9
+    assert found["top1"] <= found["top5"] <= 1
+    assert found["agreement"] == 1
+    assert found["sqnr_db"] == 200
+    assert found["confusion"] == []
+    assert found["artifact_sha256"] == bundle.manifest["artifact"]["sha256"]
+    few = evaluate(bundle, dataset, limit=7)
+    assert few["n"] == 7
+    assert few["agreement"] is None
+    assert few["dataset_sha256"] != found["dataset_sha256"]
+
+
+def test_a_dataset_without_classes_and_with_a_broken_file(demo_bundle, dataset, tmp_path, mnv4):
+    for index, path in enumerate(sorted(dataset.rglob("*.png"))[:5]):
+        (tmp_path / f"{index}.png").write_bytes(path.read_bytes())
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    bundle = demo_bundle("tflite").path
+    code, out, err = mnv4("evaluate", bundle, tmp_path, "--parent", bundle, "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert (found["n"], found["top1"], found["agreement"]) == (5, None, 1.0)
+    assert "broken.png" in found["skipped"][0]
+    assert "skipped" in err
+
+
+def test_the_table_and_the_record(demo_bundle, dataset, mnv4, tmp_path):
+    path = tmp_path / "s.sqlite"
+    bundle = demo_bundle("tflite")
+    code, out, err = mnv4("evaluate", bundle.path, dataset, "--limit", "8", "--store", path)
+    assert f"recorded in {path}" in err
+    with Store(path) as store:
+        (kept,) = store.evaluations()
+    assert kept["artifact_sha256"] == bundle.manifest["artifact"]["sha256"]
+    assert kept["n"] == 8
+    assert code == 0
+    assert "top-1" in out
+    assert "8, 0 skipped" in " ".join(out.split())
+
+
+def test_bad_input(demo_bundle, dataset, tmp_path, mnv4):
+    bundle = demo_bundle("tflite").path
+    (tmp_path / "cats").mkdir()
+    (tmp_path / "cats" / "a.png").write_bytes(next(dataset.rglob("*.png")).read_bytes())
+    for arguments, message in (
+        ((tmp_path,), "folder 'cats' is no label of the bundle, and 1 folders are not its 10"),
+        ((tmp_path / "nowhere",), "nowhere"),
+        ((dataset, "--limit", "0"), "Invalid value for '--limit'"),
+    ):
+        code, _, err = mnv4("evaluate", bundle, *arguments)
+        assert code == 2
+        assert message in " ".join(err.split())
+        assert "Traceback" not in err

@@ -1,0 +1,84 @@
+"""What blocks cost in integers, on trained weights."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mnv4_mobile.builder.cell import Options
+from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.model.grammar import read_model
+from mnv4_mobile.progress import Progress
+from mnv4_mobile.quality.sensitivity import Judge, check_plot, plot, sensitivity
+from mnv4_mobile.recipe import Keep, load_recipe
+from tools.reference.sheet import read_sheet
+
+DATA = Path(__file__).parents[1] / "data"
+INT8 = replace(load_recipe("int8"), prepare=())
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    for index, picture in enumerate(read_sheet(DATA / "reference_calibration.npz")[0][:80]):
+        Image.fromarray(picture).save(folder / f"{index}.png")
+    return Judge(
+        read_model(str(DATA / "hybrid-narrow.yaml")).spec,
+        str(DATA / "hybrid-narrow.safetensors"),
+        INT8,
+        Options(calibrate=str(folder)),
+        images=16,
+        progress=Progress(),
+    )
+
+
+@pytest.fixture(scope="module")
+def found(judge):
+    return sensitivity(judge, INT8, Progress())
+
+
+def test_every_block_alone_costs_less_than_all(judge, found):
+    assert [cost.block for cost in found.blocks] == [row.name for row in judge.spec.model.table()]
+    assert found.pictures == 16
+    assert 25 < found.total.sqnr_db < 36
+    assert all(cost.alone.sqnr_db > found.total.sqnr_db for cost in found.blocks)
+    assert max(cost.without.sqnr_db for cost in found.blocks) > found.total.sqnr_db
+
+
+def test_the_early_blocks_cost_most(found):
+    alone = {cost.block: cost.alone.sqnr_db for cost in found.blocks}
+    assert alone["stages.1.0"] + 10 < alone["stages.3.4"]
+
+
+def test_what_is_kept_costs_nothing(judge):
+    kept = replace(INT8, keep=Keep(modules=("stages.*", "head")))
+    blocks = [cost.block for cost in sensitivity(judge, kept, Progress()).blocks]
+    assert blocks == ["stem", "final"]
+
+
+@pytest.mark.parametrize(("suffix", "start"), [(".html", b"<!doctype"), (".png", b"\x89PNG")])
+def test_plots(found, tmp_path, suffix, start):
+    path = tmp_path / f"plot{suffix}"
+    check_plot(path)
+    plot(found, path, "title")
+    assert path.read_bytes().startswith(start)
+    assert suffix != ".html" or b"stages.1.0" in path.read_bytes()
+
+
+def test_plots_that_cannot_be_written(tmp_path):
+    with pytest.raises(ConfigError, match=r"found 'plot\.gif', allowed: \.png"):
+        check_plot(tmp_path / "plot.gif")
+    with pytest.raises(ConfigError, match="no such folder"):
+        check_plot(tmp_path / "nowhere" / "plot.png")
+
+
+def test_recipes_that_are_not_simulated():
+    with pytest.raises(ConfigError, match="must have static activations"):
+        Judge(
+            read_model("conv-small").spec,
+            "random:0",
+            load_recipe("int8-dynamic"),
+            Options(calibrate="random"),
+            progress=Progress(),
+        )

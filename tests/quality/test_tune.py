@@ -1,0 +1,99 @@
+"""Searching a recipe: the search itself, its state and what it writes."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mnv4_mobile.builder.cell import Options
+from mnv4_mobile.builder.matrix import cells
+from mnv4_mobile.errors import ConfigError, ParityError
+from mnv4_mobile.progress import Progress
+from mnv4_mobile.quality.tune import Rung, Wish, _fewest, recipe_yaml, tune
+from mnv4_mobile.recipe import load_recipe
+
+pytestmark = pytest.mark.toolchain("tflite")
+DATA = Path(__file__).parents[1] / "data"
+
+
+@settings(deadline=None)
+@given(st.integers(0, 40), st.integers(0, 60))
+def test_the_fewest_that_keep_the_bound(most, needed):
+    asked = []
+
+    def keeps(count):
+        asked.append(count)
+        return count >= needed
+
+    assert _fewest(keeps, most) == (needed if needed <= most else None)
+    assert len(asked) == len({*asked}) <= 14
+    assert max(asked) <= most
+
+
+@pytest.fixture
+def wish():
+    (cell,) = cells(
+        [str(DATA / "hybrid-narrow.yaml")],
+        str(DATA / "hybrid-narrow.safetensors"),
+        ["tflite"],
+        ["int8"],
+        [Options(calibrate="random")],
+        progress=Progress(),
+    )
+    return Wish(cell=cell, max_drop=0.5, dataset=None, objective="size")
+
+
+def write_state(path, wish, drops):
+    """As a search leaves it that has built as many rungs."""
+    order = ["stem", "stages.0.0", "stages.1.0", "stages.1.1"]
+    plan = {"range": "mse", "prepare": [], "order": order, "reasons": ["mse: 31.0 dB"]}
+    values = {"plan": plan}
+    for count, drop in drops.items():
+        rung = Rung(
+            kept=tuple(order[:count]),
+            bytes=10**6,
+            latency_ms=1.5,
+            drop=drop,
+            sqnr_db=30 + count,
+            pictures=100,
+        )
+        values[f"rung {count}"] = asdict(rung)
+    path.write_text(json.dumps({"key": wish.key(), "values": values}))
+
+
+def test_goes_on_from_its_state_and_writes_a_recipe(wish, tmp_path):
+    state = tmp_path / "state.json"
+    write_state(state, wish, {0: 3.0, 1: 2.0, 2: 0.4})
+    notes = []
+
+    class Notes(Progress):
+        def note(self, text):
+            notes.append(text)
+
+    found = tune(wish, state, cache=None, progress=Notes())
+    assert "one of 100 pictures is 1.00 points: too few to judge 0.5 by" in notes
+    assert found.rung.kept == ("stem", "stages.0.0")
+    path = tmp_path / "tuned.yaml"
+    path.write_text(recipe_yaml("int8", found))
+    assert load_recipe(str(path)) == replace(found.recipe, name="tuned")
+    assert found.recipe.activations.range == "mse"
+    assert found.recipe.keep.modules == ("stem", "stages.0.0")
+    assert found.recipe.min_agreement == pytest.approx(0.995)
+    assert "# 1 blocks in float: 2.00 points" in path.read_text()
+
+
+def test_a_bound_that_no_artifact_keeps(wish, tmp_path):
+    state = tmp_path / "state.json"
+    write_state(state, wish, {0: 3.0, 1: 2.0, 2: 1.5, 4: 1.0})
+    with pytest.raises(ParityError, match=r"up to 4 blocks in float; the best: 4 blocks.*1\.00"):
+        tune(wish, state, cache=None, progress=Progress())
+
+
+def test_a_file_that_is_no_state(wish, tmp_path):
+    state = tmp_path / "state.json"
+    state.write_text("[]")
+    with pytest.raises(ConfigError, match="no state of a search"):
+        tune(wish, state, cache=None, progress=Progress())

@@ -1,0 +1,107 @@
+"""What a recipe quantizes, the same for all targets."""
+
+import dataclasses
+
+import pytest
+
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from mnv4_mobile.model.net import MobileNetV4
+from mnv4_mobile.model.random_weights import random_state
+from mnv4_mobile.program.export import export
+from mnv4_mobile.program.operations import operations
+from mnv4_mobile.quantize.assignment import layers, plan
+from mnv4_mobile.recipe import Keep, load_recipe
+from mnv4_mobile.testing import tiny_model
+
+RECIPE = load_recipe("int8")
+
+
+@pytest.fixture(scope="module")
+def graph():
+    model = tiny_model("gelu", pooled_queries=True)
+    preprocess = Preprocess(
+        size=(64, 64), crop=1.0, interpolation="bilinear", mean=IMAGENET_MEAN, std=IMAGENET_STD
+    )
+    spec = BuildSpec(model=model, preprocess=preprocess, outputs=("logits", "stage_0"))
+    net = MobileNetV4(model, spec.outputs)
+    net.load_state_dict(random_state(model, 0))
+    return export(net.eval(), spec, "nhwc").graph
+
+
+def schemes(graph, recipe):
+    return {s.operation.name: s.scheme for s in plan(graph, recipe, weights_alone="int8-weights")}
+
+
+def test_operations_have_the_names_of_layers(graph):
+    found = [(operation.name, operation.kind) for operation in operations(graph)]
+    assert len([name for name, kind in found if kind == "conv"]) == 24
+    assert [name for name, kind in found if kind == "addition"] == [
+        "stages.1.1.add",
+        "stages.1.2.add",
+        "stages.1.3.add",
+        "stages.1.4.add",
+    ]
+    assert {name for name, kind in found if kind == "other"} == {
+        "mean",
+        *(f"stages.1.4.{part}" for part in ("avg_pool", "offset", "bmm", "softmax", "resize")),
+    }
+    assert ("stages.1.0.expand.act", "activation") in found
+
+
+def test_the_shipped_recipe(graph):
+    found = schemes(graph, RECIPE)
+    assert found["stem.conv"] == found["stages.1.4.key.project"] == "int8"
+    assert found["head.classifier"] == "int8-weights"
+    assert found["stages.1.1.add"] is found["stages.1.4.softmax"] is found["mean"] is None
+    listed = {layer.name: layer for layer in layers(plan(graph, RECIPE, weights_alone="x"), RECIPE)}
+    assert "stem.conv" not in listed
+    assert listed["stages.1.1.add"].why == "keep.residual_additions"
+    assert listed["stages.1.4.bmm"].precision == "float32"
+    assert listed["head.conv.conv"].precision == "x"
+    assert all(layer.why for layer in listed.values())
+
+
+def test_nothing_is_kept_that_is_not_named(graph):
+    recipe = dataclasses.replace(RECIPE, keep=Keep())
+    found = schemes(graph, recipe)
+    assert found["stages.1.1.add"] == found["head.classifier"] == "int8"
+    listed = layers(plan(graph, recipe, weights_alone="x"), recipe)
+    (addition,) = (layer for layer in listed if layer.name == "stages.1.1.add")
+    assert (addition.precision, addition.why) == ("int8", None)
+
+
+def test_depthwise_convolutions_are_kept(graph):
+    recipe = dataclasses.replace(RECIPE, keep=Keep(depthwise=True))
+    listed = layers(plan(graph, recipe, weights_alone="x"), recipe)
+    kept = {layer.name for layer in listed if layer.why == "keep.depthwise"}
+    assert {"stages.1.1.middle.conv", "stages.1.4.key.down.conv"} <= kept
+    assert not {name for name in kept if "project" in name or "expand" in name or "stem" in name}
+
+
+def test_modules_are_kept_with_all_that_is_in_them(graph):
+    keep = Keep(modules=("stages.1.4", "*.middle", "stem.conv"))
+    recipe = dataclasses.replace(RECIPE, keep=keep)
+    steps = plan(graph, recipe, weights_alone="x")
+    why = {step.operation.name: step.why for step in steps if step.scheme is None}
+    assert why["stages.1.4.key.down.conv"] == why["stages.1.4.add"] == "keep.modules: stages.1.4"
+    assert why["stages.1.0.middle.conv"] == "keep.modules: *.middle"
+    assert why["stem.conv"] == "keep.modules: stem.conv"
+    assert "stages.1.0.expand.conv" not in why
+
+
+def test_a_pattern_that_matches_nothing_is_refused(graph):
+    recipe = dataclasses.replace(RECIPE, keep=Keep(modules=("stem", "stages.9.*")))
+    with pytest.raises(ConfigError, match=r"'stages\.9\.\*' matches no module; .*final"):
+        plan(graph, recipe, weights_alone="x")
+
+
+@pytest.mark.parametrize("name", ["int8-weights", "int8-dynamic"])
+def test_without_ranges_only_convolutions_are_quantized(graph, name):
+    recipe = load_recipe(name)
+    assert recipe.scheme == name
+    found = schemes(graph, recipe)
+    assert {scheme for layer, scheme in found.items() if layer.endswith("conv")} == {name}
+    assert found["stages.1.1.add"] is None
+    assert layers(plan(graph, recipe, weights_alone="x"), recipe) == ()

@@ -1,0 +1,95 @@
+"""Calibration images: chosen, held back, skipped, complained about."""
+
+import pytest
+from PIL import Image
+
+from mnv4_mobile.errors import ConfigError, ImageError
+from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
+from mnv4_mobile.progress import Progress
+from mnv4_mobile.quantize.calibration import choose
+
+PREPROCESS = Preprocess(
+    size=(32, 32), crop=1.0, interpolation="bilinear", mean=IMAGENET_MEAN, std=IMAGENET_STD
+)
+
+
+class Notes(Progress):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """120 pictures, one of them broken."""
+    path = tmp_path_factory.mktemp("pictures")
+    for index, picture in enumerate(random_images(PREPROCESS, 119, 0)):
+        Image.fromarray(picture).save(path / f"{index:03d}.png")
+    (path / "broken.png").write_bytes(b"no picture")
+    return path
+
+
+def chosen(folder, images=200, held_back=0, seed=0):
+    notes = Notes()
+    found = choose(
+        str(folder), PREPROCESS, images=images, seed=seed, progress=notes, held_back=held_back
+    )
+    return found, notes.notes
+
+
+def test_a_broken_file_is_named_skipped_and_counted(folder):
+    found, notes = chosen(folder)
+    assert (len(found), found.skipped, len(found.held)) == (119, 1, 0)
+    (note,) = notes
+    assert "skipped" in note
+    assert "broken.png" in note
+
+
+def test_pictures_held_back_are_others(folder):
+    found, _ = chosen(folder, images=20, held_back=50)
+    assert (len(found), len(found.held)) == (20, 50)
+    assert not {*found.paths} & {*found.held}
+    assert found.held_back().shape == (50, 32, 32, 3)
+    assert chosen(folder, images=20, held_back=50)[0] == found
+    assert chosen(folder, images=20, held_back=50, seed=1)[0].paths != found.paths
+
+
+def test_a_fifth_is_held_back_where_there_are_few(folder):
+    found, notes = chosen(folder, held_back=128)
+    assert (len(found), len(found.held)) == (96, 23)
+    assert any("only 96 pictures, better 100" in note for note in notes)
+
+
+def test_the_hash_is_of_the_pictures(folder):
+    some, others = chosen(folder, images=20)[0], chosen(folder, images=21)[0]
+    assert some.sha256() == chosen(folder, images=20)[0].sha256() != others.sha256()
+    assert chosen("random", images=3)[0].sha256() is None
+
+
+def test_made_up_pictures_held_back_are_others():
+    found, _ = chosen("random", images=3)
+    assert not (found.held_back()[0] == next(iter(found))).all()
+
+
+def test_pictures_that_look_alike(tmp_path):
+    for index in range(100):
+        Image.new("RGB", (32, 32), (90, 90, 90 + index % 2)).save(tmp_path / f"{index}.png")
+    assert chosen(tmp_path)[1] == [
+        "calibration: the pictures look alike; ranges will not fit others"
+    ]
+
+
+def test_too_few(tmp_path):
+    with pytest.raises(ImageError, match="no picture found"):
+        chosen(tmp_path)
+    for index in range(4):
+        Image.new("RGB", (32, 32), (60 * index, 0, 0)).save(tmp_path / f"{index}.png")
+    assert len(chosen(tmp_path)[0]) == 4
+    with pytest.raises(ConfigError, match="found 4 readable pictures, must be 5 or more"):
+        chosen(tmp_path, held_back=10)
+    for index in range(1, 4):
+        (tmp_path / f"{index}.png").unlink()
+    with pytest.raises(ConfigError, match="found 1 readable pictures, must be 2 or more"):
+        chosen(tmp_path)

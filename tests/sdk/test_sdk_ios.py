@@ -1,0 +1,128 @@
+"""`mnv4 sdk ios`; what Swift makes of its package, tools/ios.py tests."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.sdk.ios import constant
+from mnv4_mobile.sdk.names import names
+
+KIT = "Sources/MobileNetV4Kit"
+
+
+@pytest.fixture
+def copied(demo_bundle, tmp_path):
+    """A function that copies the demo bundle for a target, under another recipe's name if told."""
+
+    def copy(target, recipe="fp32"):
+        source = demo_bundle(target)
+        folder = tmp_path / "bundles" / source.manifest["id"].replace("fp32", recipe)
+        shutil.copytree(source.path, folder)
+        manifest = source.manifest | {"id": folder.name, "recipe": recipe}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        return folder
+
+    return copy
+
+
+@pytest.mark.toolchain("coreml")
+def test_two_bundles_for_core_ml(mnv4, copied, tmp_path):
+    out = tmp_path / "Kit"
+    bundles = [copied("coreml"), copied("coreml", "fp16")]
+    code, printed, _ = mnv4("sdk", "ios", *bundles, "-o", out, "--json")
+    assert code == 0
+    assert json.loads(printed)["models"] == ["convSmall035FP32", "convSmall035FP16"]
+    code = (out / KIT / "MNV4Models.swift").read_text()
+    assert 'convSmall035FP16 = MNV4Model(id: "conv-small-035-96x96-fp16.coreml", in: .mod' in code
+    assert "all: [MNV4Model] = [convSmall035FP32, convSmall035FP16]" in code
+    for bundle in bundles:  # as they were: their hashes are checked
+        assert open_bundle(out / KIT / "Resources/mnv4" / bundle.name)
+    assert not (out / "MobileNetV4ExecuTorch").exists()
+    assert "MobileNetV4CoreTests" not in (out / "Package.swift").read_text()
+    assert not (out / "Tests/MobileNetV4CoreTests").exists()
+    readme = (out / "README.md").read_text()
+    assert "MobileNetV4(.convSmall035FP32)" in readme
+    assert "| `convSmall035FP16` | conv-small-035, 96 x 96, fp16: logits |" in readme
+
+
+@pytest.mark.toolchain("coreml")
+@pytest.mark.toolchain("executorch")
+def test_bundles_for_executorch_go_into_a_package_of_their_own(mnv4, copied, tmp_path):
+    out = tmp_path / "Kit"
+    pte = copied("executorch")
+    code, printed, _ = mnv4("sdk", "ios", copied("coreml"), pte, "-o", out, "--json")
+    assert code == 0
+    assert json.loads(printed)["models"] == ["convSmall035FP32CoreML", "convSmall035FP32ExecuTorch"]
+    second = out / "MobileNetV4ExecuTorch/Sources/MobileNetV4ExecuTorch"
+    assert open_bundle(second / "Resources/mnv4" / pte.name)
+    code = (second / "MNV4Models.swift").read_text()
+    assert "@_exported import MobileNetV4Kit" in code
+    assert "allExecuTorch: [MNV4Model] = [convSmall035FP32ExecuTorch]" in code
+    assert "ExecuTorch" not in (out / KIT / "MNV4Models.swift").read_text()
+
+    # Written again without bundles for Core ML, whole; SwiftPM still finds a folder to copy.
+    code, printed, _ = mnv4("sdk", "ios", pte, "-o", out)
+    assert code == 0
+    assert "convSmall035FP32" in printed
+    assert [path.name for path in (out / KIT / "Resources/mnv4").iterdir()] == ["README"]
+    assert "all: [MNV4Model] = []" in (out / KIT / "MNV4Models.swift").read_text()
+    example = "import MobileNetV4ExecuTorch\n\nlet model = try await MobileNetV4(executorch: ."
+    assert example in (out / "README.md").read_text()
+
+
+@pytest.mark.toolchain("coreml")
+def test_what_is_refused_leaves_nothing(mnv4, copied, tmp_path):
+    out, good = tmp_path / "out" / "Kit", copied("coreml")
+    damaged = copied("coreml", "fp16")
+    (damaged / "model.mlpackage/Manifest.json").write_text("{}")
+    newer = copied("coreml", "int8")
+    text = (newer / "manifest.json").read_text()
+    (newer / "manifest.json").write_text(text.replace('"schema": 1', '"schema": 2'))
+    other = copied("coreml", "int4")
+    manifest = json.loads((other / "manifest.json").read_text()) | {"target": "tflite"}
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    for bundle, message in (
+        (damaged, "damaged"),
+        (newer, "newer version"),
+        (other, "is for tflite, allowed: coreml, executorch"),
+        (good, "has the same id as"),
+        (tmp_path / "nothing", "not a bundle"),
+    ):
+        code, _, error = mnv4("sdk", "ios", good, bundle, "-o", out)
+        assert code == 2
+        assert message in error.replace("\n", "")
+        assert "Traceback" not in error
+        assert not out.exists()
+    out.mkdir(parents=True)
+    (out / "mine").touch()
+    code, _, error = mnv4("sdk", "ios", good, "-o", out)
+    assert code == 2
+    assert "is not overwritten" in error.replace("\n", " ")
+    assert [path.name for path in out.iterdir()] == ["mine"]
+
+
+def test_names_in_code():
+    assert constant(["conv", "small", "fp16"]) == "convSmallFP16"
+    assert constant(["conv", "small", "035", "int8", "224"]) == "convSmall035Int8_224"
+    assert constant(["conv", "int8", "weights", "coreml"]) == "convInt8WeightsCoreML"
+
+
+def test_names_that_code_can_have(tmp_path):
+    def bundle(model, name):
+        preprocess = {"size": [96, 96], "crop": 1.0, "interpolation": "bilinear"}
+        manifest = {
+            "model": {"name": model},
+            "recipe": "fp16",
+            "target": "coreml",
+            "preprocess": preprocess | {"mean": [0, 0, 0], "std": [1, 1, 1]},
+        }
+        return Bundle(path=tmp_path / name, manifest=manifest)
+
+    assert names([bundle("3-net", "a")]) == [("model", "3", "net", "fp16")]
+    one = bundle("a-b", "one")
+    with pytest.raises(ConfigError, match=r"two: has the same name in code as .*one: a b fp16"):
+        names([one, replace(one, path=tmp_path / "two", manifest=bundle("a.b", "").manifest)])

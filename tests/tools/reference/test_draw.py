@@ -1,0 +1,50 @@
+"""The reference pictures are the same every time, and no split shows what another does."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tools.reference import draw
+from tools.reference.figures import LABELS, TEXTURES, figures, textures
+
+
+def test_a_block_is_the_same_every_time():
+    first, labels = draw.render("calibration", 3)
+    second, _ = draw.render("calibration", 3)
+    assert first.shape == (draw.BLOCK, 3, draw.SIDE, draw.SIDE)
+    assert first.dtype == torch.uint8
+    assert torch.equal(first, second)
+    assert labels.tolist() == [(3 * draw.BLOCK + i) % len(LABELS) for i in range(draw.BLOCK)]
+
+
+def test_blocks_and_splits_show_different_pictures():
+    blocks = [("calibration", 0), ("calibration", 1), ("evaluation", 0)]
+    pictures = torch.cat([draw.render(*block)[0] for block in blocks])
+    assert len({picture.numpy().tobytes() for picture in pictures}) == len(pictures)
+    # Not only other scenes: other figures too.
+    own, others = (figures(2, draw.SPLITS[split]) for split in ("calibration", "evaluation"))
+    assert all(not torch.equal(a, b) for a, b in zip(own, others, strict=True))
+
+
+def test_a_class_is_told_by_its_figure():
+    fields = figures(3, 0).view(len(LABELS), 3, 2, -1)
+    disc, crescent = (fields[LABELS.index(name)][:, 0] < 0 for name in ("disc", "crescent"))
+    assert disc.float().mean() == pytest.approx(torch.pi * 0.85**2 / 4, rel=0.1)
+    assert crescent.float().mean() < 0.7 * disc.float().mean()
+    at = torch.linspace(-2, 2, 64)
+    u, v = torch.meshgrid(at, at, indexing="xy")
+    patterns = textures(u[None, None], v[None, None]).view(len(TEXTURES), -1)
+    alike = torch.corrcoef(patterns) - torch.eye(len(TEXTURES))
+    assert alike.abs().max() < 0.9  # a grid and bricks are the most alike
+
+
+def test_the_command_writes_a_folder_of_classes(tmp_path, monkeypatch):
+    command = ["draw", "--split", "calibration", "--count", "70", "-o", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", command)
+    draw.main()
+    assert {folder.name for folder in tmp_path.iterdir()} == set(LABELS)
+    assert len(list(tmp_path.rglob("*.png"))) == 70
+    with Image.open(tmp_path / LABELS[0] / "00000.png") as picture:
+        drawn = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+    assert torch.equal(drawn, draw.render("calibration", 0)[0][0])

@@ -1,0 +1,109 @@
+"""Trains a network on the reference pictures.
+
+    python -m tools.reference.train conv-small -o conv-small.safetensors
+
+A model is a shipped configuration or a YAML file, as for `mnv4 build`, which takes the checkpoint
+with `--weights`. It is written every 100 steps with what there is; where training was stopped, the
+same command goes on from the .state file beside it. What `--init` takes is trained further on
+pictures of full size and difficulty.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mnv4_mobile.model.grammar import load_model
+from mnv4_mobile.model.net import MobileNetV4
+from tools.reference.draw import PREPROCESS, SIDE, compose, pictures
+from tools.reference.figures import LABELS
+from tools.reference.training import accuracy, fit, tensors
+
+SEED, BATCH, RATE = 20, 32, 2e-3
+STEPS, EVALUATED = 2000, 960
+EASY = 0.4
+"""Until this share of the steps the pictures grow from plain figures to what they are; without that
+the network stays at chance for long."""
+SMALL = (0.7, 64)
+"""Until this share of the steps, at this side, which costs less than half."""
+
+
+class Batches(Dataset[tuple[Tensor, Tensor]]):
+    """Item i is the batch of step i, whichever process draws it."""
+
+    def __init__(self, steps: int, first: int) -> None:
+        self.steps, self.first = steps, first
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        seed = SEED * 1_000_000 + self.first + step
+        share = 1.0 if self.first else step / self.steps
+        generator = torch.Generator().manual_seed(seed)
+        labels = torch.randint(len(LABELS), (BATCH,), generator=generator)
+        side = SMALL[1] if share < SMALL[0] else SIDE
+        return compose("training", labels, seed, side, min(1, share / EASY)), labels
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--init", type=Path, help="train this checkpoint further, at half the rate")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--half", action="store_true", help="writes float16")
+    options = parser.parse_args()
+
+    images, labels = pictures("evaluation", EVALUATED)
+    torch.manual_seed(SEED)
+    spec = load_model(options.model).with_head(len(LABELS))
+    model = MobileNetV4(spec)
+    first = 0
+    if options.init:
+        with safe_open(options.init, "pt") as file:
+            first = int(file.metadata()["steps"])
+        model.load_state_dict(load_file(options.init))
+    state = options.out.with_suffix(".state")
+    started = time.monotonic()
+    for step, trained in fit(
+        model,
+        Batches(options.steps, first),
+        options.steps,
+        RATE / 2 if first else RATE,
+        device=options.device,
+        state=state,
+    ):
+        top1 = accuracy(trained, images, labels)
+        clock = time.monotonic() - started
+        print(f"  evaluation: {top1:.2%} of {len(labels)}, {clock:.0f} s", flush=True)
+        dtype = torch.float16 if options.half else torch.float32
+        metadata = {
+            "format": "mnv4-mobile",
+            "model": spec.name,
+            "num_classes": str(len(LABELS)),
+            "labels": json.dumps(LABELS),
+            "preprocess": json.dumps(asdict(PREPROCESS)),
+            "licence": "Apache-2.0",
+            "top1_heldout": f"{top1:.4f}",
+            "n_heldout": str(len(labels)),
+            "seed": str(SEED),
+            "steps": str(first + step),
+        }
+        save_file(tensors(trained, dtype), options.out, metadata)
+    state.unlink()
+
+
+if __name__ == "__main__":
+    main()
