@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from mnv4_mobile.configs import config_folder, shipped
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.model.grammar import load_model, read_model
-from mnv4_mobile.model.spec import ConvSpec, FusedIBSpec, MMQASpec, ModelSpec, UIRSpec
+from mnv4_mobile.model.spec import ConvSpec, ModelSpec
 from mnv4_mobile.yaml_file import read_yaml
+from tests.blocks import fused, mmqa, uir
 
 BARE = {
     "name": "mobilenetv4",
@@ -160,24 +161,11 @@ def test_every_field_arrives(tmp_path):
     assert spec.stages == (
         (
             ConvSpec(out_channels=16, kernel_size=3, stride=2),
-            FusedIBSpec(out_channels=16, hidden_channels=32, kernel_size=3, stride=1),
+            fused(16, 32),
         ),
         (
-            UIRSpec(
-                out_channels=16,
-                hidden_channels=32,
-                extra_kernel_size=3,
-                middle_kernel_size=5,
-                stride=2,
-            ),
-            MMQASpec(
-                out_channels=16,
-                attention_channels=32,
-                num_heads=4,
-                query_pooling_stride=None,
-                kv_kernel_size=3,
-                kv_stride=2,
-            ),
+            uir(16, 32, 3, 5, 2),
+            mmqa(16, 32, 4, None, 3),
         ),
     )
 

@@ -10,8 +10,9 @@ from mnv4_mobile.model.deploy import DeployNet
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
-from mnv4_mobile.model.spec import MMQASpec, UIRSpec
+from mnv4_mobile.model.spec import MMQASpec
 from mnv4_mobile.testing import tiny_model
+from tests.blocks import uir
 
 OUTPUTS = ("logits", "probabilities", "embedding", "stage_0", "stage_1")
 PREPROCESS = Preprocess(
@@ -133,16 +134,9 @@ def test_layer_scale_is_left_out_where_there_is_none():
 
 def test_stride_sits_on_the_middle_depthwise_or_else_on_the_extra_one():
     def strides(extra, middle):
-        spec = UIRSpec(
-            out_channels=8,
-            hidden_channels=16,
-            extra_kernel_size=extra,
-            middle_kernel_size=middle,
-            stride=2,
-        )
         from mnv4_mobile.model.blocks import UIR
 
-        block = UIR(8, spec, "relu", None)
+        block = UIR(8, uir(8, 16, extra, middle, 2), "relu", None)
         return [part.conv.stride[0] if part else None for part in (block.extra, block.middle)]
 
     assert strides(3, 5) == [1, 2]
@@ -153,9 +147,7 @@ def test_stride_sits_on_the_middle_depthwise_or_else_on_the_extra_one():
 def test_expansion_is_left_out_where_it_would_not_expand():
     from mnv4_mobile.model.blocks import UIR
 
-    spec = UIRSpec(
-        out_channels=8, hidden_channels=8, extra_kernel_size=None, middle_kernel_size=3, stride=1
-    )
+    spec = uir(8, 8, None, 3)
     block = UIR(8, spec, "relu", None)
     assert block.expand is None
     assert spec.cost((8, 10, 10), layer_scale=False).params == sum(

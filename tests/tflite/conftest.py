@@ -20,41 +20,14 @@ from mnv4_mobile.model.deploy import DeployNet
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
-from mnv4_mobile.model.spec import (
-    ConvSpec,
-    FusedIBSpec,
-    HeadSpec,
-    MMQASpec,
-    ModelSpec,
-    UIRSpec,
-)
+from mnv4_mobile.model.spec import ConvSpec, HeadSpec, ModelSpec
 from mnv4_mobile.recipe import load_recipe
 from mnv4_mobile.target import Lowered
 from mnv4_mobile.tensors import answer, feed
 from mnv4_tflite import target
+from tests.blocks import fused, mmqa, uir
 
 LABELS = tuple(f"class {i}" for i in range(1000))
-
-
-def attention(channels: int, heads: int, pool: int | None, kv: int | None) -> MMQASpec:
-    return MMQASpec(
-        out_channels=channels,
-        attention_channels=4 * channels,
-        num_heads=heads,
-        query_pooling_stride=pool,
-        kv_kernel_size=3 if kv else None,
-        kv_stride=kv,
-    )
-
-
-def uir(channels: int, extra: int | None, middle: int | None, stride: int) -> UIRSpec:
-    return UIRSpec(
-        out_channels=channels,
-        hidden_channels=2 * channels,
-        extra_kernel_size=extra,
-        middle_kernel_size=middle,
-        stride=stride,
-    )
 
 
 def hybrid(act: str, head_act: str) -> ModelSpec:
@@ -63,9 +36,9 @@ def hybrid(act: str, head_act: str) -> ModelSpec:
         name="tiny-hybrid",
         stem=ConvSpec(out_channels=8, kernel_size=3, stride=2),
         stages=(
-            (FusedIBSpec(out_channels=16, hidden_channels=24, kernel_size=3, stride=2),),
-            (attention(16, 2, None, 2), uir(24, 3, 5, 2), uir(24, 5, None, 1)),
-            (uir(32, None, 3, 2), attention(32, 4, 2, None), uir(32, None, None, 1)),
+            (fused(16, 24, stride=2),),
+            (mmqa(16, 64, 2, None, 3), uir(24, 48, 3, 5, 2), uir(24, 48, 5, None)),
+            (uir(32, 64, None, 3, 2), mmqa(32, 128, 4, 2), uir(32, 64, None, None)),
         ),
         final=ConvSpec(out_channels=48, kernel_size=1, stride=1),
         head=HeadSpec(hidden_channels=64, num_classes=10, act=head_act),
@@ -81,12 +54,7 @@ def small(act: str, head_act: str) -> ModelSpec:
     return ModelSpec(
         name="small",
         stem=ConvSpec(out_channels=32, kernel_size=3, stride=2),
-        stages=(
-            (
-                FusedIBSpec(out_channels=64, hidden_channels=64, kernel_size=3, stride=2),
-                uir(64, 3, None, 1),
-            ),
-        ),
+        stages=((fused(64, 64, stride=2), uir(64, 128, 3, None)),),
         final=ConvSpec(out_channels=128, kernel_size=1, stride=1),
         head=HeadSpec(act=head_act),
         act=act,

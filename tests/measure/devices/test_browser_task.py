@@ -1,0 +1,59 @@
+"""The task of a page: what a browser can measure, and what its answer may hold."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.measure.devices.browser import task
+from tests.measure.devices.browser_client import PLAN, Subject, result
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"latencies_ms": [1.0]}, "latencies_ms"),
+        ({"latencies_ms": [1, -1, 1]}, "less than the minimum"),
+        ({"latencies_ms": [1, "1", 1]}, "not of type"),
+        ({"latencies_ms": [1, 1e8, 1]}, "or less"),
+        ({"t_ms": [0, 1]}, "as many"),
+        ({"latencies_ms": [1] * (task.MAX_SAMPLES + 1)}, "more than"),
+        ({"golden_sqnr_db": 99}, "golden_sqnr_db"),
+        ({"versions": {}}, "no runtime"),
+        ({"versions": {"runtime": "\x1b[2J"}}, "printable"),
+        ({"conditions": {str(i): i for i in range(50)}}, "more than"),
+        ({"surprise": 1}, "surprise"),
+        ({"load_cold_ms": None, "first_ms": True}, "not of type"),
+    ],
+)
+def test_what_a_page_sends_is_checked(tmp_path, changes, reason):
+    made = task.make(Subject(tmp_path), PLAN)
+    with pytest.raises(ConfigError, match=reason):
+        made.samples(result(made.order, **changes))
+
+
+def test_a_page_cannot_claim_what_no_browser_knows(tmp_path):
+    made = task.make(Subject(tmp_path), PLAN)
+    samples = made.samples(result(made.order, peak_rss_mb=1, thermal_before={"status": "nominal"}))
+    assert (samples.peak_rss_mb, samples.thermal_before.status) == (None, None)
+
+
+def test_what_no_browser_can_measure_is_refused(opened, tmp_path):
+    device = opened().devices[0]
+    subject = Subject(tmp_path)
+    device.check(subject, PLAN)
+    with pytest.raises(ConfigError, match="affinity: found 'fastest'"):
+        device.check(subject, replace(PLAN, affinity="fastest"))
+    subject.artifact = replace(subject.artifact, target="coreml")
+    with pytest.raises(ConfigError, match=r"a browser runs .tflite only, found the target coreml"):
+        device.check(subject, PLAN)
+
+
+def test_integer_inputs_are_refused(tmp_path):
+    subject = Subject(tmp_path)
+    subject.bundle = SimpleNamespace(
+        input=SimpleNamespace(name="image", dtype="int8"), outputs=(), golden=None
+    )
+    with pytest.raises(ConfigError, match=r"image: found int8 input or output, LiteRT\.js takes"):
+        task.check(subject, PLAN)
