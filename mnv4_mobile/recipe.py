@@ -208,6 +208,8 @@ def load_recipe(name: str) -> Recipe:
         if images < 1:
             raise ConfigError(f"{calibration.at('images')}: found {images}, must be 1 or more")
         calibration.close()
+    if "gate" not in top:
+        raise ConfigError(f"{top.at('gate')}: missing; {_GATE}")
     sqnr, agreement = _gate(top.section("gate"), images)
     top.close()
     if weights is None and (activations is not None or keep != Keep() or prepare):
@@ -325,8 +327,16 @@ def _keep(section: Section) -> Keep:
     return keep
 
 
+_GATE = (
+    "a gate says how close a bundle must come to the float model to be written: the least signal "
+    "to noise ratio of every output, in dB, for example gate: {sqnr_db: 15}"
+)
+
+
 def _gate(section: Section, images: int) -> tuple[float, float | None]:
     """The bounds on SQNR and agreement of a recipe with so many calibration images."""
+    if "sqnr_db" not in section:
+        raise ConfigError(f"{section.at('sqnr_db')}: missing; {_GATE}")
     sqnr = section.get("sqnr_db", float)
     agreement = section.get("top1_agreement", float) if "top1_agreement" in section else None
     if agreement is not None and not 0 < agreement <= 1:

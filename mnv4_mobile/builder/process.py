@@ -48,6 +48,8 @@ def build_apart(task: Task, progress: Progress | None = None) -> list[Built]:
                 match answers.recv():
                     case ("step", text):
                         progress.step(text, worker)
+                    case ("update", text):
+                        progress.update(text, worker)
                     case ("note", text):
                         progress.note(text)
                     case Built() as one:
@@ -85,6 +87,9 @@ class _Teller(Progress):
 
     def step(self, text: str, worker: str = "") -> None:
         self._answers.send(("step", text))
+
+    def update(self, text: str, worker: str = "") -> None:
+        self._answers.send(("update", text))
 
     def note(self, text: str) -> None:
         self._answers.send(("note", text))
