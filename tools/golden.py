@@ -17,12 +17,17 @@ frame.json        a camera's frame in three planes `y`, `u`, `v` (each with `dat
                   `pixel_stride`), the `crop` (left, top, width, height), by how many `degrees` it
                   is to be turned clockwise, and the `upright` picture of `width` and `height`:
                   BT.601 over the full range, a value of chroma for its four pixels; may differ by 1
+
+documents/KIND.json has records: manifest, plan, job and result. Every language accepts each `text`
+of `accept`, and refuses each `text` of `refuse` with a message that contains `key`, the place of
+what is wrong (`outputs[0].shape`). The key is empty where the text as a whole is wrong.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
@@ -40,6 +45,7 @@ from mnv4_mobile.images import (
     random_images,
 )
 from mnv4_mobile.tensors import Io, Layout, Quantization, TensorSpec, feed
+from tools.documents import Documents, documents
 
 FOLDER = Path(__file__).parents[1] / "tests/golden"
 _INTERPOLATIONS: tuple[Interpolation, ...] = ("nearest", "bilinear", "bicubic", "lanczos")
@@ -76,8 +82,14 @@ _GRIDS: tuple[tuple[Io, Quantization | None], ...] = (
 _SCALES = ((IMAGENET_MEAN, IMAGENET_STD), ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
 
 
-def files() -> dict[str, list[dict[str, Any]]]:
-    """The cases by file name."""
+def files() -> dict[str, str]:
+    """The files' texts by name."""
+    return {name: text(cases) for name, cases in _cases().items()} | {
+        name: _documents(found) for name, found in documents().items()
+    }
+
+
+def _cases() -> dict[str, list[dict[str, Any]]]:
     resized = [
         _resized(seed, *shape, interpolation)
         for seed, shape in enumerate(_SHAPES)
@@ -209,12 +221,19 @@ def _text(array: np.ndarray[Any, Any]) -> str:
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
 
 
-def text(cases: list[dict[str, Any]]) -> str:
-    """A file's text."""
-    return "[\n" + ",\n".join(map(json.dumps, cases)) + "\n]\n"
+def text(cases: Sequence[Mapping[str, Any]]) -> str:
+    """The text of a file, with one case on each line."""
+    lines = (json.dumps(case, ensure_ascii=False) for case in cases)
+    return "[\n" + ",\n".join(lines) + "\n]\n"
+
+
+def _documents(found: Documents) -> str:
+    accept, refuse = (text(found[part]).rstrip("\n") for part in ("accept", "refuse"))
+    return f'{{"accept": {accept},\n"refuse": {refuse}}}\n'
 
 
 if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
-    for name, cases in files().items():
-        (FOLDER / name).write_text(text(cases), "utf-8")
+    for name, content in files().items():
+        path = FOLDER / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, "utf-8")
