@@ -21,6 +21,12 @@ from tools import peers
 from tools.reference.sheet import read_sheet
 
 
+def pytest_configure():
+    """Keeps the toolchains' bytecode: without it, each process takes 3 to 10 s longer."""
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 def pytest_runtest_setup(item):
     """A missing toolchain skips its tests, and fails them where nothing may be missing."""
     for marker in item.iter_markers("toolchain"):
