@@ -19,8 +19,8 @@ _SHA256 = "0123456789abcdef" * 4
 _ID = "3f2b8c1e-0d4a-4c6b-9e57-12ab34cd56ef"
 _MOST = 2**31 - 1
 _SAFE = 2**53 - 1
-_GONE = object()
-"""The value of an edit that removes its key."""
+_GONE: Any = type("Gone", (), {})
+"""The value of an edit that removes its key; a class, as copies of it are itself."""
 
 _PLAN: dict[str, Any] = {
     "schema": 1,
@@ -212,7 +212,7 @@ def _edited(base: Mapping[str, Any], edits: Mapping[str, Any]) -> dict[str, Any]
         if value is _GONE:
             del at[last]
         else:
-            at[int(last) if isinstance(at, list) else last] = value
+            at[int(last) if isinstance(at, list) else last] = copy.deepcopy(value)
     return found
 
 
@@ -513,6 +513,7 @@ def _manifests(kind: _Kind) -> None:
     kind.accept("the whole picture", whole)
     for interpolation in ("nearest", "bilinear", "lanczos"):
         kind.accept(f"interpolation {interpolation}", {"preprocess.interpolation": interpolation})
+    kind.accept("the smallest crop", {"preprocess.crop": 0.01})
     kind.accept("a file in a folder", {"artifact.path": "a_1/b-2/c.d.tflite"})
     kind.accept_text("another order", _text(dict(reversed(full.items()))))
     noise = _CALIBRATION | {"dataset_sha256": None, "range": None, "agreement": None}
@@ -552,7 +553,7 @@ def _wrong_preprocessing(kind: _Kind) -> None:
     size, large = "preprocess.size", (_raw("4e9"), 4_000_000_000, 2**62)
     kind.refuse(f"{size}[0]", 0, -1, 96.5, _raw("96.0"), *large, True, "96", None, key=size)
     kind.refuse(size, [], [96], [96, 96, 3], 96, "96x96")
-    kind.refuse("preprocess.crop", 0, 1.5, -0.5, 1.0001, "1", True, None)
+    kind.refuse("preprocess.crop", 0, 1e-300, 1.5, -0.5, 1.0001, "1", True, None)
     kind.refuse("preprocess.interpolation", "cubic", "Bicubic", "bicubic\n", "")
     for place in ("preprocess.mean", "preprocess.std"):
         kind.refuse(place, [], [0.5, 0.5], [0.5] * 4, 0.5)
