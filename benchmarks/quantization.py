@@ -161,7 +161,7 @@ def build(place: Place, model: str, target: str, recipe: str) -> float:
         return time.monotonic() - begin
     pictures = place.out / "calibration"
     # iOS 17 has integer activations, 18 blocks and groups of weights.
-    options = Options(calibrate=str(pictures), images=pictures, min_ios=18)
+    options = Options(calibrate=str(pictures), images=pictures, options={"coreml": {"min_ios": 18}})
     chosen = cells(
         [place.model(model)],
         place.weights(model),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from mnv4_mobile.errors import ConfigError
@@ -10,8 +11,7 @@ from mnv4_mobile.images import Preprocess
 from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.tensors import Io, Layout
 
-MIN_IOS = (16, 17, 18)
-COMPUTE_UNITS = ("all", "cpu_and_ne", "cpu_and_gpu", "cpu_only")
+OptionValue = str | int | bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,16 +35,11 @@ class BuildSpec:
     and a zero point."""
     outputs: tuple[str, ...] = ("logits",)
     labels: tuple[str, ...] | None = None
-    min_ios: int = 16
-    compute_unit: str = "all"
-    """The Core ML compute unit that apps are to ask for."""
+    options: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
+    """The value of every option of the target (`Target.options`), by name."""
 
     def __post_init__(self) -> None:
         self.model.table(self.preprocess.size)
         self.model.check_outputs(self.outputs)
         if self.batch < 1:
             raise ConfigError(f"batch: found {self.batch}, must be 1 or more")
-        for name, allowed in (("min_ios", MIN_IOS), ("compute_unit", COMPUTE_UNITS)):
-            if getattr(self, name) not in allowed:
-                found, words = getattr(self, name), ", ".join(map(str, allowed))
-                raise ConfigError(f"{name}: found {found!r}, allowed: {words}")

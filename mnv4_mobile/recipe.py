@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal, cast, get_args
 
 from mnv4_mobile.configs import find_config
 from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.units import UNITS, Unit
 from mnv4_mobile.yaml_file import Section, checked, read_yaml
 
 Precision = Literal["float32", "float16"]
@@ -124,6 +125,8 @@ class Recipe:
     weights: Weights | None = None
     activations: Activations | None = None
     keep: Keep = Keep()
+    keep_on: tuple[tuple[Unit, Keep], ...] = ()
+    """What is kept instead on a unit that the recipe names; see `on`."""
     prepare: tuple[Step, ...] = ()
     """What is done to the weights before lowering, the same for all targets; without calibration
     images, nothing."""
@@ -138,6 +141,19 @@ class Recipe:
     min_agreement: float | None = None
     """Another gate: on how many of the pictures that are held back of the calibration images the
     artifact must name the float network's class, as a share of 1."""
+
+    def on(self, unit: Unit) -> Recipe:
+        """Returns the recipe for artifacts that are made for a unit: nothing is left per unit."""
+        return replace(self, keep=dict(self.keep_on).get(unit, self.keep), keep_on=())
+
+    def check_keep(self, layers: Sequence[str]) -> None:
+        """Refuses patterns of what is kept, on any unit, that match none of the layers.
+
+        Raises:
+            ConfigError: Naming the pattern.
+        """
+        for keep in (self.keep, *(keep for _, keep in self.keep_on)):
+            keep.check(layers)
 
     @property
     def held_back(self) -> int:
@@ -191,7 +207,7 @@ def load_recipe(name: str) -> Recipe:
     precision = _one_of(top, "precision", Precision)
     weights = _weights(top.section("weights")) if "weights" in top else None
     activations = _activations(top.section("activations")) if "activations" in top else None
-    keep = _keep(top.section("keep")) if "keep" in top else Keep()
+    keep, keep_on = _keeps(top.section("keep")) if "keep" in top else (Keep(), ())
     prepare = _texts(top, "prepare")
     for step in prepare:
         if step not in get_args(Step):
@@ -212,7 +228,7 @@ def load_recipe(name: str) -> Recipe:
         raise ConfigError(f"{top.at('gate')}: missing; {_GATE}")
     sqnr, agreement = _gate(top.section("gate"), images)
     top.close()
-    if weights is None and (activations is not None or keep != Keep() or prepare):
+    if weights is None and (activations is not None or keep != Keep() or keep_on or prepare):
         raise ConfigError(f"{top.at('weights')}: missing: nothing is quantized without it")
     if activations and weights and (weights.form, weights.bits) != ("integer", 8):
         raise ConfigError(f"{top.at('activations')}: only with integer weights of 8 bits")
@@ -232,6 +248,7 @@ def load_recipe(name: str) -> Recipe:
         weights=weights,
         activations=activations,
         keep=keep,
+        keep_on=keep_on,
         prepare=cast(tuple[Step, ...], prepare),
         distill=distill,
         calibration_images=images,
@@ -254,8 +271,8 @@ def _one_of(section: Section, key: str, literal: object, default: object = ...) 
     return found
 
 
-def _texts(section: Section, key: str) -> tuple[str, ...]:
-    values = section.any(key, [])
+def _texts(section: Section, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+    values = section.any(key, list(default))
     if not isinstance(values, list):
         raise ConfigError(f"{section.at(key)}: found {values!r}, must be a list of texts")
     return tuple(checked(value, str, section.at(key)) for value in values)
@@ -316,12 +333,19 @@ def _distill(section: Section) -> Distill:
     return Distill(steps=steps, rate=rate)
 
 
-def _keep(section: Section) -> Keep:
+def _keeps(section: Section) -> tuple[Keep, tuple[tuple[Unit, Keep], ...]]:
+    """What is kept on all units, and on those that have keys of their own over the common ones."""
+    own = {unit: section.section(unit) for unit in UNITS if unit in section}
+    keep = _keep(section, Keep())
+    return keep, tuple((unit, _keep(keys, keep)) for unit, keys in own.items())
+
+
+def _keep(section: Section, common: Keep) -> Keep:
     keep = Keep(
-        residual_additions=section.get("residual_additions", bool, False),
-        after_pooling=section.get("after_pooling", bool, False),
-        depthwise=section.get("depthwise", bool, False),
-        modules=_texts(section, "modules"),
+        residual_additions=section.get("residual_additions", bool, common.residual_additions),
+        after_pooling=section.get("after_pooling", bool, common.after_pooling),
+        depthwise=section.get("depthwise", bool, common.depthwise),
+        modules=_texts(section, "modules", common.modules),
     )
     section.close()
     return keep

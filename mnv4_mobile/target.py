@@ -7,20 +7,23 @@ point of the group `mnv4_mobile.targets`. The shipped ones use the same hook as 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from mnv4_mobile.build_spec import BuildSpec
-from mnv4_mobile.errors import LoweringError, ToolchainError
+from mnv4_mobile.build_spec import BuildSpec, OptionValue
+from mnv4_mobile.errors import ConfigError, LoweringError, ToolchainError
 from mnv4_mobile.layers import Layer, OperatorTime
 from mnv4_mobile.lint import Finding
+from mnv4_mobile.model.form import Form
+from mnv4_mobile.option import Option
 from mnv4_mobile.plugins import Group
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.tensors import Layout, Tensors, TensorSpec
+from mnv4_mobile.tensors import Io, Tensors, TensorSpec
+from mnv4_mobile.units import Executor, Unit
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -43,7 +46,7 @@ class Lowered:
     """The layers that do not have the recipe's precision, and those that are no convolutions and
     have it."""
     requires: Mapping[str, str] = field(default_factory=dict)
-    """What a device must have: `os`, `compute_unit`."""
+    """What a device must have, or an app should ask for, by a key of `Target.requires`."""
 
 
 @runtime_checkable
@@ -57,15 +60,35 @@ class Target(Protocol):
     """The extra of this distribution that installs its toolchain."""
     modules: tuple[str, ...]
     """Import names of its toolchain."""
+    distributions: tuple[str, ...]
+    """The distributions whose versions decide an artifact's bytes, or run it: they enter the cache
+    key and the manifest."""
     schemes: frozenset[str]
     """The schemes of recipes (`Recipe.scheme`) that it maps."""
-    attention: Layout
-    """The order of attention's tensors that the runtime is fast at; one export a layout serves
-    all targets that share it."""
-    compute_units: tuple[str, ...]
-    """Of `COMPUTE_UNITS`, those that its runtime can be told to use; only `all` where it cannot."""
-    emulated: bool
-    """Whether on this system something stands in for the runtime, so that times mean nothing."""
+    options: tuple[Option, ...]
+    """What only this target understands (`--set NAME.OPTION=VALUE`)."""
+    units: Mapping[Unit, Executor]
+    """What its runtime can be told to use on this machine; verification runs on the first one
+    unless told otherwise."""
+    requires: Mapping[str, str]
+    """The keys of `Lowered.requires` and what they mean; the manifest has them as `NAME.KEY`."""
+    base: str | None
+    """The name of the target whose program this one builds on; None for a target of its own."""
+
+    def form(self, spec: BuildSpec, recipe: Recipe) -> Form:
+        """Returns the deploy form that the runtime is fast at.
+
+        One export serves all targets that share a form.
+        """
+
+    def io(self, recipe: Recipe) -> Io:
+        """Returns the type of inputs and outputs with a recipe, unless `--io` says another one."""
+
+    def made_for(self, spec: BuildSpec) -> Unit:
+        """Returns the unit that an artifact is made for: what the recipe keeps in float follows it.
+
+        It does not depend on this machine.
+        """
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
         """Refuses what cannot be lowered, before any work.
@@ -96,13 +119,13 @@ class Target(Protocol):
     def runtime(self) -> str:
         """Imports the runtime in this process; its name and version: `executorch 1.5.1`."""
 
-    def open(self, path: Path, threads: int, compute_unit: str | None = None) -> Session:
+    def open(self, path: Path, threads: int, unit: Unit | None = None) -> Session:
         """Loads an artifact, from the path alone, in this process.
 
         Args:
             path: The artifact, of this project or from elsewhere.
-            threads: Of the runtime.
-            compute_unit: One of `compute_units`; None is the one that the artifact was made for.
+            threads: Number of runtime threads.
+            unit: One of `units`; None runs it on what the artifact asks for by default.
         """
 
     def inputs(self, path: Path) -> tuple[TensorSpec, ...]:
@@ -180,6 +203,41 @@ def check_recipe(target: Target, spec: BuildSpec, recipe: Recipe) -> None:
             "integers need static activations"
         )
     target.check(spec, recipe)
+
+
+def completed(
+    spec: BuildSpec,
+    target: Target,
+    recipe: Recipe,
+    *,
+    io: Io | None = None,
+    options: Mapping[str, OptionValue] | None = None,
+) -> BuildSpec:
+    """Returns a build spec with what its target decides: type of inputs and outputs, and options.
+
+    Args:
+        spec: What is built, whatever the target.
+        target: The target.
+        recipe: The precision.
+        io: What was asked for; None is the target's own.
+        options: The values given, by option name, already read; the others have their defaults.
+    """
+    values = {option.name: option.default_for(recipe) for option in target.options}
+    return replace(spec, io=io or target.io(recipe), options=values | dict(options or {}))
+
+
+def check_units(target: Target, units: Iterable[Unit]) -> None:
+    """Refuses units that a target does not have on this machine.
+
+    Raises:
+        ConfigError: Naming the unit and those that it has.
+    """
+    for unit in units:
+        if unit not in target.units:
+            raise ConfigError(
+                f"unit: found {unit!r}, which {target.name} does not have on this machine; it has: "
+                f"{', '.join(target.units)}"
+            )
 
 
 def check_weights(name: str, recipe: Recipe) -> None:

@@ -8,14 +8,16 @@ check_target(my_package.target, tmp_path)
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.bundle.parity import compare
+from mnv4_mobile.configs import shipped
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
 from mnv4_mobile.model.spec import (
     ConvSpec,
@@ -25,12 +27,16 @@ from mnv4_mobile.model.spec import (
     ModelSpec,
     UIRSpec,
 )
-from mnv4_mobile.recipe import load_recipe
-from mnv4_mobile.target import Target
-from mnv4_mobile.tensors import feed
+from mnv4_mobile.recipe import Recipe, load_recipe
+from mnv4_mobile.target import Target, completed, target_names
+from mnv4_mobile.tensors import Io, feed
+from mnv4_mobile.units import UNITS
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
+
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def tiny_model(act: str = "relu", *, pooled_queries: bool = False) -> ModelSpec:
@@ -85,6 +91,7 @@ def check_target(target: Target, folder: Path) -> None:
         AssertionError: The target breaks its contract.
     """
     from mnv4_mobile.builder.reference import eager
+    from mnv4_mobile.model.deploy import FORMS
     from mnv4_mobile.model.net import MobileNetV4
     from mnv4_mobile.model.random_weights import random_state
     from mnv4_mobile.program.export import export
@@ -107,11 +114,16 @@ def check_target(target: Target, folder: Path) -> None:
     net.eval().requires_grad_(False)
     images = random_images(spec.preprocess, 1, seed=0)
     reference = eager(net, images, spec)
-    program = export(net, spec, target.attention)
-    before = _fingerprint(program)
+    _check_declarations(target)
+    shared, programs = spec, {form: export(net, spec, form) for form in FORMS}
+    prints = {form: _fingerprint(program) for form, program in programs.items()}
     for name in sorted(target.schemes & {"fp32", "fp16"}):
         recipe = load_recipe(name)
+        spec = completed(shared, target, recipe)
         target.check(spec, recipe)
+        assert target.made_for(spec) in UNITS, f"made for {target.made_for(spec)!r}"
+        form = target.form(spec, recipe)
+        program, before = programs[form], prints[form]
         out = folder / f"{name}{target.suffix}"
         lowered = target.lower(program, spec, recipe, None, out)
         assert lowered.path == out, "lowers to another path than it was given"
@@ -122,11 +134,17 @@ def check_target(target: Target, folder: Path) -> None:
         assert _fingerprint(program) == before, "changes the program, which other targets share"
         assert [o.kind for o in lowered.outputs] == list(spec.outputs), "outputs out of order"
         assert target.operators(out), "finds no operator in its own artifact"
-        fed = replace(lowered.input, layout=None)
-        assert target.inputs(out) == (fed,), f"inputs: {target.inputs(out)}, must be {fed}"
+        said = replace(lowered.input, layout=None)
+        assert target.inputs(out) == (said,), f"inputs: {target.inputs(out)}, must be {said}"
         assert target.runtime(), "does not say what runs its artifacts"
-        assert "all" in target.compute_units, "lacks the compute unit all"
-        found = target.open(out, 1)(feed(lowered.input, images, spec.preprocess))
+        undeclared = set(lowered.requires) - set(target.requires)
+        assert not undeclared, f"requires has keys that the target does not declare: {undeclared}"
+        for output in (lowered.input, *lowered.outputs):
+            assert output.dtype == spec.io, f"{output.name}: {output.dtype}, io is {spec.io}"
+        fed = feed(lowered.input, images, spec.preprocess)
+        found = target.open(out, 1)(fed)
+        for unit in target.units:
+            assert target.open(out, 1, unit)(fed).keys() == found.keys(), f"{unit}: other outputs"
         for output in lowered.outputs:
             expected = reference[output.kind]
             if output.layout == "nhwc":
@@ -136,6 +154,39 @@ def check_target(target: Target, folder: Path) -> None:
             assert str(value.dtype) == output.dtype, f"{output.name}: {value.dtype}"
             parity = compare(expected, value, classes=False, gate_db=recipe.min_sqnr_db)
             assert parity["sqnr_db"] >= recipe.min_sqnr_db, f"{name} {output.name}: {parity}"
+
+
+def _check_declarations(target: Target) -> None:
+    """What a target says of itself, without its toolchain."""
+    names = [option.name for option in target.options]
+    assert len(set(names)) == len(names), f"options: found one twice: {names}"
+    recipes = [recipe for name in shipped("recipes") if _maps(target, recipe := load_recipe(name))]
+    for option in target.options:
+        place = f"option {option.name}"
+        assert _NAME.fullmatch(option.name), f"{place}: must be lower case letters, digits and _"
+        assert option.help, f"{place}: has no help"
+        assert option.values or option.type is not list, f"{place}: a list must have values"
+        for value in option.values:
+            assert option.read(value, place) == (value,), f"{place}: does not take {value!r}"
+        for recipe in recipes:
+            default = option.default_for(recipe)
+            assert option.read(default, place) == (default,), f"{place}: bad default {default!r}"
+    assert target.units, "units: has none on this machine"
+    for unit, executor in target.units.items():
+        assert unit in UNITS, f"units: found {unit!r}"
+        assert executor.name, f"units: {unit}: does not say what runs it"
+    for key, meaning in target.requires.items():
+        assert _NAME.fullmatch(key), f"requires: {key}: must be lower case letters, digits and _"
+        assert meaning, f"requires: {key}: has no meaning"
+    assert all(isinstance(name, str) for name in target.distributions), "distributions: no texts"
+    assert target.base is None or target.base in target_names(), f"base: no target {target.base}"
+    assert target.base != target.name, "base: builds on itself"
+    for recipe in recipes:
+        assert target.io(recipe) in get_args(Io), f"io: found {target.io(recipe)!r}"
+
+
+def _maps(target: Target, recipe: Recipe) -> bool:
+    return recipe.scheme in target.schemes
 
 
 def _fingerprint(program: ExportedProgram) -> tuple[str, list[tuple[str, str, float]]]:

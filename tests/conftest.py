@@ -15,7 +15,7 @@ from mnv4_mobile.cli import main
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import load_recipe
-from mnv4_mobile.target import load_target, missing
+from mnv4_mobile.target import completed, load_target, missing
 from mnv4_mobile.testing import tiny_model
 from tools import peers
 from tools.reference.sheet import read_sheet
@@ -167,9 +167,11 @@ class Small:
         """The deploy form's artifact, or that of the network as it was trained."""
         from mnv4_mobile.program.export import export
 
-        spec = replace(self.spec, **options)
-        program = export(self.net, spec, target.attention) if folded else self.as_trained()
-        target.lower(program, spec, load_recipe(recipe), None, out)
+        loaded = load_recipe(recipe)
+        spec = completed(replace(self.spec, **options), target, loaded)
+        form = target.form(spec, loaded)
+        program = export(self.net, spec, form) if folded else self.as_trained()
+        target.lower(program, spec, loaded, None, out)
         return out
 
 

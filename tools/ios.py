@@ -87,7 +87,7 @@ def fixtures() -> app.Job:
     hashes = [hashlib.sha256(b"a" * count).hexdigest() for count in range(130)]
     (FIXTURES / "hashes.json").write_text(json.dumps(hashes))
     subject = open_subject(bundles / "conv-small-035-96x96-fp16.coreml")
-    plan = Plan(warmup=2, runs=5, seconds=0.0, compute_unit="cpu_and_ne")
+    plan = Plan(warmup=2, runs=5, seconds=0.0, unit="npu")
     job = app.Job.new(subject, plan, f"{app.BUNDLE}-{subject.artifact.sha256[:16]}")
     documents = FIXTURES / "Documents"
     shutil.copytree(bundles / subject.artifact.name, documents / job.bundle)

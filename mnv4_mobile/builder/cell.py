@@ -6,38 +6,44 @@ import dataclasses
 import hashlib
 import json
 import platform
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 from mnv4_mobile import files
-from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.build_spec import BuildSpec, OptionValue
 from mnv4_mobile.builder.reference import golden_paths
 from mnv4_mobile.bundle.versions import versions
 from mnv4_mobile.images import Interpolation, Preprocess
 from mnv4_mobile.model.checkpoint_source import file_sha256, find_checkpoint
 from mnv4_mobile.model.spec import ModelSpec
+from mnv4_mobile.option import Given
 from mnv4_mobile.quantize.calibration import MADE_UP, candidates
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import target_package
+from mnv4_mobile.target import Target, completed, load_target, target_package
 from mnv4_mobile.tensors import Io, Layout
+from mnv4_mobile.units import Unit
 
 Hash = Callable[[Path], str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What may be chosen beside model, weights, targets and recipes; see `BuildSpec`."""
+    """What may be chosen beside model, weights, targets and recipes; see `BuildSpec`.
+
+    Options(size=(224, 224), options={"coreml": {"min_ios": 17}})
+    """
 
     size: tuple[int, int] | None = None
     """(height, width); None is the checkpoint's, or else the configuration's."""
     batch: int = 1
     input: Literal["float", "pixels"] = "float"
     layout: Layout | None = None
-    io: Io = "float32"
+    io: Io | None = None
+    """None is the target's own."""
     outputs: tuple[str, ...] = ("logits",)
     """`features` stands for all of the configuration's feature maps."""
     num_classes: int | None = None
@@ -51,9 +57,11 @@ class Options:
     """Pictures for the golden pairs; None makes some up."""
     calibrate: str | None = None
     """A folder of pictures for recipes that calibrate, or `random`: made up."""
-    min_ios: int = 16
-    compute_unit: str = "all"
+    options: Given = field(default_factory=dict, hash=False)
+    """Options of targets: values by option name by target name (`Target.options`)."""
     verify: bool = True
+    units: tuple[Unit, ...] = ()
+    """Units to verify on; empty is the first one that the target has on this machine."""
 
     def build_spec(
         self,
@@ -61,7 +69,12 @@ class Options:
         known: Preprocess | None = None,
         labels: tuple[str, ...] | None = None,
     ) -> BuildSpec:
-        """What is to be built, where a checkpoint may know the preprocessing and the labels.
+        """What is to be built, but for what the target decides (see `Cell.spec`).
+
+        Args:
+            model: The network.
+            known: The preprocessing that a checkpoint asks for.
+            labels: The labels that a checkpoint has.
 
         Raises:
             ConfigError: A value that no target could serve.
@@ -81,11 +94,8 @@ class Options:
             batch=self.batch,
             input=self.input,
             layout=self.layout,
-            io=self.io,
             outputs=tuple(outputs),
             labels=self.labels or labels,
-            min_ios=self.min_ios,
-            compute_unit=self.compute_unit,
         )
 
 
@@ -99,12 +109,25 @@ class Cell:
     target: str
     recipe: Recipe
     options: Options
+    chosen: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
+    """The given values of the target's own options; the others have their defaults."""
 
     @property
     def name(self) -> str:
         """For messages; as the bundle's, but for the size where the checkpoint decides it."""
         size = "x".join(map(str, self.options.size)) + "-" if self.options.size else ""
         return f"{self.model.name}-{size}{self.recipe.name}.{self.target}"
+
+    def spec(self, shared: BuildSpec, target: Target) -> BuildSpec:
+        """Returns what is built: what cells of several targets share, and the target's part."""
+        io = self.options.io
+        return completed(shared, target, self.recipe, io=io, options=self.chosen)
+
+    def units(self, target: Target) -> tuple[Unit, ...]:
+        """The units that the artifact is verified on."""
+        if not self.options.verify:
+            return ()
+        return self.options.units or tuple(target.units)[:1]
 
     def ingredients(self, hashed: Hash) -> dict[str, Any]:
         """Everything that decides the bundle's bytes, as JSON.
@@ -115,7 +138,10 @@ class Cell:
         Raises:
             MobileError: A file that is missing or cannot be read.
         """
-        options = dataclasses.asdict(self.options)
+        target = load_target(self.target)
+        spec = self.spec(self.options.build_spec(self.model), target)
+        options = dataclasses.asdict(self.options) | {"io": spec.io, "options": spec.options}
+        options["units"] = list(self.units(target))
         if self.options.images is not None:
             paths = golden_paths(self.options.images, self.options.batch)
             options["images"] = [hashed(path) for path in paths]
@@ -133,10 +159,10 @@ class Cell:
             "model": dataclasses.asdict(self.model),
             "weights": _weights(self.weights, self.model, hashed),
             "target": self.target,
-            "recipe": dataclasses.asdict(self.recipe),
+            "recipe": dataclasses.asdict(self.recipe.on(target.made_for(spec))),
             "options": options,
             "code": [_code("mnv4_mobile"), _code(target_package(self.target))],
-            "versions": versions(),
+            "versions": versions(target.distributions),
             "platform": [platform.system(), platform.machine()],
         }
 

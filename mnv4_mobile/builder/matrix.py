@@ -13,10 +13,12 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from mnv4_mobile import files
+from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.cache import Cache, cache_folder
 from mnv4_mobile.builder.cell import Cell, Options
 from mnv4_mobile.builder.pipeline import Built, Task
@@ -24,9 +26,17 @@ from mnv4_mobile.builder.process import build_apart, end_all
 from mnv4_mobile.bundle.manifest import Bundle, open_bundle
 from mnv4_mobile.errors import ConfigError, CrashError, MobileError, ToolchainError
 from mnv4_mobile.model.grammar import read_model
+from mnv4_mobile.option import choices
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Recipe, load_recipe
-from mnv4_mobile.target import check_recipe, load_target, require
+from mnv4_mobile.target import (
+    Target,
+    check_recipe,
+    check_units,
+    load_target,
+    require,
+    target_names,
+)
 from mnv4_mobile.tensors import CLASSES
 
 _TASK_BYTES = 3 * 10**9  # what a task takes at most: hybrid-large
@@ -99,6 +109,10 @@ def cells(
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"--recipe: found two of the name {name!r}, which names the bundle")
+    declared = {name: target.options for name, target in named.items()}
+    chosen = [choices(declared, one.options, target_names()) for one in options]
+    for one, target in product(options, named.values()):
+        check_units(target, one.units)
     found = []
     for path in dict.fromkeys(models):
         file = read_model(path)
@@ -107,26 +121,37 @@ def cells(
         source = weights.replace("{model}", file.spec.name)
         if Path(source).is_file():
             source = str(Path(source).absolute())
-        for chosen in options:
-            spec = chosen.build_spec(file.spec)
-            for name, target in named.items():
-                for recipe in loaded:
-                    if recipe.min_agreement is not None and not {*CLASSES} & {*spec.outputs}:
-                        raise ConfigError(
-                            f"--outputs: found {', '.join(spec.outputs)}; recipe {recipe.name} "
-                            f"has gate.top1_agreement, which needs one of {', '.join(CLASSES)}"
-                        )
-                    check_recipe(target, spec, recipe)
-                    found.append(
-                        Cell(
-                            model=file.spec,
-                            weights=source,
-                            target=name,
-                            recipe=recipe,
-                            options=chosen,
-                        )
+        for one, values in zip(options, chosen, strict=True):
+            spec = one.build_spec(file.spec)
+            for name, recipe in product(named, loaded):
+                for own in values[name]:
+                    cell = Cell(
+                        model=file.spec,
+                        weights=source,
+                        target=name,
+                        recipe=recipe,
+                        options=one,
+                        chosen=own,
                     )
+                    _check(cell, spec, named[name])
+                    found.append(cell)
     return found
+
+
+def _check(cell: Cell, shared: BuildSpec, target: Target) -> None:
+    """Refuses what the gate of a cell's recipe, or its target, cannot do.
+
+    Raises:
+        MobileError: Naming what was found and what is supported.
+    """
+    recipe = cell.recipe
+    if recipe.min_agreement is not None and not {*CLASSES} & {*shared.outputs}:
+        raise ConfigError(
+            f"--outputs: found {', '.join(shared.outputs)}; recipe {recipe.name} has "
+            f"gate.top1_agreement, which needs one of {', '.join(CLASSES)}"
+        )
+    spec = cell.spec(shared, target)
+    check_recipe(target, spec, recipe.on(target.made_for(spec)))
 
 
 def _do_without_images(recipes: Iterable[Recipe], progress: Progress) -> None:
@@ -216,7 +241,9 @@ def _tasks(cells: Sequence[Cell], out: Path, scratch: Path) -> list[Task]:
     """Cells that share a network and an export together, the most work first."""
     groups: dict[object, list[Cell]] = {}
     for cell in cells:
-        shared = cell.model, cell.weights, cell.options, load_target(cell.target).attention
+        target = load_target(cell.target)
+        spec = cell.spec(cell.options.build_spec(cell.model), target)
+        shared = cell.model, cell.weights, cell.options, target.form(spec, cell.recipe)
         groups.setdefault(shared, []).append(cell)
     tasks = [Task(cells=tuple(group), out=out, scratch=scratch) for group in groups.values()]
     return sorted(tasks, key=lambda task: -len(task.cells) * len(task.cells[0].model.table()))

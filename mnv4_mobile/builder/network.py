@@ -13,12 +13,12 @@ from mnv4_mobile.builder.cell import Cell, shown
 from mnv4_mobile.builder.reference import eager, golden_pixels, load_net
 from mnv4_mobile.bundle.manifest import ModelEntry
 from mnv4_mobile.labels import check_labels
+from mnv4_mobile.model.form import Form
 from mnv4_mobile.program.export import export
 from mnv4_mobile.program.operations import NAMELESS
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quantize.calibration import Calibration, choose
 from mnv4_mobile.recipe import Keep, Recipe, Weights
-from mnv4_mobile.tensors import Layout
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -63,7 +63,7 @@ class Source:
         )
         self.net = load_net(checkpoint, spec)
         self._prepared: dict[tuple[Recipe, Calibration], MobileNetV4] = {}
-        self._programs: dict[tuple[Layout, MobileNetV4], ExportedProgram] = {}
+        self._programs: dict[tuple[Form, MobileNetV4], ExportedProgram] = {}
         self._rounded: dict[
             tuple[ExportedProgram, Weights | None, Keep, Calibration], ExportedProgram
         ] = {}
@@ -126,14 +126,14 @@ class Source:
         return self._prepared[key]
 
     def program(
-        self, attention: Layout, recipe: Recipe, calibration: Calibration | None
+        self, form: Form, recipe: Recipe, calibration: Calibration | None
     ) -> ExportedProgram:
         """The deploy form, exported once for all targets and recipes that share it."""
         net = self.prepared(recipe, calibration)
-        key = attention, net
+        key = form, net
         if key not in self._programs:
             self._progress.step(f"{self.entry['name']}: export the deploy form")
-            self._programs[key] = export(net, self.spec, attention)
+            self._programs[key] = export(net, self.spec, form)
         program = self._programs[key]
         if "gptq" in recipe.prepare and calibration is not None:
             return self._with_rounded_weights(program, recipe, calibration)

@@ -102,15 +102,17 @@ def _bundle(task: Task, cell: Cell, source: Source, progress: Progress) -> Path:
     path = task.out / bundle_id(source.spec, cell)
     files.check_replaceable(path, MANIFEST)
     target = load_target(cell.target)
-    check_recipe(target, source.spec, cell.recipe)
-    cell.recipe.keep.check(source.layers)  # before the work, as far as modules are concerned
-    recipe = source.settled(cell.recipe)
-    calibration = source.calibration(cell.recipe)  # of which `settled` has seen the same
-    program = source.program(target.attention, recipe, calibration)
+    spec = cell.spec(source.spec, target)
+    recipe = cell.recipe.on(target.made_for(spec))
+    check_recipe(target, spec, recipe)
+    cell.recipe.check_keep(source.layers)  # before the work, as far as modules are concerned
+    recipe = source.settled(recipe)
+    calibration = source.calibration(recipe)  # of which `settled` has seen the same
+    program = source.program(target.form(spec, recipe), recipe, calibration)
     with files.new_folder(path, MANIFEST, task.scratch) as folder:
         progress.step(f"{path.name}: lower")
         artifact = folder / f"model{target.suffix}"
-        lowered = target.lower(program, source.spec, recipe, calibration, artifact)
+        lowered = target.lower(program, spec, recipe, calibration, artifact)
         manifest = _manifest(path.name, source, target, recipe, lowered)
         if calibration:
             manifest["calibration"] = _calibration(calibration, recipe)
@@ -255,6 +257,6 @@ def _manifest(
         golden=[],
         parity={},
         layers=layers(source.net, recipe, lowered),
-        requires=dict(lowered.requires),
-        versions=versions(),
+        requires={f"{target.name}.{key}": value for key, value in lowered.requires.items()},
+        versions=versions(target.distributions),
     )

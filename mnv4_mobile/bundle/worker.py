@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ from mnv4_mobile.images import Preprocess, pixels
 from mnv4_mobile.layers import OperatorTime
 from mnv4_mobile.target import Session, load_target
 from mnv4_mobile.tensors import Tensors, TensorSpec, answer, feed
+from mnv4_mobile.units import Unit
 
 _CODE = """
 import os, sys
@@ -94,7 +95,7 @@ class Worker:
         path: The artifact.
         threads: Of the runtime.
         cores: Those that the process is pinned to; None is all. Only where the system can.
-        compute_unit: See `Target.open`.
+        unit: See `Target.open`.
         timeout_s: For loading and for every run.
     """
 
@@ -105,7 +106,7 @@ class Worker:
         *,
         threads: int = 1,
         cores: Sequence[int] | None = None,
-        compute_unit: str | None = None,
+        unit: Unit | None = None,
         timeout_s: float = 600,
     ) -> None:
         self._name = f"{target} runtime ({path.name})"
@@ -113,7 +114,7 @@ class Worker:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
         pinned = ",".join(map(str, cores or ()))
         self._process, self._out, self._in = start(
-            *(_CODE, pinned, target, str(path), str(threads), compute_unit or ""),
+            *(_CODE, pinned, target, str(path), str(threads), unit or ""),
             threads=threads,
             log=self._log,
         )
@@ -265,7 +266,7 @@ def serve() -> None:
     requests, answers = Connection(int(read)), Connection(int(write))
     failure: object = None
     try:
-        served = _Served(name, Path(path), int(threads), unit or None)
+        served = _Served(name, Path(path), int(threads), cast(Unit | None, unit or None))
     except MobileError as error:
         failure = error
     except Exception as error:  # noqa: BLE001 - whatever a runtime raises, the parent shows it
@@ -287,7 +288,7 @@ def serve() -> None:
 class _Served:
     """An opened artifact; its methods are what a parent may ask for."""
 
-    def __init__(self, target: str, path: Path, threads: int, unit: str | None) -> None:
+    def __init__(self, target: str, path: Path, threads: int, unit: Unit | None) -> None:
         self._target, self._path = load_target(target), path
         self._threads, self._unit = threads, unit
         self._runtime = self._target.runtime()

@@ -11,6 +11,8 @@ import typer
 from mnv4_mobile.bundle.manifest import open_bundle
 from mnv4_mobile.cli.show import (
     Json,
+    Sets,
+    UnitNames,
     Verbose,
     agreement,
     decibels,
@@ -62,9 +64,12 @@ def build(
         Literal["nchw", "nhwc"] | None, _Option(help="Of the input; default: the target's own.")
     ] = None,
     io: Annotated[
-        Literal["float32", "float16", "int8", "uint8"],
-        _Option(help="Type of inputs and outputs; integers with static int8 only."),
-    ] = "float32",
+        Literal["float32", "float16", "int8", "uint8"] | None,
+        _Option(
+            help="Type of inputs and outputs; integers with static int8 only. Default: the "
+            "target's own for the recipe."
+        ),
+    ] = None,
     outputs: Annotated[
         list[str],
         _Option(
@@ -93,11 +98,9 @@ def build(
             metavar="DIR",
         ),
     ] = None,
-    min_ios: Annotated[int, _Option(help="16, 17 or 18.")] = 16,
-    compute_unit: Annotated[
-        str, _Option(help="Of Core ML: all, cpu_and_ne, cpu_and_gpu or cpu_only.")
-    ] = "all",
+    sets: Sets = [],  # noqa: B006
     verify: Annotated[bool, _Option(help="Run each artifact against the PyTorch model.")] = True,
+    unit: UnitNames = [],  # noqa: B006
     jobs: Annotated[
         int | None,
         _Option(help="Tasks at a time; default: what cores and memory allow.", min=1),
@@ -126,7 +129,12 @@ def build(
     from mnv4_mobile.builder.cell import Options
     from mnv4_mobile.builder.matrix import build_cells, cells
     from mnv4_mobile.labels import read_labels
+    from mnv4_mobile.option import parse_set
+    from mnv4_mobile.units import read_units
 
+    given, units = parse_set(sets), read_units(split(unit))
+    if units and not verify:
+        raise ConfigError("--unit: found with --no-verify, which runs nothing")
     sizes: list[tuple[int, int] | None] = [size_of(text) for text in split(input_size)]
     options = [
         Options(
@@ -144,9 +152,9 @@ def build(
             interpolation=interpolation,
             images=images.absolute() if images else None,
             calibrate=_folder(calibrate),
-            min_ios=min_ios,
-            compute_unit=compute_unit,
+            options=given,
             verify=verify,
+            units=units,
         )
         for size in sizes or [None]
     ]

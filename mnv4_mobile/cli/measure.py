@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from mnv4_mobile.cli.measured import Run, StorePath, perform_and_show
-from mnv4_mobile.cli.show import Json, Verbose, split
+from mnv4_mobile.cli.show import Json, UnitNames, Verbose, split
 
 _Option = typer.Option
 
@@ -49,14 +49,7 @@ def measure(
     affinity: Annotated[
         str | None, _Option(help="none, fastest, or numbers of cores as in 4,5.")
     ] = None,
-    compute_unit: Annotated[
-        list[str],
-        _Option(
-            help="Of Core ML: all, cpu_and_ne, cpu_and_gpu or cpu_only; repeat, or separate by "
-            "commas.",
-            metavar="UNIT",
-        ),
-    ] = ["all"],  # noqa: B006
+    unit: UnitNames = [],  # noqa: B006
     tool: Annotated[
         str | None, _Option(help="Program that runs artifacts on the device.", metavar="PATH")
     ] = None,
@@ -69,6 +62,7 @@ def measure(
     from mnv4_mobile.errors import ConfigError
     from mnv4_mobile.measure.plan import preset
     from mnv4_mobile.measure.sweep import Sweep
+    from mnv4_mobile.units import read_units
 
     counts = split(threads)
     if not all(count.isascii() and count.isdecimal() for count in counts):
@@ -88,7 +82,7 @@ def measure(
         bundles=tuple(bundles),
         devices=tuple((name, tool) for name in split(device)),
         threads=tuple(dict.fromkeys(map(int, counts))),
-        compute_units=tuple(dict.fromkeys(split(compute_unit))),
+        units=read_units(split(unit)) or (None,),
         plan=preset(plan).with_values(values),
     )
     perform_and_show(sweep, Path("out"), run, store, as_json, verbose)

@@ -91,7 +91,7 @@ def show_cells(
     rows = []
     for cell in cells(measurements):
         first = cell.first
-        unit = "" if first.plan.compute_unit == "all" else f", {first.plan.compute_unit}"
+        unit = f", {first.plan.unit}" if first.plan.unit else ""
         cv = cell.typical("cv")
         rows.append(
             [

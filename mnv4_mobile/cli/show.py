@@ -22,6 +22,23 @@ from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.progress import Progress
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Sets = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        help="An option of one target (mnv4 targets NAME); repeat. One that takes a list takes A,B "
+        "or all, and each value makes a bundle.",
+        metavar="TARGET.OPTION=VALUE",
+    ),
+]
+UnitNames = Annotated[
+    list[str],
+    typer.Option(
+        "--unit",
+        help="What artifacts run on: cpu, gpu or npu; repeat, or separate by commas.",
+        metavar="UNIT",
+    ),
+]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show what the toolchains print.")]
 
 

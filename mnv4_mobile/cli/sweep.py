@@ -27,7 +27,7 @@ def sweep(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Measures bundles x devices x threads x compute units; resumes a run by its name."""
+    """Measures bundles x devices x threads x units; resumes a run by its name."""
     from dataclasses import replace
 
     from mnv4_mobile.measure.sweep import load_sweep

@@ -2,34 +2,126 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
 from mnv4_mobile.cli.show import Json, print_json, print_table
 
+if TYPE_CHECKING:
+    from mnv4_mobile.option import Option
+    from mnv4_mobile.target import Target
 
-def targets(as_json: Json = False) -> None:
-    """Lists the installed targets; a broken one is a row, not a crash."""
+
+def targets(
+    target: Annotated[
+        str | None, typer.Argument(help="One to explain: its recipes, options and units.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Lists the installed targets, or explains one; a broken one is a row, not a crash."""
+    if target is not None:
+        _explain(target, as_json)
+        return
     from mnv4_mobile.errors import MobileError
-    from mnv4_mobile.target import load_target, require, target_names
+    from mnv4_mobile.target import load_target, target_names
 
     rows: list[dict[str, str]] = []
     for name in target_names():
         try:
-            target = load_target(name)
-            row = {
-                "target": name,
-                "artifact": target.suffix,
-                "recipes": ", ".join(sorted(target.schemes)),
-            }
+            found = load_target(name)
         except MobileError as error:
             rows.append({"target": name, "artifact": "", "recipes": "", "state": str(error)})
             continue
-        try:
-            require(target)
-            row["state"] = "ready"
-        except MobileError as error:
-            row["state"] = str(error)
+        recipes = ", ".join(sorted(found.schemes))
+        row = {"target": name, "artifact": found.suffix, "recipes": recipes, "state": _state(found)}
         rows.append(row)
     if as_json:
         print_json(rows)
         return
     columns = ["target", "artifact", "recipes", "state"]
     print_table(columns, [[row[column] for column in columns] for row in rows])
+
+
+def _state(target: Target) -> str:
+    from mnv4_mobile.errors import MobileError
+    from mnv4_mobile.target import require
+
+    try:
+        require(target)
+    except MobileError as error:
+        return str(error)
+    return "ready"
+
+
+def _explain(name: str, as_json: bool) -> None:
+    """What a target takes, and what it needs."""
+    from mnv4_mobile.bundle.versions import versions
+    from mnv4_mobile.configs import shipped
+    from mnv4_mobile.recipe import load_recipe
+    from mnv4_mobile.target import load_target
+
+    target = load_target(name)
+    recipes = [recipe for one in shipped("recipes") if (recipe := load_recipe(one))]
+    mapped = [recipe for recipe in recipes if recipe.scheme in target.schemes]
+    found: dict[str, Any] = {
+        "target": name,
+        "artifact": target.suffix,
+        "state": _state(target),
+        "recipes": [recipe.name for recipe in mapped],
+        "options": [
+            {
+                "name": option.name,
+                "type": option.type.__name__,
+                "values": list(option.values),
+                "default": _default(option, {r.name: option.default_for(r) for r in mapped}),
+                "help": option.help,
+            }
+            for option in target.options
+        ],
+        "units": {
+            unit: {"runs": executor.name, "emulated": executor.emulated}
+            for unit, executor in target.units.items()
+        },
+        "io": {recipe.name: target.io(recipe) for recipe in mapped},
+        "requires": {f"{name}.{key}": meaning for key, meaning in target.requires.items()},
+        "base": target.base,
+        "versions": versions(target.distributions),
+    }
+    if as_json:
+        print_json(found)
+        return
+    units = [
+        f"{unit}: {one['runs']}{' (emulated)' if one['emulated'] else ''}"
+        for unit, one in found["units"].items()
+    ]
+    rows = [
+        ["target", f"{name} ({target.suffix})"],
+        ["state", found["state"]],
+        *([["builds on", target.base]] if target.base else []),
+        ["recipes", ", ".join(found["recipes"])],
+        *(["unit on this machine", text] for text in units),
+        ["inputs and outputs", _default(None, found["io"])],
+        *(["requires", f"{key}: {meaning}"] for key, meaning in found["requires"].items()),
+        ["versions", ", ".join(f"{key} {value}" for key, value in found["versions"].items())],
+    ]
+    print_table(["", ""], rows)
+    if target.options:
+        print()
+        options = [
+            [f"{name}.{o['name']}", option.allowed, str(o["default"]), option.help]
+            for o, option in zip(found["options"], target.options, strict=True)
+        ]
+        print_table(["option", "values", "default", "what it decides"], options)
+
+
+def _default(option: Option | None, by_recipe: dict[str, Any]) -> Any:
+    """A value that is the same with all recipes; otherwise what it is with which of them."""
+    if option and not callable(option.default):
+        return option.default
+    by_value: dict[Any, list[str]] = {}
+    for recipe, value in by_recipe.items():
+        by_value.setdefault(value, []).append(recipe)
+    if len(by_value) == 1:
+        return next(iter(by_value))
+    return "; ".join(f"{value} with {', '.join(names)}" for value, names in by_value.items())

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mnv4_mobile.cli.show import Json, Verbose, print_json, size_of, steps
+from mnv4_mobile.cli.show import Json, Sets, Verbose, print_json, size_of, steps
 from mnv4_mobile.errors import ConfigError
 
 
@@ -37,7 +37,7 @@ def tune(
     input_size: Annotated[
         str | None, typer.Option(help="H or HxW; default: the checkpoint's.", metavar="SIZE")
     ] = None,
-    min_ios: Annotated[int, typer.Option(help="16, 17 or 18.")] = 17,
+    sets: Sets = [],  # noqa: B006 - typer makes a new list for every call
     out: Annotated[Path, typer.Option("-o", "--out", help="The recipe that is found.")] = Path(
         "tuned.yaml"
     ),
@@ -57,6 +57,7 @@ def tune(
     from mnv4_mobile.builder.matrix import cells
     from mnv4_mobile.files import write_bytes
     from mnv4_mobile.images import list_images
+    from mnv4_mobile.option import parse_set
     from mnv4_mobile.quality.tune import Wish, recipe_yaml
     from mnv4_mobile.quality.tune import tune as run
     from mnv4_mobile.quantize.calibration import MADE_UP
@@ -71,10 +72,12 @@ def tune(
     options = Options(
         size=size_of(input_size) if input_size else None,
         calibrate=str(Path(calibrate).absolute()),
-        min_ios=min_ios,
+        options=parse_set(sets),
     )
     with steps(verbose) as progress:
         found_cells = cells([model], weights, [target], [recipe], [options], progress=progress)
+        if len(found_cells) > 1:
+            raise ConfigError("--set: found several values of a list, tune builds for one")
         wish = Wish(cell=found_cells[0], max_drop=max_drop, dataset=dataset, objective=objective)
         found = run(
             wish,

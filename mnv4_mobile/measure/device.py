@@ -12,15 +12,26 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import Protocol, runtime_checkable
 
-from mnv4_mobile.errors import DeviceError
+from mnv4_mobile.errors import ConfigError, DeviceError
 from mnv4_mobile.measure.measurement import DeviceInfo, Samples, Thermal
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
 from mnv4_mobile.plugins import Group
 from mnv4_mobile.progress import SILENT, Progress
+from mnv4_mobile.units import Unit
 
 ATTACHED_LIMIT_S = 15.0
 """For all kinds of devices together to say what is attached."""
+
+
+def check_unit(what: str, plan: Plan, units: Sequence[Unit]) -> None:
+    """Refuses a plan for a unit that a device does not have.
+
+    Raises:
+        ConfigError: Naming the unit and those that it has.
+    """
+    if plan.unit is not None and plan.unit not in units:
+        raise ConfigError(f"unit: found {plan.unit!r}, {what} runs on: {', '.join(units)}")
 
 
 class DeviceGoneError(DeviceError):

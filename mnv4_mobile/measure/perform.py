@@ -144,7 +144,10 @@ def _each_once(subjects: Sequence[Subject], progress: Progress) -> list[Subject]
 
 
 def _built(matrix: Matrix, out: Path, failures: list[Failure], progress: Progress) -> list[Path]:
-    options = [Options(size=size, calibrate=matrix.calibrate) for size in matrix.sizes]
+    options = [
+        Options(size=size, calibrate=matrix.calibrate, options=matrix.options)
+        for size in matrix.sizes
+    ]
     wanted = cells(
         matrix.models, matrix.weights, matrix.targets, matrix.recipes, options, progress=progress
     )
@@ -174,7 +177,7 @@ def _jobs(
     refused: dict[str, list[str]] = {}  # what, by the reason
     for info, device in devices.items():
         for subject in subjects:
-            for plan in sweep.plans(subject.artifact.target):
+            for plan in sweep.plans():
                 try:
                     device.check(subject, plan)
                 except MobileError as error:

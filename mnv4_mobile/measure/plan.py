@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
-from mnv4_mobile.build_spec import COMPUTE_UNITS
 from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.units import UNITS, Unit
 
 SCHEMA = 1
 Statistic = Literal["p50", "p90", "mean"]
@@ -53,8 +53,8 @@ class Plan:
     """Of the runtime."""
     affinity: str = "none"
     """`none`, `fastest` (the cores of the highest clock), or cores: `4,5`."""
-    compute_unit: str = "all"
-    """Of Core ML; other targets ignore it by having no other."""
+    unit: Unit | None = None
+    """What the artifact runs on; None is what it asks for by default."""
     statistic: Statistic = "p50"
     """Of the samples of a session, what is shown first; sessions are reduced by their median."""
 
@@ -65,11 +65,11 @@ class Plan:
             _least(name, getattr(self, name), 0)
         for name, allowed in (
             ("max_thermal", THERMAL_STATUSES),
-            ("compute_unit", COMPUTE_UNITS),
+            ("unit", (None, *UNITS)),
             ("statistic", get_args(Statistic)),
         ):
             if getattr(self, name) not in allowed:
-                found, words = getattr(self, name), ", ".join(allowed)
+                found, words = getattr(self, name), ", ".join(str(one) for one in allowed if one)
                 raise ConfigError(f"plan: {name}: found {found!r}, allowed: {words}")
         if self.affinity not in ("none", "fastest") and self.cores is None:
             raise ConfigError(
@@ -116,10 +116,12 @@ class Plan:
         Raises:
             ConfigError: An unknown key, a wrong type, or a value that cannot be used.
         """
-        types = {field.name: type(field.default) for field in fields(self)}
+        types = {field.name: type(field.default) for field in fields(self)} | {"unit": str}
         for name, value in values.items():
             if name not in types:
                 raise ConfigError(f"plan: {name}: unknown key, allowed: {', '.join(types)}")
+            if name == "unit" and value is None:
+                continue
             kinds = (int, float) if types[name] is float else (types[name],)
             if not isinstance(value, kinds) or isinstance(value, bool):
                 word = {int: "an integer", float: "a number", str: "a text"}[types[name]]

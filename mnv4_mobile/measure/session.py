@@ -38,7 +38,7 @@ class Job:
     def name(self) -> str:
         """For messages."""
         plan = self.plan
-        unit = "" if plan.compute_unit == "all" else f", {plan.compute_unit}"
+        unit = f", {plan.unit}" if plan.unit else ""
         threads = "1 thread" if plan.threads == 1 else f"{plan.threads} threads"
         return f"{self.subject.artifact.name}, {threads}{unit}"
 

@@ -1,15 +1,16 @@
-"""What a sweep is, and how it is read: bundles x devices x threads x compute units, and a plan."""
+"""What a sweep is, and how it is read: bundles x devices x threads x units, and a plan."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from mnv4_mobile.configs import find_config
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.measure.plan import Plan, preset
 from mnv4_mobile.model.grammar import read_size
-from mnv4_mobile.target import load_target
+from mnv4_mobile.option import Given
+from mnv4_mobile.units import Unit, read_units
 from mnv4_mobile.yaml_file import Section, checked, read_yaml
 
 T = TypeVar("T", int, str)
@@ -25,6 +26,8 @@ class Matrix:
     recipes: tuple[str, ...] = ("fp32",)
     sizes: tuple[tuple[int, int] | None, ...] = (None,)
     calibrate: str | None = None
+    options: Given = field(default_factory=dict, hash=False)
+    """Options of targets, as in `Options.options`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +35,7 @@ class Sweep:
     """What is measured where, and how.
 
     Raises:
-        ConfigError: A number of threads or a compute unit that cannot be.
+        ConfigError: A number of threads or a unit that cannot be.
     """
 
     name: str
@@ -42,36 +45,21 @@ class Sweep:
     devices: tuple[tuple[str, str | None], ...]
     """KIND or KIND:ADDRESS, and the program that runs artifacts there, where it needs one."""
     threads: tuple[int, ...] = (1,)
-    compute_units: tuple[str, ...] = ("all",)
-    """For targets that can be told; the others are measured once."""
+    units: tuple[Unit | None, ...] = (None,)
+    """What artifacts run on; None is what each asks for by default."""
     plan: Plan
-    """For all; its threads and compute unit are replaced."""
+    """For all; its threads and unit are replaced."""
 
     def __post_init__(self) -> None:
         for threads in self.threads:
             self.plan.with_values({"threads": threads})
-        for unit in self.compute_units:
-            self.plan.with_values({"compute_unit": unit})
 
-    def plans(self, target: str) -> list[Plan]:
-        """One for each number of threads and each compute unit that a target has.
-
-        Raises:
-            ConfigError: A target that has compute units, but none of these.
-        """
-        known = load_target(target).compute_units
-        units = [unit for unit in self.compute_units if unit in known]
-        if len(known) == 1:
-            units = list(known)
-        if not units:
-            raise ConfigError(
-                f"compute_unit: found {', '.join(self.compute_units)}, allowed for {target}: "
-                f"{', '.join(known)}"
-            )
+    def plans(self) -> list[Plan]:
+        """One for each number of threads and each unit."""
         return [
-            self.plan.with_values({"threads": threads, "compute_unit": unit})
+            self.plan.with_values({"threads": threads, "unit": unit})
             for threads in self.threads
-            for unit in units
+            for unit in self.units
         ]
 
 
@@ -98,7 +86,7 @@ def load_sweep(name: str) -> Sweep:
             build=None if build is None else _matrix(Section(build, top.at("build"))),
             devices=tuple(_device(value, top.at("devices")) for value in devices),
             threads=_axis(top, "threads", int, 1),
-            compute_units=_axis(top, "compute_units", str, "all"),
+            units=_units(top),
             plan=_plan(Section(plan, top.at("plan"))),
         )
     except ConfigError as error:
@@ -117,6 +105,10 @@ def _axis(top: Section, key: str, kind: type[T], known: T) -> tuple[T, ...]:
     return values
 
 
+def _units(top: Section) -> tuple[Unit | None, ...]:
+    return read_units(_axis(top, "units", str, "")) if "units" in top else (None,)
+
+
 def _matrix(section: Section) -> Matrix:
     sizes = section.any("sizes", None)
     place = section.at("sizes")
@@ -129,6 +121,7 @@ def _matrix(section: Section) -> Matrix:
         recipes=section.values("recipes", str, ["fp32"]),
         sizes=tuple(read_size(size, place) for size in sizes) if sizes else (None,),
         calibrate=section.optional("calibrate", str),
+        options=section.any("options", {}),
     )
     section.close()
     return found
@@ -146,7 +139,7 @@ def _device(value: object, place: str) -> tuple[str, str | None]:
 
 def _plan(section: Section) -> Plan:
     """A preset and what differs from it."""
-    known = [name for name in Plan().to_json() if name not in ("schema", "threads", "compute_unit")]
+    known = [name for name in Plan().to_json() if name not in ("schema", "threads", "unit")]
     base = preset(section.get("preset", str, "quick"))
     found = {name: section.any(name, None) for name in known}
     section.close()

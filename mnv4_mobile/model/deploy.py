@@ -8,7 +8,7 @@ and are slow at the rest. What does not fold is kept as a constant to add (see `
 from __future__ import annotations
 
 import copy
-from typing import Literal
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +16,47 @@ from torch.nn import functional as F
 
 from mnv4_mobile.images import Preprocess
 from mnv4_mobile.model.blocks import MMQA, UIR, ConvNorm, KeyValue, LayerScale
+from mnv4_mobile.model.form import Form
 from mnv4_mobile.model.net import MobileNetV4
 
-Attention = Literal["nchw", "nhwc"]
-"""How attention orders its tensors: `nhwc` for runtimes that keep channels last (XNNPACK, LiteRT),
-`nchw` for Core ML. The other one costs a transpose around every product."""
+Flatten = Callable[[Tensor], Tensor]
+"""A map of keys or values (N, d, H', W'), or what is added to one, as the product takes it."""
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Queries (N, heads * d, H, W), flat keys and flat values -> (N, heads * d, H, W)."""
+
+
+def _nchw(heads: int, dim: int) -> tuple[Flatten, Attend]:
+    """Channels first: one product for each head, of rank 4."""
+
+    def flatten(x: Tensor) -> Tensor:
+        return x.reshape(x.shape[0], 1, x.shape[1], -1)  # no expand_dims of its own
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        n, _, height, width = q.shape
+        q = q.reshape(n, heads, dim, height * width)
+        weights = torch.softmax(k.transpose(2, 3) @ q, dim=2)  # (N, heads, M, HW)
+        return (v @ weights).reshape(n, -1, height, width)
+
+    return flatten, attend
+
+
+def _nhwc(heads: int, dim: int) -> tuple[Flatten, Attend]:
+    """Channels last: all heads share keys and values, and become rows of one product of rank 3."""
+
+    def flatten(x: Tensor) -> Tensor:
+        return x.permute(0, 2, 3, 1).flatten(1, 2)
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        n, _, height, width = q.shape
+        q = q.permute(0, 2, 3, 1).reshape(n, -1, dim)
+        weights = torch.softmax(torch.bmm(q, k.transpose(1, 2)), dim=2)  # (N, HW * heads, M)
+        return torch.bmm(weights, v).reshape(n, height, width, -1).permute(0, 3, 1, 2)
+
+    return flatten, attend
+
+
+FORMS: dict[Form, Callable[[int, int], tuple[Flatten, Attend]]] = {"nchw": _nchw, "nhwc": _nhwc}
+"""For (heads, channels of a head): how a form flattens maps, and how it attends."""
 
 
 def _scale_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -82,15 +118,14 @@ class DeployAttention(nn.Module):
     Args:
         block: The trained block; its parts are taken over.
         size: (height, width) of the map that comes in.
-        attention: The order of its tensors.
+        form: How it computes its products.
     """
 
-    def __init__(self, block: MMQA, size: tuple[int, int], attention: Attention) -> None:
+    def __init__(self, block: MMQA, size: tuple[int, int], form: Form) -> None:
         super().__init__()
-        self.num_heads, self.head_dim = block.num_heads, block.head_dim
         self.pool_stride = block.pool_stride
         self.size = size
-        self.attention = attention
+        self._flatten, self._attend = FORMS[form](block.num_heads, block.head_dim)
         self.query, self.key, self.value = block.query, block.key, block.value
         self.output = block.output
         if block.query_norm is not None:
@@ -103,33 +138,17 @@ class DeployAttention(nn.Module):
         for name, branch in (("key", self.key), ("value", self.value)):
             offset = _fold_key_value(branch, block.norm, size)
             if offset is not None:
-                offset = self._flat(offset)
+                offset = self._flatten(offset)
             self.register_buffer(f"{name}_offset", offset)
         _fold_layer_scale(self.output, block.layer_scale)
-
-    def _flat(self, x: Tensor) -> Tensor:
-        """(N, d, H, W) -> (N, H * W, d), or (N, 1, d, H * W) for nchw."""
-        if self.attention == "nchw":
-            return x.reshape(x.shape[0], 1, x.shape[1], -1)  # no expand_dims of its own
-        return x.permute(0, 2, 3, 1).flatten(1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same."""
         q = self.query(F.avg_pool2d(x, self.pool_stride) if self.pool_stride else x)
-        k, v = self._flat(self.key(x)), self._flat(self.value(x))
+        k, v = self._flatten(self.key(x)), self._flatten(self.value(x))
         if self.key_offset is not None and self.value_offset is not None:
             k, v = k + self.key_offset, v + self.value_offset
-        n, _, height, width = q.shape
-        if self.attention == "nchw":
-            q = q.reshape(n, self.num_heads, self.head_dim, height * width)
-            weights = torch.softmax(k.transpose(2, 3) @ q, dim=2)  # (N, heads, M, HW)
-            o = (v @ weights).reshape(n, -1, height, width)
-        else:
-            # All heads share k and v: the heads become rows of one rank-3 product.
-            q = q.permute(0, 2, 3, 1).reshape(n, -1, self.head_dim)
-            weights = torch.softmax(torch.bmm(q, k.transpose(1, 2)), dim=2)  # (N, HW * heads, M)
-            o = torch.bmm(weights, v).reshape(n, height, width, -1).permute(0, 3, 1, 2)
-        o = self.output(o)
+        o: Tensor = self.output(self._attend(q, k, v))
         if self.pool_stride:
             # Resizing and a 1 x 1 convolution commute; this order has fewer pixels to convolve.
             o = F.interpolate(o, size=self.size, mode="bilinear", align_corners=False)
@@ -142,7 +161,7 @@ class DeployNet(nn.Module):
     Args:
         net: The trained network; it is not changed.
         size: (height, width) of the input.
-        attention: The order of attention's tensors.
+        form: How attention computes its products.
         pixels: The normalisation that goes into the graph; None where it is done outside.
     """
 
@@ -150,7 +169,7 @@ class DeployNet(nn.Module):
         self,
         net: MobileNetV4,
         size: tuple[int, int],
-        attention: Attention,
+        form: Form,
         pixels: Preprocess | None = None,
     ) -> None:
         super().__init__()
@@ -167,7 +186,7 @@ class DeployNet(nn.Module):
             for name, block in list(net.named_modules()):
                 if isinstance(block, MMQA):
                     _, height, width = shapes[name]
-                    net.set_submodule(name, DeployAttention(block, (height, width), attention))
+                    net.set_submodule(name, DeployAttention(block, (height, width), form))
             for block in net.modules():
                 if isinstance(block, ConvNorm):
                     _fold_conv_norm(block)

@@ -163,7 +163,7 @@ def _evaluation(
         images_per_s=round(len(known) / (pictures.seconds + judged.seconds), 1),
         threads=threads,
         started_at=started.isoformat(timespec="seconds"),
-        versions=versions(),
+        versions=versions(load_target(manifest["target"]).distributions),
     )
 
 

@@ -112,7 +112,7 @@ class Judge:
         self._output = next((name for name in self.spec.outputs if name in CLASSES), "")
         if not self._output:
             raise ConfigError(f"{model.name}: has no classes to judge by")
-        recipe.keep.check(self.source.layers)
+        recipe.check_keep(self.source.layers)
         progress.step(f"{model.name}: choose the calibration images")
         self.calibration: Calibration = choose(
             options.calibrate,

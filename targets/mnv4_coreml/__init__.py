@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mnv4_mobile.build_spec import COMPUTE_UNITS, MIN_IOS, BuildSpec
+from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.layers import OperatorTime
 from mnv4_mobile.lint import Finding
+from mnv4_mobile.model.form import Form
+from mnv4_mobile.option import Option
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import Lowered, Session
-from mnv4_mobile.tensors import Layout, Tensors, TensorSpec
+from mnv4_mobile.tensors import Io, Tensors, TensorSpec
+from mnv4_mobile.units import Executor, Unit
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from mnv4_mobile.target import Images
+
+
+MIN_IOS = (16, 17, 18)
+COMPUTE_UNITS: dict[str, Unit] = {
+    "all": "npu",
+    "cpu_and_ne": "npu",
+    "cpu_and_gpu": "gpu",
+    "cpu_only": "cpu",
+}
+"""What an app may ask Core ML for, and the unit that this is meant to run on."""
+_UNITS: dict[Unit, str] = {"cpu": "cpu_only", "gpu": "cpu_and_gpu", "npu": "cpu_and_ne"}
+_NATIVE = sys.platform == "darwin"
+
+
+def _least(recipe: Recipe) -> int:
+    return _least_ios(recipe)[0]
 
 
 class CoreML:
@@ -32,9 +51,46 @@ class CoreML:
         {"fp32", "fp16", "int8", "int8-weights", "int4-weights"}
         | {"palettize-8", "palettize-6", "palettize-4"}
     )
-    attention: Layout = "nchw"
-    compute_units = COMPUTE_UNITS
-    emulated = sys.platform != "darwin"
+    distributions = ("coremltools",)
+    options = (
+        Option(
+            name="min_ios",
+            type=int,
+            values=MIN_IOS,
+            default=_least,
+            help="The oldest iOS that runs it. Default: the oldest that has what the recipe needs.",
+        ),
+        Option(
+            name="compute_unit",
+            type=str,
+            values=tuple(COMPUTE_UNITS),
+            default="all",
+            help="The compute units that apps ask Core ML for, unless they say otherwise.",
+        ),
+    )
+    units: Mapping[Unit, Executor] = (
+        {unit: Executor(name=f"Core ML, {name}") for unit, name in _UNITS.items()}
+        if _NATIVE
+        else {"cpu": Executor(name="interpreter of the saved program", emulated=True)}
+    )
+    requires: Mapping[str, str] = {
+        "min_ios": "the oldest iOS that runs the artifact, as in 17",
+        "compute_unit": "the compute units that an app asks for by default: "
+        + ", ".join(COMPUTE_UNITS),
+    }
+    base = None
+
+    def form(self, spec: BuildSpec, recipe: Recipe) -> Form:
+        """See `Target.form`."""
+        return "nchw"
+
+    def io(self, recipe: Recipe) -> Io:
+        """Float16 with float16 recipes, which saves casts at both ends; see `Target.io`."""
+        return "float16" if recipe.precision == "float16" else "float32"
+
+    def made_for(self, spec: BuildSpec) -> Unit:
+        """See `Target.made_for`."""
+        return COMPUTE_UNITS[str(spec.options["compute_unit"])]
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
         """Refuses what an ML Program does not have; see `Target.check`."""
@@ -47,9 +103,10 @@ class CoreML:
         if spec.io == "float16" and arithmetic(recipe) != "float16":
             self._refuse("io", "'float16'", f"float32 with recipe {recipe.name}")
         least, what = _least_ios(recipe)
-        if spec.min_ios < least:
+        found = int(spec.options["min_ios"])
+        if found < least:
             supported = f"{least} or later with recipe {recipe.name}, for {what}"
-            self._refuse("min_ios", spec.min_ios, f"{supported} (--min-ios {least})")
+            self._refuse("min_ios", found, f"{supported} (--set coreml.min_ios={least})")
         if spec.labels and is_classifier(spec):
             twice = sorted({label for label in spec.labels if spec.labels.count(label) > 1})
             if twice:
@@ -78,11 +135,11 @@ class CoreML:
 
         return runtime()
 
-    def open(self, path: Path, threads: int, compute_unit: str | None = None) -> Session:
+    def open(self, path: Path, threads: int, unit: Unit | None = None) -> Session:
         """See `Target.open`."""
         from mnv4_coreml.session import open_session
 
-        return open_session(path, threads, compute_unit)
+        return open_session(path, threads, compute_unit_of(unit))
 
     def inputs(self, path: Path) -> tuple[TensorSpec, ...]:
         """See `Target.inputs`."""
@@ -109,6 +166,11 @@ class CoreML:
         from mnv4_coreml.profile import profile
 
         return profile(path, inputs, layers, threads=threads, runs=runs)
+
+
+def compute_unit_of(unit: Unit | None) -> str | None:
+    """Returns what Core ML is asked for to run on a unit; None leaves it to the package."""
+    return None if unit is None else _UNITS[unit]
 
 
 def arithmetic(recipe: Recipe) -> Literal["float32", "float16"]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from mnv4_coreml import compute_unit_of
 from mnv4_coreml.mil.saved import SavedModel
 from mnv4_mobile.errors import ConfigError, DeviceError, MobileError
 from mnv4_mobile.measure.device import Attached, Device
@@ -96,7 +97,7 @@ class RemoteDevice:
         from mnv4_coreml.mlmodel import CoreMLModel, copied
 
         with copied(subject.path) as package:
-            opened = CoreMLModel(package, plan.compute_unit, load=False)
+            opened = CoreMLModel(package, compute_unit_of(plan.unit), load=False)
             return await self._measured(opened, subject, plan)
 
     async def _measured(self, opened: CoreMLModel, subject: Subject, plan: Plan) -> Samples:

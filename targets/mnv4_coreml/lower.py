@@ -84,7 +84,7 @@ def lower(
         input=_input(spec),
         outputs=_outputs(program, spec),
         layers=layers(steps, recipe),
-        requires={"os": f"iOS{spec.min_ios}", "compute_unit": spec.compute_unit},
+        requires={name: str(spec.options[name]) for name in ("min_ios", "compute_unit")},
     )
 
 
@@ -128,7 +128,7 @@ def _convert(
             inputs=[image],
             outputs=[ct.TensorType(name, dtype=io) for name in spec.outputs],
             classifier_config=classifier,
-            minimum_deployment_target=ct.target[f"iOS{spec.min_ios}"],
+            minimum_deployment_target=ct.target[f"iOS{spec.options['min_ios']}"],
             compute_precision=ct.precision[recipe.precision.upper()],
             pass_pipeline=pipeline,
             package_dir=str(out),
@@ -218,7 +218,7 @@ def _described(model: Any, spec: BuildSpec) -> Any:
         "inside": spec.input == "pixels",
     }
     metadata.userDefined["preprocess"] = json.dumps(about)
-    metadata.userDefined["compute_unit"] = spec.compute_unit
+    metadata.userDefined["compute_unit"] = str(spec.options["compute_unit"])
     if spec.labels:
         metadata.userDefined["labels"] = json.dumps(spec.labels, ensure_ascii=False)
     height, width = preprocess.size

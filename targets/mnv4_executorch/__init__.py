@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,9 +10,12 @@ from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.layers import OperatorTime
 from mnv4_mobile.lint import Finding
+from mnv4_mobile.model.form import Form
+from mnv4_mobile.option import Option
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import Lowered, Session, check_weights
-from mnv4_mobile.tensors import Layout, Tensors, TensorSpec
+from mnv4_mobile.tensors import Io, Tensors, TensorSpec
+from mnv4_mobile.units import Executor, Unit
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -28,9 +31,23 @@ class ExecuTorch:
     extra = "executorch"
     modules = ("executorch.exir", "executorch.extension.pybindings._C")
     schemes = frozenset({"fp32", "fp16", "int8"})
-    attention: Layout = "nhwc"
-    compute_units = ("all",)
-    emulated = False
+    distributions = ("executorch", "torchao")
+    options: tuple[Option, ...] = ()
+    units: Mapping[Unit, Executor] = {"cpu": Executor(name="XNNPACK delegate")}
+    requires: Mapping[str, str] = {}
+    base = None
+
+    def form(self, spec: BuildSpec, recipe: Recipe) -> Form:
+        """See `Target.form`."""
+        return "nhwc"
+
+    def io(self, recipe: Recipe) -> Io:
+        """See `Target.io`."""
+        return "float32"
+
+    def made_for(self, spec: BuildSpec) -> Unit:
+        """See `Target.made_for`."""
+        return "cpu"
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
         """Refuses uint8, and float16 inputs and outputs of a float32 program.
@@ -74,7 +91,7 @@ class ExecuTorch:
         extension()
         return f"executorch {version('executorch')}"
 
-    def open(self, path: Path, threads: int, compute_unit: str | None = None) -> Session:
+    def open(self, path: Path, threads: int, unit: Unit | None = None) -> Session:
         """See `Target.open`."""
         from mnv4_executorch.session import open_session
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +10,12 @@ from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.layers import OperatorTime
 from mnv4_mobile.lint import Finding
+from mnv4_mobile.model.form import Form
+from mnv4_mobile.option import Option
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import Lowered, Session, check_weights
-from mnv4_mobile.tensors import Layout, Tensors, TensorSpec
+from mnv4_mobile.tensors import Io, Tensors, TensorSpec
+from mnv4_mobile.units import Executor, Unit
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -28,9 +31,23 @@ class LiteRT:
     extra = "tflite"
     modules = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer", "flatbuffers")
     schemes = frozenset({"fp32", "fp16", "int8", "int8-dynamic", "int8-weights"})
-    attention: Layout = "nhwc"
-    compute_units = ("all",)
-    emulated = False
+    distributions = ("litert-torch", "litert-converter", "ai-edge-litert", "ai-edge-quantizer")
+    options: tuple[Option, ...] = ()
+    units: Mapping[Unit, Executor] = {"cpu": Executor(name="XNNPACK delegate")}
+    requires: Mapping[str, str] = {}
+    base = None
+
+    def form(self, spec: BuildSpec, recipe: Recipe) -> Form:
+        """See `Target.form`."""
+        return "nhwc"
+
+    def io(self, recipe: Recipe) -> Io:
+        """See `Target.io`."""
+        return "float32"
+
+    def made_for(self, spec: BuildSpec) -> Unit:
+        """See `Target.made_for`."""
+        return "cpu"
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
         """Refuses float16 inputs and outputs, which the runtime's own kernels do not take.
@@ -66,7 +83,7 @@ class LiteRT:
 
         return f"litert {version('ai-edge-litert')}"
 
-    def open(self, path: Path, threads: int, compute_unit: str | None = None) -> Session:
+    def open(self, path: Path, threads: int, unit: Unit | None = None) -> Session:
         """See `Target.open`."""
         from mnv4_tflite.session import open_session
 

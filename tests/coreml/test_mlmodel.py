@@ -142,7 +142,7 @@ def test_a_session_on_an_iphone(phone, benchmarkers, demo_bundle):
     run = target.open(subject.path, 1)
     phone.wrapper.predict = AsyncMock(side_effect=lambda inputs, state: run(inputs))
     (device,) = connect(f"coremltools:{UDID}", "ABCDE12345")
-    plan = Plan(warmup=2, runs=3, seconds=0.0, compute_unit="cpu_and_ne")
+    plan = Plan(warmup=2, runs=3, seconds=0.0, unit="npu")
     device.check(subject, plan)
     samples = device.measure(subject, plan, Progress())
     assert device.describe().id == f"ios:{UDID}"

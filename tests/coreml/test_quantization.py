@@ -33,6 +33,7 @@ from mnv4_mobile.quantize.calibration import Calibration
 from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.quantize.rounding import rounded
 from mnv4_mobile.recipe import Keep, Weights, load_recipe
+from mnv4_mobile.target import completed
 from mnv4_mobile.tensors import feed
 from mnv4_mobile.testing import tiny_model
 
@@ -68,7 +69,7 @@ class Case:
         )
         net = MobileNetV4(self.spec.model, outputs=self.spec.outputs).eval()
         net.load_state_dict(random_state(self.spec.model, seed=1))
-        self.program = export(net, self.spec, target.attention)
+        self.program = export(net, self.spec, "nchw")
         self.images = random_images(PREPROCESS, self.spec.batch, seed=5)
         self.reference = eager(net, self.images, self.spec)
         self.found = {}
@@ -79,7 +80,8 @@ class Case:
         return self.found[name]
 
     def lower(self, name, out):
-        spec = replace(self.spec, min_ios=IOS.get(name, 17))
+        ios = {"min_ios": IOS.get(name, 17)}
+        spec = completed(self.spec, target, RECIPES[name], options=ios)
         target.check(spec, RECIPES[name])
         return target.lower(self.program, spec, RECIPES[name], CALIBRATION, out)
 
@@ -213,7 +215,7 @@ def test_int8_convolutions_lie_between_pairs(case):
 def test_an_activation_belongs_to_its_convolution(act):
     model = replace(tiny_model(act), stages=tiny_model(act).stages[:1], features=())
     spec = BuildSpec(model=model, preprocess=PREPROCESS)
-    program = export(MobileNetV4(model).eval(), spec, target.attention).run_decompositions({})
+    program = export(MobileNetV4(model).eval(), spec, "nchw").run_decompositions({})
     (stem, *_) = chosen = [o.node for o in operations(program.graph) if o.kind == "conv"]
     with torch.no_grad():
         quantize_activations(program, chosen, spec, INT8.activations, CALIBRATION)
@@ -322,7 +324,8 @@ def test_pairs_around_a_reshape_survive(tmp_path):
     program.graph_module.recompile()
     model = tiny_model()
     preprocess = replace(PREPROCESS, size=model.input_size)
-    spec = BuildSpec(model=model, preprocess=preprocess, min_ios=17)
+    options = {"min_ios": 17, "compute_unit": "all"}
+    spec = BuildSpec(model=model, preprocess=preprocess, options=options)
     out = tmp_path / "a.mlpackage"
     out.mkdir()
     _convert(program, spec, load_recipe("fp32"), [], out)
@@ -336,14 +339,20 @@ def test_pairs_around_a_reshape_survive(tmp_path):
 @pytest.mark.parametrize(
     ("recipe", "ios", "io", "message"),
     [
-        ("int8", 16, "float32", r"found 16, supported: 17 or later .* int8 .*--min-ios 17"),
-        ("int4-weights", 17, "float32", r"found 17, supported: 18 .* int4 .*--min-ios 18"),
-        ("palettes", 17, "float32", r"found 17, .* for palettes per group \(--min-ios 18"),
+        ("int8", 16, "float32", r"found 16, supported: 17 or later .* int8 .*coreml.min_ios=17"),
+        ("int4-weights", 17, "float32", r"found 17, supported: 18 .* int4 .*coreml.min_ios=18"),
+        (
+            "palettes",
+            17,
+            "float32",
+            r"found 17, .* for palettes per group .*min_ios=18",
+        ),
         ("int8-weights", 16, "float16", None),
     ],
 )
 def test_refuses_what_an_ios_does_not_have(recipe, ios, io, message):
-    spec = BuildSpec(model=tiny_model(), preprocess=PREPROCESS, min_ios=ios, io=io)
+    shared = BuildSpec(model=tiny_model(), preprocess=PREPROCESS)
+    spec = completed(shared, target, RECIPES[recipe], io=io, options={"min_ios": ios})
     if message is None:
         target.check(spec, RECIPES[recipe])
         return

@@ -31,7 +31,7 @@ def build(folder, recipe="fp32", act="relu", pooled=False, size=(64, 64), **opti
     net.load_state_dict(random_state(model, 0))
     net.eval()
     images = random_images(preprocess, spec.batch, seed=0)
-    program = export(net, spec, target.attention)
+    program = export(net, spec, "nhwc")
     lowered = target.lower(program, spec, load_recipe(recipe), None, folder / "model.pte")
     found = target.open(lowered.path, 1)(feed(lowered.input, images, preprocess))
     return lowered, eager(net, images, spec), found

@@ -36,7 +36,7 @@ def build(path, model, recipe=INT8, **options):
     spec = BuildSpec(model=model, preprocess=PREPROCESS, **options)
     net = MobileNetV4(model, spec.outputs)
     net.load_state_dict(random_state(model, 0))
-    program = export(net.eval(), spec, target.attention)
+    program = export(net.eval(), spec, "nhwc")
     target.check(spec, recipe)
     calibration = choose("random", PREPROCESS, images=8, seed=0, progress=Progress())
     before = [n.meta.keys() for n in program.graph.nodes], program.graph_module.code
@@ -151,7 +151,7 @@ def test_all_variants_are_one_delegate(name, tmp_path):
     net = MobileNetV4(model, spec.outputs)
     net.load_state_dict(random_state(model, 0))
     calibration = choose("random", PREPROCESS, images=2, seed=0, progress=Progress())
-    program = export(net.eval(), spec, target.attention)
+    program = export(net.eval(), spec, "nhwc")
     lowered = target.lower(program, spec, INT8, calibration, tmp_path / "model.pte")
     assert target.operators(lowered.path) == {"delegate": 1}
 
@@ -162,7 +162,7 @@ def test_weights_that_are_rounded_already_keep_their_integers():
     net = MobileNetV4(model, spec.outputs).eval()
     net.load_state_dict(random_state(model, 0))
     calibration = choose("random", PREPROCESS, images=8, seed=0, progress=Progress())
-    program = rounded(export(net, spec, target.attention), spec, INT8, calibration)
+    program = rounded(export(net, spec, "nhwc"), spec, INT8, calibration)
     graph, _, _ = quantized(program.module(check_guards=False), spec, INT8, calibration)
     pairs = [
         [graph.get_buffer(argument.target) for argument in node.args[:2]]

@@ -67,7 +67,7 @@ def programs(tmp_path_factory):
         calibration = choose("random", PREPROCESS, images=4, seed=0, progress=Progress())
         # All of it in integers, if it is int8.
         plain = dataclasses.replace(load_recipe(recipe), keep=Keep())
-        program = export(net, spec, target.attention)
+        program = export(net, spec, "nhwc")
         lowered = target.lower(program, spec, plain, calibration, folder / "model.pte")
         assert lowered.input.dtype == kind
         run = target.open(lowered.path, 1)

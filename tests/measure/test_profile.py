@@ -52,7 +52,7 @@ def test_every_convolution_of_every_kind_of_block_is_timed_at_its_layer(target, 
     net.load_state_dict(random_state(model, 0))
     convolutions = {n: m for n, m in net.named_modules() if isinstance(m, nn.Conv2d)}
     path = tmp_path / f"model{load_target(target).suffix}"
-    program = export(net, spec, load_target(target).attention)
+    program = export(net, spec, "nhwc")
     lowered = load_target(target).lower(program, spec, load_recipe("fp32"), None, path)
     inputs = feed(lowered.input, random_images(spec.preprocess, 1, 0), spec.preprocess)
     with Worker(target, path) as worker:

@@ -26,9 +26,10 @@ build:
   targets: [tflite]
   sizes: [224, [256, 320]]
   calibrate: random
+  options: {coreml: {min_ios: 17}}
 devices: [host, {device: "adb:1", tool: ./benchmark_model}]
 threads: [1, 2, 1]
-compute_units: [all, cpu_only]
+units: [cpu, npu]
 plan: {preset: paper, runs: 7, cooldown_s: 2}
 """
 
@@ -45,12 +46,11 @@ def test_every_key_is_read(tmp_path):
     assert sweep.build.sizes == ((224, 224), (256, 320))
     assert sweep.devices == (("host", None), ("adb:1", "./benchmark_model"))
     assert sweep.plan == PRESETS["paper"].with_values({"runs": 7, "cooldown_s": 2})
-    assert [(p.threads, p.compute_unit) for p in sweep.plans("coreml")] == [
-        *((1, "all"), (1, "cpu_only")),
-        *((2, "all"), (2, "cpu_only")),
+    assert [(p.threads, p.unit) for p in sweep.plans()] == [
+        *((1, "cpu"), (1, "npu")),
+        *((2, "cpu"), (2, "npu")),
     ]
-    # What cannot be told which unit to use is not measured once for each.
-    assert [(p.threads, p.compute_unit) for p in sweep.plans("tflite")] == [(1, "all"), (2, "all")]
+    assert sweep.build.options == {"coreml": {"min_ios": 17}}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,8 @@ def test_every_key_is_read(tmp_path):
         ("threads: 2", r"mine\.yaml: threads: found 2, must be a list"),
         ("threads: []", r"mine\.yaml: threads: found an empty list"),
         ("threads: [0]", r"mine\.yaml: plan: threads: found 0, must be 1 or more"),
-        ("compute_units: [gpu]", r"mine\.yaml: plan: compute_unit: found 'gpu', allowed: all"),
+        ("units: [tpu]", r"mine\.yaml: unit: found 'tpu', allowed: cpu, gpu, npu"),
+        ("units: []", r"mine\.yaml: units: found an empty list"),
         ("plan: {preset: slow}", r"mine\.yaml: plan: found 'slow', allowed: quick, paper, mlperf"),
         ("plan: {runs: many}", r"mine\.yaml: plan: runs: found 'many', must be an integer"),
         ("plan: {threads: 2}", r"mine\.yaml: plan: unknown key 'threads', allowed: preset, warmup"),
@@ -92,7 +93,6 @@ def test_a_sweep_of_nothing_is_refused(tmp_path):
         read(tmp_path, "description: x\ndevices: [host]\n")
 
 
-def test_a_target_without_any_of_the_compute_units_is_refused():
-    sweep = Sweep(name="x", devices=(("host", None),), plan=Plan(), compute_units=("cpu_only",))
-    assert [plan.compute_unit for plan in sweep.plans("executorch")] == ["all"]
-    assert [plan.compute_unit for plan in sweep.plans("coreml")] == ["cpu_only"]
+def test_without_units_an_artifact_runs_on_what_it_asks_for():
+    sweep = Sweep(name="x", devices=(("host", None),), plan=Plan(), threads=(1, 2))
+    assert [(plan.threads, plan.unit) for plan in sweep.plans()] == [(1, None), (2, None)]

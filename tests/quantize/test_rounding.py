@@ -178,9 +178,7 @@ def test_what_a_recipe_keeps_is_not_rounded(small):
 def test_litert_finds_these_very_integers(small, tmp_path):
     target, preprocess = load_target("tflite"), small.spec.preprocess
     pictures = choose("random", preprocess, images=4, seed=0, progress=Progress())
-    program = rounded(
-        export(small.net, small.spec, target.attention), small.spec, WEIGHTS_ONLY, pictures
-    )
+    program = rounded(export(small.net, small.spec, "nhwc"), small.spec, WEIGHTS_ONLY, pictures)
     path = tmp_path / f"model{target.suffix}"
     lowered = target.lower(program, small.spec, WEIGHTS_ONLY, None, path)
     module, (picture, *_) = program.module(check_guards=False), pictures

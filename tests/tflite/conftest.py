@@ -136,7 +136,7 @@ def build(out: Path, recipe: str, model: ModelSpec, size: tuple[int, int], **opt
     net = MobileNetV4(model, spec.outputs)
     net.load_state_dict(random_state(model, 0))
     pixels = spec.input == "pixels"
-    deploy = DeployNet(net.eval(), size, target.attention, preprocess if pixels else None)
+    deploy = DeployNet(net.eval(), size, "nhwc", preprocess if pixels else None)
     x = torch.zeros((spec.batch, 3, *size), dtype=torch.uint8 if pixels else torch.float32)
     program = torch.export.export(deploy, (x,))
     target.check(spec, load_recipe(recipe))

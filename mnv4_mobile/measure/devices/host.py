@@ -19,7 +19,8 @@ from mnv4_mobile.measure.measurement import DeviceInfo, Samples, Thermal
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
 from mnv4_mobile.progress import SILENT, Progress
-from mnv4_mobile.target import load_target, missing, require, target_names
+from mnv4_mobile.target import check_units, load_target, missing, require, target_names
+from mnv4_mobile.units import Unit
 
 _CPUS = Path("/sys/devices/system/cpu")
 _SLOW = 10
@@ -49,7 +50,9 @@ class Host:
             ToolchainError: The target's runtime is not installed.
         """
         target = load_target(subject.artifact.target)
-        if target.emulated:
+        check_units(target, [plan.unit] if plan.unit else [])
+        unit: Unit = next(iter(target.units)) if plan.unit is None else plan.unit
+        if target.units[unit].emulated:
             raise ConfigError(
                 f"{subject.artifact.name}: cannot be measured on this computer: what runs "
                 f"{target.suffix} on {platform.system()} stands in for the runtime, so its times "
@@ -64,8 +67,8 @@ class Host:
         name, feeds, cores = subject.artifact.target, subject.feeds(), _cores(plan)
 
         def worker() -> Worker:
-            unit = plan.compute_unit
-            return Worker(name, subject.path, threads=plan.threads, cores=cores, compute_unit=unit)
+            path, threads = subject.path, plan.threads
+            return Worker(name, path, threads=threads, cores=cores, unit=plan.unit)
 
         before = self.thermal()
         with worker() as timing:

@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from mnv4_mobile.errors import ConfigError, DeviceError, ToolchainError
-from mnv4_mobile.measure.device import Attached, DeviceGoneError
+from mnv4_mobile.measure.device import Attached, DeviceGoneError, check_unit
 from mnv4_mobile.measure.devices import app
 from mnv4_mobile.measure.measurement import DeviceInfo, Samples, Thermal
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
 from mnv4_mobile.progress import SILENT, Progress
+from mnv4_mobile.units import UNITS
 
 BUNDLE_ID = "io.github.mnv4.benchmark"
 """Of the benchmark app; a team that signs it under another one names that with `--tool`."""
@@ -68,6 +69,9 @@ class IosDevice:
     def check(self, subject: Subject, plan: Plan) -> None:
         """See `Device.check`."""
         app.check(self._phone.info.id, subject)
+        target = subject.artifact.target
+        units = UNITS if target == "coreml" else UNITS[:1]
+        check_unit(f"{target} on {self._phone.info.id}", plan, units)
         if plan.affinity != "none":
             raise ConfigError(f"affinity: found {plan.affinity!r}, allowed on iOS: none")
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.measure.device import check_unit
 from mnv4_mobile.measure.devices import facts
 from mnv4_mobile.measure.devices.programs import Programs
 from mnv4_mobile.measure.devices.shell import Shell
@@ -72,6 +73,7 @@ class Remote:
     def check(self, subject: Subject, plan: Plan) -> None:
         """See `Device.check`."""
         self._way.check(subject)
+        check_unit(f"{subject.artifact.target} on {self._shell.name}", plan, ("cpu",))
         count = self._facts.info.cores
         if plan.cores and count and max(plan.cores) >= count:
             raise ConfigError(

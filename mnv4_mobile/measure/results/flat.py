@@ -33,7 +33,8 @@ class Row(TypedDict):
     runtime: str
     threads: int
     affinity: str
-    compute_unit: str
+    unit: str | None
+    """None is what the artifact asks for by default."""
     plan: str
     """The plan's key: rows with the same one may be compared."""
     samples: int | None
@@ -85,7 +86,7 @@ def flat(measurement: Measurement) -> Row:
         runtime=measurement.runtime,
         threads=plan.threads,
         affinity=plan.affinity,
-        compute_unit=plan.compute_unit,
+        unit=plan.unit,
         plan=plan.key,
         samples=found.n if found else None,
         p50_ms=found.p50 if found else None,

@@ -29,7 +29,7 @@ SUBJECT = Subject(
     ),
     bundle=Bundle(path=Path("small"), manifest={}),
 )
-JOB = app.Job.new(SUBJECT, Plan(compute_unit="cpu_and_ne"))
+JOB = app.Job.new(SUBJECT, Plan(unit="npu"))
 SAMPLES = Samples(
     golden_sqnr_db=80.5,
     load_cold_ms=120.0,

@@ -197,7 +197,7 @@ def test_sessions(world, subject):
         "iPhone 13 Pro",
         "iOS 18.5 (22F76)",
     )
-    plan, told = Plan(compute_unit="cpu_and_ne"), Told()
+    plan, told = Plan(unit="npu"), Told()
     device.check(subject, plan)
     assert device.measure(subject, plan, told) == SAMPLES
     steps = [text.removeprefix(f"{info.id}: ") for text in told.texts]

@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from mnv4_mobile.errors import ConfigError, DeviceError, ToolchainError
-from mnv4_mobile.measure.device import Attached, Device
+from mnv4_mobile.measure.device import Attached, Device, check_unit
 from mnv4_mobile.measure.devices.browser import task
 from mnv4_mobile.measure.devices.browser.certificate import addresses, context
 from mnv4_mobile.measure.devices.browser.phone import Patience, Phone
@@ -28,6 +28,7 @@ from mnv4_mobile.measure.measurement import DeviceInfo, Samples, Thermal
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
 from mnv4_mobile.progress import SILENT, Progress
+from mnv4_mobile.units import Unit
 
 if TYPE_CHECKING:
     from mnv4_mobile.measure.devices.browser.server import Server
@@ -57,6 +58,8 @@ class Browser:
             ConfigError: Not a .tflite, types that LiteRT.js lacks, pinned or too many cores.
         """
         task.check(subject, plan)
+        unit: Unit = "gpu" if self._server.gpu else "cpu"
+        check_unit(f"tflite on {self._phone.info.id}", plan, (unit,))
         info = self._phone.info
         if info.cores is not None and plan.threads > info.cores:
             raise ConfigError(

@@ -1,0 +1,7 @@
+"""The named forms in which a network is exported; `deploy.py` has one function for each."""
+
+from typing import Literal
+
+Form = Literal["nchw", "nhwc"]
+"""How attention orders its tensors: `nhwc` for runtimes that keep channels last (XNNPACK, LiteRT),
+`nchw` for Core ML. The other one costs a transpose around every product."""

@@ -1,0 +1,170 @@
+"""Options that belong to one target: how it declares them, and how their values are read.
+
+A target declares what only it understands; the core reads the values (`--set TARGET.OPTION=VALUE`,
+`options:` of a sweep, `Options(options=...)`), refuses bad ones before any work, hashes them into
+the cache key and records them in the manifest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import product
+
+from mnv4_mobile.build_spec import OptionValue
+from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.yaml_file import show
+
+Given = Mapping[str, Mapping[str, object]]
+"""Values by option name by target name, as a file, Python or the command line has them."""
+ALL = "all"
+"""Stands for all values of an option that is declared as a list."""
+
+_TEXT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # becomes a part of the bundle's name
+_WORDS = {
+    int: "a whole number",
+    bool: "true or false",
+    str: "letters, digits, '.', '_' and '-', as it becomes a part of the bundle's name",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """An option of one target."""
+
+    name: str
+    type: type[int] | type[str] | type[bool] | type[list]  # type: ignore[type-arg]
+    """`list`: texts, of which several may be given; each makes a bundle of its own."""
+    values: tuple[OptionValue, ...] = ()
+    """What is allowed; empty: any value of the type. A list must have some."""
+    default: OptionValue | Callable[[Recipe], OptionValue]
+    """The value where none is given; a function where it depends on the recipe. A list defaults to
+    one of its values."""
+    help: str
+    """What it decides, in one line."""
+
+    def default_for(self, recipe: Recipe) -> OptionValue:
+        """Returns the value with a recipe where none is given."""
+        return self.default(recipe) if callable(self.default) else self.default
+
+    def read(self, value: object, place: str) -> tuple[OptionValue, ...]:
+        """Reads a given value: one, or those of a list.
+
+        Args:
+            value: A text of the command line, or what YAML or Python has.
+            place: What messages call it.
+
+        Raises:
+            ConfigError: Naming what was found and what is allowed.
+        """
+        if self.type is not list:
+            return (self._one(value, place),)
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, Sequence) or not parts:
+            raise ConfigError(f"{place}: found {show(value)}, must be a list of {self.allowed}")
+        if list(parts) == [ALL]:
+            return self.values
+        return tuple(self._one(part, place) for part in dict.fromkeys(parts))
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values in words."""
+        if self.values:
+            return ", ".join(map(str, self.values)) + (", all" if self.type is list else "")
+        return _WORDS[self.type]
+
+    def _one(self, value: object, place: str) -> OptionValue:
+        kind = str if self.type is list else self.type
+        found: object = value
+        if isinstance(value, str) and kind is int and re.fullmatch(r"-?[0-9]{1,18}", value.strip()):
+            found = int(value)
+        elif isinstance(value, str) and kind is bool:
+            found = {"true": True, "false": False}.get(value.strip().lower(), value)
+        elif isinstance(value, str):
+            found = value.strip()
+        right = type(found) is kind and (kind is not str or self.values or _is_text(found))
+        if not right or (self.values and found not in self.values):
+            raise ConfigError(f"{place}: found {show(value)}, allowed: {self.allowed}")
+        assert isinstance(found, OptionValue)
+        return found
+
+
+def _is_text(value: object) -> bool:
+    return _TEXT.fullmatch(str(value)) is not None
+
+
+def parse_set(texts: Iterable[str]) -> dict[str, dict[str, object]]:
+    """Reads `--set TARGET.OPTION=VALUE`.
+
+    Raises:
+        ConfigError: Another form, or an option that is set twice.
+    """
+    found: dict[str, dict[str, object]] = {}
+    for text in texts:
+        place, equals, value = text.partition("=")
+        target, dot, option = (part.strip() for part in place.partition("."))
+        if not (equals and dot and target and option):
+            raise ConfigError(
+                f"--set: found {text!r}, must be TARGET.OPTION=VALUE; mnv4 targets NAME lists the "
+                "options of a target"
+            )
+        if option in found.setdefault(target, {}):
+            raise ConfigError(f"--set: {target}.{option}: found twice, must be given once")
+        found[target][option] = value
+    return found
+
+
+def choices(
+    declared: Mapping[str, Sequence[Option]], given: Given, installed: Sequence[str]
+) -> dict[str, list[dict[str, OptionValue]]]:
+    """Reads what is given of the options of targets.
+
+    Args:
+        declared: The options of the targets that are built for, by target name.
+        given: The values.
+        installed: The names of all targets.
+
+    Returns:
+        By target name: the given values by option name, one mapping for each combination of the
+        values of lists.
+
+    Raises:
+        ConfigError: A target or an option that does not exist, a target that is not built for, or a
+            bad value.
+    """
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"options: found {show(given)}, must be values by target and option")
+    for target, values in given.items():
+        if target not in installed:
+            raise ConfigError(f"option {target}: no such target{_meant(target, installed)}")
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"option {target}: found {show(values)}, must be values by option")
+        if target not in declared:
+            names = ", ".join(f"{target}.{name}" for name in values) or target
+            raise ConfigError(
+                f"option {names}: {target} is not built for; --target has {', '.join(declared)}"
+            )
+        known = [option.name for option in declared[target]]
+        for name in values:
+            if name not in known:
+                meant = _meant(str(name), known) if known else "; it has no options"
+                raise ConfigError(f"option {target}.{name}: no such option of {target}{meant}")
+    found: dict[str, list[dict[str, OptionValue]]] = {}
+    for target, options in declared.items():
+        axes = []
+        for option in options:
+            if option.name in given.get(target, {}):
+                value = given[target][option.name]
+                read = option.read(value, f"option {target}.{option.name}")
+                axes.append([(option.name, one) for one in read])
+        found[target] = [dict(combination) for combination in product(*axes)]
+    return found
+
+
+def _meant(found: str, known: Sequence[str]) -> str:
+    """The likeliest name that was meant, or all of them."""
+    close = get_close_matches(found, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; allowed: {', '.join(known)}"

@@ -1,0 +1,33 @@
+"""Units: what an artifact runs on, in the words that all targets share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from mnv4_mobile.errors import ConfigError
+
+Unit = Literal["cpu", "gpu", "npu"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executor:
+    """What runs artifacts on a unit of this machine."""
+
+    name: str
+    """The runtime and its delegate, or what stands in for them."""
+    emulated: bool = False
+    """Whether it only stands in for the runtime, so that its times mean nothing."""
+
+
+def read_units(names: tuple[str, ...] | list[str]) -> tuple[Unit, ...]:
+    """Returns units by their names, each once, in the order given.
+
+    Raises:
+        ConfigError: A name that is no unit.
+    """
+    for name in names:
+        if name not in UNITS:
+            raise ConfigError(f"unit: found {name!r}, allowed: {', '.join(UNITS)}")
+    return tuple(unit for name in dict.fromkeys(names) for unit in UNITS if unit == name)
