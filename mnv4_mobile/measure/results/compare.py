@@ -3,10 +3,10 @@
 What differs by chance from process to process (where memory lies, which cores it gets, how warm
 the device is) is the same for all samples of a session; hence samples of one session say nothing
 about it, and sessions are what is resampled (Kalibera and Jones, Rigorous Benchmarking in
-Reasonable Time, ISMM 2013). With the 3 to 10 sessions that people have, the 95 % intervals of the
-percentile bootstrap hold the truth in 80 to 90 % of cases only; those of the symmetric studentized
-bootstrap (Hall, The Bootstrap and Edgeworth Expansion, 1992; Hesterberg, What Teachers Should Know
-About the Bootstrap, 2015) hold it in 95 %, as `tests/measure/test_compare.py` checks.
+Reasonable Time, ISMM 2013). With the 3 to 10 sessions that people have, intervals of the percentile
+bootstrap are too narrow; those of the symmetric studentized bootstrap (Hall, The Bootstrap and
+Edgeworth Expansion, 1992; Hesterberg, What Teachers Should Know About the Bootstrap, 2015) are not.
+`docs/results.md` has how often each holds the truth.
 """
 
 from __future__ import annotations
