@@ -68,7 +68,7 @@ class Source:
             tuple[ExportedProgram, Weights | None, Keep, Calibration], ExportedProgram
         ] = {}
         self._calibrations: dict[tuple[int, int, int], Calibration] = {}
-        self._settled: dict[Recipe, Recipe] = {}
+        self._resolved: dict[Recipe, Recipe] = {}
         self._judged: dict[Calibration, Judged] = {}
 
     @cached_property
@@ -82,22 +82,22 @@ class Source:
         self._progress.step(f"{self.entry['name']}: run the PyTorch model")
         return eager(self.net, self.images, self.spec)
 
-    def settled(self, recipe: Recipe) -> Recipe:
-        """A recipe with nothing left open."""
+    def resolved(self, recipe: Recipe) -> Recipe:
+        """A recipe with the rule that `range: auto` stands for on this network."""
         if recipe.activations is None or recipe.activations.range != "auto":
             return recipe
-        if recipe not in self._settled:
-            from mnv4_mobile.builder.range_rule import settled
+        if recipe not in self._resolved:
+            from mnv4_mobile.builder.range_rule import DEFAULT, judge_rules, with_rule
 
             calibration = self.calibration(recipe)
             assert calibration is not None
+            # Only distillation depends on the rule, and mostly the default stays.
+            prepared = self.prepared(with_rule(recipe, DEFAULT), calibration)
             self._progress.step(f"{self.entry['name']}: choose the rule of ranges")
-            found, scores = settled(self.net, self.spec, recipe, calibration)
-            assert found.activations is not None
-            listed = ", ".join(f"{rule} {db:.1f} dB" for rule, db in scores.items())
-            self._progress.note(f"{recipe.name}: range: {found.activations.range} ({listed})")
-            self._settled[recipe] = found
-        return self._settled[recipe]
+            found = judge_rules(self.net, prepared, self.spec, recipe, calibration)
+            self._progress.note(f"{recipe.name}: range: {found.text}")
+            self._resolved[recipe] = with_rule(recipe, found.best)
+        return self._resolved[recipe]
 
     def judged(self, calibration: Calibration) -> Judged:
         """The pictures that calibration does not see, and the PyTorch model's outputs for them."""

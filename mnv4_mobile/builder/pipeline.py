@@ -106,8 +106,8 @@ def _bundle(task: Task, cell: Cell, source: Source, progress: Progress) -> Path:
     recipe = cell.recipe.on(target.made_for(spec))
     check_recipe(target, spec, recipe)
     cell.recipe.check_keep(source.layers)  # before the work, as far as modules are concerned
-    recipe = source.settled(recipe)
-    calibration = source.calibration(recipe)  # of which `settled` has seen the same
+    recipe = source.resolved(recipe)
+    calibration = source.calibration(recipe)  # the same that `resolved` has seen
     program = source.program(target.form(spec, recipe), recipe, calibration)
     with files.new_folder(path, MANIFEST, task.scratch) as folder:
         progress.step(f"{path.name}: lower")

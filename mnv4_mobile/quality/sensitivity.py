@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from mnv4_mobile.builder.cell import Cell, Options
 from mnv4_mobile.builder.network import Source
-from mnv4_mobile.builder.range_rule import settled
 from mnv4_mobile.builder.reference import eager
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.errors import ConfigError, ToolchainError
@@ -126,11 +125,8 @@ class Judge:
         self._reference = eager(self.source.net, self.pictures, self.spec)[self._output]
 
     def simulation(self, recipe: Recipe) -> Simulation:
-        """A recipe's, with ranges; `auto` is settled."""
-        assert recipe.activations is not None
-        if recipe.activations.range == "auto":
-            recipe, _ = settled(self.source.net, self.spec, recipe, self.calibration)
-        simulation, ranges = self.observed(recipe)
+        """A recipe's, with ranges; `auto` becomes the rule that a build would choose."""
+        simulation, ranges = self.observed(self.source.resolved(_quick(recipe)))
         simulation.adopt(ranges)
         return simulation
 
@@ -138,9 +134,7 @@ class Judge:
         """A recipe's, with what is seen of the calibration images; nothing is rounded yet."""
         from mnv4_mobile.quantize.simulate import Simulation
 
-        # What learns takes too long to be tried, and the simulation rounds weights itself.
-        exact: tuple[Step, ...] = tuple(step for step in recipe.prepare if step == "equalize")
-        recipe = replace(recipe, prepare=exact)
+        recipe = _quick(recipe)
         net = self.source.prepared(recipe, self.calibration)
         self._progress.step(f"{recipe.name}: observe {len(self.calibration)} calibration images")
         simulation = Simulation(net, self.spec, recipe)
@@ -161,12 +155,18 @@ class Judge:
         )
 
 
+def _quick(recipe: Recipe) -> Recipe:
+    """A recipe without the steps of preparation that take long or round weights."""
+    exact: tuple[Step, ...] = tuple(step for step in recipe.prepare if step == "equalize")
+    return replace(recipe, prepare=exact)
+
+
 def sensitivity(judge: Judge, recipe: Recipe, progress: Progress) -> Sensitivity:
     """Quantizes a network block by block.
 
     Args:
         judge: Of the network.
-        recipe: What is quantized; ranges are settled.
+        recipe: What is quantized.
         progress: Is told which block.
     """
     simulation = judge.simulation(recipe)

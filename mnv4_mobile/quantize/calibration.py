@@ -49,11 +49,16 @@ class Calibration:
         for path in self.paths:
             yield pixels(read_image(path), self.preprocess)
 
-    def held_back(self) -> npt.NDArray[np.uint8]:
-        """(N, H, W, 3) RGB of pictures that are not among these, to judge by."""
+    def others(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """Decodes images that are not among these, to judge by: those held back."""
         if self.made_up:
-            return np.stack(list(made_up(self.preprocess, self.made_up, self.seed + 1)))
-        return np.stack([pixels(read_image(path), self.preprocess) for path in self.held])
+            yield from made_up(self.preprocess, self.made_up, self.seed + 1)
+        for path in self.held:
+            yield pixels(read_image(path), self.preprocess)
+
+    def held_back(self) -> npt.NDArray[np.uint8]:
+        """All `others` at once, (N, H, W, 3) RGB."""
+        return np.stack(list(self.others()))
 
     def sha256(self) -> str | None:
         r"""Of the sorted lines `<sha256>\n` of all pictures; None for made-up ones."""

@@ -35,6 +35,7 @@ class Ranges:
         self._low: dict[str, list[float]] = {}
         self._high: dict[str, list[float]] = {}
         self._samples: dict[str, list[_Values]] = {}
+        self._found: dict[str, tuple[float, float]] = {}
 
     def following(self, activations: Activations) -> Ranges:
         """The same observations, by another rule."""
@@ -44,6 +45,7 @@ class Ranges:
 
     def observe(self, name: str, values: _Values) -> None:
         """Adds what one image gave for one tensor."""
+        self._found.pop(name, None)
         self._low.setdefault(name, []).append(float(values.min()))
         self._high.setdefault(name, []).append(float(values.max()))
         if self._rule.range in ("mse", "histogram", "auto"):
@@ -54,9 +56,14 @@ class Ranges:
     def of(self, name: str) -> tuple[float, float]:
         """The range of a tensor, (low, high), which always holds zero.
 
-        Symmetric where the recipe asks for it, and never empty. `auto` must have been settled by
-        now (`mnv4_mobile.builder.range_rule`).
+        Symmetric where the recipe asks for it, and never empty. `auto` must have been replaced
+        by now (`mnv4_mobile.builder.range_rule`).
         """
+        if name not in self._found:
+            self._found[name] = self._find(name)
+        return self._found[name]
+
+    def _find(self, name: str) -> tuple[float, float]:
         low, high = np.array(self._low[name]), np.array(self._high[name])
         match self._rule.range:
             case "minmax":
