@@ -236,7 +236,7 @@ def judge(place: Place, model: str, target: str, recipe: str) -> dict[str, Any]:
         "bytes": size(place.artifact(model, target, recipe)),
         "build_s": round(seconds, 1),
         "top1_drop": drop,
-        **{key: parity[key] for key in ("sqnr_db", "sqnr_db_p10", "top1_agreement", "n")},
+        **{key: getattr(parity, key) for key in ("sqnr_db", "sqnr_db_p10", "top1_agreement", "n")},
     }
 
 

@@ -23,6 +23,7 @@ from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.option import Given
 from mnv4_mobile.quantize.calibration import MADE_UP, candidates
 from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.target import Target, completed, load_target, target_package
 from mnv4_mobile.tensors import Io, Layout
 from mnv4_mobile.units import Unit
@@ -90,7 +91,7 @@ class Options:
             outputs += model.feature_channels() if name == "features" else [name]
         return BuildSpec(
             model=model,
-            preprocess=dataclasses.replace(known, **chosen),
+            preprocess=replace(known, **chosen),
             batch=self.batch,
             input=self.input,
             layout=self.layout,

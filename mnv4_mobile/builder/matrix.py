@@ -11,7 +11,7 @@ import functools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import product
 from pathlib import Path
@@ -199,17 +199,15 @@ def build_cells(
     progress = progress or Progress()
     out = out.absolute()
     found: dict[Cell, Built] = {}
-    keys: dict[Cell, str] = {}
-    if cache:
-        hashed = functools.cache(files.sha256)  # of this run: files may have changed by the next
-        for cell in cells:
-            keys[cell] = cell.key(hashed)
-            if path := cache.take(keys[cell], out):
-                found[cell] = Built(cell=cell, path=path, cached=True)
+    hashed = functools.cache(files.sha256)  # of this run: files may have changed by the next
+    keys = {cell: cell.key(hashed) for cell in cells}
+    for cell in cells:
+        if cache and (path := cache.take(keys[cell], out)):
+            found[cell] = Built(cell=cell, path=path, cached=True)
     rest = [cell for cell in cells if cell not in found]
     if rest:
         with _folders(out) as scratch:
-            tasks = _tasks(rest, out, scratch)
+            tasks = _tasks(rest, keys, out, scratch)
             if scheduler:
                 running = _run_on(scheduler, tasks, progress)
             else:
@@ -237,7 +235,7 @@ def _folders(out: Path) -> Iterator[Path]:
                 out.rmdir()
 
 
-def _tasks(cells: Sequence[Cell], out: Path, scratch: Path) -> list[Task]:
+def _tasks(cells: Sequence[Cell], keys: Mapping[Cell, str], out: Path, scratch: Path) -> list[Task]:
     """Cells that share a network and an export together, the most work first."""
     groups: dict[object, list[Cell]] = {}
     for cell in cells:
@@ -245,7 +243,9 @@ def _tasks(cells: Sequence[Cell], out: Path, scratch: Path) -> list[Task]:
         spec = cell.spec(cell.options.build_spec(cell.model), target)
         shared = cell.model, cell.weights, cell.options, target.form(spec, cell.recipe)
         groups.setdefault(shared, []).append(cell)
-    tasks = [Task(cells=tuple(group), out=out, scratch=scratch) for group in groups.values()]
+    tasks = [
+        Task(cells=tuple(group), keys=keys, out=out, scratch=scratch) for group in groups.values()
+    ]
     return sorted(tasks, key=lambda task: -len(task.cells) * len(task.cells[0].model.table()))
 
 

@@ -193,10 +193,10 @@ def _row(one: Built) -> list[str]:
     if one.path is None:
         return [one.cell.name, "failed", "", "", ""]
     manifest = open_bundle(one.path).manifest
-    parity = dict(manifest["parity"])
+    parity = manifest.parity
     return [
         str(one.path),
-        megabytes(manifest["artifact"]["bytes"]),
+        megabytes(manifest.artifact.bytes),
         decibels(parity),
         agreement(parity),
         "cached" if one.cached else f"{one.seconds:.1f}",

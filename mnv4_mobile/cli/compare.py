@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -113,9 +112,9 @@ def _json(found: Comparison) -> dict[str, Any]:
             {
                 "before": [m.id for m in one.before.measurements],
                 "after": [m.id for m in one.after.measurements],
-                "artifact": asdict(one.artifact),
-                "device": asdict(one.after.first.device),
-                "plan": one.plan.to_json(),
+                "artifact": one.artifact,
+                "device": one.after.first.device,
+                "plan": one.plan,
                 "statistic": one.statistic,
                 "before_ms": one.before_ms,
                 "after_ms": one.after_ms,

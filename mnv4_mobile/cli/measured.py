@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Annotated
@@ -57,8 +56,8 @@ def perform_and_show(
         print_json(
             {
                 "run": name,
-                "measurements": [measurement.to_json() for measurement in found],
-                "failures": [asdict(failure) for failure in failures],
+                "measurements": found,
+                "failures": failures,
             }
         )
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ import typer
 from mnv4_mobile.cli.measured import StorePath, show_cells
 from mnv4_mobile.cli.show import Json, print_json, print_table, split
 from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.records import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ class _Filter:
 
     @property
     def empty(self) -> bool:
-        return not any(asdict(self).values())
+        return not any(plain(self).values())
 
     def choose(self, measurements: Sequence[Measurement]) -> list[Measurement]:
         return [
@@ -136,10 +137,10 @@ def _cell(cell: Cell, newest: dict[str, str]) -> dict[str, Any]:
 
     first = cell.first
     return {
-        "artifact": asdict(first.artifact),
-        "device": asdict(first.device),
+        "artifact": first.artifact,
+        "device": first.device,
         "runtime": next((m.runtime for m in cell.measurements if m.runtime), ""),
-        "plan": first.plan.to_json(),
+        "plan": first.plan,
         "plan_key": first.plan.key,
         "runs": sorted({m.run for m in cell.measurements}),
         "ids": [m.id for m in cell.measurements],
@@ -166,7 +167,7 @@ def show(
     with _opened(store) as opened:
         (found,) = _by_ids(opened, [measurement])
     if as_json:
-        print_json(found.to_json())
+        print_json(found)
         return
     rows = [[name, _text(value)] for name, value in flat(found).items() if value not in (None, "")]
     if found.samples:
@@ -244,8 +245,8 @@ def export(
         evaluations, profiles = opened.evaluations(), opened.profiles()
     if not wanted.empty:
         artifacts = {m.artifact.sha256 for m in measurements}
-        evaluations = [e for e in evaluations if e["artifact_sha256"] in artifacts]
-        profiles = [p for p in profiles if p["artifact_sha256"] in artifacts]
+        evaluations = [e for e in evaluations if e.artifact_sha256 in artifacts]
+        profiles = [p for p in profiles if p.artifact_sha256 in artifacts]
     export_records(
         Records(measurements=measurements, evaluations=evaluations, profiles=profiles), file
     )
@@ -268,7 +269,7 @@ def import_files(
     with _opened(store, must_exist=False) as opened:
         for file in files:
             added = import_records(opened, file)
-            rows.append({"file": str(file), **asdict(added)})
+            rows.append({"file": str(file), **plain(added)})
             if not as_json:
                 print(f"{file}: {added.new} new records, {added.known} were there already")
     if as_json:

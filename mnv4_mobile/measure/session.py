@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -14,6 +14,7 @@ from mnv4_mobile.measure.measurement import DeviceInfo, Measurement, Samples, St
 from mnv4_mobile.measure.plan import THERMAL_STATUSES, Plan, ThermalStatus
 from mnv4_mobile.measure.subject import Subject
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.records import replace
 
 THERMAL_WAIT_S = 600.0
 """How long a session waits for a warm device."""

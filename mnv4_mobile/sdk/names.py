@@ -20,7 +20,7 @@ def open_bundles(paths: Sequence[Path], targets: Sequence[str]) -> list[Bundle]:
     found: dict[str, Bundle] = {}
     for path in paths:
         bundle = open_bundle(path)
-        name, target = bundle.manifest["id"], bundle.manifest["target"]
+        name, target = bundle.manifest.id, bundle.manifest.target
         if target not in targets:
             raise ConfigError(f"{path}: is for {target}, allowed: {', '.join(targets)}")
         if name in found:
@@ -56,11 +56,11 @@ def names(bundles: Sequence[Bundle]) -> list[tuple[str, ...]]:
 
 
 def _model(bundle: Bundle) -> str:
-    return bundle.manifest["model"]["name"]
+    return bundle.manifest.model.name
 
 
 def _recipe(bundle: Bundle) -> str:
-    return bundle.manifest["recipe"]
+    return bundle.manifest.recipe
 
 
 def _size(bundle: Bundle) -> str:
@@ -69,4 +69,4 @@ def _size(bundle: Bundle) -> str:
 
 
 def _target(bundle: Bundle) -> str:
-    return bundle.manifest["target"]
+    return bundle.manifest.target

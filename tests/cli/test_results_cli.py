@@ -2,12 +2,12 @@
 
 import io
 import json
-from dataclasses import replace
 
 import pytest
 from records import ARTIFACT, DEVICE, evaluation, measurement
 
 from mnv4_mobile.measure.results.store import Store
+from mnv4_mobile.records import replace
 
 SLOWER = replace(ARTIFACT, sha256="b" * 64)
 
@@ -21,7 +21,7 @@ def path(tmp_path, monkeypatch):
         for i in range(3):
             store.add(measurement([5.0 + i / 100] * 50, run="base", session=i))
             store.add(measurement([6.0 + i / 100] * 50, run="new", session=i, artifact=SLOWER))
-        store.add_evaluation(evaluation())
+        store.add(evaluation())
     return path
 
 

@@ -1,7 +1,5 @@
 """Quantized and compressed packages, judged by the bytes on disk."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -33,6 +31,7 @@ from mnv4_mobile.quantize.calibration import Calibration
 from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.quantize.rounding import rounded
 from mnv4_mobile.recipe import Keep, Weights, load_recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.target import completed
 from mnv4_mobile.tensors import feed
 from mnv4_mobile.testing import tiny_model

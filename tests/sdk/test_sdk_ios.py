@@ -2,12 +2,13 @@
 
 import json
 import shutil
-from dataclasses import replace
 
 import pytest
+from records import manifest
 
-from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+from mnv4_mobile.bundle.manifest import Bundle, open_bundle, write_manifest
 from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.records import replace
 from mnv4_mobile.sdk.ios import constant
 from mnv4_mobile.sdk.names import names
 
@@ -20,10 +21,10 @@ def copied(demo_bundle, tmp_path):
 
     def copy(target, recipe="fp32"):
         source = demo_bundle(target)
-        folder = tmp_path / "bundles" / source.manifest["id"].replace("fp32", recipe)
+        folder = tmp_path / "bundles" / source.manifest.id.replace("fp32", recipe)
         shutil.copytree(source.path, folder)
-        manifest = source.manifest | {"id": folder.name, "recipe": recipe}
-        (folder / "manifest.json").write_text(json.dumps(manifest))
+        manifest = replace(source.manifest, id=folder.name, recipe=recipe)
+        write_manifest(folder, manifest)
         return folder
 
     return copy
@@ -113,14 +114,9 @@ def test_names_in_code():
 
 def test_names_that_code_can_have(tmp_path):
     def bundle(model, name):
-        preprocess = {"size": [96, 96], "crop": 1.0, "interpolation": "bilinear"}
-        manifest = {
-            "model": {"name": model},
-            "recipe": "fp16",
-            "target": "coreml",
-            "preprocess": preprocess | {"mean": [0, 0, 0], "std": [1, 1, 1]},
-        }
-        return Bundle(path=tmp_path / name, manifest=manifest)
+        known = manifest(recipe="fp16", target="coreml")
+        found = replace(known, model=replace(known.model, name=model))
+        return Bundle(path=tmp_path / name, manifest=found)
 
     assert names([bundle("3-net", "a")]) == [("model", "3", "net", "fp16")]
     one = bundle("a-b", "one")

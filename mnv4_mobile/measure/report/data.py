@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from mnv4_mobile.measure.measurement import Artifact, Measurement, Samples, Thermal
 from mnv4_mobile.measure.plan import PRESETS
+from mnv4_mobile.measure.profile import StoredProfile
 from mnv4_mobile.measure.report.published import Published, published, source
 from mnv4_mobile.measure.results import statistics
 from mnv4_mobile.measure.results.doubts import doubts_of_cell, os_builds
-from mnv4_mobile.measure.results.record import StoredProfile
 from mnv4_mobile.measure.results.statistics import Cell, cells, percentile
 from mnv4_mobile.quality.evaluate import Evaluation
+from mnv4_mobile.records import plain
 
 _Json = dict[str, Any]
 POINTS = 100_000
@@ -94,9 +95,9 @@ def _name(cell: Cell) -> tuple[str, ...]:
 def accuracies(evaluations: Iterable[Evaluation]) -> dict[str, dict[str, Evaluation]]:
     """The latest evaluation of every artifact, by dataset and artifact, by their sha256."""
     found: dict[str, dict[str, Evaluation]] = {}
-    for evaluation in sorted(evaluations, key=lambda e: e["started_at"]):
-        of_dataset = found.setdefault(evaluation["dataset_sha256"], {})
-        of_dataset[evaluation["artifact_sha256"]] = evaluation
+    for evaluation in sorted(evaluations, key=lambda e: e.started_at):
+        of_dataset = found.setdefault(evaluation.dataset_sha256, {})
+        of_dataset[evaluation.artifact_sha256] = evaluation
     # The dataset that says most about these artifacts comes first.
     return dict(sorted(found.items(), key=lambda entry: -len(entry[1])))
 
@@ -128,12 +129,12 @@ def page_data(
         "from": min(measurement.started_at for measurement in measurements),
         "to": max(measurement.started_at for measurement in measurements),
         "devices": [
-            {**asdict(device), "published": [asdict(figure) for figure in published(device)]}
+            {**plain(device), "published": [plain(figure) for figure in published(device)]}
             for device in devices.values()
         ],
         "published": source(),
         "datasets": [
-            {"name": next(iter(known.values()))["dataset"], "n": next(iter(known.values()))["n"]}
+            {"name": next(iter(known.values())).dataset, "n": next(iter(known.values())).n}
             for known in datasets.values()
         ],
         "artifacts": [
@@ -146,16 +147,15 @@ def page_data(
         ],
         "profiles": [
             {
-                "artifact": number[stored["artifact_sha256"]],
-                "device": place[stored["device_id"]],
-                "threads": stored["profile"]["threads"],
+                "artifact": number[stored.artifact_sha256],
+                "device": place[stored.device_id],
+                "threads": stored.profile.threads,
                 "blocks": [
-                    [block["name"], block["role"], _short(block["ms"])]
-                    for block in stored["profile"]["blocks"]
+                    [block.name, block.role, _short(block.ms)] for block in stored.profile.blocks
                 ],
             }
             for stored in profiles
-            if stored["artifact_sha256"] in number and stored["device_id"] in place
+            if stored.artifact_sha256 in number and stored.device_id in place
         ],
     }
 
@@ -170,7 +170,7 @@ def _artifact(artifact: Artifact, evaluations: Sequence[Evaluation | None]) -> _
         "mb": artifact.bytes / 1e6,
         "sha256": artifact.sha256,
         # A share of 1 for each dataset.
-        "top1": [found["top1"] if found else None for found in evaluations],
+        "top1": [found.top1 if found else None for found in evaluations],
     }
 
 
@@ -201,7 +201,7 @@ def _row(row: Row, artifact: int, device: int, limit: int, newest: Mapping[str, 
             row.typical(lambda s: median(s.preprocess_ms) if s.preprocess_ms else None)
         ),
         "rss": _short(row.typical(lambda s: s.peak_rss_mb)),
-        "published": asdict(figure) if figure else None,
+        "published": plain(figure) if figure else None,
         "doubts": row.doubts(newest),
         "sessions": [_session(session, limit) for session in cell.measurements],
     }
@@ -218,7 +218,7 @@ def _session(session: Measurement, limit: int) -> _Json:
         "start": session.started_at,
         "status": session.status,
         "value": _short(found.mean if value is None else value),
-        "summary": samples.summary and asdict(samples.summary),
+        "summary": samples.summary and plain(samples.summary),
         "n": len(latencies),
         "ms": [_short(latencies[i]) for i in indices],
         "t": [round(samples.t_ms[i], 1) for i in indices] if timed else None,

@@ -58,7 +58,7 @@ def _cells(
     row: Row, newest: Mapping[str, str], evaluation: Evaluation | None, beside: bool
 ) -> list[str]:
     values, figure, artifact = row.cell.values, row.published(), row.first.artifact
-    top1 = evaluation["top1"] if evaluation else None
+    top1 = evaluation.top1 if evaluation else None
     span = f"{_number(min(values))} to {_number(max(values))}" if len(values) > 1 else "-"
     return [
         escaped(artifact.name),
@@ -83,8 +83,8 @@ def _notes(found: Sequence[Row], known: dict[str, Evaluation], beside: bool) -> 
     where = ""
     if known:
         evaluation = next(iter(known.values()))
-        where = f" on {escaped(evaluation['dataset'])}"
-        lines.append(f"Top-1:{where}, {evaluation['n']} pictures.")
+        where = f" on {escaped(evaluation.dataset)}"
+        lines.append(f"Top-1:{where}, {evaluation.n} pictures.")
     unknown = {r.first.artifact.name for r in found if r.first.artifact.sha256 not in known}
     if unknown:
         names = ", ".join(escaped(name) for name in sorted(unknown))

@@ -52,7 +52,7 @@ class Candidate:
     @property
     def top1(self) -> float | None:
         """A share of 1."""
-        return self.evaluation["top1"] if self.evaluation else None
+        return self.evaluation.top1 if self.evaluation else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,15 +128,15 @@ def _rank(candidate: Candidate) -> tuple[float, float, int]:
 
 
 def _accuracy(evaluations: Sequence[Evaluation], dataset: str | None) -> dict[str, Evaluation]:
-    known = [e for e in evaluations if e["top1"] is not None]
-    names = sorted({e["dataset"] for e in known})
+    known = [e for e in evaluations if e.top1 is not None]
+    names = sorted({e.dataset for e in known})
     if dataset is not None and dataset not in names:
         raise ConfigError(f"--dataset: found {dataset!r}, evaluated: {', '.join(names) or 'none'}")
     if dataset is None and len(names) > 1:
         raise ConfigError(
             f"--dataset: needed, as there are evaluations on several: {', '.join(names)}"
         )
-    return {e["artifact_sha256"]: e for e in known if dataset in (None, e["dataset"])}
+    return {e.artifact_sha256: e for e in known if dataset in (None, e.dataset)}
 
 
 def _judge(
@@ -152,7 +152,7 @@ def _judge(
     latest = {cell.first.plan.key: cell for cell in timed}
     cell = min(latest.values(), key=lambda c: c.latency_ms or 0, default=None)
     latency = cell.latency_ms if cell else None
-    top1 = evaluation["top1"] if evaluation else None
+    top1 = evaluation.top1 if evaluation else None
     misses, missing, said = [], [], []
     if latency is not None and latency > bounds.max_ms:
         misses.append(f"too slow: {latency:.2f} ms, at most {bounds.max_ms:g}")
@@ -170,12 +170,12 @@ def _judge(
     if cell:
         said += doubts_of_cell(cell.measurements, newest)
     if evaluation and top1 is not None:
-        error = 1.96 * math.sqrt(top1 * (1 - top1) / evaluation["n"])
+        error = 1.96 * math.sqrt(top1 * (1 - top1) / evaluation.n)
         if abs(top1 - bounds.min_top1) < error:
-            said.append(f"top-1 of {evaluation['n']} pictures, known to {error:.1%} only")
+            said.append(f"top-1 of {evaluation.n} pictures, known to {error:.1%} only")
     return Candidate(
         sha256=sha256,
-        name=artifact.name if artifact else evaluation["bundle_id"] if evaluation else sha256,
+        name=artifact.name if artifact else evaluation.bundle_id if evaluation else sha256,
         bytes=artifact.bytes if artifact else None,
         cell=cell,
         evaluation=evaluation,

@@ -1,7 +1,5 @@
 """Comparing runs: copies pass, slower ones are caught, and the interval keeps its promise."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from records import ARTIFACT, DEVICE, PLAN, measurement
@@ -11,6 +9,7 @@ from mnv4_mobile.measure.measurement import Samples, Summary
 from mnv4_mobile.measure.results.compare import SESSIONS, compare, interval, side
 from mnv4_mobile.measure.results.exchange import Records, export_records
 from mnv4_mobile.measure.results.store import Store
+from mnv4_mobile.records import replace
 
 
 def _run(random, ms, sessions=8, **fields):

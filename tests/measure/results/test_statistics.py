@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from mnv4_mobile.measure.measurement import Samples, Summary, Thermal
 from mnv4_mobile.measure.results import statistics
 from mnv4_mobile.measure.results.doubts import doubts, doubts_of_cell, os_builds
 from mnv4_mobile.measure.results.statistics import Cell, cells, drift
+from mnv4_mobile.records import plain, replace
 
 CASES = json.loads((Path(__file__).parents[2] / "golden" / "statistics.json").read_text())["cases"]
 
@@ -22,7 +22,7 @@ CASES = json.loads((Path(__file__).parents[2] / "golden" / "statistics.json").re
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_golden_cases(case):
     values, expected = case["latencies_ms"], case["expected"]
-    found = asdict(statistics.of_samples(values))
+    found = plain(statistics.of_samples(values))
     assert (found["cv"] is None) == (expected["cv"] is None)
     known = {key: value for key, value in expected.items() if value is not None}
     assert {key: found[key] for key in known} == pytest.approx(known, rel=1e-9)
