@@ -120,6 +120,8 @@ def _bundle(task: Task, cell: Cell, source: Source, progress: Progress) -> Path:
             progress.step(f"{path.name}: verify")
         verify = cell.options.verify
         golden, parity = _golden_pairs(folder, source, target, recipe, lowered, verify)
+        for outputs in parity.values():
+            check(outputs, path.name)
         agreement = None
         if verify and calibration and recipe.min_agreement is not None:
             agreement = _agreement(source, target, lowered, calibration, recipe.min_agreement)
@@ -185,11 +187,7 @@ def _agreement(
 def _golden_pairs(
     folder: Path, source: Source, target: Target, recipe: Recipe, lowered: Lowered, verify: bool
 ) -> tuple[tuple[GoldenEntry, ...], dict[Unit, dict[str, Parity]]]:
-    """Writes golden tensors into a bundle; their entries, and the parity if it is verified.
-
-    Raises:
-        ParityError: The gate is missed.
-    """
+    """Writes golden tensors into a bundle; their entries, and the parity if it is verified."""
     outputs = lowered.outputs
     gates = {output.name: recipe.min_sqnr_db for output in outputs}
     expected = {output.name: arranged(source.reference[output.kind], output) for output in outputs}
@@ -200,7 +198,6 @@ def _golden_pairs(
     with Worker(target.name, lowered.path) as worker:
         found = run_pixels(worker, lowered.input, outputs, source.images, source.spec.preprocess)
     parity = parities(outputs, expected, found, recipe.min_sqnr_db)
-    check(parity, folder.name)
     golden += write_golden(folder, "artifact", {o.name: found[o.name] for o in outputs}, gates)
     return tuple(golden), {"cpu": parity}
 
