@@ -137,7 +137,7 @@ class Place:
         if recipe == "stock":
             return self.out / "stock" / f"{model}{naive.TARGETS[target]}"
         # With the size, as `int8` ends other recipes' names too.
-        pattern = f"*-{SIDE}x{SIDE}-{recipe}.{target}"
+        pattern = f"*-{SIDE}x{SIDE}-{recipe}-{target}"
         (bundle,) = (self.out / "bundles" / model).glob(pattern)
         return open_bundle(bundle).artifact
 

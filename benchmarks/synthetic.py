@@ -81,7 +81,7 @@ def artifacts(models: Mapping[str, float] = MODELS) -> dict[str, Artifact]:
         (height, width), macs = spec.input_size, _macs(model)
         for recipe, (_, bytes_each, _) in RECIPES.items():
             for target in TARGETS:
-                name = f"{model}-{height}x{width}-{recipe}.{target}"
+                name = f"{model}-{height}x{width}-{recipe}-{target}"
                 found[name] = Artifact(
                     sha256=hashlib.sha256(name.encode()).hexdigest(),
                     bytes=int(bytes_each * (2.8e6 + macs / 230)),

@@ -20,8 +20,8 @@ ARTIFACT = Artifact(
     sha256="a" * 64,
     bytes=4_000_000,
     target="tflite",
-    bundle_id="conv-small-224x224-int8.tflite",
-    name="conv-small-224x224-int8.tflite",
+    bundle_id="conv-small-224x224-int8-tflite",
+    name="conv-small-224x224-int8-tflite",
     model="conv-small",
     recipe="int8",
     size=(224, 224),
@@ -62,7 +62,7 @@ def evaluation(sha256="a" * 64, **fields):
     """An evaluation on 1000 pictures."""
     values = {
         "artifact_sha256": sha256,
-        "bundle_id": "conv-small-224x224-int8.tflite",
+        "bundle_id": "conv-small-224x224-int8-tflite",
         "dataset": "val",
         "dataset_sha256": "d" * 64,
         "n": 1000,
@@ -87,7 +87,7 @@ def evaluation(sha256="a" * 64, **fields):
 def profile(sha256="a" * 64, device="host", **fields):
     """A profile without operators."""
     values = {
-        "bundle": "conv-small-224x224-int8.tflite",
+        "bundle": "conv-small-224x224-int8-tflite",
         "threads": 1,
         "runs": 50,
         "latency_ms": 5.0,

@@ -36,8 +36,8 @@ from mnv4_mobile.measure.results.store import Store
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "mnv4_mobile" / "demo"
 DATA = ROOT / "tests" / "data"
-CONV = "conv-small-035-96x96-fp32.tflite"
-HYBRID = "hybrid-narrow-96x96-fp32.tflite"
+CONV = "conv-small-035-96x96-fp32-tflite"
+HYBRID = "hybrid-narrow-96x96-fp32-tflite"
 WRITTEN = ("result.json", "measurement.jsonl", "classified.json")
 """By the Kotlin tests."""
 

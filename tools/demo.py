@@ -45,6 +45,7 @@ def main() -> None:
             weights=weights,
             out=arguments.out,
             targets=targets,
+            force=True,
             options=Options(labels=None if weights == "demo" else read_labels("imagenet-1k")),
             progress=progress,
         )

@@ -86,7 +86,7 @@ def fixtures() -> tuple[app.Job, Subject]:
     build("conv-small-035", weights="demo", out=bundles, targets=["executorch"])
     hashes = [hashlib.sha256(b"a" * count).hexdigest() for count in range(130)]
     (FIXTURES / "hashes.json").write_text(json.dumps(hashes))
-    subject = open_subject(bundles / "conv-small-035-96x96-fp16.coreml")
+    subject = open_subject(bundles / "conv-small-035-96x96-fp16-coreml")
     plan = Plan(warmup=2, runs=5, seconds=0.0, unit="npu")
     job = app.new_job(plan, f"{app.BUNDLE}-{subject.artifact.sha256[:16]}")
     documents = FIXTURES / "Documents"
@@ -132,7 +132,7 @@ def types() -> None:
 def generated() -> None:
     """Builds what `mnv4 sdk ios` writes, as far as Linux can, and type-checks the rest."""
     folder = OUT / "generated"
-    bundles = sorted((FIXTURES / "bundles").glob("*.coreml"))
+    bundles = sorted((FIXTURES / "bundles").glob("*-coreml"))
     assert len(bundles) == len(RECIPES)
     print(*write_ios(bundles, folder))
     swift("swift", "build", *_package(folder, "build-generated"))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import asdict
 
 from mnv4_mobile import files
-from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.cell import Cell
+from mnv4_mobile.builder.naming import artifact_id, bundle_id, check_overwriting
 from mnv4_mobile.builder.network import Source
 from mnv4_mobile.builder.reference import arranged
 from mnv4_mobile.bundle.manifest import (
@@ -46,16 +46,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Cells that share a network and an export: one model, one layout of attention."""
+    """Cells that share a network and an export: one model, one deploy form."""
 
     cells: tuple[Cell, ...]
-    """They differ in target and recipe."""
+    """They differ in target, recipe and the target's options."""
     keys: Mapping[Cell, str]
-    """What each of them is made of, see `Cell.key`."""
+    """The hash of the ingredients of each (`Cell.key`)."""
     out: Path
     """The folder of the bundles."""
     scratch: Path
     """A folder in it to work in; whoever made it removes it, even if this process is killed."""
+    force: bool = False
+    """Whether bundles that are made of other ingredients are replaced."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,7 @@ class Built:
 
 
 def run(task: Task, progress: Progress) -> Iterator[Built]:
-    """Builds the cells of a task one by one, as `out`/<model>-<H>x<W>-<recipe>.<target>.
+    """Builds the cells of a task one by one, as `naming.bundle_id` has it.
 
     Raises:
         MobileError: What all cells need failed: weights, pictures, the export.
@@ -102,10 +104,11 @@ def _bundle(task: Task, cell: Cell, source: Source, progress: Progress) -> Path:
     Raises:
         MobileError: The target, the disk or the gate.
     """
-    path = task.out / bundle_id(source.spec, cell)
-    files.check_replaceable(path, MANIFEST)
     target = load_target(cell.target)
     spec = cell.spec(source.spec, target)
+    path = task.out / bundle_id(spec, cell, target)
+    files.check_replaceable(path, MANIFEST)
+    check_overwriting(path, cell, task.keys[cell], force=task.force)
     recipe = cell.recipe.on(target.made_for(spec))
     check_recipe(target, spec, recipe)
     cell.recipe.check_keep(source.layers)  # before the work, as far as modules are concerned
@@ -114,7 +117,7 @@ def _bundle(task: Task, cell: Cell, source: Source, progress: Progress) -> Path:
     program = source.program(target.form(spec, recipe), recipe, calibration)
     with files.new_folder(path, MANIFEST, task.scratch) as folder:
         progress.step(f"{path.name}: lower")
-        artifact = folder / f"model{target.suffix}"
+        artifact = folder / f"{artifact_id(spec, cell, target)}{target.suffix}"
         lowered = target.lower(program, spec, recipe, calibration, artifact)
         if cell.options.verify:
             progress.step(f"{path.name}: verify")
@@ -200,12 +203,6 @@ def _golden_pairs(
     parity = parities(outputs, expected, found, recipe.min_sqnr_db)
     golden += write_golden(folder, "artifact", {o.name: found[o.name] for o in outputs}, gates)
     return tuple(golden), {"cpu": parity}
-
-
-def bundle_id(spec: BuildSpec, cell: Cell) -> str:
-    """<model>-<H>x<W>-<recipe>.<target>."""
-    height, width = spec.preprocess.size
-    return f"{spec.model.name}-{height}x{width}-{cell.recipe.name}.{cell.target}"
 
 
 def layers(net: MobileNetV4, recipe: Recipe, lowered: Lowered) -> tuple[LayerEntry, ...]:

@@ -30,7 +30,14 @@ StorePath = Annotated[
 
 
 def perform_and_show(
-    sweep: Sweep, out: Path, run: str | None, store: Path | None, as_json: bool, verbose: bool
+    sweep: Sweep,
+    out: Path,
+    run: str | None,
+    store: Path | None,
+    as_json: bool,
+    verbose: bool,
+    *,
+    force: bool = False,
 ) -> None:
     """Performs a sweep, prints its table and what failed.
 
@@ -48,7 +55,9 @@ def perform_and_show(
     resume = f"mnv4 {shlex.join(sys.argv[1:])}" + ("" if run else f" --run {name}")
     try:
         with steps(verbose) as progress:
-            found, failures = perform(sweep, run=name, store=path, out=out, progress=progress)
+            found, failures = perform(
+                sweep, run=name, store=path, out=out, force=force, progress=progress
+            )
     except KeyboardInterrupt:
         print(f"resume with: {resume}", file=sys.stderr)
         raise

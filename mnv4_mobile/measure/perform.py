@@ -43,7 +43,7 @@ class Failure:
 
 
 def perform(
-    sweep: Sweep, *, run: str, store: Path, out: Path, progress: Progress
+    sweep: Sweep, *, run: str, store: Path, out: Path, force: bool = False, progress: Progress
 ) -> tuple[list[Measurement], list[Failure]]:
     """Measures what is missing of a run.
 
@@ -55,6 +55,7 @@ def perform(
         run: Its name; what the store has under it already is not measured again.
         store: The file where each measurement is put as soon as it is there.
         out: The folder for bundles that are built.
+        force: Whether bundles in it that are made of other ingredients are replaced.
         progress: Is told how it goes.
 
     Returns:
@@ -71,7 +72,7 @@ def perform(
         # Before anybody is asked to open a page on a phone.
         given = [open_subject(path) for path in _given(sweep)]
         devices = _connected(sweep, stack, failures, progress)
-        built = _built(sweep.build, out, failures, progress) if sweep.build else []
+        built = _built(sweep.build, out, failures, progress, force=force) if sweep.build else []
         subjects = _each_once([*given, *map(open_subject, built)], progress)
         jobs = _jobs(sweep, devices, subjects, progress)
         # A new one is made only now, so that bad input leaves no file behind.
@@ -143,7 +144,9 @@ def _each_once(subjects: Sequence[Subject], progress: Progress) -> list[Subject]
     return list(found.values())
 
 
-def _built(matrix: Matrix, out: Path, failures: list[Failure], progress: Progress) -> list[Path]:
+def _built(
+    matrix: Matrix, out: Path, failures: list[Failure], progress: Progress, *, force: bool
+) -> list[Path]:
     options = [
         Options(size=size, calibrate=matrix.calibrate, options=matrix.options)
         for size in matrix.sizes
@@ -152,7 +155,7 @@ def _built(matrix: Matrix, out: Path, failures: list[Failure], progress: Progres
         matrix.models, matrix.weights, matrix.targets, matrix.recipes, options, progress=progress
     )
     cache = Cache(cache_folder(), progress)
-    built = build_cells(wanted, out, cache=cache, progress=progress)
+    built = build_cells(wanted, out, cache=cache, force=force, progress=progress)
     failures += [_failure(one.cell.name, one.error) for one in built if one.error]
     paths = [one.path for one in built if one.path]
     if not paths:

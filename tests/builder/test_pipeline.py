@@ -72,7 +72,7 @@ def test_every_output_of_a_batch_of_pixels(tiny, tmp_path):
         options=options,
         progress=progress,
     )
-    assert bundle.path.name == "tiny-64x96-fp16.tflite"
+    assert bundle.path.name == "tiny-64x96-fp16-pixels-features-embedding-b2-tflite"
     assert "not used of tiny.yaml: model.task" in progress.notes
     assert {o.name: (o.shape, o.layout) for o in bundle.outputs} == {
         "stage_0": ((2, 16, 24, 8), "nhwc"),
@@ -105,7 +105,7 @@ def test_a_failed_gate_leaves_no_bundle_and_keeps_the_old_one(tiny, tmp_path):
     strict.write_text(
         "description: more than float32 has\nprecision: float32\ngate: {sqnr_db: 300}"
     )
-    with pytest.raises(ParityError, match=r"tiny-64x96-fp32\.tflite: does not compute what"):
+    with pytest.raises(ParityError, match=r"tiny-64x96-fp32-tflite: does not compute what"):
         build(tiny, **arguments, recipes=[str(strict)])
     assert [path.name for path in out.iterdir()] == [old.path.name]
     assert verify_bundle(old)["logits"].sqnr_db > 80

@@ -27,7 +27,7 @@ def edit(bundle, **changes):
 
 def test_a_bundle_says_what_an_app_needs(bundle):
     manifest = bundle.manifest
-    assert manifest.id == "conv-small-035-96x96-fp32.tflite"
+    assert manifest.id == "conv-small-035-96x96-fp32-tflite"
     assert manifest.labels == tuple(map(str, range(10)))
     assert bundle.input.shape == (1, 96, 96, 3)
     assert bundle.preprocess.size == (96, 96)
@@ -45,7 +45,7 @@ def test_a_bundle_says_what_an_app_needs(bundle):
     ("damage", "message"),
     [
         (lambda b: b.artifact.write_bytes(b.artifact.read_bytes()[:-1] + b"x"), "damaged: sha256"),
-        (lambda b: b.artifact.unlink(), r"model\.tflite: missing"),
+        (lambda b: b.artifact.unlink(), r"fp32\.tflite: missing"),
         (lambda b: (b.path / "manifest.json").unlink(), "not a bundle: manifest.json cannot be"),
         (lambda b: (b.path / "manifest.json").write_text("{"), "not JSON"),
         (

@@ -38,7 +38,7 @@ def test_two_bundles_for_core_ml(mnv4, copied, tmp_path):
     assert code == 0
     assert json.loads(printed)["models"] == ["convSmall035FP32", "convSmall035FP16"]
     code = (out / KIT / "MNV4Models.swift").read_text()
-    assert 'convSmall035FP16 = MNV4Model(id: "conv-small-035-96x96-fp16.coreml", in: .mod' in code
+    assert 'convSmall035FP16 = MNV4Model(id: "conv-small-035-96x96-fp16-coreml", in: .mod' in code
     assert "all: [MNV4Model] = [convSmall035FP32, convSmall035FP16]" in code
     for bundle in bundles:  # as they were: their hashes are checked
         assert open_bundle(out / KIT / "Resources/mnv4" / bundle.name)
@@ -79,7 +79,8 @@ def test_bundles_for_executorch_go_into_a_package_of_their_own(mnv4, copied, tmp
 def test_what_is_refused_leaves_nothing(mnv4, copied, tmp_path):
     out, good = tmp_path / "out" / "Kit", copied("coreml")
     damaged = copied("coreml", "fp16")
-    (damaged / "model.mlpackage/Manifest.json").write_text("{}")
+    (package,) = damaged.glob("*.mlpackage")
+    (package / "Manifest.json").write_text("{}")
     newer = copied("coreml", "int8")
     text = (newer / "manifest.json").read_text()
     (newer / "manifest.json").write_text(text.replace('"schema": 1', '"schema": 2'))

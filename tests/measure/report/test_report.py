@@ -191,10 +191,10 @@ def test_markdown_is_a_table_for_each_device(tmp_path):
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert [cell[0] for cell in cells if not cell[0].startswith("---")] == [
         "Artifact",
-        "conv-small-224x224-int8.tflite",
+        "conv-small-224x224-int8-tflite",
         "slow",
         "Artifact",
-        "conv-small-224x224-int8.tflite",
+        "conv-small-224x224-int8-tflite",
     ]
     assert cells[2][2:9] == ["**5.50**", "5.00 to 6.00", "5.50", "74.0", "4.00", "-", "2.40"]
     assert "sessions differ by 20%" in cells[2][9]
