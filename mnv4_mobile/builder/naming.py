@@ -119,12 +119,12 @@ def check_overwriting(path: Path, cell: Cell, key: str, *, force: bool) -> None:
         manifest = json.loads((path / MANIFEST).read_bytes())
     except (OSError, ValueError):
         return  # nothing there, or nothing that is a bundle
-    if not isinstance(manifest, dict) or manifest.get("ingredients") == key:
+    if not isinstance(manifest, dict) or manifest.get("ingredients") in (None, key):
         return
     differing = "; ".join(_differences(manifest, cell))
     raise ConfigError(
         f"{path}: holds a bundle made of other ingredients "
-        f"({differing or 'which its manifest does not tell apart'}); --force replaces it"
+        f"({differing or 'of the same weights, options and versions'}); --force replaces it"
     )
 
 

@@ -106,7 +106,7 @@ def test_a_failed_gate_leaves_no_bundle_and_keeps_the_old_one(tiny, tmp_path):
         "description: more than float32 has\nprecision: float32\ngate: {sqnr_db: 300}"
     )
     with pytest.raises(ParityError, match=r"tiny-64x96-fp32-tflite: does not compute what"):
-        build(tiny, **arguments, recipes=[str(strict)])
+        build(tiny, **arguments, recipes=[str(strict)], force=True)
     assert [path.name for path in out.iterdir()] == [old.path.name]
     assert verify_bundle(old)["logits"].sqnr_db > 80
 
