@@ -119,7 +119,7 @@ def check_overwriting(path: Path, cell: Cell, key: str, *, force: bool) -> None:
         manifest = json.loads((path / MANIFEST).read_bytes())
     except (OSError, ValueError):
         return  # nothing there, or nothing that is a bundle
-    if not isinstance(manifest, dict) or manifest.get("ingredients") in (None, key):
+    if not isinstance(manifest, dict) or manifest.get("ingredients") == key:
         return
     differing = "; ".join(_differences(manifest, cell))
     raise ConfigError(

@@ -56,11 +56,14 @@ def names(bundles: Sequence[Bundle]) -> list[tuple[str, ...]]:
 
 
 def _parts(bundle: Bundle) -> tuple[str, str]:
-    """What a bundle's id has before and after the size; without the target."""
+    """What a bundle's id has before and after the size, without the target.
+
+    An id of another form, which another program may have given, says nothing of either.
+    """
     height, width = bundle.preprocess.size
     name = bundle.manifest.id.removesuffix(f"-{bundle.manifest.target}")
     before, _, after = name.partition(f"-{height}x{width}-")
-    return before, after
+    return (before, after) if after else (bundle.manifest.model.name, bundle.manifest.recipe)
 
 
 def _name(bundle: Bundle) -> str:

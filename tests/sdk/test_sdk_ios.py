@@ -114,12 +114,16 @@ def test_names_in_code():
 
 
 def test_names_that_code_can_have(tmp_path):
-    def bundle(model, name):
-        known = manifest(recipe="fp16", target="coreml")
+    def bundle(model, name, id="a"):
+        known = manifest(recipe="fp16", target="coreml", id=id)
         found = replace(known, model=replace(known.model, name=model))
         return Bundle(path=tmp_path / name, manifest=found)
 
     assert names([bundle("3-net", "a")]) == [("model", "3", "net", "fp16")]
+    # Two classifiers of one architecture, by --name; and two that differ in a choice.
+    two = [bundle("net", name, f"{name}-96x96-fp16-coreml") for name in ("birds", "trees")]
+    two.append(bundle("net", "pixels", "birds-96x96-fp16-pixels-coreml"))
+    assert names(two) == [("birds", "fp16"), ("trees", "fp16"), ("birds", "fp16", "pixels")]
     one = bundle("a-b", "one")
     with pytest.raises(ConfigError, match=r"two: has the same name in code as .*one: a b fp16"):
         names([one, replace(one, path=tmp_path / "two", manifest=bundle("a.b", "").manifest)])
