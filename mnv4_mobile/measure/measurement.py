@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, field
 
@@ -112,6 +112,18 @@ class Artifact(Record, frozen=True, kw_only=True):
     """Height and width of the input; null where unknown."""
 
 
+class ResultKey(NamedTuple):
+    """What sessions have in common that may be reduced to one result."""
+
+    artifact: str
+    """Its sha256."""
+    device: str
+    os_build: str
+    runtime: str
+    """Name and version; empty where a session failed before they were known."""
+    plan: str
+
+
 class Measurement(Record, frozen=True, kw_only=True):
     """One session of one artifact on one device."""
 
@@ -151,14 +163,14 @@ class Measurement(Record, frozen=True, kw_only=True):
         return versions.get("runtime") or versions.get("tool", "")
 
     @property
-    def cell(self) -> tuple[str, str, str, str, str]:
-        """What is comparable: artifact, device, its OS build, runtime version, plan."""
-        return (
-            self.artifact.sha256,
-            self.device.id,
-            self.device.os_build,
-            self.runtime,
-            self.plan.key,
+    def key(self) -> ResultKey:
+        """What its session has in common with those that it may be compared with."""
+        return ResultKey(
+            artifact=self.artifact.sha256,
+            device=self.device.id,
+            os_build=self.device.os_build,
+            runtime=self.runtime,
+            plan=self.plan.key,
         )
 
 

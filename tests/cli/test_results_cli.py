@@ -119,7 +119,7 @@ def test_compare_says_when_it_cannot_judge(mnv4, path):
         store.add(measurement(run="elsewhere", device=replace(DEVICE, id="adb:2")))
     code, out, err = mnv4("compare", "base", "once", "--max-regression", "5")
     assert (code, "too few sessions" in out) == (2, True)
-    assert "no cell has 3 timed sessions in both runs" in err
+    assert "no artifact has 3 timed sessions in both runs" in err
     assert mnv4("compare", "base", "once")[0] == 0
     code, _, err = mnv4("compare", "base", "elsewhere")
     assert (code, "nothing to compare" in err) == (2, True)

@@ -20,7 +20,7 @@ from mnv4_mobile.measure.devices.browser import BrowserKind
 from mnv4_mobile.measure.devices.browser.phone import Patience
 from mnv4_mobile.measure.measurement import Measurement
 from mnv4_mobile.measure.plan import Plan
-from mnv4_mobile.measure.session import sessions
+from mnv4_mobile.measure.session import PlannedSession, measured
 from mnv4_mobile.measure.subject import open_subject
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.predict import Model
@@ -110,7 +110,8 @@ def classify(page, path):
 
 def test_measures_and_classifies(visit, subject, tmp_path):
     run = visit()
-    (record,) = sessions(run.devices[0], subject, PLAN, "test", Progress())
+    planned = PlannedSession(subject=subject, plan=PLAN, session=0)
+    (record,) = measured(run.devices[0], [planned], "test", Progress())
     assert record.error is None
     samples = record.samples
     assert samples.golden_sqnr_db > 100

@@ -14,7 +14,7 @@ from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.measure.devices.host import kind
 from mnv4_mobile.measure.measurement import Measurement
 from mnv4_mobile.measure.plan import Plan
-from mnv4_mobile.measure.session import sessions
+from mnv4_mobile.measure.session import PlannedSession, measured
 from mnv4_mobile.measure.subject import open_subject
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.records import decode, encode, replace
@@ -31,7 +31,8 @@ def host():
 def measure(device, path, plan=SHORT):
     subject = open_subject(path)
     device.check(subject, plan)
-    return list(sessions(device, subject, plan, "run", Progress()))
+    planned = [PlannedSession(subject=subject, plan=plan, session=i) for i in range(plan.repeats)]
+    return list(measured(device, planned, "run", Progress()))
 
 
 @pytest.mark.parametrize(

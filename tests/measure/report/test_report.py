@@ -112,7 +112,7 @@ def test_accuracy_is_joined_by_the_artifact_and_what_is_missing_stays():
     assert [row["ms"] for row in found["rows"]] == [5.0, 5.0]
 
 
-def test_runs_are_rows_of_their_own_and_the_latest_of_a_cell_is_known():
+def test_runs_are_rows_of_their_own_and_the_latest_of_a_group_is_known():
     other = replace(PLAN, threads=2)
     found = rows(
         [
@@ -122,7 +122,7 @@ def test_runs_are_rows_of_their_own_and_the_latest_of_a_cell_is_known():
             measurement(run="new"),
         ]
     )
-    told = [(r.first.run, r.first.plan.threads, len(r.cell.sessions), r.latest) for r in found]
+    told = [(r.first.run, r.first.plan.threads, len(r.group.sessions), r.latest) for r in found]
     assert told == [("old", 1, 2, False), ("old", 2, 1, True), ("new", 1, 1, True)]
 
 

@@ -67,7 +67,7 @@ def test_the_fastest_plan_and_the_newest_build_count():
     evaluations = [_judged("one", 0.5), _judged("one", 0.8), _judged("other", 0.81)]
     found = choose(measurements, evaluations, DEVICE.id, BOUNDS)
     other, one = found.fitting
-    assert (one.latency_ms, one.cell.first.plan.threads, one.top1) == (7.0, 4, 0.8)
+    assert (one.latency_ms, one.group.first.plan.threads, one.top1) == (7.0, 4, 0.8)
     assert one.doubts == ()
     assert other.doubts == ("different OS build since: Android 16",)
 

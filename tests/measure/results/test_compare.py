@@ -83,8 +83,8 @@ def test_what_is_matched_and_what_is_doubted():
     (one,) = found.differences
     assert one.doubts == ("different OS build: Android 15 before, Android 16 after",)
     assert one.verdict == "no difference seen"
-    assert [cell.first.plan.threads for cell in found.only_before] == [4]
-    assert [cell.first.device.id for cell in found.only_after] == ["adb:2"]
+    assert [group.first.plan.threads for group in found.only_before] == [4]
+    assert [group.first.device.id for group in found.only_after] == ["adb:2"]
 
 
 def test_a_session_that_failed_is_not_a_fast_one():
