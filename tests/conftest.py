@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from mnv4_mobile import Options, build
 from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.builder.process import kept_warm
 from mnv4_mobile.bundle.manifest import open_bundle
 from mnv4_mobile.cli import main
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess
@@ -70,6 +71,13 @@ def _cache(shared):
     """A cache of bundles and a store of this run's own, for the command's processes too."""
     os.environ["MNV4_CACHE"] = str(shared / "cache")
     os.environ["MNV4_STORE"] = str(shared / "mnv4.sqlite")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _builders():
+    """Builders wait for the next test's tasks: they take seconds to import their toolchains."""
+    with kept_warm():
+        yield
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from mnv4_mobile.builder.cache import Cache, cache_folder
 from mnv4_mobile.builder.cell import Cell, Options
 from mnv4_mobile.builder.naming import check_apart, check_name, check_overwriting, expected_id
 from mnv4_mobile.builder.pipeline import Built, Task
-from mnv4_mobile.builder.process import build_apart, end_all
+from mnv4_mobile.builder.process import build_apart, end_all, kept_warm
 from mnv4_mobile.bundle.manifest import Bundle, open_bundle
 from mnv4_mobile.errors import ConfigError, CrashError, MobileError, ToolchainError
 from mnv4_mobile.model.grammar import read_model
@@ -293,12 +293,13 @@ def _run_here(tasks: Sequence[Task], jobs: int | None, progress: Progress) -> It
     parallel = joblib.Parallel(
         n_jobs=jobs, backend="threading", batch_size=1, return_as="generator_unordered"
     )
-    try:
-        for built in parallel(joblib.delayed(build_apart)(task, progress) for task in tasks):
-            yield from built
-    except BaseException:
-        end_all()
-        raise
+    with kept_warm():
+        try:
+            for built in parallel(joblib.delayed(build_apart)(task, progress) for task in tasks):
+                yield from built
+        except BaseException:
+            end_all()
+            raise
 
 
 def _run_on(scheduler: str, tasks: Sequence[Task], progress: Progress) -> Iterator[Built]:

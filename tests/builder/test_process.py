@@ -1,13 +1,21 @@
-"""What the process of a builder tells the one that started it."""
+"""The processes of builders: what they tell, how long they live, and how they end."""
 
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
 import pytest
 import yaml
 
+from mnv4_mobile.builder import process
 from mnv4_mobile.builder.cell import Options
 from mnv4_mobile.builder.matrix import cells
 from mnv4_mobile.builder.pipeline import Task
-from mnv4_mobile.builder.process import build_apart
+from mnv4_mobile.builder.process import build_apart, end_all, kept_warm
 from mnv4_mobile.configs import config_folder
+from mnv4_mobile.errors import CrashError
 from mnv4_mobile.progress import Progress
 
 
@@ -53,3 +61,97 @@ def test_steps_updates_and_notes_come_out_of_the_process(tmp_path):
     assert len(workers) == 1
     assert workers.pop().isdigit()
     assert told[-1] == ("end", "")
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """No builder waits, and none is to wait, whatever the other tests' builders do."""
+    monkeypatch.setattr(process, "_idle", [])
+    monkeypatch.setattr(process, "_keeping", 0)
+
+
+@pytest.fixture
+def lost(tmp_path):
+    """A task that fails at once, without a toolchain: its folder is not there."""
+    found = cells(
+        *(["conv-small-035"], "random:0", ["tflite"], ["fp32"], [Options()]), progress=Progress()
+    )
+    return Task(cells=tuple(found), out=tmp_path, scratch=tmp_path / "nowhere")
+
+
+class Named(Progress):
+    """Remembers which processes have ended a task."""
+
+    def __init__(self):
+        self.names = []
+
+    def end(self, worker=""):
+        self.names.append(worker)
+
+
+def build_lost(task, times=1):
+    """The processes that a task was given to."""
+    progress = Named()
+    for _ in range(times):
+        (built,) = build_apart(task, progress)
+        assert "a cluster needs a folder" in str(built.error)
+    return progress.names
+
+
+@pytest.mark.toolchain("tflite")
+def test_a_builder_is_kept_for_the_next_task_and_ends_with_the_matrix(alone, lost):
+    first, second = build_lost(lost, 2)
+    assert first != second
+    assert not psutil.pid_exists(int(first))
+    with kept_warm():
+        with kept_warm():
+            names = build_lost(lost, 2)
+        names += build_lost(lost)
+        assert len(set(names)) == 1
+        assert psutil.pid_exists(int(names[0]))
+    assert not psutil.pid_exists(int(names[0]))
+    assert build_lost(lost) != names[:1]
+
+
+@pytest.mark.toolchain("tflite")
+def test_a_builder_works_in_the_folder_of_its_caller(alone, lost, tmp_path, monkeypatch):
+    folder = tmp_path / "here"
+    folder.mkdir()
+    task = replace(lost, scratch=Path("here"))
+    with kept_warm():
+        build_lost(task)
+        monkeypatch.chdir(tmp_path)
+        (built,) = build_apart(replace(task, cells=(replace(task.cells[0], weights="none.pth"),)))
+        assert "no such file" in str(built.error)
+
+
+@pytest.mark.toolchain("tflite")
+def test_a_builder_that_was_killed_or_has_grown_is_replaced(alone, lost, monkeypatch):
+    with kept_warm():
+        (killed,) = build_lost(lost)
+        os.kill(int(killed), signal.SIGKILL)
+        psutil.wait_procs([psutil.Process(int(killed))], timeout=10)
+        (other,) = build_lost(lost)
+        assert killed != other
+        monkeypatch.setattr(process, "_MAX_IDLE_BYTES", 1)
+        (grown,) = build_lost(lost)
+        assert grown != other
+        assert process._idle == []
+
+
+@pytest.mark.toolchain("tflite")
+def test_all_end_at_once(alone, lost):
+    """As after Ctrl-C: those that wait, and those that build."""
+
+    class Ends(Progress):
+        def step(self, text, worker=""):
+            end_all()
+
+    with kept_warm():
+        (waiting,) = build_lost(lost)
+        end_all()
+        psutil.wait_procs([psutil.Process(int(waiting))], timeout=10)
+        (built,) = build_apart(replace(lost, scratch=lost.out), Ends())
+        assert isinstance(built.error, CrashError)
+        assert "signal 9 (SIGKILL" in str(built.error)
+        assert process._idle == []

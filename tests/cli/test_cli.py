@@ -17,25 +17,30 @@ COMMAND = [sys.executable, "-c", "from mnv4_mobile.cli import main; main()"]
 
 
 def test_help_and_lists_import_no_torch():
-    for arguments in (
-        ["--help"],
-        ["models"],
-        ["models", "hybrid-large"],
-        ["targets"],
-        ["recipes"],
-        ["recipes", "int8"],
-        ["cache"],
-        ["doctor"],
-        ["devices"],
-    ):
-        code = (
-            "import sys\nfrom mnv4_mobile.cli import main\n"
-            f"sys.argv = ['mnv4', *{arguments!r}]\n"
-            "try: main()\nexcept SystemExit as end: assert not end.code, end.code\n"
-            "heavy = {'torch', 'executorch.exir', 'coremltools', 'litert_torch'}\n"
-            "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
-        )
-        subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+    code = """
+import sys
+from mnv4_mobile.cli import main
+
+for arguments in (
+    ["--help"],
+    ["models"],
+    ["models", "hybrid-large"],
+    ["targets"],
+    ["recipes"],
+    ["recipes", "int8"],
+    ["cache"],
+    ["doctor"],
+    ["devices"],
+):
+    sys.argv = ["mnv4", *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, (arguments, end.code)
+    heavy = {"torch", "executorch.exir", "coremltools", "litert_torch"} & set(sys.modules)
+    assert not heavy, (arguments, heavy)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
 def test_models_lists_and_shows(mnv4):

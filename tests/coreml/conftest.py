@@ -2,7 +2,10 @@
 
 import pytest
 
+from mnv4_coreml.importing import coremltools
+
 
 @pytest.fixture(scope="session")
 def ct():
-    return pytest.importorskip("coremltools")
+    """The module coremltools."""
+    return coremltools()

@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from mnv4_coreml import coremltools_device, profile, session, target
-from mnv4_coreml.importing import coremltools
 from mnv4_mobile.errors import ConfigError, DeviceError, ParityError
 from mnv4_mobile.images import random_images
 from mnv4_mobile.layers import is_convolution
@@ -25,11 +24,6 @@ from mnv4_mobile.progress import Progress
 from tests.measure.devices.test_ios import UDID, listed, world  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.toolchain("coreml")
-
-
-@pytest.fixture(scope="module")
-def ct():
-    return coremltools()
 
 
 @pytest.fixture
