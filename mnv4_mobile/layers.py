@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from mnv4_mobile.errors import DeviceError
-from mnv4_mobile.records import Milliseconds, Record
 
 
-class Layer(Record, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Layer:
     """The precision of one layer of an artifact."""
 
     name: str
     """A module of the network, or a module and an operation in it: `stages.1.2.add`."""
     precision: str
-    """The layer's precision: `float32`, `float16`, `int8`, ..."""
+    """`float32`, `float16`, `int8`, ..."""
     why: str | None
-    """Why the precision is not the recipe's; null where it is."""
+    """Why it is not the recipe's; None where it is."""
 
 
-class OperatorTime(Record, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class OperatorTime:
     """How long one operator takes."""
 
     kind: str
     """What the runtime calls it."""
     layer: str
     """The layer that it belongs to, as the manifest names it."""
-    ms: Milliseconds
-    """The shortest time of all runs."""
+    ms: float
+    """The shortest of all runs."""
 
 
 def block_of(layer: str) -> str:

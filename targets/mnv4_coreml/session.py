@@ -45,9 +45,7 @@ def inputs(path: Path) -> tuple[TensorSpec, ...]:
         else:
             dtype, shape = model.tensor_type(declared[feature.name])
         found.append(
-            TensorSpec(
-                name=feature.name, kind="image", shape=shape, dtype=cast(Any, dtype), layout=None
-            )
+            TensorSpec(name=feature.name, kind="image", shape=shape, dtype=cast(Any, dtype))
         )
     return tuple(found)
 

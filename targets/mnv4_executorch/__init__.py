@@ -102,13 +102,7 @@ class ExecuTorch:
         from mnv4_executorch.pte import inputs
 
         return tuple(
-            TensorSpec(
-                name=name,
-                kind="image",
-                shape=found.shape,
-                dtype=cast(Any, found.dtype),
-                layout=None,
-            )
+            TensorSpec(name=name, kind="image", shape=found.shape, dtype=cast(Any, found.dtype))
             for name, found in inputs(path).items()
         )
 

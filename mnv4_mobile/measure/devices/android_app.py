@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 
-from mnv4_mobile import records
 from mnv4_mobile.errors import ConfigError, DeviceError
 from mnv4_mobile.measure.devices import app
 from mnv4_mobile.measure.devices.shell import Shell
@@ -71,15 +70,14 @@ class BenchmarkApp:
             ParityError: The app's golden check failed.
             DeviceError: It gave no result.
         """
-        job = app.new_job(plan)
+        job = app.Job.new(subject, plan)
         self._shell.remove(f"{_FILES}/{app.RESULT}")
-        self._shell.push(records.encode(job, indent=1), f"{_FILES}/{app.JOB}")
+        self._shell.push(job.to_json(), f"{_FILES}/{app.JOB}")
         ended = self._shell.run(
             ["am", "instrument", "-w", "-r", self._component], timeout_s=timeout_s
         )
         try:
-            data = self._shell.pull(f"{_FILES}/{app.RESULT}")
-            samples = app.read_samples(data, job, subject.artifact.name)
+            samples = job.samples(self._shell.pull(f"{_FILES}/{app.RESULT}"))
         except DeviceError as error:
             raise DeviceError(f"{self._shell.name}: {error}; {_why(ended.text)}") from None
         if samples is None:

@@ -1,30 +1,32 @@
-"""What a store keeps: records of three kinds."""
+"""What a store keeps: records of three kinds, checked against their schemas."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
-from mnv4_mobile import records
-from mnv4_mobile.measure.measurement import Measurement
-from mnv4_mobile.measure.profile import StoredProfile
-from mnv4_mobile.quality.evaluate import Evaluation
+from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.measure.measurement import check_record
 
 RecordKind = Literal["measurement", "evaluation", "profile"]
 RECORD_KINDS: tuple[RecordKind, ...] = get_args(RecordKind)
-Kept = Measurement | Evaluation | StoredProfile
-KINDS: Mapping[RecordKind, type[Kept]] = {
-    "measurement": Measurement,
-    "evaluation": Evaluation,
-    "profile": StoredProfile,
-}
+
+
+class StoredProfile(TypedDict):
+    """Where an artifact spends its time on a device."""
+
+    artifact_sha256: str
+    device_id: str
+    profile: dict[str, Any]
+    """As `mnv4 profile --json` prints it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stored:
-    """A record as a store keeps it."""
+class Record:
+    """A record of any kind, checked and ready to be stored; `record` makes it."""
 
     kind: RecordKind
     columns: Mapping[str, str | int]
@@ -32,37 +34,37 @@ class Stored:
     """Its JSON text, equal for equal records."""
 
 
-def stored(record: Kept) -> Stored:
-    """Returns a record as a store keeps it.
+def record(kind: RecordKind, entries: object) -> Record:
+    """A record from its JSON form.
 
     Raises:
-        ConfigError: A value that could not be read again.
+        ConfigError: It is not what its schema says.
     """
-    body = records.encode(record)
+    try:
+        body = json.dumps(
+            entries, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        )
+    except ValueError as error:
+        raise ConfigError(f"{kind}: found a number that is not finite") from error
+    found = json.loads(body)
+    check_record(kind, found)
+    digest = hashlib.sha256(body.encode()).hexdigest()
     columns: dict[str, str | int]
-    match record:
-        case Measurement():
-            kind: RecordKind = "measurement"
+    match kind:
+        case "measurement":
             columns = {
-                "id": record.id,
-                "run": record.run,
-                "session": record.session,
-                "device": record.device.id,
-                "artifact": record.artifact.sha256,
+                "id": found["id"],
+                "run": found["run"],
+                "session": found["session"],
+                "device": found["device"]["id"],
+                "artifact": found["artifact"]["sha256"],
             }
-        case Evaluation():
-            kind = "evaluation"
-            columns = {"id": _hash(body), "artifact": record.artifact_sha256}
-        case StoredProfile():
-            kind = "profile"
+        case "evaluation":
+            columns = {"id": digest, "artifact": found["artifact_sha256"]}
+        case "profile":
             columns = {
-                "id": _hash(body),
-                "artifact": record.artifact_sha256,
-                "device": record.device_id,
+                "id": digest,
+                "artifact": found["artifact_sha256"],
+                "device": found["device_id"],
             }
-    records.decode(body, KINDS[kind], kind)
-    return Stored(kind=kind, columns=columns, body=body.decode())
-
-
-def _hash(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()
+    return Record(kind=kind, columns=columns, body=body)

@@ -16,50 +16,50 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
+from mnv4_mobile.errors import ConfigError, DiskError, MobileError, StoreError
+from mnv4_mobile.measure.measurement import Measurement, trusted_measurement
+from mnv4_mobile.measure.results.record import Record, RecordKind, StoredProfile, record
 
-from mnv4_mobile.errors import DiskError, MobileError, StoreError
-from mnv4_mobile.measure.measurement import Measurement
-from mnv4_mobile.measure.profile import StoredProfile
-from mnv4_mobile.measure.results.record import Kept, RecordKind, Stored, stored
-from mnv4_mobile.quality.evaluate import Evaluation
-
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from mnv4_mobile.quality.evaluate import Evaluation
 
 ENVIRONMENT = "MNV4_STORE"
 _APPLICATION = 0x4D4E5634  # "MNV4" in the file's header
 _WAIT_S = 30.0  # for another process, whose transactions take milliseconds
-_VERSION = 1
-"""Of the file, as its `user_version`."""
-_TABLES = """
-CREATE TABLE measurements (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    run TEXT NOT NULL,
-    session INTEGER NOT NULL,
-    device TEXT NOT NULL,
-    artifact TEXT NOT NULL,
-    body TEXT NOT NULL
-);
-CREATE INDEX measurements_run ON measurements (run);
-CREATE INDEX measurements_device ON measurements (device);
-CREATE INDEX measurements_artifact ON measurements (artifact);
-CREATE TABLE evaluations (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    artifact TEXT NOT NULL,
-    body TEXT NOT NULL
-);
-CREATE TABLE profiles (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    artifact TEXT NOT NULL,
-    device TEXT NOT NULL,
-    body TEXT NOT NULL
-);
-"""
+_MIGRATIONS = (
+    """
+    CREATE TABLE measurements (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        run TEXT NOT NULL,
+        session INTEGER NOT NULL,
+        device TEXT NOT NULL,
+        artifact TEXT NOT NULL,
+        body TEXT NOT NULL
+    );
+    CREATE INDEX measurements_run ON measurements (run);
+    CREATE INDEX measurements_device ON measurements (device);
+    CREATE INDEX measurements_artifact ON measurements (artifact);
+    """,
+    """
+    CREATE TABLE evaluations (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        artifact TEXT NOT NULL,
+        body TEXT NOT NULL
+    );
+    CREATE TABLE profiles (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        artifact TEXT NOT NULL,
+        device TEXT NOT NULL,
+        body TEXT NOT NULL
+    );
+    """,
+)
+"""What makes a store of version i + 1 of one of version i; `user_version` says which it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,16 +107,16 @@ class Store:
             tables = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
         if application != _APPLICATION and (application or version or tables):
             raise StoreError(f"{self.path}: is a database, but not a store of measurements")
-        if version > _VERSION:
+        if version > len(_MIGRATIONS):
             raise StoreError(
                 f"{self.path}: written by a newer version (schema {version}, this one reads "
-                f"{_VERSION}); upgrade mnv4-mobile"
+                f"{len(_MIGRATIONS)}); upgrade mnv4-mobile"
             )
         # A commit is on the disk before it is told: FULL flushes the log at every one.
         self._use_log()
         self._db.execute("PRAGMA synchronous = FULL")
-        if not version:
-            self._make()
+        if version < len(_MIGRATIONS):
+            self._migrate()
 
     def _use_log(self) -> None:
         # SQLite does not wait for its turn here, when several processes make the same file.
@@ -130,14 +130,14 @@ class Store:
                     raise
                 time.sleep(0.01)
 
-    def _make(self) -> None:
+    def _migrate(self) -> None:
         with self._transaction():
-            if self._pragma("user_version"):  # another process was quicker
-                return
-            for statement in filter(str.strip, _TABLES.split(";")):
-                self._db.execute(statement)
+            # Read again: another process may have been quicker.
+            for script in _MIGRATIONS[self._pragma("user_version") :]:
+                for statement in filter(str.strip, script.split(";")):
+                    self._db.execute(statement)
             self._db.execute(f"PRAGMA application_id = {_APPLICATION}")
-            self._db.execute(f"PRAGMA user_version = {_VERSION}")
+            self._db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
 
     def _pragma(self, name: str) -> int:
         return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
@@ -157,17 +157,28 @@ class Store:
         """Lets go of the file."""
         self._db.close()
 
-    def add(self, record: Kept) -> None:
-        """Adds a record; it is on the disk when this returns.
+    def add(self, measurement: Measurement) -> None:
+        """Adds a measurement; when this returns, it is on the disk.
 
         Raises:
             StoreError: Another record has its id.
-            ConfigError: A value that could not be read again.
+            ConfigError: It is not what the schema says.
             DiskError: A disk that is full or not writable.
         """
-        self.add_all([stored(record)])
+        self.add_all([record("measurement", measurement.to_json())])
 
-    def add_all(self, records: Sequence[Stored]) -> Added:
+    def add_evaluation(self, evaluation: Evaluation) -> None:
+        """Adds an evaluation, see `add`."""
+        self.add_all([record("evaluation", evaluation)])
+
+    def add_profile(self, artifact_sha256: str, device_id: str, profile: dict[str, Any]) -> None:
+        """Adds a profile in the form that `mnv4 profile --json` prints, see `add`."""
+        entries = StoredProfile(
+            artifact_sha256=artifact_sha256, device_id=device_id, profile=profile
+        )
+        self.add_all([record("profile", entries)])
+
+    def add_all(self, records: Sequence[Record]) -> Added:
         """Adds all records or, on an error, none of them; what is there already stays.
 
         Raises:
@@ -211,7 +222,10 @@ class Store:
             ids: Of measurements.
         """
         wanted = {"run": runs, "device": devices, "artifact": artifacts, "id": ids}
-        return list(self._read(Measurement, "measurement", wanted))
+        try:
+            return [trusted_measurement(entries) for entries in self._read("measurement", wanted)]
+        except (KeyError, TypeError, ConfigError) as error:
+            raise StoreError(f"{self.path}: a damaged measurement: {error!r}") from error
 
     def runs(self) -> list[str]:
         """The names of all runs, in the order in which they began."""
@@ -221,11 +235,11 @@ class Store:
 
     def evaluations(self) -> list[Evaluation]:
         """All evaluations, in the order in which they were recorded."""
-        return list(self._read(Evaluation, "evaluation", {}))
+        return cast("list[Evaluation]", list(self._read("evaluation", {})))
 
     def profiles(self) -> list[StoredProfile]:
         """All profiles, in the order in which they were recorded."""
-        return list(self._read(StoredProfile, "profile", {}))
+        return cast("list[StoredProfile]", list(self._read("profile", {})))
 
     def delete(self, ids: Sequence[str]) -> int:
         """Removes measurements; how many there were."""
@@ -235,9 +249,7 @@ class Store:
                 for id_ in ids
             )
 
-    def _read(
-        self, type_: type[T], kind: RecordKind, wanted: dict[str, Sequence[str]]
-    ) -> Iterator[T]:
+    def _read(self, kind: RecordKind, wanted: dict[str, Sequence[str]]) -> Iterator[Any]:
         asked = {column: list(values) for column, values in wanted.items() if values}
         # One parameter a column, however many values: SQLite limits their number.
         where = " AND ".join(f"{column} IN (SELECT value FROM json_each(?))" for column in asked)
@@ -246,11 +258,10 @@ class Store:
                 f"SELECT body FROM {kind}s WHERE {where or 'true'} ORDER BY seq",
                 [json.dumps(values) for values in asked.values()],
             ).fetchall()
-        decode = msgspec.json.Decoder(type_).decode
         for (body,) in found:
             try:
-                yield decode(body)
-            except msgspec.MsgspecError as error:
+                yield json.loads(body)
+            except ValueError as error:
                 raise StoreError(f"{self.path}: a damaged {kind}: {error}") from error
 
     @contextmanager
