@@ -98,7 +98,7 @@ def build(models: Sequence[str], out: Path) -> None:
 def ours(folder: Path, model: str, target: str, recipe: str) -> Bundle:
     """One of the bundles that `build` made."""
     height, width = load_model(model).input_size
-    return open_bundle(folder / f"{model}-{height}x{width}-{recipe}.{target}")
+    return open_bundle(folder / f"{model}-{height}x{width}-{recipe}-{target}")
 
 
 def entries(out: Path, model: str, target: str) -> dict[str, Entry]:

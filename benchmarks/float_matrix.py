@@ -49,11 +49,11 @@ def build_cell(model: str, target: str, recipe: str, out: Path) -> dict[str, Any
         return record
     bundle = open_bundle(json.loads(text)[0]["path"])
     operators = load_target(target).operators(bundle.artifact)
-    parity = bundle.manifest["parity"]["logits"]
+    parity = bundle.manifest.parity["cpu"]["logits"]
     return record | {
-        "bytes": bundle.manifest["artifact"]["bytes"],
-        "sqnr_db": parity["sqnr_db"],
-        "top1_agreement": parity["top1_agreement"],
+        "bytes": bundle.manifest.artifact.bytes,
+        "sqnr_db": parity.sqnr_db,
+        "top1_agreement": parity.top1_agreement,
         "operators": operators,
     }
 

@@ -137,7 +137,7 @@ class Place:
         if recipe == "stock":
             return self.out / "stock" / f"{model}{naive.TARGETS[target]}"
         # With the size, as `int8` ends other recipes' names too.
-        pattern = f"*-{SIDE}x{SIDE}-{recipe}.{target}"
+        pattern = f"*-{SIDE}x{SIDE}-{recipe}-{target}"
         (bundle,) = (self.out / "bundles" / model).glob(pattern)
         return open_bundle(bundle).artifact
 
@@ -236,7 +236,7 @@ def judge(place: Place, model: str, target: str, recipe: str) -> dict[str, Any]:
         "bytes": size(place.artifact(model, target, recipe)),
         "build_s": round(seconds, 1),
         "top1_drop": drop,
-        **{key: parity[key] for key in ("sqnr_db", "sqnr_db_p10", "top1_agreement", "n")},
+        **{key: getattr(parity, key) for key in ("sqnr_db", "sqnr_db_p10", "top1_agreement", "n")},
     }
 
 

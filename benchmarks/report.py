@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, sync_playwright
 from benchmarks import synthetic
 from benchmarks.pages import launch
 from mnv4_mobile.measure.report.write import write_report
-from mnv4_mobile.measure.results.record import Record, record
+from mnv4_mobile.measure.results.record import Stored, stored
 from mnv4_mobile.measure.results.store import Store
 
 # The first frame in which there is a chart; there is no event for that.
@@ -39,17 +39,14 @@ OPENED = 5
 def fill(path: Path, count: int, *, runs: int = 100) -> None:
     """A store of so many synthetic sessions, with accuracies and profiles."""
     path.unlink(missing_ok=True)
-    records: list[Record] = [
-        record("measurement", measurement.to_json())
-        for measurement in synthetic.measurements(count, runs=runs)
+    records: list[Stored] = [
+        stored(measurement) for measurement in synthetic.measurements(count, runs=runs)
     ]
-    records += [record("evaluation", evaluation) for evaluation in synthetic.evaluations()]
+    records += [stored(evaluation) for evaluation in synthetic.evaluations()]
     with Store(path) as store:
         store.add_all(records)
         for artifact in list(synthetic.artifacts().values())[:8]:
-            store.add_profile(
-                artifact.sha256, synthetic.PHONES[0].info.id, synthetic.profile(artifact, 4.2)
-            )
+            store.add(synthetic.profile(artifact, synthetic.PHONES[0].info.id, 4.2))
 
 
 def write(folder: Path, count: int) -> tuple[Path, float]:

@@ -110,7 +110,7 @@ def main() -> None:
             assert found.total.macs is not None, f"{bundle.path}: not a shipped configuration"
             reached = 2 * found.total.macs / found.fastest_ms / 1e6
             print(
-                f"| {bundle.manifest['id']} | {count} | {found.fastest_ms:.2f} | {reached:.1f} | "
+                f"| {bundle.manifest.id} | {count} | {found.fastest_ms:.2f} | {reached:.1f} | "
                 f"{reached / peaks[count]:.0%} |",
                 flush=True,
             )

@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from mnv4_mobile.measure.measurement import (
     Artifact,
@@ -22,6 +21,7 @@ from mnv4_mobile.measure.measurement import (
     Thermal,
 )
 from mnv4_mobile.measure.plan import THERMAL_STATUSES, Plan
+from mnv4_mobile.measure.profile import PartTime, Profile, StoredProfile
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.quality.evaluate import Evaluation
 
@@ -81,7 +81,7 @@ def artifacts(models: Mapping[str, float] = MODELS) -> dict[str, Artifact]:
         (height, width), macs = spec.input_size, _macs(model)
         for recipe, (_, bytes_each, _) in RECIPES.items():
             for target in TARGETS:
-                name = f"{model}-{height}x{width}-{recipe}.{target}"
+                name = f"{model}-{height}x{width}-{recipe}-{target}"
                 found[name] = Artifact(
                     sha256=hashlib.sha256(name.encode()).hexdigest(),
                     bytes=int(bytes_each * (2.8e6 + macs / 230)),
@@ -198,13 +198,12 @@ def evaluations(*, seed: int = 0) -> list[Evaluation]:
         top1 = MODELS[artifact.model] - RECIPES[artifact.recipe][2] * (0.8 + draw.random() / 2)
         found.append(
             Evaluation(
-                schema=1,
                 artifact_sha256=artifact.sha256,
                 bundle_id=artifact.name,
                 dataset="synthetic-imagenet",
                 dataset_sha256=hashlib.sha256(b"synthetic").hexdigest(),
                 n=50_000,
-                skipped=[],
+                skipped=(),
                 top1=round(top1 / 100, 5),
                 top5=round(1 - (1 - top1 / 100) / 3.5, 5),
                 parent_sha256=None,
@@ -213,7 +212,7 @@ def evaluations(*, seed: int = 0) -> list[Evaluation]:
                 agreement=None,
                 sqnr_db=None,
                 sqnr_db_p10=None,
-                confusion=[],
+                confusion=(),
                 images_per_s=200.0,
                 threads=1,
                 started_at="2026-01-01T00:00:00+00:00",
@@ -223,8 +222,8 @@ def evaluations(*, seed: int = 0) -> list[Evaluation]:
     return found
 
 
-def profile(artifact: Artifact, latency_ms: float) -> dict[str, Any]:
-    """What `mnv4 profile --json` would print: time goes by multiply-accumulates."""
+def profile(artifact: Artifact, device: str, latency_ms: float) -> StoredProfile:
+    """A profile in which time goes by multiply-accumulates."""
     assert artifact.model is not None
     assert artifact.size is not None
     rows = load_model(artifact.model).table(artifact.size)
@@ -233,23 +232,24 @@ def profile(artifact: Artifact, latency_ms: float) -> dict[str, Any]:
         _part(row.name, row.role, row.cost.macs, latency_ms * (row.cost.macs + 2e6) / total)
         for row in rows
     ]
-    return {
-        "bundle": artifact.name,
-        "threads": 1,
-        "runs": 50,
-        "latency_ms": latency_ms,
-        "fastest_ms": latency_ms * 0.97,
-        "total": _part("total", None, _macs(artifact.model), latency_ms),
-        "convolutions_ms": 0.9 * latency_ms,
-        "stages": [],
-        "blocks": blocks,
-        "kinds": [],
-        "operators": [],
-    }
+    found = Profile(
+        bundle=artifact.name,
+        threads=1,
+        runs=50,
+        latency_ms=latency_ms,
+        fastest_ms=latency_ms * 0.97,
+        total=_part("total", None, _macs(artifact.model), latency_ms),
+        convolutions_ms=0.9 * latency_ms,
+        stages=(),
+        blocks=tuple(blocks),
+        kinds=(),
+        operators=(),
+    )
+    return StoredProfile(artifact_sha256=artifact.sha256, device_id=device, profile=found)
 
 
-def _part(name: str, role: str | None, macs: int, ms: float) -> dict[str, Any]:
-    return {"name": name, "role": role, "ms": ms, "macs": macs, "gflops": 2 * macs / ms / 1e6}
+def _part(name: str, role: str | None, macs: int, ms: float) -> PartTime:
+    return PartTime(name=name, role=role, ms=ms, macs=macs, gflops=2 * macs / ms / 1e6)
 
 
 def _macs(model: str) -> int:

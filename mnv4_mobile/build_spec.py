@@ -9,6 +9,7 @@ from typing import Literal
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.images import Preprocess
 from mnv4_mobile.model.spec import ModelSpec
+from mnv4_mobile.records import check
 from mnv4_mobile.tensors import Io, Layout
 
 OptionValue = str | int | bool
@@ -39,6 +40,7 @@ class BuildSpec:
     """The value of every option of the target (`Target.options`), by name."""
 
     def __post_init__(self) -> None:
+        check(self.preprocess, "preprocess")
         self.model.table(self.preprocess.size)
         self.model.check_outputs(self.outputs)
         if self.batch < 1:

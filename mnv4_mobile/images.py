@@ -34,15 +34,15 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
-from mnv4_mobile.errors import ConfigError, ImageError
+from mnv4_mobile.errors import ImageError
+from mnv4_mobile.records import Finite, Positive, Record
 
 if TYPE_CHECKING:  # imported where it is used: the command has to start fast
     from PIL import Image
@@ -63,39 +63,23 @@ _MAX_PIXELS = 178_956_970
 """Pillow's limit against decompression bombs, kept for the resized picture too."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Preprocess:
+Side = Annotated[int, Meta(ge=1, le=16384)]
+"""A height or width of an input; larger ones are mistakes, and would take gigabytes."""
+
+
+class Preprocess(Record, frozen=True, kw_only=True):
     """How a decoded picture becomes a model's input."""
 
-    size: tuple[int, int]
-    """(H, W) of the model's input."""
-    crop: float = 0.875
+    size: tuple[Side, Side]
+    """Height and width of the model's input."""
+    crop: Annotated[float, Meta(gt=0, le=1)] = 0.875
     """Share of the resized picture that the centre crop keeps (timm's crop_pct)."""
     interpolation: Interpolation = "bicubic"
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    """Of red, green and blue in 0..1."""
-    std: tuple[float, float, float] = IMAGENET_STD
-
-    def __post_init__(self) -> None:
-        if not (_numbers(self.size, 2) and all(isinstance(n, int) and n >= 1 for n in self.size)):
-            self._refuse("size", "two whole numbers of 1 or more")
-        if not (_numbers((self.crop,), 1) and 0 < self.crop <= 1):
-            self._refuse("crop", "more than 0 and at most 1")
-        if self.interpolation not in get_args(Interpolation):
-            self._refuse("interpolation", "one of " + ", ".join(get_args(Interpolation)))
-        if not _numbers(self.mean, 3):
-            self._refuse("mean", "three finite numbers")
-        if not (_numbers(self.std, 3) and min(self.std) > 0):
-            self._refuse("std", "three finite numbers of more than 0")
-
-    def _refuse(self, name: str, allowed: str) -> None:
-        raise ConfigError(f"{name}: found {getattr(self, name)!r}, must be {allowed}")
-
-
-def _numbers(values: Sequence[object], count: int) -> bool:
-    return len(values) == count and all(
-        isinstance(value, int | float) and math.isfinite(value) for value in values
-    )
+    """The filter that resizes the picture."""
+    mean: tuple[Finite, Finite, Finite] = IMAGENET_MEAN
+    """Mean of red, green and blue, which are between 0 and 1."""
+    std: tuple[Positive, Positive, Positive] = IMAGENET_STD
+    """Standard deviation of red, green and blue."""
 
 
 def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mnv4_mobile.errors import DeviceError
+from mnv4_mobile.records import Milliseconds, Record
 
 
-@dataclass(frozen=True, kw_only=True)
-class Layer:
+class Layer(Record, frozen=True, kw_only=True):
     """The precision of one layer of an artifact."""
 
     name: str
     """A module of the network, or a module and an operation in it: `stages.1.2.add`."""
     precision: str
-    """`float32`, `float16`, `int8`, ..."""
+    """The layer's precision: `float32`, `float16`, `int8`, ..."""
     why: str | None
-    """Why it is not the recipe's; None where it is."""
+    """Why the precision is not the recipe's; null where it is."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class OperatorTime:
+class OperatorTime(Record, frozen=True, kw_only=True):
     """How long one operator takes."""
 
     kind: str
     """What the runtime calls it."""
     layer: str
     """The layer that it belongs to, as the manifest names it."""
-    ms: float
-    """The shortest of all runs."""
+    ms: Milliseconds
+    """The shortest time of all runs."""
 
 
 def block_of(layer: str) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
 from mnv4_mobile.images import Preprocess, normalise
+from mnv4_mobile.records import Count, Positive, Record
 
 Layout = Literal["nchw", "nhwc"]
 Io = Literal["float32", "float16", "int8", "uint8"]
@@ -19,27 +21,43 @@ CLASSES = ("logits", "probabilities")
 """Outputs that tell classes apart."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Quantization:
+Shape = tuple[Count, ...]
+MAX_ELEMENTS = 2**31
+
+
+class Quantization(Record, frozen=True, kw_only=True):
     """What an integer stands for: (integer - zero_point) * scale."""
 
-    scale: float
-    zero_point: int
+    scale: Positive
+    """The step between two neighbouring integers."""
+    zero_point: Annotated[int, Meta(ge=-128, le=255)]
+    """The integer that stands for 0."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TensorSpec:
+class TensorSpec(Record, frozen=True, kw_only=True, omit_defaults=True):
     """An input or output of an artifact, as a caller sees it."""
 
     name: str
+    """The name by which the runtime knows the tensor."""
     kind: str
     """`image` for the input; `logits`, `probabilities`, `embedding` or `stage_N` for an output."""
-    shape: tuple[int, ...]
+    shape: Shape
+    """Length of every axis; together at most 2^31 elements."""
     dtype: Io
-    layout: Layout | None = None
-    """Of four-dimensional tensors."""
+    """Type of the elements, little-endian."""
+    layout: Layout | None
+    """Order of the axes of a four-dimensional tensor; null for others."""
     quantization: Quantization | None = None
-    """Of integers that stand for floats; pixels stand for themselves."""
+    """Only where integers stand for floats. An input of uint8 without it takes RGB bytes."""
+
+    def __post_init__(self) -> None:
+        check_elements(self.shape)
+
+
+def check_elements(shape: Sequence[int]) -> None:
+    """Raises ValueError if a tensor of this shape has too many elements for some language."""
+    if math.prod(shape) > MAX_ELEMENTS:
+        raise ValueError(f"shape: found {list(shape)}, must have {MAX_ELEMENTS} elements at most")
 
 
 def feed(image: TensorSpec, pixels: npt.NDArray[np.uint8], preprocess: Preprocess) -> Tensors:

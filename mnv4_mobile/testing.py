@@ -9,7 +9,6 @@ check_target(my_package.target, tmp_path)
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -28,6 +27,7 @@ from mnv4_mobile.model.spec import (
     UIRSpec,
 )
 from mnv4_mobile.recipe import Recipe, load_recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.target import Target, completed, target_names
 from mnv4_mobile.tensors import Io, feed
 from mnv4_mobile.units import UNITS
@@ -153,7 +153,7 @@ def check_target(target: Target, folder: Path) -> None:
             assert value.shape == output.shape, f"{output.name}: shape {value.shape}"
             assert str(value.dtype) == output.dtype, f"{output.name}: {value.dtype}"
             parity = compare(expected, value, classes=False, gate_db=recipe.min_sqnr_db)
-            assert parity["sqnr_db"] >= recipe.min_sqnr_db, f"{name} {output.name}: {parity}"
+            assert parity.sqnr_db >= recipe.min_sqnr_db, f"{name} {output.name}: {parity}"
 
 
 def _check_declarations(target: Target) -> None:

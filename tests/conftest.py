@@ -105,7 +105,7 @@ def demo_bundle(shared, _cache):
     """A function from a target's name to the demo bundle for it."""
 
     def bundle(target: str):
-        path = Path(shared, "demo", f"conv-small-035-96x96-fp32.{target}")
+        path = Path(shared, "demo", f"conv-small-035-96x96-fp32-{target}")
         with FileLock(shared / f"{target}.lock"):
             if not path.exists():
                 images = Path(__file__).parent.parent / "mnv4_mobile" / "demo" / "pictures"

@@ -1,15 +1,27 @@
 """Measurements to store, compare and choose from."""
 
+from mnv4_mobile.bundle.manifest import (
+    ArtifactEntry,
+    GoldenEntry,
+    LayerEntry,
+    Manifest,
+    ModelEntry,
+    PreprocessEntry,
+)
+from mnv4_mobile.bundle.parity import Parity
 from mnv4_mobile.measure.measurement import Artifact, DeviceInfo, Measurement, Samples, Thermal
 from mnv4_mobile.measure.plan import Plan
+from mnv4_mobile.measure.profile import PartTime, Profile, StoredProfile
+from mnv4_mobile.quality.evaluate import Evaluation
+from mnv4_mobile.tensors import TensorSpec
 
 PLAN = Plan()
 ARTIFACT = Artifact(
     sha256="a" * 64,
     bytes=4_000_000,
     target="tflite",
-    bundle_id="conv-small-224x224-int8.tflite",
-    name="conv-small-224x224-int8.tflite",
+    bundle_id="conv-small-224x224-int8-tflite",
+    name="conv-small-224x224-int8-tflite",
     model="conv-small",
     recipe="int8",
     size=(224, 224),
@@ -48,14 +60,13 @@ def measurement(latencies=(5.0,) * 50, **fields):
 
 def evaluation(sha256="a" * 64, **fields):
     """An evaluation on 1000 pictures."""
-    return {
-        "schema": 1,
+    values = {
         "artifact_sha256": sha256,
-        "bundle_id": "conv-small-224x224-int8.tflite",
+        "bundle_id": "conv-small-224x224-int8-tflite",
         "dataset": "val",
         "dataset_sha256": "d" * 64,
         "n": 1000,
-        "skipped": [],
+        "skipped": (),
         "top1": 0.74,
         "top5": 0.91,
         "parent_sha256": None,
@@ -64,25 +75,88 @@ def evaluation(sha256="a" * 64, **fields):
         "agreement": None,
         "sqnr_db": None,
         "sqnr_db_p10": None,
-        "confusion": [],
+        "confusion": (),
         "images_per_s": 60.0,
         "threads": 1,
         "started_at": "2026-01-02T03:04:05+00:00",
         "versions": {"numpy": "2.0.0"},
-        **fields,
     }
+    return Evaluation(**{**values, **fields})
 
 
-PROFILE = {
-    "bundle": "conv-small-224x224-int8.tflite",
-    "threads": 1,
-    "runs": 50,
-    "latency_ms": 5.0,
-    "fastest_ms": 4.9,
-    "total": {"name": "total", "role": None, "ms": 4.8, "macs": 10, "gflops": 0.1},
-    "convolutions_ms": 4.0,
-    "stages": [],
-    "blocks": [],
-    "kinds": [],
-    "operators": [],
-}
+def profile(sha256="a" * 64, device="host", **fields):
+    """A profile without operators."""
+    values = {
+        "bundle": "conv-small-224x224-int8-tflite",
+        "threads": 1,
+        "runs": 50,
+        "latency_ms": 5.0,
+        "fastest_ms": 4.9,
+        "total": PartTime(name="total", role=None, ms=4.8, macs=10, gflops=0.1),
+        "convolutions_ms": 4.0,
+        "stages": (),
+        "blocks": (),
+        "kinds": (),
+        "operators": (),
+    }
+    found = Profile(**{**values, **fields})
+    return StoredProfile(artifact_sha256=sha256, device_id=device, profile=found)
+
+
+PROFILE = profile()
+
+
+def manifest(**fields):
+    """A manifest of a classifier in float32."""
+    logits = {"dtype": "float32", "source": "eager", "min_sqnr_db": 80.0}
+    pixels = {"dtype": "uint8", "source": "input", "min_sqnr_db": None}
+    values = {
+        "schema": 1,
+        "id": "conv-small-96x96-fp32-tflite",
+        "ingredients": "e" * 64,
+        "model": ModelEntry(
+            name="conv-small",
+            config_sha256="b" * 64,
+            weights="demo",
+            weights_sha256="c" * 64,
+            licence="Apache-2.0",
+        ),
+        "target": "tflite",
+        "recipe": "fp32",
+        "options": {"stock": False},
+        "artifact": ArtifactEntry(path="conv-small-96x96-fp32.tflite", bytes=1, sha256="a" * 64),
+        "inputs": (
+            TensorSpec(
+                name="image", kind="image", shape=(1, 96, 96, 3), dtype="float32", layout="nhwc"
+            ),
+        ),
+        "outputs": (
+            TensorSpec(name="logits", kind="logits", shape=(1, 10), dtype="float32", layout=None),
+        ),
+        "preprocess": PreprocessEntry(size=(96, 96), inside=False),
+        "labels": tuple(map(str, range(10))),
+        "golden": (
+            GoldenEntry(path="golden/pixels.bin", tensor="pixels", shape=(1, 96, 96, 3), **pixels),
+            GoldenEntry(path="golden/logits.bin", tensor="logits", shape=(1, 10), **logits),
+        ),
+        "parity": {
+            "cpu": {
+                "logits": Parity(
+                    sqnr_db=120.0,
+                    sqnr_db_p10=118.5,
+                    top1_agreement=1.0,
+                    max_abs=1e-5,
+                    n=1,
+                    gate_db=80.0,
+                )
+            }
+        },
+        "layers": (
+            LayerEntry(
+                name="stem.conv", precision="float32", why=None, kind="convolution", block="stem"
+            ),
+        ),
+        "requires": {},
+        "versions": {"mnv4-mobile": "0.1.0"},
+    }
+    return Manifest(**{**values, **fields})

@@ -26,6 +26,7 @@ from mnv4_mobile.images import (
     pixels,
     random_images,
 )
+from mnv4_mobile.records import check
 
 Bytes = npt.NDArray[np.uint8]
 INTERPOLATIONS: list[Interpolation] = ["nearest", "bilinear", "bicubic", "lanczos"]
@@ -69,8 +70,8 @@ def picture(height: int, width: int, seed: int = 0) -> Bytes:
 )
 def test_preprocess_refuses(field: str, value: object) -> None:
     changes: dict[str, Any] = {field: value}
-    with pytest.raises(ConfigError, match=rf"^{field}: found .*must be"):
-        preprocess(**changes)
+    with pytest.raises(ConfigError, match=rf"^it: {field}.*: found .*(must be|allowed)"):
+        check(preprocess(**changes), "it")
 
 
 def test_import_is_light() -> None:

@@ -25,19 +25,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mnv4_mobile import build, load
+from mnv4_mobile import build, load, records
+from mnv4_mobile.bundle.manifest import open_bundle
 from mnv4_mobile.images import read_image
-from mnv4_mobile.measure.devices.app import Job
+from mnv4_mobile.measure.devices.app import Job, read_samples
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.results.exchange import import_records
 from mnv4_mobile.measure.results.store import Store
-from mnv4_mobile.measure.subject import open_subject
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "mnv4_mobile" / "demo"
 DATA = ROOT / "tests" / "data"
-CONV = "conv-small-035-96x96-fp32.tflite"
-HYBRID = "hybrid-narrow-96x96-fp32.tflite"
+CONV = "conv-small-035-96x96-fp32-tflite"
+HYBRID = "hybrid-narrow-96x96-fp32-tflite"
 WRITTEN = ("result.json", "measurement.jsonl", "classified.json")
 """By the Kotlin tests."""
 
@@ -61,7 +61,7 @@ def write(folder: Path) -> None:
         ]
     _dump(folder / "expected.json", expected)
     _dump(folder / "formats.json", _formats(folder / "formats"))
-    (folder / "job.json").write_bytes(_job(folder).to_json())
+    (folder / "job.json").write_bytes(records.encode(_job(folder), indent=1))
 
 
 def read(folder: Path) -> None:
@@ -69,13 +69,16 @@ def read(folder: Path) -> None:
     absent = [name for name in WRITTEN if not (folder / name).is_file()]
     if absent:
         sys.exit(f"{folder}: the tests did not write {', '.join(absent)}")
-    samples = _job(folder).samples((folder / "result.json").read_bytes())
+    samples = read_samples((folder / "result.json").read_bytes(), _job(folder), CONV)
     assert samples is not None, "the result is another job's"
     assert len(samples.latencies_ms) == len(samples.t_ms) >= 5
     with tempfile.TemporaryDirectory() as scratch, Store(Path(scratch) / "store.sqlite") as store:
         import_records(store, folder / "measurement.jsonl")
         (measurement,) = store.measurements()
-    assert measurement.artifact.sha256 == _job(folder).subject.artifact.sha256
+    assert (
+        measurement.artifact.sha256
+        == open_bundle(folder / "bundles" / CONV).manifest.artifact.sha256
+    )
     assert measurement.samples is not None
     assert measurement.plan == Plan()
     print("\nPython took over: a result of the benchmark app, a measurement of the demo app\n")
@@ -133,7 +136,7 @@ def _job(folder: Path) -> Job:
     """The same every time, so that a result can be told from another job's."""
     return Job(
         id="00000000-0000-4000-8000-000000000008",
-        subject=open_subject(folder / "bundles" / CONV),
+        bundle="bundle",
         plan=Plan(warmup=2, runs=5, seconds=0.0),
     )
 

@@ -45,21 +45,22 @@ def main() -> None:
             weights=weights,
             out=arguments.out,
             targets=targets,
+            force=True,
             options=Options(labels=None if weights == "demo" else read_labels("imagenet-1k")),
             progress=progress,
         )
         found = []
         for bundle in bundles:
-            progress.step(f"{bundle.manifest['id']}: classify {len(images)} pictures")
+            progress.step(f"{bundle.manifest.id}: classify {len(images)} pictures")
             with load(bundle.path) as model:
                 found.append(model.classify(images, top=1))
     table = Table(title="What each artifact sees", title_justify="left")
     table.add_column("picture")
     for bundle in bundles:
-        parity = bundle.manifest["parity"]["logits"]
+        parity = bundle.manifest.parity["cpu"]["logits"]
         table.add_column(
-            f"{bundle.manifest['target']}\n{bundle.artifact.suffix}, "
-            f"{bundle.manifest['artifact']['bytes'] / 1e6:.1f} MB\n{parity['sqnr_db']:.0f} dB"
+            f"{bundle.manifest.target}\n{bundle.artifact.suffix}, "
+            f"{bundle.manifest.artifact.bytes / 1e6:.1f} MB\n{parity.sqnr_db:.0f} dB"
         )
     for index, image in enumerate(images):
         tops = [predictions[index][0] for predictions in found]

@@ -28,7 +28,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
@@ -44,6 +43,7 @@ from mnv4_mobile.images import (
     pixels,
     random_images,
 )
+from mnv4_mobile.records import plain
 from mnv4_mobile.tensors import Io, Layout, Quantization, TensorSpec, feed
 from tools.documents import Documents, documents
 
@@ -161,7 +161,7 @@ def _quantised(dtype: Io, layout: Layout, grid: Quantization | None) -> dict[str
         "std": std,
         "dtype": dtype,
         "layout": layout,
-        "quantization": grid and asdict(grid),
+        "quantization": grid and plain(grid),
         "pixels": case["pixels"],
         "input": _text(feed(image, values, preprocess)["image"]),
     }

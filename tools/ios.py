@@ -19,10 +19,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnv4_mobile import build
+from mnv4_mobile import build, records
 from mnv4_mobile.measure.devices import app
 from mnv4_mobile.measure.plan import Plan
-from mnv4_mobile.measure.subject import open_subject
+from mnv4_mobile.measure.subject import Subject, open_subject
 from mnv4_mobile.sdk.ios import EXECUTORCH, write_ios
 from tools import peers
 
@@ -78,7 +78,7 @@ def lint() -> None:
     swift("swift", "format", "lint", "--strict", "-r", "--configuration", style, "ios_demo")
 
 
-def fixtures() -> app.Job:
+def fixtures() -> tuple[app.Job, Subject]:
     """Bundles and a job for the tests, as Python writes them."""
     shutil.rmtree(FIXTURES, ignore_errors=True)
     bundles = FIXTURES / "bundles"
@@ -86,25 +86,27 @@ def fixtures() -> app.Job:
     build("conv-small-035", weights="demo", out=bundles, targets=["executorch"])
     hashes = [hashlib.sha256(b"a" * count).hexdigest() for count in range(130)]
     (FIXTURES / "hashes.json").write_text(json.dumps(hashes))
-    subject = open_subject(bundles / "conv-small-035-96x96-fp16.coreml")
+    subject = open_subject(bundles / "conv-small-035-96x96-fp16-coreml")
     plan = Plan(warmup=2, runs=5, seconds=0.0, unit="npu")
-    job = app.Job.new(subject, plan, f"{app.BUNDLE}-{subject.artifact.sha256[:16]}")
+    job = app.new_job(plan, f"{app.BUNDLE}-{subject.artifact.sha256[:16]}")
     documents = FIXTURES / "Documents"
     shutil.copytree(bundles / subject.artifact.name, documents / job.bundle)
-    (documents / app.JOB).write_bytes(job.to_json())
-    return job
+    (documents / app.JOB).write_bytes(records.encode(job, indent=1))
+    return job, subject
 
 
-def core(job: app.Job) -> None:
+def core(job: app.Job, subject: Subject) -> None:
     """Builds and tests the core; Python reads the result of the job that Swift followed."""
     swift("swift", "test", *_package(KIT, "build"))
-    samples = job.samples((FIXTURES / "Caches" / app.RESULT).read_bytes())
+    samples = app.read_samples(
+        (FIXTURES / "Caches" / app.RESULT).read_bytes(), job, subject.path.name
+    )
     assert samples is not None, "the result is another job's"
     assert len(samples.latencies_ms) == job.plan.runs, samples
-    assert job.subject.bundle is not None
+    assert subject.bundle is not None
     # The stand-in for Core ML gives what the artifact gave here.
-    golden = job.subject.bundle.golden("artifact")
-    wanted = job.subject.check([{n: v[i : i + 1] for n, v in golden.items()} for i in range(2)])
+    golden = subject.bundle.golden("artifact")
+    wanted = subject.check([{n: v[i : i + 1] for n, v in golden.items()} for i in range(2)])
     assert samples.golden_sqnr_db is not None
     assert wanted is not None
     assert abs(samples.golden_sqnr_db - wanted) < 1e-6, (samples.golden_sqnr_db, wanted)
@@ -130,7 +132,7 @@ def types() -> None:
 def generated() -> None:
     """Builds what `mnv4 sdk ios` writes, as far as Linux can, and type-checks the rest."""
     folder = OUT / "generated"
-    bundles = sorted((FIXTURES / "bundles").glob("*.coreml"))
+    bundles = sorted((FIXTURES / "bundles").glob("*-coreml"))
     assert len(bundles) == len(RECIPES)
     print(*write_ios(bundles, folder))
     swift("swift", "build", *_package(folder, "build-generated"))
@@ -176,7 +178,7 @@ def main() -> None:
     (OUT / "home").mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
     lint()
-    core(fixtures())
+    core(*fixtures())
     if sys.platform != "darwin":  # Xcode has the real modules: .github/workflows/ios.yml
         types()
         generated()

@@ -50,7 +50,7 @@ abstract class CopyBundles : DefaultTask() {
 val copyBundles by tasks.registering(CopyBundles::class) {
     val folder = providers.gradleProperty("mnv4.bundles").orElse("../out")
     bundles.from(rootProject.layout.projectDirectory.dir(folder))
-    bundles.include("*.tflite/**", "*.executorch/**")
+    bundles.include("*-tflite/**", "*-executorch/**")
 }
 
 androidComponents {

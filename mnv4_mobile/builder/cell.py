@@ -23,6 +23,7 @@ from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.option import Given
 from mnv4_mobile.quantize.calibration import MADE_UP, candidates
 from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.target import Target, completed, load_target, target_package
 from mnv4_mobile.tensors import Io, Layout
 from mnv4_mobile.units import Unit
@@ -37,6 +38,8 @@ class Options:
     Options(size=(224, 224), options={"coreml": {"min_ios": 17}})
     """
 
+    name: str | None = None
+    """Stands for the model's name in the bundle's; for one model only."""
     size: tuple[int, int] | None = None
     """(height, width); None is the checkpoint's, or else the configuration's."""
     batch: int = 1
@@ -90,7 +93,7 @@ class Options:
             outputs += model.feature_channels() if name == "features" else [name]
         return BuildSpec(
             model=model,
-            preprocess=dataclasses.replace(known, **chosen),
+            preprocess=replace(known, **chosen),
             batch=self.batch,
             input=self.input,
             layout=self.layout,
@@ -114,9 +117,10 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """For messages; as the bundle's, but for the size where the checkpoint decides it."""
+        """For messages; as the bundle's, but for choices and a size that the checkpoint decides."""
         size = "x".join(map(str, self.options.size)) + "-" if self.options.size else ""
-        return f"{self.model.name}-{size}{self.recipe.name}.{self.target}"
+        own = "".join(f"-{value}" for value in self.chosen.values())
+        return f"{self.options.name or self.model.name}-{size}{self.recipe.name}{own}-{self.target}"
 
     def spec(self, shared: BuildSpec, target: Target) -> BuildSpec:
         """Returns what is built: what cells of several targets share, and the target's part."""
@@ -161,7 +165,7 @@ class Cell:
             "target": self.target,
             "recipe": dataclasses.asdict(self.recipe.on(target.made_for(spec))),
             "options": options,
-            "code": [_code("mnv4_mobile"), _code(target_package(self.target))],
+            "code": [code_sha256("mnv4_mobile", CODE), code_sha256(target_package(self.target))],
             "versions": versions(target.distributions),
             "platform": [platform.system(), platform.machine()],
         }
@@ -190,21 +194,37 @@ def shown(weights: str) -> str:
     return Path(weights).name if Path(weights).is_file() else weights
 
 
-_OTHER_CODE = ("cli", "measure", "quality", "sdk", "testing.py")
-"""What of the core no build depends on."""
+CODE = (
+    *("builder", "bundle", "model", "program", "quantize"),
+    *("build_spec.py", "configs.py", "errors.py", "files.py", "images.py", "labels.py"),
+    *("layers.py", "lint.py", "option.py", "plugins.py", "progress.py", "recipe.py", "records.py"),
+    *("target.py", "tensors.py", "units.py", "yaml_file.py"),
+)
+"""The folders and files of the core that a bundle's bytes depend on."""
 
 
 @cache
-def _code(package: str) -> str:
-    """Hash of a package's own code that builds, or of a module's that is no package."""
+def code_sha256(package: str, parts: tuple[str, ...] | None = None) -> str:
+    """Hashes the code of a package, or of a module that is no package.
+
+    Args:
+        package: Its import name.
+        parts: The folders and files in it that count; None is all of them.
+    """
     spec = find_spec(package)
     assert spec is not None
     assert spec.origin is not None
     file = Path(spec.origin)
-    folder = file.parent
+    if file.name != "__init__.py":
+        return files.sha256(file)
+    return folder_code_sha256(file.parent, parts)
+
+
+def folder_code_sha256(folder: Path, parts: tuple[str, ...] | None = None) -> str:
+    """Hashes the Python code in a folder; see `code_sha256`."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")) if file.name == "__init__.py" else [file]:
+    for path in sorted(folder.rglob("*.py")):
         name = path.relative_to(folder)
-        if name.parts[0] not in _OTHER_CODE:
+        if parts is None or name.parts[0] in parts:
             digest.update(name.as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

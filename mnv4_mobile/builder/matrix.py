@@ -11,7 +11,7 @@ import functools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import product
 from pathlib import Path
@@ -21,6 +21,7 @@ from mnv4_mobile import files
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.cache import Cache, cache_folder
 from mnv4_mobile.builder.cell import Cell, Options
+from mnv4_mobile.builder.naming import check_apart, check_name, check_overwriting, expected_id
 from mnv4_mobile.builder.pipeline import Built, Task
 from mnv4_mobile.builder.process import build_apart, end_all, kept_warm
 from mnv4_mobile.bundle.manifest import Bundle, open_bundle
@@ -51,9 +52,15 @@ def build(
     targets: Sequence[str],
     recipes: Sequence[str] = ("fp32",),
     options: Options | None = None,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> list[Bundle]:
-    """Builds one bundle a target and recipe, as `out`/<model>-<H>x<W>-<recipe>.<target>.
+    """Builds one bundle for each target and recipe, as `out`/<model>-<H>x<W>-<recipe>-<target>.
+
+        build("conv-small", weights="random:0", out="out", targets=["coreml"], recipes=["int8"],
+              options=Options(calibrate="photos", options={"coreml": {"min_ios": 18}}))
+
+    Choices that are not the defaults are a part of the name too (see docs/bundle.md).
 
     Args:
         model: Name of a shipped configuration, or a YAML file.
@@ -62,15 +69,18 @@ def build(
         targets: Names of installed targets.
         recipes: Names of shipped recipes, or YAML files.
         options: All other choices.
+        force: Whether bundles in `out` that are made of other ingredients are replaced.
         progress: Is told how it goes.
 
     Raises:
-        MobileError: Nothing is left of a bundle that failed; the others are there.
+        MobileError: What is asked for cannot be built, or a bundle in `out` would be replaced; or a
+            bundle failed, which is removed, while the others are kept.
     """
     progress = progress or Progress()
     chosen = [options or Options()]
     found = cells([model], weights, targets, recipes, chosen, progress=progress)
-    built = build_cells(found, Path(out), cache=Cache(cache_folder(), progress), progress=progress)
+    cache = Cache(cache_folder(), progress)
+    built = build_cells(found, Path(out), cache=cache, force=force, progress=progress)
     for one in built:
         if one.error:
             raise one.error
@@ -106,35 +116,46 @@ def cells(
     if any(chosen.calibrate is None for chosen in options):
         _do_without_images(loaded, progress)
     names = [recipe.name for recipe in loaded]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(f"--recipe: found two of the name {name!r}, which names the bundle")
+    for one in names:
+        check_name("recipe", one)
+        if names.count(one) > 1:
+            raise ConfigError(f"--recipe: found two of the name {one!r}, which names the bundle")
     declared = {name: target.options for name, target in named.items()}
-    chosen = [choices(declared, one.options, target_names()) for one in options]
-    for one, target in product(options, named.values()):
-        check_units(target, one.units)
+    chosen = [choices(declared, given.options, target_names()) for given in options]
+    for given, target in product(options, named.values()):
+        check_units(target, given.units)
+    models = list(dict.fromkeys(models))
+    name = next((given.name for given in options if given.name is not None), None)
+    if name is not None and len(models) > 1:
+        raise ConfigError(f"--name: found {name!r} for {len(models)} models, must be one model")
+    if name is not None:
+        check_name("--name", name)
     found = []
-    for path in dict.fromkeys(models):
+    for path in models:
         file = read_model(path)
+        if name is None:
+            check_name(f"{file.path}: the model's name", file.spec.name)
         if file.unused:
             progress.note(f"not used of {file.path.name}: {', '.join(file.unused)}")
         source = weights.replace("{model}", file.spec.name)
         if Path(source).is_file():
             source = str(Path(source).absolute())
-        for one, values in zip(options, chosen, strict=True):
-            spec = one.build_spec(file.spec)
-            for name, recipe in product(named, loaded):
-                for own in values[name]:
+        for given, values in zip(options, chosen, strict=True):
+            spec = given.build_spec(file.spec)
+            for target_name, recipe in product(named, loaded):
+                for own in values[target_name]:
                     cell = Cell(
                         model=file.spec,
                         weights=source,
-                        target=name,
+                        target=target_name,
                         recipe=recipe,
-                        options=one,
+                        options=given,
                         chosen=own,
                     )
-                    _check(cell, spec, named[name])
+                    _check(cell, spec, named[target_name])
                     found.append(cell)
+    if len(found) > 1:
+        check_apart(found)
     return found
 
 
@@ -178,6 +199,7 @@ def build_cells(
     cache: Cache | None,
     jobs: int | None = None,
     scheduler: str | None = None,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> list[Built]:
     """Builds a matrix.
@@ -188,28 +210,31 @@ def build_cells(
         cache: Where bundles are looked for and kept; None builds all anew.
         jobs: Tasks at a time; None is what cores and memory allow, or the cluster.
         scheduler: Address of a Dask scheduler, as in tcp://host:8786; None is this machine.
+        force: Whether bundles in `out` that are made of other ingredients are replaced.
         progress: Is told how it goes.
 
     Returns:
         What became of every cell, in order.
 
     Raises:
-        MobileError: A scheduler that does not answer, a folder that cannot be written to.
+        MobileError: A bundle that would be replaced, a scheduler that does not answer, a folder
+            that cannot be written to.
     """
     progress = progress or Progress()
     out = out.absolute()
     found: dict[Cell, Built] = {}
-    keys: dict[Cell, str] = {}
-    if cache:
-        hashed = functools.cache(files.sha256)  # of this run: files may have changed by the next
-        for cell in cells:
-            keys[cell] = cell.key(hashed)
-            if path := cache.take(keys[cell], out):
-                found[cell] = Built(cell=cell, path=path, cached=True)
+    hashed = functools.cache(files.sha256)  # of this run: files may have changed by the next
+    keys = {cell: cell.key(hashed) for cell in cells}
+    if not force and out.exists():
+        for cell, key in keys.items():
+            check_overwriting(out / expected_id(cell), cell, key, force=False)
+    for cell in cells:
+        if cache and (path := cache.take(keys[cell], out)):
+            found[cell] = Built(cell=cell, path=path, cached=True)
     rest = [cell for cell in cells if cell not in found]
     if rest:
         with _folders(out) as scratch:
-            tasks = _tasks(rest, out, scratch)
+            tasks = _tasks({cell: keys[cell] for cell in rest}, out, scratch, force=force)
             if scheduler:
                 running = _run_on(scheduler, tasks, progress)
             else:
@@ -237,15 +262,24 @@ def _folders(out: Path) -> Iterator[Path]:
                 out.rmdir()
 
 
-def _tasks(cells: Sequence[Cell], out: Path, scratch: Path) -> list[Task]:
+def _tasks(keys: Mapping[Cell, str], out: Path, scratch: Path, *, force: bool) -> list[Task]:
     """Cells that share a network and an export together, the most work first."""
     groups: dict[object, list[Cell]] = {}
-    for cell in cells:
+    for cell in keys:
         target = load_target(cell.target)
         spec = cell.spec(cell.options.build_spec(cell.model), target)
         shared = cell.model, cell.weights, cell.options, target.form(spec, cell.recipe)
         groups.setdefault(shared, []).append(cell)
-    tasks = [Task(cells=tuple(group), out=out, scratch=scratch) for group in groups.values()]
+    tasks = [
+        Task(
+            cells=tuple(group),
+            keys={cell: keys[cell] for cell in group},
+            out=out,
+            scratch=scratch,
+            force=force,
+        )
+        for group in groups.values()
+    ]
     return sorted(tasks, key=lambda task: -len(task.cells) * len(task.cells[0].model.table()))
 
 

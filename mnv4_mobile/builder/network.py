@@ -79,7 +79,7 @@ class Source:
     @cached_property
     def reference(self) -> dict[str, npt.NDArray[np.float32]]:
         """What the PyTorch model gives for them."""
-        self._progress.step(f"{self.entry['name']}: run the PyTorch model")
+        self._progress.step(f"{self.entry.name}: run the PyTorch model")
         return eager(self.net, self.images, self.spec)
 
     def resolved(self, recipe: Recipe) -> Recipe:
@@ -93,7 +93,7 @@ class Source:
             assert calibration is not None
             # Only distillation depends on the rule, and mostly the default stays.
             prepared = self.prepared(with_rule(recipe, DEFAULT), calibration)
-            self._progress.step(f"{self.entry['name']}: choose the rule of ranges")
+            self._progress.step(f"{self.entry.name}: choose the rule of ranges")
             found = judge_rules(self.net, prepared, self.spec, recipe, calibration)
             self._progress.note(f"{recipe.name}: range: {found.text}")
             self._resolved[recipe] = with_rule(recipe, found.best)
@@ -121,7 +121,7 @@ class Source:
         if key not in self._prepared:
             from mnv4_mobile.quantize.prepare import prepared
 
-            self._progress.step(f"{self.entry['name']}: prepare for quantization")
+            self._progress.step(f"{self.entry.name}: prepare for quantization")
             self._prepared[key] = prepared(self.net, self.spec, recipe, calibration, self._progress)
         return self._prepared[key]
 
@@ -132,7 +132,7 @@ class Source:
         net = self.prepared(recipe, calibration)
         key = form, net
         if key not in self._programs:
-            self._progress.step(f"{self.entry['name']}: export the deploy form")
+            self._progress.step(f"{self.entry.name}: export the deploy form")
             self._programs[key] = export(net, self.spec, form)
         program = self._programs[key]
         if "gptq" in recipe.prepare and calibration is not None:
@@ -147,7 +147,7 @@ class Source:
         if key not in self._rounded:
             from mnv4_mobile.quantize.rounding import rounded
 
-            self._progress.step(f"{self.entry['name']}: round the weights")
+            self._progress.step(f"{self.entry.name}: round the weights")
             self._rounded[key] = rounded(program, self.spec, recipe, calibration)
         return self._rounded[key]
 
@@ -161,7 +161,7 @@ class Source:
             return None
         chosen = recipe.calibration_images, recipe.calibration_seed, recipe.held_back
         if chosen not in self._calibrations:
-            self._progress.step(f"{self.entry['name']}: choose the calibration images")
+            self._progress.step(f"{self.entry.name}: choose the calibration images")
             self._calibrations[chosen] = choose(
                 self._options.calibrate,
                 self.spec.preprocess,

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import asdict
+
 from mnv4_mobile import files
-from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.cell import Cell
+from mnv4_mobile.builder.naming import artifact_id, bundle_id, check_overwriting
 from mnv4_mobile.builder.network import Source
 from mnv4_mobile.builder.reference import arranged
 from mnv4_mobile.bundle.manifest import (
     MANIFEST,
-    SCHEMA,
     AgreementEntry,
     ArtifactEntry,
     CalibrationEntry,
+    GoldenEntry,
     LayerEntry,
     Manifest,
     PreprocessEntry,
-    QuantizationEntry,
-    TensorEntry,
     write_golden,
     write_manifest,
 )
-from mnv4_mobile.bundle.parity import check, check_agreement, parities
+from mnv4_mobile.bundle.parity import Parity, check, check_agreement, parities
 from mnv4_mobile.bundle.versions import versions
 from mnv4_mobile.bundle.worker import Worker, run_pixels
 from mnv4_mobile.errors import ConfigError, MobileError, told
@@ -36,7 +36,8 @@ from mnv4_mobile.layers import Layer, block_of
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import Lowered, Target, check_recipe, load_target
-from mnv4_mobile.tensors import CLASSES, TensorSpec
+from mnv4_mobile.tensors import CLASSES
+from mnv4_mobile.units import Unit
 
 if TYPE_CHECKING:
     from mnv4_mobile.model.net import MobileNetV4
@@ -45,14 +46,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Cells that share a network and an export: one model, one layout of attention."""
+    """Cells that share a network and an export: one model, one deploy form."""
 
     cells: tuple[Cell, ...]
-    """They differ in target and recipe."""
+    """They differ in target, recipe and the target's options."""
+    keys: Mapping[Cell, str]
+    """The hash of the ingredients of each (`Cell.key`)."""
     out: Path
     """The folder of the bundles."""
     scratch: Path
     """A folder in it to work in; whoever made it removes it, even if this process is killed."""
+    force: bool = False
+    """Whether bundles that are made of other ingredients are replaced."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +74,7 @@ class Built:
 
 
 def run(task: Task, progress: Progress) -> Iterator[Built]:
-    """Builds the cells of a task one by one, as `out`/<model>-<H>x<W>-<recipe>.<target>.
+    """Builds the cells of a task one by one, as `naming.bundle_id` has it.
 
     Raises:
         MobileError: What all cells need failed: weights, pictures, the export.
@@ -99,10 +104,11 @@ def _bundle(task: Task, cell: Cell, source: Source, progress: Progress) -> Path:
     Raises:
         MobileError: The target, the disk or the gate.
     """
-    path = task.out / bundle_id(source.spec, cell)
-    files.check_replaceable(path, MANIFEST)
     target = load_target(cell.target)
     spec = cell.spec(source.spec, target)
+    path = task.out / bundle_id(spec, cell, target)
+    files.check_replaceable(path, MANIFEST)
+    check_overwriting(path, cell, task.keys[cell], force=task.force)
     recipe = cell.recipe.on(target.made_for(spec))
     check_recipe(target, spec, recipe)
     cell.recipe.check_keep(source.layers)  # before the work, as far as modules are concerned
@@ -111,21 +117,53 @@ def _bundle(task: Task, cell: Cell, source: Source, progress: Progress) -> Path:
     program = source.program(target.form(spec, recipe), recipe, calibration)
     with files.new_folder(path, MANIFEST, task.scratch) as folder:
         progress.step(f"{path.name}: lower")
-        artifact = folder / f"model{target.suffix}"
+        artifact = folder / f"{artifact_id(spec, cell, target)}{target.suffix}"
         lowered = target.lower(program, spec, recipe, calibration, artifact)
-        manifest = _manifest(path.name, source, target, recipe, lowered)
-        if calibration:
-            manifest["calibration"] = _calibration(calibration, recipe)
         if cell.options.verify:
             progress.step(f"{path.name}: verify")
-        _golden_pairs(folder, manifest, source, recipe, lowered, verify=cell.options.verify)
-        if cell.options.verify and calibration and recipe.min_agreement is not None:
-            _check_agreement(manifest, source, lowered, calibration, recipe.min_agreement)
-        write_manifest(folder, manifest)
+        verify = cell.options.verify
+        golden, parity = _golden_pairs(folder, source, target, recipe, lowered, verify)
+        for outputs in parity.values():
+            check(outputs, path.name)
+        agreement = None
+        if verify and calibration and recipe.min_agreement is not None:
+            agreement = _agreement(source, target, lowered, calibration, recipe.min_agreement)
+            check_agreement(agreement.top1, agreement.gate, path.name)
+        write_manifest(
+            folder,
+            Manifest(
+                schema=1,
+                id=path.name,
+                ingredients=task.keys[cell],
+                model=source.entry,
+                target=target.name,
+                recipe=recipe.name,
+                options=spec.options,
+                artifact=ArtifactEntry(
+                    path=artifact.name, bytes=files.size(artifact), sha256=files.sha256(artifact)
+                ),
+                inputs=(lowered.input,),
+                outputs=lowered.outputs,
+                preprocess=PreprocessEntry(
+                    **asdict(source.spec.preprocess), inside=source.spec.input == "pixels"
+                ),
+                labels=source.spec.labels or None,
+                golden=golden,
+                parity=parity,
+                layers=layers(source.net, recipe, lowered),
+                calibration=_calibration(calibration, recipe, agreement),
+                requires={f"{target.name}.{key}": v for key, v in lowered.requires.items()},
+                versions=versions(target.distributions),
+            ),
+        )
     return path
 
 
-def _calibration(calibration: Calibration, recipe: Recipe) -> CalibrationEntry:
+def _calibration(
+    calibration: Calibration | None, recipe: Recipe, agreement: AgreementEntry | None
+) -> CalibrationEntry | None:
+    if calibration is None:
+        return None
     return CalibrationEntry(
         images=len(calibration),
         held_back=len(calibration.held),
@@ -133,65 +171,41 @@ def _calibration(calibration: Calibration, recipe: Recipe) -> CalibrationEntry:
         seed=calibration.seed,
         dataset_sha256=calibration.sha256(),
         range=recipe.activations.range if recipe.activations and recipe.static else None,
-        agreement=None,
+        agreement=agreement,
     )
 
 
-def _check_agreement(
-    manifest: Manifest, source: Source, lowered: Lowered, calibration: Calibration, gate: float
-) -> None:
-    """Compares classes on the pictures that calibration has not seen.
-
-    Raises:
-        ParityError: The gate is missed.
-    """
+def _agreement(
+    source: Source, target: Target, lowered: Lowered, calibration: Calibration, gate: float
+) -> AgreementEntry:
+    """Compares classes on the pictures that calibration has not seen."""
     output = next(o for o in lowered.outputs if o.kind in CLASSES)
     pictures, expected = source.judged(calibration)
-    with Worker(manifest["target"], lowered.path) as worker:
+    with Worker(target.name, lowered.path) as worker:
         found = run_pixels(worker, lowered.input, lowered.outputs, pictures, source.spec.preprocess)
     same = expected[output.kind].argmax(1) == found[output.name].argmax(1)
-    top1 = float(same.mean())
-    manifest["calibration"]["agreement"] = AgreementEntry(top1=top1, n=len(same), gate=gate)
-    check_agreement(top1, gate, manifest["id"])
+    return AgreementEntry(top1=float(same.mean()), n=len(same), gate=gate)
 
 
 def _golden_pairs(
-    folder: Path,
-    manifest: Manifest,
-    source: Source,
-    recipe: Recipe,
-    lowered: Lowered,
-    *,
-    verify: bool,
-) -> None:
-    """Adds golden tensors to a bundle, and the parity where it is to be verified.
-
-    Raises:
-        ParityError: The gate is missed.
-    """
+    folder: Path, source: Source, target: Target, recipe: Recipe, lowered: Lowered, verify: bool
+) -> tuple[tuple[GoldenEntry, ...], dict[Unit, dict[str, Parity]]]:
+    """Writes golden tensors into a bundle; their entries, and the parity if it is verified."""
     outputs = lowered.outputs
     gates = {output.name: recipe.min_sqnr_db for output in outputs}
     expected = {output.name: arranged(source.reference[output.kind], output) for output in outputs}
     golden = write_golden(folder, "input", {"pixels": source.images})
     golden += write_golden(folder, "eager", expected, gates)
-    if verify:
-        with Worker(manifest["target"], lowered.path) as worker:
-            found = run_pixels(
-                worker, lowered.input, outputs, source.images, source.spec.preprocess
-            )
-        manifest["parity"] = parities(outputs, expected, found, recipe.min_sqnr_db)
-        check(manifest["parity"], manifest["id"])
-        golden += write_golden(folder, "artifact", {o.name: found[o.name] for o in outputs}, gates)
-    manifest["golden"] = golden
+    if not verify:
+        return tuple(golden), {}
+    with Worker(target.name, lowered.path) as worker:
+        found = run_pixels(worker, lowered.input, outputs, source.images, source.spec.preprocess)
+    parity = parities(outputs, expected, found, recipe.min_sqnr_db)
+    golden += write_golden(folder, "artifact", {o.name: found[o.name] for o in outputs}, gates)
+    return tuple(golden), {"cpu": parity}
 
 
-def bundle_id(spec: BuildSpec, cell: Cell) -> str:
-    """<model>-<H>x<W>-<recipe>.<target>."""
-    height, width = spec.preprocess.size
-    return f"{spec.model.name}-{height}x{width}-{cell.recipe.name}.{cell.target}"
-
-
-def layers(net: MobileNetV4, recipe: Recipe, lowered: Lowered) -> list[LayerEntry]:
+def layers(net: MobileNetV4, recipe: Recipe, lowered: Lowered) -> tuple[LayerEntry, ...]:
     """The precision of every layer, and why where it is not the recipe's.
 
     The network's convolutions come first, in the order in which they run.
@@ -202,7 +216,7 @@ def layers(net: MobileNetV4, recipe: Recipe, lowered: Lowered) -> list[LayerEntr
     convolutions = [name for name, m in net.named_modules() if isinstance(m, nn.Conv2d)]
     found = {name: Layer(name=name, precision=precision, why=None) for name in convolutions}
     found |= {layer.name: layer for layer in lowered.layers}
-    return [
+    return tuple(
         LayerEntry(
             name=name,
             kind="convolution" if name in convolutions else "other",
@@ -211,52 +225,4 @@ def layers(net: MobileNetV4, recipe: Recipe, lowered: Lowered) -> list[LayerEntr
             why=layer.why,
         )
         for name, layer in found.items()
-    ]
-
-
-def _entry(tensor: TensorSpec) -> TensorEntry:
-    entry = TensorEntry(
-        name=tensor.name,
-        kind=tensor.kind,
-        shape=list(tensor.shape),
-        dtype=tensor.dtype,
-        layout=tensor.layout,
-    )
-    if grid := tensor.quantization:
-        entry["quantization"] = QuantizationEntry(scale=grid.scale, zero_point=grid.zero_point)
-    return entry
-
-
-def _manifest(
-    name: str, source: Source, target: Target, recipe: Recipe, lowered: Lowered
-) -> Manifest:
-    """The manifest, but for golden tensors and parity."""
-    spec, preprocess = source.spec, source.spec.preprocess
-    return Manifest(
-        schema=SCHEMA,
-        id=name,
-        model=source.entry,
-        target=target.name,
-        recipe=recipe.name,
-        artifact=ArtifactEntry(
-            path=lowered.path.name,
-            bytes=files.size(lowered.path),
-            sha256=files.sha256(lowered.path),
-        ),
-        inputs=[_entry(lowered.input)],
-        outputs=[_entry(output) for output in lowered.outputs],
-        preprocess=PreprocessEntry(
-            size=list(preprocess.size),
-            crop=preprocess.crop,
-            interpolation=preprocess.interpolation,
-            mean=list(preprocess.mean),
-            std=list(preprocess.std),
-            inside=spec.input == "pixels",
-        ),
-        labels=list(spec.labels) if spec.labels else None,
-        golden=[],
-        parity={},
-        layers=layers(source.net, recipe, lowered),
-        requires={f"{target.name}.{key}": value for key, value in lowered.requires.items()},
-        versions=versions(target.distributions),
     )

@@ -1,149 +1,182 @@
 """The bundle: a folder with an artifact, its manifest and golden pairs.
 
-The manifest's JSON Schema (`schema/manifest.schema.json`) is the norm for every language. Golden
-tensors are little-endian, in C order: RGB bytes after resizing, what the float PyTorch model gave
-for them, and what the artifact gave.
+`docs/bundle.md` specifies the format for other languages.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
+from mnv4_mobile import records
 from mnv4_mobile.bundle.parity import Parity
 from mnv4_mobile.errors import BundleError, ConfigError
 from mnv4_mobile.files import sha256, write_bytes
-from mnv4_mobile.images import Interpolation, Preprocess
-from mnv4_mobile.tensors import Layout, Quantization, TensorSpec
+from mnv4_mobile.images import Preprocess
+from mnv4_mobile.layers import Layer
+from mnv4_mobile.records import Count, Natural, Record, Sha256, Share, whole
+from mnv4_mobile.tensors import Io, Shape, TensorSpec, check_elements
+from mnv4_mobile.units import Unit
 
 MANIFEST = "manifest.json"
-SCHEMA = 1
+Identifier = Annotated[
+    str,
+    Meta(
+        pattern=whole("[A-Za-z0-9][A-Za-z0-9._-]*"),
+        description="letters, digits, `.`, `_` and `-`, a letter or digit first",
+    ),
+]
+RelativePath = Annotated[
+    str,
+    Meta(
+        pattern=whole("[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*"),
+        description="a path inside the bundle, with slashes",
+    ),
+]
 
 
-class ModelEntry(TypedDict):
+class ModelEntry(Record, frozen=True, kw_only=True):
     """Where the network and its weights come from."""
 
     name: str
-    config_sha256: str
+    """Name of the model's configuration."""
+    config_sha256: Sha256
+    """Hash of the configuration."""
     weights: str
-    weights_sha256: str
+    """What was given as `--weights`; of a file, its name."""
+    weights_sha256: Sha256
+    """Hash of the weights."""
     licence: str | None
+    """Licence of the weights; null where it is not known."""
 
 
-class ArtifactEntry(TypedDict):
-    """The artifact's file or folder."""
+class ArtifactEntry(Record, frozen=True, kw_only=True):
+    """The artifact, a file or a folder."""
 
-    path: str
-    bytes: int
-    sha256: str
-
-
-class QuantizationEntry(TypedDict):
-    """The fields of `Quantization`."""
-
-    scale: float
-    zero_point: int
+    path: RelativePath
+    """Where it is in the bundle."""
+    bytes: Natural
+    """Its size."""
+    sha256: Sha256
+    """Its hash. A folder's is that of the lines `<sha256>  <posix path>` of its files, each ended
+    by a line feed, sorted by the parts of their paths."""
 
 
-class TensorEntry(TypedDict):
-    """An input or output; the fields of `TensorSpec`."""
+class PreprocessEntry(Preprocess, frozen=True, kw_only=True):
+    """How a decoded picture becomes the artifact's input."""
 
-    name: str
-    kind: str
-    shape: list[int]
-    dtype: str
-    layout: str | None
-    quantization: NotRequired[QuantizationEntry]
-    """Only where integers stand for floats."""
-
-
-class PreprocessEntry(TypedDict):
-    """The fields of `Preprocess`, and whether the artifact normalises."""
-
-    size: list[int]
-    crop: float
-    interpolation: Interpolation
-    mean: list[float]
-    std: list[float]
     inside: bool
+    """Whether the artifact takes RGB bytes and normalises them itself."""
 
 
-class GoldenEntry(TypedDict):
-    """One golden tensor; see the schema."""
+class GoldenEntry(Record, frozen=True, kw_only=True):
+    """One golden tensor: little-endian, in C order."""
 
-    path: str
+    path: RelativePath
+    """The file in the bundle."""
     tensor: str
-    shape: list[int]
-    dtype: str
-    source: str
+    """`pixels`, or the name of an output."""
+    shape: Shape
+    """Length of every axis; the first one counts images."""
+    dtype: Io
+    """Type of the elements."""
+    source: Literal["input", "eager", "artifact"]
+    """`input`: RGB bytes after resizing; `eager`: what the float PyTorch model gives for them;
+    `artifact`: what the artifact gave."""
     min_sqnr_db: float | None
+    """The least SQNR in decibels that an output must reach against this tensor; null for inputs."""
+
+    def __post_init__(self) -> None:
+        check_elements(self.shape)
 
 
-class LayerEntry(TypedDict):
-    """The precision of one layer."""
+class LayerEntry(Layer, frozen=True, kw_only=True):
+    """The precision of one layer, and where it is in the network."""
 
-    name: str
     kind: Literal["convolution", "other"]
+    """Convolutions come in the order in which they run."""
     block: str
-    precision: str
-    why: str | None
+    """The block of the network that the layer belongs to."""
 
 
-class AgreementEntry(TypedDict):
-    """On how many pictures an artifact names the float network's class, as a share of 1."""
+class AgreementEntry(Record, frozen=True, kw_only=True):
+    """How often an artifact names the float network's class."""
 
-    top1: float
-    n: int
-    gate: float
+    top1: Share
+    """Share of the images."""
+    n: Count
+    """Number of images."""
+    gate: Share
+    """The least share that the build accepted."""
 
 
-class CalibrationEntry(TypedDict):
-    """The pictures that a recipe was given."""
+class CalibrationEntry(Record, frozen=True, kw_only=True):
+    """The images that a recipe was calibrated with."""
 
-    images: int
-    """Used for ranges and preparation."""
-    held_back: int
-    """Left out of them, to judge by."""
-    skipped: int
-    """Files that could not be read."""
+    images: Count
+    """Number of images used for ranges and preparation."""
+    held_back: Natural
+    """Number of images left out of calibration and used to judge it."""
+    skipped: Natural
+    """Number of files that could not be read."""
     seed: int
-    dataset_sha256: str | None
-    """Of the sorted lines `<sha256>` of the pictures; None where they were made up."""
+    """Seed that chose the images."""
+    dataset_sha256: Sha256 | None
+    """Hash of the sorted hashes of the images, each ended by a line feed; null where the images
+    were generated."""
     range: str | None
-    """The rule of the ranges, where there are static activations: where the recipe says `auto`,
-    what that came to."""
+    """The rule of the ranges of static activations; what `auto` chose. Null without them."""
     agreement: AgreementEntry | None
-    """Of the pictures held back, where the recipe has a gate for it."""
+    """Agreement on the images held back, where the recipe has a gate for it."""
 
 
-class Manifest(TypedDict):
-    """manifest.json."""
+class Manifest(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything that an app, a verifier or a benchmark needs to know about one artifact."""
 
-    schema: int
-    id: str
+    schema: Literal[1]
+    """Version of this format."""
+    id: Identifier
+    """Name of the bundle's folder."""
+    ingredients: Sha256
+    """Hash of everything that the bundle was made of."""
     model: ModelEntry
+    """Where the network and its weights come from."""
     target: str
+    """Name of the target that made the artifact."""
     recipe: str
+    """Name of the precision recipe."""
+    options: Mapping[str, str | int | bool]
+    """The target's options with the values used."""
     artifact: ArtifactEntry
-    inputs: list[TensorEntry]
-    outputs: list[TensorEntry]
+    """The artifact, a file or a folder."""
+    inputs: Annotated[tuple[TensorSpec, ...], Meta(min_length=1, max_length=1)]
+    """The input of the artifact."""
+    outputs: Annotated[tuple[TensorSpec, ...], Meta(min_length=1)]
+    """The outputs of the artifact."""
     preprocess: PreprocessEntry
-    labels: list[str] | None
-    golden: list[GoldenEntry]
-    parity: dict[str, Parity]
-    layers: list[LayerEntry]
-    calibration: NotRequired[CalibrationEntry]
-    """Only of recipes that calibrate."""
-    requires: dict[str, str]
-    versions: dict[str, str]
+    """How a decoded picture becomes the input."""
+    labels: tuple[str, ...] | None
+    """Class names in the order of the class output; null where they are not known."""
+    golden: Annotated[tuple[GoldenEntry, ...], Meta(min_length=2)]
+    """Inputs with their outputs, to check an artifact on a device."""
+    parity: Mapping[Unit, Mapping[str, Parity]]
+    """How close each output is to the float model's, by unit, then by output. Empty where the
+    build did not verify."""
+    layers: tuple[LayerEntry, ...]
+    """The precision of every layer."""
+    calibration: CalibrationEntry | None = None
+    """The images that the recipe was calibrated with. Absent from bundles without calibration."""
+    requires: Mapping[str, str]
+    """What a device must have; keys are `<target>.<key>`."""
+    versions: Mapping[str, str]
+    """Versions of what made the bundle."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,29 +189,23 @@ class Bundle:
     @property
     def artifact(self) -> Path:
         """The artifact's file or folder."""
-        return self.path / self.manifest["artifact"]["path"]
+        return self.path / self.manifest.artifact.path
 
     @property
     def input(self) -> TensorSpec:
         """The artifact's input."""
-        return _tensor(self.manifest["inputs"][0])
+        return self.manifest.inputs[0]
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """The artifact's outputs."""
-        return tuple(_tensor(entry) for entry in self.manifest["outputs"])
+        return self.manifest.outputs
 
     @property
     def preprocess(self) -> Preprocess:
         """How a picture becomes the input."""
-        entry = self.manifest["preprocess"]
-        return Preprocess(
-            size=(entry["size"][0], entry["size"][1]),
-            crop=entry["crop"],
-            interpolation=entry["interpolation"],
-            mean=(entry["mean"][0], entry["mean"][1], entry["mean"][2]),
-            std=(entry["std"][0], entry["std"][1], entry["std"][2]),
-        )
+        entry = self.manifest.preprocess
+        return Preprocess(**{name: getattr(entry, name) for name in Preprocess.__struct_fields__})
 
     def class_output(self, *kinds: str) -> TensorSpec:
         """The output with the classes' scores: of the first of these kinds that there is.
@@ -198,8 +225,7 @@ class Bundle:
     @property
     def convolutions(self) -> list[str]:
         """Names of the network's convolutions in the order in which they run."""
-        layers = self.manifest["layers"]
-        return [layer["name"] for layer in layers if layer["kind"] == "convolution"]
+        return [layer.name for layer in self.manifest.layers if layer.kind == "convolution"]
 
     def golden(self, source: str) -> dict[str, npt.NDArray[Any]]:
         """The golden tensors of a source (`input`, `eager`, `artifact`) by tensor name.
@@ -208,32 +234,20 @@ class Bundle:
             BundleError: A file is missing or has the wrong length.
         """
         found = {}
-        for entry in self.manifest["golden"]:
-            if entry["source"] != source:
+        for entry in self.manifest.golden:
+            if entry.source != source:
                 continue
-            path = self.path / entry["path"]
-            dtype = np.dtype(entry["dtype"]).newbyteorder("<")
+            path = self.path / entry.path
+            dtype = np.dtype(entry.dtype).newbyteorder("<")
             try:
                 data = path.read_bytes()
             except OSError as error:
                 raise BundleError(f"{path}: cannot be read: {error.strerror}") from None
-            wanted = int(np.prod(entry["shape"])) * dtype.itemsize
+            wanted = int(np.prod(entry.shape)) * dtype.itemsize
             if len(data) != wanted:
                 raise BundleError(f"{path}: found {len(data)} bytes, must be {wanted}")
-            found[entry["tensor"]] = np.frombuffer(data, dtype).reshape(entry["shape"])
+            found[entry.tensor] = np.frombuffer(data, dtype).reshape(entry.shape)
         return found
-
-
-def _tensor(entry: TensorEntry) -> TensorSpec:
-    grid = entry.get("quantization")
-    return TensorSpec(
-        name=entry["name"],
-        kind=entry["kind"],
-        shape=tuple(entry["shape"]),
-        dtype=cast(Any, entry["dtype"]),
-        layout=cast(Layout | None, entry["layout"]),
-        quantization=Quantization(**grid) if grid else None,
-    )
 
 
 def open_bundle(path: str | os.PathLike[str]) -> Bundle:
@@ -242,56 +256,42 @@ def open_bundle(path: str | os.PathLike[str]) -> Bundle:
     Raises:
         BundleError: Naming the file and what is wrong with it.
     """
-    import jsonschema
-
     folder = Path(path)
     file = folder / MANIFEST
     try:
-        manifest = json.loads(file.read_bytes())
+        data = file.read_bytes()
     except OSError as error:
         raise BundleError(
             f"{folder}: not a bundle: {MANIFEST} cannot be read: {error.strerror}"
         ) from None
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{file}: not JSON: {error}") from None
-    version = manifest.get("schema") if isinstance(manifest, dict) else None
-    if isinstance(version, int) and version > SCHEMA:
-        raise BundleError(
-            f"{file}: written by a newer version (schema {version}, this one reads {SCHEMA}); "
-            "upgrade mnv4-mobile"
-        )
-    validator = jsonschema.Draft202012Validator(_schema())
-    wrong = jsonschema.exceptions.best_match(validator.iter_errors(manifest))
-    if wrong is not None:
-        raise BundleError(f"{file}: {wrong.json_path}: {wrong.message[:200]}")
-    bundle = Bundle(path=folder, manifest=cast(Manifest, manifest))
-    artifact = manifest["artifact"]
+    bundle = Bundle(path=folder, manifest=records.decode(data, Manifest, str(file), BundleError))
+    artifact = bundle.manifest.artifact
     if not bundle.artifact.exists():
         raise BundleError(f"{bundle.artifact}: missing")
     found = sha256(bundle.artifact)
-    if found != artifact["sha256"]:
+    if found != artifact.sha256:
         raise BundleError(
             f"{bundle.artifact}: damaged: sha256 {found[:12]}..., the manifest says "
-            f"{artifact['sha256'][:12]}..."
+            f"{artifact.sha256[:12]}..."
         )
     return bundle
 
 
-def _schema() -> dict[str, Any]:
-    text = (files("mnv4_mobile") / "schema/manifest.schema.json").read_text("utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
-
-
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Writes manifest.json with one key a line and a line feed at the end."""
-    text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
-    write_bytes(folder / MANIFEST, text.encode() + b"\n")
+    """Writes manifest.json, indented, with a line feed at the end.
+
+    Raises:
+        BundleError: A value that `open_bundle` would refuse.
+    """
+    file = folder / MANIFEST
+    data = records.encode(manifest, indent=1)
+    records.decode(data, Manifest, str(file), BundleError)
+    write_bytes(file, data + b"\n")
 
 
 def write_golden(
     folder: Path,
-    source: str,
+    source: Literal["input", "eager", "artifact"],
     tensors: Mapping[str, npt.NDArray[Any]],
     gates: Mapping[str, float] | None = None,
 ) -> list[GoldenEntry]:
@@ -313,8 +313,8 @@ def write_golden(
             GoldenEntry(
                 path=path,
                 tensor=name,
-                shape=list(tensor.shape),
-                dtype=tensor.dtype.name,
+                shape=tensor.shape,
+                dtype=cast(Io, tensor.dtype.name),
                 source=source,
                 min_sqnr_db=gates[name] if gates else None,
             )

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
 from mnv4_mobile.errors import ParityError
+from mnv4_mobile.records import Count, Record, Share
 from mnv4_mobile.tensors import CLASSES, TensorSpec
 
 
-class Parity(TypedDict):
-    """How close one output came, over `n` images."""
+class Parity(Record, frozen=True, kw_only=True):
+    """How close one output of an artifact is to the float model's, over `n` images."""
 
     sqnr_db: float
-    """Median over the images of each image's signal to quantization noise ratio."""
+    """Median over the images of each image's signal to quantization noise ratio, in decibels."""
     sqnr_db_p10: float
-    """Their 10th percentile."""
-    top1_agreement: float | None
-    """Share of the images with the same largest class; None where there are no classes."""
-    max_abs: float
-    n: int
+    """10th percentile of the same ratios."""
+    top1_agreement: Share | None
+    """Share of the images with the same largest class; null for outputs without classes."""
+    max_abs: Annotated[float, Meta(ge=0)]
+    """Largest absolute difference of two elements."""
+    n: Count
+    """Number of images."""
     gate_db: float
+    """The least `sqnr_db` that the build accepted."""
 
 
 EXACT_DB = 200.0
@@ -107,10 +112,9 @@ def check(parity: Mapping[str, Parity], what: str) -> None:
         ParityError: Naming every output that missed it.
     """
     missed = [
-        f"{name} at {p['sqnr_db']} dB (10th percentile {p['sqnr_db_p10']}), must be "
-        f"{p['gate_db']:g} or more"
+        f"{name} at {p.sqnr_db} dB (10th percentile {p.sqnr_db_p10}), must be {p.gate_db:g} or more"
         for name, p in parity.items()
-        if p["sqnr_db"] < p["gate_db"]
+        if p.sqnr_db < p.gate_db
     ]
     if missed:
         raise ParityError(f"{what}: does not compute what the model computes: {'; '.join(missed)}")

@@ -34,7 +34,10 @@ _Option = typer.Option
 def build(
     models: Annotated[
         list[str],
-        typer.Argument(metavar="MODEL...", help="Shipped configurations or YAML files."),
+        typer.Argument(
+            metavar="MODEL...",
+            help="Shipped configurations or YAML files; also separated by commas.",
+        ),
     ],
     weights: Annotated[
         str,
@@ -109,6 +112,13 @@ def build(
         str | None,
         _Option(help="A Dask scheduler, whose workers build instead.", metavar="tcp://HOST:PORT"),
     ] = None,
+    name: Annotated[
+        str | None, _Option(help="Stands for the model's name in the bundle's.", metavar="NAME")
+    ] = None,
+    force: Annotated[
+        bool,
+        _Option("--force", help="Replace bundles in --out that are made of other ingredients."),
+    ] = False,
     cache: Annotated[
         bool, _Option(help="Take what was built before from the cache (mnv4 cache).")
     ] = True,
@@ -138,6 +148,7 @@ def build(
     sizes: list[tuple[int, int] | None] = [size_of(text) for text in split(input_size)]
     options = [
         Options(
+            name=name,
             size=size,
             batch=batch,
             input=input,
@@ -160,11 +171,12 @@ def build(
     ]
     with steps(verbose) as progress:
         built = build_cells(
-            cells(models, weights, targets, split(recipe), options, progress=progress),
+            cells(split(models), weights, targets, split(recipe), options, progress=progress),
             out,
             cache=Cache(cache_folder(), progress) if cache else None,
             jobs=jobs,
             scheduler=scheduler,
+            force=force,
             progress=progress,
         )
     if as_json:
@@ -193,10 +205,10 @@ def _row(one: Built) -> list[str]:
     if one.path is None:
         return [one.cell.name, "failed", "", "", ""]
     manifest = open_bundle(one.path).manifest
-    parity = dict(manifest["parity"])
+    parity = manifest.parity
     return [
         str(one.path),
-        megabytes(manifest["artifact"]["bytes"]),
+        megabytes(manifest.artifact.bytes),
         decibels(parity),
         agreement(parity),
         "cached" if one.cached else f"{one.seconds:.1f}",

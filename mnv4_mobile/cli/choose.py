@@ -72,7 +72,7 @@ def _commands(one: Candidate, device: str) -> list[str]:
     # Computers and browsers have a name of their own behind the kind, which is no address.
     kind, *rest = device.split(":")
     address = device if kind not in ("host", "browser") else ":".join([kind, *rest[1:]])
-    measure = [f"mnv4 measure {one.name} --device {address}"] if not one.cell else []
+    measure = [f"mnv4 measure {one.name} --device {address}"] if not one.group else []
     return measure + ([f"mnv4 evaluate {one.name} DATASET"] if one.top1 is None else [])
 
 
@@ -83,7 +83,7 @@ def _row(one: Candidate, why: str) -> list[str]:
         "-" if one.latency_ms is None else f"{one.latency_ms:.2f}",
         "-" if one.top1 is None else f"{one.top1:.2%}",
         "-" if one.bytes is None else megabytes(one.bytes),
-        str(one.cell.first.plan.threads) if one.cell else "-",
+        str(one.group.first.plan.threads) if one.group else "-",
         "; ".join(said),
         "; ".join(one.doubts),
     ]
@@ -95,10 +95,10 @@ def _json(one: Candidate) -> dict[str, Any]:
         "artifact_sha256": one.sha256,
         "bytes": one.bytes,
         "latency_ms": one.latency_ms,
-        "statistic": one.cell.statistic if one.cell else None,
-        "plan": one.cell.first.plan.to_json() if one.cell else None,
+        "statistic": one.group.statistic if one.group else None,
+        "plan": one.group.first.plan if one.group else None,
         "top1": one.top1,
-        "dataset": one.evaluation["dataset"] if one.evaluation else None,
+        "dataset": one.evaluation.dataset if one.evaluation else None,
         "misses": one.misses,
         "missing": one.missing,
         "doubts": one.doubts,

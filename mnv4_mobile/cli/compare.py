@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +13,7 @@ from mnv4_mobile.errors import ConfigError, RegressionError
 
 if TYPE_CHECKING:
     from mnv4_mobile.measure.results.compare import Comparison
-    from mnv4_mobile.measure.results.statistics import Cell
+    from mnv4_mobile.measure.results.statistics import SessionGroup
 
 
 def compare(
@@ -33,7 +32,7 @@ def compare(
     store: StorePath = None,
     as_json: Json = False,
 ) -> None:
-    """Compares the same cells of two runs, with a confidence interval over their sessions."""
+    """Compares what two runs have both measured, with a confidence interval over their sessions."""
     from mnv4_mobile.measure.results.compare import SESSIONS, side
     from mnv4_mobile.measure.results.compare import compare as run
     from mnv4_mobile.measure.results.store import store_path
@@ -53,14 +52,14 @@ def compare(
         return
     if not any(one.interval for one in found.differences):
         raise ConfigError(
-            f"--max-regression: nothing to judge: no cell has {SESSIONS} timed sessions in both "
-            f"runs; measure with --repeats {SESSIONS} or more"
+            f"--max-regression: nothing to judge: no artifact has {SESSIONS} timed sessions in "
+            f"both runs; measure with --repeats {SESSIONS} or more"
         )
     for one in found.differences:
         if not one.interval:
             print(f"not judged: {_name(one.after)}: {one.verdict}", file=sys.stderr)
-    for cell in found.only_before:
-        print(f"not judged: {_name(cell)}: only in {before}", file=sys.stderr)
+    for group in found.only_before:
+        print(f"not judged: {_name(group)}: only in {before}", file=sys.stderr)
     slower = found.regressions(max_regression / 100)
     if slower:
         names = "; ".join(f"{_name(one.after)} by {_percent(one.change)}" for one in slower)
@@ -90,13 +89,13 @@ def _show(found: Comparison) -> None:
             for one in found.differences
         ],
     )
-    for name, cells in (("A", found.only_before), ("B", found.only_after)):
-        for cell in cells:
-            print(f"only in {name}: {_name(cell)}")
+    for name, groups in (("A", found.only_before), ("B", found.only_after)):
+        for group in groups:
+            print(f"only in {name}: {_name(group)}")
 
 
-def _name(cell: Cell) -> str:
-    return f"{cell.first.artifact.name} on {cell.first.device.id}"
+def _name(group: SessionGroup) -> str:
+    return f"{group.first.artifact.name} on {group.first.device.id}"
 
 
 def _ms(value: float | None) -> str:
@@ -113,9 +112,9 @@ def _json(found: Comparison) -> dict[str, Any]:
             {
                 "before": [m.id for m in one.before.measurements],
                 "after": [m.id for m in one.after.measurements],
-                "artifact": asdict(one.artifact),
-                "device": asdict(one.after.first.device),
-                "plan": one.plan.to_json(),
+                "artifact": one.artifact,
+                "device": one.after.first.device,
+                "plan": one.plan,
                 "statistic": one.statistic,
                 "before_ms": one.before_ms,
                 "after_ms": one.after_ms,
@@ -126,6 +125,6 @@ def _json(found: Comparison) -> dict[str, Any]:
             }
             for one in found.differences
         ],
-        "only_before": [[m.id for m in cell.measurements] for cell in found.only_before],
-        "only_after": [[m.id for m in cell.measurements] for cell in found.only_after],
+        "only_before": [[m.id for m in group.measurements] for group in found.only_before],
+        "only_after": [[m.id for m in group.measurements] for group in found.only_after],
     }

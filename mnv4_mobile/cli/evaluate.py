@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -43,27 +43,26 @@ def evaluate(
             threads=threads,
             progress=progress,
         )
-        for reason in found["skipped"]:
+        for reason in found.skipped:
             progress.note(f"skipped {reason}")
-        opened.add_evaluation(found)
+        opened.add(found)
         progress.note(f"recorded in {opened.path}")
     if as_json:
         print_json(found)
         return
-    rates: dict[str, Any] = dict(found)
-    rows = [["pictures", f"{found['n']}, {len(found['skipped'])} skipped"]]
+    rows = [["pictures", f"{found.n}, {len(found.skipped)} skipped"]]
     for name, key in (("top-1", "top1"), ("top-5", "top5")):
-        rows.append([name, _share(rates[key])])
+        rows.append([name, _share(getattr(found, key))])
         if parent:
-            rows.append([f"{name} of the parent", _share(rates[f"parent_{key}"])])
+            rows.append([f"{name} of the parent", _share(getattr(found, f"parent_{key}"))])
     if parent:
-        rows.append(["same class as the parent", _share(found["agreement"])])
-        rows.append(["SQNR in dB, median", f"{found['sqnr_db']:.1f}"])
-        rows.append(["SQNR in dB, 10th percentile", f"{found['sqnr_db_p10']:.1f}"])
-    rows.append(["pictures a second", f"{found['images_per_s']:.0f}"])
-    print_table(["", ""], rows, found["bundle_id"])
-    if found["confusion"]:
-        rows = [[c["parent"], c["artifact"], str(c["count"])] for c in found["confusion"][:20]]
+        rows.append(["same class as the parent", _share(found.agreement)])
+        rows.append(["SQNR in dB, median", f"{found.sqnr_db:.1f}"])
+        rows.append(["SQNR in dB, 10th percentile", f"{found.sqnr_db_p10:.1f}"])
+    rows.append(["pictures a second", f"{found.images_per_s:.0f}"])
+    print_table(["", ""], rows, found.bundle_id)
+    if found.confusion:
+        rows = [[c.parent, c.artifact, str(c.count)] for c in found.confusion[:20]]
         print_table(["parent says", "artifact says", ">pictures"], rows)
 
 

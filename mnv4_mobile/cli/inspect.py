@@ -21,51 +21,51 @@ def inspect(
 
     opened = open_bundle(bundle)
     manifest = opened.manifest
-    target = load_target(manifest["target"])
+    target = load_target(manifest.target)
     require(target)
     operators = target.operators(opened.artifact)
     if as_json:
         print_json({"manifest": manifest, "operators": operators})
         return
-    model, preprocess = manifest["model"], manifest["preprocess"]
-    precisions = Counter(layer["precision"] for layer in manifest["layers"])
-    height, width = preprocess["size"]
+    model, preprocess = manifest.model, manifest.preprocess
+    precisions = Counter(layer.precision for layer in manifest.layers)
+    height, width = preprocess.size
     rows = [
-        ["id", manifest["id"]],
-        ["model", f"{model['name']}, weights {model['weights']}"],
-        ["licence of the weights", model["licence"] or "unknown"],
-        ["artifact", f"{opened.artifact.name}, {megabytes(manifest['artifact']['bytes'])}"],
-        ["sha256", manifest["artifact"]["sha256"]],
+        ["id", manifest.id],
+        ["model", f"{model.name}, weights {model.weights}"],
+        ["licence of the weights", model.licence or "unknown"],
+        ["artifact", f"{opened.artifact.name}, {megabytes(manifest.artifact.bytes)}"],
+        ["sha256", manifest.artifact.sha256],
     ]
-    for kind, tensors in (("input", manifest["inputs"]), ("output", manifest["outputs"])):
+    for kind, tensors in (("input", manifest.inputs), ("output", manifest.outputs)):
         for t in tensors:
-            shape = " x ".join(map(str, t["shape"]))
-            text = f"{shape} {t['dtype']} {t['layout'] or ''}"
-            if grid := t.get("quantization"):
-                text += f", (integer - {grid['zero_point']}) * {grid['scale']:.6g}"
-            rows.append([f"{kind} {t['name']}", text])
+            shape = " x ".join(map(str, t.shape))
+            text = f"{shape} {t.dtype} {t.layout or ''}"
+            if grid := t.quantization:
+                text += f", (integer - {grid.zero_point}) * {grid.scale:.6g}"
+            rows.append([f"{kind} {t.name}", text])
     rows += [
         [
             "preprocessing",
-            f"{height} x {width}, crop {preprocess['crop']}, {preprocess['interpolation']}, mean "
-            f"{preprocess['mean']}, std {preprocess['std']}"
-            + (", normalised inside" if preprocess["inside"] else ""),
+            f"{height} x {width}, crop {preprocess.crop}, {preprocess.interpolation}, mean "
+            f"{list(preprocess.mean)}, std {list(preprocess.std)}"
+            + (", normalised inside" if preprocess.inside else ""),
         ],
-        ["labels", f"{len(manifest['labels'])}" if manifest["labels"] else "none"],
-        ["SQNR in dB", decibels(dict(manifest["parity"]))],
-        ["top-1 agreement", agreement(dict(manifest["parity"]))],
+        ["labels", f"{len(manifest.labels)}" if manifest.labels else "none"],
+        ["SQNR in dB", decibels(manifest.parity)],
+        ["top-1 agreement", agreement(manifest.parity)],
         ["layers", ", ".join(f"{count} {name}" for name, count in precisions.items())],
         ["operators", ", ".join(f"{count} {name}" for name, count in sorted(operators.items()))],
-        ["requires", ", ".join(f"{k} {v}" for k, v in manifest["requires"].items()) or "nothing"],
-        ["versions", ", ".join(f"{k} {v}" for k, v in manifest["versions"].items())],
+        ["requires", ", ".join(f"{k} {v}" for k, v in manifest.requires.items()) or "nothing"],
+        ["versions", ", ".join(f"{k} {v}" for k, v in manifest.versions.items())],
     ]
-    if calibration := manifest.get("calibration"):
-        text = f"{calibration['images']} images, {calibration['skipped']} skipped"
-        if calibration["held_back"]:
-            text += f", {calibration['held_back']} held back"
-        if calibration["range"]:
-            text += f", range {calibration['range']}"
+    if calibration := manifest.calibration:
+        text = f"{calibration.images} images, {calibration.skipped} skipped"
+        if calibration.held_back:
+            text += f", {calibration.held_back} held back"
+        if calibration.range:
+            text += f", range {calibration.range}"
         rows.append(["calibration", text])
-    reasons = {layer["why"] for layer in manifest["layers"] if layer["why"]}
+    reasons = {layer.why for layer in manifest.layers if layer.why}
     rows += [["not as the recipe", why] for why in sorted(reasons)]
     print_table(["", ""], rows)

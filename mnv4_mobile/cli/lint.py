@@ -23,7 +23,7 @@ def lint(
     found = {}
     for path in bundles:
         bundle = open_bundle(path)
-        target = load_target(bundle.manifest["target"])
+        target = load_target(bundle.manifest.target)
         require(target)
         found[str(path)] = target.lint(bundle.artifact, bundle.convolutions)
     if as_json:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +15,6 @@ from mnv4_mobile.cli.show import print_json, print_table, steps
 if TYPE_CHECKING:
     from mnv4_mobile.measure.measurement import Measurement
     from mnv4_mobile.measure.perform import Failure
-    from mnv4_mobile.measure.results.statistics import Cell
     from mnv4_mobile.measure.sweep import Sweep
 
 Run = Annotated[
@@ -31,7 +28,14 @@ StorePath = Annotated[
 
 
 def perform_and_show(
-    sweep: Sweep, out: Path, run: str | None, store: Path | None, as_json: bool, verbose: bool
+    sweep: Sweep,
+    out: Path,
+    run: str | None,
+    store: Path | None,
+    as_json: bool,
+    verbose: bool,
+    *,
+    force: bool = False,
 ) -> None:
     """Performs a sweep, prints its table and what failed.
 
@@ -49,7 +53,9 @@ def perform_and_show(
     resume = f"mnv4 {shlex.join(sys.argv[1:])}" + ("" if run else f" --run {name}")
     try:
         with steps(verbose) as progress:
-            found, failures = perform(sweep, run=name, store=path, out=out, progress=progress)
+            found, failures = perform(
+                sweep, run=name, store=path, out=out, force=force, progress=progress
+            )
     except KeyboardInterrupt:
         print(f"resume with: {resume}", file=sys.stderr)
         raise
@@ -57,12 +63,12 @@ def perform_and_show(
         print_json(
             {
                 "run": name,
-                "measurements": [measurement.to_json() for measurement in found],
-                "failures": [asdict(failure) for failure in failures],
+                "measurements": found,
+                "failures": failures,
             }
         )
     else:
-        show_cells(found)
+        show_groups(found)
     if failures:
         _tell(failures)
         print(f"what is missing is measured by: {resume}", file=sys.stderr)
@@ -74,50 +80,44 @@ def _tell(failures: Sequence[Failure]) -> None:
         print(f"error: {failure.what}: {failure.error}", file=sys.stderr)
 
 
-def show_cells(
+def show_groups(
     measurements: Sequence[Measurement], newest: Mapping[str, str] | None = None
 ) -> None:
-    """A row for each cell: its sessions reduced to their median, and what looks unsound.
+    """A row for each group of sessions: their medians, and what looks unsound.
 
     Args:
         measurements: What was measured.
-        newest: See `soundness.os_builds`.
+        newest: See `doubts.os_builds`.
     """
-    from mnv4_mobile.measure.results.doubts import doubts_of_cell
-    from mnv4_mobile.measure.results.statistics import cells
+    from mnv4_mobile.measure.results.doubts import doubts_of_group
+    from mnv4_mobile.measure.results.statistics import groups, typical
 
     columns = ["measured", "device", ">threads", ">n", ">p50 ms", ">p90 ms", ">mean ms", ">CV"]
     columns += [">first ms", ">load ms", ">peak MiB", ">golden dB", "doubts"]
     rows = []
-    for cell in cells(measurements):
-        first = cell.first
+    for group in groups(measurements):
+        first = group.first
         unit = f", {first.plan.unit}" if first.plan.unit else ""
-        cv = cell.typical("cv")
+        samples, sessions = group.samples, group.sessions
+        cv = typical(s.cv for s in sessions)
         rows.append(
             [
                 first.artifact.name,
                 first.device.id,
                 f"{first.plan.threads}{unit}",
-                f"{len(cell.sessions)}",
-                _number(cell.typical("p50"), 3),
-                _number(cell.typical("p90"), 3),
-                _number(cell.typical("mean"), 3),
+                f"{len(sessions)}",
+                _number(typical(s.p50 for s in sessions), 3),
+                _number(typical(s.p90 for s in sessions), 3),
+                _number(typical(s.mean for s in sessions), 3),
                 "-" if cv is None else f"{cv:.1%}",
-                _number(_typical(cell, "first_ms"), 2),
-                _number(_typical(cell, "load_cold_ms"), 1),
-                _number(_typical(cell, "peak_rss_mb"), 0),
-                _number(_typical(cell, "golden_sqnr_db"), 1),
-                "; ".join(doubts_of_cell(cell.measurements, newest)),
+                _number(typical(s.first_ms for s in samples), 2),
+                _number(typical(s.load_cold_ms for s in samples), 1),
+                _number(typical(s.peak_rss_mb for s in samples), 0),
+                _number(typical(s.golden_sqnr_db for s in samples), 1),
+                "; ".join(doubts_of_group(group.measurements, newest)),
             ]
         )
     print_table(columns, rows)
-
-
-def _typical(cell: Cell, name: str) -> float | None:
-    """The median over the sessions of a field of `Samples`; None where no session has it."""
-    values = [getattr(m.samples, name) for m in cell.measurements if m.samples]
-    found = [value for value in values if value is not None]
-    return median(found) if found else None
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnv4_mobile.cli.measured import StorePath, show_cells
+from mnv4_mobile.cli.measured import StorePath, show_groups
 from mnv4_mobile.cli.show import Json, print_json, print_table, split
 from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.records import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mnv4_mobile.measure.measurement import Measurement
-    from mnv4_mobile.measure.results.statistics import Cell
+    from mnv4_mobile.measure.results.statistics import SessionGroup
     from mnv4_mobile.measure.results.store import Store
 
 app = typer.Typer(help="Lists, shows, moves and deletes what was measured.")
 
 
-def _option(text: str, metavar: str) -> Any:
-    return typer.Option(help=f"{text}; repeat or use commas.", metavar=metavar)
-
-
-Runs = Annotated[list[str] | None, _option("Of these runs", "NAME")]
-Devices = Annotated[list[str] | None, _option("On these devices, or kinds of them", "DEVICE")]
-Models = Annotated[list[str] | None, _option("Of these models", "MODEL")]
-Recipes = Annotated[list[str] | None, _option("Of these recipes", "RECIPE")]
-Targets = Annotated[list[str] | None, _option("Of these targets", "TARGET")]
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Filter:
-    """What the options ask for; nothing means all."""
+    """Which measurements a command is about; nothing means all."""
 
     run: Sequence[str]
     device: Sequence[str]
@@ -46,15 +38,11 @@ class _Filter:
     recipe: Sequence[str]
     target: Sequence[str]
 
-    @classmethod
-    def of(cls, **options: list[str] | None) -> _Filter:
-        return cls(**{name: split(values or []) for name, values in options.items()})
-
     @property
     def empty(self) -> bool:
-        return not any(asdict(self).values())
+        return not any(plain(self).values())
 
-    def choose(self, measurements: Sequence[Measurement]) -> list[Measurement]:
+    def matching(self, measurements: Sequence[Measurement]) -> list[Measurement]:
         return [
             m
             for m in measurements
@@ -64,6 +52,40 @@ class _Filter:
             and (not self.recipe or m.artifact.recipe in self.recipe)
             and (not self.target or m.artifact.target in self.target)
         ]
+
+
+_FILTERS = {
+    "run": ("NAME", "Only these runs"),
+    "device": ("DEVICE", "Only these devices, or kinds of devices"),
+    "model": ("MODEL", "Only these models"),
+    "recipe": ("RECIPE", "Only these recipes"),
+    "target": ("TARGET", "Only these targets"),
+}
+"""The options of `_Filter`: what stands for the value, and the help."""
+
+
+def _filtered(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command that takes a `_Filter` named `wanted` the options that make one."""
+
+    @functools.wraps(command)
+    def filtered(**given: Any) -> None:
+        chosen = {name: split(given.pop(name) or []) for name in _FILTERS}
+        command(wanted=_Filter(**chosen), **given)
+
+    signature = inspect.signature(command, eval_str=True)
+    parameters = []
+    for parameter in signature.parameters.values():
+        if parameter.name != "wanted":
+            parameters.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
+            continue
+        for name, (metavar, text) in _FILTERS.items():
+            option = typer.Option(help=f"{text}; repeat or use commas.", metavar=metavar)
+            kind = Annotated[list[str] | None, option]
+            parameters.append(
+                inspect.Parameter(name, parameter.KEYWORD_ONLY, default=None, annotation=kind)
+            )
+    filtered.__dict__["__signature__"] = signature.replace(parameters=parameters)
+    return filtered
 
 
 @contextmanager
@@ -108,49 +130,47 @@ def runs(context: typer.Context, store: StorePath = None, as_json: Json = False)
 
 
 @app.command("list")
-def list_cells(
-    run: Runs = None,
-    device: Devices = None,
-    model: Models = None,
-    recipe: Recipes = None,
-    target: Targets = None,
+@_filtered
+def list_groups(
+    wanted: _Filter,
     store: StorePath = None,
     as_json: Json = False,
 ) -> None:
-    """Shows a row for each cell: the medians of its sessions, and what looks unsound."""
+    """Shows one row for each artifact, device and plan: the medians of its sessions."""
     from mnv4_mobile.measure.results.doubts import os_builds
-    from mnv4_mobile.measure.results.statistics import cells
+    from mnv4_mobile.measure.results.statistics import groups
 
-    wanted = _Filter.of(run=run, device=device, model=model, recipe=recipe, target=target)
     with _opened(store) as opened:
         measurements = opened.measurements()
-    found, newest = wanted.choose(measurements), os_builds(measurements)
+    found, newest = wanted.matching(measurements), os_builds(measurements)
     if as_json:
-        print_json([_cell(cell, newest) for cell in cells(found)])
+        print_json([_group(group, newest) for group in groups(found)])
     else:
-        show_cells(found, newest)
+        show_groups(found, newest)
 
 
-def _cell(cell: Cell, newest: dict[str, str]) -> dict[str, Any]:
-    from mnv4_mobile.measure.results.doubts import doubts_of_cell
+def _group(group: SessionGroup, newest: dict[str, str]) -> dict[str, Any]:
+    from mnv4_mobile.measure.results.doubts import doubts_of_group
+    from mnv4_mobile.measure.results.statistics import typical
 
-    first = cell.first
+    first = group.first
     return {
-        "artifact": asdict(first.artifact),
-        "device": asdict(first.device),
-        "runtime": next((m.runtime for m in cell.measurements if m.runtime), ""),
-        "plan": first.plan.to_json(),
+        "artifact": first.artifact,
+        "device": first.device,
+        "runtime": next((m.runtime for m in group.measurements if m.runtime), ""),
+        "plan": first.plan,
         "plan_key": first.plan.key,
-        "runs": sorted({m.run for m in cell.measurements}),
-        "ids": [m.id for m in cell.measurements],
-        "sessions": len(cell.sessions),
-        "statistic": cell.statistic,
-        "latency_ms": cell.latency_ms,
+        "runs": sorted({m.run for m in group.measurements}),
+        "ids": [m.id for m in group.measurements],
+        "sessions": len(group.sessions),
+        "statistic": group.statistic,
+        "latency_ms": group.latency_ms,
         **{
-            f"{name}_ms": cell.typical(name) for name in ("p50", "p90", "p95", "mean", "min", "max")
+            f"{name}_ms": typical(getattr(s, name) for s in group.sessions)
+            for name in ("p50", "p90", "p95", "mean", "min", "max")
         },
-        "cv": cell.typical("cv"),
-        "doubts": doubts_of_cell(cell.measurements, newest),
+        "cv": typical(s.cv for s in group.sessions),
+        "doubts": doubts_of_group(group.measurements, newest),
     }
 
 
@@ -166,7 +186,7 @@ def show(
     with _opened(store) as opened:
         (found,) = _by_ids(opened, [measurement])
     if as_json:
-        print_json(found.to_json())
+        print_json(found)
         return
     rows = [[name, _text(value)] for name, value in flat(found).items() if value not in (None, "")]
     if found.samples:
@@ -180,25 +200,21 @@ def _text(value: object) -> str:
 
 
 @app.command()
+@_filtered
 def delete(
+    wanted: _Filter,
     ids: Annotated[
         list[str] | None, typer.Argument(help="Ids, or how they begin.", metavar="[ID]...")
     ] = None,
-    run: Runs = None,
-    device: Devices = None,
-    model: Models = None,
-    recipe: Recipes = None,
-    target: Targets = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     store: StorePath = None,
     as_json: Json = False,
 ) -> None:
     """Deletes measurements: those of the ids, or all that the options choose."""
-    wanted = _Filter.of(run=run, device=device, model=model, recipe=recipe, target=target)
     if bool(ids) == (not wanted.empty):
         raise ConfigError("delete: needs either ids or options like --run that choose measurements")
     with _opened(store) as opened:
-        found = _by_ids(opened, ids) if ids else wanted.choose(opened.measurements())
+        found = _by_ids(opened, ids) if ids else wanted.matching(opened.measurements())
         if found and not yes:
             if not sys.stdin.isatty():
                 raise ConfigError(f"--yes: needed to delete {len(found)} measurements unasked")
@@ -225,27 +241,23 @@ def _by_ids(store: Store, ids: Sequence[str]) -> list[Measurement]:
 
 
 @app.command()
+@_filtered
 def export(
     file: Annotated[Path, typer.Argument(help="Its suffix: .jsonl, .csv or .parquet.")],
-    run: Runs = None,
-    device: Devices = None,
-    model: Models = None,
-    recipe: Recipes = None,
-    target: Targets = None,
+    wanted: _Filter,
     store: StorePath = None,
     as_json: Json = False,
 ) -> None:
     """Writes measurements to a file; JSON lines have evaluations and profiles of theirs too."""
     from mnv4_mobile.measure.results.exchange import Records, export_records
 
-    wanted = _Filter.of(run=run, device=device, model=model, recipe=recipe, target=target)
     with _opened(store) as opened:
-        measurements = wanted.choose(opened.measurements())
+        measurements = wanted.matching(opened.measurements())
         evaluations, profiles = opened.evaluations(), opened.profiles()
     if not wanted.empty:
         artifacts = {m.artifact.sha256 for m in measurements}
-        evaluations = [e for e in evaluations if e["artifact_sha256"] in artifacts]
-        profiles = [p for p in profiles if p["artifact_sha256"] in artifacts]
+        evaluations = [e for e in evaluations if e.artifact_sha256 in artifacts]
+        profiles = [p for p in profiles if p.artifact_sha256 in artifacts]
     export_records(
         Records(measurements=measurements, evaluations=evaluations, profiles=profiles), file
     )
@@ -268,7 +280,7 @@ def import_files(
     with _opened(store, must_exist=False) as opened:
         for file in files:
             added = import_records(opened, file)
-            rows.append({"file": str(file), **asdict(added)})
+            rows.append({"file": str(file), **plain(added)})
             if not as_json:
                 print(f"{file}: {added.new} new records, {added.known} were there already")
     if as_json:

@@ -9,9 +9,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -20,6 +20,13 @@ from rich.text import Text
 
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.records import plain
+
+if TYPE_CHECKING:
+    from mnv4_mobile.bundle.parity import Parity
+    from mnv4_mobile.units import Unit
+
+    Parities = Mapping[Unit, Mapping[str, Parity]]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Sets = Annotated[
@@ -43,8 +50,8 @@ Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show what the to
 
 
 def print_json(value: object) -> None:
-    """Prints one JSON document."""
-    print(json.dumps(value, indent=1, ensure_ascii=False))
+    """Prints one JSON document; records and dataclasses in it become objects."""
+    print(json.dumps(plain(value), indent=1, ensure_ascii=False))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
@@ -181,12 +188,22 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:.2f} MB"
 
 
-def decibels(parity: dict[str, Any]) -> str:
-    """The SQNR of every output."""
-    return ", ".join(f"{name} {p['sqnr_db']:.1f}" for name, p in parity.items()) or "not verified"
+def decibels(parity: Parities) -> str:
+    """Returns the SQNR of every output, and where there are several units their names."""
+    return _by_unit(parity, lambda p, name: f"{name} {p.sqnr_db:.1f}") or "not verified"
 
 
-def agreement(parity: dict[str, Any]) -> str:
-    """The top-1 agreement of the outputs that have classes."""
-    found = [p["top1_agreement"] for p in parity.values() if p["top1_agreement"] is not None]
-    return ", ".join(f"{value:.1%}" for value in found) or "-"
+def agreement(parity: Parities) -> str:
+    """Returns the top-1 agreement of the outputs that have classes."""
+    found = _by_unit(
+        parity, lambda p, _: None if p.top1_agreement is None else f"{p.top1_agreement:.1%}"
+    )
+    return found or "-"
+
+
+def _by_unit(parity: Parities, shown: Callable[[Parity, str], str | None]) -> str:
+    found = []
+    for unit, outputs in parity.items():
+        texts = [text for name, p in outputs.items() if (text := shown(p, name))]
+        found.append((f"{unit}: " if len(parity) > 1 and texts else "") + ", ".join(texts))
+    return "; ".join(filter(None, found))

@@ -22,6 +22,10 @@ def sweep(
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Folder for bundles that are built.")
     ] = Path("out"),
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace bundles in --out made of other ingredients."),
+    ] = False,
     run: Run = None,
     store: StorePath = None,
     as_json: Json = False,
@@ -35,4 +39,4 @@ def sweep(
     found = load_sweep(file)
     if device:
         found = replace(found, devices=tuple((name, None) for name in split(device)))
-    perform_and_show(found, out, run, store, as_json, verbose)
+    perform_and_show(found, out, run, store, as_json, verbose, force=force)

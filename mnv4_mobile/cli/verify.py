@@ -33,7 +33,7 @@ def verify(
     with steps(verbose) as progress:
         for path in bundles:
             bundle = open_bundle(path)
-            progress.step(f"verify {bundle.manifest['id']}")
+            progress.step(f"verify {bundle.manifest.id}")
             found[str(path)] = verify_bundle(bundle, weights, model=model, threads=threads)
     if as_json:
         print_json(found)
@@ -42,12 +42,12 @@ def verify(
             [
                 bundle_,
                 name,
-                f"{p['sqnr_db']:.1f}",
-                f"{p['sqnr_db_p10']:.1f}",
-                "-" if p["top1_agreement"] is None else f"{p['top1_agreement']:.1%}",
-                f"{p['max_abs']:.2e}",
-                f"{p['n']}",
-                f"{p['gate_db']:g}",
+                f"{p.sqnr_db:.1f}",
+                f"{p.sqnr_db_p10:.1f}",
+                "-" if p.top1_agreement is None else f"{p.top1_agreement:.1%}",
+                f"{p.max_abs:.2e}",
+                f"{p.n}",
+                f"{p.gate_db:g}",
             ]
             for bundle_, parity in found.items()
             for name, p in parity.items()

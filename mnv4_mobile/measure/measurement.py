@@ -1,126 +1,157 @@
-"""The record of one session on one device; `schema/measurement.schema.json` is the norm."""
+"""The record of one session on one device."""
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cache
-from importlib.resources import files
-from typing import Any, Literal
+from typing import Annotated, Literal, NamedTuple
 
-from mnv4_mobile.errors import ConfigError
+from msgspec import Meta, field
+
+from mnv4_mobile.images import Side
 from mnv4_mobile.measure.plan import Plan, ThermalStatus
+from mnv4_mobile.records import Count, Milliseconds, Natural, Record, Sha256, Text, Uuid
 
-SCHEMA = 1
 Status = Literal["ok", "wrong", "failed"]
 """`wrong`: the device's output missed the golden pair's gate, so nothing was timed."""
+DateTime = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeviceInfo:
+class DeviceInfo(Record, frozen=True, kw_only=True):
     """What a device is."""
 
-    id: str
-    """As the command line has it, and always the same for the same device: `adb:SERIAL`."""
+    id: Text
+    """The device's name on the command line, always the same for the same device: `adb:SERIAL`."""
     model: str
-    """As its maker calls it: `Pixel 8`; of a computer, its processor."""
+    """The maker's name of it: `Pixel 8`; of a computer, its processor."""
     soc: str
-    """Its system on a chip, or the processor; empty where unknown."""
+    """The system on a chip, or the processor; empty where unknown."""
     os_build: str
     """Name and build of the operating system."""
-    cores: int | None = None
+    cores: Count | None = None
+    """Number of cores; null where unknown."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Thermal:
-    """How warm a device is, as far as it says."""
+class Thermal(Record, frozen=True, kw_only=True):
+    """How warm a device says it is."""
 
     status: ThermalStatus | None = None
+    """The level; null where unknown."""
     celsius: float | None = None
-    """Of its hottest sensor."""
+    """Temperature of the hottest sensor; null where unknown."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """What a foreign tool tells instead of samples, in ms."""
+class Summary(Record, frozen=True, kw_only=True):
+    """Statistics of a foreign tool that gives no samples, in milliseconds."""
 
-    mean: float
-    std: float | None
-    min: float | None
-    max: float | None
-    count: int
+    mean: Milliseconds
+    """Mean of the runs."""
+    std: Milliseconds | None
+    """Standard deviation of the runs."""
+    min: Milliseconds | None
+    """The fastest run."""
+    max: Milliseconds | None
+    """The slowest run."""
+    count: Count
+    """Number of runs."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Samples:
-    """What one session gave; a device makes it."""
+class Samples(Record, frozen=True, kw_only=True):
+    """What one session gave, made by a device. Times are milliseconds, memory is MiB."""
 
     golden_sqnr_db: float | None
-    """Of the worst output against the float model's; None for an artifact without golden pair, or
-    where the tool on the device cannot tell."""
-    load_cold_ms: float | None = None
+    """SQNR in decibels of the worst output against the float model, at most 200, which stands for
+    equal tensors. Null for an artifact without golden pair, or where the tool on the device cannot
+    tell."""
+    load_cold_ms: Milliseconds | None = None
     """Loading in a fresh process."""
-    load_warm_ms: float | None = None
+    load_warm_ms: Milliseconds | None = None
     """Loading once more in the same process."""
-    first_ms: float | None = None
+    first_ms: Milliseconds | None = None
     """The first inference of a fresh process."""
-    latencies_ms: tuple[float, ...] = ()
-    t_ms: tuple[float, ...] = ()
-    """When each of them began, from the first one on."""
+    latencies_ms: tuple[Milliseconds, ...] = ()
+    """Duration of every timed run."""
+    t_ms: tuple[Milliseconds, ...] = ()
+    """When each of them began, counted from the first one."""
     summary: Summary | None = None
     """Only where there are no `latencies_ms`."""
-    preprocess_ms: tuple[float, ...] = ()
-    """From RGB pixels of a decoded picture to the input, apart from the latencies."""
-    peak_rss_mb: float | None = None
-    """Peak memory of a process that only loads and runs it, in a pass of its own, in MiB."""
+    preprocess_ms: tuple[Milliseconds, ...] = ()
+    """Time from the RGB pixels of a decoded picture to the input; no part of the latencies."""
+    peak_rss_mb: Annotated[float, Meta(ge=0)] | None = None
+    """Peak memory of a separate process that only loads and runs the artifact."""
     thermal_before: Thermal = Thermal()
+    """How warm the device was before."""
     thermal_after: Thermal = Thermal()
+    """How warm the device was afterwards."""
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Of the `runtime` and the `tool` that ran it, as the device has them, and of this package."""
+    """Versions on the device of the `runtime` and of the `tool` that ran it, and of this package.
+    """
     conditions: Mapping[str, float | str] = field(default_factory=dict)
-    """What else bears on the figures: `busy` (share of the cores that other work took),
-    `affinity` (cores that were pinned), `governor`, `battery_percent`, `screen`,
-    `timer_resolution_ms`."""
+    """What else affects the figures: `busy` (share of the cores that other work took), `affinity`
+    (cores that were pinned), `governor`, `battery_percent`, `screen`, `timer_resolution_ms`."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Artifact:
+class Artifact(Record, frozen=True, kw_only=True):
     """What was measured."""
 
-    sha256: str
-    bytes: int
+    sha256: Sha256
+    """Hash of the artifact."""
+    bytes: Count
+    """Size of the artifact."""
     target: str
+    """Name of its target."""
     bundle_id: str | None
-    """None for an artifact from elsewhere, whose output nothing verified."""
+    """Id of its bundle. Null for an artifact from elsewhere, whose output nothing verified."""
     name: str
     """The bundle's id, or the file's name."""
     model: str | None
+    """Name of the model's configuration; null where unknown."""
     recipe: str | None
-    size: tuple[int, int] | None
-    """(H, W) of the input."""
+    """Name of the precision recipe; null where unknown."""
+    size: tuple[Side, Side] | None
+    """Height and width of the input; null where unknown."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measurement:
+class ResultKey(NamedTuple):
+    """What sessions have in common that may be reduced to one result."""
+
+    artifact: str
+    """Its sha256."""
+    device: str
+    os_build: str
+    runtime: str
+    """Name and version; empty where a session failed before they were known."""
+    plan: str
+
+
+class Measurement(Record, frozen=True, kw_only=True):
     """One session of one artifact on one device."""
 
-    id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    run: str
+    schema: Literal[1] = 1
+    """Version of this format."""
+    id: Uuid = field(default_factory=lambda: str(uuid.uuid4()))
+    """Names this record."""
+    run: Text
     """Name of the `measure` or `sweep` that it belongs to."""
-    session: int
-    """Which of the plan's repeats, from 0."""
+    session: Natural
+    """Which of the plan's repeats this is, from 0."""
     artifact: Artifact
+    """What was measured."""
     device: DeviceInfo
+    """Where it was measured."""
     plan: Plan
+    """How it was measured."""
     status: Status
+    """`ok`; `wrong`: an output missed the golden pair's gate, so nothing was timed; `failed`."""
     error: str | None = None
-    """Of what is not ok."""
+    """What went wrong; null for `ok`."""
     samples: Samples | None
-    """None where it failed before there were any."""
-    started_at: str
+    """What was found; null where the session failed before there were any."""
+    started_at: DateTime
     """ISO 8601, UTC."""
+
+    def __post_init__(self) -> None:
+        check_status(self.status, self.error, self.samples)
 
     @property
     def runtime(self) -> str:
@@ -132,107 +163,20 @@ class Measurement:
         return versions.get("runtime") or versions.get("tool", "")
 
     @property
-    def cell(self) -> tuple[str, str, str, str, str]:
-        """What is comparable: artifact, device, its OS build, runtime version, plan."""
-        return (
-            self.artifact.sha256,
-            self.device.id,
-            self.device.os_build,
-            self.runtime,
-            self.plan.key,
+    def key(self) -> ResultKey:
+        """What its session has in common with those that it may be compared with."""
+        return ResultKey(
+            artifact=self.artifact.sha256,
+            device=self.device.id,
+            os_build=self.device.os_build,
+            runtime=self.runtime,
+            plan=self.plan.key,
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """The record as `schema/measurement.schema.json` has it."""
-        return {"schema": SCHEMA, **asdict(self), "plan": self.plan.to_json()}
 
-
-def measurement_from_json(entries: Any) -> Measurement:
-    """A record from its JSON form, checked against the schema.
-
-    Raises:
-        ConfigError: Naming the key and what is wrong with it.
-    """
-    check_record("measurement", entries)
-    return trusted_measurement(entries)
-
-
-def trusted_measurement(entries: Mapping[str, Any]) -> Measurement:
-    """A record from its JSON form, which was checked before."""
-    found = {key: value for key, value in entries.items() if key != "schema"}
-    size = found["artifact"]["size"]
-    return Measurement(
-        **{
-            **found,
-            "artifact": Artifact(**{**found["artifact"], "size": tuple(size) if size else None}),
-            "device": DeviceInfo(**found["device"]),
-            "plan": Plan.from_json(found["plan"]),
-            "samples": _samples(found["samples"]) if found["samples"] else None,
-        }
-    )
-
-
-def samples_from_json(entries: Any) -> Samples:
-    """What another program measured, checked against the schema.
-
-    Raises:
-        ConfigError: Naming the key and what is wrong with it.
-    """
-    validator = _validator("measurement")
-    part = {"$defs": validator.schema["$defs"], "$ref": "#/$defs/samples"}
-    for wrong in validator.evolve(schema=part).iter_errors(entries):
-        raise ConfigError(f"samples: {wrong.json_path}: {wrong.message[:200]}")
-    return _samples(entries)
-
-
-def check_record(kind: str, entries: Any) -> None:
-    """Checks a record against its schema: a measurement, an evaluation or a profile.
-
-    Raises:
-        ConfigError: Naming the key and what is wrong with it.
-    """
-    import jsonschema
-
-    version = entries.get("schema") if isinstance(entries, dict) else None
-    if isinstance(version, int) and version > SCHEMA:
-        raise ConfigError(
-            f"{kind}: written by a newer version (schema {version}, this one reads {SCHEMA}); "
-            "upgrade mnv4-mobile"
-        )
-    wrong = jsonschema.exceptions.best_match(_validator(kind).iter_errors(entries))
-    if wrong is not None:
-        raise ConfigError(f"{kind}: {wrong.json_path}: {wrong.message[:200]}")
-    if kind == "measurement":
-        Plan.from_json(entries["plan"])
-
-
-def _samples(entries: Mapping[str, Any]) -> Samples:
-    lists = ("latencies_ms", "t_ms", "preprocess_ms")
-    return Samples(
-        **{
-            **entries,
-            **{name: tuple(map(float, entries[name])) for name in lists},
-            "summary": Summary(**entries["summary"]) if entries["summary"] else None,
-            "thermal_before": Thermal(**entries["thermal_before"]),
-            "thermal_after": Thermal(**entries["thermal_after"]),
-        }
-    )
-
-
-@cache
-def _validator(kind: str) -> Any:
-    import jsonschema
-
-    norm = jsonschema.Draft202012Validator
-    every_item = norm.VALIDATORS["items"]
-
-    def items(validator: Any, schema: Any, found: Any, parent: Any) -> Any:
-        # Of thousands of numbers the least decides, as no schema asks for anything else: one by one
-        # they would take a hundred times as long.
-        if isinstance(found, list) and {type(value) for value in found} <= {int, float}:
-            found = found and [min(found)]
-        return every_item(validator, schema, found, parent)
-
-    text = (files("mnv4_mobile") / f"schema/{kind}.schema.json").read_text("utf-8")
-    extended = jsonschema.validators.extend(norm, {"items": items})  # type: ignore[no-untyped-call]
-    return extended(json.loads(text))
+def check_status(status: Status, error: str | None, samples: Samples | None) -> None:
+    """Raises ValueError if samples and error do not fit the status."""
+    if status == "ok" and (samples is None or error is not None):
+        raise ValueError("status: found ok, needs samples and no error")
+    if status != "ok" and error is None:
+        raise ValueError(f"error: found ~, needs a text with status {status}")

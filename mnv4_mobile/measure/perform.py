@@ -22,7 +22,7 @@ from mnv4_mobile.errors import ConfigError, DeviceError, MobileError, ParityErro
 from mnv4_mobile.measure.device import Device, connect
 from mnv4_mobile.measure.measurement import DeviceInfo, Measurement
 from mnv4_mobile.measure.results.store import Store
-from mnv4_mobile.measure.session import Job, measured
+from mnv4_mobile.measure.session import PlannedSession, measured
 from mnv4_mobile.measure.subject import Subject, open_subject
 from mnv4_mobile.measure.sweep import Matrix, Sweep
 from mnv4_mobile.progress import Progress
@@ -43,7 +43,7 @@ class Failure:
 
 
 def perform(
-    sweep: Sweep, *, run: str, store: Path, out: Path, progress: Progress
+    sweep: Sweep, *, run: str, store: Path, out: Path, force: bool = False, progress: Progress
 ) -> tuple[list[Measurement], list[Failure]]:
     """Measures what is missing of a run.
 
@@ -55,6 +55,7 @@ def perform(
         run: Its name; what the store has under it already is not measured again.
         store: The file where each measurement is put as soon as it is there.
         out: The folder for bundles that are built.
+        force: Whether bundles in it that are made of other ingredients are replaced.
         progress: Is told how it goes.
 
     Returns:
@@ -71,14 +72,14 @@ def perform(
         # Before anybody is asked to open a page on a phone.
         given = [open_subject(path) for path in _given(sweep)]
         devices = _connected(sweep, stack, failures, progress)
-        built = _built(sweep.build, out, failures, progress) if sweep.build else []
+        built = _built(sweep.build, out, failures, progress, force=force) if sweep.build else []
         subjects = _each_once([*given, *map(open_subject, built)], progress)
-        jobs = _jobs(sweep, devices, subjects, progress)
+        planned = _planned(sweep, devices, subjects, progress)
         # A new one is made only now, so that bad input leaves no file behind.
         opened = stack.enter_context(Store(store))
         progress.note(f"run {run} in {store}")
         for info, device in devices.items():
-            failures += _measure(info, device, jobs[info], run, opened, progress)
+            failures += _measure(info, device, planned[info], run, opened, progress)
         measurements = opened.measurements(runs=(run,))
     there = _there(measurements)
     return [m for m in measurements if m.status == "ok" or _key_of(m) not in there], failures
@@ -143,7 +144,9 @@ def _each_once(subjects: Sequence[Subject], progress: Progress) -> list[Subject]
     return list(found.values())
 
 
-def _built(matrix: Matrix, out: Path, failures: list[Failure], progress: Progress) -> list[Path]:
+def _built(
+    matrix: Matrix, out: Path, failures: list[Failure], progress: Progress, *, force: bool
+) -> list[Path]:
     options = [
         Options(size=size, calibrate=matrix.calibrate, options=matrix.options)
         for size in matrix.sizes
@@ -152,7 +155,7 @@ def _built(matrix: Matrix, out: Path, failures: list[Failure], progress: Progres
         matrix.models, matrix.weights, matrix.targets, matrix.recipes, options, progress=progress
     )
     cache = Cache(cache_folder(), progress)
-    built = build_cells(wanted, out, cache=cache, progress=progress)
+    built = build_cells(wanted, out, cache=cache, force=force, progress=progress)
     failures += [_failure(one.cell.name, one.error) for one in built if one.error]
     paths = [one.path for one in built if one.path]
     if not paths:
@@ -160,20 +163,20 @@ def _built(matrix: Matrix, out: Path, failures: list[Failure], progress: Progres
     return paths
 
 
-def _jobs(
+def _planned(
     sweep: Sweep,
     devices: Mapping[DeviceInfo, Device],
     subjects: Sequence[Subject],
     progress: Progress,
-) -> dict[DeviceInfo, list[Job]]:
-    """The sessions of every device: each cell's first, then each cell's second, ...
+) -> dict[DeviceInfo, list[PlannedSession]]:
+    """The sessions of every device: the first of each series, then the second of each, ...
 
     A B A B rather than A A B B, so that whatever drifts (temperature, other work) hits all alike.
 
     Raises:
         ConfigError: An artifact that no device can measure, or a device that can measure none.
     """
-    jobs: dict[DeviceInfo, list[Job]] = {info: [] for info in devices}
+    planned: dict[DeviceInfo, list[PlannedSession]] = {info: [] for info in devices}
     refused: dict[str, list[str]] = {}  # what, by the reason
     for info, device in devices.items():
         for subject in subjects:
@@ -185,51 +188,55 @@ def _jobs(
                     refused.setdefault(str(error), []).append(what)
                     continue
                 repeats = range(plan.repeats)
-                jobs[info] += [Job(subject=subject, plan=plan, session=i) for i in repeats]
-        jobs[info].sort(key=lambda job: job.session)
-    possible = {job.subject.artifact.sha256 for found in jobs.values() for job in found}
+                planned[info] += [
+                    PlannedSession(subject=subject, plan=plan, session=i) for i in repeats
+                ]
+        planned[info].sort(key=lambda one: one.session)
+    possible = {one.subject.artifact.sha256 for found in planned.values() for one in found}
     wanted = {subject.artifact.sha256 for subject in subjects}
-    if possible < wanted or not all(jobs.values()):
+    if possible < wanted or not all(planned.values()):
         raise ConfigError("; ".join(refused))
     for reason, whats in refused.items():
         progress.note(f"not measured: {', '.join(dict.fromkeys(whats))}: {reason}")
-    return jobs
+    return planned
 
 
 def _measure(
     info: DeviceInfo,
     device: Device,
-    jobs: Sequence[Job],
+    planned: Sequence[PlannedSession],
     run: str,
     store: Store,
     progress: Progress,
 ) -> list[Failure]:
     """Measures what is missing on one device; what failed."""
     there = _there(store.measurements(runs=(run,)))
-    missing = [job for job in jobs if _key(info, *job.cell, job.session) not in there]
-    if len(missing) < len(jobs):
-        progress.note(f"{info.id}: {len(jobs) - len(missing)} of {len(jobs)} sessions are there")
-    names = {job.cell: f"{info.id}: {job.name}" for job in missing}
-    left = Counter(job.cell for job in missing)
+    missing = [one for one in planned if _key(info, *one.series, one.session) not in there]
+    if len(missing) < len(planned):
+        progress.note(
+            f"{info.id}: {len(planned) - len(missing)} of {len(planned)} sessions are there"
+        )
+    names = {one.series: f"{info.id}: {one.name}" for one in missing}
+    left = Counter(one.series for one in missing)
     failures: dict[tuple[str, str], Failure] = {}
     try:
         for measurement in measured(device, missing, run, progress):
             store.add(measurement)
-            cell = measurement.artifact.sha256, measurement.plan.key
-            left[cell] -= 1
+            series = measurement.artifact.sha256, measurement.plan.key
+            left[series] -= 1
             if measurement.error is not None:
                 exit_code = (
                     ParityError.exit_code
                     if measurement.status == "wrong"
                     else DeviceError.exit_code
                 )
-                failures[cell] = Failure(
-                    what=names[cell], error=measurement.error, exit_code=exit_code
+                failures[series] = Failure(
+                    what=names[series], error=measurement.error, exit_code=exit_code
                 )
     except DeviceError as error:  # it vanished
-        for cell, sessions in left.items():
-            if sessions and cell not in failures:
-                failures[cell] = _failure(names[cell], DeviceError(f"left out: {error}"))
+        for series, sessions in left.items():
+            if sessions and series not in failures:
+                failures[series] = _failure(names[series], DeviceError(f"left out: {error}"))
     return list(failures.values())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -14,6 +14,7 @@ from mnv4_mobile.measure.measurement import DeviceInfo, Measurement, Samples, St
 from mnv4_mobile.measure.plan import THERMAL_STATUSES, Plan, ThermalStatus
 from mnv4_mobile.measure.subject import Subject
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.records import replace
 
 THERMAL_WAIT_S = 600.0
 """How long a session waits for a warm device."""
@@ -21,8 +22,8 @@ _POLL_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """One session that is to be."""
+class PlannedSession:
+    """One session that is to be measured."""
 
     subject: Subject
     plan: Plan
@@ -30,7 +31,7 @@ class Job:
     """Which of the plan's repeats, from 0."""
 
     @property
-    def cell(self) -> tuple[str, str]:
+    def series(self) -> tuple[str, str]:
         """What its sessions have in common on a device."""
         return self.subject.artifact.sha256, self.plan.key
 
@@ -43,25 +44,17 @@ class Job:
         return f"{self.subject.artifact.name}, {threads}{unit}"
 
 
-def sessions(
-    device: Device, subject: Subject, plan: Plan, run: str, progress: Progress
-) -> Iterator[Measurement]:
-    """The sessions of one plan; see `measured`."""
-    jobs = [Job(subject=subject, plan=plan, session=i) for i in range(plan.repeats)]
-    return measured(device, jobs, run, progress)
-
-
 def measured(
-    device: Device, jobs: Sequence[Job], run: str, progress: Progress
+    device: Device, planned: Sequence[PlannedSession], run: str, progress: Progress
 ) -> Iterator[Measurement]:
     """Measures on one device, each record as soon as it is there.
 
     What fails is a record too: `wrong` where the device computes something else, `failed` for
-    whatever else went wrong. The other sessions of its cell are left out, the others go on.
+    whatever else went wrong. The other sessions of its series are left out, the others go on.
 
     Args:
         device: Where.
-        jobs: The sessions in their order; before each but the first its plan's cool-down is kept.
+        planned: The sessions in order; before each but the first, its plan's cool-down is kept.
         run: The name that the records belong to.
         progress: Is told how it goes.
 
@@ -71,30 +64,30 @@ def measured(
     """
     info = device.describe()
     failed = set()
-    for number, job in enumerate(jobs):
-        if job.cell in failed:
+    for number, one in enumerate(planned):
+        if one.series in failed:
             continue
         if number:
-            _cool_down(job, info, progress)
+            _cool_down(one, info, progress)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         samples: Samples | None = None
         error: MobileError | None = None
         try:
-            _wait_until_cool(device, job.plan, info, progress)
-            place = f"{number + 1} of {len(jobs)}"
-            progress.step(f"{info.id}: {job.name}, session {job.session + 1} ({place})")
-            samples = device.measure(job.subject, job.plan, progress)
+            _wait_until_cool(device, one.plan, info, progress)
+            place = f"{number + 1} of {len(planned)}"
+            progress.step(f"{info.id}: {one.name}, session {one.session + 1} ({place})")
+            samples = device.measure(one.subject, one.plan, progress)
             ours = {"mnv4-mobile": version("mnv4-mobile")}
             samples = replace(samples, versions={**samples.versions, **ours})
         except Exception as caught:  # noqa: BLE001 - a night's sweep does not end for one session
             error = told(caught)
-            failed.add(job.cell)
+            failed.add(one.series)
         yield Measurement(
             run=run,
-            session=job.session,
-            artifact=job.subject.artifact,
+            session=one.session,
+            artifact=one.subject.artifact,
             device=info,
-            plan=job.plan,
+            plan=one.plan,
             status=_status(error),
             error=str(error) if error else None,
             samples=samples,
@@ -110,10 +103,10 @@ def _status(error: MobileError | None) -> Status:
     return "wrong" if isinstance(error, ParityError) else "failed"
 
 
-def _cool_down(job: Job, info: DeviceInfo, progress: Progress) -> None:
-    end = time.monotonic() + job.plan.cooldown_s
-    if job.plan.cooldown_s:
-        progress.step(f"{info.id}: cool-down of {job.plan.cooldown_s:g} s")
+def _cool_down(one: PlannedSession, info: DeviceInfo, progress: Progress) -> None:
+    end = time.monotonic() + one.plan.cooldown_s
+    if one.plan.cooldown_s:
+        progress.step(f"{info.id}: cool-down of {one.plan.cooldown_s:g} s")
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 1))
         progress.update(f"{info.id}: cool-down, {max(left - 1, 0):.0f} s left")

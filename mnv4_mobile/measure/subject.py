@@ -61,9 +61,9 @@ class Subject:
             return None
         expected = self.bundle.golden("eager")
         gates = {
-            entry["tensor"]: entry["min_sqnr_db"]
-            for entry in self.bundle.manifest["golden"]
-            if entry["source"] == "eager"
+            entry.tensor: entry.min_sqnr_db
+            for entry in self.bundle.manifest.golden
+            if entry.source == "eager"
         }
         worst = float("inf")
         for output in self.bundle.outputs:
@@ -142,13 +142,13 @@ def open_subject(path: Path) -> Subject:
     bundle = open_bundle(path)
     manifest = bundle.manifest
     artifact = Artifact(
-        sha256=manifest["artifact"]["sha256"],
-        bytes=manifest["artifact"]["bytes"],
-        target=manifest["target"],
-        bundle_id=manifest["id"],
-        name=manifest["id"],
-        model=manifest["model"]["name"],
-        recipe=manifest["recipe"],
+        sha256=manifest.artifact.sha256,
+        bytes=manifest.artifact.bytes,
+        target=manifest.target,
+        bundle_id=manifest.id,
+        name=manifest.id,
+        model=manifest.model.name,
+        recipe=manifest.recipe,
         size=bundle.preprocess.size,
     )
     return Subject(path=bundle.artifact, artifact=artifact, bundle=bundle)

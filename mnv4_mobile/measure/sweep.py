@@ -139,7 +139,7 @@ def _device(value: object, place: str) -> tuple[str, str | None]:
 
 def _plan(section: Section) -> Plan:
     """A preset and what differs from it."""
-    known = [name for name in Plan().to_json() if name not in ("schema", "threads", "unit")]
+    known = [n for n in Plan.__struct_fields__ if n not in ("schema", "threads", "unit")]
     base = preset(section.get("preset", str, "quick"))
     found = {name: section.any(name, None) for name in known}
     section.close()

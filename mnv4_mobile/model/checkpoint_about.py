@@ -11,6 +11,7 @@ from typing import Any
 from mnv4_mobile.errors import ConfigError, WeightsError
 from mnv4_mobile.images import Preprocess
 from mnv4_mobile.model.spec import ModelSpec
+from mnv4_mobile.records import convert, decode
 from mnv4_mobile.yaml_file import Section, checked
 
 TIMM_ACTIVATIONS = {
@@ -55,15 +56,13 @@ def about_ours(path: Path, metadata: Mapping[str, str]) -> About:
     if metadata.get("format") != "mnv4-mobile":
         return About()
     values = dict[str, Any](metadata)
-    for key in ("labels", "preprocess"):
-        if key in values:
-            values[key] = _json(values[key], f"{path}: metadata: {key}")
+    if "labels" in values:
+        values["labels"] = _json(values["labels"], f"{path}: metadata: labels")
     section = Section(values, f"{path}: metadata")
     preprocess = None
     if "preprocess" in section:
-        given = section.section("preprocess")
-        preprocess = _preprocess(given, _numbers(given, "size"), given.get("crop", float))
-        given.close()
+        text = section.get("preprocess", str)
+        preprocess = decode(text, Preprocess, section.at("preprocess"), WeightsError)
     return About(
         made_for=section.optional("model", str),
         licence=section.optional("licence", str),
@@ -96,12 +95,20 @@ def about_timm(path: Path, spec: ModelSpec) -> About:
     crop_mode = trained.get("crop_mode", str, "center")
     if crop_mode != "center":
         raise ConfigError(f"{trained.at('crop_mode')}: found {crop_mode!r}, must be 'center'")
-    size = _numbers(trained, "input_size")[-2:]
+    size = trained.values("input_size", int)[-2:]
     return About(
         made_for=architecture,
         licence=trained.optional("license", str),
         labels=_timm_labels(config if "label_names" in config else trained, config),
-        preprocess=_preprocess(trained, size, trained.get("crop_pct", float)),
+        preprocess=convert(
+            {
+                "size": size,
+                "crop": trained.get("crop_pct", float),
+                **{name: trained.any(name) for name in ("interpolation", "mean", "std")},
+            },
+            Preprocess,
+            trained.place,
+        ),
     )
 
 
@@ -140,22 +147,6 @@ def _json(text: str, place: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"{place}: not JSON: {error}") from None
-
-
-def _numbers(section: Section, key: str) -> Any:
-    value = section.any(key)
-    if not isinstance(value, list):
-        raise ConfigError(f"{section.at(key)}: found {value!r}, must be a list of numbers")
-    return tuple(value)
-
-
-def _preprocess(section: Section, size: tuple[int, int], crop: float) -> Preprocess:
-    mean, std = _numbers(section, "mean"), _numbers(section, "std")
-    interpolation = section.any("interpolation")
-    try:
-        return Preprocess(size=size, crop=crop, interpolation=interpolation, mean=mean, std=std)
-    except ConfigError as error:
-        raise ConfigError(f"{section.place}: {error}") from None
 
 
 def _labels(section: Section, key: str) -> tuple[str, ...] | None:

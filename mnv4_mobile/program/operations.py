@@ -82,8 +82,3 @@ def operations(graph: fx.Graph) -> Iterator[Operation]:
             yield Operation(
                 name=name if layer == "net" else f"{layer}.{name}", kind="other", node=node
             )
-
-
-def convolutions(graph: fx.Graph) -> list[str]:
-    """Names of the convolutions in the order in which they run."""
-    return [operation.name for operation in operations(graph) if operation.kind == "conv"]

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
 from mnv4_mobile.bundle.manifest import Bundle
 from mnv4_mobile.bundle.parity import sqnr_db
@@ -28,50 +29,66 @@ from mnv4_mobile.errors import ConfigError, ImageError
 from mnv4_mobile.files import sha256
 from mnv4_mobile.images import Preprocess, list_images, pixels, read_image
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.records import Count, Record, Sha256, Share
 from mnv4_mobile.target import load_target, require
 
-SCHEMA = 1
 _CHUNK = 16  # pictures in memory at a time
 
 
-class Confusion(TypedDict):
-    """Pictures for which artifact and parent name different classes."""
+class Confusion(Record, frozen=True, kw_only=True):
+    """Images for which artifact and parent name two different classes."""
 
     parent: str
+    """The class that the parent names."""
     artifact: str
-    count: int
+    """The class that the artifact names."""
+    count: Count
+    """Number of images."""
 
 
-class Evaluation(TypedDict):
-    """What was found; rates are shares of 1."""
+class Evaluation(Record, frozen=True, kw_only=True):
+    """Accuracy of an artifact on a dataset; rates are shares of 1."""
 
-    schema: int
-    artifact_sha256: str
+    schema: Literal[1] = 1
+    """Version of this format."""
+    artifact_sha256: Sha256
+    """Hash of the artifact."""
     bundle_id: str
+    """Id of its bundle."""
     dataset: str
-    dataset_sha256: str
-    """Of the sorted lines `<sha256>  <posix path>` of the pictures."""
-    n: int
-    skipped: list[str]
+    """Name of the dataset's folder."""
+    dataset_sha256: Sha256
+    """Hash of the sorted lines `<sha256>  <posix path>` of the images."""
+    n: Count
+    """Number of images."""
+    skipped: tuple[str, ...]
     """Files that could not be read, with the reason."""
-    top1: float | None
-    """None for a dataset without classes."""
-    top5: float | None
-    parent_sha256: str | None
-    parent_top1: float | None
-    parent_top5: float | None
-    agreement: float | None
-    """Share of pictures for which artifact and parent name the same class first."""
+    top1: Share | None
+    """Accuracy; null for a dataset without classes."""
+    top5: Share | None
+    """Share of images whose class is among the first five."""
+    parent_sha256: Sha256 | None
+    """Hash of the float parent's artifact; null without a parent, here and below."""
+    parent_top1: Share | None
+    """The parent's accuracy."""
+    parent_top5: Share | None
+    """The parent's share of images whose class is among the first five."""
+    agreement: Share | None
+    """Share of images for which artifact and parent name the same class first."""
     sqnr_db: float | None
-    """Median over the pictures of the ratio of the parent's scores to the difference."""
+    """Median over the images of the ratio of the parent's scores to the difference."""
     sqnr_db_p10: float | None
-    confusion: list[Confusion]
-    """The most frequent first."""
-    images_per_s: float
-    """Of this artifact alone, decoding included."""
-    threads: int
+    """10th percentile of the same ratios."""
+    confusion: tuple[Confusion, ...]
+    """Classes that were exchanged, the most frequent pair first."""
+    images_per_s: Annotated[float, Meta(ge=0)]
+    """Images per second with this artifact alone, decoding included."""
+    threads: Count
+    """Number of runtime threads."""
     started_at: str
-    versions: dict[str, str]
+    """ISO 8601, UTC."""
+    versions: Mapping[str, str]
+    """Versions of what evaluated it."""
 
 
 def evaluate(
@@ -111,7 +128,7 @@ def evaluate(
     pictures = _Pictures(dataset, _Classes.of(bundle).truths(dataset, paths), bundle.preprocess)
     started = datetime.now(UTC)
     ratios: list[float] = []
-    name = bundle.manifest["id"]
+    name = bundle.manifest.id
     progress.step(f"{name}: evaluate")
     with ExitStack() as stack:
         judged = stack.enter_context(_judging(bundle, threads))
@@ -141,36 +158,35 @@ def _evaluation(
     pairs = judged.confusion(reference) if reference else Counter()
     manifest = judged.bundle.manifest
     return Evaluation(
-        schema=SCHEMA,
-        artifact_sha256=manifest["artifact"]["sha256"],
-        bundle_id=manifest["id"],
+        artifact_sha256=manifest.artifact.sha256,
+        bundle_id=manifest.id,
         dataset=pictures.dataset.name,
         dataset_sha256=pictures.sha256(),
         n=len(known),
-        skipped=pictures.skipped,
+        skipped=tuple(pictures.skipped),
         top1=judged.top(1, known),
         top5=judged.top(5, known),
-        parent_sha256=reference.bundle.manifest["artifact"]["sha256"] if reference else None,
+        parent_sha256=reference.bundle.manifest.artifact.sha256 if reference else None,
         parent_top1=reference.top(1, known) if reference else None,
         parent_top5=reference.top(5, known) if reference else None,
         agreement=1 - pairs.total() / len(known) if reference else None,
         sqnr_db=round(float(np.median(ratios)), 2) if ratios else None,
         sqnr_db_p10=round(float(np.percentile(ratios, 10)), 2) if ratios else None,
-        confusion=[
+        confusion=tuple(
             Confusion(parent=judged.classes.name(a), artifact=judged.classes.name(b), count=count)
             for (a, b), count in pairs.most_common()
-        ],
+        ),
         images_per_s=round(len(known) / (pictures.seconds + judged.seconds), 1),
         threads=threads,
         started_at=started.isoformat(timespec="seconds"),
-        versions=versions(load_target(manifest["target"]).distributions),
+        versions=versions(load_target(manifest.target).distributions),
     )
 
 
 @contextmanager
 def _judging(bundle: Bundle, threads: int) -> Iterator[_Judged]:
     """A bundle's artifact in a process of its own."""
-    target = bundle.manifest["target"]
+    target = bundle.manifest.target
     require(load_target(target))
     with Worker(target, bundle.artifact, threads=threads) as worker:
         yield _Judged(bundle, worker)
@@ -187,7 +203,7 @@ class _Classes:
     @classmethod
     def of(cls, bundle: Bundle) -> _Classes:
         output = bundle.class_output("logits", "probabilities")
-        labels = bundle.manifest["labels"]
+        labels = bundle.manifest.labels
         return cls(output=output.name, count=output.shape[1], labels=labels)
 
     def name(self, index: int) -> str:

@@ -41,9 +41,9 @@ class Model:
     """
 
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
-        require(load_target(bundle.manifest["target"]))
+        require(load_target(bundle.manifest.target))
         self.bundle = bundle
-        self._worker = Worker(bundle.manifest["target"], bundle.artifact, threads=threads)
+        self._worker = Worker(bundle.manifest.target, bundle.artifact, threads=threads)
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +80,7 @@ class Model:
         if output.kind == "logits":
             values = np.exp(values - values.max(1, keepdims=True))
             values /= values.sum(1, keepdims=True)
-        labels = self.bundle.manifest["labels"]
+        labels = self.bundle.manifest.labels
         return [
             [
                 Prediction(

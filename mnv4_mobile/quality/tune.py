@@ -228,18 +228,18 @@ def _confirm(
         parent = _built(wish, load_recipe("fp32"), Path(folder), cache, progress)
         dataset = wish.dataset or _held_back(wish, bundle, Path(folder))
         found = evaluate(bundle, dataset, parent=parent, progress=progress)
-        assert found["agreement"] is not None
-        assert found["sqnr_db"] is not None
-        drop = 1 - found["agreement"]
-        if found["top1"] is not None and found["parent_top1"] is not None:
-            drop = max(0.0, found["parent_top1"] - found["top1"])
+        assert found.agreement is not None
+        assert found.sqnr_db is not None
+        drop = 1 - found.agreement
+        if found.top1 is not None and found.parent_top1 is not None:
+            drop = max(0.0, found.parent_top1 - found.top1)
         return Rung(
             kept=kept,
-            bytes=bundle.manifest["artifact"]["bytes"],
+            bytes=bundle.manifest.artifact.bytes,
             latency_ms=_latency_ms(bundle),
             drop=round(100 * drop, 3),
-            sqnr_db=found["sqnr_db"],
-            pictures=found["n"],
+            sqnr_db=found.sqnr_db,
+            pictures=found.n,
         )
 
 
@@ -280,7 +280,7 @@ def _latency_ms(bundle: Bundle) -> float:
     import numpy as np
 
     pixels = bundle.golden("input")["pixels"][: bundle.input.shape[0]]
-    with Worker(bundle.manifest["target"], bundle.artifact) as worker:
+    with Worker(bundle.manifest.target, bundle.artifact) as worker:
         timing = worker.time(feed(bundle.input, pixels, bundle.preprocess), runs=_RUNS)
     return round(float(np.median(timing.latencies_ms)), 4)
 

@@ -35,20 +35,20 @@ def verify_bundle(
     Raises:
         BundleError: The golden pairs are incomplete.
     """
-    require(load_target(bundle.manifest["target"]))
+    require(load_target(bundle.manifest.target))
     gate = _gate(bundle)
-    with Worker(bundle.manifest["target"], bundle.artifact, threads=threads) as worker:
+    with Worker(bundle.manifest.target, bundle.artifact, threads=threads) as worker:
         if weights is None:
             images, expected = bundle.golden("input")["pixels"], bundle.golden("eager")
         else:
-            images, expected = _afresh(bundle, weights, model or bundle.manifest["model"]["name"])
+            images, expected = _afresh(bundle, weights, model or bundle.manifest.model.name)
         found = run_pixels(worker, bundle.input, bundle.outputs, images, bundle.preprocess)
     return parities(bundle.outputs, expected, found, gate)
 
 
 def _gate(bundle: Bundle) -> float:
     """The least SQNR in dB that the bundle's outputs must reach, once all are known to have one."""
-    golden = {(e["source"], e["tensor"]): e["min_sqnr_db"] for e in bundle.manifest["golden"]}
+    golden = {(e.source, e.tensor): e.min_sqnr_db for e in bundle.manifest.golden}
     gates = [golden.get(("eager", output.name)) for output in bundle.outputs]
     found = [gate for gate in gates if gate is not None]
     if ("input", "pixels") not in golden or len(found) < len(gates):

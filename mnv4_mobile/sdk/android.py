@@ -39,9 +39,9 @@ def write_android(paths: Sequence[Path], out: Path) -> list[str]:
         built = shutil.ignore_patterns("build")
         shutil.copytree(library(), folder, dirs_exist_ok=True, ignore=built)
         for bundle in bundles:
-            shutil.copytree(bundle.path, folder / "src/main/assets/mnv4" / bundle.manifest["id"])
+            shutil.copytree(bundle.path, folder / "src/main/assets/mnv4" / bundle.manifest.id)
         (folder / _KOTLIN / "Mnv4Models.kt").write_text(_models(bundles, constants))
-        used = sorted({RUNTIMES[bundle.manifest["target"]] for bundle in bundles})
+        used = sorted({RUNTIMES[bundle.manifest.target] for bundle in bundles})
         gradle = folder / "build.gradle.kts"
         lines = "".join(f'    implementation("{line}")\n' for line in used)
         gradle.write_text(gradle.read_text().replace("    // runtimes\n", lines))
@@ -61,7 +61,7 @@ def _models(bundles: Sequence[Bundle], constants: Sequence[str]) -> str:
     for bundle, constant in zip(bundles, constants, strict=True):
         lines += [f"    /** {shipping.about(bundle)}. */"]
         lines += [
-            f'    public val {constant}: Mnv4Model = Mnv4Model("{bundle.manifest["id"]}")',
+            f'    public val {constant}: Mnv4Model = Mnv4Model("{bundle.manifest.id}")',
             "",
         ]
     lines.append("    /** All of them. */")

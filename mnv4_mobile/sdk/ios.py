@@ -45,7 +45,7 @@ def write_ios(paths: Sequence[Path], out: Path) -> list[str]:
     bundles = open_bundles(paths, TARGETS)
     constants = dict(zip([b.path for b in bundles], map(constant, names(bundles)), strict=True))
     by_target = {
-        target: [bundle for bundle in bundles if bundle.manifest["target"] == target]
+        target: [bundle for bundle in bundles if bundle.manifest.target == target]
         for target in TARGETS
     }
     with new_folder(out, shipping.MARKER) as folder:
@@ -91,7 +91,7 @@ def _fill(target: Path, bundles: Sequence[Bundle], constants: dict[Path, str], e
     resources = target / "Resources" / "mnv4"
     resources.mkdir(parents=True, exist_ok=True)
     for bundle in bundles:
-        shutil.copytree(bundle.path, resources / bundle.manifest["id"])
+        shutil.copytree(bundle.path, resources / bundle.manifest.id)
     code = target / "MNV4Models.swift"
     head, mark, _ = code.read_text("utf-8").partition("// `mnv4 sdk ios`")
     assert mark, code
@@ -103,7 +103,7 @@ def _fill(target: Path, bundles: Sequence[Bundle], constants: dict[Path, str], e
 def _models(bundles: Sequence[Bundle], constants: dict[Path, str], every: str) -> str:
     lines = ["extension MNV4Model {"]
     for bundle in bundles:
-        value = f'MNV4Model(id: "{bundle.manifest["id"]}", in: .module)'
+        value = f'MNV4Model(id: "{bundle.manifest.id}", in: .module)'
         lines += [f"    /// {shipping.about(bundle)}."]
         lines += [f"    public static let {constants[bundle.path]} = {value}", ""]
     names = ", ".join(constants[bundle.path] for bundle in bundles)

@@ -20,7 +20,7 @@ def open_bundles(paths: Sequence[Path], targets: Sequence[str]) -> list[Bundle]:
     found: dict[str, Bundle] = {}
     for path in paths:
         bundle = open_bundle(path)
-        name, target = bundle.manifest["id"], bundle.manifest["target"]
+        name, target = bundle.manifest.id, bundle.manifest.target
         if target not in targets:
             raise ConfigError(f"{path}: is for {target}, allowed: {', '.join(targets)}")
         if name in found:
@@ -30,21 +30,21 @@ def open_bundles(paths: Sequence[Path], targets: Sequence[str]) -> list[Bundle]:
 
 
 def names(bundles: Sequence[Bundle]) -> list[tuple[str, ...]]:
-    """The words of each bundle's name: model, recipe, and size and target where those differ.
+    """The words of each bundle's name: model, recipe and choices; size and target if they differ.
 
-    `conv-small-224x224-int8.tflite` is (`conv`, `small`, `int8`), and (`conv`, `small`, `int8`,
-    `224`, `tflite`) among bundles of other sizes and targets. A name begins with a letter, as code
-    wants it.
+    `conv-small-224x224-int8-tflite` is (`conv`, `small`, `int8`), and (`conv`, `small`, `int8`,
+    `224`, `tflite`) among bundles of other sizes and targets. `mnv4 build --name` chooses what
+    stands for the model. A name begins with a letter, as code wants it.
 
     Raises:
         ConfigError: Two bundles of one name.
     """
-    columns = [[part(bundle) for bundle in bundles] for part in (_model, _recipe, _size, _target)]
+    columns = [[part(bundle) for bundle in bundles] for part in (_name, _recipe, _size, _target)]
     kept = [column for i, column in enumerate(columns) if i < 2 or len(set(column)) > 1]
     found: dict[tuple[str, ...], Bundle] = {}
     for bundle, row in zip(bundles, zip(*kept, strict=True), strict=True):
         words = tuple(re.findall(r"[a-z0-9]+", " ".join(row).lower()))
-        if words[0][0].isdigit():
+        if not words or words[0][0].isdigit():
             words = ("model", *words)
         if words in found:
             raise ConfigError(
@@ -55,12 +55,23 @@ def names(bundles: Sequence[Bundle]) -> list[tuple[str, ...]]:
     return list(found)
 
 
-def _model(bundle: Bundle) -> str:
-    return bundle.manifest["model"]["name"]
+def _parts(bundle: Bundle) -> tuple[str, str]:
+    """What a bundle's id has before and after the size, without the target.
+
+    An id of another form, which another program may have given, says nothing of either.
+    """
+    height, width = bundle.preprocess.size
+    name = bundle.manifest.id.removesuffix(f"-{bundle.manifest.target}")
+    before, _, after = name.partition(f"-{height}x{width}-")
+    return (before, after) if after else (bundle.manifest.model.name, bundle.manifest.recipe)
+
+
+def _name(bundle: Bundle) -> str:
+    return _parts(bundle)[0]
 
 
 def _recipe(bundle: Bundle) -> str:
-    return bundle.manifest["recipe"]
+    return _parts(bundle)[1]
 
 
 def _size(bundle: Bundle) -> str:
@@ -69,4 +80,4 @@ def _size(bundle: Bundle) -> str:
 
 
 def _target(bundle: Bundle) -> str:
-    return bundle.manifest["target"]
+    return bundle.manifest.target

@@ -29,9 +29,9 @@ def library(platform: str, checkout: str) -> Path:
 def about(bundle: Bundle) -> str:
     """A bundle in a line, for the comment of its constant."""
     manifest = bundle.manifest
-    height, width = manifest["preprocess"]["size"]
-    outputs = ", ".join(output["kind"] for output in manifest["outputs"])
-    return f"{manifest['model']['name']}, {height} x {width}, {manifest['recipe']}: {outputs}"
+    height, width = manifest.preprocess.size
+    outputs = ", ".join(output.kind for output in manifest.outputs)
+    return f"{manifest.model.name}, {height} x {width}, {manifest.recipe}: {outputs}"
 
 
 def write_readme(
@@ -47,8 +47,8 @@ def write_readme(
     """
     rows = []
     for bundle, constant in zip(bundles, constants, strict=True):
-        megabytes = bundle.manifest["artifact"]["bytes"] / 1e6
-        licence = bundle.manifest["model"]["licence"] or "not known"
+        megabytes = bundle.manifest.artifact.bytes / 1e6
+        licence = bundle.manifest.model.licence or "not known"
         rows.append(f"| `{constant}` | {about(bundle)} | {megabytes:.1f} MB | {licence} |")
     text = path.read_text("utf-8")
     assert sample in text, path
@@ -61,6 +61,6 @@ def write_marker(folder: Path, bundles: Sequence[Bundle]) -> None:
     """Marks a folder as written here, with what and by which version."""
     entry = {
         "version": version("mnv4-mobile"),
-        "bundles": [bundle.manifest["id"] for bundle in bundles],
+        "bundles": [bundle.manifest.id for bundle in bundles],
     }
     (folder / MARKER).write_text(json.dumps(entry, indent=1) + "\n", "utf-8")

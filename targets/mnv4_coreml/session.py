@@ -45,7 +45,9 @@ def inputs(path: Path) -> tuple[TensorSpec, ...]:
         else:
             dtype, shape = model.tensor_type(declared[feature.name])
         found.append(
-            TensorSpec(name=feature.name, kind="image", shape=shape, dtype=cast(Any, dtype))
+            TensorSpec(
+                name=feature.name, kind="image", shape=shape, dtype=cast(Any, dtype), layout=None
+            )
         )
     return tuple(found)
 

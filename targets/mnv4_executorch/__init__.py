@@ -102,7 +102,13 @@ class ExecuTorch:
         from mnv4_executorch.pte import inputs
 
         return tuple(
-            TensorSpec(name=name, kind="image", shape=found.shape, dtype=cast(Any, found.dtype))
+            TensorSpec(
+                name=name,
+                kind="image",
+                shape=found.shape,
+                dtype=cast(Any, found.dtype),
+                layout=None,
+            )
             for name, found in inputs(path).items()
         )
 

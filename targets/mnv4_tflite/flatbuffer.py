@@ -105,6 +105,7 @@ def inputs(path: Path) -> tuple[TensorSpec, ...]:
             kind="image",
             shape=tuple(map(int, graph.tensors[index].shape)),
             dtype=cast(Any, types[graph.tensors[index].type]),
+            layout=None,
         )
         for index in map(int, graph.inputs)
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -20,6 +19,7 @@ from mnv4_mobile.layers import Layer
 from mnv4_mobile.program.decompose import decomposed
 from mnv4_mobile.program.operations import image_of
 from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.target import Images, Lowered
 from mnv4_mobile.tensors import Io, Layout, TensorSpec
 from mnv4_tflite.flatbuffer import (

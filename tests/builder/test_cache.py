@@ -20,7 +20,7 @@ class Notes(Progress):
         self.notes.append(text)
 
 
-def bundle(folder, name="a-fp32.tflite", content="artifact"):
+def bundle(folder, name="a-fp32-tflite", content="artifact"):
     path = folder / name
     (path / "golden").mkdir(parents=True)
     (path / "manifest.json").write_text("{}")
@@ -38,7 +38,7 @@ def test_a_bundle_comes_back_whole(tmp_path):
     assert cache.take("k", out) is None
     cache.put("k", made)
     found = cache.take("k", out)
-    assert found == out / "a-fp32.tflite"
+    assert found == out / "a-fp32-tflite"
     assert sha256(found) == sha256(made)
     (found / "manifest.json").write_text("changed by its owner")
     assert sha256(cache.take("k", out)) == sha256(made)
@@ -60,11 +60,11 @@ def test_a_damaged_entry_is_thrown_away_and_said(tmp_path, damage):
     entry = tmp_path / "cache" / "k"
     match damage:
         case "bundle":
-            (entry / "a-fp32.tflite" / "golden" / "x.bin").write_text("Artifact")
+            (entry / "a-fp32-tflite" / "golden" / "x.bin").write_text("Artifact")
         case "record":
             (entry / "entry.json").write_text("[1]")
         case "cut":
-            (entry / "a-fp32.tflite" / "golden" / "x.bin").unlink()
+            (entry / "a-fp32-tflite" / "golden" / "x.bin").unlink()
     assert cache.take("k", tmp_path / "out") is None
     assert notes.notes == ["cache: k... is damaged: built again"]
     assert names(tmp_path / "cache") == []
@@ -74,7 +74,7 @@ def test_a_damaged_entry_is_thrown_away_and_said(tmp_path, damage):
 def test_what_the_user_had_is_not_overwritten(tmp_path):
     cache = Cache(tmp_path / "cache")
     cache.put("k", bundle(tmp_path))
-    mine = tmp_path / "out" / "a-fp32.tflite"
+    mine = tmp_path / "out" / "a-fp32-tflite"
     mine.mkdir(parents=True)
     (mine / "thesis.txt").write_text("precious")
     with pytest.raises(ConfigError, match=r"holds no manifest\.json"):
@@ -136,7 +136,7 @@ def test_two_processes_at_once_do_not_corrupt_it(tmp_path):
         "folder = pathlib.Path(sys.argv[1])\n"
         "cache = Cache(folder / 'cache')\n"
         "for i in range(40):\n"
-        "    cache.put('k', folder / 'a-fp32.tflite')\n"
+        "    cache.put('k', folder / 'a-fp32-tflite')\n"
         "    cache.take('k', folder / 'out')\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
@@ -144,5 +144,5 @@ def test_two_processes_at_once_do_not_corrupt_it(tmp_path):
     assert [process.wait(60) for process in running] == [0, 0]
     assert names(tmp_path / "cache") == ["k"]
     assert sha256(Cache(tmp_path / "cache").take("k", tmp_path / "again")) == sha256(
-        Path(tmp_path / "a-fp32.tflite")
+        Path(tmp_path / "a-fp32-tflite")
     )

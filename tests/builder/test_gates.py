@@ -56,12 +56,12 @@ def test_rules_that_are_open_and_agreement_on_pictures_held_back(pictures, tmp_p
     missed = replace(passing, recipe=replace(passing.recipe, name="strict", min_agreement=1.01))
     kept, failed = build_cells([passing, missed], tmp_path / "out", cache=None)
     manifest = open_bundle(kept.path).manifest
-    found = manifest["calibration"]
-    assert (found["images"], found["held_back"], found["skipped"]) == (40, 10, 1)
-    assert found["range"] in RULES
-    assert found["agreement"]["n"] == 10
-    assert found["agreement"]["top1"] >= 0.5
-    assert len(found["dataset_sha256"]) == 64
+    found = manifest.calibration
+    assert (found.images, found.held_back, found.skipped) == (40, 10, 1)
+    assert found.range in RULES
+    assert found.agreement.n == 10
+    assert found.agreement.top1 >= 0.5
+    assert len(found.dataset_sha256) == 64
     assert failed.error.exit_code == 3
     assert "of the pictures held back" in str(failed.error)
     assert [path.name for path in (tmp_path / "out").iterdir()] == [kept.path.name]

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 import yaml
 from PIL import Image
@@ -9,6 +7,7 @@ from mnv4_mobile.errors import BundleError, ConfigError, ParityError
 from mnv4_mobile.images import random_images
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.verify import verify_bundle
+from mnv4_mobile.records import replace
 
 pytestmark = pytest.mark.toolchain("tflite")
 
@@ -73,7 +72,7 @@ def test_every_output_of_a_batch_of_pixels(tiny, tmp_path):
         options=options,
         progress=progress,
     )
-    assert bundle.path.name == "tiny-64x96-fp16.tflite"
+    assert bundle.path.name == "tiny-64x96-fp16-pixels-features-embedding-b2-tflite"
     assert "not used of tiny.yaml: model.task" in progress.notes
     assert {o.name: (o.shape, o.layout) for o in bundle.outputs} == {
         "stage_0": ((2, 16, 24, 8), "nhwc"),
@@ -81,13 +80,13 @@ def test_every_output_of_a_batch_of_pixels(tiny, tmp_path):
         "embedding": ((2, 24), None),
     }
     manifest = bundle.manifest
-    assert manifest["preprocess"]["inside"]
-    assert manifest["inputs"][0]["shape"] == [2, 64, 96, 3]
-    assert set(manifest["parity"]) == {"stage_0", "stage_1", "embedding"}
-    assert {layer["precision"] for layer in manifest["layers"]} == {"float16"}
-    assert {layer["block"] for layer in manifest["layers"]} >= {"stem", "stages.1.1", "final"}
+    assert manifest.preprocess.inside
+    assert manifest.inputs[0].shape == (2, 64, 96, 3)
+    assert set(manifest.parity["cpu"]) == {"stage_0", "stage_1", "embedding"}
+    assert {layer.precision for layer in manifest.layers} == {"float16"}
+    assert {layer.block for layer in manifest.layers} >= {"stem", "stages.1.1", "final"}
     again = verify_bundle(bundle, "random:1", model=tiny)
-    assert min(parity["sqnr_db"] for parity in again.values()) > 40
+    assert min(parity.sqnr_db for parity in again.values()) > 40
     with load(bundle.path) as model:
         picture = random_images(bundle.preprocess, 1, seed=5)[0]
         found = model.run([picture, picture, picture])  # one more than a batch
@@ -100,25 +99,23 @@ def test_a_failed_gate_leaves_no_bundle_and_keeps_the_old_one(tiny, tmp_path):
     out = tmp_path / "out"
     arguments = {"weights": "random:0", "out": out, "targets": ["tflite"]}
     (old,) = build(tiny, **arguments, options=Options(verify=False))
-    assert old.manifest["parity"] == {}
-    assert {entry["source"] for entry in old.manifest["golden"]} == {"input", "eager"}
+    assert old.manifest.parity == {}
+    assert {entry.source for entry in old.manifest.golden} == {"input", "eager"}
     strict = tmp_path / "fp32.yaml"
     strict.write_text(
         "description: more than float32 has\nprecision: float32\ngate: {sqnr_db: 300}"
     )
-    with pytest.raises(ParityError, match=r"tiny-64x96-fp32\.tflite: does not compute what"):
-        build(tiny, **arguments, recipes=[str(strict)])
+    with pytest.raises(ParityError, match=r"tiny-64x96-fp32-tflite: does not compute what"):
+        build(tiny, **arguments, recipes=[str(strict)], force=True)
     assert [path.name for path in out.iterdir()] == [old.path.name]
-    assert verify_bundle(old)["logits"]["sqnr_db"] > 80
+    assert verify_bundle(old)["logits"].sqnr_db > 80
 
 
 def test_incomplete_golden_pairs_are_refused(demo_bundle):
     bundle = demo_bundle("tflite")
     for source, tensor in (("input", "pixels"), ("eager", "logits")):
-        kept = [
-            e for e in bundle.manifest["golden"] if (e["source"], e["tensor"]) != (source, tensor)
-        ]
-        broken = replace(bundle, manifest=bundle.manifest | {"golden": kept})
+        kept = [e for e in bundle.manifest.golden if (e.source, e.tensor) != (source, tensor)]
+        broken = replace(bundle, manifest=replace(bundle.manifest, golden=tuple(kept)))
         with pytest.raises(BundleError, match="golden: needs the input's pixels"):
             verify_bundle(broken)
 

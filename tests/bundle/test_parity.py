@@ -16,8 +16,8 @@ def test_one_exploding_image_does_not_decide():
     found = reference + 1e-3
     found[0] += 1e6
     parity = compare(reference, found, classes=False, gate_db=50)
-    assert parity["sqnr_db"] == pytest.approx(60)
-    assert parity["sqnr_db_p10"] == pytest.approx(60)
+    assert parity.sqnr_db == pytest.approx(60)
+    assert parity.sqnr_db_p10 == pytest.approx(60)
     assert sqnr_db(reference, found).min() < -100
     check({"y": parity}, "it")
 
@@ -25,7 +25,7 @@ def test_one_exploding_image_does_not_decide():
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_fails(bad):
     parity = compare(np.ones((1, 3)), np.array([[1.0, bad, 1.0]]), classes=True, gate_db=30)
-    assert parity["sqnr_db"] == -EXACT_DB
+    assert parity.sqnr_db == -EXACT_DB
     with pytest.raises(ParityError, match=r"it: .* logits at -200\.0 dB .*must be 30 or more"):
         check({"logits": parity}, "it")
 
@@ -40,9 +40,9 @@ def test_agreement_counts_images():
     found = reference[:, ::-1].copy()
     found[:2] = reference[:2]
     parity = compare(reference, found, classes=True, gate_db=0)
-    assert parity["top1_agreement"] == 0.5
-    assert parity["n"] == 4
-    assert parity["max_abs"] == 1.0
+    assert parity.top1_agreement == 0.5
+    assert parity.n == 4
+    assert parity.max_abs == 1.0
 
 
 def test_another_shape_is_a_parity_error():

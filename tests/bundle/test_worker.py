@@ -28,7 +28,7 @@ def test_a_killed_runtime_is_a_device_error(demo_bundle):
     with Worker("tflite", bundle.artifact) as worker:
         worker.run(inputs)
         os.kill(worker._process.pid, signal.SIGKILL)
-        with pytest.raises(DeviceError, match=r"model\.tflite.*ended with code -9"):
+        with pytest.raises(DeviceError, match=r"fp32\.tflite.*ended with code -9"):
             worker.run(inputs)
 
 

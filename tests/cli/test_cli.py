@@ -162,7 +162,7 @@ def test_a_pickle_with_code_in_it_is_not_run(mnv4, tmp_path):
 
 
 def test_what_the_user_had_is_not_overwritten(mnv4, tmp_path):
-    mine = tmp_path / "conv-small-035-96x96-fp32.tflite"
+    mine = tmp_path / "conv-small-035-96x96-fp32-tflite"
     mine.mkdir()
     (mine / "thesis.txt").write_text("precious")
     code, _, err = mnv4(*BASE, "-o", tmp_path)

@@ -2,12 +2,12 @@
 
 import io
 import json
-from dataclasses import replace
 
 import pytest
 from records import ARTIFACT, DEVICE, evaluation, measurement
 
 from mnv4_mobile.measure.results.store import Store
+from mnv4_mobile.records import replace
 
 SLOWER = replace(ARTIFACT, sha256="b" * 64)
 
@@ -21,7 +21,7 @@ def path(tmp_path, monkeypatch):
         for i in range(3):
             store.add(measurement([5.0 + i / 100] * 50, run="base", session=i))
             store.add(measurement([6.0 + i / 100] * 50, run="new", session=i, artifact=SLOWER))
-        store.add_evaluation(evaluation())
+        store.add(evaluation())
     return path
 
 
@@ -52,7 +52,7 @@ def test_runs_and_cells_are_listed(mnv4, path):
         assert (code, len(json.loads(out))) == (0, count), (option, value)
     code, out, _ = mnv4("results", "list")
     assert "5.010" in out
-    assert "conv-small-224x224-int8.tflite" in out
+    assert "conv-small-224x224-int8-tflite" in out
     code, _, err = mnv4("results", "--json", "list")
     assert (code, err) == (2, "error: results: options go behind list\n")
 
@@ -119,15 +119,15 @@ def test_compare_says_when_it_cannot_judge(mnv4, path):
         store.add(measurement(run="elsewhere", device=replace(DEVICE, id="adb:2")))
     code, out, err = mnv4("compare", "base", "once", "--max-regression", "5")
     assert (code, "too few sessions" in out) == (2, True)
-    assert "no cell has 3 timed sessions in both runs" in err
+    assert "no artifact has 3 timed sessions in both runs" in err
     assert mnv4("compare", "base", "once")[0] == 0
     code, _, err = mnv4("compare", "base", "elsewhere")
     assert (code, "nothing to compare" in err) == (2, True)
     with Store(path) as store:
         store.add(measurement(run="base", device=replace(DEVICE, id="adb:2")))
     code, out, err = mnv4("compare", "base", "new", "--max-regression", "25")
-    assert (code, err) == (0, "not judged: conv-small-224x224-int8.tflite on adb:2: only in base\n")
-    assert "only in A: conv-small-224x224-int8.tflite on adb:2" in out
+    assert (code, err) == (0, "not judged: conv-small-224x224-int8-tflite on adb:2: only in base\n")
+    assert "only in A: conv-small-224x224-int8-tflite on adb:2" in out
     code, _, err = mnv4("compare", "base", "nothing")
     assert (code, "found no run 'nothing'; runs: base, new" in err) == (2, True)
 
@@ -136,7 +136,7 @@ def test_choose_ends_with_3_when_nothing_fits(mnv4, path):
     asked = ("choose", "--device", "adb:1", "--max-ms", "5.5")
     code, out, _ = mnv4(*asked, "--min-top1", "70", "--json")
     found = json.loads(out)
-    assert (code, found["ship"]) == (0, "conv-small-224x224-int8.tflite")
+    assert (code, found["ship"]) == (0, "conv-small-224x224-int8-tflite")
     assert found["rejected"][0]["misses"] == ["too slow: 6.01 ms, at most 5.5"]
     code, out, err = mnv4(*asked, "--min-top1", "79")
     assert code == 3
@@ -144,7 +144,7 @@ def test_choose_ends_with_3_when_nothing_fits(mnv4, path):
     assert err == "error: none of 2 bundles is known to fit on adb:1\n"
     code, out, err = mnv4("choose", "--device", "adb:1", "--max-ms", "9", "--min-top1", "79")
     assert code == 3
-    assert "mnv4 evaluate conv-small-224x224-int8.tflite DATASET" in out
+    assert "mnv4 evaluate conv-small-224x224-int8-tflite DATASET" in out
     assert err.endswith("; 1 undecided\n")
 
 
@@ -163,4 +163,4 @@ def test_choose_says_what_to_measure_and_where(mnv4, path, device, address):
         store.add(measurement(artifact=other, device=replace(DEVICE, id=device)))
     kind = device.partition(":")[0]
     _, out, _ = mnv4("choose", "--device", kind, "--max-ms", "9", "--min-top1", "70")
-    assert f"mnv4 measure conv-small-224x224-int8.tflite --device {address}\n" in out
+    assert f"mnv4 measure conv-small-224x224-int8-tflite --device {address}\n" in out

@@ -190,7 +190,7 @@ def test_what_coremltools_cannot_measure(phone, small, demo_bundle, tmp_path):
             connect("coremltools", tool)
     assert coremltools_device.kind.attached() == []
     (device,) = connect("coremltools", "ABCDE12345")
-    bare = open_subject(demo_bundle("coreml").path / "model.mlpackage")
+    bare = open_subject(demo_bundle("coreml").artifact)
     device.check(bare, Plan())
     with pytest.raises(ConfigError, match="affinity: found '1', allowed on iOS: none"):
         device.check(bare, Plan(affinity="1"))

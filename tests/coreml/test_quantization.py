@@ -1,7 +1,5 @@
 """Quantized and compressed packages, judged by the bytes on disk."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -28,11 +26,12 @@ from mnv4_mobile.images import (
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.program.export import export
-from mnv4_mobile.program.operations import convolutions, operations
+from mnv4_mobile.program.operations import operations
 from mnv4_mobile.quantize.calibration import Calibration
 from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.quantize.rounding import rounded
 from mnv4_mobile.recipe import Keep, Weights, load_recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.target import completed
 from mnv4_mobile.tensors import feed
 from mnv4_mobile.testing import tiny_model
@@ -73,6 +72,11 @@ class Case:
         self.images = random_images(PREPROCESS, self.spec.batch, seed=5)
         self.reference = eager(net, self.images, self.spec)
         self.found = {}
+
+    @property
+    def convolutions(self):
+        """Their names, in the order in which they run."""
+        return [found.name for found in operations(self.program.graph) if found.kind == "conv"]
 
     def __getitem__(self, name):
         if name not in self.found:
@@ -124,7 +128,7 @@ def compressed(case, name):
     """Of every convolution by name, whether its weights are compressed."""
     graph = Graph(case[name].path)
     kinds = [graph.maker(op, "weight") for op in graph.operations if op.type == "conv"]
-    names = convolutions(case.program.graph)
+    names = case.convolutions
     return {n: kind.startswith("constexpr") for n, kind in zip(names, kinds, strict=True)}
 
 
@@ -136,7 +140,7 @@ def weights(case, name):
         for op in graph.operations
         if op.type == "conv"
     ]
-    return dict(zip(convolutions(case.program.graph), values, strict=True))
+    return dict(zip(case.convolutions, values, strict=True))
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "fp16"])
@@ -200,7 +204,7 @@ def test_int8_convolutions_lie_between_pairs(case):
     floats = {layer.name for layer in case["int8"].layers if layer.precision == "int8-weights"}
     assert floats == {"head.conv.conv", "head.classifier"}
     operators = [op for op in graph.operations if op.type == "conv"]
-    for name, op in zip(convolutions(case.program.graph), operators, strict=True):
+    for name, op in zip(case.convolutions, operators, strict=True):
         (user, *others) = graph.users(op)
         last = user if user.type == "relu" and not others else op
         before = graph.maker(op, "x") == "dequantize"

@@ -1,6 +1,5 @@
 """Profiles of real artifacts by the real runtimes."""
 
-import dataclasses
 import json
 import sys
 from collections import Counter
@@ -21,6 +20,7 @@ from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.program.export import export
 from mnv4_mobile.recipe import load_recipe
+from mnv4_mobile.records import encode, replace
 from mnv4_mobile.target import load_target
 from mnv4_mobile.tensors import feed
 from mnv4_mobile.testing import tiny_model
@@ -70,32 +70,32 @@ def test_every_convolution_of_every_kind_of_block_is_timed_at_its_layer(target, 
 
 def test_blocks_and_stages_are_those_of_the_configuration(profile, demo_bundle, target):
     bundle = demo_bundle(target)
-    blocks = list(dict.fromkeys(layer["block"] for layer in bundle.manifest["layers"]))
+    blocks = list(dict.fromkeys(layer.block for layer in bundle.manifest.layers))
     assert [block.name for block in profile.blocks] == blocks
     assert blocks[:2] == ["stem", "stages.0.0"]
     assert blocks[-2:] == ["final", "head"]
     assert {block.role for block in profile.blocks} >= {"Conv", "ExtraDW", "IB", "Head"}
-    stages = [stage.name for stage, _ in profile.stages()]
+    stages = [stage.name for stage, _ in profile.stages]
     assert stages == ["stem", "stages.0", "stages.1", "stages.2", "stages.3", "final", "head"]
     table = load_model("conv-small-035").with_head(10).table((96, 96))
     assert [block.macs for block in profile.blocks] == [row.cost.macs for row in table]
-    assert sum(stage.ms for stage, _ in profile.stages()) == pytest.approx(profile.total.ms)
+    assert sum(stage.ms for stage, _ in profile.stages) == pytest.approx(profile.total.ms)
 
 
 def test_times_add_up_to_a_run(profile):
     assert 0.3 * profile.fastest_ms < profile.total.ms < 1.3 * profile.latency_ms
     # Both sums are of the same numbers on LiteRT, in another order: they may round differently.
     assert 0.6 < profile.convolutions_ms / profile.total.ms < 1 + 1e-9
-    assert sum(kind.count for kind in profile.kinds()) == len(profile.operators)
-    assert profile.kinds()[0].ms == max(kind.ms for kind in profile.kinds())
+    assert sum(kind.count for kind in profile.kinds) == len(profile.operators)
+    assert profile.kinds[0].ms == max(kind.ms for kind in profile.kinds)
     assert 1 < profile.total.gflops < 10_000
 
 
 @pytest.mark.toolchain("tflite")
 def test_an_own_configuration_has_no_roles_and_no_operations(demo_bundle):
     bundle = demo_bundle("tflite")
-    model = bundle.manifest["model"] | {"config_sha256": "0" * 64}
-    own = dataclasses.replace(bundle, manifest=bundle.manifest | {"model": model})
+    model = replace(bundle.manifest.model, config_sha256="0" * 64)
+    own = replace(bundle, manifest=replace(bundle.manifest, model=model))
     found = profile_bundle(own, runs=1)
     assert {(block.role, block.macs, block.gflops) for block in found.blocks} == {
         (None, None, None)
@@ -120,9 +120,9 @@ def test_the_command(demo_bundle, monkeypatch, capfd, tmp_path):
             assert len(found["operators"]) == sum(kind["count"] for kind in found["kinds"])
             with Store(tmp_path / "s.sqlite") as store:
                 kept = store.profiles()[-1]
-            assert kept["profile"] == found
-            assert kept["artifact_sha256"] == bundle.manifest["artifact"]["sha256"]
-            assert kept["device_id"].startswith("host:")
+            assert json.loads(encode(kept.profile)) == found
+            assert kept.artifact_sha256 == bundle.manifest.artifact.sha256
+            assert kept.device_id.startswith("host:")
         else:
             assert "stages.2.0" in out
             assert "a run without the profiler: " in out
@@ -132,7 +132,7 @@ def test_the_command(demo_bundle, monkeypatch, capfd, tmp_path):
 @pytest.mark.toolchain("tflite")
 def test_missing_pixels_are_named(demo_bundle):
     bundle = demo_bundle("tflite")
-    broken = dataclasses.replace(bundle, manifest=bundle.manifest | {"golden": []})
+    broken = replace(bundle, manifest=replace(bundle.manifest, golden=()))
     with pytest.raises(BundleError, match="golden: needs the input's pixels"):
         profile_bundle(broken)
 

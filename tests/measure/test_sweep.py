@@ -67,11 +67,11 @@ def test_every_key_is_read(tmp_path):
         ("devices: [{devise: x}]", r"mine\.yaml: devices: device: missing"),
         ("threads: 2", r"mine\.yaml: threads: found 2, must be a list"),
         ("threads: []", r"mine\.yaml: threads: found an empty list"),
-        ("threads: [0]", r"mine\.yaml: plan: threads: found 0, must be 1 or more"),
+        ("threads: [0]", r"mine\.yaml: plan: threads: found 0, must be a whole number, 1 or more"),
         ("units: [tpu]", r"mine\.yaml: unit: found 'tpu', allowed: cpu, gpu, npu"),
         ("units: []", r"mine\.yaml: units: found an empty list"),
         ("plan: {preset: slow}", r"mine\.yaml: plan: found 'slow', allowed: quick, paper, mlperf"),
-        ("plan: {runs: many}", r"mine\.yaml: plan: runs: found 'many', must be an integer"),
+        ("plan: {runs: many}", r"mine\.yaml: plan: runs: found 'many', must be a whole number"),
         ("plan: {threads: 2}", r"mine\.yaml: plan: unknown key 'threads', allowed: preset, warmup"),
         ("build: {models: [a], weights: demo}", r"mine\.yaml: build: targets: missing"),
         (

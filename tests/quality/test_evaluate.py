@@ -24,17 +24,17 @@ def dataset(tmp_path_factory, heldout):
 def test_accuracy_and_agreement(demo_bundle, dataset):
     bundle = demo_bundle("tflite")
     found = evaluate(bundle, dataset, parent=bundle)
-    assert found["n"] == 60
-    assert found["top1"] >= 0.9
-    assert found["top1"] <= found["top5"] <= 1
-    assert found["agreement"] == 1
-    assert found["sqnr_db"] == 200
-    assert found["confusion"] == []
-    assert found["artifact_sha256"] == bundle.manifest["artifact"]["sha256"]
+    assert found.n == 60
+    assert found.top1 >= 0.9
+    assert found.top1 <= found.top5 <= 1
+    assert found.agreement == 1
+    assert found.sqnr_db == 200
+    assert found.confusion == ()
+    assert found.artifact_sha256 == bundle.manifest.artifact.sha256
     few = evaluate(bundle, dataset, limit=7)
-    assert few["n"] == 7
-    assert few["agreement"] is None
-    assert few["dataset_sha256"] != found["dataset_sha256"]
+    assert few.n == 7
+    assert few.agreement is None
+    assert few.dataset_sha256 != found.dataset_sha256
 
 
 def test_a_dataset_without_classes_and_with_a_broken_file(demo_bundle, dataset, tmp_path, mnv4):
@@ -57,8 +57,8 @@ def test_the_table_and_the_record(demo_bundle, dataset, mnv4, tmp_path):
     assert f"recorded in {path}" in err
     with Store(path) as store:
         (kept,) = store.evaluations()
-    assert kept["artifact_sha256"] == bundle.manifest["artifact"]["sha256"]
-    assert kept["n"] == 8
+    assert kept.artifact_sha256 == bundle.manifest.artifact.sha256
+    assert kept.n == 8
     assert code == 0
     assert "top-1" in out
     assert "8, 0 skipped" in " ".join(out.split())

@@ -2,12 +2,13 @@
 
 import json
 import shutil
-from dataclasses import replace
 
 import pytest
+from records import manifest
 
-from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+from mnv4_mobile.bundle.manifest import Bundle, open_bundle, write_manifest
 from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.records import replace
 from mnv4_mobile.sdk.ios import constant
 from mnv4_mobile.sdk.names import names
 
@@ -20,10 +21,10 @@ def copied(demo_bundle, tmp_path):
 
     def copy(target, recipe="fp32"):
         source = demo_bundle(target)
-        folder = tmp_path / "bundles" / source.manifest["id"].replace("fp32", recipe)
+        folder = tmp_path / "bundles" / source.manifest.id.replace("fp32", recipe)
         shutil.copytree(source.path, folder)
-        manifest = source.manifest | {"id": folder.name, "recipe": recipe}
-        (folder / "manifest.json").write_text(json.dumps(manifest))
+        manifest = replace(source.manifest, id=folder.name, recipe=recipe)
+        write_manifest(folder, manifest)
         return folder
 
     return copy
@@ -37,7 +38,7 @@ def test_two_bundles_for_core_ml(mnv4, copied, tmp_path):
     assert code == 0
     assert json.loads(printed)["models"] == ["convSmall035FP32", "convSmall035FP16"]
     code = (out / KIT / "MNV4Models.swift").read_text()
-    assert 'convSmall035FP16 = MNV4Model(id: "conv-small-035-96x96-fp16.coreml", in: .mod' in code
+    assert 'convSmall035FP16 = MNV4Model(id: "conv-small-035-96x96-fp16-coreml", in: .mod' in code
     assert "all: [MNV4Model] = [convSmall035FP32, convSmall035FP16]" in code
     for bundle in bundles:  # as they were: their hashes are checked
         assert open_bundle(out / KIT / "Resources/mnv4" / bundle.name)
@@ -78,7 +79,8 @@ def test_bundles_for_executorch_go_into_a_package_of_their_own(mnv4, copied, tmp
 def test_what_is_refused_leaves_nothing(mnv4, copied, tmp_path):
     out, good = tmp_path / "out" / "Kit", copied("coreml")
     damaged = copied("coreml", "fp16")
-    (damaged / "model.mlpackage/Manifest.json").write_text("{}")
+    (package,) = damaged.glob("*.mlpackage")
+    (package / "Manifest.json").write_text("{}")
     newer = copied("coreml", "int8")
     text = (newer / "manifest.json").read_text()
     (newer / "manifest.json").write_text(text.replace('"schema": 1', '"schema": 2'))
@@ -112,17 +114,16 @@ def test_names_in_code():
 
 
 def test_names_that_code_can_have(tmp_path):
-    def bundle(model, name):
-        preprocess = {"size": [96, 96], "crop": 1.0, "interpolation": "bilinear"}
-        manifest = {
-            "model": {"name": model},
-            "recipe": "fp16",
-            "target": "coreml",
-            "preprocess": preprocess | {"mean": [0, 0, 0], "std": [1, 1, 1]},
-        }
-        return Bundle(path=tmp_path / name, manifest=manifest)
+    def bundle(model, name, id="a"):
+        known = manifest(recipe="fp16", target="coreml", id=id)
+        found = replace(known, model=replace(known.model, name=model))
+        return Bundle(path=tmp_path / name, manifest=found)
 
     assert names([bundle("3-net", "a")]) == [("model", "3", "net", "fp16")]
+    # Two classifiers of one architecture, by --name; and two that differ in a choice.
+    two = [bundle("net", name, f"{name}-96x96-fp16-coreml") for name in ("birds", "trees")]
+    two.append(bundle("net", "pixels", "birds-96x96-fp16-pixels-coreml"))
+    assert names(two) == [("birds", "fp16"), ("trees", "fp16"), ("birds", "fp16", "pixels")]
     one = bundle("a-b", "one")
     with pytest.raises(ConfigError, match=r"two: has the same name in code as .*one: a b fp16"):
         names([one, replace(one, path=tmp_path / "two", manifest=bundle("a.b", "").manifest)])

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -24,6 +23,7 @@ from torch.utils.data import Dataset
 
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.net import MobileNetV4
+from mnv4_mobile.records import plain
 from tools.reference.draw import PREPROCESS, SIDE, compose, pictures
 from tools.reference.figures import LABELS
 from tools.reference.training import accuracy, fit, tensors
@@ -94,7 +94,7 @@ def main() -> None:
             "model": spec.name,
             "num_classes": str(len(LABELS)),
             "labels": json.dumps(LABELS),
-            "preprocess": json.dumps(asdict(PREPROCESS)),
+            "preprocess": json.dumps(plain(PREPROCESS)),
             "licence": "Apache-2.0",
             "top1_heldout": f"{top1:.4f}",
             "n_heldout": str(len(labels)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 
+from mnv4_mobile import records
 from mnv4_mobile.errors import ConfigError, DeviceError
 from mnv4_mobile.measure.devices import app
 from mnv4_mobile.measure.devices.shell import Shell
@@ -70,14 +71,15 @@ class BenchmarkApp:
             ParityError: The app's golden check failed.
             DeviceError: It gave no result.
         """
-        job = app.Job.new(subject, plan)
+        job = app.new_job(plan)
         self._shell.remove(f"{_FILES}/{app.RESULT}")
-        self._shell.push(job.to_json(), f"{_FILES}/{app.JOB}")
+        self._shell.push(records.encode(job, indent=1), f"{_FILES}/{app.JOB}")
         ended = self._shell.run(
             ["am", "instrument", "-w", "-r", self._component], timeout_s=timeout_s
         )
         try:
-            samples = job.samples(self._shell.pull(f"{_FILES}/{app.RESULT}"))
+            data = self._shell.pull(f"{_FILES}/{app.RESULT}")
+            samples = app.read_samples(data, job, subject.artifact.name)
         except DeviceError as error:
             raise DeviceError(f"{self._shell.name}: {error}; {_why(ended.text)}") from None
         if samples is None:

@@ -17,16 +17,17 @@ a new one.
 
 from __future__ import annotations
 
-import json
 import uuid
-from dataclasses import dataclass
+from typing import Literal
 
+from mnv4_mobile import records
+from mnv4_mobile.bundle.manifest import Identifier
 from mnv4_mobile.errors import ConfigError, DeviceError, ParityError
-from mnv4_mobile.measure.measurement import Samples, check_record, samples_from_json
+from mnv4_mobile.measure.measurement import Samples, Status, check_status
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
+from mnv4_mobile.records import Record, Uuid
 
-SCHEMA = 1
 BUNDLE = "mnv4/job/bundle"
 JOB = "mnv4/job/job.json"
 RESULT = "mnv4/result.json"
@@ -46,67 +47,75 @@ def check(device: str, subject: Subject) -> None:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One session of an app."""
+class Job(Record, frozen=True, kw_only=True):
+    """What a benchmark app is to measure: one session of one bundle."""
 
-    id: str
-    subject: Subject
+    schema: Literal[1] = 1
+    """Version of this format."""
+    id: Uuid
+    """Names this job."""
+    bundle: Identifier
+    """Name of the bundle's folder beside the file."""
     plan: Plan
-    bundle: str = BUNDLE
-    """Where the bundle is, beside `JOB`."""
+    """How to measure. On iOS, where only the app can tell, the app waits until the device is at
+    `max_thermal` or better. It ignores `repeats` and `cooldown_s`: it is launched once per session.
+    """
 
-    @classmethod
-    def new(cls, subject: Subject, plan: Plan, bundle: str = BUNDLE) -> Job:
-        """A job with an id of its own."""
-        return cls(id=str(uuid.uuid4()), subject=subject, plan=plan, bundle=bundle)
 
-    def to_json(self) -> bytes:
-        """job.json."""
-        entries = {
-            "schema": SCHEMA,
-            "id": self.id,
-            "bundle": self.bundle.rpartition("/")[2],
-            "plan": self.plan.to_json(),
-        }
-        return json.dumps(entries, indent=1).encode() + b"\n"
+class Result(Record, frozen=True, kw_only=True):
+    """What a benchmark app measured in one session."""
 
-    def samples(self, result: bytes) -> Samples | None:
-        """What result.json says.
+    schema: Literal[1] = 1
+    """Version of this format."""
+    job: str
+    """Id of the job."""
+    status: Status
+    """`ok`; `wrong`: an output missed the golden pair's gate, so nothing was timed; `failed`."""
+    error: str | None
+    """What went wrong; null for `ok`. For `wrong`: the output, what was found and the gate, all in
+    decibels."""
+    samples: Samples | None
+    """What was measured; null for what is not `ok`."""
 
-        Returns:
-            None where it is another job's.
+    def __post_init__(self) -> None:
+        check_status(self.status, self.error, self.samples)
+        if self.status != "ok" and self.samples is not None:
+            raise ValueError(f"samples: found an object, must be null with status {self.status}")
 
-        Raises:
-            ParityError: The app's golden check failed.
-            DeviceError: The app failed, or the file is not what the schema says.
-        """
-        try:
-            entries = json.loads(result, parse_constant=_refuse)
-            check_record("result", entries)
-            if entries["job"] != self.id:
-                return None
-            found = entries["samples"]
-            samples = None if found is None else samples_from_json(found)
-        except (ValueError, OverflowError, RecursionError) as error:
-            raise DeviceError(f"the app's result.json: not JSON: {error}") from None
-        except ConfigError as error:
-            raise DeviceError(f"the app's result.json: {error}") from None
-        name = self.subject.artifact.name
-        if entries["status"] == "wrong":
-            raise ParityError(f"{name}: wrong on the device: {entries['error']}")
-        if samples is None:
-            raise DeviceError(f"{name}: the app failed: {entries['error']}")
-        if samples.golden_sqnr_db is None:
-            raise DeviceError(f"{name}: the app did not check the golden pair")
-        return samples
+
+def new_job(plan: Plan, bundle: str = BUNDLE) -> Job:
+    """Returns a job with an id of its own.
+
+    Args:
+        plan: How to measure.
+        bundle: Where the bundle is, see `BUNDLE`.
+    """
+    return Job(id=str(uuid.uuid4()), bundle=bundle.rpartition("/")[2], plan=plan)
+
+
+def read_samples(data: bytes, job: Job, name: str) -> Samples | None:
+    """Reads what result.json says of an artifact.
+
+    Returns:
+        None where it is another job's.
+
+    Raises:
+        ParityError: The app's golden check failed.
+        DeviceError: The app failed, or the file is not a `Result`.
+    """
+    result = records.decode(data, Result, "the app's result.json", DeviceError)
+    if result.job != job.id:
+        return None
+    if result.status == "wrong":
+        raise ParityError(f"{name}: wrong on the device: {result.error}")
+    if result.samples is None:
+        raise DeviceError(f"{name}: the app failed: {result.error}")
+    if result.samples.golden_sqnr_db is None:
+        raise DeviceError(f"{name}: the app did not check the golden pair")
+    return result.samples
 
 
 def said(line: str) -> str | None:
     """The step that a line of the app's output tells, as the progress display has it."""
     _, mark, text = line.partition(_SAID)
     return text.strip() if mark else None
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"found {constant}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mnv4_mobile.measure.devices.shell import Shell
 from mnv4_mobile.measure.devices.thermal import SENSORS, hottest
 from mnv4_mobile.measure.measurement import DeviceInfo, Thermal
 from mnv4_mobile.measure.plan import ThermalStatus
+from mnv4_mobile.records import replace
 
 _CPUS = "/sys/devices/system/cpu/cpu[0-9]*"
 _ANDROID: tuple[ThermalStatus, ...] = ("nominal", "fair", "fair", "serious")

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mnv4_mobile import records
 from mnv4_mobile.errors import ConfigError, DeviceError, ToolchainError
 from mnv4_mobile.measure.device import Attached, DeviceGoneError, check_unit
 from mnv4_mobile.measure.devices import app
@@ -81,14 +82,14 @@ class IosDevice:
         name, device = subject.artifact.name, self._phone.info.id
         # A folder of its own: the app cannot remove root's files, and devicectl removes too much.
         folder = f"{app.BUNDLE}-{subject.artifact.sha256[:16]}"
-        job = app.Job.new(subject, plan, folder)
+        job = app.new_job(plan, folder)
         if folder not in self._copied:
             progress.update(f"{device}: copy {name}")
             self._copy_to(subject.bundle.path, folder)
             self._copied.add(folder)
         with tempfile.TemporaryDirectory() as work:
             file = Path(work, "job.json")
-            file.write_bytes(job.to_json())
+            file.write_bytes(records.encode(job, indent=1))
             self._copy_to(file, app.JOB)
             progress.update(f"{device}: run {name}")
 
@@ -106,7 +107,7 @@ class IosDevice:
             # Whatever devicectl says of the end: a result is one, and nothing else is.
             result = Path(work, "result.json")
             self._copy("from", f"{_WRITTEN}/{app.RESULT}", str(result))
-            samples = job.samples(result.read_bytes()) if result.is_file() else None
+            samples = app.read_samples(result.read_bytes(), job, name) if result.is_file() else None
         if samples is None:
             raise failure(self._phone, f"the app ended without a result: {_why(ended)}")
         return samples

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, TypeGuard
 
@@ -16,6 +16,7 @@ from mnv4_mobile.measure.devices.tool import Run, Runner, Tool, choose, tools_of
 from mnv4_mobile.measure.measurement import Samples
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
+from mnv4_mobile.records import replace
 
 ON_DEVICE = "device:"
 """Before the path of a tool that is on the device already."""

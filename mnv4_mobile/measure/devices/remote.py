@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
 
 from mnv4_mobile.errors import ConfigError
@@ -14,6 +13,7 @@ from mnv4_mobile.measure.measurement import DeviceInfo, Samples, Thermal
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.records import replace
 
 _SLOWEST_RUN_S = 10.0
 _START_S = 300.0

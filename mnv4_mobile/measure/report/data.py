@@ -1,4 +1,4 @@
-"""What a report shows, as plain data: one *row* for each cell of a run, its sessions below it.
+"""What a report shows, as plain data: one *row* for each group of sessions of a run.
 
 Statistics are of all samples. Points are drawn for every session only up to a budget, so that a
 page of ten thousand sessions still opens at once: all samples where they are few, else so many
@@ -8,19 +8,20 @@ drawn at random with a fixed seed, in the order of time.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from mnv4_mobile.measure.measurement import Artifact, Measurement, Samples, Thermal
+from mnv4_mobile.measure.measurement import Artifact, Measurement, ResultKey, Thermal
 from mnv4_mobile.measure.plan import PRESETS
+from mnv4_mobile.measure.profile import StoredProfile
 from mnv4_mobile.measure.report.published import Published, published, source
 from mnv4_mobile.measure.results import statistics
-from mnv4_mobile.measure.results.doubts import doubts_of_cell, os_builds
-from mnv4_mobile.measure.results.record import StoredProfile
-from mnv4_mobile.measure.results.statistics import Cell, cells, percentile
+from mnv4_mobile.measure.results.doubts import doubts_of_group, os_builds
+from mnv4_mobile.measure.results.statistics import SessionGroup, groups, percentile, typical
 from mnv4_mobile.quality.evaluate import Evaluation
+from mnv4_mobile.records import plain
 
 _Json = dict[str, Any]
 POINTS = 100_000
@@ -32,36 +33,26 @@ PERCENTILES = (5, 25, 50, 75, 95)
 
 @dataclass(frozen=True)
 class Row:
-    """A cell of a run."""
+    """The sessions of a run that give one result."""
 
-    cell: Cell
+    group: SessionGroup
     latest: bool
-    """Whether no later run has the same cell."""
+    """Whether no later run has sessions with the same key."""
 
     @property
     def first(self) -> Measurement:
         """Stands for what all sessions have in common."""
-        return self.cell.first
+        return self.group.first
 
     @property
     def runtime(self) -> str:
         """The runtime's version, of the first session that knows it."""
-        return next((m.runtime for m in self.cell.measurements if m.runtime), "")
-
-    @property
-    def timed(self) -> list[Samples]:
-        """Of the sessions that have latencies."""
-        return [m.samples for m in self.cell.measurements if m.status == "ok" and m.samples]
-
-    def typical(self, of: Callable[[Samples], float | None]) -> float | None:
-        """The median over the sessions of what is known."""
-        found = [value for samples in self.timed if (value := of(samples)) is not None]
-        return median(found) if found else None
+        return next((m.runtime for m in self.group.measurements if m.runtime), "")
 
     def doubts(self, newest: Mapping[str, str]) -> list[str]:
-        """What looks unsound, and what went wrong; `newest` as `doubts_of_cell` has it."""
-        errors = dict.fromkeys(m.error for m in self.cell.measurements if m.error)
-        return [*doubts_of_cell(self.cell.measurements, newest), *errors]
+        """What looks unsound, and what went wrong; `newest` as `doubts_of_group` has it."""
+        errors = dict.fromkeys(m.error for m in self.group.measurements if m.error)
+        return [*doubts_of_group(self.group.measurements, newest), *errors]
 
     def published(self) -> Published | None:
         """The published latency of the same device, network, input size and precision."""
@@ -77,26 +68,26 @@ class Row:
 
 
 def rows(measurements: Sequence[Measurement]) -> list[Row]:
-    """The cells of every run, in the order recorded."""
+    """The groups of sessions of every run, in the order recorded."""
     by_run: dict[str, list[Measurement]] = {}
     for measurement in measurements:
         by_run.setdefault(measurement.run, []).append(measurement)
-    found = [cell for sessions in by_run.values() for cell in cells(sessions)]
-    # Sessions of one cell share what names it but for those that failed before their runtime.
-    last = {_name(cell): cell for cell in found}
-    return [Row(cell, last[_name(cell)] is cell) for cell in found]
+    found = [group for sessions in by_run.values() for group in groups(sessions)]
+    last = {_key(group): group for group in found}
+    return [Row(group, last[_key(group)] is group) for group in found]
 
 
-def _name(cell: Cell) -> tuple[str, ...]:
-    return next((m.cell for m in cell.measurements if m.runtime), cell.first.cell)
+def _key(group: SessionGroup) -> ResultKey:
+    """The key of the sessions that know their runtime, which those that failed early do not."""
+    return next((m.key for m in group.measurements if m.runtime), group.first.key)
 
 
 def accuracies(evaluations: Iterable[Evaluation]) -> dict[str, dict[str, Evaluation]]:
     """The latest evaluation of every artifact, by dataset and artifact, by their sha256."""
     found: dict[str, dict[str, Evaluation]] = {}
-    for evaluation in sorted(evaluations, key=lambda e: e["started_at"]):
-        of_dataset = found.setdefault(evaluation["dataset_sha256"], {})
-        of_dataset[evaluation["artifact_sha256"]] = evaluation
+    for evaluation in sorted(evaluations, key=lambda e: e.started_at):
+        of_dataset = found.setdefault(evaluation.dataset_sha256, {})
+        of_dataset[evaluation.artifact_sha256] = evaluation
     # The dataset that says most about these artifacts comes first.
     return dict(sorted(found.items(), key=lambda entry: -len(entry[1])))
 
@@ -128,12 +119,12 @@ def page_data(
         "from": min(measurement.started_at for measurement in measurements),
         "to": max(measurement.started_at for measurement in measurements),
         "devices": [
-            {**asdict(device), "published": [asdict(figure) for figure in published(device)]}
+            {**plain(device), "published": [plain(figure) for figure in published(device)]}
             for device in devices.values()
         ],
         "published": source(),
         "datasets": [
-            {"name": next(iter(known.values()))["dataset"], "n": next(iter(known.values()))["n"]}
+            {"name": next(iter(known.values())).dataset, "n": next(iter(known.values())).n}
             for known in datasets.values()
         ],
         "artifacts": [
@@ -146,16 +137,15 @@ def page_data(
         ],
         "profiles": [
             {
-                "artifact": number[stored["artifact_sha256"]],
-                "device": place[stored["device_id"]],
-                "threads": stored["profile"]["threads"],
+                "artifact": number[stored.artifact_sha256],
+                "device": place[stored.device_id],
+                "threads": stored.profile.threads,
                 "blocks": [
-                    [block["name"], block["role"], _short(block["ms"])]
-                    for block in stored["profile"]["blocks"]
+                    [block.name, block.role, _short(block.ms)] for block in stored.profile.blocks
                 ],
             }
             for stored in profiles
-            if stored["artifact_sha256"] in number and stored["device_id"] in place
+            if stored.artifact_sha256 in number and stored.device_id in place
         ],
     }
 
@@ -170,13 +160,14 @@ def _artifact(artifact: Artifact, evaluations: Sequence[Evaluation | None]) -> _
         "mb": artifact.bytes / 1e6,
         "sha256": artifact.sha256,
         # A share of 1 for each dataset.
-        "top1": [found["top1"] if found else None for found in evaluations],
+        "top1": [found.top1 if found else None for found in evaluations],
     }
 
 
 def _row(row: Row, artifact: int, device: int, limit: int, newest: Mapping[str, str]) -> _Json:
-    cell, first, plan = row.cell, row.first, row.first.plan
-    pooled = [ms for samples in row.timed for ms in samples.latencies_ms]
+    group, first, plan = row.group, row.first, row.first.plan
+    samples, sessions = group.samples, group.sessions
+    pooled = [ms for one in samples for ms in one.latencies_ms]
     figure = row.published()
     return {
         "artifact": artifact,
@@ -188,22 +179,22 @@ def _row(row: Row, artifact: int, device: int, limit: int, newest: Mapping[str, 
         "threads": plan.threads,
         "affinity": plan.affinity,
         "unit": plan.unit or "default",
-        "statistic": cell.statistic,
+        "statistic": group.statistic,
         "paper": plan.key == PRESETS["paper"].key,
-        "ms": _short(cell.latency_ms),
-        "range": [_short(min(cell.values)), _short(max(cell.values))] if cell.values else None,
-        **{name: _short(cell.typical(name)) for name in ("p90", "p95", "cv")},
+        "ms": _short(group.latency_ms),
+        "range": [_short(min(group.values)), _short(max(group.values))] if group.values else None,
+        "p90": _short(typical(s.p90 for s in sessions)),
+        "p95": _short(typical(s.p95 for s in sessions)),
+        "cv": _short(typical(s.cv for s in sessions)),
         "box": [_short(percentile(pooled, q)) for q in PERCENTILES] if pooled else None,
         "n": len(pooled),
-        "cold": _short(row.typical(lambda s: s.load_cold_ms)),
-        "first": _short(row.typical(lambda s: s.first_ms)),
-        "preprocess": _short(
-            row.typical(lambda s: median(s.preprocess_ms) if s.preprocess_ms else None)
-        ),
-        "rss": _short(row.typical(lambda s: s.peak_rss_mb)),
-        "published": asdict(figure) if figure else None,
+        "cold": _short(typical(s.load_cold_ms for s in samples)),
+        "first": _short(typical(s.first_ms for s in samples)),
+        "preprocess": _short(typical(typical(s.preprocess_ms) for s in samples)),
+        "rss": _short(typical(s.peak_rss_mb for s in samples)),
+        "published": plain(figure) if figure else None,
         "doubts": row.doubts(newest),
-        "sessions": [_session(session, limit) for session in cell.measurements],
+        "sessions": [_session(session, limit) for session in group.measurements],
     }
 
 
@@ -218,7 +209,7 @@ def _session(session: Measurement, limit: int) -> _Json:
         "start": session.started_at,
         "status": session.status,
         "value": _short(found.mean if value is None else value),
-        "summary": samples.summary and asdict(samples.summary),
+        "summary": samples.summary and plain(samples.summary),
         "n": len(latencies),
         "ms": [_short(latencies[i]) for i in indices],
         "t": [round(samples.t_ms[i], 1) for i in indices] if timed else None,

@@ -9,13 +9,14 @@ from mnv4_mobile.measure.measurement import Measurement
 from mnv4_mobile.measure.report.data import Row, accuracies, rows
 from mnv4_mobile.measure.report.published import source
 from mnv4_mobile.measure.results.doubts import os_builds
+from mnv4_mobile.measure.results.statistics import typical
 from mnv4_mobile.quality.evaluate import Evaluation
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 
 
 def markdown(measurements: Sequence[Measurement], evaluations: Iterable[Evaluation]) -> str:
-    """Tables in GitHub's Markdown; of cells in several runs, the latest."""
+    """Tables in GitHub's Markdown; of the same sessions in several runs, the latest."""
     found = [row for row in rows(measurements) if row.latest]
     datasets = accuracies(evaluations)
     known = next(iter(datasets.values()), {})
@@ -33,9 +34,11 @@ def markdown(measurements: Sequence[Measurement], evaluations: Iterable[Evaluati
         heads += ["Memory, MiB", *(["Paper, ms"] if beside else []), "Unsound?"]
         lines.append(f"| {' | '.join(heads)} |")
         lines.append("|" + "|".join([" --- ", *[" ---: "] * (len(heads) - 2), " --- "]) + "|")
-        for row in sorted(its, key=lambda row: (row.cell.latency_ms is None, row.cell.latency_ms)):
-            cells = _cells(row, newest, known.get(row.first.artifact.sha256), beside)
-            lines.append(f"| {' | '.join(cells)} |")
+        for row in sorted(
+            its, key=lambda row: (row.group.latency_ms is None, row.group.latency_ms)
+        ):
+            columns = _columns(row, newest, known.get(row.first.artifact.sha256), beside)
+            lines.append(f"| {' | '.join(columns)} |")
     lines += ["", *_notes(found, known, beside), ""]
     return "\n".join(lines)
 
@@ -54,28 +57,28 @@ def _words(measurements: Sequence[Measurement]) -> str:
     return f"{count}, {escaped(span)}. Runs: {escaped(', '.join(runs))}"
 
 
-def _cells(
+def _columns(
     row: Row, newest: Mapping[str, str], evaluation: Evaluation | None, beside: bool
 ) -> list[str]:
-    values, figure, artifact = row.cell.values, row.published(), row.first.artifact
-    top1 = evaluation["top1"] if evaluation else None
+    values, figure, artifact = row.group.values, row.published(), row.first.artifact
+    top1 = evaluation.top1 if evaluation else None
     span = f"{_number(min(values))} to {_number(max(values))}" if len(values) > 1 else "-"
     return [
         escaped(artifact.name),
         str(row.first.plan.threads),
-        f"**{_number(row.cell.latency_ms)}**",
+        f"**{_number(row.group.latency_ms)}**",
         span,
-        _number(row.cell.typical("p90")),
+        _number(typical(s.p90 for s in row.group.sessions)),
         "unknown" if top1 is None else f"{100 * top1:.1f}",
         _number(artifact.bytes / 1e6),
-        _number(row.typical(lambda samples: samples.peak_rss_mb)),
+        _number(typical(s.peak_rss_mb for s in row.group.samples)),
         *([_number(figure.ms if figure else None)] if beside else []),
         escaped("; ".join(row.doubts(newest))),
     ]
 
 
 def _notes(found: Sequence[Row], known: dict[str, Evaluation], beside: bool) -> list[str]:
-    statistics = ", ".join(dict.fromkeys(row.cell.statistic for row in found))
+    statistics = ", ".join(dict.fromkeys(row.group.statistic for row in found))
     lines = [
         f"Latency: the median over the sessions of the {statistics} of each one's samples; "
         "sessions: the least and the most of them."
@@ -83,8 +86,8 @@ def _notes(found: Sequence[Row], known: dict[str, Evaluation], beside: bool) -> 
     where = ""
     if known:
         evaluation = next(iter(known.values()))
-        where = f" on {escaped(evaluation['dataset'])}"
-        lines.append(f"Top-1:{where}, {evaluation['n']} pictures.")
+        where = f" on {escaped(evaluation.dataset)}"
+        lines.append(f"Top-1:{where}, {evaluation.n} pictures.")
     unknown = {r.first.artifact.name for r in found if r.first.artifact.sha256 not in known}
     if unknown:
         names = ", ".join(escaped(name) for name in sorted(unknown))

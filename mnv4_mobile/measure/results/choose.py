@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.measure.measurement import Artifact, Measurement
-from mnv4_mobile.measure.results.doubts import doubts_of_cell, os_builds
-from mnv4_mobile.measure.results.statistics import Cell, cells
+from mnv4_mobile.measure.results.doubts import doubts_of_group, os_builds
+from mnv4_mobile.measure.results.statistics import SessionGroup, groups
 
 if TYPE_CHECKING:
     from mnv4_mobile.quality.evaluate import Evaluation
@@ -35,7 +35,7 @@ class Candidate:
     name: str
     bytes: int | None
     """None where it was only evaluated."""
-    cell: Cell | None
+    group: SessionGroup | None
     """Its fastest one on the device."""
     evaluation: Evaluation | None
     misses: tuple[str, ...]
@@ -47,12 +47,12 @@ class Candidate:
     @property
     def latency_ms(self) -> float | None:
         """The plan's statistic."""
-        return self.cell.latency_ms if self.cell else None
+        return self.group.latency_ms if self.group else None
 
     @property
     def top1(self) -> float | None:
         """A share of 1."""
-        return self.evaluation["top1"] if self.evaluation else None
+        return self.evaluation.top1 if self.evaluation else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +89,9 @@ def choose(
     accuracy = _accuracy(evaluations, dataset)
     artifacts: dict[str, Artifact | None] = dict.fromkeys(accuracy)
     artifacts |= {m.artifact.sha256: m.artifact for m in measurements}
-    found: dict[str, list[Cell]] = {}
-    for cell in cells([m for m in measurements if m.device.id == device]):
-        found.setdefault(cell.first.artifact.sha256, []).append(cell)
+    found: dict[str, list[SessionGroup]] = {}
+    for group in groups([m for m in measurements if m.device.id == device]):
+        found.setdefault(group.first.artifact.sha256, []).append(group)
     newest = os_builds(measurements)
     judged = [
         _judge(sha256, artifact, found.get(sha256, []), accuracy.get(sha256), bounds, newest)
@@ -128,37 +128,37 @@ def _rank(candidate: Candidate) -> tuple[float, float, int]:
 
 
 def _accuracy(evaluations: Sequence[Evaluation], dataset: str | None) -> dict[str, Evaluation]:
-    known = [e for e in evaluations if e["top1"] is not None]
-    names = sorted({e["dataset"] for e in known})
+    known = [e for e in evaluations if e.top1 is not None]
+    names = sorted({e.dataset for e in known})
     if dataset is not None and dataset not in names:
         raise ConfigError(f"--dataset: found {dataset!r}, evaluated: {', '.join(names) or 'none'}")
     if dataset is None and len(names) > 1:
         raise ConfigError(
             f"--dataset: needed, as there are evaluations on several: {', '.join(names)}"
         )
-    return {e["artifact_sha256"]: e for e in known if dataset in (None, e["dataset"])}
+    return {e.artifact_sha256: e for e in known if dataset in (None, e.dataset)}
 
 
 def _judge(
     sha256: str,
     artifact: Artifact | None,
-    found: Sequence[Cell],
+    found: Sequence[SessionGroup],
     evaluation: Evaluation | None,
     bounds: Bounds,
     newest: dict[str, str],
 ) -> Candidate:
-    timed = [cell for cell in found if cell.sessions]
+    timed = [group for group in found if group.sessions]
     # A plan may have been followed several times, on other builds of the OS: the last one counts.
-    latest = {cell.first.plan.key: cell for cell in timed}
-    cell = min(latest.values(), key=lambda c: c.latency_ms or 0, default=None)
-    latency = cell.latency_ms if cell else None
-    top1 = evaluation["top1"] if evaluation else None
+    latest = {group.first.plan.key: group for group in timed}
+    group = min(latest.values(), key=lambda c: c.latency_ms or 0, default=None)
+    latency = group.latency_ms if group else None
+    top1 = evaluation.top1 if evaluation else None
     misses, missing, said = [], [], []
     if latency is not None and latency > bounds.max_ms:
         misses.append(f"too slow: {latency:.2f} ms, at most {bounds.max_ms:g}")
-    if not cell and any(m.status == "wrong" for c in found for m in c.measurements):
+    if not group and any(m.status == "wrong" for c in found for m in c.measurements):
         misses.append("wrong on the device")
-    elif not cell:
+    elif not group:
         missing.append("failed on the device" if found else "not measured on the device")
     if top1 is not None and top1 < bounds.min_top1:
         misses.append(f"top-1 too low: {top1:.2%}, at least {bounds.min_top1:.2%}")
@@ -167,17 +167,17 @@ def _judge(
     megabytes = artifact.bytes / 1e6 if artifact else None
     if bounds.max_mb is not None and megabytes is not None and megabytes > bounds.max_mb:
         misses.append(f"too large: {megabytes:.2f} MB, at most {bounds.max_mb:g}")
-    if cell:
-        said += doubts_of_cell(cell.measurements, newest)
+    if group:
+        said += doubts_of_group(group.measurements, newest)
     if evaluation and top1 is not None:
-        error = 1.96 * math.sqrt(top1 * (1 - top1) / evaluation["n"])
+        error = 1.96 * math.sqrt(top1 * (1 - top1) / evaluation.n)
         if abs(top1 - bounds.min_top1) < error:
-            said.append(f"top-1 of {evaluation['n']} pictures, known to {error:.1%} only")
+            said.append(f"top-1 of {evaluation.n} pictures, known to {error:.1%} only")
     return Candidate(
         sha256=sha256,
-        name=artifact.name if artifact else evaluation["bundle_id"] if evaluation else sha256,
+        name=artifact.name if artifact else evaluation.bundle_id if evaluation else sha256,
         bytes=artifact.bytes if artifact else None,
-        cell=cell,
+        group=group,
         evaluation=evaluation,
         misses=tuple(misses),
         missing=tuple(missing),

@@ -1,4 +1,4 @@
-"""The same cells of two runs: how much slower or faster, and how sure that is.
+"""The same artifacts in two runs: how much slower or faster, and how sure that is.
 
 What differs by chance from process to process (where memory lies, which cores it gets, how warm
 the device is) is the same for all samples of a session; hence samples of one session say nothing
@@ -21,9 +21,9 @@ import numpy.typing as npt
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.measure.measurement import Artifact, Measurement
 from mnv4_mobile.measure.plan import Plan, Statistic
-from mnv4_mobile.measure.results.doubts import doubts_of_cell
+from mnv4_mobile.measure.results.doubts import doubts_of_group
 from mnv4_mobile.measure.results.exchange import IMPORTED, read_measurements
-from mnv4_mobile.measure.results.statistics import Cell
+from mnv4_mobile.measure.results.statistics import SessionGroup
 from mnv4_mobile.measure.results.store import Store
 
 SESSIONS = 3
@@ -34,10 +34,10 @@ _RESAMPLES = 4000
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A cell of two runs. Changes are shares: 0.1 is 10 % slower than before."""
+    """The same sessions of two runs. Changes are shares: 0.1 is 10 % slower than before."""
 
-    before: Cell
-    after: Cell
+    before: SessionGroup
+    after: SessionGroup
     statistic: Statistic
     before_ms: float | None
     """Geometric mean over the sessions; None where none was timed."""
@@ -77,8 +77,8 @@ class Comparison:
     """Of two runs."""
 
     differences: tuple[Difference, ...]
-    only_before: tuple[Cell, ...]
-    only_after: tuple[Cell, ...]
+    only_before: tuple[SessionGroup, ...]
+    only_after: tuple[SessionGroup, ...]
 
     def regressions(self, share: float) -> list[Difference]:
         """What is slower by more than this share, with confidence."""
@@ -111,23 +111,23 @@ def compare(before: Sequence[Measurement], after: Sequence[Measurement]) -> Comp
     old, new = _by_key(before), _by_key(after)
     return Comparison(
         differences=tuple(_difference(old[key], new[key]) for key in old if key in new),
-        only_before=tuple(cell for key, cell in old.items() if key not in new),
-        only_after=tuple(cell for key, cell in new.items() if key not in old),
+        only_before=tuple(group for key, group in old.items() if key not in new),
+        only_after=tuple(group for key, group in new.items() if key not in old),
     )
 
 
-def _by_key(measurements: Sequence[Measurement]) -> dict[tuple[object, ...], Cell]:
+def _by_key(measurements: Sequence[Measurement]) -> dict[tuple[object, ...], SessionGroup]:
     found: dict[tuple[object, ...], list[Measurement]] = {}
     for m in measurements:
         a = m.artifact
         key = (a.model or a.name, a.size, a.recipe, a.target, m.device.id, m.plan.key)
         found.setdefault(key, []).append(m)
-    return {key: Cell(tuple(sessions)) for key, sessions in found.items()}
+    return {key: SessionGroup(tuple(sessions)) for key, sessions in found.items()}
 
 
-def _difference(before: Cell, after: Cell) -> Difference:
+def _difference(before: SessionGroup, after: SessionGroup) -> Difference:
     # Where one of them has a tool's mean only, the means are compared.
-    statistic = Cell((*before.measurements, *after.measurements)).statistic
+    statistic = SessionGroup((*before.measurements, *after.measurements)).statistic
     old, new = _logs(before, statistic), _logs(after, statistic)
     timed = len(old) > 0 and len(new) > 0
     enough = min(len(old), len(new)) >= SESSIONS
@@ -143,16 +143,16 @@ def _difference(before: Cell, after: Cell) -> Difference:
     )
 
 
-def _logs(cell: Cell, statistic: Statistic) -> npt.NDArray[np.float64]:
+def _logs(group: SessionGroup, statistic: Statistic) -> npt.NDArray[np.float64]:
     # Of what is 0 to a coarse timer no ratio can be told.
-    values = [v for session in cell.sessions if (v := session.value(statistic))]
+    values = [v for session in group.sessions if (v := session.value(statistic))]
     return np.log(np.array(values, dtype=np.float64))
 
 
-def _doubts(before: Cell, after: Cell) -> list[str]:
+def _doubts(before: SessionGroup, after: SessionGroup) -> list[str]:
     said = []
-    for name, cell in (("before", before), ("after", after)):
-        said += [f"{name}: {doubt}" for doubt in doubts_of_cell(cell.measurements)]
+    for name, group in (("before", before), ("after", after)):
+        said += [f"{name}: {doubt}" for doubt in doubts_of_group(group.measurements)]
     for name, old, new in (
         ("OS build", _builds(before), _builds(after)),
         ("runtime", _runtimes(before), _runtimes(after)),
@@ -162,12 +162,12 @@ def _doubts(before: Cell, after: Cell) -> list[str]:
     return said
 
 
-def _builds(cell: Cell) -> list[str]:
-    return sorted({m.device.os_build for m in cell.measurements})
+def _builds(group: SessionGroup) -> list[str]:
+    return sorted({m.device.os_build for m in group.measurements})
 
 
-def _runtimes(cell: Cell) -> list[str]:
-    return sorted({m.runtime for m in cell.measurements if m.runtime})
+def _runtimes(group: SessionGroup) -> list[str]:
+    return sorted({m.runtime for m in group.measurements if m.runtime})
 
 
 def interval(

@@ -16,7 +16,7 @@ CV = 0.1
 SAMPLES = 20
 """With fewer, the 90th percentile rests on two of them."""
 SPREAD = 0.07
-"""Of the sessions of a cell, and of the stretches of a session; see `statistics.spread`."""
+"""Of the sessions of a group, and of the stretches of a session; see `statistics.spread`."""
 RESOLUTION = 0.05
 """Of the device's timer, as a share of the latency."""
 
@@ -61,13 +61,13 @@ def os_builds(measurements: Sequence[Measurement]) -> dict[str, str]:
     return {m.device.id: m.device.os_build for m in in_order}
 
 
-def doubts_of_cell(
+def doubts_of_group(
     measurements: Sequence[Measurement], newest: Mapping[str, str] | None = None
 ) -> list[str]:
     """What looks unsound in sessions that are reduced together.
 
     Args:
-        measurements: Sessions of one cell; of several, to ask whether they may be reduced together.
+        measurements: Sessions of one group, or of several to ask whether they may be one.
         newest: See `os_builds`; None not to ask what the devices have become since.
     """
     timed = [m for m in measurements if statistics.of(m)]
@@ -80,7 +80,7 @@ def doubts_of_cell(
         count = sum(m.status == status for m in measurements)
         if count:
             said.append(f"{status}: {count} of {len(measurements)} sessions")
-    values = statistics.Cell(tuple(timed)).values if timed else []
+    values = statistics.SessionGroup(tuple(timed)).values if timed else []
     if values and (spread := statistics.spread(values)) > SPREAD:
         said.append(f"sessions differ by {spread:.0%}")
     builds = {m.device.os_build for m in measurements}

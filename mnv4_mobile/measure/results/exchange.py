@@ -9,27 +9,21 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
+from mnv4_mobile import records
 from mnv4_mobile.errors import ConfigError, StoreError, ToolchainError
 from mnv4_mobile.files import write_bytes
-from mnv4_mobile.measure.measurement import Measurement, trusted_measurement
+from mnv4_mobile.measure.measurement import Measurement
+from mnv4_mobile.measure.profile import StoredProfile
 from mnv4_mobile.measure.results.flat import Row, flat
-from mnv4_mobile.measure.results.record import (
-    RECORD_KINDS,
-    Record,
-    RecordKind,
-    StoredProfile,
-    record,
-)
+from mnv4_mobile.measure.results.record import RECORD_KINDS, Kept, stored
 from mnv4_mobile.measure.results.store import Added, Store
-
-if TYPE_CHECKING:
-    from mnv4_mobile.quality.evaluate import Evaluation
+from mnv4_mobile.quality.evaluate import Evaluation
+from mnv4_mobile.records import Record
 
 _T = TypeVar("_T")
 
@@ -43,14 +37,14 @@ class Records:
     profiles: Sequence[StoredProfile] = ()
 
 
-def export_records(records: Records, path: Path) -> None:
+def export_records(found: Records, path: Path) -> None:
     """Writes records to a file, whole or not at all.
 
     Raises:
         ConfigError: An unknown suffix, or a folder that is not there.
         ToolchainError: Parquet without pyarrow.
     """
-    written = _by_suffix(path, _WRITERS)(records)
+    written = _by_suffix(path, _WRITERS)(found)
     if not path.parent.is_dir():
         raise ConfigError(f"{path.parent}: there is no such folder")
     write_bytes(path, written)
@@ -64,14 +58,14 @@ def import_records(store: Store, path: Path) -> Added:
         StoreError: A different record with the same id is there.
         ToolchainError: Parquet without pyarrow.
     """
-    records = read_records(path)
+    found = [stored(one) for one in read_records(path)]
     try:
-        return store.add_all(records)
+        return store.add_all(found)
     except StoreError as error:
         raise StoreError(f"{path}: not imported: {error}") from error
 
 
-def read_records(path: Path) -> list[Record]:
+def read_records(path: Path) -> list[Kept]:
     """The records of a file, checked.
 
     Raises:
@@ -86,8 +80,7 @@ def read_records(path: Path) -> list[Record]:
 
 def read_measurements(path: Path) -> list[Measurement]:
     """The measurements of a file without a store; see `read_records`."""
-    found = read_records(path)
-    return [trusted_measurement(json.loads(r.body)) for r in found if r.kind == "measurement"]
+    return [one for one in read_records(path) if isinstance(one, Measurement)]
 
 
 def _by_suffix(path: Path, table: Mapping[str, _T]) -> _T:
@@ -98,43 +91,42 @@ def _by_suffix(path: Path, table: Mapping[str, _T]) -> _T:
     return table[path.suffix]
 
 
-def _lines(records: Records) -> bytes:
-    entries: list[dict[str, Any]] = [{"measurement": m.to_json()} for m in records.measurements]
-    entries += [{"evaluation": evaluation} for evaluation in records.evaluations]
-    entries += [{"profile": profile} for profile in records.profiles]
-    return "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries).encode()
+class _Line(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A line of a file: one record under the name of its kind."""
+
+    measurement: Measurement | None = None
+    evaluation: Evaluation | None = None
+    profile: StoredProfile | None = None
 
 
-def _read_lines(path: Path) -> Iterator[Record]:
+def _lines(found: Records) -> bytes:
+    lines = [_Line(measurement=measurement) for measurement in found.measurements]
+    lines += [_Line(evaluation=evaluation) for evaluation in found.evaluations]
+    lines += [_Line(profile=profile) for profile in found.profiles]
+    return b"".join(records.encode(line) + b"\n" for line in lines)
+
+
+def _read_lines(path: Path) -> Iterator[Kept]:
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                yield _record(json.loads(line, parse_constant=_not_a_number))
-            except (ConfigError, ValueError, RecursionError) as error:
-                raise ConfigError(f"{path}: line {number}: {error}") from error
+        for number, text in enumerate(file, 1):
+            place = f"{path}: line {number}"
+            line = records.decode(text, _Line, place)
+            kept = [one for one in (line.measurement, line.evaluation, line.profile) if one]
+            if len(kept) != 1:
+                kinds = ", ".join(RECORD_KINDS)
+                raise ConfigError(f"{place}: must be an object with one key, one of: {kinds}")
+            yield kept[0]
 
 
-def _not_a_number(name: str) -> NoReturn:
-    raise ValueError(f"found {name}, which JSON does not have")
-
-
-def _record(entry: object) -> Record:
-    kinds: dict[str, RecordKind] = {kind: kind for kind in RECORD_KINDS}
-    if not isinstance(entry, dict) or len(entry) != 1 or not entry.keys() <= kinds.keys():
-        raise ConfigError(f"must be an object with one key, one of: {', '.join(kinds)}")
-    ((kind, entries),) = entry.items()
-    return record(kinds[kind], entries)
-
-
-def _csv(records: Records) -> bytes:
+def _csv(found: Records) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(get_type_hints(Row)), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(flat(m) for m in records.measurements)
+    writer.writerows(flat(m) for m in found.measurements)
     return text.getvalue().encode()
 
 
-def _parquet(records: Records) -> bytes:
+def _parquet(found: Records) -> bytes:
     arrow, parquet = _arrow()
     types = {str: arrow.string(), int: arrow.int64(), float: arrow.float64()}
     columns = [
@@ -146,9 +138,9 @@ def _parquet(records: Records) -> bytes:
         {
             **flat(m),
             "latencies_ms": m.samples.latencies_ms if m.samples else (),
-            "record": record("measurement", m.to_json()).body,
+            "record": records.encode(m).decode(),
         }
-        for m in records.measurements
+        for m in found.measurements
     ]
     file = io.BytesIO()
     table = arrow.Table.from_pylist(rows, schema=arrow.schema(columns))
@@ -156,17 +148,14 @@ def _parquet(records: Records) -> bytes:
     return file.getvalue()
 
 
-def _read_parquet(path: Path) -> Iterator[Record]:
+def _read_parquet(path: Path) -> Iterator[Kept]:
     arrow, parquet = _arrow()
     try:
         bodies = parquet.read_table(path, columns=["record"])["record"].to_pylist()
     except (arrow.ArrowException, KeyError) as error:
         raise ConfigError(f"{path}: no Parquet file of measurements: {error}") from error
     for number, body in enumerate(bodies, 1):
-        try:
-            yield record("measurement", json.loads(body, parse_constant=_not_a_number))
-        except (ConfigError, ValueError, TypeError, RecursionError) as error:
-            raise ConfigError(f"{path}: row {number}: {error}") from error
+        yield records.decode(body or "", Measurement, f"{path}: row {number}")
 
 
 def _arrow() -> tuple[Any, Any]:
@@ -178,18 +167,11 @@ def _arrow() -> tuple[Any, Any]:
     return pyarrow, pyarrow.parquet
 
 
-def _read_store(path: Path) -> Iterator[Record]:
+def _read_store(path: Path) -> Iterator[Kept]:
     with Store(path, must_exist=True) as other:
-        found: list[tuple[RecordKind, object]] = [
-            *(("measurement", m.to_json()) for m in other.measurements()),
-            *(("evaluation", evaluation) for evaluation in other.evaluations()),
-            *(("profile", profile) for profile in other.profiles()),
-        ]
-    for kind, entries in found:
-        try:
-            yield record(kind, entries)
-        except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from error
+        yield from other.measurements()
+        yield from other.evaluations()
+        yield from other.profiles()
 
 
 _WRITERS: Mapping[str, Callable[[Records], bytes]] = {
@@ -197,7 +179,7 @@ _WRITERS: Mapping[str, Callable[[Records], bytes]] = {
     ".csv": _csv,
     ".parquet": _parquet,
 }
-_READERS: Mapping[str, Callable[[Path], Iterator[Record]]] = {
+_READERS: Mapping[str, Callable[[Path], Iterator[Kept]]] = {
     ".jsonl": _read_lines,
     ".parquet": _read_parquet,
     ".sqlite": _read_store,

@@ -1,32 +1,30 @@
-"""What a store keeps: records of three kinds, checked against their schemas."""
+"""What a store keeps: records of three kinds."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, get_args
+from typing import Literal, get_args
 
-from mnv4_mobile.errors import ConfigError
-from mnv4_mobile.measure.measurement import check_record
+from mnv4_mobile import records
+from mnv4_mobile.measure.measurement import Measurement
+from mnv4_mobile.measure.profile import StoredProfile
+from mnv4_mobile.quality.evaluate import Evaluation
 
 RecordKind = Literal["measurement", "evaluation", "profile"]
 RECORD_KINDS: tuple[RecordKind, ...] = get_args(RecordKind)
-
-
-class StoredProfile(TypedDict):
-    """Where an artifact spends its time on a device."""
-
-    artifact_sha256: str
-    device_id: str
-    profile: dict[str, Any]
-    """As `mnv4 profile --json` prints it."""
+Kept = Measurement | Evaluation | StoredProfile
+KINDS: Mapping[RecordKind, type[Kept]] = {
+    "measurement": Measurement,
+    "evaluation": Evaluation,
+    "profile": StoredProfile,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
-    """A record of any kind, checked and ready to be stored; `record` makes it."""
+class Stored:
+    """A record as a store keeps it."""
 
     kind: RecordKind
     columns: Mapping[str, str | int]
@@ -34,37 +32,37 @@ class Record:
     """Its JSON text, equal for equal records."""
 
 
-def record(kind: RecordKind, entries: object) -> Record:
-    """A record from its JSON form.
+def stored(record: Kept) -> Stored:
+    """Returns a record as a store keeps it.
 
     Raises:
-        ConfigError: It is not what its schema says.
+        ConfigError: A value that could not be read again.
     """
-    try:
-        body = json.dumps(
-            entries, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        )
-    except ValueError as error:
-        raise ConfigError(f"{kind}: found a number that is not finite") from error
-    found = json.loads(body)
-    check_record(kind, found)
-    digest = hashlib.sha256(body.encode()).hexdigest()
+    body = records.encode(record)
     columns: dict[str, str | int]
-    match kind:
-        case "measurement":
+    match record:
+        case Measurement():
+            kind: RecordKind = "measurement"
             columns = {
-                "id": found["id"],
-                "run": found["run"],
-                "session": found["session"],
-                "device": found["device"]["id"],
-                "artifact": found["artifact"]["sha256"],
+                "id": record.id,
+                "run": record.run,
+                "session": record.session,
+                "device": record.device.id,
+                "artifact": record.artifact.sha256,
             }
-        case "evaluation":
-            columns = {"id": digest, "artifact": found["artifact_sha256"]}
-        case "profile":
+        case Evaluation():
+            kind = "evaluation"
+            columns = {"id": _hash(body), "artifact": record.artifact_sha256}
+        case StoredProfile():
+            kind = "profile"
             columns = {
-                "id": digest,
-                "artifact": found["artifact_sha256"],
-                "device": found["device_id"],
+                "id": _hash(body),
+                "artifact": record.artifact_sha256,
+                "device": record.device_id,
             }
-    return Record(kind=kind, columns=columns, body=body)
+    records.decode(body, KINDS[kind], kind)
+    return Stored(kind=kind, columns=columns, body=body.decode())
+
+
+def _hash(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()

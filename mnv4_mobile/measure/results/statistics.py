@@ -9,12 +9,12 @@ linearly between the two samples that are next to rank q/100 * (n - 1), as numpy
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean, median
 
-from mnv4_mobile.measure.measurement import Measurement, Samples
+from mnv4_mobile.measure.measurement import Measurement, ResultKey, Samples
 from mnv4_mobile.measure.plan import Statistic
 
 
@@ -112,8 +112,8 @@ def _of(samples: Samples | None) -> Statistics | None:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """Sessions that may be compared: of one artifact, device, OS build, runtime and plan."""
+class SessionGroup:
+    """Sessions that may be reduced to one result, as they have the same `ResultKey`."""
 
     measurements: tuple[Measurement, ...]
     """In the order in which they were recorded, the failed ones too."""
@@ -142,24 +142,29 @@ class Cell:
 
     @property
     def latency_ms(self) -> float | None:
-        """Their median: what the cell is judged by; None where nothing was timed."""
-        return median(self.values) if self.sessions else None
+        """Their median: what the artifact is judged by; None where nothing was timed."""
+        return typical(self.values)
 
-    def typical(self, name: str) -> float | None:
-        """The median over the sessions of a field of `Statistics`; None where no session has it."""
-        found = [value for s in self.sessions if (value := getattr(s, name)) is not None]
-        return median(found) if found else None
+    @property
+    def samples(self) -> list[Samples]:
+        """What was measured in every session that was timed."""
+        return [m.samples for m in self.measurements if m.status == "ok" and m.samples]
 
 
-def cells(measurements: Sequence[Measurement]) -> list[Cell]:
-    """Measurements by cell, in the order of the first of each.
+def typical(values: Iterable[float | None]) -> float | None:
+    """The median of the sessions' values that are known; None where none is."""
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
 
-    A session that failed before its runtime was known belongs to the cell of the same artifact,
-    device, OS build and plan that has sessions with one.
+
+def groups(measurements: Sequence[Measurement]) -> list[SessionGroup]:
+    """Measurements by their key, in the order of the first of each.
+
+    A session that failed before its runtime was known belongs to the sessions with the same
+    artifact, device, OS build and plan that have one.
     """
-    found: dict[tuple[str, ...], list[Measurement]] = {}
-    known = {(*m.cell[:3], m.cell[4]): m.cell for m in measurements if m.runtime}
+    found: dict[ResultKey, list[Measurement]] = {}
+    known = {m.key._replace(runtime=""): m.key for m in measurements if m.runtime}
     for m in measurements:
-        key = m.cell if m.runtime else known.get((*m.cell[:3], m.cell[4]), m.cell)
-        found.setdefault(key, []).append(m)
-    return [Cell(tuple(sessions)) for sessions in found.values()]
+        found.setdefault(known.get(m.key, m.key), []).append(m)
+    return [SessionGroup(tuple(sessions)) for sessions in found.values()]

@@ -16,50 +16,50 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TypeVar
 
-from mnv4_mobile.errors import ConfigError, DiskError, MobileError, StoreError
-from mnv4_mobile.measure.measurement import Measurement, trusted_measurement
-from mnv4_mobile.measure.results.record import Record, RecordKind, StoredProfile, record
+import msgspec
 
-if TYPE_CHECKING:
-    from mnv4_mobile.quality.evaluate import Evaluation
+from mnv4_mobile.errors import DiskError, MobileError, StoreError
+from mnv4_mobile.measure.measurement import Measurement
+from mnv4_mobile.measure.profile import StoredProfile
+from mnv4_mobile.measure.results.record import Kept, RecordKind, Stored, stored
+from mnv4_mobile.quality.evaluate import Evaluation
+
+T = TypeVar("T")
 
 ENVIRONMENT = "MNV4_STORE"
 _APPLICATION = 0x4D4E5634  # "MNV4" in the file's header
 _WAIT_S = 30.0  # for another process, whose transactions take milliseconds
-_MIGRATIONS = (
-    """
-    CREATE TABLE measurements (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL UNIQUE,
-        run TEXT NOT NULL,
-        session INTEGER NOT NULL,
-        device TEXT NOT NULL,
-        artifact TEXT NOT NULL,
-        body TEXT NOT NULL
-    );
-    CREATE INDEX measurements_run ON measurements (run);
-    CREATE INDEX measurements_device ON measurements (device);
-    CREATE INDEX measurements_artifact ON measurements (artifact);
-    """,
-    """
-    CREATE TABLE evaluations (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL UNIQUE,
-        artifact TEXT NOT NULL,
-        body TEXT NOT NULL
-    );
-    CREATE TABLE profiles (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL UNIQUE,
-        artifact TEXT NOT NULL,
-        device TEXT NOT NULL,
-        body TEXT NOT NULL
-    );
-    """,
-)
-"""What makes a store of version i + 1 of one of version i; `user_version` says which it is."""
+_VERSION = 1
+"""Of the file, as its `user_version`."""
+_TABLES = """
+CREATE TABLE measurements (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    run TEXT NOT NULL,
+    session INTEGER NOT NULL,
+    device TEXT NOT NULL,
+    artifact TEXT NOT NULL,
+    body TEXT NOT NULL
+);
+CREATE INDEX measurements_run ON measurements (run);
+CREATE INDEX measurements_device ON measurements (device);
+CREATE INDEX measurements_artifact ON measurements (artifact);
+CREATE TABLE evaluations (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    artifact TEXT NOT NULL,
+    body TEXT NOT NULL
+);
+CREATE TABLE profiles (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    artifact TEXT NOT NULL,
+    device TEXT NOT NULL,
+    body TEXT NOT NULL
+);
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,16 +107,16 @@ class Store:
             tables = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
         if application != _APPLICATION and (application or version or tables):
             raise StoreError(f"{self.path}: is a database, but not a store of measurements")
-        if version > len(_MIGRATIONS):
+        if version > _VERSION:
             raise StoreError(
                 f"{self.path}: written by a newer version (schema {version}, this one reads "
-                f"{len(_MIGRATIONS)}); upgrade mnv4-mobile"
+                f"{_VERSION}); upgrade mnv4-mobile"
             )
         # A commit is on the disk before it is told: FULL flushes the log at every one.
         self._use_log()
         self._db.execute("PRAGMA synchronous = FULL")
-        if version < len(_MIGRATIONS):
-            self._migrate()
+        if not version:
+            self._make()
 
     def _use_log(self) -> None:
         # SQLite does not wait for its turn here, when several processes make the same file.
@@ -130,14 +130,14 @@ class Store:
                     raise
                 time.sleep(0.01)
 
-    def _migrate(self) -> None:
+    def _make(self) -> None:
         with self._transaction():
-            # Read again: another process may have been quicker.
-            for script in _MIGRATIONS[self._pragma("user_version") :]:
-                for statement in filter(str.strip, script.split(";")):
-                    self._db.execute(statement)
+            if self._pragma("user_version"):  # another process was quicker
+                return
+            for statement in filter(str.strip, _TABLES.split(";")):
+                self._db.execute(statement)
             self._db.execute(f"PRAGMA application_id = {_APPLICATION}")
-            self._db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+            self._db.execute(f"PRAGMA user_version = {_VERSION}")
 
     def _pragma(self, name: str) -> int:
         return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
@@ -157,28 +157,17 @@ class Store:
         """Lets go of the file."""
         self._db.close()
 
-    def add(self, measurement: Measurement) -> None:
-        """Adds a measurement; when this returns, it is on the disk.
+    def add(self, record: Kept) -> None:
+        """Adds a record; it is on the disk when this returns.
 
         Raises:
             StoreError: Another record has its id.
-            ConfigError: It is not what the schema says.
+            ConfigError: A value that could not be read again.
             DiskError: A disk that is full or not writable.
         """
-        self.add_all([record("measurement", measurement.to_json())])
+        self.add_all([stored(record)])
 
-    def add_evaluation(self, evaluation: Evaluation) -> None:
-        """Adds an evaluation, see `add`."""
-        self.add_all([record("evaluation", evaluation)])
-
-    def add_profile(self, artifact_sha256: str, device_id: str, profile: dict[str, Any]) -> None:
-        """Adds a profile in the form that `mnv4 profile --json` prints, see `add`."""
-        entries = StoredProfile(
-            artifact_sha256=artifact_sha256, device_id=device_id, profile=profile
-        )
-        self.add_all([record("profile", entries)])
-
-    def add_all(self, records: Sequence[Record]) -> Added:
+    def add_all(self, records: Sequence[Stored]) -> Added:
         """Adds all records or, on an error, none of them; what is there already stays.
 
         Raises:
@@ -222,10 +211,7 @@ class Store:
             ids: Of measurements.
         """
         wanted = {"run": runs, "device": devices, "artifact": artifacts, "id": ids}
-        try:
-            return [trusted_measurement(entries) for entries in self._read("measurement", wanted)]
-        except (KeyError, TypeError, ConfigError) as error:
-            raise StoreError(f"{self.path}: a damaged measurement: {error!r}") from error
+        return list(self._read(Measurement, "measurement", wanted))
 
     def runs(self) -> list[str]:
         """The names of all runs, in the order in which they began."""
@@ -235,11 +221,11 @@ class Store:
 
     def evaluations(self) -> list[Evaluation]:
         """All evaluations, in the order in which they were recorded."""
-        return cast("list[Evaluation]", list(self._read("evaluation", {})))
+        return list(self._read(Evaluation, "evaluation", {}))
 
     def profiles(self) -> list[StoredProfile]:
         """All profiles, in the order in which they were recorded."""
-        return cast("list[StoredProfile]", list(self._read("profile", {})))
+        return list(self._read(StoredProfile, "profile", {}))
 
     def delete(self, ids: Sequence[str]) -> int:
         """Removes measurements; how many there were."""
@@ -249,7 +235,9 @@ class Store:
                 for id_ in ids
             )
 
-    def _read(self, kind: RecordKind, wanted: dict[str, Sequence[str]]) -> Iterator[Any]:
+    def _read(
+        self, type_: type[T], kind: RecordKind, wanted: dict[str, Sequence[str]]
+    ) -> Iterator[T]:
         asked = {column: list(values) for column, values in wanted.items() if values}
         # One parameter a column, however many values: SQLite limits their number.
         where = " AND ".join(f"{column} IN (SELECT value FROM json_each(?))" for column in asked)
@@ -258,10 +246,11 @@ class Store:
                 f"SELECT body FROM {kind}s WHERE {where or 'true'} ORDER BY seq",
                 [json.dumps(values) for values in asked.values()],
             ).fetchall()
+        decode = msgspec.json.Decoder(type_).decode
         for (body,) in found:
             try:
-                yield json.loads(body)
-            except ValueError as error:
+                yield decode(body)
+            except msgspec.MsgspecError as error:
                 raise StoreError(f"{self.path}: a damaged {kind}: {error}") from error
 
     @contextmanager

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
 
@@ -16,6 +15,7 @@ from mnv4_mobile.measure.devices import android_app
 from mnv4_mobile.measure.devices.adb import AdbShell, kind
 from mnv4_mobile.measure.measurement import DeviceInfo, Summary, Thermal
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.records import plain, replace
 from tests.measure.conftest import LONG, QUICK, only, while_it_runs
 from tools import boards
 
@@ -258,7 +258,6 @@ sed "s/JOB/$id/" /data/answer > result.json
 def test_the_benchmark_app_is_driven_by_its_instrumentation(adb, subject):
     """An argument-checking stand-in for the app: no Android runs here."""
     import json
-    from dataclasses import asdict
 
     from mnv4_mobile.measure.measurement import Samples
 
@@ -269,7 +268,7 @@ def test_the_benchmark_app_is_driven_by_its_instrumentation(adb, subject):
         "job": "JOB",
         "status": "ok",
         "error": None,
-        "samples": asdict(Samples(golden_sqnr_db=80.0, latencies_ms=(1.5,), t_ms=(0.0,))),
+        "samples": plain(Samples(golden_sqnr_db=80.0, latencies_ms=(1.5,), t_ms=(0.0,))),
     }
 
     def shell(command):

@@ -1,12 +1,10 @@
 """The whole round trip in Chromium: pages that measure, are closed, hidden, wrong, and many."""
 
-import json
 import re
 import shutil
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from hashlib import sha256
 from types import SimpleNamespace
 
@@ -20,12 +18,13 @@ from mnv4_mobile.errors import DeviceError, ParityError
 from mnv4_mobile.measure.device import DeviceGoneError
 from mnv4_mobile.measure.devices.browser import BrowserKind
 from mnv4_mobile.measure.devices.browser.phone import Patience
-from mnv4_mobile.measure.measurement import measurement_from_json
+from mnv4_mobile.measure.measurement import Measurement
 from mnv4_mobile.measure.plan import Plan
-from mnv4_mobile.measure.session import sessions
+from mnv4_mobile.measure.session import PlannedSession, measured
 from mnv4_mobile.measure.subject import open_subject
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.predict import Model
+from mnv4_mobile.records import decode, encode, replace
 from tools import peers
 
 pytestmark = [pytest.mark.peer("chromium"), pytest.mark.toolchain("tflite")]
@@ -111,7 +110,8 @@ def classify(page, path):
 
 def test_measures_and_classifies(visit, subject, tmp_path):
     run = visit()
-    (record,) = sessions(run.devices[0], subject, PLAN, "test", Progress())
+    planned = PlannedSession(subject=subject, plan=PLAN, session=0)
+    (record,) = measured(run.devices[0], [planned], "test", Progress())
     assert record.error is None
     samples = record.samples
     assert samples.golden_sqnr_db > 100
@@ -125,7 +125,7 @@ def test_measures_and_classifies(visit, subject, tmp_path):
     assert 0 < samples.conditions["timer_resolution_ms"] < 1
     assert record.device.id.startswith("browser:")
     assert "Chrom" in record.device.os_build
-    assert measurement_from_json(json.loads(json.dumps(record.to_json()))) == record
+    assert decode(encode(record), Measurement, "it") == record
 
     state(run.page, "Measured")
     median = float(run.page.text_content("#p50"))

@@ -4,7 +4,6 @@ import http.client
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
 
@@ -12,6 +11,7 @@ from mnv4_mobile.errors import ConfigError, DeviceError
 from mnv4_mobile.measure.devices.browser import BrowserKind, parse
 from mnv4_mobile.measure.devices.browser.certificate import context
 from mnv4_mobile.measure.devices.browser.guard import Rate
+from mnv4_mobile.records import replace
 from tests.measure.devices.browser_client import PATIENCE, Client
 
 

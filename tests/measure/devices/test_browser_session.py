@@ -6,12 +6,13 @@ import pytest
 from mnv4_mobile.errors import DeviceError, ParityError
 from mnv4_mobile.measure.device import DeviceGoneError
 from mnv4_mobile.measure.devices.browser.guard import MAX_BODY
+from mnv4_mobile.records import plain
 from tests.measure.devices.browser_client import PLAN, result
 
 
 def test_a_session(measuring):
     client, job = measuring.client, measuring.task
-    assert job["plan"] == PLAN.to_json()
+    assert job["plan"] == plain(PLAN)
     assert client.ask("GET", f"api/files/{job['id']}/model?page=a") == (200, b"model")
     floats = np.array([1, 2], "<f4").tobytes()
     assert client.ask("GET", f"api/files/{job['id']}/feed.0?page=a") == (200, floats)

@@ -1,11 +1,9 @@
 """This computer as a device, with the real runtimes."""
 
-import json
 import os
 import shutil
 import threading
 import time
-from dataclasses import replace
 
 import numpy as np
 import psutil
@@ -14,11 +12,12 @@ import pytest
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.measure.devices.host import kind
-from mnv4_mobile.measure.measurement import measurement_from_json
+from mnv4_mobile.measure.measurement import Measurement
 from mnv4_mobile.measure.plan import Plan
-from mnv4_mobile.measure.session import sessions
+from mnv4_mobile.measure.session import PlannedSession, measured
 from mnv4_mobile.measure.subject import open_subject
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.records import decode, encode, replace
 
 SHORT = Plan(warmup=1, runs=5, seconds=0.0)
 
@@ -32,7 +31,8 @@ def host():
 def measure(device, path, plan=SHORT):
     subject = open_subject(path)
     device.check(subject, plan)
-    return list(sessions(device, subject, plan, "run", Progress()))
+    planned = [PlannedSession(subject=subject, plan=plan, session=i) for i in range(plan.repeats)]
+    return list(measured(device, planned, "run", Progress()))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_session_has_all_its_figures(demo_bundle, host, target, runtime):
     assert 0 <= samples.conditions["busy"] <= 1
     assert found.device == host.describe()
     # What goes through the store and to other languages comes back as it was.
-    assert measurement_from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert decode(encode(found), Measurement, "it") == found
 
 
 @pytest.mark.toolchain("tflite")

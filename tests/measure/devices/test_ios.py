@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from mnv4_mobile.measure.measurement import Artifact, Samples, Thermal
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.records import plain, replace
 
 UDID = "00008110-000A11B22C33D44E"
 SAMPLES = Samples(
@@ -136,7 +136,7 @@ class World:
                 "schema": 1,
                 "status": "ok",
                 "error": None,
-                "samples": asdict(SAMPLES),
+                "samples": plain(SAMPLES),
             },
         }
         self.set()
@@ -204,7 +204,7 @@ def test_sessions(world, subject):
     assert steps == ["copy small", "run small", "small: load", "small: timed runs: 2 of 2"]
     file = world.folder / "container/Documents" / app.JOB
     job = json.loads(file.read_text())
-    assert Plan.from_json(job["plan"]) == plan
+    assert job["plan"] == plain(plan)
 
     assert device.measure(subject, plan, Told()) == SAMPLES
     assert json.loads(file.read_text())["id"] != job["id"]

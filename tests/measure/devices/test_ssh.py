@@ -7,7 +7,6 @@ import sys
 import tempfile
 import time
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -21,6 +20,7 @@ from mnv4_mobile.measure.devices.ssh import SshShell, kind
 from mnv4_mobile.measure.devices.tool import tools_of
 from mnv4_mobile.measure.subject import open_subject
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.records import replace
 from tests.measure.conftest import LONG, QUICK, only, while_it_runs
 from tools import boards
 

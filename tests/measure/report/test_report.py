@@ -3,17 +3,17 @@
 import json
 import re
 import sys
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from records import ARTIFACT, DEVICE, PLAN, PROFILE, evaluation, measurement
+from records import ARTIFACT, DEVICE, PLAN, evaluation, measurement, profile
 
 from mnv4_mobile import cli
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.measure.plan import PRESETS
+from mnv4_mobile.measure.profile import PartTime
 from mnv4_mobile.measure.report import data as report_data
 from mnv4_mobile.measure.report.data import drawn, page_data, rows
 from mnv4_mobile.measure.report.markdown import escaped, markdown
@@ -21,6 +21,7 @@ from mnv4_mobile.measure.report.page import html
 from mnv4_mobile.measure.report.published import published
 from mnv4_mobile.measure.report.write import write_report
 from mnv4_mobile.measure.results.store import Store
+from mnv4_mobile.records import replace
 
 HOSTILE = "</script><script>document.title='taken'</script><!-- \u2028 & | `x` [a](b) @someone"
 
@@ -50,7 +51,7 @@ def store_of(tmp_path, *measurements, evaluations=()):
     for one in measurements:
         store.add(one)
     for one in evaluations:
-        store.add_evaluation(one)
+        store.add(one)
     return store
 
 
@@ -111,7 +112,7 @@ def test_accuracy_is_joined_by_the_artifact_and_what_is_missing_stays():
     assert [row["ms"] for row in found["rows"]] == [5.0, 5.0]
 
 
-def test_runs_are_rows_of_their_own_and_the_latest_of_a_cell_is_known():
+def test_runs_are_rows_of_their_own_and_the_latest_of_a_group_is_known():
     other = replace(PLAN, threads=2)
     found = rows(
         [
@@ -121,7 +122,7 @@ def test_runs_are_rows_of_their_own_and_the_latest_of_a_cell_is_known():
             measurement(run="new"),
         ]
     )
-    told = [(r.first.run, r.first.plan.threads, len(r.cell.sessions), r.latest) for r in found]
+    told = [(r.first.run, r.first.plan.threads, len(r.group.sessions), r.latest) for r in found]
     assert told == [("old", 1, 2, False), ("old", 2, 1, True), ("new", 1, 1, True)]
 
 
@@ -143,9 +144,10 @@ def test_drift_compares_the_quarters_of_a_session():
 
 
 def test_profiles_are_joined_by_artifact_and_device():
-    block = {"name": "stem", "role": "Conv", "ms": 1.5, "macs": 10, "gflops": 0.1}
-    stored = {"artifact_sha256": ARTIFACT.sha256, "profile": {**PROFILE, "blocks": [block]}}
-    there, elsewhere = {**stored, "device_id": DEVICE.id}, {**stored, "device_id": "host"}
+    block = PartTime(name="stem", role="Conv", ms=1.5, macs=10, gflops=0.1)
+    there, elsewhere = (
+        profile(ARTIFACT.sha256, device, blocks=(block,)) for device in (DEVICE.id, "host")
+    )
     found = page_data([measurement()], [], [there, elsewhere])["profiles"]
     assert found == [{"artifact": 0, "device": 0, "threads": 1, "blocks": [["stem", "Conv", 1.5]]}]
 
@@ -189,10 +191,10 @@ def test_markdown_is_a_table_for_each_device(tmp_path):
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert [cell[0] for cell in cells if not cell[0].startswith("---")] == [
         "Artifact",
-        "conv-small-224x224-int8.tflite",
+        "conv-small-224x224-int8-tflite",
         "slow",
         "Artifact",
-        "conv-small-224x224-int8.tflite",
+        "conv-small-224x224-int8-tflite",
     ]
     assert cells[2][2:9] == ["**5.50**", "5.00 to 6.00", "5.50", "74.0", "4.00", "-", "2.40"]
     assert "sessions differ by 20%" in cells[2][9]

@@ -2,17 +2,18 @@
 
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from records import ARTIFACT, DEVICE, PLAN, PROFILE, evaluation, measurement
+from records import ARTIFACT, DEVICE, PLAN, evaluation, measurement, profile
 
 import mnv4_mobile
 from benchmarks.pages import launch
 from mnv4_mobile.measure.measurement import Samples, Summary
+from mnv4_mobile.measure.profile import PartTime
 from mnv4_mobile.measure.report.data import page_data
 from mnv4_mobile.measure.report.page import html
+from mnv4_mobile.records import replace
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"></script><script>document.title='taken'"
 CHARTS = 6
@@ -38,14 +39,11 @@ def report():
         measurement(device=other, artifact=medium, status="failed"),
         measurement(device=other, artifact=larger, latencies=(40.0,) * 50),
     ]
-    blocks = [{"name": name, "role": HOSTILE, "ms": 1.0} for name in ("stem", HOSTILE)]
-    profiles = [
-        {
-            "artifact_sha256": ARTIFACT.sha256,
-            "device_id": "adb:6",
-            "profile": {**PROFILE, "blocks": blocks},
-        }
-    ]
+    blocks = tuple(
+        PartTime(name=name, role=HOSTILE, ms=1.0, macs=None, gflops=None)
+        for name in ("stem", HOSTILE)
+    )
+    profiles = [profile(ARTIFACT.sha256, "adb:6", blocks=blocks)]
     judged = [evaluation(), evaluation(sha256="c" * 64, top1=0.8, dataset=HOSTILE)]
     return page_data(measurements, judged, profiles)
 

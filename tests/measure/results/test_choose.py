@@ -1,12 +1,11 @@
 """Choosing: the most accurate bundle that fits, and what nobody knows yet."""
 
-from dataclasses import replace
-
 import pytest
 from records import ARTIFACT, DEVICE, PLAN, evaluation, measurement
 
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.measure.results.choose import Bounds, choose, one_device
+from mnv4_mobile.records import replace
 
 BOUNDS = Bounds(max_ms=10, min_top1=0.79, max_mb=8)
 
@@ -68,13 +67,13 @@ def test_the_fastest_plan_and_the_newest_build_count():
     evaluations = [_judged("one", 0.5), _judged("one", 0.8), _judged("other", 0.81)]
     found = choose(measurements, evaluations, DEVICE.id, BOUNDS)
     other, one = found.fitting
-    assert (one.latency_ms, one.cell.first.plan.threads, one.top1) == (7.0, 4, 0.8)
+    assert (one.latency_ms, one.group.first.plan.threads, one.top1) == (7.0, 4, 0.8)
     assert one.doubts == ()
     assert other.doubts == ("different OS build since: Android 16",)
 
 
 def test_an_accuracy_near_the_bound_is_doubted():
-    evaluations = [{**_judged("one", 0.795), "n": 1000}]
+    evaluations = [replace(_judged("one", 0.795), n=1000)]
     found = choose([_timed("one", 5.0)], evaluations, DEVICE.id, BOUNDS)
     assert found.fitting[0].doubts == ("top-1 of 1000 pictures, known to 2.5% only",)
 

@@ -1,7 +1,5 @@
 """Comparing runs: copies pass, slower ones are caught, and the interval keeps its promise."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from records import ARTIFACT, DEVICE, PLAN, measurement
@@ -11,6 +9,7 @@ from mnv4_mobile.measure.measurement import Samples, Summary
 from mnv4_mobile.measure.results.compare import SESSIONS, compare, interval, side
 from mnv4_mobile.measure.results.exchange import Records, export_records
 from mnv4_mobile.measure.results.store import Store
+from mnv4_mobile.records import replace
 
 
 def _run(random, ms, sessions=8, **fields):
@@ -84,8 +83,8 @@ def test_what_is_matched_and_what_is_doubted():
     (one,) = found.differences
     assert one.doubts == ("different OS build: Android 15 before, Android 16 after",)
     assert one.verdict == "no difference seen"
-    assert [cell.first.plan.threads for cell in found.only_before] == [4]
-    assert [cell.first.device.id for cell in found.only_after] == ["adb:2"]
+    assert [group.first.plan.threads for group in found.only_before] == [4]
+    assert [group.first.device.id for group in found.only_after] == ["adb:2"]
 
 
 def test_a_session_that_failed_is_not_a_fast_one():

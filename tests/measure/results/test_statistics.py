@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,9 @@ from records import ARTIFACT, DEVICE, PLAN, measurement
 
 from mnv4_mobile.measure.measurement import Samples, Summary, Thermal
 from mnv4_mobile.measure.results import statistics
-from mnv4_mobile.measure.results.doubts import doubts, doubts_of_cell, os_builds
-from mnv4_mobile.measure.results.statistics import Cell, cells, drift
+from mnv4_mobile.measure.results.doubts import doubts, doubts_of_group, os_builds
+from mnv4_mobile.measure.results.statistics import SessionGroup, drift, groups
+from mnv4_mobile.records import plain, replace
 
 CASES = json.loads((Path(__file__).parents[2] / "golden" / "statistics.json").read_text())["cases"]
 
@@ -22,7 +22,7 @@ CASES = json.loads((Path(__file__).parents[2] / "golden" / "statistics.json").re
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_golden_cases(case):
     values, expected = case["latencies_ms"], case["expected"]
-    found = asdict(statistics.of_samples(values))
+    found = plain(statistics.of_samples(values))
     assert (found["cv"] is None) == (expected["cv"] is None)
     known = {key: value for key, value in expected.items() if value is not None}
     assert {key: found[key] for key in known} == pytest.approx(known, rel=1e-9)
@@ -45,8 +45,8 @@ def test_a_summary_has_no_percentiles():
     one = measurement(samples=Samples(golden_sqnr_db=60.0, summary=told))
     found = statistics.of(one)
     assert (found.p50, found.mean, found.cv, found.n) == (None, 4.0, 0.25, 50)
-    cell = Cell((one,))
-    assert (cell.statistic, cell.latency_ms) == ("mean", 4.0)
+    group = SessionGroup((one,))
+    assert (group.statistic, group.latency_ms) == ("mean", 4.0)
     assert doubts(one) == ["CV over 10%", "a tool's summary, without samples"]
 
 
@@ -55,20 +55,20 @@ def test_sessions_are_reduced_by_the_median_of_the_plans_statistic():
         measurement(latencies=[v] * 24 + [10 * v] * 6, session=i)
         for i, v in enumerate((1.0, 5.0, 2.0))
     ]
-    assert Cell(tuple(sessions)).latency_ms == 2.0
+    assert SessionGroup(tuple(sessions)).latency_ms == 2.0
     mean = [replace(m, plan=replace(PLAN, statistic="p90")) for m in sessions]
-    assert Cell(tuple(mean)).latency_ms == 20.0
+    assert SessionGroup(tuple(mean)).latency_ms == 20.0
 
 
-def test_failed_sessions_stay_with_their_cell():
+def test_failed_sessions_stay_with_their_group():
     ok = measurement()
     failed = measurement(status="failed", session=1)
     other = measurement(device=replace(DEVICE, os_build="Android 16"))
-    found = cells([ok, failed, other])
-    assert [len(cell.measurements) for cell in found] == [2, 1]
-    assert [len(cell.sessions) for cell in found] == [1, 1]
-    assert doubts_of_cell(found[0].measurements) == ["failed: 1 of 2 sessions"]
-    assert Cell((failed,)).latency_ms is None
+    found = groups([ok, failed, other])
+    assert [len(group.measurements) for group in found] == [2, 1]
+    assert [len(group.sessions) for group in found] == [1, 1]
+    assert doubts_of_group(found[0].measurements) == ["failed: 1 of 2 sessions"]
+    assert SessionGroup((failed,)).latency_ms is None
     assert doubts(failed) == []
 
 
@@ -118,14 +118,14 @@ def test_drift_is_that_of_the_medians_of_ten_parts_that_have_all_samples(values)
     assert drift([0.0] * 10 + values[:1] * 10) == math.inf
 
 
-def test_doubts_of_a_cell():
+def test_doubts_of_a_group():
     a, b = measurement(latencies=[5.0] * 30), measurement(latencies=[6.0] * 30, session=1)
-    assert doubts_of_cell([a, b]) == ["sessions differ by 20%"]
+    assert doubts_of_group([a, b]) == ["sessions differ by 20%"]
     warm = _with(thermal_before=Thermal(status="fair"))
-    assert doubts_of_cell([a, warm]) == ["warm at the beginning (1 of 2 sessions)"]
+    assert doubts_of_group([a, warm]) == ["warm at the beginning (1 of 2 sessions)"]
     updated = measurement(
         device=replace(DEVICE, os_build="Android 16"), started_at="2026-06-01T00:00:00+00:00"
     )
-    assert doubts_of_cell([a, updated]) == ["different OS builds: Android 15, Android 16"]
-    assert doubts_of_cell([a], os_builds([a, updated])) == ["different OS build since: Android 16"]
-    assert doubts_of_cell([updated], os_builds([updated, a])) == []
+    assert doubts_of_group([a, updated]) == ["different OS builds: Android 15, Android 16"]
+    assert doubts_of_group([a], os_builds([a, updated])) == ["different OS build since: Android 16"]
+    assert doubts_of_group([updated], os_builds([updated, a])) == []

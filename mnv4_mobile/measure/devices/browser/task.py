@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mnv4_mobile import records
 from mnv4_mobile.errors import ConfigError, DeviceError, ParityError
 from mnv4_mobile.images import Preprocess, random_images
 from mnv4_mobile.measure.devices.browser.about import text
 from mnv4_mobile.measure.devices.host import PICTURE, PREPROCESS_RUNS
-from mnv4_mobile.measure.measurement import Samples, samples_from_json
+from mnv4_mobile.measure.measurement import Samples
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
+from mnv4_mobile.records import plain
 from mnv4_mobile.tensors import Tensors
 
 DTYPES = ("float32", "uint8", "int32")
@@ -62,8 +64,10 @@ class Task:
         # Nothing that a browser could know, so nothing that a page may claim.
         unknown = {"summary": None, "peak_rss_mb": None}
         thermal = {"status": None, "celsius": None}
-        samples = samples_from_json(
-            {**found, **unknown, "thermal_before": thermal, "thermal_after": thermal}
+        samples = records.convert(
+            {**found, **unknown, "thermal_before": thermal, "thermal_after": thermal},
+            Samples,
+            "result: samples",
         )
         self._check(samples)
         return samples
@@ -121,7 +125,7 @@ def make(subject: Subject, plan: Plan, *, gpu: bool = False) -> Task:
         "name": subject.artifact.name,
         "sha256": subject.artifact.sha256,
         "bytes": subject.artifact.bytes,
-        "plan": plan.to_json(),
+        "plan": plain(plan),
         "accelerator": "webgpu" if gpu else "wasm",
         "feeds": names,
         "inputs": [
@@ -154,9 +158,9 @@ def _add_bundle(subject: Subject, order: dict[str, Any], files: dict[str, Path |
     images = len(order["feeds"]) * bundle.input.shape[0]
     expected = bundle.golden("eager")
     gates = {
-        entry["tensor"]: entry["min_sqnr_db"]
-        for entry in bundle.manifest["golden"]
-        if entry["source"] == "eager"
+        entry.tensor: entry.min_sqnr_db
+        for entry in bundle.manifest.golden
+        if entry.source == "eager"
     }
     for output in bundle.outputs:
         wanted = np.ascontiguousarray(expected[output.name][:images], dtype="<f4")
@@ -171,8 +175,8 @@ def _add_bundle(subject: Subject, order: dict[str, Any], files: dict[str, Path |
     files["picture"] = _picture()
     order["picture"] = {"height": PICTURE[0], "width": PICTURE[1], "runs": PREPROCESS_RUNS}
     order["inputs"][0]["layout"] = bundle.input.layout
-    order["preprocess"] = asdict(bundle.preprocess)
-    order["labels"] = bundle.manifest["labels"]
+    order["preprocess"] = plain(bundle.preprocess)
+    order["labels"] = bundle.manifest.labels
 
 
 @cache

@@ -1,0 +1,153 @@
+"""What a bundle is called, and whether one may take the place of another."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.builder.cell import Cell, shown
+from mnv4_mobile.bundle.manifest import MANIFEST
+from mnv4_mobile.bundle.versions import versions
+from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.model.checkpoint_preprocess import preprocess_of
+from mnv4_mobile.target import Target, load_target
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def check_name(what: str, name: str) -> None:
+    """Refuses a part of a bundle's name that no bundle may have.
+
+    Raises:
+        ConfigError: Naming what was found and what is allowed.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{what}: found {name!r}, must be letters, digits, '.', '_' and '-', a letter or digit "
+            "first: it names the bundle"
+        )
+
+
+def artifact_id(spec: BuildSpec, cell: Cell, target: Target) -> str:
+    """Returns the artifact's name without its suffix: <name>-<H>x<W>-<recipe> and the choices.
+
+    Every choice that is not the default follows, in this order: pixels, outputs, layout, type of
+    inputs and outputs, batch, the target's options.
+
+    Args:
+        spec: What is built, completed by the target.
+        cell: The cell.
+        target: Its target.
+    """
+    height, width = spec.preprocess.size
+    options = cell.options
+    parts = [options.name or spec.model.name, f"{height}x{width}", cell.recipe.name]
+    parts += ["pixels"] if spec.input == "pixels" else []
+    parts += options.outputs if options.outputs != ("logits",) else []
+    parts += [options.layout] if options.layout else []
+    parts += [f"io-{spec.io}"] if spec.io != target.io(cell.recipe) else []
+    parts += [f"b{spec.batch}"] if spec.batch > 1 else []
+    for option in target.options:
+        value = spec.options[option.name]
+        if value != option.default_for(cell.recipe):
+            parts.append(_text(option.name, value))
+    return "-".join(parts)
+
+
+def _text(name: str, value: object) -> str:
+    """An option's value as a part of a name; of a switch, its own name says more than `true`."""
+    if isinstance(value, bool):
+        return name if value else f"no-{name}"
+    return str(value)
+
+
+def bundle_id(spec: BuildSpec, cell: Cell, target: Target) -> str:
+    """Returns the name of the bundle's folder: `artifact_id`, and the target."""
+    return f"{artifact_id(spec, cell, target)}-{target.name}"
+
+
+def expected_id(cell: Cell) -> str:
+    """Returns the name that a cell's bundle will have, from what its checkpoint says of its size.
+
+    Raises:
+        MobileError: Weights that cannot be found.
+    """
+    target = load_target(cell.target)
+    known = None if cell.options.size else preprocess_of(cell.weights, cell.model)
+    spec = cell.spec(cell.options.build_spec(cell.model, known), target)
+    return bundle_id(spec, cell, target)
+
+
+def check_apart(cells: Sequence[Cell]) -> None:
+    """Refuses cells whose bundles would have the same name.
+
+    Raises:
+        ConfigError: Naming it, and how the cells differ.
+    """
+    found: dict[str, Cell] = {}
+    for cell in cells:
+        name = expected_id(cell)
+        first = found.setdefault(name.casefold(), cell)  # some systems do not tell them apart
+        if first is not cell:
+            keys = ("model", "weights", "recipe", "options", "chosen")
+            differing = [key for key in keys if getattr(first, key) != getattr(cell, key)]
+            raise ConfigError(
+                f"{name}: two of the bundles would have this name, and differ in "
+                f"{', '.join(differing) or 'nothing'}; build them apart, with --name or --out"
+            )
+
+
+def check_overwriting(path: Path, cell: Cell, key: str, *, force: bool) -> None:
+    """Refuses to replace a bundle that is made of other ingredients.
+
+    Args:
+        path: Where the bundle goes.
+        cell: What it is made of.
+        key: The hash of that (`Cell.key`).
+        force: Whether to replace it all the same.
+
+    Raises:
+        ConfigError: Saying what differs, as far as the manifest there tells.
+    """
+    if force:
+        return
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return  # nothing there, or nothing that is a bundle
+    if not isinstance(manifest, dict) or manifest.get("ingredients") == key:
+        return
+    differing = "; ".join(_differences(manifest, cell))
+    raise ConfigError(
+        f"{path}: holds a bundle made of other ingredients "
+        f"({differing or 'of the same weights, options and versions'}); --force replaces it"
+    )
+
+
+def _differences(manifest: Mapping[str, Any], cell: Cell) -> Iterator[str]:
+    """What a manifest says of its ingredients that is not so of a cell."""
+    target = load_target(cell.target)
+    spec = cell.spec(cell.options.build_spec(cell.model), target)
+    for what, found, now in (
+        ("weights", _part(manifest, "model").get("weights"), shown(cell.weights)),
+        *_each("option", _part(manifest, "options"), spec.options),
+        *_each("", _part(manifest, "versions"), versions(target.distributions)),
+    ):
+        if found != now:
+            yield f"{what}: {found}, now {now}"
+
+
+def _part(manifest: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = manifest.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _each(
+    what: str, found: Mapping[str, object], now: Mapping[str, object]
+) -> Iterator[tuple[str, object, object]]:
+    for name in dict.fromkeys((*found, *now)):
+        yield f"{what} {name}".strip(), found.get(name, "none"), now.get(name, "none")

@@ -1,0 +1,277 @@
+"""Records: data that is read from files, from devices or from the command line.
+
+A record is a class of fields with types and bounds, written once. Parsing, its messages, writing
+and the JSON Schemas (`python -m tools.schemas`) follow from it:
+
+    class Pause(Record, kw_only=True):
+        seconds: Annotated[float, Meta(ge=0)]
+
+    decode(b'{"seconds": -1}', Pause, "pause.json")
+    ConfigError: pause.json: seconds: found -1, must be a number, 0 or more
+
+In JSON, every key of a record is present; only a class with `omit_defaults` leaves out a field that
+has its default. Python and YAML may always leave out a field that has one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import types
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from mnv4_mobile.errors import ConfigError, MobileError
+
+T = TypeVar("T")
+
+
+class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The base of all records."""
+
+
+def whole(pattern: str) -> str:
+    """Returns a pattern that matches whole texts only.
+
+    `$` alone matches before a line feed at the end, too, and JSON Schema knows no other end.
+    """
+    return f"^(?:{pattern})$(?!\\n)"
+
+
+Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Text = Annotated[str, Meta(min_length=1)]
+_MAX = sys.float_info.max
+Finite = Annotated[float, Meta(ge=-_MAX, le=_MAX)]
+Positive = Annotated[float, Meta(gt=0, le=_MAX)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Milliseconds = Annotated[float, Meta(ge=0)]
+Sha256 = Annotated[str, Meta(pattern=whole("[0-9a-f]{64}"), description="64 hexadecimal digits")]
+Uuid = Annotated[
+    str,
+    Meta(
+        pattern=whole("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
+        description="a UUID in lower case",
+    ),
+]
+
+
+def decode(
+    data: bytes | str, kind: type[T], place: str, error: type[MobileError] = ConfigError
+) -> T:
+    """Reads a record from JSON.
+
+    Args:
+        data: JSON text without NaN, Infinity or a key that occurs twice.
+        kind: The record's class.
+        place: Where the text is from; begins the message.
+        error: What to raise.
+
+    Raises:
+        MobileError: Of the type `error`, naming the key, what was found and what is allowed.
+    """
+    try:
+        value = msgspec.json.decode(data)
+        json.loads(data, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as wrong:
+        raise error(f"{place}: not JSON: {wrong}") from None
+    found = convert(value, kind, place, error)
+    if (absent := _absent(value, msgspec.to_builtins(found), "")) is not None:
+        raise error(f"{place}: {absent}: missing")
+    return found
+
+
+def convert(value: object, kind: type[T], place: str, error: type[MobileError] = ConfigError) -> T:
+    """Makes a record of plain values; fields that have a default may be left out.
+
+    Raises:
+        MobileError: Of the type `error`, naming the key, what was found and what is allowed.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as wrong:
+        fault = _fault(value, kind, "") or str(wrong)
+        raise error(f"{place}: {fault}") from None
+
+
+def check(record: T, place: str, error: type[MobileError] = ConfigError) -> T:
+    """Returns a record that Python code made, once its values are known to be within bounds.
+
+    Raises:
+        MobileError: Of the type `error`, naming the key, what was found and what is allowed.
+    """
+    return convert(msgspec.to_builtins(record), type(record), place, error)
+
+
+def plain(record: object) -> Any:
+    """Returns a record as JSON has it: dicts, lists, texts and numbers."""
+    return msgspec.to_builtins(record)
+
+
+def encode(record: object, *, indent: int | None = None) -> bytes:
+    """Returns a record as JSON: equal records give equal bytes.
+
+    Raises:
+        ConfigError: A number that is not finite.
+    """
+    separators = (",", ":") if indent is None else (",", ": ")
+    try:
+        text = json.dumps(
+            plain(record),
+            allow_nan=False,
+            ensure_ascii=False,
+            indent=indent,
+            separators=separators,
+            sort_keys=indent is None,
+        )
+    except ValueError:
+        name = type(record).__name__.lower()
+        raise ConfigError(f"{name}: found a number that is not finite") from None
+    return text.encode()
+
+
+def replace(record: T, **changes: Any) -> T:
+    """Returns a copy of a record or a dataclass with some fields changed."""
+    if isinstance(record, Struct):
+        return msgspec.structs.replace(record, **changes)
+    copied: T = dataclasses.replace(record, **changes)  # type: ignore[type-var]
+    return copied
+
+
+def show(value: object) -> str:
+    """Returns a value as messages show it: short, and ~ for nothing."""
+    if value is None:
+        return "~"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"key {twice!r} occurs twice")
+    return found
+
+
+def _absent(found: Any, complete: Any, key: str) -> str | None:
+    """Returns the first key of a complete record that was not found in the text."""
+    if isinstance(complete, dict):
+        for name, value in complete.items():
+            if name not in found:
+                return _join(key, name)
+            if (absent := _absent(found[name], value, _join(key, name))) is not None:
+                return absent
+    elif isinstance(complete, list | tuple) and complete and isinstance(complete[0], dict):
+        for index, value in enumerate(complete):
+            if (absent := _absent(found[index], value, f"{key}[{index}]")) is not None:
+                return absent
+    return None
+
+
+def _join(key: str, name: object) -> str:
+    return f"{key}.{name}" if key else str(name)
+
+
+def _fault(value: Any, kind: Any, key: str) -> str | None:
+    """Returns what is first wrong with a value: its key, what was found and what is allowed.
+
+    msgspec's own messages name neither what was found nor the key in a mapping.
+    """
+    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    origin, members = get_origin(bare), get_args(bare)
+    fault = None
+    if origin in (Union, types.UnionType):
+        members = tuple(member for member in members if member is not types.NoneType)
+        if value is not None and len(members) == 1:
+            return _fault(value, members[0], key)
+    elif isinstance(bare, type) and issubclass(bare, Struct) and isinstance(value, dict):
+        fault = _fault_of_fields(value, bare, key)
+    elif isinstance(value, dict) and isinstance(origin, type) and issubclass(origin, Mapping):
+        for name, item in value.items():
+            fault = fault or _fault(name, members[0], _join(key, name))
+            fault = fault or _fault(item, members[1], _join(key, name))
+    elif isinstance(value, list | tuple) and origin in (tuple, list):
+        each = len(members) == 1 or members[1] is ...
+        kinds = members[:1] * len(value) if each else members
+        for index, (item, member) in enumerate(zip(value, kinds, strict=False)):
+            fault = fault or _fault(item, member, f"{key}[{index}]")
+    if fault is not None:
+        return fault
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as wrong:
+        if isinstance(bare, type) and issubclass(bare, Struct) and isinstance(value, dict):
+            return _join(key, wrong)  # its own check of several fields
+        return f"{key}: found {show(value)}, {_allowed(kind)}".removeprefix(": ")
+    return None
+
+
+def _fault_of_fields(value: dict[str, Any], kind: type[Struct], key: str) -> str | None:
+    fields = msgspec.structs.fields(kind)
+    hints = get_type_hints(kind, include_extras=True)
+    version = value.get("schema")
+    if "schema" in hints and isinstance(version, int) and not isinstance(version, bool):
+        (known,) = get_args(hints["schema"])
+        if version > known:
+            return (
+                f"{_join(key, 'schema')}: written by a newer version (schema {version}, this one "
+                f"reads {known}); upgrade mnv4-mobile"
+            )
+    names = [field.name for field in fields]
+    for name in value:
+        if name not in names:
+            return f"{_join(key, name)}: unknown key, allowed: {', '.join(names)}"
+    for field in fields:
+        place = _join(key, field.name)
+        if field.name not in value:
+            if field.required:
+                return f"{place}: missing"
+        elif (fault := _fault(value[field.name], hints[field.name], place)) is not None:
+            return fault
+    return None
+
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+def _allowed(kind: Any) -> str:
+    """Returns what a type allows, as messages say it."""
+    metas = [meta for meta in get_args(kind)[1:] if isinstance(meta, Meta)]
+    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if get_origin(bare) is Literal:
+        return f"allowed: {', '.join(map(str, get_args(bare)))}"
+    if described := [meta.description for meta in metas if meta.description]:
+        return f"must be {described[-1]}"
+    words = [_noun(bare)]
+    for meta in metas:
+        for bound, text in (
+            (meta.ge, "{} or more"),
+            (meta.gt, "more than {}"),
+            (meta.le, "at most {}"),
+            (meta.lt, "less than {}"),
+            (meta.min_length, "of length {} or more"),
+            (meta.max_length, "of length {} at most"),
+        ):
+            if bound is not None and abs(bound) != _MAX:
+                words.append(text.format(bound))
+    return f"must be {', '.join(words)}"
+
+
+def _noun(bare: Any) -> str:
+    if get_origin(bare) in (Union, types.UnionType):
+        return " or ".join(_noun(member) for member in get_args(bare))
+    if bare is types.NoneType:
+        return "null"
+    if get_origin(bare) is Annotated:
+        return _allowed(bare).removeprefix("must be ").removeprefix("allowed: ")
+    if bare in _WORDS:
+        return _WORDS[bare]
+    if get_origin(bare) is tuple and ... not in get_args(bare):
+        return f"a list of {len(get_args(bare))}"
+    return "a list" if get_origin(bare) in (tuple, list) else "an object"
