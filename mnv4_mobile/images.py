@@ -72,7 +72,7 @@ class Preprocess(Record, frozen=True, kw_only=True):
 
     size: tuple[Side, Side]
     """Height and width of the model's input."""
-    crop: Annotated[float, Meta(gt=0, le=1)] = 0.875
+    crop: Annotated[float, Meta(ge=0.01, le=1)] = 0.875
     """Share of the resized picture that the centre crop keeps (timm's crop_pct)."""
     interpolation: Interpolation = "bicubic"
     """The filter that resizes the picture."""

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 import types
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -42,22 +41,20 @@ def whole(pattern: str) -> str:
     return f"^(?:{pattern})$(?!\\n)"
 
 
+# Bounds are what Kotlin, Swift and JavaScript hold exactly, too.
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Natural = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Bytes = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 Text = Annotated[str, Meta(min_length=1)]
-_MAX = sys.float_info.max
-Finite = Annotated[float, Meta(ge=-_MAX, le=_MAX)]
-Positive = Annotated[float, Meta(gt=0, le=_MAX)]
+MIN_FLOAT, MAX_FLOAT = 1.1754943508222875e-38, 3.4028234663852886e38
+Finite = Annotated[float, Meta(ge=-MAX_FLOAT, le=MAX_FLOAT)]
+"""Of float32, as `Positive`."""
+Positive = Annotated[float, Meta(ge=MIN_FLOAT, le=MAX_FLOAT)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Milliseconds = Annotated[float, Meta(ge=0)]
 Sha256 = Annotated[str, Meta(pattern=whole("[0-9a-f]{64}"), description="64 hexadecimal digits")]
-Uuid = Annotated[
-    str,
-    Meta(
-        pattern=whole("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
-        description="a UUID in lower case",
-    ),
-]
+UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+Uuid = Annotated[str, Meta(pattern=whole(UUID), description="a UUID in lower case")]
 
 
 def decode(
@@ -75,8 +72,8 @@ def decode(
         MobileError: Of the type `error`, naming the key, what was found and what is allowed.
     """
     try:
-        value = msgspec.json.decode(data)
-        json.loads(data, object_pairs_hook=_unique)
+        msgspec.json.decode(data)  # strict: no NaN, no overflow, no broken Unicode
+        value = json.loads(data, object_pairs_hook=_marked)
     except (ValueError, RecursionError) as wrong:
         raise error(f"{place}: not JSON: {wrong}") from None
     found = convert(value, kind, place, error)
@@ -150,12 +147,18 @@ def show(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+class _Twice:
+    """Stands for the values of a key that occurs twice; no type takes it."""
+
+    def __repr__(self) -> str:
+        return "a key that occurs twice"
+
+
+def _marked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"key {twice!r} occurs twice")
+        found.update({name: _Twice() for name in names if names.count(name) > 1})
     return found
 
 
@@ -175,7 +178,8 @@ def _absent(found: Any, complete: Any, key: str) -> str | None:
 
 
 def _join(key: str, name: object) -> str:
-    return f"{key}.{name}" if key else str(name)
+    shown = name if isinstance(name, str) and name.isprintable() else repr(name)
+    return f"{key}.{shown}" if key else str(shown)
 
 
 def _fault(value: Any, kind: Any, key: str) -> str | None:
@@ -207,8 +211,8 @@ def _fault(value: Any, kind: Any, key: str) -> str | None:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as wrong:
         if isinstance(bare, type) and issubclass(bare, Struct) and isinstance(value, dict):
-            return _join(key, wrong)  # its own check of several fields
-        return f"{key}: found {show(value)}, {_allowed(kind)}".removeprefix(": ")
+            return _join(key, str(wrong))  # its own check of several fields
+        return f"{key}: found {show(value)}, {_allowed(kind, value)}".removeprefix(": ")
     return None
 
 
@@ -237,10 +241,11 @@ def _fault_of_fields(value: dict[str, Any], kind: type[Struct], key: str) -> str
     return None
 
 
+_LIMIT = 2**31 - 1
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
-def _allowed(kind: Any) -> str:
+def _allowed(kind: Any, value: Any) -> str:
     """Returns what a type allows, as messages say it."""
     metas = [meta for meta in get_args(kind)[1:] if isinstance(meta, Meta)]
     bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
@@ -251,16 +256,19 @@ def _allowed(kind: Any) -> str:
     words = [_noun(bare)]
     for meta in metas:
         for bound, text in (
-            (meta.ge, "{} or more"),
-            (meta.gt, "more than {}"),
-            (meta.le, "at most {}"),
-            (meta.lt, "less than {}"),
+            (meta.ge, "{:g} or more"),
+            (meta.le, "{} at most"),
             (meta.min_length, "of length {} or more"),
             (meta.max_length, "of length {} at most"),
         ):
-            if bound is not None and abs(bound) != _MAX:
-                words.append(text.format(bound))
+            # The limits of a type are worth a word only where they are missed.
+            if bound is not None and (abs(bound) < _LIMIT or _beyond(value, bound)):
+                words.append(text.format(bound) if bound != MIN_FLOAT else "more than 0")
     return f"must be {', '.join(words)}"
+
+
+def _beyond(value: Any, bound: float) -> bool:
+    return isinstance(value, int | float) and abs(value) > abs(bound)
 
 
 def _noun(bare: Any) -> str:
@@ -269,7 +277,7 @@ def _noun(bare: Any) -> str:
     if bare is types.NoneType:
         return "null"
     if get_origin(bare) is Annotated:
-        return _allowed(bare).removeprefix("must be ").removeprefix("allowed: ")
+        return _allowed(bare, None).removeprefix("must be ").removeprefix("allowed: ")
     if bare in _WORDS:
         return _WORDS[bare]
     if get_origin(bare) is tuple and ... not in get_args(bare):

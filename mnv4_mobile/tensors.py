@@ -21,8 +21,8 @@ CLASSES = ("logits", "probabilities")
 """Outputs that tell classes apart."""
 
 
-Shape = tuple[Count, ...]
-MAX_ELEMENTS = 2**31
+Shape = Annotated[tuple[Count, ...], Meta(min_length=1)]
+_MAX_BYTES = 2**31 - 1
 
 
 class Quantization(Record, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ class TensorSpec(Record, frozen=True, kw_only=True, omit_defaults=True):
     kind: str
     """`image` for the input; `logits`, `probabilities`, `embedding` or `stage_N` for an output."""
     shape: Shape
-    """Length of every axis; together at most 2^31 elements."""
+    """Length of every axis; the tensor has less than 2^31 bytes."""
     dtype: Io
     """Type of the elements, little-endian."""
     layout: Layout | None
@@ -51,13 +51,15 @@ class TensorSpec(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Only where integers stand for floats. An input of uint8 without it takes RGB bytes."""
 
     def __post_init__(self) -> None:
-        check_elements(self.shape)
+        check_bytes(self.shape, self.dtype)
+        if self.quantization is not None and self.dtype not in ("int8", "uint8"):
+            raise ValueError(f"quantization: found with {self.dtype}, must be with int8 or uint8")
 
 
-def check_elements(shape: Sequence[int]) -> None:
-    """Raises ValueError if a tensor of this shape has too many elements for some language."""
-    if math.prod(shape) > MAX_ELEMENTS:
-        raise ValueError(f"shape: found {list(shape)}, must have {MAX_ELEMENTS} elements at most")
+def check_bytes(shape: Sequence[int], dtype: str) -> None:
+    """Raises ValueError if a tensor is larger than an array can be in every language."""
+    if math.prod(shape) * np.dtype(dtype).itemsize > _MAX_BYTES:
+        raise ValueError(f"shape: found {list(shape)}, must have {_MAX_BYTES} bytes at most")
 
 
 def feed(image: TensorSpec, pixels: npt.NDArray[np.uint8], preprocess: Preprocess) -> Tensors:

@@ -602,6 +602,11 @@ _KINDS: Mapping[Kind, Callable[[], Documents]] = {
 }
 
 
+def example() -> dict[str, Any]:
+    """A manifest with all keys."""
+    return _edited(_MANIFEST, _FULL | _QUANTIZED)
+
+
 def documents() -> dict[str, Documents]:
     """The content of each file, by its name in tests/golden/."""
     return {f"documents/{kind}.json": make() for kind, make in _KINDS.items()}

@@ -21,8 +21,8 @@ from mnv4_mobile.errors import BundleError, ConfigError
 from mnv4_mobile.files import sha256, write_bytes
 from mnv4_mobile.images import Preprocess
 from mnv4_mobile.layers import Layer
-from mnv4_mobile.records import Count, Natural, Record, Sha256, Share, whole
-from mnv4_mobile.tensors import Io, Shape, TensorSpec, check_elements
+from mnv4_mobile.records import Bytes, Count, Natural, Record, Sha256, Share, whole
+from mnv4_mobile.tensors import CLASSES, Io, Shape, TensorSpec, check_bytes
 from mnv4_mobile.units import Unit
 
 MANIFEST = "manifest.json"
@@ -40,6 +40,13 @@ RelativePath = Annotated[
         description="a path inside the bundle, with slashes",
     ),
 ]
+
+
+Requirement = Annotated[
+    str,
+    Meta(pattern=whole(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"), description="<target>.<key>"),
+]
+OptionValue = str | Annotated[int, Meta(ge=1 - 2**53, le=2**53 - 1)] | bool
 
 
 class ModelEntry(Record, frozen=True, kw_only=True):
@@ -62,7 +69,7 @@ class ArtifactEntry(Record, frozen=True, kw_only=True):
 
     path: RelativePath
     """Where it is in the bundle."""
-    bytes: Natural
+    bytes: Bytes
     """Its size."""
     sha256: Sha256
     """Its hash. A folder's is that of the lines `<sha256>  <posix path>` of its files, each ended
@@ -94,7 +101,7 @@ class GoldenEntry(Record, frozen=True, kw_only=True):
     """The least SQNR in decibels that an output must reach against this tensor; null for inputs."""
 
     def __post_init__(self) -> None:
-        check_elements(self.shape)
+        check_bytes(self.shape, self.dtype)
 
 
 class LayerEntry(Layer, frozen=True, kw_only=True):
@@ -152,7 +159,7 @@ class Manifest(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Name of the target that made the artifact."""
     recipe: str
     """Name of the precision recipe."""
-    options: Mapping[str, str | int | bool]
+    options: Mapping[str, OptionValue]
     """The target's options with the values used."""
     artifact: ArtifactEntry
     """The artifact, a file or a folder."""
@@ -173,10 +180,24 @@ class Manifest(Record, frozen=True, kw_only=True, omit_defaults=True):
     """The precision of every layer."""
     calibration: CalibrationEntry | None = None
     """The images that the recipe was calibrated with. Absent from bundles without calibration."""
-    requires: Mapping[str, str]
+    requires: Mapping[Requirement, str]
     """What a device must have; keys are `<target>.<key>`."""
     versions: Mapping[str, str]
     """Versions of what made the bundle."""
+
+    def __post_init__(self) -> None:
+        image, (height, width) = self.inputs[0], self.preprocess.size
+        sides = {"nhwc": (height, width, 3), "nchw": (3, height, width)}
+        if image.layout is None:
+            raise ValueError("inputs[0].layout: found ~, allowed: nchw, nhwc")
+        if image.shape[1:] != sides[image.layout]:
+            raise ValueError(
+                f"inputs[0].shape: found {list(image.shape)}, must be a batch of "
+                f"{list(sides[image.layout])}, as preprocess.size and inputs[0].layout say"
+            )
+        classes = [output.shape[-1] for output in self.outputs if output.kind in CLASSES]
+        if self.labels is not None and classes and len(self.labels) != classes[0]:
+            raise ValueError(f"labels: found {len(self.labels)}, must be {classes[0]}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,17 @@ from msgspec import Meta, field
 
 from mnv4_mobile.images import Side
 from mnv4_mobile.measure.plan import Plan, ThermalStatus
-from mnv4_mobile.records import Count, Milliseconds, Natural, Record, Sha256, Text, Uuid
+from mnv4_mobile.records import (
+    Bytes,
+    Count,
+    Milliseconds,
+    Natural,
+    Record,
+    Sha256,
+    Text,
+    Uuid,
+    show,
+)
 
 Status = Literal["ok", "wrong", "failed"]
 """`wrong`: the device's output missed the golden pair's gate, so nothing was timed."""
@@ -96,7 +106,7 @@ class Artifact(Record, frozen=True, kw_only=True):
 
     sha256: Sha256
     """Hash of the artifact."""
-    bytes: Count
+    bytes: Bytes
     """Size of the artifact."""
     target: str
     """Name of its target."""
@@ -176,7 +186,8 @@ class Measurement(Record, frozen=True, kw_only=True):
 
 def check_status(status: Status, error: str | None, samples: Samples | None) -> None:
     """Raises ValueError if samples and error do not fit the status."""
-    if status == "ok" and (samples is None or error is not None):
-        raise ValueError("status: found ok, needs samples and no error")
-    if status != "ok" and error is None:
-        raise ValueError(f"error: found ~, needs a text with status {status}")
+    if (error is None) != (status == "ok"):
+        allowed = "null" if status == "ok" else "a text"
+        raise ValueError(f"error: found {show(error)}, must be {allowed} with status {status}")
+    if status == "ok" and samples is None:
+        raise ValueError("samples: found ~, must be an object with status ok")

@@ -35,7 +35,7 @@ def newer(path):
     ("make", "message"),
     [
         (text_file, "s.sqlite: is not a store of measurements"),
-        (newer, "s.sqlite: written by a newer version (schema 99, this one reads 2); upgrade"),
+        (newer, "s.sqlite: written by a newer version (schema 99, this one reads 1); upgrade"),
         (lambda path: path.mkdir(), "s.sqlite: cannot be opened for writing"),
     ],
     ids=["text", "newer", "folder"],
@@ -64,7 +64,7 @@ def test_a_store_that_cannot_be_used_is_refused_before_any_work(
         (
             "plan: {affinity: big}",
             "[host]",
-            "mine.yaml: plan: affinity: found 'big', allowed: none",
+            "mine.yaml: plan: affinity: found 'big', must be none",
         ),
     ],
 )
@@ -84,8 +84,11 @@ def test_a_sweep_that_cannot_be_is_an_error_without_a_store(
         (("none/*.tflite",), "none/*.tflite: no such bundle or artifact"),
         (("mine.yaml",), "mine.yaml: neither a bundle's folder nor an artifact (.mlpackage, .pte,"),
         (("a.tflite", "--threads", "two"), "--threads: found two, must be whole numbers"),
-        (("a.tflite", "--threads", "0"), "plan: threads: found 0, must be 1 or more"),
-        (("a.tflite", "--seconds", "nan"), "plan: seconds: found nan, must be 0 or more"),
+        (
+            ("a.tflite", "--threads", "0"),
+            "plan: threads: found 0, must be a whole number, 1 or more",
+        ),
+        (("a.tflite", "--seconds", "nan"), "plan: seconds: found nan, must be a number, 0 or more"),
         (("a.tflite", "--max-thermal", "hot"), "plan: max_thermal: found 'hot', allowed: nominal"),
         (("a.tflite", "--device", "host", "--tool", "x"), "--tool: found 'x'; host takes none"),
     ],

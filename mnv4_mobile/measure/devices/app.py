@@ -3,10 +3,10 @@
 Through a folder `mnv4/` of the app's own files, in this order:
 
     mnv4/job/bundle/     the bundle to measure, its folder as it is; its name is in the job
-    mnv4/job/job.json    {schema, id, bundle, plan}; see schema/job.schema.json
+    mnv4/job/job.json    a `Job`
                          The app is launched now, measures one session and prints a line
                          `mnv4: TEXT` for every step.
-    mnv4/result.json     {schema, job, status, error, samples}; see schema/result.schema.json;
+    mnv4/result.json     a `Result`;
                          written beside and renamed, so that who sees it sees all of it
 
 `mnv4/` lies in `Android/data/<package>/files/` of an Android app. Of an iOS app, the job lies in
@@ -18,7 +18,9 @@ a new one.
 from __future__ import annotations
 
 import uuid
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from mnv4_mobile import records
 from mnv4_mobile.bundle.manifest import Identifier
@@ -26,7 +28,7 @@ from mnv4_mobile.errors import ConfigError, DeviceError, ParityError
 from mnv4_mobile.measure.measurement import Samples, Status, check_status
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
-from mnv4_mobile.records import Record, Uuid
+from mnv4_mobile.records import UUID, Record, Uuid, whole
 
 BUNDLE = "mnv4/job/bundle"
 JOB = "mnv4/job/job.json"
@@ -67,8 +69,8 @@ class Result(Record, frozen=True, kw_only=True):
 
     schema: Literal[1] = 1
     """Version of this format."""
-    job: str
-    """Id of the job."""
+    job: Annotated[str, Meta(pattern=whole(f"({UUID})?"), description="a job's id, or empty")]
+    """Id of the job; empty where the app could not read it."""
     status: Status
     """`ok`; `wrong`: an output missed the golden pair's gate, so nothing was timed; `failed`."""
     error: str | None

@@ -1,0 +1,145 @@
+"""Records are read strictly, and messages name the key, what was found and what is allowed."""
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Meta
+from records import measurement
+
+from mnv4_mobile.bundle.manifest import Manifest
+from mnv4_mobile.errors import BundleError, ConfigError
+from mnv4_mobile.measure.devices.app import Job, Result
+from mnv4_mobile.measure.measurement import Measurement
+from mnv4_mobile.measure.plan import Plan
+from mnv4_mobile.records import (
+    Count,
+    Record,
+    Share,
+    check,
+    convert,
+    decode,
+    encode,
+    replace,
+    whole,
+)
+from tools.golden import FOLDER
+
+KINDS = {"manifest": Manifest, "plan": Plan, "job": Job, "result": Result}
+
+
+class Part(Record, frozen=True, kw_only=True):
+    share: Share
+
+
+class Whole(Record, frozen=True, kw_only=True, omit_defaults=True):
+    schema: Literal[1] = 1
+    count: Count
+    names: Annotated[tuple[str, ...], Meta(min_length=1)] = ("a",)
+    size: tuple[Count, Count] = (1, 2)
+    unit: Literal["cpu", "gpu"] | None = None
+    parts: Mapping[Literal["a", "b"], Mapping[str, Part]] = {}
+    several: tuple[Part, ...] = ()
+    code: Annotated[str, Meta(pattern=whole("[a-z]+"), description="small letters")] = "a"
+
+    def __post_init__(self):
+        if self.count == 13:
+            raise ValueError("count: found 13, which brings no luck")
+
+
+def documents(kind, part):
+    found = json.loads((FOLDER / f"documents/{kind}.json").read_text("utf-8"))
+    return [pytest.param(kind, one, id=f"{kind}: {one['name']}") for one in found[part]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "document"), [one for kind in KINDS for one in documents(kind, "accept")]
+)
+def test_what_every_language_accepts(kind, document):
+    found = decode(document["text"], KINDS[kind], "it")
+    assert decode(encode(found), KINDS[kind], "it") == found
+
+
+@pytest.mark.parametrize(
+    ("kind", "document"), [one for kind in KINDS for one in documents(kind, "refuse")]
+)
+def test_what_every_language_refuses(kind, document):
+    with pytest.raises(BundleError) as refused:
+        decode(document["text"], KINDS[kind], "it", BundleError)
+    message = str(refused.value)
+    assert message.startswith(f"it: {document['key']}")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([], r"found \[\], must be an object"),
+        ({}, "count: missing"),
+        ({"count": 0}, "count: found 0, must be a whole number, 1 or more"),
+        ({"count": True}, "count: found True, must be a whole number"),
+        ({"count": 13}, "count: found 13, which brings no luck"),
+        ({"names": []}, "names: found [], must be a list, of length 1 or more"),
+        ({"names": ["a", 1]}, "names[1]: found 1, must be a text"),
+        ({"size": [1]}, "size: found [1], must be a list of 2"),
+        ({"unit": "npu"}, "unit: found 'npu', allowed: cpu, gpu"),
+        ({"parts": {"c": {}}}, "parts.c: found 'c', allowed: a, b"),
+        ({"parts": {"b": {"x": {"share": 2}}}}, "parts.b.x.share: found 2, must be a number, 0"),
+        ({"parts": {"b": {"x": None}}}, "parts.b.x: found ~, must be an object"),
+        ({"several": [{"share": 1}, {"chare": 1}]}, "several[1].chare: unknown key, allowed: sha"),
+        ({"code": "a\n"}, r"code: found 'a\n', must be small letters"),
+        (
+            {"schema": 2, "new": 1},
+            "schema: written by a newer version (schema 2, this one reads 1)",
+        ),
+    ],
+)
+def test_messages(values, said):
+    given = {"count": 1, **values} if values else values
+    with pytest.raises(ConfigError) as refused:
+        convert(given, Whole, "a.yaml")
+    assert str(refused.value).startswith(f"a.yaml: {said}".replace("\\[", "[").replace("\\]", "]"))
+
+
+def test_python_and_yaml_may_leave_out_what_json_may_not():
+    assert convert({}, Plan, "it") == Plan()
+    with pytest.raises(ConfigError, match="it: warmup: missing"):
+        decode(b'{"schema": 1}', Plan, "it")
+    assert decode(b'{"count": 3}', Whole, "it") == Whole(count=3)
+    assert encode(Whole(count=3)) == b'{"count":3}'
+
+
+def test_what_python_code_makes_is_checked_on_request():
+    assert check(Whole(count=3), "it") == Whole(count=3)
+    for made in (Whole(count=0), replace(Whole(count=3), names=())):
+        with pytest.raises(ConfigError, match=r"^it: (count|names): found"):
+            check(made, "it")
+    for share in (math.nan, math.inf):
+        with pytest.raises(ConfigError, match=r"it: several\[0\]\.share"):
+            check(Whole(count=1, several=(Part(share=share),)), "it")
+        with pytest.raises(ConfigError, match="part: found a number that is not finite"):
+            encode(Part(share=share))
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.text() | st.none() | st.integers())
+def test_any_value_is_accepted_or_named(value):
+    for key in Plan.__struct_fields__:
+        said = f"it: {key}: "
+        try:
+            plan = convert({key: value}, Plan, "it")
+            said = decode(encode(plan), Plan, "it") == plan and said
+        except ConfigError as error:
+            said = str(error)
+        assert said.startswith(f"it: {key}: ")
+
+
+def test_thousands_of_samples_are_read_fast():
+    data = encode(measurement([0.1 * i for i in range(20_000)]))
+    begin = time.process_time()
+    decode(data, Measurement, "it")
+    assert time.process_time() - begin < 0.5  # 20 ms on a quiet machine
