@@ -20,6 +20,7 @@ from mnv4_mobile.layers import Layer, OperatorTime
 from mnv4_mobile.lint import Finding
 from mnv4_mobile.model.form import Form
 from mnv4_mobile.option import Option
+from mnv4_mobile.patches import Patches
 from mnv4_mobile.plugins import Group
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.tensors import Io, Tensors, TensorSpec
@@ -47,6 +48,8 @@ class Lowered:
     have it."""
     requires: Mapping[str, str] = field(default_factory=dict)
     """What a device must have, or an app should ask for, by a key of `Target.requires`."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of how it was made."""
 
 
 @runtime_checkable
@@ -166,6 +169,12 @@ class Target(Protocol):
         """
 
 
+def patches_of(target: Target) -> Patches | None:
+    """Returns what a target patches in its toolchain: its attribute `patches`, if it has one."""
+    found = getattr(target, "patches", None)
+    return found if isinstance(found, Patches) else None
+
+
 def require(target: Target) -> None:
     """Makes sure that a target's toolchain is installed, without importing it.
 
@@ -181,9 +190,16 @@ def require(target: Target) -> None:
 
 def missing(target: Target) -> list[str]:
     """The modules of a target's toolchain that are not installed."""
+    return [name for name in target.modules if not _installed(name)]
+
+
+def _installed(module: str) -> bool:
     from importlib.util import find_spec
 
-    return [name for name in target.modules if find_spec(name) is None]
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package around it
+        return False
 
 
 def check_recipe(target: Target, spec: BuildSpec, recipe: Recipe) -> None:

@@ -11,7 +11,14 @@ from mnv4_mobile.cli import main
 from mnv4_mobile.errors import ConfigError, LoweringError, ToolchainError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, normalise, random_images
 from mnv4_mobile.recipe import load_recipe
-from mnv4_mobile.target import Target, check_recipe, load_target, require, target_names
+from mnv4_mobile.target import (
+    Target,
+    check_recipe,
+    load_target,
+    missing,
+    require,
+    target_names,
+)
 from mnv4_mobile.tensors import TensorSpec, feed
 from mnv4_mobile.testing import tiny_model
 
@@ -32,6 +39,11 @@ def test_a_missing_toolchain_is_answered_with_its_command():
     target = SimpleNamespace(name="coreml", extra="coreml", modules=("no_such_module_at_all",))
     with pytest.raises(ToolchainError, match=r"pip install 'mnv4-mobile\[coreml\]'"):
         require(target)
+
+
+def test_a_missing_package_around_a_module_is_no_crash():
+    modules = ("no_such_package.no_such_module", "mnv4_mobile.target")
+    assert missing(SimpleNamespace(modules=modules)) == ["no_such_package.no_such_module"]
 
 
 def test_a_recipe_that_a_target_lacks_is_refused_with_those_it_has(tmp_path):

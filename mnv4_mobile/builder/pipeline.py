@@ -119,6 +119,8 @@ def _bundle(task: Task, cell: Cell, source: Source, progress: Progress) -> Path:
         progress.step(f"{path.name}: lower")
         artifact = folder / f"{artifact_id(spec, cell, target)}{target.suffix}"
         lowered = target.lower(program, spec, recipe, calibration, artifact)
+        for note in lowered.notes:
+            progress.note(f"{path.name}: {note}")
         if cell.options.verify:
             progress.step(f"{path.name}: verify")
         verify = cell.options.verify

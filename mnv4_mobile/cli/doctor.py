@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from packaging.requirements import Requirement
 
 from mnv4_mobile.cli.show import Json, print_json, print_table
+from mnv4_mobile.errors import MobileError
+from mnv4_mobile.target import load_target, missing, patches_of, target_names
 
 
 def doctor(as_json: Json = False) -> None:
@@ -37,6 +39,7 @@ def doctor(as_json: Json = False) -> None:
             continue
         fits = requirement.specifier.contains(found, prereleases=True)
         rows.append((name, found, "" if fits else f"needs {requirement.specifier}: {hint}"))
+    rows += [(f"target {name}", *_path(name)) for name in target_names()]
     native = platform.system() == "Darwin"
     rows.append(
         (
@@ -49,6 +52,23 @@ def doctor(as_json: Json = False) -> None:
         print_json([{"what": what, "found": found, "note": note} for what, found, note in rows])
         return
     print_table(["what", "found", "note"], rows)
+
+
+def _path(name: str) -> tuple[str, str]:
+    """Which path a target's builds take, and why."""
+    try:
+        target = load_target(name)
+        if absent := missing(target):
+            return "missing", f"not installed: {', '.join(absent)}"
+    except MobileError as error:
+        return "broken", str(error)
+    patches = patches_of(target)
+    if patches is None:
+        return "stock", "it patches nothing"
+    if untested := patches.untested():
+        return "stock", f"builds are slower: not tested: {untested}"
+    found = ", ".join(f"{tool} {number}" for tool, number in patches.versions().items())
+    return "speedups", f"tested with {found}"
 
 
 def _in_extra(requirement: Requirement, extra: str) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.model.form import Form
 
 if TYPE_CHECKING:
-    from torch.export import ExportedProgram
+    from torch import Tensor, fx
+    from torch.export import ExportedProgram, ExportGraphSignature
 
     from mnv4_mobile.model.net import MobileNetV4
 
@@ -31,3 +33,33 @@ def export(net: MobileNetV4, spec: BuildSpec, form: Form) -> ExportedProgram:
     example = torch.zeros(spec.batch, 3, *spec.preprocess.size, dtype=dtype)
     with torch.no_grad():
         return torch.export.export(module, (example,))
+
+
+def rebuilt(
+    program: ExportedProgram,
+    *,
+    graph: fx.GraphModule | None = None,
+    signature: ExportGraphSignature | None = None,
+    state: dict[str, Tensor] | None = None,
+) -> ExportedProgram:
+    """Returns another program that shares what is not given with the first.
+
+    Args:
+        program: The first; it is not changed.
+        graph: Its graph.
+        signature: The names of inputs and outputs in it.
+        state: The weights.
+    """
+    from torch.export import ExportedProgram
+
+    graph = program.graph_module if graph is None else graph
+    return ExportedProgram(
+        root=graph,
+        graph=graph.graph,
+        graph_signature=program.graph_signature if signature is None else signature,
+        state_dict=program.state_dict if state is None else state,
+        range_constraints=copy.deepcopy(program.range_constraints),
+        module_call_graph=copy.deepcopy(program.module_call_graph),
+        example_inputs=program.example_inputs,
+        constants=program.constants,
+    )

@@ -19,6 +19,7 @@ from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 from torch.nn import functional as F
 
+from mnv4_mobile.program.export import rebuilt
 from mnv4_mobile.program.observe import observe
 from mnv4_mobile.quantize.assignment import plan
 from mnv4_mobile.quantize.simulate import weight_grid
@@ -65,7 +66,7 @@ def rounded(
         name = parameters[node.all_input_nodes[1].name]
         found = _rounded(state[name], inputs.products.pop(node), recipe.weights)
         state[name] = nn.Parameter(found, requires_grad=False)
-    return program._update(program.graph_module, program.graph_signature, state_dict=state)
+    return rebuilt(program, state=state)
 
 
 class _Inputs:

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from mnv4_coreml.speedups import PATCHES
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.layers import OperatorTime
 from mnv4_mobile.lint import Finding
 from mnv4_mobile.model.form import Form
 from mnv4_mobile.option import Option
+from mnv4_mobile.patches import STOCK
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import Lowered, Session
 from mnv4_mobile.tensors import Io, Tensors, TensorSpec
@@ -47,6 +49,7 @@ class CoreML:
     suffix = ".mlpackage"
     extra = "coreml"
     modules = ("coremltools",)
+    patches = PATCHES
     schemes = frozenset(
         {"fp32", "fp16", "int8", "int8-weights", "int4-weights"}
         | {"palettize-8", "palettize-6", "palettize-4"}
@@ -67,6 +70,7 @@ class CoreML:
             default="all",
             help="The compute units that apps ask Core ML for, unless they say otherwise.",
         ),
+        STOCK,
     )
     units: Mapping[Unit, Executor] = (
         {unit: Executor(name=f"Core ML, {name}") for unit, name in _UNITS.items()}

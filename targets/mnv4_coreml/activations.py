@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.ao.quantization.fx._decomposed  # registers the operators of `quantized_decomposed`
 from torch import fx
 from torch.export import ExportedProgram
 
+from mnv4_coreml.speedups import register_quantize_operators
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.program.observe import observe
 from mnv4_mobile.quantize.ranges import Ranges
@@ -58,6 +58,7 @@ def quantize_activations(
         activations: The recipe's, static.
         calibration: Images for their ranges.
     """
+    register_quantize_operators()
     readers = _readers(chosen, program.graph_signature.user_inputs)
     ranges = Ranges(activations)
     observe(

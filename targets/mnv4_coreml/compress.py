@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mnv4_coreml.speedups import weight_compressor
 from mnv4_mobile.quantize.assignment import Step
 from mnv4_mobile.recipe import Form, Weights
 
@@ -78,12 +79,8 @@ def compression_pass(compressions: Sequence[Weights | None], form: Form) -> str:
     from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
     from coremltools.converters.mil.mil.passes.pass_registry import register_pass
     from coremltools.optimize.coreml import OptimizationConfig
-    from coremltools.optimize.coreml._quantization_passes import (
-        linear_quantize_weights,
-        palettize_weights,
-    )
 
-    compress = palettize_weights if form == "palette" else linear_quantize_weights
+    compress = weight_compressor(form)
 
     @register_pass(namespace="mnv4", name="compress_weights", override=True)
     class CompressWeights(AbstractGraphPass):  # type: ignore[misc]

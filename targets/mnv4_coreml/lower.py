@@ -11,7 +11,6 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -20,10 +19,10 @@ from torch.export import ExportedProgram
 from mnv4_coreml import arithmetic, is_classifier
 from mnv4_coreml.activations import quantize_activations
 from mnv4_coreml.compress import compression_pass, fitted
-from mnv4_coreml.importing import coremltools
+from mnv4_coreml.speedups import PATCHES, coremltools, forget_output_types, pipeline
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.files import write_bytes
-from mnv4_mobile.program.decompose import decomposed
+from mnv4_mobile.patches import stock
 from mnv4_mobile.program.operations import image_of
 from mnv4_mobile.quantize.assignment import Step, layers, plan
 from mnv4_mobile.recipe import Recipe
@@ -57,11 +56,32 @@ def lower(
     Raises:
         OSError: The package, or coremltools' temporary files, cannot be written; `out` exists.
     """
-    coremltools()  # before any module of it, which would import all that it looks for
+    # Before any module of it, which would import all that it looks for.
+    coremltools(stock=stock(spec))
     recipe = replace(recipe, precision=arithmetic(recipe))
+    with PATCHES.applied(stock(spec)) as notes:
+        steps = _lowered(program, spec, recipe, calibration, out)
+    return Lowered(
+        path=out,
+        input=_input(spec),
+        outputs=_outputs(program, spec),
+        layers=layers(steps, recipe),
+        requires={name: str(spec.options[name]) for name in ("min_ios", "compute_unit")},
+        notes=tuple(notes),
+    )
+
+
+def _lowered(
+    program: ExportedProgram,
+    spec: BuildSpec,
+    recipe: Recipe,
+    calibration: Images | None,
+    out: Path,
+) -> list[Step]:
+    """Writes the package; returns what was done to which layer."""
     copy = _with_float_input(program)
     steps: list[Step] = []
-    passes = [_forget_output_types()] if is_classifier(spec) else []
+    passes = [forget_output_types()] if is_classifier(spec) else []
     if recipe.weights:
         steps = plan(copy.graph, recipe, weights_alone="int8-weights")
         steps, compressions = fitted(steps, recipe.weights)
@@ -79,13 +99,7 @@ def lower(
         if isinstance(error, RuntimeError) and any(word in str(error) for word in _WRITING):
             raise OSError(f"{out} or {tempfile.gettempdir()}: cannot write: {error}") from error
         raise
-    return Lowered(
-        path=out,
-        input=_input(spec),
-        outputs=_outputs(program, spec),
-        layers=layers(steps, recipe),
-        requires={name: str(spec.options[name]) for name in ("min_ios", "compute_unit")},
-    )
+    return steps
 
 
 def _convert(
@@ -101,8 +115,6 @@ def _convert(
         out: An empty folder.
     """
     ct = coremltools()
-    from coremltools.converters.mil.mil import Program
-
     io = getattr(np, spec.io)
     shape = (spec.batch, 3, *spec.preprocess.size)
     if spec.input == "pixels":
@@ -114,26 +126,19 @@ def _convert(
         classifier = ct.ClassifierConfig(
             list(spec.labels or ()), LABEL, predicted_probabilities_output="probabilities"
         )
-    pipeline = ct.PassPipeline()
-    # It drops a dequantize and quantize of different scales around a reshape.
-    pipeline.remove_passes({"common::int_op_canonicalization"})
-    for name in passes:
-        pipeline.append_pass(name)
-    # After each of 95 passes, a third of the time; what comes out is run and compared.
-    with patch.object(Program, "validate", lambda self, **_: None):
-        return ct.convert(
-            program,
-            source="pytorch",
-            convert_to="mlprogram",
-            inputs=[image],
-            outputs=[ct.TensorType(name, dtype=io) for name in spec.outputs],
-            classifier_config=classifier,
-            minimum_deployment_target=ct.target[f"iOS{spec.options['min_ios']}"],
-            compute_precision=ct.precision[recipe.precision.upper()],
-            pass_pipeline=pipeline,
-            package_dir=str(out),
-            skip_model_load=True,
-        )
+    return ct.convert(
+        program,
+        source="pytorch",
+        convert_to="mlprogram",
+        inputs=[image],
+        outputs=[ct.TensorType(name, dtype=io) for name in spec.outputs],
+        classifier_config=classifier,
+        minimum_deployment_target=ct.target[f"iOS{spec.options['min_ios']}"],
+        compute_precision=ct.precision[recipe.precision.upper()],
+        pass_pipeline=pipeline(passes),
+        package_dir=str(out),
+        skip_model_load=True,
+    )
 
 
 def _with_float_input(program: ExportedProgram) -> ExportedProgram:
@@ -142,7 +147,7 @@ def _with_float_input(program: ExportedProgram) -> ExportedProgram:
     What is left of the normalisation is the subtraction of the mean. `ImageType(bias=...)` gives
     the same operation, but before the cast to float16, where the Neural Engine cannot run it.
     """
-    copy = decomposed(program, {})
+    copy: ExportedProgram = program.run_decompositions({})
     graph = copy.graph
     for node in list(graph.nodes):
         if node.target is aten._assert_tensor_metadata.default:
@@ -154,23 +159,6 @@ def _with_float_input(program: ExportedProgram) -> ExportedProgram:
         cast.replace_all_uses_with(image)
         graph.erase_node(cast)
     return copy
-
-
-def _forget_output_types() -> str:
-    """Registers a pass that drops the requested types of the outputs; they are applied by then.
-
-    coremltools looks them up by position, where a classifier has one output more: beside other
-    outputs it would end in an IndexError (converters/mil/backend/mil/load.py, `get_func_output`).
-    """
-    from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
-    from coremltools.converters.mil.mil.passes.pass_registry import register_pass
-
-    @register_pass(namespace="mnv4", name="forget_output_types", override=True)
-    class ForgetOutputTypes(AbstractGraphPass):  # type: ignore[misc]
-        def apply(self, prog: Any) -> None:
-            prog.functions["main"].output_types = None
-
-    return "mnv4::forget_output_types"
 
 
 def _input(spec: BuildSpec) -> TensorSpec:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mnv4_coreml.importing import coremltools
 from mnv4_coreml.mil.saved import SavedModel
+from mnv4_coreml.speedups import coremltools
 from mnv4_mobile.tensors import Tensors
 
 

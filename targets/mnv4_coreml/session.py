@@ -56,7 +56,7 @@ def runtime() -> str:
     """Imports what runs packages here: Core ML's bridge, or the interpreter."""
     if sys.platform != "darwin":
         return f"interpreter {version('mnv4-mobile')}"
-    from mnv4_coreml.importing import coremltools
+    from mnv4_coreml.speedups import coremltools
 
     coremltools()
     return f"coreml macOS {platform.mac_ver()[0]}"

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from mnv4_executorch.speedups import PATCHES
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.layers import OperatorTime
 from mnv4_mobile.lint import Finding
 from mnv4_mobile.model.form import Form
-from mnv4_mobile.option import Option
+from mnv4_mobile.patches import STOCK
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import Lowered, Session, check_weights
 from mnv4_mobile.tensors import Io, Tensors, TensorSpec
@@ -30,9 +31,10 @@ class ExecuTorch:
     suffix = ".pte"
     extra = "executorch"
     modules = ("executorch.exir", "executorch.extension.pybindings._C")
+    patches = PATCHES
     schemes = frozenset({"fp32", "fp16", "int8"})
     distributions = ("executorch", "torchao")
-    options: tuple[Option, ...] = ()
+    options = (STOCK,)
     units: Mapping[Unit, Executor] = {"cpu": Executor(name="XNNPACK delegate")}
     requires: Mapping[str, str] = {}
     base = None
@@ -86,7 +88,7 @@ class ExecuTorch:
         """See `Target.runtime`."""
         from importlib.metadata import version
 
-        from mnv4_executorch.session import extension
+        from mnv4_executorch.speedups import extension
 
         extension()
         return f"executorch {version('executorch')}"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +13,11 @@ from torch.export import ExportedProgram
 
 from mnv4_executorch.casts import CAST, cast, partitioner
 from mnv4_executorch.quantize import Ports, quantized
-from mnv4_executorch.speedups import quick_lowering
-from mnv4_executorch.transposes import without_pairs
+from mnv4_executorch.speedups import PATCHES, compile_config
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.layers import Layer
+from mnv4_mobile.patches import stock
 from mnv4_mobile.program.operations import layer_name
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import Images, Lowered
@@ -100,29 +98,6 @@ def input_layout(spec: BuildSpec) -> Layout:
     return spec.layout or ("nhwc" if spec.input == "pixels" else "nchw")
 
 
-@contextmanager
-def _float16_weights() -> Iterator[None]:
-    """Stores the weights of float16 convolutions as float16.
-
-    The serializer forces them to float32, which doubles the file; XNNPACK itself takes both and
-    packs the same float16 weights from either (executorch/backends/xnnpack/operators/
-    op_conv2d.py, `force_fp32=True`).
-    """
-    from executorch.backends.xnnpack.operators.node_visitor import NodeVisitor
-
-    original: Callable[..., None] = NodeVisitor.define_tensor
-
-    def define_tensor(self: object, *args: object, **kwargs: object) -> None:
-        kwargs.pop("force_fp32", None)
-        original(self, *args, **kwargs)
-
-    NodeVisitor.define_tensor = define_tensor
-    try:
-        yield
-    finally:
-        NodeVisitor.define_tensor = original
-
-
 def _example(spec: BuildSpec) -> tuple[TorchTensor]:
     """An input of the artifact's own layout and type."""
     height, width = spec.preprocess.size
@@ -197,18 +172,15 @@ def lower(
     out: Path,
 ) -> Lowered:
     """Lowers a deploy form in one XNNPACK delegate to the file `out`; see `Target.lower`."""
-    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+    from executorch.exir import to_edge_transform_and_lower
 
-    half = recipe.precision == "float16"
-    weights = _float16_weights() if half else nullcontext()
-    with torch.no_grad(), quick_lowering(), without_pairs(), weights:
+    with torch.no_grad(), PATCHES.applied(stock(spec)) as notes:
         adapted, layers, ports = _adapted(program, spec, recipe, calibration)
         edge = to_edge_transform_and_lower(
             adapted,
             partitioner=[partitioner()],
             constant_methods=_constants(spec),
-            # Takes a tenth of the time: after ten of the passes, the types of all operands.
-            compile_config=EdgeCompileConfig(_check_ir_validity=False),
+            compile_config=compile_config(stock(spec)),
         )
         write_bytes(out, edge.to_executorch().buffer)
     (image,) = _example(spec)
@@ -236,4 +208,5 @@ def lower(
         ),
         outputs=outputs,
         layers=layers,
+        notes=tuple(notes),
     )

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnv4_executorch.pte import port_names
+from mnv4_executorch.speedups import extension, load_program, set_threads
 from mnv4_mobile.errors import BundleError
 from mnv4_mobile.target import Session
 from mnv4_mobile.tensors import Tensors
@@ -26,25 +27,13 @@ def open_session(path: Path, threads: int) -> Session:
     return run
 
 
-def extension() -> Any:
-    """The runtime's extension module.
-
-    Itself, as the public `portable_lib` and `runtime` import all of exir, which takes longer than
-    everything else here together.
-    """
-    import torch  # noqa: F401 - it links to torch's libraries
-    from executorch.extension.pybindings import _C
-
-    return _C
-
-
 def load(path: Path, threads: int, *, profiled: bool = False) -> tuple[Any, Session]:
     """The program with its session; `profiled` records the times of all that runs."""
     import torch
 
     runtime = extension()
     try:
-        program = runtime._load_program(str(path), enable_etdump=profiled)
+        program = load_program(runtime, str(path), profiled=profiled)
         names = {program.get_method_name(i) for i in range(program.num_methods())}
     except RuntimeError as error:
         raise BundleError(f"{path}: not a readable ExecuTorch program: {error}") from None
@@ -59,7 +48,7 @@ def load(path: Path, threads: int, *, profiled: bool = False) -> tuple[Any, Sess
         )
     )
     # The runtime takes all cores unless told otherwise, before a method is loaded.
-    runtime._unsafe_reset_threadpool(threads)
+    set_threads(runtime, threads)
     forward = program.load_method("forward")
 
     def run(tensors: Tensors) -> dict[str, npt.NDArray[Any]]:

@@ -1,42 +1,27 @@
-"""Lowering with ExecuTorch in less than half the time, to the same bytes but for debug handles."""
+"""What the ExecuTorch target patches in its toolchain.
+
+All that needs more than the public interfaces of torch and executorch stands here; `PATCHES` lists
+it. Nothing is imported before it is needed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-import torch
-from torch import fx
-from torch._subclasses import FakeTensor, FakeTensorMode
-from torch._subclasses.fake_tensor import in_kernel_invocation_manager
-from torch.export import ExportedProgram
-from torch.fx.passes.infra.pass_base import PassResult
-from torch.fx.traceback import NodeSource
+from mnv4_mobile.patches import Patch, Patches
 
-from mnv4_mobile.program.decompose import decomposed
+if TYPE_CHECKING:
+    from torch import fx
+    from torch._subclasses import FakeTensor, FakeTensorMode
 
 
 @contextmanager
-def quick_lowering() -> Iterator[None]:
-    """Leaves out what costs ExecuTorch time and gives our graphs nothing; each pass traces anew."""
-    patches: list[AbstractContextManager[Any]] = [
-        *_needed_passes(),
-        *_shapes_once(),
-        *_code_when_called(),
-        # Every trace copies each node's whole history, which nobody changes.
-        patch.object(NodeSource, "__deepcopy__", lambda self, _: self, create=True),
-    ]
-    with ExitStack() as entered:
-        for one in patches:
-            entered.enter_context(one)
-        yield
-
-
-def _needed_passes() -> Iterable[AbstractContextManager[Any]]:
-    """Leaves out passes and decompositions that find nothing."""
+def _fewer_passes() -> Iterator[None]:
     from executorch.backends.xnnpack import _passes, xnnpack_preprocess
     from executorch.exir.passes import (
         NormalizeTransposePass,
@@ -44,9 +29,9 @@ def _needed_passes() -> Iterable[AbstractContextManager[Any]]:
         SymToTensorPass,
     )
     from executorch.exir.passes.remove_mixed_type_operators import RemoveMixedTypeOperators
+    from torch.fx.passes.infra.pass_base import PassResult
 
-    # Of XNNPACK's 17 passes, those that find something in ours
-    # (executorch/backends/xnnpack/_passes/__init__.py has all).
+    # Those of XNNPACK's 17 passes that find something in our graphs.
     needed = [
         _passes.XNNPACKRemoveCloneOpsTransform,
         _passes.DimOrderOpsRevertPass,
@@ -55,8 +40,8 @@ def _needed_passes() -> Iterable[AbstractContextManager[Any]]:
         _passes.ChannelsLastTaggedReshapePass,
         _passes.RemoveRedundantCopyPass,
     ]
-    # Of those before it (executorch/exir/passes/__init__.py), the ones for `aten.t`, for views that
-    # are left, for symbolic sizes and for operands of different types.
+    # Those before it that find nothing: `aten.t`, views that are left, symbolic sizes and operands
+    # of different types.
     needless = (
         NormalizeTransposePass,
         ReplaceBrokenOpsWithFunctionalOpsPass,
@@ -70,24 +55,34 @@ def _needed_passes() -> Iterable[AbstractContextManager[Any]]:
     def unchanged(self: Any, graph: Any) -> PassResult:
         return PassResult(graph, modified=False)
 
+    with ExitStack() as entered:
+        entered.enter_context(patch.object(xnnpack_preprocess, "XNNPACKPassManager", chosen))
+        for one in needless:
+            entered.enter_context(patch.object(one, "call", unchanged))
+        yield
+
+
+@contextmanager
+def _fewer_decompositions() -> Iterator[None]:
+    from torch.export import ExportedProgram
+
+    from mnv4_mobile.program.decompose import decomposed
+
     def where_needed(self: ExportedProgram, table: Any) -> ExportedProgram:
-        # Three times; upstream leaves out one only (`_gen_edge_manager_for_partitioners`).
         if not any(node.target in table for node in self.graph.nodes):
             return self
         return decomposed(self, table)
 
-    yield patch.object(xnnpack_preprocess, "XNNPACKPassManager", chosen)
-    for one in needless:
-        yield patch.object(one, "call", unchanged)
-    yield patch.object(ExportedProgram, "run_decompositions", where_needed)
+    with patch.object(ExportedProgram, "run_decompositions", where_needed):
+        yield
 
 
-def _shapes_once() -> Iterable[AbstractContextManager[Any]]:
-    """Finds the shape of an operator's output once, not in each of a dozen passes."""
+@contextmanager
+def _shapes_once() -> Iterator[None]:
     from executorch.exir.dialects.edge._ops import EdgeOpOverload
+    from torch import fx
+    from torch._subclasses import FakeTensor
 
-    # By its path: the package has a function of the same name.
-    delegates = import_module("torch._higher_order_ops.executorch_call_delegate")
     known: dict[Any, FakeTensor] = {}
     call = fx.Interpreter.call_function
 
@@ -104,18 +99,29 @@ def _shapes_once() -> Iterable[AbstractContextManager[Any]]:
             known[key] = found
         return found
 
+    with patch.object(fx.Interpreter, "call_function", call_function):
+        yield
+
+
+@contextmanager
+def _delegates_not_run() -> Iterator[None]:
+    # By its path: the package has a function of the same name.
+    delegates = import_module("torch._higher_order_ops.executorch_call_delegate")
+
     def of_delegate(lowered: Any, *args: Any) -> Any:
-        # Upstream runs all of the graph that was lowered.
         program = lowered.original_module
         outputs = program.graph.output_node().args[0]
         return [_alike(node.meta["val"], args[0].fake_mode) for node in outputs]
 
-    yield patch.object(fx.Interpreter, "call_function", call_function)
-    yield patch.object(delegates, "call_delegate_cpu", of_delegate)
+    with patch.object(delegates, "call_delegate_cpu", of_delegate):
+        yield
 
 
 def _described(value: Any) -> Any:
     """What of an argument decides the shape and type of a result; None where that is unknown."""
+    import torch
+    from torch._subclasses import FakeTensor
+
     if type(value) is FakeTensor:
         if value.constant is not None or value._has_symbolic_sizes_strides:
             return None
@@ -130,6 +136,10 @@ def _described(value: Any) -> Any:
 
 def _alike(tensor: FakeTensor, mode: FakeTensorMode | None = None) -> FakeTensor:
     """Another tensor of this shape and type, in the same mode if none is given."""
+    import torch
+    from torch._subclasses import FakeTensor
+    from torch._subclasses.fake_tensor import in_kernel_invocation_manager
+
     mode, device = mode or tensor.fake_mode, tensor.device
     shape, strides, dtype = tensor.shape, tensor.stride(), tensor.dtype
     with in_kernel_invocation_manager(mode):
@@ -137,8 +147,11 @@ def _alike(tensor: FakeTensor, mode: FakeTensorMode | None = None) -> FakeTensor
         return FakeTensor(mode, empty, device)
 
 
-def _code_when_called() -> Iterable[AbstractContextManager[Any]]:
-    """Generates the code of a graph when it is called; most are not."""
+@contextmanager
+def _code_when_called() -> Iterator[None]:
+    from torch import fx
+    from torch.fx.graph import _PyTreeCodeGen
+
     compile_code = fx.GraphModule.recompile
 
     def first(self: fx.GraphModule, *args: Any, **kwargs: Any) -> Any:
@@ -146,12 +159,204 @@ def _code_when_called() -> Iterable[AbstractContextManager[Any]]:
         return type(self).forward(self, *args, **kwargs)
 
     def later(self: fx.GraphModule) -> None:
-        if isinstance(self.graph._codegen, fx.graph._PyTreeCodeGen):
+        if isinstance(self.graph._codegen, _PyTreeCodeGen):
             self._in_spec = self.graph._codegen.pytree_info.in_spec
             self._out_spec = self.graph._codegen.pytree_info.out_spec
         type(self).forward = first
 
-    yield patch.object(fx.GraphModule, "recompile", later)
-    # Put into messages that are not shown.
-    yield patch.object(fx.GraphModule, "__str__", lambda self: type(self).__name__)
-    yield patch.object(fx.Node, "format_node", lambda self, *_: self.name)
+    with patch.object(fx.GraphModule, "recompile", later):
+        yield
+
+
+@contextmanager
+def _no_text() -> Iterator[None]:
+    from torch import fx
+
+    with (
+        patch.object(fx.GraphModule, "__str__", lambda self: type(self).__name__),
+        patch.object(fx.Node, "format_node", lambda self, *_: self.name),
+    ):
+        yield
+
+
+@contextmanager
+def _no_history() -> Iterator[None]:
+    from torch.fx.traceback import NodeSource
+
+    with patch.object(NodeSource, "__deepcopy__", lambda self, _: self, create=True):
+        yield
+
+
+@contextmanager
+def _float16_weights() -> Iterator[None]:
+    from executorch.backends.xnnpack.operators.node_visitor import NodeVisitor
+
+    original: Callable[..., None] = NodeVisitor.define_tensor
+
+    def define_tensor(self: object, node: fx.Node, *args: object, **kwargs: object) -> None:
+        import torch
+
+        if node.meta["val"].dtype == torch.float16:
+            kwargs.pop("force_fp32", None)
+        original(self, node, *args, **kwargs)
+
+    with patch.object(NodeVisitor, "define_tensor", define_tensor):
+        yield
+
+
+@contextmanager
+def _without_pairs() -> Iterator[None]:
+    from executorch.backends.xnnpack import xnnpack_preprocess
+
+    from mnv4_executorch.transposes import remove_pairs
+
+    original = xnnpack_preprocess.serialize_xnnpack_binary
+
+    def serialize(graph: Any, constants: Any) -> Any:
+        remove_pairs(graph)
+        return original(graph, constants)
+
+    with patch.object(xnnpack_preprocess, "serialize_xnnpack_binary", serialize):
+        yield
+
+
+def compile_config(stock: bool) -> Any:
+    """Returns ExecuTorch's options for the edge program; the table says more ("no checks")."""
+    from executorch.exir import EdgeCompileConfig
+
+    if not PATCHES.active(stock):
+        return EdgeCompileConfig()
+    return EdgeCompileConfig(_check_ir_validity=False)
+
+
+def extension() -> ModuleType:
+    """Imports the runtime's extension module; the table says more ("runtime alone")."""
+    import torch  # noqa: F401 - it links to torch's libraries
+
+    if PATCHES.active():
+        try:
+            return import_module("executorch.extension.pybindings._C")
+        except ImportError:
+            pass
+    return import_module("executorch.extension.pybindings.portable_lib")
+
+
+def load_program(runtime: ModuleType, path: str, *, profiled: bool) -> Any:
+    """Loads a program; `profiled` records the times of all that runs."""
+    return runtime._load_program(path, enable_etdump=profiled)
+
+
+def set_threads(runtime: ModuleType, threads: int) -> None:
+    """Sets the number of threads; to be called before a method is loaded."""
+    runtime._unsafe_reset_threadpool(threads)
+
+
+PATCHES = Patches(
+    tested={"executorch": "==1.5.*", "torch": "==2.13.*", "torchao": "==0.18.*"},
+    table=(
+        Patch(
+            name="threads",
+            kind="workaround",
+            reason="The runtime takes all cores, and no public function changes that.",
+            upstream="executorch/extension/pybindings/portable_lib.py, _unsafe_reset_threadpool",
+            saves="Measurements at a given number of threads.",
+        ),
+        Patch(
+            name="programs with a profile",
+            kind="workaround",
+            reason="Only private functions load a program whose events are recorded.",
+            upstream="executorch/extension/pybindings/portable_lib.py, _load_program",
+            saves="Profiles by operator.",
+        ),
+        Patch(
+            name="float16 weights",
+            kind="artifact",
+            reason="The serializer makes float32 of the weights of float16 convolutions "
+            "(force_fp32=True); XNNPACK packs the same weights from either.",
+            upstream="executorch/backends/xnnpack/operators/op_conv2d.py",
+            saves="Half of a float16 file.",
+            apply=_float16_weights,
+        ),
+        Patch(
+            name="pairs of transposes",
+            kind="artifact",
+            reason="Maps are channels last in XNNPACK; one that a graph permutes to channels last "
+            "is brought back to channels first and permuted again. No pass follows that one.",
+            upstream="executorch/backends/xnnpack/_passes/channels_last_tagged_reshape_pass.py",
+            saves="Two transposes at each attention block and the input.",
+            apply=_without_pairs,
+        ),
+        Patch(
+            name="fewer passes",
+            kind="speedup",
+            reason="Each pass traces the graph anew; these find nothing in ours.",
+            upstream="executorch/backends/xnnpack/_passes/__init__.py, "
+            "executorch/exir/passes/__init__.py",
+            saves="45 % of lowering an int8 hybrid, together with `shapes once`.",
+            apply=_fewer_passes,
+        ),
+        Patch(
+            name="fewer decompositions",
+            kind="speedup",
+            reason="The whole program is decomposed three times where nothing is left to "
+            "decompose, and traced twice each time.",
+            upstream="executorch/exir/program/_program.py, _gen_edge_manager_for_partitioners",
+            saves="28 % of lowering an int8 hybrid.",
+            apply=_fewer_decompositions,
+        ),
+        Patch(
+            name="shapes once",
+            kind="speedup",
+            reason="Each of a dozen passes finds the shape of every operator's output again.",
+            upstream="torch/fx/interpreter.py, Interpreter.call_function",
+            saves="See `fewer passes`.",
+            apply=_shapes_once,
+        ),
+        Patch(
+            name="delegates are not run",
+            kind="speedup",
+            reason="The shapes of a delegate's outputs are found by running its whole graph.",
+            upstream="torch/_higher_order_ops/executorch_call_delegate.py, call_delegate_cpu",
+            saves="One run of the graph for each pass after the partitioner.",
+            apply=_delegates_not_run,
+        ),
+        Patch(
+            name="no history",
+            kind="speedup",
+            reason="Every trace copies each node's whole history, which nobody changes.",
+            upstream="torch/fx/traceback.py, NodeSource",
+            saves="20 % of lowering an int8 hybrid.",
+            apply=_no_history,
+        ),
+        Patch(
+            name="code when called",
+            kind="speedup",
+            reason="Every pass compiles the code of its graph; most graphs are never called.",
+            upstream="torch/fx/graph_module.py, GraphModule.recompile",
+            saves="One generation and compilation of code for each pass.",
+            apply=_code_when_called,
+        ),
+        Patch(
+            name="no text",
+            kind="speedup",
+            reason="Graphs are printed into messages that are not shown.",
+            upstream="torch/fx/graph_module.py, torch/fx/node.py",
+            saves="One print of the graph for each message.",
+            apply=_no_text,
+        ),
+        Patch(
+            name="no checks",
+            kind="speedup",
+            reason="After ten of the passes, the types of all operands are checked.",
+            upstream="executorch/exir/capture/_config.py, EdgeCompileConfig._check_ir_validity",
+            saves="A tenth of lowering.",
+        ),
+        Patch(
+            name="runtime alone",
+            kind="speedup",
+            reason="The modules `portable_lib` and `runtime` import all of exir.",
+            upstream="executorch/extension/pybindings/portable_lib.py",
+            saves="More than half of the time to the first run.",
+        ),
+    ),
+)

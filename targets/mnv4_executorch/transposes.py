@@ -3,35 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any
 
 
-@contextmanager
-def without_pairs() -> Iterator[None]:
-    """Lowers without pairs of transposes in which the second undoes the first.
-
-    Maps are channels last in XNNPACK already: where a graph permutes one to channels last, the
-    backend brings it back to channels first and permutes it again
-    (executorch/backends/xnnpack/_passes/channels_last_tagged_reshape_pass.py). There is no pass
-    behind that one, so the graph is changed where it is serialized.
-    """
-    from executorch.backends.xnnpack import xnnpack_preprocess
-
-    original = xnnpack_preprocess.serialize_xnnpack_binary
-
-    def serialize(graph: Any, constants: Any) -> Any:
-        _move_ahead(graph)
-        _remove_pairs(graph)
-        return original(graph, constants)
-
-    xnnpack_preprocess.serialize_xnnpack_binary = serialize
-    try:
-        yield
-    finally:
-        xnnpack_preprocess.serialize_xnnpack_binary = original
+def remove_pairs(graph: Any) -> None:
+    """Removes pairs of transposes from an XNNPACK graph in which the second undoes the first."""
+    _move_ahead(graph)
+    _remove_pairs(graph)
 
 
 def _move_ahead(graph: Any) -> None:

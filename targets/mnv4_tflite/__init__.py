@@ -11,11 +11,12 @@ from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.layers import OperatorTime
 from mnv4_mobile.lint import Finding
 from mnv4_mobile.model.form import Form
-from mnv4_mobile.option import Option
+from mnv4_mobile.patches import STOCK
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import Lowered, Session, check_weights
 from mnv4_mobile.tensors import Io, Tensors, TensorSpec
 from mnv4_mobile.units import Executor, Unit
+from mnv4_tflite.speedups import PATCHES
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -30,9 +31,10 @@ class LiteRT:
     suffix = ".tflite"
     extra = "tflite"
     modules = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer", "flatbuffers")
+    patches = PATCHES
     schemes = frozenset({"fp32", "fp16", "int8", "int8-dynamic", "int8-weights"})
     distributions = ("litert-torch", "litert-converter", "ai-edge-litert", "ai-edge-quantizer")
-    options: tuple[Option, ...] = ()
+    options = (STOCK,)
     units: Mapping[Unit, Executor] = {"cpu": Executor(name="XNNPACK delegate")}
     requires: Mapping[str, str] = {}
     base = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 from weakref import WeakKeyDictionary
 
 import torch
@@ -16,7 +15,8 @@ from torch.export import ExportedProgram, ExportGraphSignature
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.layers import Layer
-from mnv4_mobile.program.decompose import decomposed
+from mnv4_mobile.patches import stock
+from mnv4_mobile.program.export import rebuilt
 from mnv4_mobile.program.operations import image_of
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import replace
@@ -34,6 +34,7 @@ from mnv4_tflite.flatbuffer import (
 from mnv4_tflite.integer_io import grid
 from mnv4_tflite.metadata import NAME, labelled, metadata, pack_labels
 from mnv4_tflite.quantize import quantized
+from mnv4_tflite.speedups import PATCHES, contiguous, exported_as
 
 SIGNATURE = "serving_default"
 """What every TensorFlow export calls it; runtimes take it where no signature is named."""
@@ -58,19 +59,11 @@ def _laid_out(program: ExportedProgram, layout: Layout, image: TorchTensor) -> E
             node.meta["nn_module_stack"] = {"": ("", layer.removeprefix("net."))}
     if layout == "nhwc":
         _turn(graph, signature)
-    # The converter tells constants apart by their address, and by that of a short-lived copy where
-    # they are not contiguous: different ones become one (litert-torch, pull request 1063).
-    state = {name: _contiguous(tensor) for name, tensor in program.state_dict.items()}
-    found = program._update(
-        fx.GraphModule(program.graph_module, graph), signature, state_dict=state
-    )
+    state = {name: contiguous(tensor) for name, tensor in program.state_dict.items()}
+    module = fx.GraphModule(program.graph_module, graph)
+    found = rebuilt(program, graph=module, signature=signature, state=state)
     found.example_inputs = (image,), {}
     return found
-
-
-def _contiguous(tensor: TorchTensor) -> TorchTensor:
-    found = tensor.contiguous()
-    return nn.Parameter(found, requires_grad=False) if isinstance(tensor, nn.Parameter) else found
 
 
 def _turn(graph: fx.Graph, signature: ExportGraphSignature) -> None:
@@ -93,41 +86,30 @@ def _turn(graph: fx.Graph, signature: ExportGraphSignature) -> None:
 
 def _convert(program: ExportedProgram, image: TorchTensor) -> bytes:
     import litert_torch
-    from litert_torch import fx_infra
-    from litert_torch.backend import lowerings
-    from litert_torch.backend.experimental import torch_tfl
 
     litert_torch.config.show_progress = False
-    # Without it, attention with a batch of 1 becomes a FULLY_CONNECTED with computed weights,
-    # which XNNPACK does not take: the delegate is cut in two at every attention block.
-    bmm = torch.ops.aten.bmm.default
-    fx_infra.decomp.add_pre_lower_decomp(bmm, torch_tfl.decomps[bmm])
-    # The converter has its own for these two, but then others by way of JAX, which traces and
-    # parses them once for every shape: a second and a half of hybrid-medium.
-    lowerings.lower(torch.ops.aten.clone)(lowerings._basic._aten_clone)
-    lowerings.lower(torch.ops.aten.permute)(lowerings._basic._aten_permute)
     # A module is exported first; what comes out of that is the program.
     module = nn.Identity().eval()
     converter = litert_torch.signature(SIGNATURE, module, sample_kwargs={"image": image})
-    with (
-        patch.object(torch.export, "export", return_value=program),
-        patch.object(ExportedProgram, "run_decompositions", decomposed),
-    ):
+    with exported_as(program):
         data: bytes = converter.convert().model_content()
     return data
 
 
 # Converting takes nearly all the time, and every recipe begins with it.
-_float_models: WeakKeyDictionary[ExportedProgram, dict[Layout, bytes]] = WeakKeyDictionary()
+_float_models: WeakKeyDictionary[ExportedProgram, dict[tuple[Layout, bool], bytes]]
+_float_models = WeakKeyDictionary()
 
 
-def _float_model(program: ExportedProgram, layout: Layout, image: TorchTensor) -> bytes:
+def _float_model(
+    program: ExportedProgram, layout: Layout, image: TorchTensor, *, stock: bool
+) -> bytes:
     """What the converter makes of a program, once for all recipes."""
     found = _float_models.setdefault(program, {})
-    if layout not in found:
+    if (layout, stock) not in found:
         with torch.no_grad():
-            found[layout] = _convert(_laid_out(program, layout, image), image)
-    return found[layout]
+            found[layout, stock] = _convert(_laid_out(program, layout, image), image)
+    return found[layout, stock]
 
 
 def lower(
@@ -147,7 +129,8 @@ def lower(
         dtype="uint8" if spec.input == "pixels" else "float32",
         layout=layout,
     )
-    model = read_model(_float_model(program, layout, image))
+    with PATCHES.applied(stock(spec)) as notes:
+        model = read_model(_float_model(program, layout, image, stock=stock(spec)))
     name_tensors(model)
     order_outputs(model, spec.outputs)
     layers: tuple[Layer, ...] = ()
@@ -166,7 +149,7 @@ def lower(
     if spec.input == "float":
         fed = replace(fed, dtype=spec.io, quantization=grid(model, model.subgraphs[0].inputs[0]))
     outputs = tuple(_outputs(model, layout, spec.io))
-    return Lowered(path=out, input=fed, outputs=outputs, layers=layers)
+    return Lowered(path=out, input=fed, outputs=outputs, layers=layers, notes=tuple(notes))
 
 
 def _outputs(model: Any, layout: Layout, io: Io) -> list[TensorSpec]:

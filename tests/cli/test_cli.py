@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+
+from mnv4_mobile.patches import Patches
+from mnv4_mobile.target import load_target
 
 DEMO = Path(__file__).parents[2] / "mnv4_mobile" / "demo"
 COMMAND = [sys.executable, "-c", "from mnv4_mobile.cli import main; main()"]
@@ -71,9 +75,26 @@ def test_targets_and_doctor(mnv4):
     assert {row["target"] for row in json.loads(out)} == {"coreml", "executorch", "tflite"}
     code, out, _ = mnv4("doctor", "--json")
     assert code == 0
-    assert {"python", "torch", "coremltools", "executorch"} <= {
-        row["what"] for row in json.loads(out)
-    }
+    rows = {row["what"]: row for row in json.loads(out)}
+    assert {"python", "torch", "coremltools", "executorch"} <= set(rows)
+
+
+@pytest.mark.parametrize(
+    ("modules", "tested", "found", "note"),
+    [
+        (("typer",), "==1.*", "stock", r"slower: not tested: torch 2\.[^ ]+ \(tested: ==1\.\*\)"),
+        (("typer",), ">=2", "speedups", r"^tested with torch 2\."),
+        (("gone", "gone.too"), ">=2", "missing", r"^not installed: gone, gone\.too$"),
+    ],
+)
+def test_doctor_says_which_path_a_target_takes(mnv4, monkeypatch, modules, tested, found, note):
+    target = load_target("tflite")
+    monkeypatch.setattr(target, "modules", modules, raising=False)
+    monkeypatch.setattr(target, "patches", Patches(tested={"torch": tested}), raising=False)
+    _, out, _ = mnv4("doctor", "--json")
+    (row,) = (row for row in json.loads(out) if row["what"] == "target tflite")
+    assert row["found"] == found
+    assert re.search(note, row["note"])
 
 
 BASE = ("build", "conv-small-035", "--weights", "demo", "-t", "tflite")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mnv4_coreml.importing import coremltools
+from mnv4_coreml.speedups import coremltools
 
 
 @pytest.fixture(scope="session")

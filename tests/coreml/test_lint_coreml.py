@@ -53,7 +53,7 @@ def test_a_network_as_it_comes(small, tmp_path):
 
 
 def test_everything_wrong(tmp_path):
-    from mnv4_coreml.importing import coremltools
+    from mnv4_coreml.speedups import coremltools
 
     ct = coremltools()
     from coremltools.converters.mil.mil import Builder as mb

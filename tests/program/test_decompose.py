@@ -1,5 +1,6 @@
 """Decomposing operators where they stand: the same as tracing the whole program."""
 
+import sys
 from collections import Counter
 
 import pytest
@@ -117,3 +118,14 @@ def test_shapes_behind_what_was_changed_follow(small):
         if n.target is torch.ops.aten.conv2d.default and n.meta["val"].shape[2] > 1
     }
     assert orders == {True, False}
+
+
+def test_upstream_decomposes_where_the_private_names_are_gone(monkeypatch):
+    convolution = nn.Conv2d(3, 4, 3).requires_grad_(False)
+    program = torch.export.export(convolution, (torch.zeros(1, 3, 8, 8),))
+    monkeypatch.setitem(sys.modules, "mnv4_mobile.program.decompose_in_place", None)
+    # Even where a target has it replaced.
+    monkeypatch.setattr(torch.export.ExportedProgram, "run_decompositions", decomposed)
+    found = program.run_decompositions({})
+    assert found is not program
+    assert operators(found) == operators(program)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from mnv4_mobile import records
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.images import Preprocess, random_images
@@ -106,9 +107,7 @@ class Case:
         command = [sys.executable, "-c", RUN, path, inputs, outputs]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         floats = feed(
-            dataclasses.replace(
-                self.lowered.input, dtype="float32", layout="nchw", quantization=None
-            ),
+            records.replace(self.lowered.input, dtype="float32", layout="nchw", quantization=None),
             pixels,
             spec.preprocess,
         )

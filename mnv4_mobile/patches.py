@@ -1,0 +1,125 @@
+"""What a target patches in its toolchain, as a table, and when each patch applies.
+
+Toolchains change every month. A target lists here what it replaces or reaches into beyond their
+public interfaces, with the versions that this was tested with. With other versions, or on request
+(`--set TARGET.stock=true`), the stock path runs: patches that only save time are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+from packaging.specifiers import SpecifierSet
+
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.errors import ToolchainError
+from mnv4_mobile.option import Option
+
+Kind = Literal["workaround", "artifact", "speedup"]
+"""`workaround`: without it the artifact is wrong or cannot be made. `artifact`: it makes the
+artifact smaller or faster. `speedup`: it saves time of a build and changes nothing that runs."""
+
+STOCK = Option(
+    name="stock",
+    type=bool,
+    default=False,
+    help="Leave out what only saves time of a build, to see whether a fault comes from upstream.",
+)
+"""For the options of a target that patches its toolchain."""
+
+_GONE = (AttributeError, ImportError)
+"""What a patch raises whose upstream names have changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patch:
+    """One thing that is replaced or reached into upstream."""
+
+    name: str
+    kind: Kind
+    reason: str
+    """What upstream does."""
+    upstream: str
+    """The upstream file, function or issue."""
+    saves: str
+    """What the patch gains, or what goes wrong without it."""
+    apply: Callable[[], AbstractContextManager[Any]] | None = None
+    """Patches upstream for a while; imports the toolchain. None where the target's code uses an
+    upstream name in place instead of replacing one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patches:
+    """A target's patches, and the versions of distributions that they were tested with."""
+
+    tested: Mapping[str, str]
+    """Version specifiers by distribution: `{"torch": "==2.13.*"}`."""
+    table: tuple[Patch, ...] = field(default=())
+
+    def versions(self) -> dict[str, str]:
+        """Returns the versions of the tested distributions, as far as they are installed."""
+        found = {}
+        for name in self.tested:
+            try:
+                found[name] = version(name)
+            except PackageNotFoundError:
+                continue
+        return found
+
+    def untested(self) -> str | None:
+        """Returns which installed versions were not tested, or None if all of them were."""
+        others = [
+            f"{name} {found} (tested: {self.tested[name]})"
+            for name, found in self.versions().items()
+            if not SpecifierSet(self.tested[name]).contains(found, prereleases=True)
+        ]
+        return ", ".join(others) or None
+
+    def active(self, stock: bool = False) -> bool:
+        """Returns whether speedups apply.
+
+        Args:
+            stock: Whether the user asked for the stock path.
+        """
+        return not stock and self.untested() is None
+
+    @contextmanager
+    def applied(self, stock: bool = False) -> Iterator[list[str]]:
+        """Applies the patches for a while: all of them, or without speedups on the stock path.
+
+        Args:
+            stock: Whether the user asked for the stock path.
+
+        Yields:
+            What the user should know, to be returned in `Lowered.notes`: that the stock path runs
+            although nobody asked for it, and patches that no longer fit the toolchain.
+
+        Raises:
+            ToolchainError: A workaround does not fit the installed toolchain.
+        """
+        notes: list[str] = []
+        active = self.active(stock)
+        if not stock and not active:
+            notes.append(f"builds are slower, without speedups: not tested: {self.untested()}")
+        with ExitStack() as entered:
+            for patch in self.table:
+                if patch.apply is None or (patch.kind == "speedup" and not active):
+                    continue
+                try:
+                    entered.enter_context(patch.apply())
+                except _GONE as error:
+                    found = ", ".join(f"{name} {v}" for name, v in self.versions().items())
+                    text = f"the {patch.kind} {patch.name!r} does not fit {found}: {error}"
+                    if patch.kind == "workaround":
+                        raise ToolchainError(text) from error
+                    notes.append(f"left out: {text}")
+            yield notes
+
+
+def stock(spec: BuildSpec) -> bool:
+    """Returns whether the user asked for the stock path (`STOCK`)."""
+    return bool(spec.options.get(STOCK.name, STOCK.default))
