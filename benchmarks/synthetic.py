@@ -215,6 +215,7 @@ def evaluations(*, seed: int = 0) -> list[Evaluation]:
                 confusion=(),
                 images_per_s=200.0,
                 threads=1,
+                unit=None,
                 started_at="2026-01-01T00:00:00+00:00",
                 versions={},
             )

@@ -1,6 +1,7 @@
 """Shared fixtures: demo bundles built once a run, whatever the number of pytest workers."""
 
 import os
+import shutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -198,3 +199,18 @@ def small() -> Small:
     net = MobileNetV4(model, ("logits",)).eval().requires_grad_(False)
     net.load_state_dict(random_state(model, 0))
     return Small(net=net, spec=BuildSpec(model=model, preprocess=preprocess))
+
+
+@pytest.fixture
+def chip(tmp_path, monkeypatch):
+    """Installs `tests/data/mnv4_chip.py` as a distribution, for processes of its own too."""
+    folder = tmp_path / "site"
+    info = folder / "chip-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: chip\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mnv4_mobile.targets]\nchip = mnv4_chip:target\n")
+    shutil.copy(Path(__file__).parent / "data" / "mnv4_chip.py", folder)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    yield load_target("chip")
+    sys.modules.pop("mnv4_chip", None)

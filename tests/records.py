@@ -78,6 +78,7 @@ def evaluation(sha256="a" * 64, **fields):
         "confusion": (),
         "images_per_s": 60.0,
         "threads": 1,
+        "unit": None,
         "started_at": "2026-01-02T03:04:05+00:00",
         "versions": {"numpy": "2.0.0"},
     }

@@ -12,44 +12,6 @@ from mnv4_mobile.progress import SILENT
 from mnv4_mobile.recipe import load_recipe
 from mnv4_mobile.target import load_target
 
-THIRD_PARTY = '''
-import mnv4_coreml
-from mnv4_mobile.option import Option
-from mnv4_mobile.units import Executor
-
-
-class Chip(mnv4_coreml.CoreML):
-    """Core ML by another name, with options of its own."""
-
-    name = "chip"
-    suffix = ".chip"
-    units = {"npu": Executor(name="simulator", emulated=True)}
-    options = (
-        *mnv4_coreml.CoreML.options,
-        Option(name="soc", type=list, values=("a1", "b2", "c3"), default="a1", help="The chip."),
-        Option(name="stock", type=bool, default=False, help="Whether nothing is patched."),
-        Option(name="note", type=str, default="none", help="Anything."),
-    )
-
-    def open(self, path, threads, unit=None):
-        return mnv4_coreml.target.open(path, threads)
-
-
-target = Chip()
-'''
-
-
-@pytest.fixture
-def chip(tmp_path, monkeypatch):
-    """Installs a distribution with a target that has options of its own."""
-    folder = tmp_path / "site"
-    info = folder / "chip-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: chip\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mnv4_mobile.targets]\nchip = mnv4_chip:target\n")
-    (folder / "mnv4_chip.py").write_text(THIRD_PARTY)
-    monkeypatch.syspath_prepend(folder)
-
 
 def matrix(given, targets=("coreml",), recipes=("fp32",), **others):
     options = [Options(options=given, calibrate="random", **others)]
@@ -165,9 +127,13 @@ def test_a_target_is_explained(mnv4):
     assert list(options) == ["min_ios", "compute_unit", "soc", "stock", "note"]
     assert options["soc"]["values"] == ["a1", "b2", "c3"]
     assert options["min_ios"]["default"].startswith("16 with fp16, fp32")
-    assert found["units"] == {"npu": {"runs": "simulator", "emulated": True}}
+    assert found["units"] == {
+        "npu": {"runs": "simulator", "emulated": True},
+        "cpu": {"runs": "reference", "emulated": False},
+    }
     assert found["io"]["fp16"] == "float16"
-    assert list(found["requires"]) == ["chip.min_ios", "chip.compute_unit"]
+    assert list(found["requires"]) == ["chip.soc"]
+    assert found["versions"]["chip"] == "1.0"
     code, out, _ = mnv4("targets", "coreml")
     assert code == 0
     assert "coreml.min_ios" in out

@@ -271,13 +271,31 @@ class Bundle:
         return found
 
 
+def bundle_folder(path: Path) -> Path:
+    """Returns the folder of the bundle that a path means: itself, or the one around an artifact."""
+    inside = path.name not in ("", "..") and path.exists() and not is_bundle(path)
+    return path.parent if inside and is_bundle(path.parent) else path
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a path is a bundle's folder.
+
+    The names in it are compared, as a system that ignores their case finds an `.mlpackage`'s
+    Manifest.json under this name too.
+    """
+    return path.is_dir() and MANIFEST in (file.name for file in path.iterdir())
+
+
 def open_bundle(path: str | os.PathLike[str]) -> Bundle:
     """Reads a bundle and makes sure that its artifact is the one that its manifest names.
+
+    Args:
+        path: The bundle's folder, or the artifact in it.
 
     Raises:
         BundleError: Naming the file and what is wrong with it.
     """
-    folder = Path(path)
+    folder = bundle_folder(Path(path))
     file = folder / MANIFEST
     try:
         data = file.read_bytes()
@@ -287,6 +305,8 @@ def open_bundle(path: str | os.PathLike[str]) -> Bundle:
         ) from None
     bundle = Bundle(path=folder, manifest=records.decode(data, Manifest, str(file), BundleError))
     artifact = bundle.manifest.artifact
+    if folder != Path(path) and bundle.artifact != Path(path):
+        raise BundleError(f"{path}: neither a bundle nor the artifact of the bundle around it")
     if not bundle.artifact.exists():
         raise BundleError(f"{bundle.artifact}: missing")
     found = sha256(bundle.artifact)

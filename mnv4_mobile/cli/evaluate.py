@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mnv4_mobile.cli.measured import StorePath
-from mnv4_mobile.cli.show import Json, print_json, print_table, steps
+from mnv4_mobile.cli.show import Json, UnitNames, print_json, print_table, split, steps
+
+if TYPE_CHECKING:
+    from mnv4_mobile.quality.evaluate import Evaluation
 
 
 def evaluate(
@@ -23,44 +26,61 @@ def evaluate(
         int | None, typer.Option(help="Pictures at most, evenly spread.", min=1)
     ] = None,
     threads: Annotated[int, typer.Option(help="Of each runtime.", min=1)] = 1,
+    unit: UnitNames = [],  # noqa: B006 - typer makes a new list for every call
     store: StorePath = None,
     as_json: Json = False,
 ) -> None:
     """Measures an artifact's accuracy on a dataset, and its agreement with its float parent.
 
-    What was found is recorded in the store, where `mnv4 choose` finds it.
+    What was found is recorded in the store, where `mnv4 choose` finds it. With several units it is
+    one evaluation for each, in JSON a list.
     """
     from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.measure.results.store import Store, store_path
     from mnv4_mobile.quality.evaluate import evaluate as run
+    from mnv4_mobile.target import check_units, load_target
+    from mnv4_mobile.units import read_units
 
+    units = read_units(split(unit))
+    judged = open_bundle(bundle)
+    check_units(load_target(judged.manifest.target), units)
+    found = []
     with steps(verbose=False) as progress, Store(store_path(store)) as opened:
-        found = run(
-            open_bundle(bundle),
-            dataset,
-            parent=open_bundle(parent) if parent else None,
-            limit=limit,
-            threads=threads,
-            progress=progress,
-        )
-        for reason in found.skipped:
+        for one in units or (None,):
+            evaluation = run(
+                judged,
+                dataset,
+                parent=open_bundle(parent) if parent else None,
+                limit=limit,
+                threads=threads,
+                unit=one,
+                progress=progress,
+            )
+            found.append(evaluation)
+            opened.add(evaluation)
+        for reason in found[0].skipped:
             progress.note(f"skipped {reason}")
-        opened.add(found)
         progress.note(f"recorded in {opened.path}")
     if as_json:
-        print_json(found)
+        print_json(found if len(units) > 1 else found[0])
         return
+    for evaluation in found:
+        _show(evaluation)
+
+
+def _show(found: Evaluation) -> None:
     rows = [["pictures", f"{found.n}, {len(found.skipped)} skipped"]]
     for name, key in (("top-1", "top1"), ("top-5", "top5")):
         rows.append([name, _share(getattr(found, key))])
-        if parent:
+        if found.parent_sha256:
             rows.append([f"{name} of the parent", _share(getattr(found, f"parent_{key}"))])
-    if parent:
+    if found.parent_sha256:
         rows.append(["same class as the parent", _share(found.agreement)])
         rows.append(["SQNR in dB, median", f"{found.sqnr_db:.1f}"])
         rows.append(["SQNR in dB, 10th percentile", f"{found.sqnr_db_p10:.1f}"])
     rows.append(["pictures a second", f"{found.images_per_s:.0f}"])
-    print_table(["", ""], rows, found.bundle_id)
+    on = f" on {found.unit}" if found.unit else ""
+    print_table(["", ""], rows, found.bundle_id + on)
     if found.confusion:
         rows = [[c.parent, c.artifact, str(c.count)] for c in found.confusion[:20]]
         print_table(["parent says", "artifact says", ">pictures"], rows)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mnv4_mobile.cli.show import Json, Verbose, print_json, print_table, steps
+from mnv4_mobile.cli.show import Json, UnitNames, Verbose, print_json, print_table, split, steps
 
 
 def verify(
@@ -21,6 +21,7 @@ def verify(
         typer.Option(help="The configuration for --weights; default: the one that is named."),
     ] = None,
     threads: Annotated[int, typer.Option(help="Of the runtime.", min=1)] = 1,
+    unit: UnitNames = [],  # noqa: B006 - typer makes a new list for every call
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -28,19 +29,25 @@ def verify(
     from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.bundle.parity import check
     from mnv4_mobile.quality.verify import verify_bundle
+    from mnv4_mobile.target import check_units, load_target
+    from mnv4_mobile.units import read_units
 
+    units = read_units(split(unit))
     found = {}
     with steps(verbose) as progress:
-        for path in bundles:
-            bundle = open_bundle(path)
+        opened = {str(path): open_bundle(path) for path in bundles}
+        for bundle in opened.values():
+            check_units(load_target(bundle.manifest.target), units)
+        for name, bundle in opened.items():
             progress.step(f"verify {bundle.manifest.id}")
-            found[str(path)] = verify_bundle(bundle, weights, model=model, threads=threads)
+            found[name] = verify_bundle(bundle, weights, model=model, threads=threads, units=units)
     if as_json:
         print_json(found)
     else:
         rows = [
             [
                 bundle_,
+                one,
                 name,
                 f"{p.sqnr_db:.1f}",
                 f"{p.sqnr_db_p10:.1f}",
@@ -50,9 +57,11 @@ def verify(
                 f"{p.gate_db:g}",
             ]
             for bundle_, parity in found.items()
-            for name, p in parity.items()
+            for one, outputs in parity.items()
+            for name, p in outputs.items()
         ]
-        columns = ["bundle", "output", ">dB", ">10th percentile", ">top-1 agreement"]
+        columns = ["bundle", "unit", "output", ">dB", ">10th percentile", ">top-1 agreement"]
         print_table([*columns, ">max abs", ">images", ">gate"], rows)
     for name, parity in found.items():
-        check(parity, name)
+        for one, outputs in parity.items():
+            check(outputs, f"{name} on {one}")

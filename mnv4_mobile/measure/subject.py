@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+from mnv4_mobile.bundle.manifest import Bundle, bundle_folder, is_bundle, open_bundle
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.errors import ConfigError, ParityError
 from mnv4_mobile.files import sha256, size
@@ -114,14 +114,14 @@ def noise(inputs: Sequence[TensorSpec]) -> dict[str, npt.NDArray[Any]]:
 
 
 def open_subject(path: Path) -> Subject:
-    """A bundle's folder, or a bare artifact.
+    """A bundle's folder or the artifact in it, or an artifact from elsewhere.
 
     Raises:
         BundleError: A damaged bundle.
         ConfigError: Neither, naming the suffixes of artifacts.
     """
     suffixes = {load_target(name).suffix: name for name in target_names()}
-    if path.suffix in suffixes and not (path / "manifest.json").exists():
+    if path.suffix in suffixes and not is_bundle(bundle_folder(path)):
         if not path.exists():
             raise ConfigError(f"{path}: does not exist")
         artifact = Artifact(
@@ -135,7 +135,7 @@ def open_subject(path: Path) -> Subject:
             size=None,
         )
         return Subject(path=path, artifact=artifact, bundle=None)
-    if not path.is_dir():
+    if not bundle_folder(path).is_dir():
         raise ConfigError(
             f"{path}: neither a bundle's folder nor an artifact ({', '.join(sorted(suffixes))})"
         )

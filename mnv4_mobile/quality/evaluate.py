@@ -30,7 +30,8 @@ from mnv4_mobile.files import sha256
 from mnv4_mobile.images import Preprocess, list_images, pixels, read_image
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.records import Count, Record, Sha256, Share
-from mnv4_mobile.target import load_target, require
+from mnv4_mobile.target import check_units, load_target, require
+from mnv4_mobile.units import Unit
 
 _CHUNK = 16  # pictures in memory at a time
 
@@ -85,6 +86,8 @@ class Evaluation(Record, frozen=True, kw_only=True):
     """Images per second with this artifact alone, decoding included."""
     threads: Count
     """Number of runtime threads."""
+    unit: Unit | None
+    """What the artifact ran on; null: what it asks for by default."""
     started_at: str
     """ISO 8601, UTC."""
     versions: Mapping[str, str]
@@ -98,6 +101,7 @@ def evaluate(
     parent: Bundle | None = None,
     limit: int | None = None,
     threads: int = 1,
+    unit: Unit | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Runs a bundle, and its float parent if there is one, over a dataset.
@@ -109,14 +113,16 @@ def evaluate(
         parent: A bundle of the same network in float.
         limit: Pictures at most, evenly spread over the dataset.
         threads: Of each runtime.
+        unit: What the bundle runs on, its parent aside; None is what it asks for by default.
         progress: Is told how far it is.
 
     Raises:
-        ConfigError: No class output, folders that are not the classes, or a parent that prepares
-            pictures in another way.
+        ConfigError: No class output, a unit that the target lacks, folders that are not the
+            classes, or a parent that prepares pictures in another way.
         ImageError: No readable picture.
     """
     progress = progress or Progress()
+    check_units(load_target(bundle.manifest.target), [unit] if unit else [])
     if parent and parent.preprocess != bundle.preprocess:
         raise ConfigError(
             f"--parent: {parent.path}: prepares pictures as {parent.preprocess}, must be as "
@@ -131,7 +137,7 @@ def evaluate(
     name = bundle.manifest.id
     progress.step(f"{name}: evaluate")
     with ExitStack() as stack:
-        judged = stack.enter_context(_judging(bundle, threads))
+        judged = stack.enter_context(_judging(bundle, threads, unit))
         reference = stack.enter_context(_judging(parent, threads)) if parent else None
         for images in pictures.chunks():
             scores = judged.run(images)
@@ -142,7 +148,7 @@ def evaluate(
             progress.update(f"{name}: {done} of {len(paths)} pictures, {speed:.0f} a second")
     if not pictures.known:
         raise ImageError(f"{dataset}: no readable picture; the first: {pictures.skipped[0]}")
-    return _evaluation(judged, reference, pictures, ratios, threads, started)
+    return _evaluation(judged, reference, pictures, ratios, threads, unit, started)
 
 
 def _evaluation(
@@ -151,6 +157,7 @@ def _evaluation(
     pictures: _Pictures,
     ratios: Sequence[float],
     threads: int,
+    unit: Unit | None,
     started: datetime,
 ) -> Evaluation:
     """What the record says of an artifact and its parent, if there is one."""
@@ -178,17 +185,18 @@ def _evaluation(
         ),
         images_per_s=round(len(known) / (pictures.seconds + judged.seconds), 1),
         threads=threads,
+        unit=unit,
         started_at=started.isoformat(timespec="seconds"),
         versions=versions(load_target(manifest.target).distributions),
     )
 
 
 @contextmanager
-def _judging(bundle: Bundle, threads: int) -> Iterator[_Judged]:
+def _judging(bundle: Bundle, threads: int, unit: Unit | None = None) -> Iterator[_Judged]:
     """A bundle's artifact in a process of its own."""
     target = bundle.manifest.target
     require(load_target(target))
-    with Worker(target, bundle.artifact, threads=threads) as worker:
+    with Worker(target, bundle.artifact, threads=threads, unit=unit) as worker:
         yield _Judged(bundle, worker)
 
 

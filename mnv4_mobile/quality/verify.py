@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,18 @@ from mnv4_mobile.bundle.parity import Parity, parities
 from mnv4_mobile.bundle.worker import Worker, run_pixels
 from mnv4_mobile.errors import BundleError
 from mnv4_mobile.model.grammar import read_model
-from mnv4_mobile.target import load_target, require
+from mnv4_mobile.target import check_units, load_target, require
+from mnv4_mobile.units import Unit
 
 
 def verify_bundle(
-    bundle: Bundle, weights: str | None = None, *, model: str | None = None, threads: int = 1
-) -> dict[str, Parity]:
+    bundle: Bundle,
+    weights: str | None = None,
+    *,
+    model: str | None = None,
+    threads: int = 1,
+    units: Sequence[Unit] = (),
+) -> dict[Unit, dict[str, Parity]]:
     """Runs a bundle's artifact and compares it with the float PyTorch model.
 
     Args:
@@ -27,23 +34,30 @@ def verify_bundle(
         weights: None compares with the golden pairs, for which the bundle is enough; a checkpoint
             is run afresh on images that the bundle does not hold.
         model: The configuration for `weights`; None is the shipped one of the bundle's model name.
-        threads: Of the runtime.
+        threads: Number of runtime threads.
+        units: What to run it on; empty is the first unit that the target has on this machine.
 
     Returns:
-        The parity of every output; `check` decides.
+        The parity of every output by unit; `check` decides.
 
     Raises:
         BundleError: The golden pairs are incomplete.
+        ConfigError: A unit that the target does not have on this machine.
     """
-    require(load_target(bundle.manifest.target))
+    target = load_target(bundle.manifest.target)
+    require(target)
+    check_units(target, units)
     gate = _gate(bundle)
-    with Worker(bundle.manifest.target, bundle.artifact, threads=threads) as worker:
-        if weights is None:
-            images, expected = bundle.golden("input")["pixels"], bundle.golden("eager")
-        else:
-            images, expected = _afresh(bundle, weights, model or bundle.manifest.model.name)
-        found = run_pixels(worker, bundle.input, bundle.outputs, images, bundle.preprocess)
-    return parities(bundle.outputs, expected, found, gate)
+    if weights is None:
+        images, expected = bundle.golden("input")["pixels"], bundle.golden("eager")
+    else:
+        images, expected = _afresh(bundle, weights, model or bundle.manifest.model.name)
+    parity = {}
+    for unit in units or tuple(target.units)[:1]:
+        with Worker(target.name, bundle.artifact, threads=threads, unit=unit) as worker:
+            found = run_pixels(worker, bundle.input, bundle.outputs, images, bundle.preprocess)
+        parity[unit] = parities(bundle.outputs, expected, found, gate)
+    return parity
 
 
 def _gate(bundle: Bundle) -> float:

@@ -211,10 +211,10 @@ def test_predict_inspect_and_verify(mnv4, demo_bundle):
     assert "1 x 96 x 96 x 3 float32 nhwc" in " ".join(out.split())
     code, out, _ = mnv4("verify", bundle, "--json")
     assert code == 0
-    assert json.loads(out)[str(bundle)]["logits"]["sqnr_db"] > 80
+    assert json.loads(out)[str(bundle)]["cpu"]["logits"]["sqnr_db"] > 80
     code, out, _ = mnv4("verify", bundle, "--weights", "demo", "--json")
     assert code == 0
-    assert json.loads(out)[str(bundle)]["logits"]["top1_agreement"] == 1.0
+    assert json.loads(out)[str(bundle)]["cpu"]["logits"]["top1_agreement"] == 1.0
 
 
 @pytest.mark.toolchain("tflite")
