@@ -224,7 +224,7 @@ def test_programs_end_and_are_killed_with_what_they_started(adb):
 def test_a_killed_measurement_leaves_nothing_running(adb):
     serial = adb.device(5601)
     code = (
-        "from mnv4_mobile.measure.adb import AdbShell;"
+        "from mnv4_mobile.measure.devices.adb import AdbShell;"
         f"AdbShell({serial!r}).run(['sleep', '{LONG.seconds}'], timeout_s=100)"
     )
     process = subprocess.Popen([sys.executable, "-c", code])
