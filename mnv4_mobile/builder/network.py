@@ -29,7 +29,7 @@ Judged = tuple[npt.NDArray[np.uint8], dict[str, npt.NDArray[np.float32]]]
 """Pictures (N, H, W, 3) and the outputs for them by name."""
 
 
-class Source:
+class Network:
     """A network with its weights, its reference outputs, exports and calibration images.
 
     Args:

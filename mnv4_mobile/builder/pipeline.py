@@ -16,7 +16,7 @@ from msgspec.structs import asdict
 from mnv4_mobile import files
 from mnv4_mobile.builder.cell import Cell
 from mnv4_mobile.builder.naming import artifact_id, bundle_id, check_overwriting
-from mnv4_mobile.builder.network import Source
+from mnv4_mobile.builder.network import Network
 from mnv4_mobile.builder.reference import arranged
 from mnv4_mobile.bundle.manifest import (
     MANIFEST,
@@ -87,36 +87,36 @@ def run(task: Task, progress: Progress) -> Iterator[Built]:
             "its machines share"
         )
     begin = time.monotonic()
-    source = Source(task.cells[0], progress)
-    _ = source.reference  # now, not after the first lowering: pictures may be unreadable
+    network = Network(task.cells[0], progress)
+    _ = network.reference  # now, not after the first lowering: pictures may be unreadable
     for cell in task.cells:
         path: Path | None = None
         error = None
         try:
-            path = _bundle(task, cell, source, progress)
+            path = _bundle(task, cell, network, progress)
         except Exception as failed:  # noqa: BLE001 - the other cells go on
             error = told(failed)
         yield Built(cell=cell, path=path, error=error, seconds=time.monotonic() - begin)
         begin = time.monotonic()
 
 
-def _bundle(task: Task, cell: Cell, source: Source, progress: Progress) -> Path:
+def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Path:
     """Builds one bundle; nothing is left of one that fails.
 
     Raises:
         MobileError: The target, the disk or the gate.
     """
     target = load_target(cell.target)
-    spec = cell.spec(source.spec, target)
+    spec = cell.spec(network.spec, target)
     path = task.out / bundle_id(spec, cell, target)
     files.check_replaceable(path, MANIFEST)
     check_overwriting(path, cell, task.keys[cell], force=task.force)
     recipe = cell.recipe.on(target.made_for(spec))
     check_recipe(target, spec, recipe)
-    cell.recipe.check_keep(source.layers)  # before the work, as far as modules are concerned
-    recipe = source.resolved(recipe)
-    calibration = source.calibration(recipe)  # the same that `resolved` has seen
-    program = source.program(target.form(spec, recipe), recipe, calibration)
+    cell.recipe.check_keep(network.layers)  # before the work, as far as modules are concerned
+    calibration = network.calibration(recipe)  # before `auto` is resolved, which judges by it
+    recipe = network.resolved(recipe)
+    program = network.program(target.form(spec, recipe), recipe, calibration)
     with files.new_folder(path, MANIFEST, task.scratch) as folder:
         progress.step(f"{path.name}: lower")
         artifact = folder / f"{artifact_id(spec, cell, target)}{target.suffix}"
@@ -126,13 +126,13 @@ def _bundle(task: Task, cell: Cell, source: Source, progress: Progress) -> Path:
         if cell.options.verify:
             progress.step(f"{path.name}: verify")
         units = cell.units(target)
-        golden, parity = _golden_pairs(folder, source, target, recipe, lowered, units)
+        golden, parity = _golden_pairs(folder, network, target, recipe, lowered, units)
         for unit, outputs in parity.items():
             check(outputs, f"{path.name} on {unit}" if len(parity) > 1 else path.name)
         agreement = None
         if units and calibration and recipe.min_agreement is not None:
             gate = recipe.min_agreement
-            agreement = _agreement(source, target, lowered, calibration, units, gate)
+            agreement = _agreement(network, target, lowered, calibration, units, gate)
             check_agreement(agreement.top1, agreement.gate, path.name)
         write_manifest(
             folder,
@@ -140,7 +140,7 @@ def _bundle(task: Task, cell: Cell, source: Source, progress: Progress) -> Path:
                 schema=1,
                 id=path.name,
                 ingredients=task.keys[cell],
-                model=source.entry,
+                model=network.entry,
                 target=target.name,
                 recipe=recipe.name,
                 options=spec.options,
@@ -150,12 +150,12 @@ def _bundle(task: Task, cell: Cell, source: Source, progress: Progress) -> Path:
                 inputs=(lowered.input,),
                 outputs=lowered.outputs,
                 preprocess=PreprocessEntry(
-                    **asdict(source.spec.preprocess), inside=source.spec.input == "pixels"
+                    **asdict(network.spec.preprocess), inside=network.spec.input == "pixels"
                 ),
-                labels=source.spec.labels or None,
+                labels=network.spec.labels or None,
                 golden=golden,
                 parity=parity,
-                layers=layers(source.net, recipe, lowered),
+                layers=layers(network.net, recipe, lowered),
                 calibration=_calibration(calibration, recipe, agreement),
                 requires={f"{target.name}.{key}": v for key, v in lowered.requires.items()},
                 versions=versions(target.distributions),
@@ -181,7 +181,7 @@ def _calibration(
 
 
 def _agreement(
-    source: Source,
+    network: Network,
     target: Target,
     lowered: Lowered,
     calibration: Calibration,
@@ -190,17 +190,17 @@ def _agreement(
 ) -> AgreementEntry:
     """Compares classes on the pictures that calibration has not seen, on the worst of the units."""
     output = next(o for o in lowered.outputs if o.kind in CLASSES)
-    pictures, expected = source.judged(calibration)
+    pictures, expected = network.judged(calibration)
     top1 = 1.0
     for unit in units:
-        found = _run(source, target, lowered, pictures, unit)[output.name]
+        found = _run(network, target, lowered, pictures, unit)[output.name]
         same = expected[output.kind].argmax(1) == found.argmax(1)
         top1 = min(top1, float(same.mean()))
     return AgreementEntry(top1=top1, n=len(pictures), gate=gate)
 
 
 def _run(
-    source: Source,
+    network: Network,
     target: Target,
     lowered: Lowered,
     pictures: npt.NDArray[np.uint8],
@@ -208,13 +208,13 @@ def _run(
 ) -> dict[str, npt.NDArray[Any]]:
     """The outputs of an artifact on a unit."""
     with Worker(target.name, lowered.path, unit=unit) as worker:
-        preprocess = source.spec.preprocess
+        preprocess = network.spec.preprocess
         return run_pixels(worker, lowered.input, lowered.outputs, pictures, preprocess)
 
 
 def _golden_pairs(
     folder: Path,
-    source: Source,
+    network: Network,
     target: Target,
     recipe: Recipe,
     lowered: Lowered,
@@ -226,12 +226,12 @@ def _golden_pairs(
     """
     outputs = lowered.outputs
     gates = {output.name: recipe.min_sqnr_db for output in outputs}
-    expected = {output.name: arranged(source.reference[output.kind], output) for output in outputs}
-    golden = write_golden(folder, "input", {"pixels": source.images})
+    expected = {output.name: arranged(network.reference[output.kind], output) for output in outputs}
+    golden = write_golden(folder, "input", {"pixels": network.images})
     golden += write_golden(folder, "eager", expected, gates)
     parity: dict[Unit, dict[str, Parity]] = {}
     for unit in units:
-        found = _run(source, target, lowered, source.images, unit)
+        found = _run(network, target, lowered, network.images, unit)
         if not parity:
             named = {o.name: found[o.name] for o in outputs}
             golden += write_golden(folder, "artifact", named, gates)

@@ -239,7 +239,7 @@ class Bundle:
             if kind in by_kind:
                 return by_kind[kind]
         raise ConfigError(
-            f"{self.path}: has no class output (logits or probabilities), found: "
+            f"{self.path}: has no class output ({' or '.join(CLASSES)}), found: "
             f"{', '.join(by_kind)}"
         )
 
@@ -247,6 +247,22 @@ class Bundle:
     def convolutions(self) -> list[str]:
         """Names of the network's convolutions in the order in which they run."""
         return [layer.name for layer in self.manifest.layers if layer.kind == "convolution"]
+
+    def gates(self) -> dict[str, float]:
+        """The least SQNR in dB that every output must reach on the golden pairs, by its name.
+
+        Raises:
+            BundleError: The golden pairs are incomplete.
+        """
+        golden = {(e.source, e.tensor): e.min_sqnr_db for e in self.manifest.golden}
+        gates = {output.name: golden.get(("eager", output.name)) for output in self.outputs}
+        found = {name: gate for name, gate in gates.items() if gate is not None}
+        if ("input", "pixels") not in golden or len(found) < len(gates):
+            raise BundleError(
+                f"{self.path}: golden: needs the input's pixels, and an eager tensor with "
+                "min_sqnr_db for every output"
+            )
+        return found
 
     def golden(self, source: str) -> dict[str, npt.NDArray[Any]]:
         """The golden tensors of a source (`input`, `eager`, `artifact`) by tensor name.

@@ -14,7 +14,7 @@ from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.spec import Row
 from mnv4_mobile.records import Count, Milliseconds, Natural, Record, Sha256, Text
 from mnv4_mobile.target import load_target, require
-from mnv4_mobile.tensors import feed
+from mnv4_mobile.tensors import CLASSES, feed
 
 
 class PartTime(Record, frozen=True, kw_only=True):
@@ -158,7 +158,7 @@ def _table(bundle: Bundle) -> dict[str, Row]:
         return {}
     spec = load_model(model.name)
     for output in bundle.outputs:
-        if output.kind in ("logits", "probabilities"):
+        if output.kind in CLASSES:
             spec = spec.with_head(output.shape[1])
     if spec.sha256() != model.config_sha256:
         return {}

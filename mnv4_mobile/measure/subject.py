@@ -18,7 +18,7 @@ from mnv4_mobile.measure.measurement import Artifact
 from mnv4_mobile.target import load_target, target_names
 from mnv4_mobile.tensors import Tensors, TensorSpec, answer, feed
 
-GOLDEN_IMAGES = 2
+CHECKED_IMAGES = 2
 """Golden images that a device is checked with, in one session."""
 
 
@@ -45,7 +45,7 @@ class Subject:
         batch = image.shape[0]
         return [
             feed(image, pixels[i : i + batch], self.bundle.preprocess)
-            for i in range(0, min(GOLDEN_IMAGES * batch, len(pixels)), batch)
+            for i in range(0, min(CHECKED_IMAGES * batch, len(pixels)), batch)
         ]
 
     def check(self, outputs: list[dict[str, npt.NDArray[Any]]]) -> float | None:
@@ -56,15 +56,12 @@ class Subject:
 
         Raises:
             ParityError: An output missed the gate of the bundle.
+            BundleError: The bundle's golden pairs are incomplete.
         """
         if self.bundle is None:
             return None
         expected = self.bundle.golden("eager")
-        gates = {
-            entry.tensor: entry.min_sqnr_db
-            for entry in self.bundle.manifest.golden
-            if entry.source == "eager"
-        }
+        gates = self.bundle.gates()
         worst = float("inf")
         for output in self.bundle.outputs:
             if any(output.name not in run for run in outputs):
@@ -80,7 +77,7 @@ class Subject:
                 )
             ratio = float(np.median(sqnr_db(wanted, found)))
             gate = gates[output.name]
-            if gate is not None and ratio < gate:
+            if ratio < gate:
                 raise ParityError(
                     f"{self.artifact.name}: output {output.name}: wrong on the device: "
                     f"{ratio:.1f} dB, must be {gate:g} or more"

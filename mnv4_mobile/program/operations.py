@@ -82,3 +82,13 @@ def operations(graph: fx.Graph) -> Iterator[Operation]:
             yield Operation(
                 name=name if layer == "net" else f"{layer}.{name}", kind="other", node=node
             )
+
+
+def with_clamp(node: fx.Node) -> fx.Node:
+    """The clamp that every runtime computes together with an operation, or the operation itself."""
+    import torch
+
+    aten = torch.ops.aten
+    user, *others = node.users
+    fused = not others and user.target in (aten.relu.default, aten.hardtanh.default)
+    return user if fused else node

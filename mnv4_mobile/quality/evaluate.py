@@ -31,6 +31,7 @@ from mnv4_mobile.images import Preprocess, list_images, pixels, read_image
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.records import Count, Record, Sha256, Share
 from mnv4_mobile.target import check_units, load_target, require
+from mnv4_mobile.tensors import CLASSES
 from mnv4_mobile.units import Unit
 
 _CHUNK = 16  # pictures in memory at a time
@@ -210,7 +211,7 @@ class _Classes:
 
     @classmethod
     def of(cls, bundle: Bundle) -> _Classes:
-        output = bundle.class_output("logits", "probabilities")
+        output = bundle.class_output(*CLASSES)
         labels = bundle.manifest.labels
         return cls(output=output.name, count=output.shape[1], labels=labels)
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnv4_mobile.builder.cell import Cell, Options
-from mnv4_mobile.builder.network import Source
+from mnv4_mobile.builder.network import Network
 from mnv4_mobile.builder.reference import eager
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.errors import ConfigError, ToolchainError
@@ -104,14 +104,14 @@ class Judge:
             )
         assert options.calibrate is not None
         self._progress = progress
-        self.source = Source(
+        self.network = Network(
             Cell(model=model, weights=weights, target="", recipe=recipe, options=options), progress
         )
-        self.spec = self.source.spec
+        self.spec = self.network.spec
         self._output = next((name for name in self.spec.outputs if name in CLASSES), "")
         if not self._output:
             raise ConfigError(f"{model.name}: has no classes to judge by")
-        recipe.check_keep(self.source.layers)
+        recipe.check_keep(self.network.layers)
         progress.step(f"{model.name}: choose the calibration images")
         self.calibration: Calibration = choose(
             options.calibrate,
@@ -122,11 +122,11 @@ class Judge:
             held_back=images,
         )
         self.pictures = self.calibration.held_back()
-        self._reference = eager(self.source.net, self.pictures, self.spec)[self._output]
+        self._reference = eager(self.network.net, self.pictures, self.spec)[self._output]
 
     def simulation(self, recipe: Recipe) -> Simulation:
         """A recipe's, with ranges; `auto` becomes the rule that a build would choose."""
-        simulation, ranges = self.observed(self.source.resolved(_quick(recipe)))
+        simulation, ranges = self.observed(self.network.resolved(_quick(recipe)))
         simulation.adopt(ranges)
         return simulation
 
@@ -135,7 +135,7 @@ class Judge:
         from mnv4_mobile.quantize.simulate import Simulation
 
         recipe = _quick(recipe)
-        net = self.source.prepared(recipe, self.calibration)
+        net = self.network.prepared(recipe, self.calibration)
         self._progress.step(f"{recipe.name}: observe {len(self.calibration)} calibration images")
         simulation = Simulation(net, self.spec, recipe)
         return simulation, simulation.observe(self.calibration)

@@ -13,9 +13,9 @@ from mnv4_mobile.builder.reference import arranged, eager, golden_pixels, load_n
 from mnv4_mobile.bundle.manifest import Bundle
 from mnv4_mobile.bundle.parity import Parity, parities
 from mnv4_mobile.bundle.worker import Worker, run_pixels
-from mnv4_mobile.errors import BundleError
 from mnv4_mobile.model.grammar import read_model
 from mnv4_mobile.target import check_units, load_target, require
+from mnv4_mobile.tensors import CLASSES
 from mnv4_mobile.units import Unit
 
 
@@ -47,7 +47,7 @@ def verify_bundle(
     target = load_target(bundle.manifest.target)
     require(target)
     check_units(target, units)
-    gate = _gate(bundle)
+    gate = max(bundle.gates().values())
     if weights is None:
         images, expected = bundle.golden("input")["pixels"], bundle.golden("eager")
     else:
@@ -60,26 +60,13 @@ def verify_bundle(
     return parity
 
 
-def _gate(bundle: Bundle) -> float:
-    """The least SQNR in dB that the bundle's outputs must reach, once all are known to have one."""
-    golden = {(e.source, e.tensor): e.min_sqnr_db for e in bundle.manifest.golden}
-    gates = [golden.get(("eager", output.name)) for output in bundle.outputs]
-    found = [gate for gate in gates if gate is not None]
-    if ("input", "pixels") not in golden or len(found) < len(gates):
-        raise BundleError(
-            f"{bundle.path}: golden: needs the input's pixels, and an eager tensor with "
-            "min_sqnr_db for every output"
-        )
-    return max(found)
-
-
 def _afresh(
     bundle: Bundle, weights: str, model: str
 ) -> tuple[npt.NDArray[np.uint8], dict[str, npt.NDArray[Any]]]:
     """Images that the bundle does not hold, and what a checkpoint gives for them."""
     from mnv4_mobile.model.weights import load_checkpoint
 
-    classes = [o.shape[1] for o in bundle.outputs if o.kind in ("logits", "probabilities")]
+    classes = [o.shape[1] for o in bundle.outputs if o.kind in CLASSES]
     checkpoint = load_checkpoint(
         read_model(model).spec, weights, num_classes=classes[0] if classes else None
     )

@@ -16,7 +16,7 @@ _NO_GAIN = "only convolutions and residual additions gain from integers"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class Assignment:
     """How one operation is computed."""
 
     operation: Operation
@@ -26,7 +26,7 @@ class Step:
     """Why it is not the recipe's; None where it is."""
 
 
-def plan(graph: fx.Graph, recipe: Recipe, *, weights_alone: str) -> list[Step]:
+def assignments(graph: fx.Graph, recipe: Recipe, *, weights_alone: str) -> list[Assignment]:
     """Decides for every operation of a graph.
 
     Args:
@@ -40,7 +40,7 @@ def plan(graph: fx.Graph, recipe: Recipe, *, weights_alone: str) -> list[Step]:
     found = list(operations(graph))
     keep = recipe.keep
     keep.check(operation.name for operation in found)
-    steps = []
+    assigned = []
     for operation in found:
         scheme, why = None, keep.why(operation.name)
         if why is None and keep.depthwise and _is_depthwise(operation):
@@ -54,8 +54,8 @@ def plan(graph: fx.Graph, recipe: Recipe, *, weights_alone: str) -> list[Step]:
                 scheme = recipe.scheme
             elif recipe.static:
                 why = _NO_GAIN
-        steps.append(Step(operation=operation, scheme=scheme, why=why))
-    return steps
+        assigned.append(Assignment(operation=operation, scheme=scheme, why=why))
+    return assigned
 
 
 def _is_depthwise(operation: Operation) -> bool:
@@ -66,11 +66,11 @@ def _is_depthwise(operation: Operation) -> bool:
     return bool(outputs > 1 and inputs_of_a_group == 1)
 
 
-def layers(steps: list[Step], recipe: Recipe) -> tuple[Layer, ...]:
+def layers(assigned: list[Assignment], recipe: Recipe) -> tuple[Layer, ...]:
     """The layers that differ from the recipe, and what is quantized beside convolutions."""
     found = [
-        Layer(name=step.operation.name, precision=step.scheme or recipe.precision, why=step.why)
-        for step in steps
-        if step.why is not None or (step.scheme and step.operation.kind != "conv")
+        Layer(name=one.operation.name, precision=one.scheme or recipe.precision, why=one.why)
+        for one in assigned
+        if one.why is not None or (one.scheme and one.operation.kind != "conv")
     ]
     return tuple(dict.fromkeys(found))  # attention has two products

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from mnv4_mobile.program.export import rebuilt
 from mnv4_mobile.program.observe import observe
-from mnv4_mobile.quantize.assignment import plan
+from mnv4_mobile.quantize.assignment import assignments
 from mnv4_mobile.quantize.simulate import weight_grid
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def rounded(
     """
     assert recipe.weights is not None
     convolutions = [
-        step.operation.node
-        for step in plan(program.graph, recipe, weights_alone=recipe.scheme)
-        if step.scheme and step.operation.kind == "conv"
+        one.operation.node
+        for one in assignments(program.graph, recipe, weights_alone=recipe.scheme)
+        if one.scheme and one.operation.kind == "conv"
     ]
     inputs = _Inputs(convolutions)
     observe(program, inputs.readers, spec, islice(calibration, _IMAGES), inputs.add)

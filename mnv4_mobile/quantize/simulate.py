@@ -23,15 +23,11 @@ from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.images import normalise
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.program.export import export
-from mnv4_mobile.program.operations import Operation
-from mnv4_mobile.quantize.assignment import plan
+from mnv4_mobile.program.operations import Operation, with_clamp
+from mnv4_mobile.quantize.assignment import assignments
 from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.recipe import Recipe, Weights
 
-aten = torch.ops.aten
-
-_CLAMPS = (aten.relu.default, aten.hardtanh.default)
-"""What every runtime computes together with a quantized convolution."""
 _TINY = 1e-10  # the least scale: some weights behind a layer scale are not far from it
 
 
@@ -257,19 +253,19 @@ def _places(
     graph: fx.Graph, recipe: Recipe, weights: Weights
 ) -> Iterator[tuple[fx.Node, fx.Node, _Values | _Weights]]:
     """What is rounded: a value, the node that reads it so, and how."""
-    steps = plan(graph, recipe, weights_alone="int8-dynamic")
+    assigned = assignments(graph, recipe, weights_alone="int8-dynamic")
     symmetric = recipe.activations is not None and recipe.activations.symmetric
-    named = {step.operation.node: step.operation.name for step in steps}
-    quantized = [step for step in steps if step.scheme]
+    named = {one.operation.node: one.operation.name for one in assigned}
+    quantized = [one for one in assigned if one.scheme]
     integers = {s.operation.node: s.operation for s in quantized if s.scheme == recipe.scheme}
-    written = {_last(node): op for node, op in integers.items()} if recipe.static else {}
+    written = {with_clamp(node): op for node, op in integers.items()} if recipe.static else {}
     readers: dict[fx.Node, dict[fx.Node, list[str]]] = {}
     for value, producer in written.items():
         for reader in value.users:
             if reader.op != "output":
                 readers.setdefault(value, {})[reader] = [producer.name]
-    for step in quantized:
-        operation, dynamic = step.operation, str(step.scheme).endswith("-dynamic")
+    for one in quantized:
+        operation, dynamic = one.operation, str(one.scheme).endswith("-dynamic")
         for value in _inputs(operation):
             if dynamic:
                 yield (
@@ -297,9 +293,3 @@ def _inputs(operation: Operation) -> list[fx.Node]:
         return list(dict.fromkeys(node.all_input_nodes))
     image: Any = node.args[0]
     return [image]
-
-
-def _last(node: fx.Node) -> fx.Node:
-    """The clamp that runtimes fuse into an operation, or the operation itself."""
-    user, *others = node.users
-    return user if not others and user.target in _CLAMPS else node

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnv4_coreml.speedups import weight_compressor
-from mnv4_mobile.quantize.assignment import Step
+from mnv4_mobile.quantize.assignment import Assignment
 from mnv4_mobile.recipe import Form, Weights
 
 _SMALLEST_BLOCK = 8
@@ -25,11 +25,13 @@ _ITERATIONS = 100
 """Of k-means at most; it has stopped moving long before, but for very small clusters."""
 
 
-def fitted(steps: Iterable[Step], weights: Weights) -> tuple[list[Step], list[Weights | None]]:
+def fitted(
+    assigned: Iterable[Assignment], weights: Weights
+) -> tuple[list[Assignment], list[Weights | None]]:
     """What becomes of the weights of convolutions.
 
     Args:
-        steps: The plan.
+        assigned: How the operations are computed.
         weights: The recipe's.
 
     Returns:
@@ -37,16 +39,16 @@ def fitted(steps: Iterable[Step], weights: Weights) -> tuple[list[Step], list[We
         order in which they run; None is not at all.
     """
     found, compressions = [], []
-    for step in steps:
-        if step.operation.kind == "conv":
+    for one in assigned:
+        if one.operation.kind == "conv":
             compression: Weights | None = None
-            if step.scheme:
-                _, weight, *_ = step.operation.node.all_input_nodes
+            if one.scheme:
+                _, weight, *_ = one.operation.node.all_input_nodes
                 compression, why = _fit(tuple(weight.meta["val"].shape), weights)
                 if why:
-                    step = replace(step, scheme=step.scheme if compression else None, why=why)
+                    one = replace(one, scheme=one.scheme if compression else None, why=why)
             compressions.append(compression)
-        found.append(step)
+        found.append(one)
     return found, compressions
 
 

@@ -24,7 +24,7 @@ from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.patches import stock
 from mnv4_mobile.program.operations import image_of
-from mnv4_mobile.quantize.assignment import Step, layers, plan
+from mnv4_mobile.quantize.assignment import Assignment, assignments, layers
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import Images, Lowered
 from mnv4_mobile.tensors import TensorSpec
@@ -60,12 +60,12 @@ def lower(
     coremltools(stock=stock(spec))
     recipe = replace(recipe, precision=arithmetic(recipe))
     with PATCHES.applied(stock(spec)) as notes:
-        steps = _lowered(program, spec, recipe, calibration, out)
+        assigned = _lowered(program, spec, recipe, calibration, out)
     return Lowered(
         path=out,
         input=_input(spec),
         outputs=_outputs(program, spec),
-        layers=layers(steps, recipe),
+        layers=layers(assigned, recipe),
         requires={name: str(spec.options[name]) for name in ("min_ios", "compute_unit")},
         notes=tuple(notes),
     )
@@ -77,18 +77,18 @@ def _lowered(
     recipe: Recipe,
     calibration: Images | None,
     out: Path,
-) -> list[Step]:
+) -> list[Assignment]:
     """Writes the package; returns what was done to which layer."""
     copy = _with_float_input(program)
-    steps: list[Step] = []
+    assigned: list[Assignment] = []
     passes = [forget_output_types()] if is_classifier(spec) else []
     if recipe.weights:
-        steps = plan(copy.graph, recipe, weights_alone="int8-weights")
-        steps, compressions = fitted(steps, recipe.weights)
+        assigned = assignments(copy.graph, recipe, weights_alone="int8-weights")
+        assigned, compressions = fitted(assigned, recipe.weights)
         passes.append(compression_pass(compressions, recipe.weights.form))
     if recipe.activations:
         assert calibration is not None
-        chosen = [step.operation.node for step in steps if step.scheme == recipe.scheme]
+        chosen = [one.operation.node for one in assigned if one.scheme == recipe.scheme]
         quantize_activations(copy, chosen, spec, recipe.activations, calibration)
     out.mkdir()  # refuses what is there already; coremltools takes an empty folder
     try:
@@ -99,7 +99,7 @@ def _lowered(
         if isinstance(error, RuntimeError) and any(word in str(error) for word in _WRITING):
             raise OSError(f"{out} or {tempfile.gettempdir()}: cannot write: {error}") from error
         raise
-    return steps
+    return assigned
 
 
 def _convert(

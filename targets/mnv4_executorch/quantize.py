@@ -26,7 +26,8 @@ from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.layers import Layer
 from mnv4_mobile.program.observe import fed
-from mnv4_mobile.quantize.assignment import Step, layers, plan
+from mnv4_mobile.program.operations import with_clamp
+from mnv4_mobile.quantize.assignment import Assignment, assignments, layers
 from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import Images
@@ -36,8 +37,6 @@ aten = torch.ops.aten
 Ports = list[Quantization | None]
 """Of the input and of every output in order; None where it is no integer for a float."""
 
-_CLAMPS = (aten.relu.default, aten.hardtanh.default)
-"""What XNNPACK fuses into a quantized convolution."""
 _POOLED_OUTPUT = "XNNPACK cannot pool integers that are an output too"
 _SMALLEST_SCALE = 1e-10  # torchao's default, 1.2e-7, is not small for weights with a layer scale
 
@@ -92,14 +91,14 @@ class _Quantizer(Quantizer):  # type: ignore[misc]
     """Tells torchao what is quantized.
 
     Args:
-        steps: The decisions.
+        assigned: The decisions.
         ranges: Where ranges of static activations come from.
         ports: Where ranges of the outputs come from, if inputs and outputs are integers too.
     """
 
-    def __init__(self, steps: list[Step], ranges: Ranges, ports: Ranges | None) -> None:
+    def __init__(self, assigned: list[Assignment], ranges: Ranges, ports: Ranges | None) -> None:
         super().__init__()
-        self.steps = steps
+        self.assigned = assigned
         self.output = self._static(ports) if ports else None
         self.static = self._static(ranges)
 
@@ -111,18 +110,18 @@ class _Quantizer(Quantizer):  # type: ignore[misc]
         )
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
-        for step in self.steps:
-            node = step.operation.node
-            if step.scheme is None:
+        for one in self.assigned:
+            node = one.operation.node
+            if one.scheme is None:
                 continue
-            activation = self.static if step.scheme == "int8" else _DYNAMIC
+            activation = self.static if one.scheme == "int8" else _DYNAMIC
             inputs = dict.fromkeys(node.all_input_nodes, activation)
-            if step.operation.kind == "conv":
+            if one.operation.kind == "conv":
                 image, weight, *_ = node.all_input_nodes
                 inputs = {image: activation, weight: _WEIGHT}
             node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(input_qspec_map=inputs)
-            if step.scheme == "int8":
-                last = _last(node)
+            if one.scheme == "int8":
+                last = with_clamp(node)
                 last.meta.setdefault(Q_ANNOTATION_KEY, QuantizationAnnotation())
                 last.meta[Q_ANNOTATION_KEY].output_qspec = activation
         if self.output is not None:
@@ -143,12 +142,6 @@ class _Quantizer(Quantizer):  # type: ignore[misc]
         """Nothing can be wrong that `annotate` does."""
 
 
-def _last(node: fx.Node) -> fx.Node:
-    """The clamp that XNNPACK fuses into an operation, or the operation itself."""
-    user, *others = node.users
-    return user if not others and user.target in _CLAMPS else node
-
-
 def quantized(
     graph: fx.GraphModule, spec: BuildSpec, recipe: Recipe, calibration: Images | None
 ) -> tuple[fx.GraphModule, tuple[Layer, ...], Ports]:
@@ -161,18 +154,20 @@ def quantized(
         calibration: Images, for static activations.
     """
     assert recipe.activations is not None
-    steps = [_possible(s) for s in plan(graph.graph, recipe, weights_alone="int8-dynamic")]
+    assigned = [
+        _possible(s) for s in assignments(graph.graph, recipe, weights_alone="int8-dynamic")
+    ]
     ranges = Ranges(recipe.activations)
     # Of an output nothing is cut off: classes that share the largest score could not be told apart.
     ports = Ranges(replace(recipe.activations, range="minmax")) if spec.io == "int8" else None
-    prepared = prepare_pt2e(graph, _Quantizer(steps, ranges, ports))
+    prepared = prepare_pt2e(graph, _Quantizer(assigned, ranges, ports))
     if calibration is not None:
         _calibrate(prepared, spec, calibration)
     converted = convert_pt2e(prepared)
     grids: Ports = [None] * (1 + len(spec.outputs))
     if ports:
         grids = _integer_ports(converted)
-    return converted, layers(steps, recipe), grids
+    return converted, layers(assigned, recipe), grids
 
 
 def _integer_ports(graph: fx.GraphModule) -> Ports:
@@ -202,15 +197,15 @@ def _grid(node: fx.Node) -> Quantization:
     return Quantization(scale=float(scale), zero_point=int(zero_point))
 
 
-def _possible(step: Step) -> Step:
-    """The step, with the scheme that XNNPACK has for it."""
-    node = step.operation.node
-    if step.scheme == "int8" and step.operation.kind == "conv":
-        readers = {user.target for user in _last(node).users}
+def _possible(one: Assignment) -> Assignment:
+    """The assignment, with the scheme that XNNPACK has for it."""
+    node = one.operation.node
+    if one.scheme == "int8" and one.operation.kind == "conv":
+        readers = {user.target for user in with_clamp(node).users}
         if {"output", aten.mean.dim} <= readers:
             # The delegate is built, but ends in xnn_status_invalid_parameter when it runs.
-            step = replace(step, scheme="int8-dynamic", why=_POOLED_OUTPUT)
-    return step
+            one = replace(one, scheme="int8-dynamic", why=_POOLED_OUTPUT)
+    return one
 
 
 def _calibrate(prepared: fx.GraphModule, spec: BuildSpec, calibration: Images) -> None:

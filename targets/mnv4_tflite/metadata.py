@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.tensors import CLASSES
 
 NAME = "TFLITE_METADATA"
 """Of the model's metadata entry that points at the buffer."""
@@ -140,7 +141,7 @@ def _output(name: str, *, labels: bool) -> _Table:
 
 def labelled(spec: BuildSpec) -> list[str]:
     """The outputs whose last axis the labels name."""
-    return [name for name in spec.outputs if spec.labels and name in ("logits", "probabilities")]
+    return [name for name in spec.outputs if spec.labels and name in CLASSES]
 
 
 def metadata(spec: BuildSpec) -> bytes:

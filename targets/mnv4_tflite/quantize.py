@@ -17,7 +17,7 @@ from torch import fx
 
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.layers import Layer
-from mnv4_mobile.quantize.assignment import Step, layers, plan
+from mnv4_mobile.quantize.assignment import Assignment, assignments, layers
 from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.recipe import Activations, Recipe
 from mnv4_mobile.target import Images
@@ -45,8 +45,8 @@ def quantized(
         calibration: Images, for static activations.
     """
     # Not int8-weights: those become floats again in every run, a quarter of conv-small's time.
-    steps = plan(graph, recipe, weights_alone="int8-dynamic")
-    operators = _operators(model, steps)
+    assigned = assignments(graph, recipe, weights_alone="int8-dynamic")
+    operators = _operators(model, assigned)
     data = write_model(model)
     ranges: dict[str, tuple[float, float]] = {}
     if recipe.activations is not None and recipe.activations.mode == "static":
@@ -60,7 +60,7 @@ def quantized(
     if spec.io in ("int8", "uint8"):
         outputs = [ranges[_name(model, index)] for index in model.subgraphs[0].outputs]
         make_integer(result, spec.io, ranges.get(image.name), outputs)
-    return result, layers(steps, recipe)
+    return result, layers(assigned, recipe)
 
 
 def _mend_outputs(model: Any) -> None:
@@ -84,7 +84,7 @@ def _is_constant(model: Any, index: int) -> bool:
     return model.buffers[model.subgraphs[0].tensors[index].buffer].data is not None
 
 
-def _operators(model: Any, steps: list[Step]) -> dict[str, list[Any]]:
+def _operators(model: Any, assigned: list[Assignment]) -> dict[str, list[Any]]:
     """The model's operators that are quantized, by scheme.
 
     Names of operators do not survive the conversion, but their order does.
@@ -98,10 +98,10 @@ def _operators(model: Any, steps: list[Step]) -> dict[str, list[Any]]:
             by_kind["addition"].append(operator)
     found: dict[str, list[Any]] = {}
     for kind, of_kind in by_kind.items():
-        those = [step for step in steps if step.operation.kind == kind]
-        for operator, step in zip(of_kind, those, strict=True):
-            if step.scheme:
-                found.setdefault(step.scheme, []).append(operator)
+        those = [one for one in assigned if one.operation.kind == kind]
+        for operator, one in zip(of_kind, those, strict=True):
+            if one.scheme:
+                found.setdefault(one.scheme, []).append(operator)
     return found
 
 

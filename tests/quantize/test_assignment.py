@@ -11,7 +11,7 @@ from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.program.export import export
 from mnv4_mobile.program.operations import operations
-from mnv4_mobile.quantize.assignment import layers, plan
+from mnv4_mobile.quantize.assignment import assignments, layers
 from mnv4_mobile.recipe import Keep, load_recipe
 from mnv4_mobile.testing import tiny_model
 
@@ -31,7 +31,9 @@ def graph():
 
 
 def schemes(graph, recipe):
-    return {s.operation.name: s.scheme for s in plan(graph, recipe, weights_alone="int8-weights")}
+    return {
+        s.operation.name: s.scheme for s in assignments(graph, recipe, weights_alone="int8-weights")
+    }
 
 
 def test_operations_have_the_names_of_layers(graph):
@@ -55,7 +57,9 @@ def test_the_shipped_recipe(graph):
     assert found["stem.conv"] == found["stages.1.4.key.project"] == "int8"
     assert found["head.classifier"] == "int8-weights"
     assert found["stages.1.1.add"] is found["stages.1.4.softmax"] is found["mean"] is None
-    listed = {layer.name: layer for layer in layers(plan(graph, RECIPE, weights_alone="x"), RECIPE)}
+    listed = {
+        layer.name: layer for layer in layers(assignments(graph, RECIPE, weights_alone="x"), RECIPE)
+    }
     assert "stem.conv" not in listed
     assert listed["stages.1.1.add"].why == "keep.residual_additions"
     assert listed["stages.1.4.bmm"].precision == "float32"
@@ -67,14 +71,14 @@ def test_nothing_is_kept_that_is_not_named(graph):
     recipe = dataclasses.replace(RECIPE, keep=Keep())
     found = schemes(graph, recipe)
     assert found["stages.1.1.add"] == found["head.classifier"] == "int8"
-    listed = layers(plan(graph, recipe, weights_alone="x"), recipe)
+    listed = layers(assignments(graph, recipe, weights_alone="x"), recipe)
     (addition,) = (layer for layer in listed if layer.name == "stages.1.1.add")
     assert (addition.precision, addition.why) == ("int8", None)
 
 
 def test_depthwise_convolutions_are_kept(graph):
     recipe = dataclasses.replace(RECIPE, keep=Keep(depthwise=True))
-    listed = layers(plan(graph, recipe, weights_alone="x"), recipe)
+    listed = layers(assignments(graph, recipe, weights_alone="x"), recipe)
     kept = {layer.name for layer in listed if layer.why == "keep.depthwise"}
     assert {"stages.1.1.middle.conv", "stages.1.4.key.down.conv"} <= kept
     assert not {name for name in kept if "project" in name or "expand" in name or "stem" in name}
@@ -83,8 +87,8 @@ def test_depthwise_convolutions_are_kept(graph):
 def test_modules_are_kept_with_all_that_is_in_them(graph):
     keep = Keep(modules=("stages.1.4", "*.middle", "stem.conv"))
     recipe = dataclasses.replace(RECIPE, keep=keep)
-    steps = plan(graph, recipe, weights_alone="x")
-    why = {step.operation.name: step.why for step in steps if step.scheme is None}
+    assigned = assignments(graph, recipe, weights_alone="x")
+    why = {one.operation.name: one.why for one in assigned if one.scheme is None}
     assert why["stages.1.4.key.down.conv"] == why["stages.1.4.add"] == "keep.modules: stages.1.4"
     assert why["stages.1.0.middle.conv"] == "keep.modules: *.middle"
     assert why["stem.conv"] == "keep.modules: stem.conv"
@@ -94,7 +98,7 @@ def test_modules_are_kept_with_all_that_is_in_them(graph):
 def test_a_pattern_that_matches_nothing_is_refused(graph):
     recipe = dataclasses.replace(RECIPE, keep=Keep(modules=("stem", "stages.9.*")))
     with pytest.raises(ConfigError, match=r"'stages\.9\.\*' matches no module; .*final"):
-        plan(graph, recipe, weights_alone="x")
+        assignments(graph, recipe, weights_alone="x")
 
 
 @pytest.mark.parametrize("name", ["int8-weights", "int8-dynamic"])
@@ -104,4 +108,4 @@ def test_without_ranges_only_convolutions_are_quantized(graph, name):
     found = schemes(graph, recipe)
     assert {scheme for layer, scheme in found.items() if layer.endswith("conv")} == {name}
     assert found["stages.1.1.add"] is None
-    assert layers(plan(graph, recipe, weights_alone="x"), recipe) == ()
+    assert layers(assignments(graph, recipe, weights_alone="x"), recipe) == ()

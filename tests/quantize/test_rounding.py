@@ -16,7 +16,7 @@ from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.images import normalise
 from mnv4_mobile.program.export import export
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.quantize.assignment import plan
+from mnv4_mobile.quantize.assignment import assignments
 from mnv4_mobile.quantize.calibration import choose
 from mnv4_mobile.quantize.rounding import _fed_back, _feedback, _Inputs, _rounded, rounded
 from mnv4_mobile.recipe import Keep, Weights, load_recipe
@@ -164,9 +164,9 @@ def test_what_a_recipe_keeps_is_not_rounded(small):
     found = rounded(program, small.spec, recipe, pictures)
     parameters = program.graph_signature.inputs_to_parameters
     kept = {
-        parameters[step.operation.node.args[1].name]
-        for step in plan(program.graph, recipe, weights_alone="")
-        if step.operation.kind == "conv" and step.scheme is None
+        parameters[one.operation.node.args[1].name]
+        for one in assignments(program.graph, recipe, weights_alone="")
+        if one.operation.kind == "conv" and one.scheme is None
     }
     assert "net.stem.conv.weight" in kept
     same = {n for n, w in found.state_dict.items() if torch.equal(w, program.state_dict[n])}
