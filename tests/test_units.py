@@ -11,7 +11,7 @@ from mnv4_mobile.builder.matrix import cells
 from mnv4_mobile.bundle.manifest import open_bundle
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.progress import SILENT
-from mnv4_mobile.quality.verify import verify_bundle
+from mnv4_mobile.quality.verify import verify
 from mnv4_mobile.testing import check_target
 
 pytestmark = pytest.mark.toolchain("coreml")
@@ -46,7 +46,7 @@ def test_units_in_build_verify_and_evaluate(bundle, mnv4, tmp_path):
     assert parity["npu"] > parity["cpu"]
     assert 93 < parity["cpu"] < 95
     # The artifact inside stands for its bundle, and the first unit is what verification takes.
-    again = verify_bundle(open_bundle(bundle.artifact))
+    again = verify(open_bundle(bundle.artifact))
     assert {unit: outputs["logits"].sqnr_db for unit, outputs in again.items()} == {
         "npu": parity["npu"]
     }

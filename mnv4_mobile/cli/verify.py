@@ -28,7 +28,7 @@ def verify(
     """Reloads artifacts from disk and compares them with the PyTorch model."""
     from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.bundle.parity import check
-    from mnv4_mobile.quality.verify import verify_bundle
+    from mnv4_mobile.quality import verify as quality
     from mnv4_mobile.target import check_units, load_target
     from mnv4_mobile.units import read_units
 
@@ -40,7 +40,7 @@ def verify(
             check_units(load_target(bundle.manifest.target), units)
         for name, bundle in opened.items():
             progress.step(f"verify {bundle.manifest.id}")
-            found[name] = verify_bundle(bundle, weights, model=model, threads=threads, units=units)
+            found[name] = quality.verify(bundle, weights, model=model, threads=threads, units=units)
     if as_json:
         print_json(found)
     else:

@@ -19,7 +19,7 @@ from mnv4_mobile.tensors import CLASSES
 from mnv4_mobile.units import Unit
 
 
-def verify_bundle(
+def verify(
     bundle: Bundle,
     weights: str | None = None,
     *,

@@ -6,7 +6,7 @@ from mnv4_mobile import Options, build, load
 from mnv4_mobile.errors import BundleError, ConfigError, ParityError
 from mnv4_mobile.images import random_images
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.quality.verify import verify_bundle
+from mnv4_mobile.quality.verify import verify
 from mnv4_mobile.records import replace
 
 pytestmark = pytest.mark.toolchain("tflite")
@@ -85,7 +85,7 @@ def test_every_output_of_a_batch_of_pixels(tiny, tmp_path):
     assert set(manifest.parity["cpu"]) == {"stage_0", "stage_1", "embedding"}
     assert {layer.precision for layer in manifest.layers} == {"float16"}
     assert {layer.block for layer in manifest.layers} >= {"stem", "stages.1.1", "final"}
-    again = verify_bundle(bundle, "random:1", model=tiny)["cpu"]
+    again = verify(bundle, "random:1", model=tiny)["cpu"]
     assert min(parity.sqnr_db for parity in again.values()) > 40
     with load(bundle.path) as model:
         picture = random_images(bundle.preprocess, 1, seed=5)[0]
@@ -108,7 +108,7 @@ def test_a_failed_gate_leaves_no_bundle_and_keeps_the_old_one(tiny, tmp_path):
     with pytest.raises(ParityError, match=r"tiny-64x96-fp32-tflite: does not compute what"):
         build(tiny, **arguments, recipes=[str(strict)], force=True)
     assert [path.name for path in out.iterdir()] == [old.path.name]
-    assert verify_bundle(old)["cpu"]["logits"].sqnr_db > 80
+    assert verify(old)["cpu"]["logits"].sqnr_db > 80
 
 
 def test_incomplete_golden_pairs_are_refused(demo_bundle):
@@ -117,7 +117,7 @@ def test_incomplete_golden_pairs_are_refused(demo_bundle):
         kept = [e for e in bundle.manifest.golden if (e.source, e.tensor) != (source, tensor)]
         broken = replace(bundle, manifest=replace(bundle.manifest, golden=tuple(kept)))
         with pytest.raises(BundleError, match="golden: needs the input's pixels"):
-            verify_bundle(broken)
+            verify(broken)
 
 
 def test_too_few_pictures_for_the_golden_pairs(tiny, tmp_path):
