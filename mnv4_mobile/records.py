@@ -257,7 +257,9 @@ def _allowed(kind: Any, value: Any) -> str:
     for meta in metas:
         for bound, text in (
             (meta.ge, "{:g} or more"),
-            (meta.le, "{} at most"),
+            (meta.gt, "more than {:g}"),
+            (meta.le, "at most {}"),
+            (meta.lt, "less than {:g}"),
             (meta.min_length, "of length {} or more"),
             (meta.max_length, "of length {} at most"),
         ):

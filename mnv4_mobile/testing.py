@@ -152,8 +152,8 @@ def check_target(target: Target, folder: Path) -> None:
             value = found[output.name]
             assert value.shape == output.shape, f"{output.name}: shape {value.shape}"
             assert str(value.dtype) == output.dtype, f"{output.name}: {value.dtype}"
-            parity = compare(expected, value, classes=False, gate_db=recipe.min_sqnr_db)
-            assert parity.sqnr_db >= recipe.min_sqnr_db, f"{name} {output.name}: {parity}"
+            parity = compare(expected, value, classes=False, gate_db=recipe.gate.sqnr_db)
+            assert parity.sqnr_db >= recipe.gate.sqnr_db, f"{name} {output.name}: {parity}"
 
 
 def _check_declarations(target: Target) -> None:

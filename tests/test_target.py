@@ -1,6 +1,5 @@
 import json
 import sys
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +10,7 @@ from mnv4_mobile.cli import main
 from mnv4_mobile.errors import ConfigError, LoweringError, ToolchainError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, normalise, random_images
 from mnv4_mobile.recipe import load_recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.target import (
     Target,
     check_recipe,
@@ -51,7 +51,7 @@ def test_a_recipe_that_a_target_lacks_is_refused_with_those_it_has(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(
         "description: x\nprecision: float16\ngate: {sqnr_db: 1}\n"
-        "weights: {form: palette, bits: 4, clustering: kmeans}\n"
+        "weights: {form: palette, bits: 4, per: tensor, clustering: kmeans}\n"
     )
     with pytest.raises(LoweringError, match=r"tflite: recipe mine: found 'palettize-4', supp"):
         check_recipe(load_target("tflite"), spec, load_recipe(str(path)))
@@ -76,51 +76,6 @@ def test_weights_that_would_be_quantized_otherwise_are_refused(name, precision, 
     weights = replace(recipe.weights, per=per)
     with pytest.raises(LoweringError, match=message):
         check_recipe(load_target(name), spec, replace(recipe, weights=weights, precision=precision))
-
-
-DISTILLED = """
-description: x
-precision: float32
-weights: {{bits: 8}}
-activations: {{{0}}}
-prepare: [distill]
-distill: {1}
-calibration: {{images: 100}}
-gate: {{sqnr_db: 1}}
-"""
-
-ROUNDED = """
-description: x
-precision: float16
-weights: {{{0}}}
-prepare: [gptq]
-calibration: {{images: 100}}
-gate: {{sqnr_db: 1}}
-"""
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (ROUNDED.format("bits: 4, per: block, size: 32"), "prepare: gptq: only with integer weig"),
-        (ROUNDED.format("form: palette, bits: 4, clustering: kmeans"), "prepare: gptq: only with"),
-        ("description: x\nprecision: int8\ngate: {sqnr_db: 1}\n", "precision: found 'int8', allo"),
-        ("description: x\nprecision: float16\ngate: {sqnr: 1}\n", "gate: sqnr_db: missing; a gat"),
-        ("description: x\nprecision: float16\n", r"gate: missing; .* gate: \{sqnr_db: 15\}"),
-        ("description: x\nprecision: float16\ngate: {sqnr_db: 1}\nwhy: 1\n", "unknown key 'why'"),
-        ("precision: float16\n", "description: missing"),
-        (DISTILLED.format("mode: dynamic", "{}"), "prepare: distill: only with static activations"),
-        (DISTILLED.format("mode: static", "{steps: 0}"), "distill: steps: found 0, must be 1 or"),
-        (DISTILLED.format("mode: static", "{rate: 2.0}"), "distill: rate: found 2, must be betwee"),
-        (DISTILLED.format("mode: static", "{pace: 2}"), "distill: unknown key 'pace'"),
-    ],
-)
-def test_a_bad_recipe_is_named(tmp_path, text, message):
-    path = tmp_path / "mine.yaml"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match=message) as error:
-        load_recipe(str(path))
-    assert str(error.value).startswith(str(path))
 
 
 @pytest.fixture

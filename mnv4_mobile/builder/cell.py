@@ -23,7 +23,7 @@ from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.option import Given
 from mnv4_mobile.quantize.calibration import MADE_UP, candidates
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.records import replace
+from mnv4_mobile.records import plain, replace
 from mnv4_mobile.target import Target, completed, load_target, target_package
 from mnv4_mobile.tensors import Io, Layout
 from mnv4_mobile.units import Unit
@@ -149,21 +149,21 @@ class Cell:
         if self.options.images is not None:
             paths = golden_paths(self.options.images, self.options.batch)
             options["images"] = [hashed(path) for path in paths]
-        folder, images = self.options.calibrate, self.recipe.calibration_images
-        if not images:
+        folder, calibration = self.options.calibrate, self.recipe.calibration
+        if calibration is None:
             options["calibrate"] = None
         elif folder is not None and folder != MADE_UP:
             paths = candidates(
                 folder,
-                images=images + self.recipe.held_back,
-                seed=self.recipe.calibration_seed,
+                images=calibration.images + self.recipe.held_back,
+                seed=calibration.seed,
             )
             options["calibrate"] = [hashed(path) for path in paths]
         return {
             "model": dataclasses.asdict(self.model),
             "weights": _weights(self.weights, self.model, hashed),
             "target": self.target,
-            "recipe": dataclasses.asdict(self.recipe.on(target.made_for(spec))),
+            "recipe": plain(self.recipe.on(target.made_for(spec))),
             "options": options,
             "code": [code_sha256("mnv4_mobile", CODE), code_sha256(target_package(self.target))],
             "versions": versions(target.distributions),

@@ -166,7 +166,7 @@ def _check(cell: Cell, shared: BuildSpec, target: Target) -> None:
         MobileError: Naming what was found and what is supported.
     """
     recipe = cell.recipe
-    if recipe.min_agreement is not None and not {*CLASSES} & {*shared.outputs}:
+    if recipe.gate.top1_agreement is not None and not {*CLASSES} & {*shared.outputs}:
         raise ConfigError(
             f"--outputs: found {', '.join(shared.outputs)}; recipe {recipe.name} has "
             f"gate.top1_agreement, which needs one of {', '.join(CLASSES)}"

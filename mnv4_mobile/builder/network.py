@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,8 @@ from mnv4_mobile.program.export import export
 from mnv4_mobile.program.operations import NAMELESS
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quantize.calibration import Calibration, choose
-from mnv4_mobile.recipe import Keep, Recipe, Weights
+from mnv4_mobile.recipe import Gate, Keep, Recipe, Weights
+from mnv4_mobile.records import replace
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -157,9 +157,9 @@ class Network:
         Raises:
             MobileError: There are none.
         """
-        if not recipe.calibration_images or self._options.calibrate is None:
+        if recipe.calibration is None or self._options.calibrate is None:
             return None
-        chosen = recipe.calibration_images, recipe.calibration_seed, recipe.held_back
+        chosen = recipe.calibration.images, recipe.calibration.seed, recipe.held_back
         if chosen not in self._calibrations:
             self._progress.step(f"{self.entry.name}: choose the calibration images")
             self._calibrations[chosen] = choose(
@@ -176,9 +176,7 @@ class Network:
 def _preparation(recipe: Recipe) -> Recipe:
     """What of a recipe has a say in how the network is prepared, so that recipes share it."""
     steps = tuple(step for step in recipe.prepare if step != "gptq")
-    found = replace(
-        recipe, name="", description="", prepare=steps, min_sqnr_db=0, min_agreement=None
-    )
+    found = replace(recipe, name="", description="", prepare=steps, gate=Gate(sqnr_db=0))
     if "distill" not in steps:
         found = replace(found, activations=None, weights=None, keep=Keep())
     return found

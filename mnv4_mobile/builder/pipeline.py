@@ -130,8 +130,8 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
         for unit, outputs in parity.items():
             check(outputs, f"{path.name} on {unit}" if len(parity) > 1 else path.name)
         agreement = None
-        if units and calibration and recipe.min_agreement is not None:
-            gate = recipe.min_agreement
+        if units and calibration and recipe.gate.top1_agreement is not None:
+            gate = recipe.gate.top1_agreement
             agreement = _agreement(network, target, lowered, calibration, units, gate)
             check_agreement(agreement.top1, agreement.gate, path.name)
         write_manifest(
@@ -225,7 +225,7 @@ def _golden_pairs(
     What the artifact gave is that of the first unit.
     """
     outputs = lowered.outputs
-    gates = {output.name: recipe.min_sqnr_db for output in outputs}
+    gates = {output.name: recipe.gate.sqnr_db for output in outputs}
     expected = {output.name: arranged(network.reference[output.kind], output) for output in outputs}
     golden = write_golden(folder, "input", {"pixels": network.images})
     golden += write_golden(folder, "eager", expected, gates)
@@ -235,7 +235,7 @@ def _golden_pairs(
         if not parity:
             named = {o.name: found[o.name] for o in outputs}
             golden += write_golden(folder, "artifact", named, gates)
-        parity[unit] = parities(outputs, expected, found, recipe.min_sqnr_db)
+        parity[unit] = parities(outputs, expected, found, recipe.gate.sqnr_db)
     return tuple(golden), parity
 
 

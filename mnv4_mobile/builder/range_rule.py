@@ -15,7 +15,7 @@ simulation is only that close to the artifacts that targets make.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, get_args
 
@@ -27,6 +27,7 @@ from mnv4_mobile.builder.reference import eager
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.program.export import export
 from mnv4_mobile.recipe import Activations, Recipe, Rule
+from mnv4_mobile.records import replace
 
 if TYPE_CHECKING:
     from mnv4_mobile.model.net import MobileNetV4

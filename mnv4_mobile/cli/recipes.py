@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ import typer
 from mnv4_mobile.cli.show import Json, print_json, print_table
 from mnv4_mobile.configs import shipped
 from mnv4_mobile.recipe import Recipe, load_recipe
+from mnv4_mobile.records import plain
 from mnv4_mobile.target import load_target, target_names
 
 
@@ -22,7 +22,7 @@ def recipes(
     found = [load_recipe(name) for name in ([recipe] if recipe else shipped("recipes"))]
     supported = {one.name: [t.name for t in targets if one.scheme in t.schemes] for one in found}
     if as_json:
-        print_json([asdict(one) | {"targets": supported[one.name]} for one in found])
+        print_json([plain(one) | {"targets": supported[one.name]} for one in found])
     elif recipe:
         (one,) = found
         print_table(["", ""], [*_explained(one), ["targets", ", ".join(supported[one.name])]])
@@ -61,11 +61,11 @@ def _explained(recipe: Recipe) -> list[list[str]]:
     if "distill" in recipe.prepare:
         text = f"{recipe.distill.steps} steps at most, rate {recipe.distill.rate:g}"
         rows.append(["distillation", text])
-    if recipe.calibration_images:
-        text = f"{recipe.calibration_images} at most, seed {recipe.calibration_seed}"
+    if recipe.calibration is not None:
+        text = f"{recipe.calibration.images} at most, seed {recipe.calibration.seed}"
         rows.append(["calibration images", text])
-    rows.append(["gate", f"{recipe.min_sqnr_db:g} dB on the golden pairs"])
-    if recipe.min_agreement is not None:
-        text = f"the same class for {recipe.min_agreement:.1%} of the images held back"
+    rows.append(["gate", f"{recipe.gate.sqnr_db:g} dB on the golden pairs"])
+    if recipe.gate.top1_agreement is not None:
+        text = f"the same class for {recipe.gate.top1_agreement:.1%} of the images held back"
         rows.append(["", text])
     return rows

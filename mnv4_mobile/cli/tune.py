@@ -85,7 +85,7 @@ def tune(
             cache=Cache(cache_folder(), progress) if cache else None,
             progress=progress,
         )
-        text = recipe_yaml(recipe, found)
+        text = recipe_yaml(found)
         write_bytes(out, text.encode())
     if as_json:
         print_json({"recipe": str(out), "reasons": found.reasons, **asdict(found.rung)})

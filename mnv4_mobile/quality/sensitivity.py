@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from mnv4_mobile.progress import Progress
 from mnv4_mobile.quantize.calibration import Calibration, choose
 from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.recipe import Recipe, Step
+from mnv4_mobile.records import replace
 from mnv4_mobile.tensors import CLASSES
 
 if TYPE_CHECKING:
@@ -113,11 +114,12 @@ class Judge:
             raise ConfigError(f"{model.name}: has no classes to judge by")
         recipe.check_keep(self.network.layers)
         progress.step(f"{model.name}: choose the calibration images")
+        assert recipe.calibration is not None
         self.calibration: Calibration = choose(
             options.calibrate,
             self.spec.preprocess,
-            images=recipe.calibration_images,
-            seed=recipe.calibration_seed,
+            images=recipe.calibration.images,
+            seed=recipe.calibration.seed,
             progress=progress,
             held_back=images,
         )

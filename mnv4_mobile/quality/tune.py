@@ -12,7 +12,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,14 +26,13 @@ from mnv4_mobile.builder.range_rule import RULES
 from mnv4_mobile.bundle.manifest import Bundle, open_bundle
 from mnv4_mobile.bundle.parity import EXACT_DB
 from mnv4_mobile.bundle.worker import Worker
-from mnv4_mobile.configs import find_config
 from mnv4_mobile.errors import ConfigError, ParityError
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.evaluate import evaluate
 from mnv4_mobile.quality.sensitivity import Judge, sensitivity
-from mnv4_mobile.recipe import HELD_BACK, Recipe, load_recipe
+from mnv4_mobile.recipe import HELD_BACK, Gate, Recipe, load_recipe
+from mnv4_mobile.records import plain, replace
 from mnv4_mobile.tensors import feed
-from mnv4_mobile.yaml_file import read_yaml
 
 Objective = Literal["size", "latency"]
 _RUNS = 100  # of an artifact, for its latency
@@ -111,7 +110,9 @@ def tune(wish: Wish, state: Path, *, cache: Cache | None, progress: Progress) ->
     assert base.activations is not None
     base = replace(
         base,
-        min_agreement=base.min_agreement if wish.dataset else 1 - wish.max_drop / 100,
+        gate=base.gate
+        if wish.dataset
+        else replace(base.gate, top1_agreement=1 - wish.max_drop / 100),
         activations=replace(base.activations, range=plan["range"]),
         prepare=tuple(plan["prepare"]),
     )
@@ -222,8 +223,8 @@ def _confirm(
     """Builds and evaluates a recipe: its bytes against the float bundle's of the same target."""
     with tempfile.TemporaryDirectory(prefix="mnv4-tune-") as folder:
         # The bound is the gate: others let all pass, but hold back what the recipe's would.
-        passing = None if recipe.min_agreement is None else 0.0
-        judged = replace(recipe, min_sqnr_db=-EXACT_DB, min_agreement=passing)
+        passing = None if recipe.gate.top1_agreement is None else 0.0
+        judged = replace(recipe, gate=Gate(sqnr_db=-EXACT_DB, top1_agreement=passing))
         bundle = _built(wish, judged, Path(folder), cache, progress)
         parent = _built(wish, load_recipe("fp32"), Path(folder), cache, progress)
         dataset = wish.dataset or _held_back(wish, bundle, Path(folder))
@@ -260,11 +261,12 @@ def _held_back(wish: Wish, bundle: Bundle, folder: Path) -> Path:
 
     recipe, source = wish.cell.recipe, wish.cell.options.calibrate
     assert source is not None
+    assert recipe.calibration is not None
     calibration = choose(
         source,
         bundle.preprocess,
-        images=recipe.calibration_images,
-        seed=recipe.calibration_seed,
+        images=recipe.calibration.images,
+        seed=recipe.calibration.seed,
         progress=Progress(),
         held_back=HELD_BACK,
     )
@@ -285,24 +287,14 @@ def _latency_ms(bundle: Bundle) -> float:
     return round(float(np.median(timing.latencies_ms)), 4)
 
 
-def recipe_yaml(name: str, found: Found) -> str:
-    """The recipe found as a YAML file, with the reasons as comments.
-
-    Args:
-        name: The recipe that the search began with.
-        found: The answer.
-    """
-    values = read_yaml(find_config("recipes", name))
-    assert isinstance(values, dict)
-    recipe = found.recipe
-    assert recipe.activations is not None
-    values["activations"]["range"] = recipe.activations.range
-    if recipe.activations.range != "image-percentile":
+def recipe_yaml(found: Found) -> str:
+    """Returns the recipe found as a YAML file, with the reasons as comments."""
+    values = plain(found.recipe)
+    del values["name"]
+    if values["activations"].get("range", "image-percentile") != "image-percentile":
         values["activations"].pop("percentile", None)
-    values["prepare"] = list(recipe.prepare)
-    values.setdefault("keep", {})["modules"] = list(recipe.keep.modules)
-    if recipe.min_agreement is not None:
-        values["gate"]["top1_agreement"] = recipe.min_agreement
+    if "distill" not in found.recipe.prepare:
+        values.pop("distill", None)
     comments = "".join(f"# {reason}\n" for reason in (*found.reasons, f"so: {found.rung.text()}"))
     return comments + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from mnv4_coreml.speedups import weight_compressor
 from mnv4_mobile.quantize.assignment import Assignment
 from mnv4_mobile.recipe import Form, Weights
+from mnv4_mobile.records import replace
 
 _SMALLEST_BLOCK = 8
 """Of int4 weights: a scale has 16 bits, so that fewer would not be worth it."""

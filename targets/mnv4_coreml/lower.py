@@ -7,7 +7,6 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from mnv4_mobile.patches import stock
 from mnv4_mobile.program.operations import image_of
 from mnv4_mobile.quantize.assignment import Assignment, assignments, layers
 from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.target import Images, Lowered
 from mnv4_mobile.tensors import TensorSpec
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import count
 from typing import Any, cast
 
@@ -30,6 +29,7 @@ from mnv4_mobile.program.operations import with_clamp
 from mnv4_mobile.quantize.assignment import Assignment, assignments, layers
 from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.target import Images
 from mnv4_mobile.tensors import Quantization
 

@@ -9,7 +9,6 @@ import io
 import re
 import warnings
 from contextlib import redirect_stderr
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from mnv4_mobile.layers import Layer
 from mnv4_mobile.quantize.assignment import Assignment, assignments, layers
 from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.recipe import Activations, Recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.target import Images
 from mnv4_mobile.tensors import TensorSpec, feed
 from mnv4_tflite.flatbuffer import kinds, read_model, write_model

@@ -1,7 +1,5 @@
 """Gates and what the manifest says about calibration, on artifacts."""
 
-from dataclasses import replace
-
 import pytest
 import yaml
 from PIL import Image
@@ -13,7 +11,8 @@ from mnv4_mobile.bundle.manifest import open_bundle
 from mnv4_mobile.configs import config_folder
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.recipe import HELD_BACK, load_recipe
+from mnv4_mobile.recipe import HELD_BACK, Gate, load_recipe
+from mnv4_mobile.records import replace
 
 pytestmark = pytest.mark.toolchain("tflite")
 
@@ -53,7 +52,10 @@ def test_rules_that_are_open_and_agreement_on_pictures_held_back(pictures, tmp_p
     file = recipe(tmp_path / "mine.yaml", range="auto", gate={"top1_agreement": 0.5})
     passing = cell(pictures, file)
     # More than all of them, which no artifact has.
-    missed = replace(passing, recipe=replace(passing.recipe, name="strict", min_agreement=1.01))
+    missed = replace(
+        passing,
+        recipe=replace(passing.recipe, name="strict", gate=Gate(sqnr_db=0, top1_agreement=1.01)),
+    )
     kept, failed = build_cells([passing, missed], tmp_path / "out", cache=None)
     manifest = open_bundle(kept.path).manifest
     found = manifest.calibration
@@ -76,14 +78,14 @@ def test_agreement_needs_classes_and_calibration(pictures, tmp_path):
     values = yaml.safe_load((config_folder("recipes") / "int8-dynamic.yaml").read_text())
     values["gate"]["top1_agreement"] = 0.99
     weights_only.write_text(yaml.safe_dump(values))
-    with pytest.raises(ConfigError, match=r"gate: top1_agreement: is judged on calibration"):
+    with pytest.raises(ConfigError, match=r"gate.top1_agreement: is judged on calibration"):
         load_recipe(str(weights_only))
 
 
 @pytest.mark.parametrize("found", [0, 1.5, -1])
 def test_agreement_is_a_share(tmp_path, found):
     file = recipe(tmp_path / "mine.yaml", gate={"top1_agreement": found})
-    with pytest.raises(ConfigError, match="must be above 0 and at most 1"):
+    with pytest.raises(ConfigError, match="more than 0, at most 1"):
         load_recipe(str(file))
 
 

@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 import time
-from dataclasses import replace
 
 import pytest
 import yaml
@@ -17,7 +16,8 @@ from mnv4_mobile.errors import ConfigError, CrashError, LoweringError, ParityErr
 from mnv4_mobile.files import sha256
 from mnv4_mobile.model.grammar import read_model
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.recipe import load_recipe
+from mnv4_mobile.recipe import Gate, load_recipe
+from mnv4_mobile.records import replace
 
 pytestmark = [pytest.mark.toolchain("tflite"), pytest.mark.toolchain("coreml")]
 
@@ -166,7 +166,7 @@ def test_every_ingredient_changes_the_key(tiny, tmp_path, demo_pictures):
         replace(base, weights=str(weights)),
         replace(base, target="coreml"),
         replace(base, recipe=load_recipe("fp16")),
-        replace(base, recipe=replace(base.recipe, min_sqnr_db=81)),
+        replace(base, recipe=replace(base.recipe, gate=Gate(sqnr_db=81))),
         replace(base, options=Options(crop=0.9)),
         replace(base, options=Options(labels=("a", "b"))),
         replace(base, options=Options(images=demo_pictures)),
@@ -201,7 +201,7 @@ def test_weights_alone_do_without_images_and_say_what_is_left_out():
     (cell,) = cells(
         ["conv-small"], "random:0", ["tflite"], ["int8-weights"], options, progress=progress
     )
-    assert cell.recipe.calibration_images == 128
+    assert cell.recipe.calibration.images == 128
     assert progress.notes == ["recipe int8-weights: without --calibrate: equalize, gptq left out"]
     with pytest.raises(ConfigError, match="--calibrate: missing; recipe int8 needs"):
         cells(["conv-small"], "random:0", ["tflite"], ["int8"], options, progress=progress)

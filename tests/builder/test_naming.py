@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.model.checkpoint_preprocess import preprocess_of
 from mnv4_mobile.model.grammar import read_model
 from mnv4_mobile.progress import SILENT
+from mnv4_mobile.records import replace
 
 DATA = Path(__file__).parents[1] / "data"
 

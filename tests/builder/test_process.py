@@ -2,7 +2,6 @@
 
 import os
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,6 +16,7 @@ from mnv4_mobile.builder.process import build_apart, end_all, kept_warm
 from mnv4_mobile.configs import config_folder
 from mnv4_mobile.errors import CrashError
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.records import replace
 
 
 class Recorded(Progress):

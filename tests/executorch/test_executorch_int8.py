@@ -1,7 +1,5 @@
 """Integers for XNNPACK, on a tiny network."""
 
-import dataclasses
-
 import pytest
 import torch
 
@@ -20,6 +18,7 @@ from mnv4_mobile.progress import Progress
 from mnv4_mobile.quantize.calibration import choose
 from mnv4_mobile.quantize.rounding import rounded
 from mnv4_mobile.recipe import Keep, load_recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.tensors import answer, feed
 from mnv4_mobile.testing import tiny_model
 
@@ -86,7 +85,7 @@ def test_weights_take_a_byte(static):
 
 
 def test_additions_in_integers_a_batch_of_bytes_and_pooled_queries(tmp_path):
-    recipe = dataclasses.replace(INT8, keep=Keep(after_pooling=True))
+    recipe = replace(INT8, keep=Keep(after_pooling=True))
     lowered, decibel = build(
         tmp_path / "model.pte",
         tiny_model("relu6", pooled_queries=True),
@@ -101,8 +100,8 @@ def test_additions_in_integers_a_batch_of_bytes_and_pooled_queries(tmp_path):
 
 
 def test_kept_modules_and_other_activations(tmp_path):
-    keep = dataclasses.replace(INT8.keep, modules=("stages.1.4",))
-    recipe = dataclasses.replace(INT8, keep=keep)
+    keep = replace(INT8.keep, modules=("stages.1.4",))
+    recipe = replace(INT8, keep=keep)
     lowered, decibel = build(tmp_path / "model.pte", tiny_model("gelu"), recipe)
     assert target.operators(lowered.path) == {"delegate": 1}
     assert decibel["logits"] > 12

@@ -26,6 +26,7 @@ from mnv4_mobile.program.export import export
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quantize.calibration import choose
 from mnv4_mobile.recipe import Keep, load_recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.tensors import feed
 from mnv4_mobile.testing import tiny_model
 
@@ -57,7 +58,7 @@ def programs(tmp_path_factory):
     """Programs of a tiny network by the type of their input."""
     tiny = tiny_model()
     # Without attention, whose softmax is float in int8 programs too: float differs by machine.
-    model = dataclasses.replace(tiny, stages=(tiny.stages[0], tiny.stages[1][:2]))
+    model = replace(tiny, stages=(tiny.stages[0], tiny.stages[1][:2]))
     found = {}
     for kind, (recipe, options) in KINDS.items():
         folder = tmp_path_factory.mktemp(kind)
@@ -66,7 +67,7 @@ def programs(tmp_path_factory):
         net.load_state_dict(random_state(model, 0))
         calibration = choose("random", PREPROCESS, images=4, seed=0, progress=Progress())
         # All of it in integers, if it is int8.
-        plain = dataclasses.replace(load_recipe(recipe), keep=Keep())
+        plain = replace(load_recipe(recipe), keep=Keep())
         program = export(net, spec, "nhwc")
         lowered = target.lower(program, spec, plain, calibration, folder / "model.pte")
         assert lowered.input.dtype == kind

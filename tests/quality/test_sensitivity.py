@@ -1,6 +1,5 @@
 """What blocks cost in integers, on trained weights."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from mnv4_mobile.model.grammar import read_model
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.sensitivity import Judge, check_plot, plot, sensitivity
 from mnv4_mobile.recipe import Keep, load_recipe
+from mnv4_mobile.records import replace
 from tools.reference.sheet import read_sheet
 
 DATA = Path(__file__).parents[1] / "data"

@@ -1,7 +1,7 @@
 """Searching a recipe: the search itself, its state and what it writes."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from mnv4_mobile.errors import ConfigError, ParityError
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.tune import Rung, Wish, _fewest, recipe_yaml, tune
 from mnv4_mobile.recipe import load_recipe
+from mnv4_mobile.records import replace
 
 pytestmark = pytest.mark.toolchain("tflite")
 DATA = Path(__file__).parents[1] / "data"
@@ -77,11 +78,11 @@ def test_goes_on_from_its_state_and_writes_a_recipe(wish, tmp_path):
     assert "one of 100 pictures is 1.00 points: too few to judge 0.5 by" in notes
     assert found.rung.kept == ("stem", "stages.0.0")
     path = tmp_path / "tuned.yaml"
-    path.write_text(recipe_yaml("int8", found))
+    path.write_text(recipe_yaml(found))
     assert load_recipe(str(path)) == replace(found.recipe, name="tuned")
     assert found.recipe.activations.range == "mse"
     assert found.recipe.keep.modules == ("stem", "stages.0.0")
-    assert found.recipe.min_agreement == pytest.approx(0.995)
+    assert found.recipe.gate.top1_agreement == pytest.approx(0.995)
     assert "# 1 blocks in float: 2.00 points" in path.read_text()
 
 

@@ -1,7 +1,5 @@
 """What a recipe quantizes, the same for all targets."""
 
-import dataclasses
-
 import pytest
 
 from mnv4_mobile.build_spec import BuildSpec
@@ -13,6 +11,7 @@ from mnv4_mobile.program.export import export
 from mnv4_mobile.program.operations import operations
 from mnv4_mobile.quantize.assignment import assignments, layers
 from mnv4_mobile.recipe import Keep, load_recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.testing import tiny_model
 
 RECIPE = load_recipe("int8")
@@ -68,7 +67,7 @@ def test_the_shipped_recipe(graph):
 
 
 def test_nothing_is_kept_that_is_not_named(graph):
-    recipe = dataclasses.replace(RECIPE, keep=Keep())
+    recipe = replace(RECIPE, keep=Keep())
     found = schemes(graph, recipe)
     assert found["stages.1.1.add"] == found["head.classifier"] == "int8"
     listed = layers(assignments(graph, recipe, weights_alone="x"), recipe)
@@ -77,7 +76,7 @@ def test_nothing_is_kept_that_is_not_named(graph):
 
 
 def test_depthwise_convolutions_are_kept(graph):
-    recipe = dataclasses.replace(RECIPE, keep=Keep(depthwise=True))
+    recipe = replace(RECIPE, keep=Keep(depthwise=True))
     listed = layers(assignments(graph, recipe, weights_alone="x"), recipe)
     kept = {layer.name for layer in listed if layer.why == "keep.depthwise"}
     assert {"stages.1.1.middle.conv", "stages.1.4.key.down.conv"} <= kept
@@ -86,7 +85,7 @@ def test_depthwise_convolutions_are_kept(graph):
 
 def test_modules_are_kept_with_all_that_is_in_them(graph):
     keep = Keep(modules=("stages.1.4", "*.middle", "stem.conv"))
-    recipe = dataclasses.replace(RECIPE, keep=keep)
+    recipe = replace(RECIPE, keep=keep)
     assigned = assignments(graph, recipe, weights_alone="x")
     why = {one.operation.name: one.why for one in assigned if one.scheme is None}
     assert why["stages.1.4.key.down.conv"] == why["stages.1.4.add"] == "keep.modules: stages.1.4"
@@ -96,7 +95,7 @@ def test_modules_are_kept_with_all_that_is_in_them(graph):
 
 
 def test_a_pattern_that_matches_nothing_is_refused(graph):
-    recipe = dataclasses.replace(RECIPE, keep=Keep(modules=("stem", "stages.9.*")))
+    recipe = replace(RECIPE, keep=Keep(modules=("stem", "stages.9.*")))
     with pytest.raises(ConfigError, match=r"'stages\.9\.\*' matches no module; .*final"):
         assignments(graph, recipe, weights_alone="x")
 

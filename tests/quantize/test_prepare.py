@@ -1,7 +1,6 @@
 """Preparation: equalising changes nothing that is computed, distillation brings integers closer."""
 
 import copy
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from mnv4_mobile.quantize.distillation import attached
 from mnv4_mobile.quantize.prepare import prepared
 from mnv4_mobile.quantize.simulate import Simulation
 from mnv4_mobile.recipe import Activations, Distill, Keep, load_recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.testing import tiny_model
 from tools.reference.outliers import add_outliers
 from tools.reference.sheet import read_sheet
@@ -97,7 +97,7 @@ def test_outputs_and_bounded_activations_are_left_alone(calibration):
 
 def test_without_steps_nothing_changes(calibration):
     net = uneven(tiny_model(), ("logits",))
-    recipe = dataclasses.replace(EQUALIZED, prepare=())
+    recipe = replace(EQUALIZED, prepare=())
     found = equalized(net, calibration, recipe)
     assert all(torch.equal(w, net.state_dict()[n]) for n, w in found.state_dict().items())
 
@@ -138,7 +138,7 @@ def test_channels_with_outliers_break_integers_until_they_are_equalized(trained,
     add_outliers(broken)
     expected = eager(net, pictures, spec)["logits"]
     assert sqnr_db(expected, eager(broken, pictures, spec)["logits"]).min() > 80
-    stock = dataclasses.replace(
+    stock = replace(
         EQUALIZED, keep=Keep(), activations=Activations(mode="static", range="minmax"), prepare=()
     )
     assert decibel(broken, spec, stock, seen, pictures) < 15
@@ -157,9 +157,7 @@ class Told(Progress):
         self.notes.append(text)
 
 
-DISTILLED = dataclasses.replace(
-    EQUALIZED, prepare=("distill",), distill=Distill(steps=20, rate=0.1)
-)
+DISTILLED = replace(EQUALIZED, prepare=("distill",), distill=Distill(steps=20, rate=0.1))
 
 
 def test_distillation_comes_closer_on_other_pictures_and_is_the_same_again(trained, seen):
@@ -202,7 +200,7 @@ def test_what_is_learned_with_is_what_the_network_becomes(outputs, pooled):
 
 def test_what_distillation_does_not_improve_stays(trained, seen):
     net, spec, _ = trained
-    recipe = dataclasses.replace(DISTILLED, distill=Distill(steps=3, rate=0.9))
+    recipe = replace(DISTILLED, distill=Distill(steps=3, rate=0.9))
     told = Told()
     found = prepared(net, spec, recipe, seen, told)
     assert all(torch.equal(w, net.state_dict()[n]) for n, w in found.state_dict().items())

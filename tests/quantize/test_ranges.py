@@ -1,7 +1,5 @@
 """Ranges from images."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +9,7 @@ from hypothesis.extra import numpy as arrays
 from mnv4_mobile.builder.range_rule import RULES
 from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.recipe import Activations
+from mnv4_mobile.records import replace
 
 AUTO = Activations(mode="static", range="auto")
 VALUES = arrays.arrays(

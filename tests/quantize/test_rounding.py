@@ -1,6 +1,5 @@
 """GPTQ: weights on their grids, closer to float than one by one, found by every target."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from mnv4_mobile.quantize.assignment import assignments
 from mnv4_mobile.quantize.calibration import choose
 from mnv4_mobile.quantize.rounding import _fed_back, _feedback, _Inputs, _rounded, rounded
 from mnv4_mobile.recipe import Keep, Weights, load_recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.target import load_target
 from mnv4_mobile.tensors import feed
 from tools.reference.sheet import read_sheet

@@ -1,6 +1,5 @@
 """Simulated integers, on trained weights."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.quantize.simulate import Simulation
 from mnv4_mobile.recipe import Keep, load_recipe
+from mnv4_mobile.records import replace
 from tools.reference.sheet import read_sheet
 
 DATA = Path(__file__).parents[1] / "data"

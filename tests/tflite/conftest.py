@@ -23,6 +23,7 @@ from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.model.spec import ConvSpec, HeadSpec, ModelSpec
 from mnv4_mobile.recipe import load_recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.target import Lowered
 from mnv4_mobile.tensors import answer, feed
 from mnv4_tflite import target
@@ -95,7 +96,7 @@ class Case:
     lowered: Lowered
 
     def lower(self, recipe: str, out: Path, **options) -> Lowered:
-        spec = dataclasses.replace(self.spec, **options)
+        spec = replace(self.spec, **options)
         return target.lower(self.program, spec, load_recipe(recipe), None, out)
 
     def run(self) -> tuple[dict, dict[str, float]]:

@@ -1,6 +1,5 @@
 """The LiteRT target, on small networks."""
 
-import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 
 from mnv4_mobile.errors import BundleError, LoweringError
 from mnv4_mobile.recipe import Weights, load_recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.target import check_recipe
 from mnv4_tflite import target
 
@@ -69,7 +69,7 @@ def test_float16_in_nchw_on_request(few, folder):
     assert lowered.input.layout == "nchw"
     assert target.operators(lowered.path)["TRANSPOSE"] == 1
     assert lowered.path.stat().st_size < 0.55 * few.lowered.path.stat().st_size
-    said, decibel = dataclasses.replace(few, lowered=lowered).run()
+    said, decibel = replace(few, lowered=lowered).run()
     assert said["delegated"]
     assert decibel["logits"] > 35
     # What lets XNNPACK compute in float16.
@@ -122,11 +122,11 @@ def test_same_bytes_again_and_the_program_as_it_was(few, folder):
 
 
 def test_what_is_refused(conv):
-    spec = dataclasses.replace(conv.spec, io="float16")
+    spec = replace(conv.spec, io="float16")
     recipe = load_recipe("fp16")
     with pytest.raises(LoweringError, match=r"tflite: io: found 'float16', supported: float32"):
         check_recipe(target, spec, recipe)
-    other = dataclasses.replace(recipe, weights=Weights(bits=4))
+    other = replace(recipe, weights=Weights(bits=4))
     with pytest.raises(LoweringError, match=r"found 'int4-weights', supported: fp16, fp32, int8"):
         check_recipe(target, conv.spec, other)
 

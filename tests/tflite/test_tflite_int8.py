@@ -1,13 +1,12 @@
 """Integers for LiteRT, on small networks."""
 
-import dataclasses
-
 import pytest
 
 from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quantize.calibration import choose
 from mnv4_mobile.recipe import Keep, load_recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.target import check_recipe
 from mnv4_tflite import target
 
@@ -17,11 +16,11 @@ INT8 = load_recipe("int8")
 
 def quantized(case, path, recipe=INT8, **options):
     """The case in integers: what it runs like, and how close it comes."""
-    spec = dataclasses.replace(case.spec, **options)
+    spec = replace(case.spec, **options)
     calibration = choose("random", spec.preprocess, images=8, seed=0, progress=Progress())
     check_recipe(target, spec, recipe)
     lowered = target.lower(case.program, spec, recipe, calibration, path)
-    return lowered, *dataclasses.replace(case, lowered=lowered).run()
+    return lowered, *replace(case, lowered=lowered).run()
 
 
 def test_convolutions_in_integers_the_rest_in_float(conv, folder):
@@ -50,7 +49,7 @@ def test_attention_outputs_and_a_batch(maps, folder):
 
 def test_bytes_additions_and_kept_modules(half, folder):
     keep = Keep(modules=("stages.0.0",))
-    recipe = dataclasses.replace(INT8, keep=keep)
+    recipe = replace(INT8, keep=keep)
     lowered, _, decibel = quantized(half, folder / "kept-int8.tflite", recipe)
     assert decibel["logits"] > 15
     assert lowered.input.dtype == "uint8"
