@@ -6,9 +6,14 @@ import re
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from mnv4_mobile.target import load_target, target_names
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -72,6 +77,20 @@ def test_the_wheel_brings_the_libraries_for_apps_whole(wheel):
         for path in kept:
             copy = library / path.relative_to(source)
             assert copy.read_bytes() == path.read_bytes(), copy
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_untested_minor_versions_of_toolchains_are_not_installed(name):
+    """Where the speedups of a target end, its requirements do too."""
+    target = load_target(name)
+    requirements = [Requirement(text) for text in requires("mnv4-mobile")]
+    for distribution, tested in target.patches.tested.items():
+        (bound,) = SpecifierSet(tested)
+        major, minor, _ = bound.version.split(".")
+        for requirement in requirements:
+            if requirement.name == distribution:
+                assert not requirement.specifier.contains(f"{major}.{int(minor) + 1}.0")
+                assert requirement.specifier.contains(version(distribution))
 
 
 def test_the_readme_names_verbs_and_options_that_exist():

@@ -30,10 +30,10 @@ class LiteRT:
     name = "tflite"
     suffix = ".tflite"
     extra = "tflite"
-    modules = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer", "flatbuffers")
+    modules = ("litert_torch", "ai_edge_litert", "litert_quantizer", "flatbuffers")
     patches = PATCHES
     schemes = frozenset({"fp32", "fp16", "int8", "int8-dynamic", "int8-weights"})
-    distributions = ("litert-torch", "litert-converter", "ai-edge-litert", "ai-edge-quantizer")
+    distributions = ("litert-torch", "litert-converter", "ai-edge-litert", "litert-quantizer")
     options = (STOCK,)
     units: Mapping[Unit, Executor] = {"cpu": Executor(name="XNNPACK delegate")}
     requires: Mapping[str, str] = {}

@@ -1,4 +1,4 @@
-"""Quantizing a float LiteRT model with ai-edge-quantizer, by ranges of our own.
+"""Quantizing a float LiteRT model with litert-quantizer, by ranges of our own.
 
 Its own calibration is a moving average over images, which cuts the peaks of most of them.
 """
@@ -168,8 +168,8 @@ def _quantize(
     ranges: dict[str, tuple[float, float]],
 ) -> bytes:
     """Has operators quantized, by their schemes."""
-    from ai_edge_quantizer.qtyping import TFLOperationName
-    from ai_edge_quantizer.quantizer import Quantizer
+    from litert_quantizer.qtyping import TFLOperationName
+    from litert_quantizer.quantizer import Quantizer
 
     quantizer = Quantizer(data)
     everything = TFLOperationName.ALL_SUPPORTED

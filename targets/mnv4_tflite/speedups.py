@@ -77,7 +77,6 @@ PATCHES = Patches(
     tested={
         "litert-torch": "==0.10.*",
         "litert-converter": "==0.5.*",
-        "ai-edge-quantizer": "==0.10.*",
         "torch": "==2.13.*",
     },
     table=(

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.errors import ConfigError, CrashError, ToolchainError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
+from mnv4_mobile.measure.plan import preset
 from mnv4_mobile.measure.subject import open_subject
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
@@ -128,6 +130,16 @@ def test_a_bundle_passes_its_golden_check(demo_bundle, executorch_runner, tmp_pa
     (logits,) = subject.bundle.outputs
     found = [np.frombuffer(o, logits.dtype).reshape(logits.shape) for (o,) in outputs]
     assert subject.check([{logits.name: array} for array in found]) > 100
+
+
+def test_the_defaults_are_the_plan_quick():
+    plan, root = preset("quick"), Path(__file__).parents[2]
+    code = (root / "targets/mnv4_executorch/runner/options.h").read_text()
+    text = (root / "docs/runner.md").read_text()
+    for name in ("warmup", "runs", "seconds"):
+        (found,) = re.findall(rf"(?:int|double) {name} = ([0-9.]+);", code)
+        (said,) = re.findall(rf"--{name} ([0-9.]+)\]", text)
+        assert float(found) == float(said) == getattr(plan, name), name
 
 
 def test_what_a_result_tells(programs, executorch_runner, tmp_path):

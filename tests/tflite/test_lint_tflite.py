@@ -50,8 +50,8 @@ def test_a_network_as_it_comes(small, tmp_path):
 
 
 def test_integers(small, float_model, tmp_path):
-    from ai_edge_quantizer import quantizer
-    from ai_edge_quantizer.qtyping import TFLOperationName as Name
+    from litert_quantizer import quantizer
+    from litert_quantizer.qtyping import TFLOperationName as Name
 
     tool = quantizer.Quantizer(str(float_model))
     tool.add_static_config(".*", Name.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8)

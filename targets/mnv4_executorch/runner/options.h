@@ -28,7 +28,7 @@ struct Options {
   // The plan `quick`.
   int warmup = 10;
   int runs = 50;
-  double seconds = 1.0;
+  double seconds = 2.0;
 };
 
 inline double number(const std::string& flag, const std::string& text, double least, bool whole) {
