@@ -92,6 +92,14 @@ def check_replaceable(path: Path, marker: str) -> None:
         raise ConfigError(f"{path}: exists and holds no {marker}, so it is not overwritten")
 
 
+def cache_folder() -> Path:
+    """Returns $MNV4_CACHE, or the user's cache folder."""
+    import platformdirs
+
+    named = os.environ.get("MNV4_CACHE")
+    return Path(named) if named else Path(platformdirs.user_cache_dir("mnv4-mobile"))
+
+
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -1,10 +1,13 @@
+import ast
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import mnv4_mobile
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.cli import main
 from mnv4_mobile.errors import ConfigError, LoweringError, ToolchainError
@@ -120,3 +123,17 @@ def test_feed_gives_what_the_input_asks_for(layout, dtype):
     planes = value if layout == "nchw" else np.moveaxis(value, -1, 1)
     expected = np.moveaxis(pixels, -1, 1) if dtype == "uint8" else normalise(pixels, PREPROCESS)
     np.testing.assert_array_equal(planes, expected.astype(dtype))
+
+
+NAMED = ("sdk", "measure/devices/browser")
+"""Where the core may name a target: which runtimes the SDKs' libraries and LiteRT.js have."""
+
+
+def test_the_core_names_no_target():
+    core = Path(mnv4_mobile.__file__).parent
+    for path in core.rglob("*.py"):
+        if path.relative_to(core).as_posix().startswith(NAMED):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and node.value in ("coreml", "executorch", "tflite"):
+                raise AssertionError(f"{path}:{node.lineno} names {node.value}")

@@ -38,14 +38,6 @@ class Entry:
     """When last, in seconds since the epoch."""
 
 
-def cache_folder() -> Path:
-    """$MNV4_CACHE, or the user's cache folder."""
-    import platformdirs
-
-    named = os.environ.get("MNV4_CACHE")
-    return Path(named) if named else Path(platformdirs.user_cache_dir("mnv4-mobile"))
-
-
 class Cache:
     """Finished bundles by key.
 

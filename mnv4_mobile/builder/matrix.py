@@ -19,13 +19,14 @@ from typing import Any
 
 from mnv4_mobile import files
 from mnv4_mobile.build_spec import BuildSpec
-from mnv4_mobile.builder.cache import Cache, cache_folder
+from mnv4_mobile.builder.cache import Cache
 from mnv4_mobile.builder.cell import Cell, Options
 from mnv4_mobile.builder.naming import check_apart, check_name, check_overwriting, expected_id
 from mnv4_mobile.builder.pipeline import Built, Task
 from mnv4_mobile.builder.process import build_apart, end_all, kept_warm
 from mnv4_mobile.bundle.manifest import Bundle, open_bundle
 from mnv4_mobile.errors import ConfigError, CrashError, MobileError, ToolchainError
+from mnv4_mobile.files import cache_folder
 from mnv4_mobile.model.grammar import read_model
 from mnv4_mobile.option import choices
 from mnv4_mobile.progress import Progress

@@ -135,9 +135,10 @@ def build(
         from mnv4_mobile.target import target_names
 
         raise ConfigError(f"--target: missing; allowed: {', '.join(target_names())}")
-    from mnv4_mobile.builder.cache import Cache, cache_folder
+    from mnv4_mobile.builder.cache import Cache
     from mnv4_mobile.builder.cell import Options
     from mnv4_mobile.builder.matrix import build_cells, cells
+    from mnv4_mobile.files import cache_folder
     from mnv4_mobile.labels import read_labels
     from mnv4_mobile.option import parse_set
     from mnv4_mobile.units import read_units

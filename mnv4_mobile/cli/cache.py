@@ -16,7 +16,8 @@ app = typer.Typer(help="Shows and prunes the cache of finished bundles.", no_arg
 @app.callback(invoke_without_command=True)
 def show(context: typer.Context, as_json: Json = False) -> None:
     """Shows and prunes the cache of finished bundles."""
-    from mnv4_mobile.builder.cache import LIMIT, Cache, cache_folder
+    from mnv4_mobile.builder.cache import LIMIT, Cache
+    from mnv4_mobile.files import cache_folder
 
     if context.invoked_subcommand:
         return
@@ -46,7 +47,8 @@ def prune(
     as_json: Json = False,
 ) -> None:
     """Removes bundles from the cache: all, or those that the options do not keep."""
-    from mnv4_mobile.builder.cache import Cache, cache_folder
+    from mnv4_mobile.builder.cache import Cache
+    from mnv4_mobile.files import cache_folder
 
     limit = 10**18 if older_than is not None and not keep else int(keep * 10**9)
     removed = Cache(cache_folder()).prune(

@@ -52,10 +52,10 @@ def tune(
     """Searches ranges, preparation and blocks in float that keep a bound on accuracy."""
     from dataclasses import asdict
 
-    from mnv4_mobile.builder.cache import Cache, cache_folder
+    from mnv4_mobile.builder.cache import Cache
     from mnv4_mobile.builder.cell import Options
     from mnv4_mobile.builder.matrix import cells
-    from mnv4_mobile.files import write_bytes
+    from mnv4_mobile.files import cache_folder, write_bytes
     from mnv4_mobile.images import list_images
     from mnv4_mobile.option import parse_set
     from mnv4_mobile.quality.tune import Wish, recipe_yaml

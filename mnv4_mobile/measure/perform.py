@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from mnv4_mobile.builder.cache import Cache, cache_folder
+from mnv4_mobile.builder.cache import Cache
 from mnv4_mobile.builder.cell import Options
 from mnv4_mobile.builder.matrix import build_cells, cells
 from mnv4_mobile.errors import ConfigError, DeviceError, MobileError, ParityError
+from mnv4_mobile.files import cache_folder
 from mnv4_mobile.measure.device import Device, connect
 from mnv4_mobile.measure.measurement import DeviceInfo, Measurement
 from mnv4_mobile.measure.results.store import Store

@@ -17,9 +17,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from mnv4_mobile.builder.cache import cache_folder
 from mnv4_mobile.errors import CrashError, ToolchainError
-from mnv4_mobile.files import new_folder
+from mnv4_mobile.files import cache_folder, new_folder
 from mnv4_mobile.progress import Progress
 
 PROGRAM = "mnv4-executorch-runner"

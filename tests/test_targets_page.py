@@ -1,0 +1,71 @@
+"""docs/targets.md: its target works as it stands there, and the shipped ones keep to its list."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from mnv4_mobile import Options, build, load
+from mnv4_mobile.target import load_target
+from mnv4_mobile.testing import check_target
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "targets.md").read_text()
+EXAMPLE = re.search(r"<!-- example -->\n```python\n(.*?)```", PAGE, re.DOTALL)[1]
+
+
+@pytest.fixture
+def pt2(tmp_path, monkeypatch):
+    """Installs the page's target as a distribution."""
+    site = tmp_path / "site"
+    info = site / "mnv4_pt2-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mnv4-pt2\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mnv4_mobile.targets]\npt2 = mnv4_pt2:target\n")
+    (site / "mnv4_pt2.py").write_text(EXAMPLE)
+    monkeypatch.syspath_prepend(site)
+    # For builders and workers, which are processes of their own.
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    yield load_target("pt2")
+    sys.modules.pop("mnv4_pt2", None)
+
+
+def test_the_example_keeps_the_contract(pt2, tmp_path):
+    (tmp_path / "out").mkdir()
+    check_target(pt2, tmp_path / "out")
+
+
+@pytest.mark.usefixtures("pt2")
+def test_the_example_builds_a_bundle_with_an_option_of_its_own(tmp_path):
+    options = Options(options={"pt2": {"pickle_protocol": 4}})
+    (bundle,) = build(
+        "conv-small-035", weights="demo", out=tmp_path, targets=["pt2"], options=options
+    )
+    assert bundle.path.name == "conv-small-035-96x96-fp32-4-pt2"
+    assert bundle.manifest.options == {"pickle_protocol": 4}
+    with load(bundle.path) as model:
+        pictures = ROOT / "mnv4_mobile" / "demo" / "pictures"
+        ((best, *_),) = model.classify([pictures / "seven.jpg"])
+    assert best.label == "seven"
+
+
+def test_the_example_is_short():
+    assert len([line for line in EXAMPLE.splitlines() if line.strip()]) <= 60
+
+
+def test_the_shipped_targets_import_what_is_public():
+    public = set(re.findall(r"`(mnv4_mobile[a-z_.]*)`", PAGE.partition("## What a target may")[2]))
+    assert "mnv4_mobile.target" in public
+    for path in (ROOT / "targets").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ImportFrom) or not node.module:
+                continue
+            if node.module == "mnv4_mobile":
+                found = {f"mnv4_mobile.{name.name}" for name in node.names}
+            elif node.module.startswith("mnv4_mobile."):
+                found = {node.module}
+            else:
+                continue
+            assert found <= public, f"{path}: imports {found - public}, see docs/targets.md"
