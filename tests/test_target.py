@@ -125,8 +125,8 @@ def test_feed_gives_what_the_input_asks_for(layout, dtype):
     np.testing.assert_array_equal(planes, expected.astype(dtype))
 
 
-NAMED = ("sdk", "measure/devices/browser")
-"""Where the core may name a target: which runtimes the SDKs' libraries and LiteRT.js have."""
+NAMED = ("sdk", "measure/devices/browser", "measure/devices/ios.py")
+"""Where the core may name a target: what the SDKs, the iOS app and the page of LiteRT.js run."""
 
 
 def test_the_core_names_no_target():

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import tempfile
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from packaging.requirements import Requirement
@@ -23,11 +24,10 @@ def doctor(as_json: Json = False) -> None:
         ("free in the temporary folder", _free(tempfile.gettempdir()), ""),
         ("mnv4-mobile", version("mnv4-mobile"), ""),
     ]
+    extras = _extras()
     for text in requires("mnv4-mobile") or []:
         requirement = Requirement(text)
-        extra = next(
-            (e for e in ("executorch", "coreml", "tflite") if _in_extra(requirement, e)), None
-        )
+        extra = next((extra for extra in extras if _in_extra(requirement, extra)), None)
         if requirement.marker is not None and extra is None:
             continue
         name = requirement.name
@@ -40,14 +40,7 @@ def doctor(as_json: Json = False) -> None:
         fits = requirement.specifier.contains(found, prereleases=True)
         rows.append((name, found, "" if fits else f"needs {requirement.specifier}: {hint}"))
     rows += [(f"target {name}", *_path(name)) for name in target_names()]
-    native = platform.system() == "Darwin"
-    rows.append(
-        (
-            "Core ML runtime",
-            "native" if native else "interpreter",
-            "" if native else "predictions come from an interpreter of the saved program",
-        )
-    )
+    rows += [row for name in target_names() for row in _units(name)]
     if as_json:
         print_json([{"what": what, "found": found, "note": note} for what, found, note in rows])
         return
@@ -69,6 +62,28 @@ def _path(name: str) -> tuple[str, str]:
         return "stock", f"builds are slower: not tested: {untested}"
     found = ", ".join(f"{tool} {number}" for tool, number in patches.versions().items())
     return "speedups", f"tested with {found}"
+
+
+def _units(name: str) -> list[tuple[str, str, str]]:
+    """What runs a target's artifacts on this machine, unit by unit."""
+    try:
+        units = load_target(name).units
+    except MobileError:
+        return []  # `_path` says why
+    stand_in = "stands in for the runtime: right values, times that mean nothing"
+    return [
+        (f"target {name} on {unit}", executor.name, stand_in if executor.emulated else "")
+        for unit, executor in units.items()
+    ]
+
+
+def _extras() -> list[str]:
+    """The extras that bring the targets' toolchains."""
+    found = []
+    for name in target_names():
+        with suppress(MobileError):
+            found.append(load_target(name).extra)
+    return found
 
 
 def _in_extra(requirement: Requirement, extra: str) -> bool:
