@@ -19,7 +19,7 @@ from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.errors import ToolchainError
 from mnv4_mobile.option import Option
 
-Kind = Literal["workaround", "artifact", "speedup"]
+PatchKind = Literal["workaround", "artifact", "speedup"]
 """`workaround`: without it the artifact is wrong or cannot be made. `artifact`: it makes the
 artifact smaller or faster. `speedup`: it saves time of a build and changes nothing that runs."""
 
@@ -40,7 +40,7 @@ class Patch:
     """One thing that is replaced or reached into upstream."""
 
     name: str
-    kind: Kind
+    kind: PatchKind
     reason: str
     """What upstream does."""
     upstream: str

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 Documents = dict[str, list[dict[str, str]]]
-Kind = Literal["manifest", "plan", "job", "result"]
+RecordKind = Literal["manifest", "plan", "job", "result"]
 
 _SHA256 = "0123456789abcdef" * 4
 _ID = "3f2b8c1e-0d4a-4c6b-9e57-12ab34cd56ef"
@@ -594,7 +594,7 @@ def _wrong_facts(kind: _Kind) -> None:
     kind.refuse("calibration.surprise", 1, other=_FULL)
 
 
-_KINDS: Mapping[Kind, Callable[[], Documents]] = {
+_KINDS: Mapping[RecordKind, Callable[[], Documents]] = {
     "manifest": _manifest,
     "plan": _plan,
     "job": _job,

@@ -16,7 +16,7 @@ from mnv4_mobile.model.form import Form
 from mnv4_mobile.program.export import export
 from mnv4_mobile.program.operations import NAMELESS
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.quantize.calibration import Calibration, choose
+from mnv4_mobile.quantize.calibration import Calibration, choose_images
 from mnv4_mobile.recipe import Gate, Keep, Recipe, Weights
 from mnv4_mobile.records import replace
 
@@ -162,7 +162,7 @@ class Network:
         chosen = recipe.calibration.images, recipe.calibration.seed, recipe.held_back
         if chosen not in self._calibrations:
             self._progress.step(f"{self.entry.name}: choose the calibration images")
-            self._calibrations[chosen] = choose(
+            self._calibrations[chosen] = choose_images(
                 self._options.calibrate,
                 self.spec.preprocess,
                 images=chosen[0],

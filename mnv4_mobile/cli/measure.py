@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mnv4_mobile.cli.measured import Run, StorePath, perform_and_show
+from mnv4_mobile.cli.measured import RunName, StorePath, perform_and_show
 from mnv4_mobile.cli.show import Json, UnitNames, Verbose, split
 
 _Option = typer.Option
@@ -53,7 +53,7 @@ def measure(
     tool: Annotated[
         str | None, _Option(help="Program that runs artifacts on the device.", metavar="PATH")
     ] = None,
-    run: Run = None,
+    run: RunName = None,
     store: StorePath = None,
     as_json: Json = False,
     verbose: Verbose = False,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mnv4_mobile.measure.perform import Failure
     from mnv4_mobile.measure.sweep import Sweep
 
-Run = Annotated[
+RunName = Annotated[
     str | None,
     typer.Option(help="Name of the run; one that is in the store is resumed.", metavar="NAME"),
 ]

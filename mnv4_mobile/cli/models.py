@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mnv4_mobile.cli.show import Json, print_json, print_table
-from mnv4_mobile.model.spec import Row
+from mnv4_mobile.model.spec import BlockRow
 
 
 def models(
@@ -66,7 +66,7 @@ def models(
         print(f"not used of {file.path.name}: {', '.join(file.unused)}")
 
 
-def _totals(table: list[Row]) -> tuple[int, int]:
+def _totals(table: list[BlockRow]) -> tuple[int, int]:
     """Parameters and multiply-accumulates."""
     return sum(row.cost.params for row in table), sum(row.cost.macs for row in table)
 

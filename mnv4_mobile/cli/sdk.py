@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -24,10 +25,7 @@ def android(
     from mnv4_mobile.sdk.android import write_android
 
     constants = write_android(bundles, out)
-    if as_json:
-        print_json({"path": str(out), "models": constants})
-        return
-    print(f"{out}: a Gradle module with {', '.join(constants)}; its README.md says how to add it")
+    _written(out, "a Gradle module", constants, as_json)
 
 
 @app.command()
@@ -42,7 +40,11 @@ def ios(
     from mnv4_mobile.sdk.ios import write_ios
 
     constants = write_ios(bundles, out)
+    _written(out, "a Swift package", constants, as_json)
+
+
+def _written(out: Path, what: str, models: Sequence[str], as_json: bool) -> None:
     if as_json:
-        print_json({"path": str(out), "models": constants})
+        print_json({"path": str(out), "models": models})
         return
-    print(f"{out}: a Swift package with {', '.join(constants)}; its README.md says how to add it")
+    print(f"{out}: {what} with {', '.join(models)}; its README.md says how to add it")

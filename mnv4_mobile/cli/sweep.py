@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mnv4_mobile.cli.measured import Run, StorePath, perform_and_show
+from mnv4_mobile.cli.measured import RunName, StorePath, perform_and_show
 from mnv4_mobile.cli.show import Json, Verbose, split
 
 
@@ -26,7 +26,7 @@ def sweep(
         bool,
         typer.Option("--force", help="Replace bundles in --out made of other ingredients."),
     ] = False,
-    run: Run = None,
+    run: RunName = None,
     store: StorePath = None,
     as_json: Json = False,
     verbose: Verbose = False,

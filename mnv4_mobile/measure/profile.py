@@ -11,7 +11,7 @@ from mnv4_mobile.configs import shipped
 from mnv4_mobile.errors import BundleError
 from mnv4_mobile.layers import OperatorTime, is_convolution
 from mnv4_mobile.model.grammar import load_model
-from mnv4_mobile.model.spec import Row
+from mnv4_mobile.model.spec import BlockRow
 from mnv4_mobile.records import Count, Milliseconds, Natural, Record, Sha256, Text
 from mnv4_mobile.target import load_target, require
 from mnv4_mobile.tensors import CLASSES, feed
@@ -151,7 +151,7 @@ def _blocks(bundle: Bundle, operators: Sequence[OperatorTime]) -> list[PartTime]
     ]
 
 
-def _table(bundle: Bundle) -> dict[str, Row]:
+def _table(bundle: Bundle) -> dict[str, BlockRow]:
     """The stage table by block; empty where the configuration is not a shipped one."""
     model = bundle.manifest.model
     if model.name not in shipped("models"):

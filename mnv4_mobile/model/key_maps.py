@@ -16,12 +16,12 @@ Modules = dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class KeyMap:
     """A project's way of naming the tensors of a checkpoint."""
 
     source: str
     sign: str
-    """A tensor that only this kind has."""
+    """A tensor that only this project's checkpoints have."""
     head: tuple[str, ...]
     """What the names of a head's tensors begin with."""
     modules: Callable[[MobileNetV4], Modules]
@@ -138,21 +138,21 @@ def _ours(net: MobileNetV4) -> Modules:
 
 _NETSPRESSO_SIGN = "conv_stem.block.conv.weight"
 
-KINDS = (
-    Kind(source="mnv4-mobile", sign="stem.conv.weight", head=("head.",), modules=_ours),
-    Kind(
+KEY_MAPS = (
+    KeyMap(source="mnv4-mobile", sign="stem.conv.weight", head=("head.",), modules=_ours),
+    KeyMap(
         source="timm",
         sign="conv_stem.weight",
         head=("conv_head.", "norm_head.", "classifier."),
         modules=_timm,
     ),
-    Kind(
+    KeyMap(
         source="netspresso",
         sign=f"backbone.{_NETSPRESSO_SIGN}",
         head=("head.",),
         modules=partial(_netspresso, backbone="backbone."),
     ),
-    Kind(  # the backbone alone
+    KeyMap(  # the backbone alone
         source="netspresso",
         sign=_NETSPRESSO_SIGN,
         head=("head.",),
@@ -161,7 +161,7 @@ KINDS = (
 )
 
 
-def kind_of(keys: Iterable[str]) -> Kind | None:
-    """The kind of a checkpoint with these tensors, None where no project that we know is it."""
+def key_map_of(keys: Iterable[str]) -> KeyMap | None:
+    """The names of a checkpoint with these tensors; None if no known project writes it."""
     present = set(keys)
-    return next((kind for kind in KINDS if kind.sign in present), None)
+    return next((one for one in KEY_MAPS if one.sign in present), None)

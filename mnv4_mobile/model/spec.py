@@ -251,7 +251,7 @@ def _known(key: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class BlockRow:
     """One line of the stage table."""
 
     name: str
@@ -305,7 +305,7 @@ class ModelSpec:
         strided = (block for _, block in self.blocks() if not isinstance(block, MMQASpec))
         return math.prod(block.stride for block in (self.stem, *strided, self.final))
 
-    def table(self, size: tuple[int, int] | None = None) -> list[Row]:
+    def table(self, size: tuple[int, int] | None = None) -> list[BlockRow]:
         """The stage table at an input of `size` (height, width).
 
         Raises:
@@ -318,7 +318,7 @@ class ModelSpec:
                 f"input size: found {height}x{width}, both must be multiples of {stride}, "
                 "the network's total stride"
             )
-        rows: list[Row] = []
+        rows: list[BlockRow] = []
         at: Shape = (3, height, width)
         named = [("stem", self.stem), *self.blocks(), ("final", self.final)]
         for name, block in named:
@@ -326,10 +326,10 @@ class ModelSpec:
                 cost = block.cost(at, layer_scale=self.layer_scale is not None)
             except ConfigError as error:
                 raise ConfigError(f"{where(name)}: {error}") from None
-            rows.append(Row(name=name, role=block.role, cost=cost))
+            rows.append(BlockRow(name=name, role=block.role, cost=cost))
             at = cost.shape
         if self.head:
-            rows.append(Row(name="head", role="Head", cost=self.head.cost(at[0])))
+            rows.append(BlockRow(name="head", role="Head", cost=self.head.cost(at[0])))
         return rows
 
     def sha256(self) -> str:

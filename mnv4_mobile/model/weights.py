@@ -13,7 +13,7 @@ from mnv4_mobile.images import Preprocess
 from mnv4_mobile.model.checkpoint_about import About, about_ours, about_timm
 from mnv4_mobile.model.checkpoint_file import CheckpointFile, read_checkpoint
 from mnv4_mobile.model.checkpoint_source import find_checkpoint
-from mnv4_mobile.model.key_maps import KINDS, Kind, kind_of
+from mnv4_mobile.model.key_maps import KEY_MAPS, KeyMap, key_map_of
 from mnv4_mobile.model.net import Head, MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.model.spec import ModelSpec
@@ -82,25 +82,25 @@ def _random(spec: ModelSpec, seed: str, num_classes: int | None) -> Checkpoint:
 
 def _fit(spec: ModelSpec, file: CheckpointFile, num_classes: int | None) -> Checkpoint:
     """A file's tensors in the names of our network."""
-    kind = kind_of(file.tensors)
-    if kind is None:
+    key_map = key_map_of(file.tensors)
+    if key_map is None:
         found = ", ".join(list(file.tensors)[:3]) or "no tensor at all"
         raise WeightsError(
             f"{file.path}: not a MobileNetV4 of timm, NetsPresso Trainer or this project: found "
-            f"{found}; must have one of: {', '.join(kind.sign for kind in KINDS)}"
+            f"{found}; must have one of: {', '.join(key_map.sign for key_map in KEY_MAPS)}"
         )
     about = About()
-    if kind.source == "timm":
+    if key_map.source == "timm":
         about = about_timm(file.path, spec)
-    elif kind.source == "mnv4-mobile":
+    elif key_map.source == "mnv4-mobile":
         about = about_ours(file.path, file.metadata)
     spec, scale_notes = _fit_layer_scale(spec, file)
-    spec, fresh, head_notes = _fit_head(spec, kind, file, num_classes)
+    spec, fresh, head_notes = _fit_head(spec, key_map, file, num_classes)
     net = _skeleton(spec)
     shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
-    names = _names(kind, net)
+    names = _names(key_map, net)
     replaced = [name for name in names if _is_under(name, fresh)]
-    left_out = tuple(names.pop(name) for name in replaced) if spec.head else kind.head
+    left_out = tuple(names.pop(name) for name in replaced) if spec.head else key_map.head
     given = {name: t for name, t in file.tensors.items() if not name.startswith(left_out)}
     _check_fit(spec, file, about, given, {names[ours]: shapes[ours] for ours in names})
     state = {
@@ -114,7 +114,7 @@ def _fit(spec: ModelSpec, file: CheckpointFile, num_classes: int | None) -> Chec
         spec=spec,
         state=state,
         sha256=file.sha256,
-        source=kind.source,
+        source=key_map.source,
         licence=about.licence,
         labels=labels,
         preprocess=about.preprocess,
@@ -128,9 +128,9 @@ def _skeleton(spec: ModelSpec) -> MobileNetV4:
         return MobileNetV4(spec, outputs=("logits",) if spec.head else ("embedding",))
 
 
-def _names(kind: Kind, net: MobileNetV4) -> dict[str, str]:
+def _names(key_map: KeyMap, net: MobileNetV4) -> dict[str, str]:
     """Our tensor's name -> the checkpoint's."""
-    modules = kind.modules(net)
+    modules = key_map.modules(net)
     names = {}
     for ours in net.state_dict():
         module, _, tensor = ours.rpartition(".")
@@ -159,10 +159,10 @@ def _fit_layer_scale(spec: ModelSpec, file: CheckpointFile) -> tuple[ModelSpec, 
 
 
 def _fit_head(
-    spec: ModelSpec, kind: Kind, file: CheckpointFile, num_classes: int | None
+    spec: ModelSpec, key_map: KeyMap, file: CheckpointFile, num_classes: int | None
 ) -> tuple[ModelSpec, str | None, tuple[str, ...]]:
     """(spec with the right head, our module that starts untrained, notes)."""
-    has_head = any(name.startswith(kind.head) for name in file.tensors)
+    has_head = any(name.startswith(key_map.head) for name in file.tensors)
     if spec.head is None and num_classes is None:
         note = "the model has no head: the checkpoint's is left out"
         return spec, None, (note,) if has_head else ()
@@ -173,7 +173,7 @@ def _fit_head(
         note = f"the checkpoint has no head: a new, untrained one for {num_classes} classes"
         return spec.with_head(num_classes), "head", (note,)
     wanted = spec.with_head(1 if num_classes is None else num_classes)
-    classifier = _names(kind, _skeleton(wanted))["head.classifier.weight"]
+    classifier = _names(key_map, _skeleton(wanted))["head.classifier.weight"]
     weight = file.tensors.get(classifier)
     found = weight.shape[0] if weight is not None and weight.ndim else None
     if num_classes is None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import fx
     from torch.export import ExportGraphSignature
 
-Kind = Literal["conv", "activation", "addition", "other"]
+OperationKind = Literal["conv", "activation", "addition", "other"]
 
 
 NAMELESS = (".add", ".offset", ".bmm", ".matmul", ".softmax", ".mean", ".avg_pool", ".resize")
@@ -24,7 +24,7 @@ class Operation:
     name: str
     """A module of the network (`stages.1.2.project.conv`), or an operation in one
     (`stages.1.2.add`)."""
-    kind: Kind
+    kind: OperationKind
     """An `addition` is a block's, to its input; `other` is attention, pooling and resizing."""
     node: fx.Node
 

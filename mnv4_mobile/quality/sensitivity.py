@@ -21,7 +21,7 @@ from mnv4_mobile.files import write_bytes
 from mnv4_mobile.layers import block_of
 from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.quantize.calibration import Calibration, choose
+from mnv4_mobile.quantize.calibration import Calibration, choose_images
 from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.recipe import Recipe, Step
 from mnv4_mobile.records import replace
@@ -115,7 +115,7 @@ class Judge:
         recipe.check_keep(self.network.layers)
         progress.step(f"{model.name}: choose the calibration images")
         assert recipe.calibration is not None
-        self.calibration: Calibration = choose(
+        self.calibration: Calibration = choose_images(
             options.calibrate,
             self.spec.preprocess,
             images=recipe.calibration.images,

@@ -257,12 +257,12 @@ def _built(
 
 def _held_back(wish: Wish, bundle: Bundle, folder: Path) -> Path:
     """A folder without classes of the pictures that no calibration of `_plan` or build has seen."""
-    from mnv4_mobile.quantize.calibration import choose
+    from mnv4_mobile.quantize.calibration import choose_images
 
     recipe, source = wish.cell.recipe, wish.cell.options.calibrate
     assert source is not None
     assert recipe.calibration is not None
-    calibration = choose(
+    calibration = choose_images(
         source,
         bundle.preprocess,
         images=recipe.calibration.images,

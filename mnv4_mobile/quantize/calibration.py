@@ -87,7 +87,7 @@ def candidates(source: str, *, images: int, seed: int) -> list[Path]:
     return [paths[index] for index in order[: 2 * images]]
 
 
-def choose(
+def choose_images(
     source: str,
     preprocess: Preprocess,
     *,

@@ -20,7 +20,7 @@ from mnv4_coreml import compute_unit_of
 from mnv4_coreml.mil.saved import SavedModel
 from mnv4_mobile.errors import ConfigError, DeviceError, MobileError
 from mnv4_mobile.measure.device import Attached, Device
-from mnv4_mobile.measure.devices.ios import Phone, failure, ready
+from mnv4_mobile.measure.devices.ios import AppleDevice, failure, ready
 from mnv4_mobile.measure.measurement import DeviceInfo, Samples, Thermal
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
@@ -43,7 +43,7 @@ class RemoteDevice:
         team: The id of the team that signs coremltools' app.
     """
 
-    def __init__(self, phone: Phone, team: str) -> None:
+    def __init__(self, phone: AppleDevice, team: str) -> None:
         self._phone, self._team = phone, team
         self._work = TemporaryDirectory(prefix="mnv4-", ignore_cleanup_errors=True)
 

@@ -15,7 +15,7 @@ from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.program.export import export
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.quantize.calibration import choose
+from mnv4_mobile.quantize.calibration import choose_images
 from mnv4_mobile.quantize.rounding import rounded
 from mnv4_mobile.recipe import Keep, load_recipe
 from mnv4_mobile.records import replace
@@ -37,7 +37,7 @@ def build(path, model, recipe=INT8, **options):
     net.load_state_dict(random_state(model, 0))
     program = export(net.eval(), spec, "nhwc")
     target.check(spec, recipe)
-    calibration = choose("random", PREPROCESS, images=8, seed=0, progress=Progress())
+    calibration = choose_images("random", PREPROCESS, images=8, seed=0, progress=Progress())
     before = [n.meta.keys() for n in program.graph.nodes], program.graph_module.code
     weights = {name: value.clone() for name, value in program.state_dict.items()}
     lowered = target.lower(program, spec, recipe, calibration, path)
@@ -149,7 +149,7 @@ def test_all_variants_are_one_delegate(name, tmp_path):
     spec = BuildSpec(model=model, preprocess=PREPROCESS)
     net = MobileNetV4(model, spec.outputs)
     net.load_state_dict(random_state(model, 0))
-    calibration = choose("random", PREPROCESS, images=2, seed=0, progress=Progress())
+    calibration = choose_images("random", PREPROCESS, images=2, seed=0, progress=Progress())
     program = export(net.eval(), spec, "nhwc")
     lowered = target.lower(program, spec, INT8, calibration, tmp_path / "model.pte")
     assert target.operators(lowered.path) == {"delegate": 1}
@@ -160,7 +160,7 @@ def test_weights_that_are_rounded_already_keep_their_integers():
     spec = BuildSpec(model=model, preprocess=PREPROCESS)
     net = MobileNetV4(model, spec.outputs).eval()
     net.load_state_dict(random_state(model, 0))
-    calibration = choose("random", PREPROCESS, images=8, seed=0, progress=Progress())
+    calibration = choose_images("random", PREPROCESS, images=8, seed=0, progress=Progress())
     program = rounded(export(net, spec, "nhwc"), spec, INT8, calibration)
     graph, _, _ = quantized(program.module(check_guards=False), spec, INT8, calibration)
     pairs = [

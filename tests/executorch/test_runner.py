@@ -26,7 +26,7 @@ from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.program.export import export
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.quantize.calibration import choose
+from mnv4_mobile.quantize.calibration import choose_images
 from mnv4_mobile.recipe import Keep, load_recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.tensors import feed
@@ -67,7 +67,7 @@ def programs(tmp_path_factory):
         spec = BuildSpec(model=model, preprocess=PREPROCESS, **options)
         net = MobileNetV4(model, spec.outputs).eval()
         net.load_state_dict(random_state(model, 0))
-        calibration = choose("random", PREPROCESS, images=4, seed=0, progress=Progress())
+        calibration = choose_images("random", PREPROCESS, images=4, seed=0, progress=Progress())
         # All of it in integers, if it is int8.
         plain = replace(load_recipe(recipe), keep=Keep())
         program = export(net, spec, "nhwc")

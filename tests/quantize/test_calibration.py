@@ -6,7 +6,7 @@ from PIL import Image
 from mnv4_mobile.errors import ConfigError, ImageError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.quantize.calibration import choose
+from mnv4_mobile.quantize.calibration import choose_images
 
 PREPROCESS = Preprocess(
     size=(32, 32), crop=1.0, interpolation="bilinear", mean=IMAGENET_MEAN, std=IMAGENET_STD
@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 
 def chosen(folder, images=200, held_back=0, seed=0):
     notes = Notes()
-    found = choose(
+    found = choose_images(
         str(folder), PREPROCESS, images=images, seed=seed, progress=notes, held_back=held_back
     )
     return found, notes.notes

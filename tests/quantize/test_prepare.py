@@ -15,7 +15,7 @@ from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_i
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.quantize.calibration import choose
+from mnv4_mobile.quantize.calibration import choose_images
 from mnv4_mobile.quantize.distillation import attached
 from mnv4_mobile.quantize.prepare import prepared
 from mnv4_mobile.quantize.simulate import Simulation
@@ -35,7 +35,7 @@ EQUALIZED = load_recipe("int8")
 
 @pytest.fixture(scope="module")
 def calibration():
-    return choose("random", PREPROCESS, images=4, seed=0, progress=Progress())
+    return choose_images("random", PREPROCESS, images=4, seed=0, progress=Progress())
 
 
 def equalized(net, calibration, recipe=EQUALIZED):

@@ -16,7 +16,7 @@ from mnv4_mobile.images import normalise
 from mnv4_mobile.program.export import export
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quantize.assignment import assignments
-from mnv4_mobile.quantize.calibration import choose
+from mnv4_mobile.quantize.calibration import choose_images
 from mnv4_mobile.quantize.rounding import _fed_back, _feedback, _Inputs, _rounded, rounded
 from mnv4_mobile.recipe import Keep, Weights, load_recipe
 from mnv4_mobile.records import replace
@@ -160,7 +160,7 @@ def test_a_trained_network_comes_closer_on_other_pictures(trained_hybrid):
 def test_what_a_recipe_keeps_is_not_rounded(small):
     program = export(small.net, small.spec, "nchw")
     recipe = replace(WEIGHTS_ONLY, keep=Keep(depthwise=True, modules=("stem",)))
-    pictures = choose("random", small.spec.preprocess, images=4, seed=0, progress=Progress())
+    pictures = choose_images("random", small.spec.preprocess, images=4, seed=0, progress=Progress())
     found = rounded(program, small.spec, recipe, pictures)
     parameters = program.graph_signature.inputs_to_parameters
     kept = {
@@ -177,7 +177,7 @@ def test_what_a_recipe_keeps_is_not_rounded(small):
 @pytest.mark.toolchain("tflite")
 def test_litert_finds_these_very_integers(small, tmp_path):
     target, preprocess = load_target("tflite"), small.spec.preprocess
-    pictures = choose("random", preprocess, images=4, seed=0, progress=Progress())
+    pictures = choose_images("random", preprocess, images=4, seed=0, progress=Progress())
     program = rounded(export(small.net, small.spec, "nhwc"), small.spec, WEIGHTS_ONLY, pictures)
     path = tmp_path / f"model{target.suffix}"
     lowered = target.lower(program, small.spec, WEIGHTS_ONLY, None, path)

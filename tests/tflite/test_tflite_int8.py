@@ -4,7 +4,7 @@ import pytest
 
 from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.quantize.calibration import choose
+from mnv4_mobile.quantize.calibration import choose_images
 from mnv4_mobile.recipe import Keep, load_recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.target import check_recipe
@@ -17,7 +17,7 @@ INT8 = load_recipe("int8")
 def quantized(case, path, recipe=INT8, **options):
     """The case in integers: what it runs like, and how close it comes."""
     spec = replace(case.spec, **options)
-    calibration = choose("random", spec.preprocess, images=8, seed=0, progress=Progress())
+    calibration = choose_images("random", spec.preprocess, images=8, seed=0, progress=Progress())
     check_recipe(target, spec, recipe)
     lowered = target.lower(case.program, spec, recipe, calibration, path)
     return lowered, *replace(case, lowered=lowered).run()

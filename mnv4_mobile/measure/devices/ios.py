@@ -39,7 +39,7 @@ _LIST_S, _COPY_S, _START_S, _SLOWEST_RUN_S = 60, 600, 300, 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Phone:
+class AppleDevice:
     """What devicectl lists of a device."""
 
     udid: str
@@ -55,7 +55,7 @@ class IosDevice:
         bundle_id: Of the benchmark app on it.
     """
 
-    def __init__(self, phone: Phone, bundle_id: str) -> None:
+    def __init__(self, phone: AppleDevice, bundle_id: str) -> None:
         self._phone, self._bundle_id = phone, bundle_id
         self._copied: set[str] = set()
 
@@ -161,7 +161,7 @@ class Ios:
         return [Attached(address=p.info.id, info=p.info, missing=p.missing) for p in phones]
 
 
-def ready(address: str) -> Phone:
+def ready(address: str) -> AppleDevice:
     """The phone of a UDID, or the only one that is ready.
 
     Raises:
@@ -186,7 +186,7 @@ def ready(address: str) -> Phone:
     return phone
 
 
-def failure(phone: Phone, message: str) -> DeviceError:
+def failure(phone: AppleDevice, message: str) -> DeviceError:
     """An error of a phone; asked again whether it is there, as messages depend on the moment."""
     now = next((one for one in _phones() if one.udid == phone.udid), None)
     if now is None or now.missing:
@@ -242,7 +242,7 @@ def _why(ended: _Ended) -> str:
     return "; ".join(errors or lines[-1:] or [f"devicectl ended with code {ended.code}"])[:400]
 
 
-def _phones() -> list[Phone]:
+def _phones() -> list[AppleDevice]:
     """The iPhones and iPads that this Mac knows.
 
     Raises:
@@ -266,12 +266,12 @@ def _is_phone(entries: dict[str, Any]) -> bool:
     return (hardware.get("platform"), hardware.get("reality")) == ("iOS", "physical")
 
 
-def _phone(entries: dict[str, Any]) -> Phone:
+def _phone(entries: dict[str, Any]) -> AppleDevice:
     hardware, about = entries["hardwareProperties"], entries["deviceProperties"]
     udid = str(hardware["udid"])
     model = hardware.get("marketingName") or hardware.get("productType") or about.get("name") or ""
     build = about.get("osBuildUpdate")
-    return Phone(
+    return AppleDevice(
         udid=udid,
         info=DeviceInfo(
             id=f"ios:{udid}",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mnv4_mobile.errors import ConfigError, DeviceError
 from mnv4_mobile.files import sha256
 from mnv4_mobile.measure.devices.shell import Ended, Shell
-from mnv4_mobile.measure.devices.tool import Run, Runner, Tool, choose, tools_of
+from mnv4_mobile.measure.devices.tool import Run, Runner, Tool, tool_for, tools_of
 from mnv4_mobile.measure.measurement import Samples
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
@@ -176,7 +176,7 @@ class Programs:
             return self._chosen[target]
         tools = tools_of(target)
         files = _files(self._tool)
-        found = [(tool, file) for file in files if (tool := choose(tools, PurePath(file).name))]
+        found = [(tool, file) for file in files if (tool := tool_for(tools, PurePath(file).name))]
         found += [(tool, ON_DEVICE + tool.default) for tool in tools if self._has(tool.default)]
         if not found:
             allowed = ", ".join(f"{tool.name} ({tool.files})" for tool in tools) or "none"

@@ -189,7 +189,7 @@ def tools_of(target: str) -> tuple[Tool, ...]:
     return tools
 
 
-def choose(tools: Sequence[Tool], file_name: str) -> Tool | None:
+def tool_for(tools: Sequence[Tool], file_name: str) -> Tool | None:
     """The tool that a file is."""
     return next((tool for tool in tools if tool.recognises(file_name)), None)
 

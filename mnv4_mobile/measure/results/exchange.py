@@ -19,7 +19,7 @@ from mnv4_mobile.errors import ConfigError, StoreError, ToolchainError
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.measure.measurement import Measurement
 from mnv4_mobile.measure.profile import StoredProfile
-from mnv4_mobile.measure.results.flat import Row, flat
+from mnv4_mobile.measure.results.flat import FlatMeasurement, flat
 from mnv4_mobile.measure.results.record import RECORD_KINDS, Kept, stored
 from mnv4_mobile.measure.results.store import Added, Store
 from mnv4_mobile.quality.evaluate import Evaluation
@@ -120,7 +120,7 @@ def _read_lines(path: Path) -> Iterator[Kept]:
 
 def _csv(found: Records) -> bytes:
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(get_type_hints(Row)), lineterminator="\n")
+    writer = csv.DictWriter(text, list(get_type_hints(FlatMeasurement)), lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat(m) for m in found.measurements)
     return text.getvalue().encode()
@@ -131,7 +131,7 @@ def _parquet(found: Records) -> bytes:
     types = {str: arrow.string(), int: arrow.int64(), float: arrow.float64()}
     columns = [
         (name, types[next(t for t in (get_args(hint) or (hint,)) if t in types)])
-        for name, hint in get_type_hints(Row).items()
+        for name, hint in get_type_hints(FlatMeasurement).items()
     ]
     columns += [("latencies_ms", arrow.list_(arrow.float64())), ("record", arrow.string())]
     rows = [

@@ -9,7 +9,7 @@ from mnv4_mobile.measure.results import statistics
 from mnv4_mobile.measure.results.doubts import doubts
 
 
-class Row(TypedDict):
+class FlatMeasurement(TypedDict):
     """Its columns; what is not known is None. Times are ms, memory is MiB."""
 
     id: str
@@ -58,13 +58,13 @@ class Row(TypedDict):
     """What looks unsound, joined by semicolons."""
 
 
-def flat(measurement: Measurement) -> Row:
+def flat(measurement: Measurement) -> FlatMeasurement:
     """A measurement's row."""
     artifact, device, plan = measurement.artifact, measurement.device, measurement.plan
     samples = measurement.samples or Samples(golden_sqnr_db=None)
     found = statistics.of(measurement)
     height, width = artifact.size or (None, None)
-    return Row(
+    return FlatMeasurement(
         id=measurement.id,
         run=measurement.run,
         session=measurement.session,

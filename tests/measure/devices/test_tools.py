@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mnv4_executorch import device_programs as executorch
 from mnv4_mobile.errors import DeviceError
-from mnv4_mobile.measure.devices.tool import RESULT, Run, Runner, choose, tools_of
+from mnv4_mobile.measure.devices.tool import RESULT, Run, Runner, tool_for, tools_of
 from mnv4_mobile.measure.measurement import Summary
 from mnv4_mobile.target import target_names
 from mnv4_mobile.tensors import TensorSpec
@@ -50,18 +50,18 @@ INFO: Memory footprint delta from the start of the tool (MB): init=55.4961 overa
     ],
 )
 def test_a_tool_is_known_by_the_name_of_its_file(name, file, tool):
-    found = choose(tools_of(name), file)
+    found = tool_for(tools_of(name), file)
     assert (found and found.name) == tool
 
 
 def test_no_file_is_a_tool_of_two_targets():
     names = ["mnv4-executorch-runner", "executor_runner", "benchmark_model", "python3"]
     for file in names:
-        assert sum(choose(tools_of(t), file) is not None for t in target_names()) == 1
+        assert sum(tool_for(tools_of(t), file) is not None for t in target_names()) == 1
 
 
 def test_benchmark_model_is_asked_for_the_plan_and_pinned():
-    tool = choose(tflite.TOOLS, "benchmark_model")
+    tool = tool_for(tflite.TOOLS, "benchmark_model")
     argv = tool.argv(RUN)
     assert argv[:3] == ["taskset", "90", "/d/tool"]
     assert {"--graph=/d/m", "--num_threads=2", "--num_runs=20", "--warmup_runs=3"} <= set(argv)
@@ -70,7 +70,7 @@ def test_benchmark_model_is_asked_for_the_plan_and_pinned():
 
 
 def test_executor_runner_is_asked_for_the_runs_and_has_no_memory():
-    tool = choose(executorch.TOOLS, "executor_runner")
+    tool = tool_for(executorch.TOOLS, "executor_runner")
     assert tool.argv(RUN)[:3] == ["taskset", "90", "/d/tool"]
     assert "--num_executions=20" in tool.argv(RUN)
     assert tool.memory_argv(RUN) is None
