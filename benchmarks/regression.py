@@ -24,7 +24,7 @@ from mnv4_mobile import Options
 from mnv4_mobile.configs import find_config
 from mnv4_mobile.measure.perform import perform
 from mnv4_mobile.measure.plan import preset
-from mnv4_mobile.measure.sweep import Sweep
+from mnv4_mobile.measure.sweep import Sweep, SweepDevice
 from mnv4_mobile.progress import SILENT
 
 MNV4 = str(Path(sys.executable).parent / "mnv4")
@@ -56,7 +56,9 @@ def job(repeat: int, bundles: dict[str, str], store: Path) -> dict[str, Any]:
     for session in range(1, SESSIONS + 1):
         for side, bundle in bundles.items():
             plan = preset("quick").with_values({"repeats": session})
-            sweep = Sweep(name=side, bundles=(bundle,), devices=(("host", None),), plan=plan)
+            sweep = Sweep(
+                name=side, bundles=(bundle,), devices=(SweepDevice(device="host"),), plan=plan
+            )
             _, failures = perform(
                 sweep, run=names[side], store=store, out=store.parent, progress=SILENT
             )

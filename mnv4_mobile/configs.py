@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.yaml_file import read_yaml
 
 
 def config_folder(kind: str) -> Path:
@@ -35,3 +37,19 @@ def find_config(kind: str, name: str) -> Path:
     raise ConfigError(
         f"{kind[:-1]}: found {name!r}, allowed: {', '.join(shipped(kind))}, or a .yaml file"
     )
+
+
+def read_config(kind: str, name: str) -> tuple[Path, dict[str, Any]]:
+    """Reads a configuration that is named by its file, see `find_config`.
+
+    Returns:
+        The file, and its values with the name.
+
+    Raises:
+        ConfigError: No such file, or one that is not a YAML mapping or has a key `name`.
+    """
+    path = find_config(kind, name)
+    values = read_yaml(path)
+    if "name" in values:
+        raise ConfigError(f"{path}: name: unknown key; the file's name is the {kind[:-1]}'s")
+    return path, {"name": path.stem, **values}

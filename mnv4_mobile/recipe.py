@@ -9,11 +9,10 @@ from typing import Annotated, Literal
 from msgspec import Meta
 from msgspec.structs import asdict
 
-from mnv4_mobile.configs import find_config
+from mnv4_mobile.configs import read_config
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.records import Count, Finite, Record, convert, replace, show
 from mnv4_mobile.units import UNITS, Unit
-from mnv4_mobile.yaml_file import read_yaml
 
 Precision = Literal["float32", "float16"]
 Form = Literal["integer", "palette"]
@@ -237,12 +236,9 @@ def load_recipe(name: str) -> Recipe:
     Raises:
         ConfigError: Naming the file and key, what was found and what is allowed.
     """
-    path = find_config("recipes", name)
-    values = read_yaml(path)
-    if "name" in values:
-        raise ConfigError(f"{path}: name: unknown key; a recipe is called as its file")
+    path, values = read_config("recipes", name)
     try:
-        recipe = convert({"name": path.stem, **values}, Recipe, str(path))
+        recipe = convert(values, Recipe, str(path))
     except ConfigError as error:
         gate = str(error).endswith((": gate: missing", ": gate.sqnr_db: missing"))
         raise ConfigError(f"{error}; {_GATE}" if gate else str(error)) from None

@@ -96,7 +96,7 @@ gate: {{sqnr_db: 1}}
             "weights: {bits: 8}\nkeep: {npu: {npu: {}}}",
             "keep.npu.npu: unknown key, allowed: residu",
         ),
-        ("name: other", "name: unknown key; a recipe is called as its file"),
+        ("name: other", "name: unknown key; the file's name is the recipe's"),
     ],
 )
 def test_what_does_not_fit_together_is_named(tmp_path, text, message):

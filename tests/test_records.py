@@ -2,21 +2,24 @@
 
 import json
 import math
+import re
 import time
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta
-from records import measurement
+from records import evaluation, manifest, measurement
 
 from mnv4_mobile.bundle.manifest import Manifest
 from mnv4_mobile.errors import BundleError, ConfigError
 from mnv4_mobile.measure.devices.app import Job, Result
 from mnv4_mobile.measure.measurement import Measurement
 from mnv4_mobile.measure.plan import Plan
+from mnv4_mobile.measure.sweep import Matrix, Sweep, SweepDevice
+from mnv4_mobile.recipe import load_recipe
 from mnv4_mobile.records import (
     Count,
     Record,
@@ -25,6 +28,7 @@ from mnv4_mobile.records import (
     convert,
     decode,
     encode,
+    plain,
     replace,
     whole,
 )
@@ -126,16 +130,36 @@ def test_what_python_code_makes_is_checked_on_request():
             encode(Part(share=share))
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False) | st.text() | st.none() | st.integers())
-def test_any_value_is_accepted_or_named(value):
-    for key in Plan.__struct_fields__:
-        said = f"it: {key}: "
-        try:
-            plan = convert({key: value}, Plan, "it")
-            said = decode(encode(plan), Plan, "it") == plan and said
-        except ConfigError as error:
-            said = str(error)
-        assert said.startswith(f"it: {key}: ")
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+SWEEP = Sweep(
+    name="x",
+    build=Matrix(models=("a",), weights="demo", targets=("tflite",), sizes=(32, (64, 96))),
+    devices=(SweepDevice(device="host"),),
+    plan=Plan(),
+)
+MADE = [Plan(), manifest(), measurement(), evaluation(), load_recipe("int8"), SWEEP]
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_any_value_is_accepted_or_refused_with_a_message(data):
+    made = data.draw(st.sampled_from(MADE))
+    place = values = plain(made)
+    while True:
+        key = data.draw(st.sampled_from(sorted(place)))
+        if not isinstance(place[key], dict) or not place[key] or data.draw(st.booleans()):
+            break
+        place = place[key]
+    place[key] = data.draw(JSON)
+    try:
+        found = convert(values, type(made), "it")
+    except ConfigError as error:
+        found, said = None, str(error)
+    assert found is not None or re.match(r"it: [^\n]+: ", said)
 
 
 def test_thousands_of_samples_are_read_fast():

@@ -61,7 +61,7 @@ def measure(
     """Measures the latency of bundles on devices, once their output is known to be right."""
     from mnv4_mobile.errors import ConfigError
     from mnv4_mobile.measure.plan import preset
-    from mnv4_mobile.measure.sweep import Sweep
+    from mnv4_mobile.measure.sweep import Sweep, SweepDevice
     from mnv4_mobile.units import read_units
 
     counts = split(threads)
@@ -80,8 +80,8 @@ def measure(
     sweep = Sweep(
         name="measure",
         bundles=tuple(bundles),
-        devices=tuple((name, tool) for name in split(device)),
-        threads=tuple(dict.fromkeys(map(int, counts))),
+        devices=tuple(SweepDevice(device=name, tool=tool) for name in split(device)),
+        threads=tuple(map(int, counts)),
         units=read_units(split(unit)) or (None,),
         plan=preset(plan).with_values(values),
     )

@@ -47,8 +47,8 @@ def perform_and_show(
     from mnv4_mobile.measure.perform import new_run, perform
     from mnv4_mobile.measure.results.store import store_path
 
-    for device, _ in sweep.devices:  # a wrong flag is told before a wrong file
-        load_kind(device.partition(":")[0])
+    for one in sweep.devices:  # a wrong flag is told before a wrong file
+        load_kind(one.device.partition(":")[0])
     name, path = run or new_run(sweep.name), store_path(store)
     resume = f"mnv4 {shlex.join(sys.argv[1:])}" + ("" if run else f" --run {name}")
     try:

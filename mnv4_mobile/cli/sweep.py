@@ -32,11 +32,10 @@ def sweep(
     verbose: Verbose = False,
 ) -> None:
     """Measures bundles x devices x threads x units; resumes a run by its name."""
-    from dataclasses import replace
-
-    from mnv4_mobile.measure.sweep import load_sweep
+    from mnv4_mobile.measure.sweep import SweepDevice, load_sweep
+    from mnv4_mobile.records import replace
 
     found = load_sweep(file)
     if device:
-        found = replace(found, devices=tuple((name, None) for name in split(device)))
+        found = replace(found, devices=tuple(SweepDevice(device=name) for name in split(device)))
     perform_and_show(found, out, run, store, as_json, verbose, force=force)

@@ -109,15 +109,15 @@ def _connected(
         DeviceError: None does.
     """
     devices: dict[DeviceInfo, Device] = {}
-    for name, tool in sweep.devices:
+    for one in sweep.devices:
         try:
-            for device in connect(name, tool, progress):
+            for device in connect(one.device, one.tool, progress):
                 stack.enter_context(closing(device))
                 devices.setdefault(device.describe(), device)
         except DeviceError as error:
             if len(sweep.devices) == 1:
                 raise
-            failures.append(_failure(name, error))
+            failures.append(_failure(one.device, error))
     if not devices:
         raise DeviceError("; ".join(failure.error for failure in failures))
     return devices
@@ -150,7 +150,7 @@ def _built(
 ) -> list[Path]:
     options = [
         Options(size=size, calibrate=matrix.calibrate, options=matrix.options)
-        for size in matrix.sizes
+        for size in matrix.input_sizes
     ]
     wanted = cells(
         matrix.models, matrix.weights, matrix.targets, matrix.recipes, options, progress=progress

@@ -106,12 +106,12 @@ PRESETS: dict[str, Plan] = {
 }
 
 
-def preset(name: str) -> Plan:
-    """A preset by its name.
+def preset(name: str, place: str = "plan") -> Plan:
+    """Returns a preset by its name.
 
     Raises:
         ConfigError: There is none of that name.
     """
     if name not in PRESETS:
-        raise ConfigError(f"plan: found {name!r}, allowed: {', '.join(PRESETS)}")
+        raise ConfigError(f"{place}: found {name!r}, allowed: {', '.join(PRESETS)}")
     return PRESETS[name]

@@ -2,145 +2,112 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from mnv4_mobile.configs import find_config
+from msgspec import Meta, field
+
+from mnv4_mobile.configs import read_config
 from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.images import Side
 from mnv4_mobile.measure.plan import Plan, preset
-from mnv4_mobile.model.grammar import read_size
-from mnv4_mobile.option import Given
-from mnv4_mobile.units import Unit, read_units
-from mnv4_mobile.yaml_file import Section, checked, read_yaml
+from mnv4_mobile.records import Count, Record, Text, convert, plain, show
+from mnv4_mobile.units import Unit
 
-T = TypeVar("T", int, str)
+# Not tuple[Side, Side]: msgspec 0.23 crashes where a bounded number or a pair is allowed.
+_Pair = Annotated[tuple[Side, ...], Meta(min_length=2, max_length=2)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Matrix:
+class Matrix(Record, frozen=True, kw_only=True):
     """Bundles that are built first, or come out of the cache; see `matrix.cells`."""
 
     models: tuple[str, ...]
     weights: str
     targets: tuple[str, ...]
     recipes: tuple[str, ...] = ("fp32",)
-    sizes: tuple[tuple[int, int] | None, ...] = (None,)
+    sizes: Annotated[tuple[Side | _Pair, ...], Meta(min_length=1)] | None = None
+    """Input sizes: numbers or [height, width]; null is what the configuration or checkpoint says.
+    """
     calibrate: str | None = None
-    options: Given = field(default_factory=dict, hash=False)
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Options of targets, as in `Options.options`."""
 
+    @property
+    def input_sizes(self) -> list[tuple[int, int] | None]:
+        """Height and width of every size."""
+        if self.sizes is None:
+            return [None]
+        return [(s, s) if isinstance(s, int) else (s[0], s[1]) for s in self.sizes]
 
-@dataclass(frozen=True, kw_only=True)
-class Sweep:
+
+class SweepDevice(Record, frozen=True, kw_only=True):
+    """A device to measure on."""
+
+    device: Text
+    """KIND or KIND:ADDRESS."""
+    tool: str | None = None
+    """The program that runs artifacts there, where it needs one."""
+
+
+class Sweep(Record, frozen=True, kw_only=True):
     """What is measured where, and how.
 
     Raises:
-        ConfigError: A number of threads or a unit that cannot be.
+        ConfigError: A number of threads that cannot be.
     """
 
     name: str
+    """The sweep file's stem."""
+    description: str = ""
+    """What it is for."""
     bundles: tuple[str, ...] = ()
     """Paths or patterns of bundles and of bare artifacts."""
     build: Matrix | None = None
-    devices: tuple[tuple[str, str | None], ...]
-    """KIND or KIND:ADDRESS, and the program that runs artifacts there, where it needs one."""
-    threads: tuple[int, ...] = (1,)
-    units: tuple[Unit | None, ...] = (None,)
-    """What artifacts run on; None is what each asks for by default."""
+    devices: Annotated[tuple[SweepDevice, ...], Meta(min_length=1)]
+    threads: Annotated[tuple[Count, ...], Meta(min_length=1)] = (1,)
+    units: Annotated[tuple[Unit | None, ...], Meta(min_length=1)] = (None,)
+    """What artifacts run on; null is what each asks for by default."""
     plan: Plan
     """For all; its threads and unit are replaced."""
 
     def __post_init__(self) -> None:
-        for threads in self.threads:
-            self.plan.with_values({"threads": threads})
+        self.plans()
 
     def plans(self) -> list[Plan]:
-        """One for each number of threads and each unit."""
+        """Returns one plan for each number of threads and each unit."""
         return [
             self.plan.with_values({"threads": threads, "unit": unit})
-            for threads in self.threads
-            for unit in self.units
+            for threads in dict.fromkeys(self.threads)
+            for unit in dict.fromkeys(self.units)
         ]
 
 
 def load_sweep(name: str) -> Sweep:
-    """A sweep: the name of a shipped one, or a YAML file.
+    """Reads a sweep: the name of a shipped one, or a YAML file.
 
     Paths in it are relative to the folder that the command runs in, as on the command line.
 
     Raises:
         ConfigError: Naming the file, the key, what was found and what is allowed.
     """
-    path = find_config("sweeps", name)
-    top = Section(read_yaml(path), str(path))
-    top.get("description", str)
-    bundles = top.values("bundles", str, [])
-    build, plan = top.any("build", None), top.any("plan", {})
-    devices = top.any("devices")
-    if not isinstance(devices, list) or not devices:
-        raise ConfigError(f"{top.at('devices')}: found {devices!r}, must be a list of devices")
-    try:
-        sweep = Sweep(
-            name=path.stem,
-            bundles=bundles,
-            build=None if build is None else _matrix(Section(build, top.at("build"))),
-            devices=tuple(_device(value, top.at("devices")) for value in devices),
-            threads=_axis(top, "threads", int, 1),
-            units=_units(top),
-            plan=_plan(Section(plan, top.at("plan"))),
-        )
-    except ConfigError as error:
-        text = str(error)
-        raise ConfigError(text if text.startswith(str(path)) else f"{path}: {text}") from None
-    top.close()
-    if not bundles and build is None:
-        raise ConfigError(f"{top.place}: found neither bundles nor build, must have one of them")
+    path, values = read_config("sweeps", name)
+    values["plan"] = _plan(values.get("plan", {}), f"{path}: plan")
+    if isinstance(devices := values.get("devices"), list):
+        values["devices"] = [{"device": one} if isinstance(one, str) else one for one in devices]
+    sweep = convert(values, Sweep, str(path))
+    if not sweep.bundles and sweep.build is None:
+        raise ConfigError(f"{path}: found neither bundles nor build, must have one of them")
     return sweep
 
 
-def _axis(top: Section, key: str, kind: type[T], known: T) -> tuple[T, ...]:
-    values = tuple(dict.fromkeys(top.values(key, kind, [known])))
-    if not values:
-        raise ConfigError(f"{top.at(key)}: found an empty list, must have one value or more")
-    return values
-
-
-def _units(top: Section) -> tuple[Unit | None, ...]:
-    return read_units(_axis(top, "units", str, "")) if "units" in top else (None,)
-
-
-def _matrix(section: Section) -> Matrix:
-    sizes = section.any("sizes", None)
-    place = section.at("sizes")
-    if sizes is not None and (not isinstance(sizes, list) or not sizes):
-        raise ConfigError(f"{place}: found {sizes!r}, must be a list of numbers or [height, width]")
-    found = Matrix(
-        models=section.values("models", str),
-        weights=section.get("weights", str),
-        targets=section.values("targets", str),
-        recipes=section.values("recipes", str, ["fp32"]),
-        sizes=tuple(read_size(size, place) for size in sizes) if sizes else (None,),
-        calibrate=section.optional("calibrate", str),
-        options=section.any("options", {}),
-    )
-    section.close()
-    return found
-
-
-def _device(value: object, place: str) -> tuple[str, str | None]:
-    """`adb:SERIAL`, or `{device: adb:SERIAL, tool: PROGRAM}`."""
-    if not isinstance(value, dict):
-        return checked(value, str, place), None
-    section = Section(value, place)
-    found = section.get("device", str), section.optional("tool", str)
-    section.close()
-    return found
-
-
-def _plan(section: Section) -> Plan:
+def _plan(values: Any, place: str) -> dict[str, Any]:
     """A preset and what differs from it."""
+    if not isinstance(values, dict):
+        raise ConfigError(f"{place}: found {show(values)}, must be an object")
     known = [n for n in Plan.__struct_fields__ if n not in ("schema", "threads", "unit")]
-    base = preset(section.get("preset", str, "quick"))
-    found = {name: section.any(name, None) for name in known}
-    section.close()
-    return base.with_values({name: value for name, value in found.items() if value is not None})
+    for key in values:
+        if key not in ("preset", *known):
+            raise ConfigError(f"{place}.{key}: unknown key, allowed: preset, {', '.join(known)}")
+    changed = {key: value for key, value in values.items() if key != "preset" and value is not None}
+    base: dict[str, Any] = plain(preset(values.get("preset", "quick"), f"{place}.preset"))
+    return base | changed

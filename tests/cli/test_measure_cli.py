@@ -58,13 +58,17 @@ def test_a_store_that_cannot_be_used_is_refused_before_any_work(
 @pytest.mark.parametrize(
     ("text", "devices", "message"),
     [
-        ("bundle: [b]", "[host]", "mine.yaml: unknown key 'bundle', allowed: description, bundles"),
+        (
+            "bundle: [b]",
+            "[host]",
+            "mine.yaml: bundle: unknown key, allowed: name, description, bundles",
+        ),
         ("", "[fridge]", "--device: found 'fridge', allowed: adb, browser, coremltools, host"),
         ("build: [conv-small]", "[host]", "mine.yaml: build: "),
         (
             "plan: {affinity: big}",
             "[host]",
-            "mine.yaml: plan: affinity: found 'big', must be none",
+            "mine.yaml: plan.affinity: found 'big', must be none",
         ),
     ],
 )

@@ -23,7 +23,7 @@ from mnv4_mobile.measure.measurement import DeviceInfo, Samples, Thermal
 from mnv4_mobile.measure.perform import new_run, perform
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.results.store import Store
-from mnv4_mobile.measure.sweep import Sweep
+from mnv4_mobile.measure.sweep import Sweep, SweepDevice
 from mnv4_mobile.progress import Progress
 
 
@@ -95,7 +95,7 @@ def run(tmp_path, artifacts):
         sweep = Sweep(
             name="sweep",
             bundles=(artifacts,),
-            devices=tuple((address, None) for address in addresses),
+            devices=tuple(SweepDevice(device=address) for address in addresses),
             threads=threads,
             plan=Plan(**plan),
         )

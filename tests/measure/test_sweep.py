@@ -5,7 +5,7 @@ import pytest
 from mnv4_mobile.configs import shipped
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.measure.plan import PRESETS, Plan
-from mnv4_mobile.measure.sweep import Sweep, load_sweep
+from mnv4_mobile.measure.sweep import Sweep, SweepDevice, load_sweep
 
 
 @pytest.mark.parametrize("name", shipped("sweeps"))
@@ -43,8 +43,11 @@ def read(tmp_path, text):
 def test_every_key_is_read(tmp_path):
     sweep = read(tmp_path, FULL)
     assert sweep.bundles == ("out/*.tflite", "mine.pte")
-    assert sweep.build.sizes == ((224, 224), (256, 320))
-    assert sweep.devices == (("host", None), ("adb:1", "./benchmark_model"))
+    assert sweep.build.input_sizes == [(224, 224), (256, 320)]
+    assert sweep.devices == (
+        SweepDevice(device="host"),
+        SweepDevice(device="adb:1", tool="./benchmark_model"),
+    )
     assert sweep.plan == PRESETS["paper"].with_values({"runs": 7, "cooldown_s": 2})
     assert [(p.threads, p.unit) for p in sweep.plans()] == [
         *((1, "cpu"), (1, "npu")),
@@ -56,27 +59,33 @@ def test_every_key_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("bundle: [x]", r"mine\.yaml: unknown key 'bundle', allowed: description, bundles, build"),
+        ("bundle: [x]", r"mine\.yaml: bundle: unknown key, allowed: name, description, bundles"),
         (
             "bundles: []\nbundle: [x]",
-            r"mine\.yaml: unknown key 'bundle', allowed: description, bundles, build",
+            r"mine\.yaml: bundle: unknown key, allowed: name, description, bundles",
         ),
-        ("devices: host", r"mine\.yaml: devices: found 'host', must be a list of devices"),
-        ("devices: []", r"mine\.yaml: devices: found \[\], must be a list of devices"),
-        ("devices: [1]", r"mine\.yaml: devices: found 1, must be a text"),
-        ("devices: [{devise: x}]", r"mine\.yaml: devices: device: missing"),
+        ("devices: host", r"mine\.yaml: devices: found 'host', must be a list"),
+        ("devices: []", r"mine\.yaml: devices: found \[\], must be a list, of length 1"),
+        ("devices: [1]", r"mine\.yaml: devices\[0\]: found 1, must be an object"),
+        (
+            "devices: [{devise: x}]",
+            r"mine\.yaml: devices\[0\]\.devise: unknown key, allowed: device, tool",
+        ),
         ("threads: 2", r"mine\.yaml: threads: found 2, must be a list"),
-        ("threads: []", r"mine\.yaml: threads: found an empty list"),
-        ("threads: [0]", r"mine\.yaml: plan: threads: found 0, must be a whole number, 1 or more"),
-        ("units: [tpu]", r"mine\.yaml: unit: found 'tpu', allowed: cpu, gpu, npu"),
-        ("units: []", r"mine\.yaml: units: found an empty list"),
-        ("plan: {preset: slow}", r"mine\.yaml: plan: found 'slow', allowed: quick, paper, mlperf"),
-        ("plan: {runs: many}", r"mine\.yaml: plan: runs: found 'many', must be a whole number"),
-        ("plan: {threads: 2}", r"mine\.yaml: plan: unknown key 'threads', allowed: preset, warmup"),
-        ("build: {models: [a], weights: demo}", r"mine\.yaml: build: targets: missing"),
+        ("threads: []", r"mine\.yaml: threads: found \[\], must be a list, of length 1"),
+        ("threads: [0]", r"mine\.yaml: threads\[0\]: found 0, must be a whole number, 1 or more"),
+        ("units: [tpu]", r"mine\.yaml: units\[0\]: found 'tpu', allowed: cpu, gpu, npu"),
+        ("units: []", r"mine\.yaml: units: found \[\], must be a list, of length 1"),
+        (
+            "plan: {preset: slow}",
+            r"mine\.yaml: plan\.preset: found 'slow', allowed: quick, paper, mlperf",
+        ),
+        ("plan: {runs: many}", r"mine\.yaml: plan\.runs: found 'many', must be a whole number"),
+        ("plan: {threads: 2}", r"mine\.yaml: plan\.threads: unknown key, allowed: preset, wa"),
+        ("build: {models: [a], weights: demo}", r"mine\.yaml: build\.targets: missing"),
         (
             "build: {models: [a], weights: demo, targets: [tflite], sizes: 224}",
-            r"mine\.yaml: build: sizes: found 224, must be a list",
+            r"mine\.yaml: build\.sizes: found 224, must be a list",
         ),
     ],
 )
@@ -94,5 +103,5 @@ def test_a_sweep_of_nothing_is_refused(tmp_path):
 
 
 def test_without_units_an_artifact_runs_on_what_it_asks_for():
-    sweep = Sweep(name="x", devices=(("host", None),), plan=Plan(), threads=(1, 2))
+    sweep = Sweep(name="x", devices=(SweepDevice(device="host"),), plan=Plan(), threads=(1, 2))
     assert [(plan.threads, plan.unit) for plan in sweep.plans()] == [(1, None), (2, None)]
