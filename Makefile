@@ -2,8 +2,9 @@
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 WEIGHTS ?= demo
-# Two workers for two cores; each runs its own share of the test files.
-JOBS ?= 2
+# Three workers for two cores: tests of devices wait more than they compute.
+JOBS ?= 3
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,12 +13,13 @@ UV := .tools/bin/uv
 # Imports of these toolchains are slow enough; keep their compiled bytecode.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env demo test android ios lint bench clean
+.PHONY: help env demo test test-quick android ios lint bench clean
 
 help:
 	@echo "make demo   build the demo model for all targets and classify pictures with each"
 	@echo "            WEIGHTS=hf-hub:timm/mobilenetv4_conv_small.e2400_r224_in1k for ImageNet"
-	@echo "make test   the whole test suite, Android's included"
+	@echo "make test   the whole test suite, Android's and iOS's included"
+	@echo "make test-quick  the tests that need no toolchain and no other program: within a minute"
 	@echo "make android  builds and tests android_demo, without the Android SDK"
 	@echo "make ios    builds and tests ios_demo, without a Mac"
 	@echo "make lint   ruff, mypy and the direction of imports"
@@ -38,9 +40,12 @@ demo: env
 	$(BIN)/python -m tools.demo --weights '$(WEIGHTS)'
 
 test: env
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
+	$(PYTEST)
 	$(BIN)/python -m tools.android
 	$(BIN)/python -m tools.ios
+
+test-quick: env
+	$(PYTEST) -m 'not toolchain and not peer and not slow'
 
 android: env
 	$(BIN)/python -m tools.android

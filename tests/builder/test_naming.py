@@ -146,6 +146,7 @@ def test_an_edit_counts_only_where_it_decides_bytes(tmp_path):
     assert folder_code_sha256(copy, CODE) == before
 
 
+@pytest.mark.slow
 def test_everything_that_a_builder_imports_counts():
     """Imports that a function makes count too: all modules of the wings are imported."""
     import subprocess

@@ -78,6 +78,7 @@ def chosen_and_unseen(net, spec, seen, others, held):
     return chosen.best, unseen
 
 
+@pytest.mark.slow
 def test_the_default_stays_on_a_trained_hybrid(trained_hybrid):
     seen = read_sheet(DATA / "reference_calibration.npz")[0]
     others = read_sheet(DATA / "reference_evaluation.npz")[0]
@@ -87,6 +88,7 @@ def test_the_default_stays_on_a_trained_hybrid(trained_hybrid):
     assert max(unseen.gain(rule)[0] for rule in RULES if rule != DEFAULT) < 0.3
 
 
+@pytest.mark.slow
 def test_another_rule_is_chosen_where_it_is_better(heldout):
     checkpoint = load_checkpoint(read_model("conv-small-035").spec, "demo")
     spec = BuildSpec(model=checkpoint.spec, preprocess=checkpoint.preprocess)

@@ -188,7 +188,6 @@ def test_labels_and_preprocessing_are_in_the_metadata(package):
     assert all(f.shortDescription for f in (*description.input, *description.output))
 
 
-@pytest.mark.slow
 def test_another_process_gives_the_same_bytes(package, tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"

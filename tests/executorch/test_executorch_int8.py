@@ -140,7 +140,6 @@ def test_no_unsigned_integers(tmp_path):
         build(tmp_path / "model.pte", tiny_model(), io="uint8")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["conv-small", "conv-medium", "conv-large", "hybrid-medium", "hybrid-large"]
 )

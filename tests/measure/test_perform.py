@@ -243,6 +243,7 @@ def test_runs_are_named_after_the_sweep_and_the_time():
     assert new_run("quick").startswith("quick-20")
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_at_random_moments_loses_nothing(devices, run, tmp_path):
     """Kill -9, fifty times: what is stored stays, and only what is missing is measured."""
     moments, kills, repeats = random.Random(0), 50, 150

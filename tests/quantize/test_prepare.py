@@ -132,6 +132,7 @@ def decibel(net, spec, recipe, seen, pictures):
     return float(np.median(sqnr_db(eager(net, pictures, spec)["logits"], found)))
 
 
+@pytest.mark.slow
 def test_channels_with_outliers_break_integers_until_they_are_equalized(trained, seen):
     net, spec, pictures = trained
     broken = copy.deepcopy(net)
@@ -160,6 +161,7 @@ class Told(Progress):
 DISTILLED = replace(EQUALIZED, prepare=("distill",), distill=Distill(steps=20, rate=0.1))
 
 
+@pytest.mark.slow
 def test_distillation_comes_closer_on_other_pictures_and_is_the_same_again(trained, seen):
     net, spec, pictures = trained
     net = copy.deepcopy(net)
@@ -198,6 +200,7 @@ def test_what_is_learned_with_is_what_the_network_becomes(outputs, pooled):
         torch.testing.assert_close(found, weight, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_distillation_does_not_improve_stays(trained, seen):
     net, spec, _ = trained
     recipe = replace(DISTILLED, distill=Distill(steps=3, rate=0.9))

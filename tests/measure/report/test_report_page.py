@@ -210,7 +210,6 @@ def test_print_draws_everything_on_white(open_page, tmp_path):
 
 
 @pytest.mark.peer("node")
-@pytest.mark.slow
 def test_the_script_is_what_the_sources_build(tmp_path):
     """Installs the pinned packages with npm, and so needs its registry."""
     folder = Path(mnv4_mobile.__file__).parent / "measure" / "report"

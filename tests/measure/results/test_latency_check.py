@@ -14,7 +14,6 @@ from mnv4_mobile.measure.results.store import Store
 EXAMPLE = Path(__file__).parents[3] / "docs" / "latency-check.yml"
 
 
-@pytest.mark.slow
 @pytest.mark.toolchain("tflite")
 def test_both_sides_are_measured_in_turns_and_compared(demo_bundle, tmp_path):
     steps = yaml.safe_load(EXAMPLE.read_text())["jobs"]["compare"]["steps"]

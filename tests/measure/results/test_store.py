@@ -166,6 +166,7 @@ def _read_all(told):
         return pipe.read().decode()
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_nothing_recorded_is_lost(path):
     moments = random.Random(0)
     recorded = []

@@ -9,6 +9,7 @@ from tools.reference import draw
 from tools.reference.figures import LABELS, TEXTURES, figures, textures
 
 
+@pytest.mark.slow
 def test_a_block_is_the_same_every_time():
     first, labels = draw.render("calibration", 3)
     second, _ = draw.render("calibration", 3)
@@ -18,6 +19,7 @@ def test_a_block_is_the_same_every_time():
     assert labels.tolist() == [(3 * draw.BLOCK + i) % len(LABELS) for i in range(draw.BLOCK)]
 
 
+@pytest.mark.slow
 def test_blocks_and_splits_show_different_pictures():
     blocks = [("calibration", 0), ("calibration", 1), ("evaluation", 0)]
     pictures = torch.cat([draw.render(*block)[0] for block in blocks])

@@ -38,6 +38,7 @@ def fitted(steps, state=None):
     return model, average
 
 
+@pytest.mark.slow
 def test_a_few_steps_learn_what_is_easy():
     _, average = fitted(40)
     images, labels = Stripes()[1000]
@@ -58,6 +59,7 @@ def test_stopped_training_goes_on_to_the_same_weights(tmp_path, monkeypatch):
             torch.testing.assert_close(tensor, other.state_dict()[name], msg=name)
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_checkpoint_that_loads(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "EVALUATED", 24)
     out = tmp_path / "narrow.safetensors"
