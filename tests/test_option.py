@@ -124,7 +124,7 @@ def test_a_target_is_explained(mnv4):
     assert code == 0
     found = json.loads(out)
     options = {option["name"]: option for option in found["options"]}
-    assert list(options) == ["min_ios", "compute_unit", "soc", "stock", "note"]
+    assert list(options) == ["min_ios", "compute_unit", "stock", "soc", "note"]
     assert options["soc"]["values"] == ["a1", "b2", "c3"]
     assert options["min_ios"]["default"].startswith("16 with fp16, fp32")
     assert found["units"] == {

@@ -21,7 +21,6 @@ class Chip(mnv4_coreml.CoreML):
     options = (
         *mnv4_coreml.CoreML.options,
         Option(name="soc", type=list, values=("a1", "b2", "c3"), default="a1", help="The chip."),
-        Option(name="stock", type=bool, default=False, help="Whether nothing is patched."),
         Option(name="note", type=str, default="none", help="Anything."),
     )
     requires: Mapping[str, str] = {"soc": "the chip that the artifact is made for"}
