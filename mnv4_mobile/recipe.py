@@ -100,6 +100,16 @@ class Keep(Record, frozen=True, kw_only=True, omit_defaults=True):
             **values | {k: v for k, v in (asdict(own) if own else {}).items() if v is not None}
         )
 
+    def with_modules(self, patterns: Iterable[str], unit: Unit) -> Keep:
+        """Returns what is kept with more modules, on a unit at least.
+
+        They join what the unit keeps of its own, or else what all units keep.
+        """
+        own = getattr(self, unit)
+        if own is None or own.modules is None:
+            return replace(self, modules=(*self.modules, *patterns))
+        return replace(self, **{unit: replace(own, modules=(*own.modules, *patterns))})
+
     def why(self, layer: str) -> str | None:
         """Which of these keeps a layer in float; None where it is to be quantized."""
         if self.residual_additions and layer.endswith(".add"):

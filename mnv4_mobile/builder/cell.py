@@ -127,6 +127,12 @@ class Cell:
         io = self.options.io
         return completed(shared, target, self.recipe, io=io, options=self.chosen)
 
+    @property
+    def unit(self) -> Unit:
+        """The unit that the artifact is made for."""
+        target = load_target(self.target)
+        return target.made_for(self.spec(self.options.build_spec(self.model), target))
+
     def units(self, target: Target) -> tuple[Unit, ...]:
         """The units that the artifact is verified on."""
         if not self.options.verify:

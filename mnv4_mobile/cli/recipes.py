@@ -8,9 +8,10 @@ import typer
 
 from mnv4_mobile.cli.show import Json, print_json, print_table
 from mnv4_mobile.configs import shipped
-from mnv4_mobile.recipe import Recipe, load_recipe
+from mnv4_mobile.recipe import Keep, Recipe, load_recipe
 from mnv4_mobile.records import plain
 from mnv4_mobile.target import load_target, target_names
+from mnv4_mobile.units import UNITS
 
 
 def recipes(
@@ -31,9 +32,20 @@ def recipes(
         print_table(["recipe", "targets", "what it is"], rows)
 
 
+def _kept(keep: Keep) -> str:
+    return ", ".join(
+        [
+            *(["residual additions"] if keep.residual_additions else []),
+            *(["activations behind the pooling"] if keep.after_pooling else []),
+            *(["depthwise convolutions"] if keep.depthwise else []),
+            *keep.modules,
+        ]
+    )
+
+
 def _explained(recipe: Recipe) -> list[list[str]]:
     """What a recipe decides, a line each."""
-    weights, activations, keep = recipe.weights, recipe.activations, recipe.keep
+    weights, activations = recipe.weights, recipe.activations
     rows = [["recipe", recipe.name], ["", recipe.description]]
     if weights is None:
         rows.append(["everything", recipe.precision])
@@ -50,13 +62,11 @@ def _explained(recipe: Recipe) -> list[list[str]]:
             if activations.range == "image-percentile":
                 text += f" {activations.percentile:g}"
         rows.append(["activations", text + (", symmetric" if activations.symmetric else "")])
-    kept = [
-        *(["residual additions"] if keep.residual_additions else []),
-        *(["activations behind the pooling"] if keep.after_pooling else []),
-        *(["depthwise convolutions"] if keep.depthwise else []),
-        *keep.modules,
-    ]
-    rows += [["kept in float", ", ".join(kept)]] if kept else []
+    everywhere = _kept(recipe.keep)
+    rows += [["kept in float", everywhere]] if everywhere else []
+    for unit in UNITS:
+        if (kept := _kept(recipe.keep.on(unit))) != everywhere:
+            rows.append([f"kept in float on {unit}", kept or "nothing"])
     rows += [["preparation", ", ".join(recipe.prepare)]] if recipe.prepare else []
     if "distill" in recipe.prepare:
         text = f"{recipe.distill.steps} steps at most, rate {recipe.distill.rate:g}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,6 +22,10 @@ def sensitivity(
         str, typer.Option("-r", "--recipe", help="With static integers.", metavar="R")
     ] = "int8",
     images: Annotated[int, typer.Option(help="Pictures to judge by, at most.", min=2)] = 64,
+    unit: Annotated[
+        Literal["cpu", "gpu", "npu"] | None,
+        typer.Option(help="Keep in float what the recipe keeps on this unit."),
+    ] = None,
     input_size: Annotated[
         str | None, typer.Option(help="H or HxW; default: the checkpoint's.", metavar="SIZE")
     ] = None,
@@ -44,6 +48,7 @@ def sensitivity(
         check_plot(out)
     options = Options(size=size_of(input_size) if input_size else None, calibrate=calibrate)
     spec, chosen = read_model(model).spec, load_recipe(recipe)
+    chosen = chosen.on(unit) if unit else chosen
     with steps(verbose) as progress:
         judge = Judge(spec, weights, chosen, options, images=images, progress=progress)
         found = run(judge, chosen, progress)

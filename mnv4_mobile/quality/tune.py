@@ -33,6 +33,7 @@ from mnv4_mobile.quality.sensitivity import Judge, sensitivity
 from mnv4_mobile.recipe import HELD_BACK, Gate, Recipe, load_recipe
 from mnv4_mobile.records import plain, replace
 from mnv4_mobile.tensors import feed
+from mnv4_mobile.units import Unit
 
 Objective = Literal["size", "latency"]
 _RUNS = 100  # of an artifact, for its latency
@@ -117,13 +118,14 @@ def tune(wish: Wish, state: Path, *, cache: Cache | None, progress: Progress) ->
         prepare=tuple(plan["prepare"]),
     )
     order: list[str] = plan["order"]
+    unit = wish.cell.unit
     for reason in plan["reasons"]:
         progress.note(reason)
     confirmed: dict[int, Rung] = {}
 
     def keeps(count: int) -> bool:
         name = f"rung {count}"
-        recipe = _with(base, order[:count])
+        recipe = _with(base, order[:count], unit)
         if name not in known.values:
             known.put(name, asdict(_confirm(wish, recipe, tuple(order[:count]), cache, progress)))
         values = known.values[name]
@@ -144,7 +146,7 @@ def tune(wish: Wish, state: Path, *, cache: Cache | None, progress: Progress) ->
             f"to {len(order)} blocks in float; the best: {best.text()}"
         )
     reasons = (*plan["reasons"], *(confirmed[rung].text() for rung in sorted(confirmed)))
-    return Found(recipe=_with(base, order[:count]), rung=confirmed[count], reasons=reasons)
+    return Found(recipe=_with(base, order[:count], unit), rung=confirmed[count], reasons=reasons)
 
 
 def _fewest(keeps: Any, most: int) -> int | None:
@@ -165,7 +167,7 @@ def _fewest(keeps: Any, most: int) -> int | None:
 
 def _plan(wish: Wish, progress: Progress) -> dict[str, Any]:
     """What simulation chooses, as JSON: range, preparation, order of blocks, and why."""
-    cell = wish.cell
+    cell = replace(wish.cell, recipe=wish.cell.recipe.on(wish.cell.unit))
     judge = Judge(
         cell.model, cell.weights, cell.recipe, cell.options, images=HELD_BACK, progress=progress
     )
@@ -213,8 +215,8 @@ def _plan(wish: Wish, progress: Progress) -> dict[str, Any]:
 _UNITS = {"size": "parameter", "latency": "multiplication"}
 
 
-def _with(recipe: Recipe, blocks: Sequence[str]) -> Recipe:
-    return replace(recipe, keep=replace(recipe.keep, modules=(*recipe.keep.modules, *blocks)))
+def _with(recipe: Recipe, blocks: Sequence[str], unit: Unit) -> Recipe:
+    return replace(recipe, keep=recipe.keep.with_modules(blocks, unit))
 
 
 def _confirm(

@@ -13,7 +13,7 @@ from mnv4_mobile.builder.matrix import cells
 from mnv4_mobile.errors import ConfigError, ParityError
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.tune import Rung, Wish, _fewest, recipe_yaml, tune
-from mnv4_mobile.recipe import load_recipe
+from mnv4_mobile.recipe import Keep, KeepOn, load_recipe
 from mnv4_mobile.records import replace
 
 pytestmark = pytest.mark.toolchain("tflite")
@@ -84,6 +84,20 @@ def test_goes_on_from_its_state_and_writes_a_recipe(wish, tmp_path):
     assert found.recipe.keep.modules == ("stem", "stages.0.0")
     assert found.recipe.gate.top1_agreement == pytest.approx(0.995)
     assert "# 1 blocks in float: 2.00 points" in path.read_text()
+
+
+def test_blocks_in_float_join_what_the_unit_keeps(wish, tmp_path):
+    """LiteRT's artifacts are for the CPU, so what that keeps of its own has to grow."""
+    keep = Keep(modules=("head",), cpu=KeepOn(modules=("final",)))
+    cell = replace(wish.cell, recipe=replace(wish.cell.recipe, keep=keep))
+    wish, state = replace(wish, cell=cell), tmp_path / "state.json"
+    write_state(state, wish, {0: 3.0, 1: 0.1})
+    found = tune(wish, state, cache=None, progress=Progress())
+    assert found.recipe.keep.modules == ("head",)
+    assert found.recipe.keep.on("cpu").modules == ("final", "stem")
+    path = tmp_path / "tuned.yaml"
+    path.write_text(recipe_yaml(found))
+    assert load_recipe(str(path)).keep == found.recipe.keep
 
 
 def test_a_bound_that_no_artifact_keeps(wish, tmp_path):

@@ -35,6 +35,63 @@ def schemes(graph, recipe):
     }
 
 
+PER_UNIT = """
+description: x
+precision: float32
+weights: {bits: 8}
+activations: {mode: static}
+keep: {after_pooling: true, modules: [stem], npu: {after_pooling: false}, gpu: {modules: []}}
+calibration: {images: 8}
+gate: {sqnr_db: 1}
+"""
+
+
+def test_what_is_kept_may_differ_between_units(graph, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(PER_UNIT)
+    recipe = load_recipe(str(path))
+    kept = {unit: recipe.on(unit).keep for unit in ("cpu", "gpu", "npu")}
+    assert kept == {
+        "cpu": Keep(after_pooling=True, modules=("stem",)),
+        "gpu": Keep(after_pooling=True),
+        "npu": Keep(modules=("stem",)),
+    }
+    found = {unit: schemes(graph, recipe.on(unit)) for unit in kept}
+    classifier = {unit: found[unit]["head.classifier"] for unit in found}
+    assert classifier == {"cpu": "int8-weights", "gpu": "int8-weights", "npu": "int8"}
+    stem = {unit: found[unit]["stem.conv"] for unit in found}
+    assert stem == {"cpu": None, "gpu": "int8", "npu": None}
+    # More modules are kept where the unit has its own, and otherwise on all units.
+    for unit in kept:
+        more = recipe.keep.with_modules(["final"], unit)
+        assert more.on(unit).modules == (*kept[unit].modules, "final")
+    assert recipe.keep.with_modules(["final"], "gpu").on("cpu").modules == ("stem",)
+
+
+@pytest.mark.parametrize(
+    ("keep", "message"),
+    [
+        ("{npu: {after_poling: false}}", "keep.npu.after_poling: unknown key"),
+        ("{tpu: {after_pooling: false}}", "keep.tpu: unknown key"),
+        ("{npu: {after_pooling: 1}}", "keep.npu.after_pooling: found 1, must be true or false"),
+        ("{npu: {cpu: {}}}", "keep.npu.cpu: unknown key"),
+        ("{npu: true}", "keep.npu: found"),
+    ],
+)
+def test_a_mistake_in_what_a_unit_keeps_is_named(tmp_path, keep, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(PER_UNIT.replace("keep: {", f"keep: {keep}\n# {{"))
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(str(path))
+
+
+def test_a_pattern_of_any_unit_must_match(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(PER_UNIT.replace("gpu: {modules: []}", "gpu: {modules: [steam]}"))
+    with pytest.raises(ConfigError, match="'steam' matches no module"):
+        load_recipe(str(path)).check_keep(["stem.conv"])
+
+
 def test_operations_have_the_names_of_layers(graph):
     found = [(operation.name, operation.kind) for operation in operations(graph)]
     assert len([name for name, kind in found if kind == "conv"]) == 24
