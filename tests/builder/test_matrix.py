@@ -98,7 +98,7 @@ def test_a_matrix_goes_on_after_failures_and_is_not_built_twice(tiny, tmp_path):
 
 def test_a_killed_builder_fails_its_cell_only_and_a_second_run_completes(tiny, tmp_path):
     def kill(text, worker):
-        if "64x64-fp32-coreml: lower" in text:
+        if "64x64-fp32-embedding-coreml: lower" in text:
             os.kill(int(worker), signal.SIGKILL)
 
     todo = matrix(tiny, ["coreml"], options=SIZES)
