@@ -95,7 +95,8 @@ print("mnv4: load", flush=True)
 if state["end"] == "crash":
     print("App terminated due to signal 9.")
     sys.exit(1)
-result = state["result"] | {"job": job["id"] if state["end"] != "old" else "another"}
+another = "00000000-0000-4000-8000-000000000000"
+result = state["result"] | {"job": job["id"] if state["end"] != "old" else another}
 written = local("Library/Caches/mnv4/result.json")
 written.parent.mkdir(parents=True, exist_ok=True)
 written.write_text(json.dumps(result))
