@@ -38,6 +38,12 @@ class Recorded(Progress):
         self.told.append(("end", "", worker))
 
 
+def task(found, out, scratch):
+    """A task of these cells."""
+    keys = {cell: cell.key() for cell in found}
+    return Task(cells=tuple(found), keys=keys, out=out, scratch=scratch)
+
+
 @pytest.mark.toolchain("tflite")
 def test_steps_updates_and_notes_come_out_of_the_process(tmp_path):
     recipe = tmp_path / "short.yaml"
@@ -49,7 +55,7 @@ def test_steps_updates_and_notes_come_out_of_the_process(tmp_path):
         ["conv-small-035"], "random:0", ["tflite"], [str(recipe)], [options], progress=Progress()
     )
     progress = Recorded()
-    (built,) = build_apart(Task(cells=tuple(found), out=tmp_path, scratch=tmp_path), progress)
+    (built,) = build_apart(task(found, tmp_path, tmp_path), progress)
     assert built.error is None
     told = [(kind, text) for kind, text, _ in progress.told]
     assert ("step", "conv-small-035: prepare for quantization") in told
@@ -76,7 +82,7 @@ def lost(tmp_path):
     found = cells(
         *(["conv-small-035"], "random:0", ["tflite"], ["fp32"], [Options()]), progress=Progress()
     )
-    return Task(cells=tuple(found), out=tmp_path, scratch=tmp_path / "nowhere")
+    return task(found, tmp_path, tmp_path / "nowhere")
 
 
 class Named(Progress):
