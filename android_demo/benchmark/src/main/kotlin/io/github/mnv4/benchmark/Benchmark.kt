@@ -4,11 +4,13 @@ import android.content.Context
 import io.github.mnv4.MobileNetV4
 import io.github.mnv4.core.Bundle
 import io.github.mnv4.core.FolderFiles
+import io.github.mnv4.core.Job
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.Samples
 import io.github.mnv4.measure.Measure
 import io.github.mnv4.measure.WrongOutput
 import java.io.File
+import java.io.IOException
 
 /** Measures one session of one bundle: the job in the app's folder. */
 internal class Benchmark(
@@ -30,8 +32,9 @@ internal class Benchmark(
         var error: String? = null
         var samples: Samples? = null
         try {
-            job = Job.read(files)
-            val folder = job.bundle
+            val beside = File(files, "mnv4/job")
+            job = Job.parse(read(File(beside, "job.json")))
+            val folder = File(beside, job.bundle)
             samples = measure.session(Bundle.open(FolderFiles(folder)), job.plan) { MobileNetV4.open(folder, it) }
             status = "ok"
         } catch (wrong: WrongOutput) {
@@ -46,4 +49,11 @@ internal class Benchmark(
         Result(job?.id.orEmpty(), status, error, samples).write(files)
         return status
     }
+
+    private fun read(file: File): String =
+        try {
+            file.readText()
+        } catch (error: IOException) {
+            throw Mnv4Exception.BadPlan("job.json: ${error.message}")
+        }
 }

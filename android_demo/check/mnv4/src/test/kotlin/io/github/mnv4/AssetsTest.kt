@@ -19,7 +19,7 @@ import java.io.File
 @Config(sdk = [34], application = Application::class)
 class AssetsTest {
     private val context = RuntimeEnvironment.getApplication()
-    private val program = Mnv4Model("conv-small-035-96x96-fp32.executorch")
+    private val program = Mnv4Model("conv-small-035-96x96-fp32-executorch")
 
     private fun artifact(model: Mnv4Model): AssetArtifact {
         val files = AssetFiles(context, model)
@@ -29,7 +29,7 @@ class AssetsTest {
     @Test
     fun `an uncompressed artifact is mapped and runs`() {
         NativeLiteRt.load()
-        MobileNetV4.open(context, Mnv4Model("conv-small-035-96x96-fp32.tflite")).use { model ->
+        MobileNetV4.open(context, Mnv4Model("conv-small-035-96x96-fp32-tflite")).use { model ->
             assertEquals(10, model.runPixels(ByteArray(96 * 96 * 3)).probabilities!!.size)
         }
     }
@@ -42,7 +42,7 @@ class AssetsTest {
 
     @Test
     fun `a program is extracted once, under its hash`() {
-        val source = Fixtures.bundle(program.id).resolve("model.pte").readBytes()
+        val source = Fixtures.bundle(program.id).resolve("conv-small-035-96x96-fp32.pte").readBytes()
         val file = artifact(program).file()
         assertArrayEquals(source, file.readBytes())
         assertEquals(Bundle.open(AssetFiles(context, program)).manifest.artifactSha256, file.nameWithoutExtension)

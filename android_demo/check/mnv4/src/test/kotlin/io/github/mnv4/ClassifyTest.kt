@@ -70,7 +70,7 @@ class ClassifyTest {
         val luma = YuvFrame.plane(width * height, width, 1)
         val chroma = YuvFrame.plane(width * height / 2, width, 2)
         val crop = Rect(0, 0, width, height)
-        MobileNetV4.open(Fixtures.bundle("conv-small-035-96x96-fp32.tflite"), threads = 1).use { model ->
+        MobileNetV4.open(Fixtures.bundle("conv-small-035-96x96-fp32-tflite"), threads = 1).use { model ->
             fun classify() = model.run(Pictures.yuv(listOf(luma, chroma, chroma), crop, 90)).top(3)
             repeat(3) { classify() }
             val before = bytes.currentThreadAllocatedBytes
@@ -85,7 +85,7 @@ class ClassifyTest {
     @Test
     fun `suspending, without a library for coroutines`() {
         val picture = File(Fixtures.folder, "pictures/seven.jpg")
-        MobileNetV4.open(Fixtures.bundle("conv-small-035-96x96-fp32.tflite")).use { model ->
+        MobileNetV4.open(Fixtures.bundle("conv-small-035-96x96-fp32-tflite")).use { model ->
             val results = java.util.concurrent.LinkedBlockingQueue<Result<Outputs>>()
             val caller = Thread.currentThread()
             val block: suspend () -> Outputs = { model.runAsync(Pictures.decode(picture.inputStream())) }

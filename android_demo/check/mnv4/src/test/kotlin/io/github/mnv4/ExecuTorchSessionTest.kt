@@ -10,7 +10,7 @@ import org.pytorch.executorch.Module
 
 /** Against a stand-in for ExecuTorch (org.pytorch.executorch.Module beside this); see there. */
 class ExecuTorchSessionTest {
-    private val bundle = Fixtures.bundle("conv-small-035-96x96-fp32.executorch")
+    private val bundle = Fixtures.bundle("conv-small-035-96x96-fp32-executorch")
 
     @Test
     fun `pixels go in normalised, outputs come out by kind`() {
@@ -23,7 +23,7 @@ class ExecuTorchSessionTest {
             assertEquals(96 * 96 * 3, Module.last!!.size)
             assertEquals(1.0f, outputs.probabilities!!.sum(), 1e-5f)
             assertEquals(3, Module.loaded!!.threads)
-            assertEquals("model.pte", Module.loaded!!.path.substringAfterLast('/'))
+            assertEquals("conv-small-035-96x96-fp32.pte", Module.loaded!!.path.substringAfterLast('/'))
         }
     }
 

@@ -25,6 +25,10 @@ object Fixtures {
     fun JSONArray.objects(): List<JSONObject> = List(length(), ::getJSONObject)
 
     fun JSONArray.doubles(): DoubleArray = DoubleArray(length(), ::getDouble)
+
+    fun JSONArray.integers(): List<Int> = List(length(), ::getInt)
+
+    fun JSONArray.floats(): List<Float> = doubles().map(Double::toFloat)
 }
 
 /** TensorFlow Lite for the JVM: the real runtime, built for Linux by the Deep Java Library. */

@@ -40,9 +40,9 @@ class MissingRuntimeTest {
 
     @Test
     fun `the message is the line to add`() {
-        val executorch = refused("conv-small-035-96x96-fp32.executorch", "org.pytorch.")
+        val executorch = refused("conv-small-035-96x96-fp32-executorch", "org.pytorch.")
         assertTrue(executorch, "implementation(\"org.pytorch:executorch-android:" in executorch)
-        val litert = refused("conv-small-035-96x96-fp32.tflite", "org.tensorflow.")
+        val litert = refused("conv-small-035-96x96-fp32-tflite", "org.tensorflow.")
         assertTrue(litert, "implementation(\"com.google.ai.edge.litert:litert:" in litert)
     }
 }

@@ -16,12 +16,21 @@ public class WrongOutput(
 internal class Golden(
     private val bundle: Bundle,
 ) {
-    private val pixels: ByteBuffer =
-        bundle.golden("input")["pixels"]
-            ?: throw Mnv4Exception.BadBundle("${bundle.manifest.id}: golden: has no pixels")
+    private val pixels: ByteBuffer = bundle.golden("input")["pixels"] ?: lacks("pixels")
     private val expected = bundle.golden("eager")
     private val pictureBytes = bundle.manifest.preprocess.let { it.height * it.width * 3 }
     private val count = minOf(pixels.limit() / pictureBytes, CHECKED)
+
+    init {
+        if (count == 0) lacks("pixels")
+        for (output in bundle.manifest.outputs) {
+            val found = expected[output.name] ?: lacks(output.name)
+            if (found.limit() < count * output.size * Float.SIZE_BYTES) lacks("enough of ${output.name}")
+        }
+    }
+
+    private fun lacks(what: String): Nothing =
+        throw Mnv4Exception.BadBundle("${bundle.manifest.id}: golden: lacks $what")
 
     /** RGB pixels of one picture. */
     fun picture(index: Int): ByteArray {
@@ -43,9 +52,9 @@ internal class Golden(
         for (i in 0 until count) {
             val found = model.runPixels(picture(i)).values
             outputs.forEachIndexed { j, output ->
-                val wanted = expected[output.name] ?: throw Mnv4Exception.BadBundle("golden: has no ${output.name}")
+                val wanted = expected.getValue(output.name)
                 val values = FloatArray(output.size)
-                wanted.position(i * output.bytes)
+                wanted.position(i * output.size * Float.SIZE_BYTES)
                 wanted.asFloatBuffer().get(values)
                 ratios[j][i] = Scores.sqnrDb(values, found[j])
             }

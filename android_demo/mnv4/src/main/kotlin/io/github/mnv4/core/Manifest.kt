@@ -1,8 +1,5 @@
 package io.github.mnv4.core
 
-import org.json.JSONArray
-import org.json.JSONException
-import org.json.JSONObject
 import java.nio.ByteBuffer
 
 /** Where integers stand for floats: `(integer - zeroPoint) * scale`. */
@@ -124,16 +121,9 @@ public class Manifest(
     public val labels: List<String>?,
     /** Pictures, and what they must give. */
     public val golden: List<GoldenSpec>,
+    /** What a device must have, by `<target>.<key>`. */
+    public val requires: Map<String, String>,
 ) {
-    init {
-        val classes = outputs.firstOrNull { it.kind == "logits" || it.kind == "probabilities" }
-        if (labels != null && classes != null && labels.size != classes.size) {
-            throw Mnv4Exception.BadBundle(
-                "manifest.json: labels: found ${labels.size}, must be ${classes.size}, one for each class",
-            )
-        }
-    }
-
     /** Reading of manifests. */
     public companion object {
         /** The newest schema that this version reads. */
@@ -145,93 +135,183 @@ public class Manifest(
          * @throws Mnv4Exception.BadBundle it is no manifest, or one of a newer version.
          */
         public fun parse(text: String): Manifest =
-            try {
-                val json = JSONObject(text)
-                val schema = json.getInt("schema")
-                if (schema > SCHEMA) {
-                    throw Mnv4Exception.BadBundle(
-                        "manifest.json: written by a newer version (schema $schema, this one reads $SCHEMA); " +
-                            "update the mnv4 library",
-                    )
-                }
-                manifest(json)
-            } catch (error: JSONException) {
-                throw Mnv4Exception.BadBundle("manifest.json: ${error.message}", error)
-            }
+            Json.record(text, { Mnv4Exception.BadBundle("manifest.json: $it") }) { manifest() }
+    }
+}
 
-        private fun manifest(json: JSONObject): Manifest {
-            val model = json.getJSONObject("model")
-            val artifact = json.getJSONObject("artifact")
-            val preprocess = json.getJSONObject("preprocess")
-            val size = preprocess.getJSONArray("size")
-            val inputs = json.getJSONArray("inputs").objects()
-            if (inputs.size != 1) {
-                throw Mnv4Exception.BadBundle("manifest.json: inputs: found ${inputs.size}, must be 1")
-            }
-            return Manifest(
-                id = json.getString("id"),
-                modelName = model.getString("name"),
-                licence = model.textOrNull("licence"),
-                target = json.getString("target"),
-                recipe = json.getString("recipe"),
-                artifactPath = inside(artifact.getString("path")),
-                artifactBytes = artifact.getLong("bytes"),
-                artifactSha256 = artifact.getString("sha256"),
-                input = tensor(inputs.single()),
-                outputs = json.getJSONArray("outputs").objects().map(::tensor),
-                preprocess =
-                    PreprocessSpec(
-                        height = size.getInt(0),
-                        width = size.getInt(1),
-                        crop = preprocess.getDouble("crop"),
-                        interpolation = preprocess.getString("interpolation"),
-                        mean = preprocess.getJSONArray("mean").floats(),
-                        std = preprocess.getJSONArray("std").floats(),
-                    ),
-                labels = if (json.isNull("labels")) null else json.getJSONArray("labels").texts(),
-                golden = json.getJSONArray("golden").objects().map(::golden),
-            )
+/** A bundle's id, which is also the name of its folder. */
+internal val BUNDLE_ID = Regex("[A-Za-z0-9][A-Za-z0-9._-]*")
+
+private const val MOST_BYTES = Int.MAX_VALUE.toLong()
+private val SHA256 = Regex("[0-9a-f]{64}")
+private val PATH = Regex("[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
+private val REQUIREMENT = Regex("[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+")
+private val DTYPES = listOf("float32", "float16", "int8", "uint8")
+private val LAYOUTS = listOf("nchw", "nhwc")
+private val INTERPOLATIONS = listOf("nearest", "bilinear", "bicubic", "lanczos")
+private val SOURCES = listOf("input", "eager", "artifact")
+private val UNITS = setOf("cpu", "gpu", "npu")
+private val KINDS = listOf("convolution", "other")
+
+private fun Json.Entries.manifest(): Manifest {
+    schema(Manifest.SCHEMA)
+    get("ingredients").text(SHA256)
+    get("options").map().values.forEach { it.checkOption() }
+    parity()
+    get("layers").list().forEach { it.record { layer() } }
+    optional("calibration")?.orNull { record { calibration() } }
+    get("versions").map().values.forEach { it.text() }
+    val preprocess = get("preprocess").record { preprocess() }
+    val outputs = get("outputs").list(least = 1).map { it.record { tensor() } }
+    val (modelName, licence) = get("model").record { model() }
+    val (path, bytes, sha256) = get("artifact").record { artifact() }
+    return Manifest(
+        id = get("id").text(BUNDLE_ID),
+        modelName = modelName,
+        licence = licence,
+        target = get("target").text(),
+        recipe = get("recipe").text(),
+        artifactPath = path,
+        artifactBytes = bytes,
+        artifactSha256 = sha256,
+        input =
+            get("inputs").list(least = 1, most = 1).single().record {
+                tensor().also { checkInput(it, preprocess) }
+            },
+        outputs = outputs,
+        preprocess = preprocess,
+        labels = labels(outputs),
+        golden = get("golden").list(least = 2).map { it.record { golden() } },
+        requires = requirements(),
+    )
+}
+
+private fun Json.Entries.model(): Pair<String, String?> {
+    get("config_sha256").text(SHA256)
+    get("weights").text()
+    get("weights_sha256").text(SHA256)
+    return get("name").text() to get("licence").orNull { text() }
+}
+
+private fun Json.Entries.artifact(): Triple<String, Long, String> =
+    Triple(get("path").text(PATH), get("bytes").integer(1, MOST_EXACT), get("sha256").text(SHA256))
+
+private fun Json.Entries.tensor(): TensorSpec {
+    val spec =
+        TensorSpec(
+            name = get("name").text(),
+            kind = get("kind").text(),
+            dtype = get("dtype").oneOf(DTYPES),
+            shape = shape(),
+            layout = get("layout").orNull { oneOf(LAYOUTS) },
+            quantization = optional("quantization")?.orNull { record { quantization() } },
+        )
+    if (spec.quantization != null && spec.dtype.startsWith("float")) {
+        refuse("quantization", "found with ${spec.dtype}, must be with integers only")
+    }
+    return spec
+}
+
+private fun Json.Entries.shape(): List<Int> {
+    val sides = get("shape").list(least = 1).map { it.integer() }
+    var bytes = bytesOf(get("dtype").oneOf(DTYPES)).toLong()
+    for (side in sides) {
+        bytes *= side
+        if (bytes > MOST_BYTES) refuse("shape", "found $sides, a tensor has at most $MOST_BYTES bytes")
+    }
+    return sides
+}
+
+/** The range keeps floats of 32 bits from becoming 0 or infinite. */
+private fun Json.Entries.quantization() =
+    Quantization(
+        scale = get("scale").number(1e-30, 1e30).toFloat(),
+        zeroPoint = get("zero_point").integer(-128, 255).toInt(),
+    )
+
+private fun Json.Entries.checkInput(
+    input: TensorSpec,
+    preprocess: PreprocessSpec,
+) {
+    val (height, width) = preprocess.height to preprocess.width
+    val wanted = if (input.layout == "nchw") listOf(3, height, width) else listOf(height, width, 3)
+    if (input.layout == null) refuse("layout", "found null, must be one of ${LAYOUTS.joinToString()}")
+    if (input.shape.drop(1) != wanted) {
+        refuse("shape", "found ${input.shape}, must be the number of pictures, and $wanted as in preprocess")
+    }
+}
+
+private fun Json.Entries.preprocess(): PreprocessSpec {
+    get("inside").flag()
+    val (height, width) = get("size").list(2, 2).map { it.integer() }
+    return PreprocessSpec(
+        height = height,
+        width = width,
+        crop = get("crop").number(0.01, 1.0),
+        interpolation = get("interpolation").oneOf(INTERPOLATIONS),
+        mean = get("mean").list(3, 3).map { it.number(-1e6, 1e6).toFloat() },
+        std = get("std").list(3, 3).map { it.number(1e-6, 1e6).toFloat() },
+    )
+}
+
+private fun Json.Entries.labels(outputs: List<TensorSpec>): List<String>? {
+    val labels = get("labels").orNull { list().map { it.text() } } ?: return null
+    for (output in outputs) {
+        val classes = output.shape.last()
+        if (output.kind in listOf("logits", "probabilities") && labels.size != classes) {
+            refuse("labels", "found ${labels.size}, must be $classes, one for each class")
         }
+    }
+    return labels
+}
 
-        private fun tensor(json: JSONObject): TensorSpec =
-            TensorSpec(
-                name = json.getString("name"),
-                kind = json.getString("kind"),
-                shape = json.getJSONArray("shape").integers(),
-                dtype = json.getString("dtype"),
-                layout = json.textOrNull("layout"),
-                quantization =
-                    json.optJSONObject("quantization")?.let {
-                        Quantization(it.getDouble("scale").toFloat(), it.getInt("zero_point"))
-                    },
-            )
+private fun Json.Entries.golden(): GoldenSpec =
+    GoldenSpec(
+        path = get("path").text(PATH),
+        tensor = get("tensor").text(),
+        dtype = get("dtype").oneOf(DTYPES),
+        shape = shape(),
+        source = get("source").oneOf(SOURCES),
+        minSqnrDb = get("min_sqnr_db").orNull { number() },
+    )
 
-        private fun golden(json: JSONObject): GoldenSpec =
-            GoldenSpec(
-                path = inside(json.getString("path")),
-                tensor = json.getString("tensor"),
-                shape = json.getJSONArray("shape").integers(),
-                dtype = json.getString("dtype"),
-                source = json.getString("source"),
-                minSqnrDb = if (json.isNull("min_sqnr_db")) null else json.getDouble("min_sqnr_db"),
-            )
+private fun Json.Entries.requirements(): Map<String, String> =
+    get("requires").map().mapValues { (key, value) ->
+        if (!REQUIREMENT.matches(key)) refuse("requires", "found the key '$key', must be of the form TARGET.KEY")
+        value.text()
+    }
 
-        /** A path of a manifest, which must not leave the bundle. */
-        private fun inside(path: String): String {
-            if (path.isEmpty() || path.startsWith("/") || '\\' in path || ".." in path.split("/")) {
-                throw Mnv4Exception.BadBundle("manifest.json: path: found '$path', must stay in the bundle")
+private fun Json.Entries.parity() {
+    for ((unit, outputs) in get("parity").map()) {
+        if (unit !in UNITS) refuse("parity", "found the unit '$unit', must be one of ${UNITS.joinToString()}")
+        for (output in outputs.map().values) {
+            output.record {
+                for (key in listOf("sqnr_db", "sqnr_db_p10", "max_abs", "gate_db")) get(key).number()
+                get("top1_agreement").orNull { number() }
+                get("n").integer()
             }
-            return path
         }
     }
 }
 
-internal fun JSONObject.textOrNull(key: String): String? = if (isNull(key)) null else getString(key)
+private fun Json.Entries.layer() {
+    for (key in listOf("name", "block", "precision")) get(key).text()
+    get("kind").oneOf(KINDS)
+    get("why").orNull { text() }
+}
 
-internal fun JSONArray.objects(): List<JSONObject> = List(length(), ::getJSONObject)
-
-internal fun JSONArray.texts(): List<String> = List(length(), ::getString)
-
-internal fun JSONArray.integers(): List<Int> = List(length(), ::getInt)
-
-internal fun JSONArray.floats(): List<Float> = List(length()) { getDouble(it).toFloat() }
+private fun Json.Entries.calibration() {
+    get("images").integer()
+    get("held_back").integer(least = 0)
+    get("skipped").integer(least = 0)
+    get("seed").integer(-MOST_EXACT, MOST_EXACT)
+    get("dataset_sha256").orNull { text(SHA256) }
+    get("range").orNull { text() }
+    get("agreement").orNull {
+        record {
+            get("top1").number(0.0, 1.0)
+            get("gate").number(0.0, 1.0)
+            get("n").integer()
+        }
+    }
+}

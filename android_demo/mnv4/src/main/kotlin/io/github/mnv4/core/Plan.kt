@@ -1,29 +1,28 @@
 package io.github.mnv4.core
 
-import org.json.JSONException
 import org.json.JSONObject
 
-/** How an artifact is measured; the generator's `plan.schema.json` is the norm. */
+/** How an artifact is measured; the generator's `plan.schema.json` specifies the JSON form. */
 public data class Plan(
-    /** Runs that are not timed, behind the first inference. */
+    /** Untimed runs after the first inference. */
     public val warmup: Int = 10,
-    /** Timed runs at least. */
+    /** The least number of timed runs. */
     public val runs: Int = 50,
-    /** Timed at least, even if that takes more runs. */
+    /** The least time in seconds, even if that takes more runs. */
     public val seconds: Double = 2.0,
     /** Sessions: fresh processes. */
     public val repeats: Int = 1,
-    /** Before every session but the first one. */
+    /** The pause before every session but the first one. */
     public val cooldownSeconds: Double = 0.0,
     /** A session begins only at this thermal status or a better one. */
     public val maxThermal: String = "nominal",
-    /** Of the runtime. */
+    /** Number of runtime threads. */
     public val threads: Int = 1,
     /** `none`, `fastest`, or numbers of cores; an app cannot pin itself, so only `none` is followed. */
     public val affinity: String = "none",
-    /** Of Core ML. */
-    public val computeUnit: String = "all",
-    /** `p50`, `p90` or `mean`. */
+    /** `cpu`, `gpu` or `npu`; null leaves it to the artifact. The runtimes of this library have the CPU. */
+    public val unit: String? = null,
+    /** Which statistic of a session's latencies is shown first: `p50`, `p90` or `mean`. */
     public val statistic: String = "p50",
 ) {
     /** The plan in its JSON form. */
@@ -38,7 +37,7 @@ public data class Plan(
             .put("max_thermal", maxThermal)
             .put("threads", threads)
             .put("affinity", affinity)
-            .put("compute_unit", computeUnit)
+            .put("unit", unit.orNull())
             .put("statistic", statistic)
 
     /** Reading of plans. */
@@ -46,50 +45,32 @@ public data class Plan(
         /** The schema that this version reads. */
         public const val SCHEMA: Int = 1
 
-        private val KEYS =
-            Plan()
-                .toJson()
-                .keys()
-                .asSequence()
-                .toSet()
+        private val THERMAL = listOf("nominal", "fair", "serious", "critical")
+        private val UNITS = listOf("cpu", "gpu", "npu")
+        private val STATISTICS = listOf("p50", "p90", "mean")
+        private val AFFINITY = Regex("none|fastest|[0-9]+(,[0-9]+)*")
 
         /**
          * Reads a plan.
          *
          * @throws Mnv4Exception.BadPlan an unknown or missing key, or a value that cannot be followed.
          */
-        public fun parse(text: String): Plan =
-            try {
-                val json = JSONObject(text)
-                json.keys().forEach { if (it !in KEYS) refuse("$it: unknown key, allowed: ${KEYS.joinToString()}") }
-                if (json.getInt("schema") != SCHEMA) {
-                    refuse("schema: found ${json.get("schema")}, this version reads $SCHEMA")
-                }
-                Plan(
-                    warmup = json.least("warmup", 0.0).toInt(),
-                    runs = json.least("runs", 1.0).toInt(),
-                    seconds = json.least("seconds", 0.0),
-                    repeats = json.least("repeats", 1.0).toInt(),
-                    cooldownSeconds = json.least("cooldown_s", 0.0),
-                    maxThermal = json.getString("max_thermal"),
-                    threads = json.least("threads", 1.0).toInt(),
-                    affinity = json.getString("affinity"),
-                    computeUnit = json.getString("compute_unit"),
-                    statistic = json.getString("statistic"),
-                )
-            } catch (error: JSONException) {
-                refuse(error.message.orEmpty())
-            }
+        public fun parse(text: String): Plan = Json.record(text, { Mnv4Exception.BadPlan("plan: $it") }) { plan() }
 
-        private fun JSONObject.least(
-            key: String,
-            least: Double,
-        ): Double {
-            val found = getDouble(key)
-            if (found < least) refuse("$key: found $found, must be $least or more")
-            return found
+        internal fun Json.Entries.plan(): Plan {
+            schema(SCHEMA)
+            return Plan(
+                warmup = get("warmup").integer(least = 0),
+                runs = get("runs").integer(),
+                seconds = get("seconds").number(least = 0.0),
+                repeats = get("repeats").integer(),
+                cooldownSeconds = get("cooldown_s").number(least = 0.0),
+                maxThermal = get("max_thermal").oneOf(THERMAL),
+                threads = get("threads").integer(),
+                affinity = get("affinity").text(AFFINITY),
+                unit = get("unit").orNull { oneOf(UNITS) },
+                statistic = get("statistic").oneOf(STATISTICS),
+            )
         }
-
-        private fun refuse(what: String): Nothing = throw Mnv4Exception.BadPlan("plan: $what")
     }
 }

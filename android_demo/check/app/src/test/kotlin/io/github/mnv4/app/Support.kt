@@ -18,7 +18,7 @@ internal const val DAY = "w411dp-h891dp-xhdpi"
 internal const val NIGHT = "w411dp-h891dp-night-xhdpi"
 internal const val TURNED = "w891dp-h411dp-land-xhdpi"
 internal const val TURNED_NIGHT = "w891dp-h411dp-land-night-xhdpi"
-internal const val CONV = "conv-small-035-96x96-fp32.tflite"
+internal const val CONV = "conv-small-035-96x96-fp32-tflite"
 internal val fixtures = File(System.getProperty("mnv4.fixtures")!!)
 internal val app: DemoApp get() = RuntimeEnvironment.getApplication() as DemoApp
 

@@ -56,7 +56,7 @@ class BenchmarkTest {
 
     @Test
     fun `a session that Python asks for, and reads afterwards`() {
-        job("conv-small-035-96x96-fp32.tflite")
+        job("conv-small-035-96x96-fp32-tflite")
         val result = run(JSONObject(File(fixtures, "job.json").readText()))
         assertEquals(result.toString(), "ok", result.getString("status"))
         val samples = result.getJSONObject("samples")
@@ -77,7 +77,7 @@ class BenchmarkTest {
 
     @Test
     fun `no space for the result`() {
-        val job = job("conv-small-035-96x96-fp32.tflite")
+        val job = job("conv-small-035-96x96-fp32-tflite")
         Files.createSymbolicLink(File(files, "mnv4/result.json.part").toPath(), File("/dev/full").toPath())
         val error = assertThrows(IOException::class.java) { run(job) }
         assertTrue(error.message, "No space left" in error.message!!)
@@ -95,7 +95,7 @@ class BenchmarkTest {
         assertNull(asked.requestedPermissions)
 
         val folder = context.getExternalFilesDir(null)!!
-        val job = job("conv-small-035-96x96-fp32.tflite")
+        val job = job("conv-small-035-96x96-fp32-tflite")
         File(files, "mnv4").copyRecursively(File(folder, "mnv4"))
         File(folder, "mnv4/job/job.json").writeText(job.toString())
         Robolectric.buildActivity(BenchmarkActivity::class.java).setup().use {
@@ -108,7 +108,7 @@ class BenchmarkTest {
 
     @Test
     fun `a wrong golden pair is not timed`() {
-        val job = job("hybrid-narrow-96x96-fp32.tflite")
+        val job = job("hybrid-narrow-96x96-fp32-tflite")
         val golden = File(files, "mnv4/job/bundle/golden/eager.logits.bin")
         golden.writeBytes(golden.readBytes().reversedArray())
         val result = run(job)
@@ -122,7 +122,7 @@ class BenchmarkTest {
         key: String,
         value: Any,
     ) {
-        val result = run(job("conv-small-035-96x96-fp32.tflite").put(key, value))
+        val result = run(job("conv-small-035-96x96-fp32-tflite").put(key, value))
         assertEquals("failed", result.getString("status"))
         assertTrue(result.getString("error"), message in result.getString("error"))
         assertTrue(result.isNull("samples"))
@@ -130,10 +130,10 @@ class BenchmarkTest {
 
     @Test
     fun `what cannot be followed is failed, and says why`() {
-        refused("this app reads 1", "schema", 7)
-        refused("folder beside job.json", "bundle", "../bundle")
+        refused("this one reads 1", "schema", 7)
+        refused("bundle: found '../bundle'", "bundle", "../bundle")
         refused("not a bundle", "bundle", "nothing")
-        refused("unknown key", "plan", Plan().toJson().put("sped", 1))
+        refused("plan.sped: unknown key", "plan", Plan().toJson().put("sped", 1))
         refused("affinity", "plan", Plan(affinity = "4,5").toJson())
     }
 }

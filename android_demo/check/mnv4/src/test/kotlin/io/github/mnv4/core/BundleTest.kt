@@ -1,6 +1,8 @@
 package io.github.mnv4.core
 
 import io.github.mnv4.Fixtures
+import org.json.JSONArray
+import org.json.JSONObject
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNull
 import org.junit.Assert.assertThrows
@@ -9,22 +11,18 @@ import org.junit.Test
 import java.io.File
 
 class BundleTest {
-    private val name = "conv-small-035-96x96-fp32.tflite"
+    private val name = "conv-small-035-96x96-fp32-tflite"
+    private val artifact = "conv-small-035-96x96-fp32.tflite"
 
     private fun open(folder: File) = Bundle.open(FolderFiles(folder))
 
     private fun refused(block: () -> Unit): String =
         assertThrows(Mnv4Exception.BadBundle::class.java) { block() }.message!!
 
-    private fun edited(
-        from: String,
-        to: String,
-    ): File {
+    private fun edited(change: JSONObject.() -> Unit): File {
         val folder = Fixtures.copy(name)
         val file = File(folder, "manifest.json")
-        val text = file.readText()
-        assertTrue(from in text)
-        file.writeText(text.replace(from, to))
+        file.writeText(JSONObject(file.readText()).apply(change).toString())
         return folder
     }
 
@@ -43,27 +41,27 @@ class BundleTest {
     @Test
     fun `a damaged artifact`() {
         val folder = Fixtures.copy(name)
-        File(folder, "model.tflite").appendBytes(byteArrayOf(0))
+        File(folder, artifact).appendBytes(byteArrayOf(0))
         assertTrue("damaged: sha256" in refused { open(folder).checkArtifact() })
     }
 
     @Test
     fun `files that are missing`() {
         val folder = Fixtures.copy(name)
-        File(folder, "model.tflite").delete()
-        assertTrue("model.tflite: missing" in refused { open(folder).checkArtifact() })
+        File(folder, artifact).delete()
+        assertTrue("$artifact: missing" in refused { open(folder).checkArtifact() })
         File(folder, "manifest.json").delete()
         assertTrue("not a bundle" in refused { open(folder) })
     }
 
     @Test
     fun `a newer schema`() {
-        assertTrue("newer version (schema 2" in refused { open(edited("\"schema\": 1", "\"schema\": 2")) })
+        assertTrue("newer version (schema 2" in refused { open(edited { put("schema", 2) }) })
     }
 
     @Test
     fun `classes without names have numbers`() {
-        val folder = edited("\"labels\": [", "\"labels\": null, \"unlabelled\": [")
+        val folder = edited { put("labels", JSONObject.NULL) }
         assertNull(open(folder).manifest.labels)
         val found = Scores.top(floatArrayOf(0.1f, 0.7f, 0.2f), 2, null)
         assertEquals(listOf("1", "2"), found.map { it.label })
@@ -71,23 +69,8 @@ class BundleTest {
 
     @Test
     fun `labels that are missing`() {
-        val folder = edited("\"labels\": [", "\"labels\": [\"one\"], \"unused\": [")
+        val folder = edited { put("labels", JSONArray(listOf("one"))) }
         assertTrue("labels: found 1, must be 10" in refused { open(folder) })
-    }
-
-    @Test
-    fun `a path that leaves the bundle`() {
-        val folder = edited("\"path\": \"model.tflite\"", "\"path\": \"../model.tflite\"")
-        assertTrue("must stay in the bundle" in refused { open(folder) })
-    }
-
-    @Test
-    fun `a manifest that is none`() {
-        val folder = Fixtures.copy(name)
-        File(folder, "manifest.json").writeText("[1, 2")
-        assertTrue("manifest.json" in refused { open(folder) })
-        File(folder, "manifest.json").writeText("{\"schema\": 1}")
-        assertTrue("manifest.json" in refused { open(folder) })
     }
 
     @Test

@@ -2,6 +2,8 @@ package io.github.mnv4.core
 
 import io.github.mnv4.Fixtures
 import io.github.mnv4.Fixtures.doubles
+import io.github.mnv4.Fixtures.floats
+import io.github.mnv4.Fixtures.integers
 import io.github.mnv4.Fixtures.objects
 import org.json.JSONArray
 import org.json.JSONObject

@@ -3,16 +3,12 @@ package io.github.mnv4.core
 import io.github.mnv4.Fixtures
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertThrows
-import org.junit.Assert.assertTrue
 import org.junit.Test
 
 class PlanTest {
-    private fun refused(text: String): String =
-        assertThrows(Mnv4Exception.BadPlan::class.java) { Plan.parse(text) }.message!!
-
     @Test
     fun `there and back`() {
-        val plan = Plan(warmup = 3, runs = 7, seconds = 0.5, threads = 2, statistic = "p90")
+        val plan = Plan(warmup = 3, runs = 7, seconds = 0.5, threads = 2, unit = "npu", statistic = "p90")
         assertEquals(plan, Plan.parse(plan.toJson().toString()))
     }
 
@@ -24,12 +20,8 @@ class PlanTest {
 
     @Test
     fun `what cannot be followed is named`() {
-        val good = Plan().toJson()
-        assertTrue("sped: unknown key" in refused(Plan().toJson().put("sped", 1).toString()))
-        assertTrue("runs: found 0" in refused(Plan().toJson().put("runs", 0).toString()))
-        assertTrue("schema: found 9" in refused(Plan().toJson().put("schema", 9).toString()))
-        good.remove("threads")
-        assertTrue("threads" in refused(good.toString()))
-        refused("{")
+        val text = Plan().toJson().put("runs", 0).toString()
+        val error = assertThrows(Mnv4Exception.BadPlan::class.java) { Plan.parse(text) }
+        assertEquals("plan: runs: found 0, must be an integer from 1 to 2147483647", error.message)
     }
 }
