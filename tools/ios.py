@@ -90,8 +90,9 @@ def fixtures() -> tuple[app.Job, Subject]:
     plan = Plan(warmup=2, runs=5, seconds=0.0, unit="npu")
     job = app.new_job(plan, f"{app.BUNDLE}-{subject.artifact.sha256[:16]}")
     documents = FIXTURES / "Documents"
-    shutil.copytree(bundles / subject.artifact.name, documents / job.bundle)
-    (documents / app.JOB).write_bytes(records.encode(job, indent=1))
+    file = documents / app.JOB
+    shutil.copytree(bundles / subject.artifact.name, file.parent / job.bundle)
+    file.write_bytes(records.encode(job, indent=1))
     return job, subject
 
 

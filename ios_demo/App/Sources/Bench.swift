@@ -1,19 +1,28 @@
 import MobileNetV4Kit
 import SwiftUI
 
-/// Sessions of one model, one a compute unit.
+/// Sessions of one model, one on each unit.
 @MainActor
 final class Bench: ObservableObject {
     /// One session.
     struct Run: Identifiable, Encodable {
-        let unit: ComputeUnit
+        let unit: Plan.Unit?
         let result: JobResult
-        var id: ComputeUnit { unit }
+        var id: Plan.Unit? { unit }
         var statistics: Statistics? { result.samples.flatMap { Statistics($0.latenciesMs) } }
 
-        enum CodingKeys: String, CodingKey {
-            case unit = "compute_unit"
-            case result
+        enum CodingKeys: CodingKey {
+            case unit, result
+        }
+
+        /// For people; without a unit, Core ML chooses among what the bundle asks for.
+        var title: String {
+            switch unit {
+            case nil: return "As built"
+            case .cpu: return "CPU"
+            case .gpu: return "GPU"
+            case .npu: return "Neural Engine"
+            }
         }
     }
 
@@ -26,17 +35,17 @@ final class Bench: ObservableObject {
     /// Whether it measures now.
     @Published private(set) var isRunning = false
 
-    /// Measures a model on every compute unit.
+    /// Measures a model as it was built, and on every unit.
     func measure(_ model: MNV4Model) async {
         isRunning = true
         defer { isRunning = false }
         (runs, operators, file) = ([], [], nil)
-        for unit in ComputeUnit.allCases {
+        for unit in [nil] + Plan.Unit.allCases {
             var plan = Plan()
-            plan.computeUnit = unit
+            plan.unit = unit
             // A user who waits for a cool device is worse off than one who sees a warm figure.
             plan.maxThermal = .critical
-            let job = Job(id: UUID().uuidString, bundle: model.folder, plan: plan)
+            let job = Job(id: UUID().uuidString.lowercased(), bundle: model.folder, plan: plan)
             runs.append(Run(unit: unit, result: await Benchmark.coreML.run(job)))
         }
         if #available(iOS 17.4, *) {

@@ -2,7 +2,7 @@ import Charts
 import MobileNetV4Kit
 import SwiftUI
 
-/// Measures the chosen model on every compute unit.
+/// Measures the chosen model on every unit.
 struct BenchmarkScreen: View {
     @EnvironmentObject private var classifier: Classifier
     @StateObject private var bench = Bench()
@@ -13,7 +13,7 @@ struct BenchmarkScreen: View {
                 VStack(alignment: .leading, spacing: 16) {
                     ThermalLabel(status: AppleDevice().thermal().status)
                     if bench.runs.isEmpty {
-                        Text("Measures the model of the tab Model on every compute unit.")
+                        Text("Measures the model of the tab Model on every unit.")
                     } else {
                         LatencyChart(runs: bench.runs)
                         ForEach(bench.runs) { run in RunRow(run: run) }
@@ -48,7 +48,7 @@ struct BenchmarkScreen: View {
     }
 }
 
-/// The median latency of every compute unit.
+/// The median latency on every unit.
 struct LatencyChart: View {
     let runs: [Bench.Run]
 
@@ -57,10 +57,10 @@ struct LatencyChart: View {
             if let median = run.statistics?.percentile(50) {
                 BarMark(
                     x: .value("Median latency in ms", median),
-                    y: .value("Compute unit", run.unit.title)
+                    y: .value("Unit", run.title)
                 )
                 .annotation(position: .trailing) { Text(Bench.ms(median)).font(.caption) }
-                .accessibilityLabel(run.unit.title)
+                .accessibilityLabel(run.title)
                 .accessibilityValue("\(Bench.ms(median)) milliseconds")
             }
         }
@@ -75,7 +75,7 @@ struct RunRow: View {
 
     var body: some View {
         VStack(alignment: .leading, spacing: 4) {
-            Text(run.unit.title).font(.headline)
+            Text(run.title).font(.headline)
             if let samples = run.result.samples, let statistics = run.statistics {
                 Text(
                     "median \(Bench.ms(statistics.percentile(50))) ms, 90th percentile "

@@ -18,16 +18,22 @@ public struct Golden: Sendable {
     public init(_ bundle: ModelBundle) throws {
         manifest = bundle.manifest
         guard let pixels = try bundle.golden(.input)["pixels"] else {
-            throw MNV4Error.badBundle("\(manifest.id): golden: has no pixels")
+            throw MNV4Error.badBundle("\(manifest.id): golden: lacks pixels")
         }
         self.pixels = Array(pixels)
-        expected = try bundle.golden(.eager)
+        let expected = try bundle.golden(.eager)
+        self.expected = expected
         let size = manifest.preprocess
-        count = min(pixels.count / (size.height * size.width * 3), Self.checked)
+        let count = min(pixels.count / (size.height * size.width * 3), Self.checked)
+        self.count = count
         let eager = manifest.golden.filter { $0.source == .eager }
         entries = try bundle.manifest.outputs.map { output in
-            guard let entry = eager.first(where: { $0.tensor == output.name }) else {
-                throw MNV4Error.badBundle("\(bundle.manifest.id): golden: has no \(output.name)")
+            let found = expected[output.name]?.count ?? 0
+            guard let entry = eager.first(where: { $0.tensor == output.name }),
+                count > 0, found >= count * output.count * entry.dtype.bytes
+            else {
+                throw MNV4Error.badBundle(
+                    "\(bundle.manifest.id): golden: lacks pixels, or \(output.name) for them")
             }
             return entry
         }

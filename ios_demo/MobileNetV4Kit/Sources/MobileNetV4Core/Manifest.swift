@@ -1,7 +1,7 @@
 import Foundation
 
 /// The type of a tensor's elements.
-public enum ElementType: String, Codable, Sendable {
+public enum ElementType: String, Decodable, Sendable, CaseIterable {
     /// A float of 32 bits.
     case float32
     /// A float of 16 bits; see ``Half``.
@@ -22,7 +22,7 @@ public enum ElementType: String, Codable, Sendable {
 }
 
 /// The order of a tensor's four dimensions.
-public enum Layout: String, Codable, Sendable {
+public enum Layout: String, Decodable, Sendable, CaseIterable {
     /// A plane a channel.
     case nchw
     /// A pixel's channels beside each other.
@@ -30,7 +30,7 @@ public enum Layout: String, Codable, Sendable {
 }
 
 /// How a picture is filtered when its size changes.
-public enum Interpolation: String, Codable, Sendable {
+public enum Interpolation: String, Decodable, Sendable, CaseIterable {
     /// The nearest pixel.
     case nearest
     /// A triangle.
@@ -42,7 +42,7 @@ public enum Interpolation: String, Codable, Sendable {
 }
 
 /// What an integer stands for: (integer - zeroPoint) * scale.
-public struct Quantization: Codable, Sendable, Equatable {
+public struct Quantization: Decodable, Sendable, Equatable {
     /// The step.
     public let scale: Double
     /// The integer that stands for 0.
@@ -55,7 +55,7 @@ public struct Quantization: Codable, Sendable, Equatable {
 }
 
 /// An input or output of an artifact.
-public struct TensorSpec: Codable, Sendable, Equatable {
+public struct TensorSpec: Sendable, Equatable {
     /// As the artifact calls it.
     public let name: String
     /// `image` for the input; `logits`, `probabilities`, `embedding` or `stage_N` for an output.
@@ -89,7 +89,7 @@ public struct TensorSpec: Codable, Sendable, Equatable {
 }
 
 /// How a decoded picture becomes the input.
-public struct PreprocessSpec: Codable, Sendable, Equatable {
+public struct PreprocessSpec: Sendable, Equatable {
     /// (height, width) of the input.
     public let size: [Int]
     /// Share of the resized picture that the centre crop keeps.
@@ -119,9 +119,9 @@ public struct PreprocessSpec: Codable, Sendable, Equatable {
 }
 
 /// One golden tensor: what a device checks itself with.
-public struct GoldenSpec: Codable, Sendable, Equatable {
+public struct GoldenSpec: Sendable, Equatable {
     /// Where a golden tensor comes from.
-    public enum Source: String, Codable, Sendable {
+    public enum Source: String, Sendable, CaseIterable {
         /// Pixels of pictures at the network's size.
         case input
         /// What the float model gave for them.
@@ -142,20 +142,15 @@ public struct GoldenSpec: Codable, Sendable, Equatable {
     public let source: Source
     /// What a device must reach, for outputs.
     public let minSqnrDb: Double?
-
-    enum CodingKeys: String, CodingKey {
-        case path, tensor, shape, dtype, source
-        case minSqnrDb = "min_sqnr_db"
-    }
 }
 
-/// `manifest.json` of a bundle; the generator's JSON Schema is the norm.
-public struct Manifest: Codable, Sendable, Equatable {
+/// `manifest.json` of a bundle; the generator's `docs/bundle.md` specifies it.
+public struct Manifest: Sendable, Equatable {
     /// The newest schema that this version reads.
     public static let schema = 1
 
     /// Where the network and its weights come from.
-    public struct Model: Codable, Sendable, Equatable {
+    public struct Model: Sendable, Equatable {
         /// The variant.
         public let name: String
         /// Of the weights, where the generator knows it.
@@ -163,7 +158,7 @@ public struct Manifest: Codable, Sendable, Equatable {
     }
 
     /// The artifact's file or folder.
-    public struct Artifact: Codable, Sendable, Equatable {
+    public struct Artifact: Sendable, Equatable {
         /// Inside the bundle.
         public let path: String
         /// Of all its files.
@@ -182,7 +177,8 @@ public struct Manifest: Codable, Sendable, Equatable {
     public let recipe: String
     /// What the runtime loads.
     public let artifact: Artifact
-    let inputs: [TensorSpec]
+    /// What it takes.
+    public let input: TensorSpec
     /// What it gives.
     public let outputs: [TensorSpec]
     /// How a picture becomes the input.
@@ -191,93 +187,215 @@ public struct Manifest: Codable, Sendable, Equatable {
     public let labels: [String]?
     /// What a device checks itself with.
     public let golden: [GoldenSpec]
-    /// What a device must have: `os`, `compute_unit`.
+    /// What a device must have, by `<target>.<key>`: `coreml.min_ios`, `coreml.compute_unit`.
     public let requires: [String: String]
-
-    /// The only input.
-    public var input: TensorSpec { inputs[0] }
 
     /// The output of a kind, and its place among the outputs.
     public func output(kind: String) -> Int? { outputs.firstIndex { $0.kind == kind } }
 }
 
 extension Manifest {
-    private struct Version: Decodable {
-        let schema: Int
-    }
-
     /// Reads a manifest.
     ///
     /// - Throws: ``MNV4Error/badBundle(_:)``: it is no manifest, or one of a newer version.
     public init(json: Data) throws {
-        let name = "manifest.json"
         do {
-            let found = try JSONDecoder().decode(Version.self, from: json).schema
-            if found > Self.schema {
-                throw MNV4Error.badBundle(
-                    "\(name): written by a newer version (schema \(found), this one reads "
-                        + "\(Self.schema)); update the MobileNetV4Kit package")
+            self = try JSON(json).record(Manifest.init)
+        } catch let error as JSONError {
+            throw MNV4Error.badBundle("manifest.json: \(error.message)")
+        }
+    }
+
+    private init(_ entries: JSONEntries) throws {
+        try entries.schema(Self.schema)
+        id = try entries["id"].bundleID()
+        _ = try entries["ingredients"].sha256()
+        model = try entries["model"].record(Model.init)
+        target = try entries["target"].text()
+        recipe = try entries["recipe"].text()
+        try entries["options"].map().values.forEach { try $0.option() }
+        artifact = try entries["artifact"].record(Artifact.init)
+        let preprocess = try entries["preprocess"].record(PreprocessSpec.init)
+        self.preprocess = preprocess
+        input = try entries["inputs"].list(1...1)[0].record { entries in
+            try TensorSpec(entries).checked(entries, preprocess)
+        }
+        outputs = try entries["outputs"].list(1...Int.max).map { try $0.record(TensorSpec.init) }
+        labels = try entries["labels"].orNil { try $0.list().map { try $0.text() } }
+        golden = try entries["golden"].list(2...Int.max).map { try $0.record(GoldenSpec.init) }
+        requires = try entries["requires"].requirements()
+        try entries["versions"].map().values.forEach { _ = try $0.text() }
+        try entries["layers"].list().forEach { try $0.record(Self.checkLayer) }
+        try entries["parity"].checkParity()
+        _ = try entries.optional("calibration")?.orNil { try $0.record(Self.checkCalibration) }
+        for output in outputs where ["logits", "probabilities"].contains(output.kind) {
+            if let labels, let classes = output.shape.last, labels.count != classes {
+                throw entries.wrong(
+                    "labels", "found \(labels.count), must be \(classes), one for each class")
             }
-            self = try JSONDecoder().decode(Manifest.self, from: json)
-        } catch let error as DecodingError {
-            throw MNV4Error.badBundle("\(name): \(error.summary)")
         }
-        if let wrong = mistake() { throw MNV4Error.badBundle("\(name): \(wrong)") }
     }
 
-    /// What would end in a crash later: what the types cannot say.
-    private func mistake() -> String? {
-        if inputs.count != 1 { return "inputs: found \(inputs.count), must be 1" }
-        if outputs.isEmpty { return "outputs: found none" }
-        for tensor in inputs + outputs
-        where tensor.shape.isEmpty || tensor.shape.contains(where: { $0 < 1 }) {
-            return "\(tensor.name): found shape \(tensor.shape), must be 1 or more each"
-        }
-        let spec = preprocess
-        if spec.size.count != 2 || spec.size.contains(where: { $0 < 1 }) {
-            return "preprocess.size: found \(spec.size), must be a height and a width"
-        }
-        if !(spec.crop > 0 && spec.crop <= 1) {
-            return "preprocess.crop: found \(spec.crop), must be more than 0 and at most 1"
-        }
-        if spec.mean.count != 3 || spec.std.count != 3 || spec.std.contains(where: { !($0 > 0) }) {
-            return "preprocess: mean and std must be three numbers each, std above 0"
-        }
-        for path in [artifact.path] + golden.map(\.path) where !Self.inside(path) {
-            return "path: found '\(path)', must stay in the bundle"
-        }
-        let classes = output(kind: "logits") ?? output(kind: "probabilities")
-        if let labels, let classes, labels.count != outputs[classes].count {
-            return
-                "labels: found \(labels.count), the network has \(outputs[classes].count) classes"
-        }
-        return nil
+    private static func checkLayer(_ entries: JSONEntries) throws {
+        for key in ["name", "block", "precision"] { _ = try entries[key].text() }
+        _ = try entries["kind"].text(/convolution|other/, "convolution or other")
+        _ = try entries["why"].orNil { try $0.text() }
     }
 
-    private static func inside(_ path: String) -> Bool {
-        !path.isEmpty && !path.hasPrefix("/") && !path.contains("\\")
-            && !path.split(separator: "/").contains("..")
+    private static func checkCalibration(_ entries: JSONEntries) throws {
+        _ = try entries["images"].integer()
+        for key in ["held_back", "skipped"] {
+            _ = try entries[key].integer(0...JSON.mostInt32)
+        }
+        _ = try entries["seed"].integer(-JSON.mostExact...JSON.mostExact)
+        _ = try entries["dataset_sha256"].orNil { try $0.sha256() }
+        _ = try entries["range"].orNil { try $0.text() }
+        _ = try entries["agreement"].orNil { agreement in
+            try agreement.record { entries in
+                for key in ["top1", "gate"] { _ = try entries[key].number(0...1) }
+                _ = try entries["n"].integer()
+            }
+        }
     }
 }
 
-extension DecodingError {
-    /// The key and what is wrong with it, in a line.
-    var summary: String {
-        switch self {
-        case .keyNotFound(let key, let context): return "\(path(context, key)): missing"
-        case .typeMismatch(_, let context), .valueNotFound(_, let context):
-            return "\(path(context)): \(context.debugDescription)"
-        case .dataCorrupted(let context):
-            return "\(path(context)): \(context.debugDescription)"
-        @unknown default: return "\(self)"
+extension Manifest.Model {
+    fileprivate init(_ entries: JSONEntries) throws {
+        name = try entries["name"].text()
+        licence = try entries["licence"].orNil { try $0.text() }
+        _ = try entries["weights"].text()
+        for key in ["config_sha256", "weights_sha256"] { _ = try entries[key].sha256() }
+    }
+}
+
+extension Manifest.Artifact {
+    fileprivate init(_ entries: JSONEntries) throws {
+        path = try entries["path"].path()
+        bytes = try entries["bytes"].integer(1...JSON.mostExact)
+        sha256 = try entries["sha256"].sha256()
+    }
+}
+
+extension TensorSpec {
+    fileprivate init(_ entries: JSONEntries) throws {
+        let dtype = try entries["dtype"].oneOf(ElementType.self)
+        let quantization = try entries.optional("quantization")?.orNil {
+            try $0.record(Quantization.init)
+        }
+        if quantization != nil, dtype == .float32 || dtype == .float16 {
+            throw entries.wrong("quantization", "found with \(dtype), must be with integers only")
+        }
+        self.init(
+            name: try entries["name"].text(), kind: try entries["kind"].text(),
+            shape: try entries.shape(dtype), dtype: dtype,
+            layout: try entries["layout"].orNil { try $0.oneOf(Layout.self) },
+            quantization: quantization)
+    }
+
+    /// An input whose sides are those of the preprocessing.
+    fileprivate func checked(_ entries: JSONEntries, _ spec: PreprocessSpec) throws -> Self {
+        guard let layout else { throw entries.wrong("layout", "found null, must be nchw or nhwc") }
+        let wanted = layout == .nchw ? [3] + spec.size : spec.size + [3]
+        guard Array(shape.dropFirst()) == wanted else {
+            throw entries.wrong(
+                "shape",
+                "found \(shape), must be the number of pictures, and \(wanted) as in preprocess")
+        }
+        return self
+    }
+}
+
+extension Quantization {
+    fileprivate init(_ entries: JSONEntries) throws {
+        // The range keeps floats of 32 bits from becoming 0 or infinite.
+        scale = try entries["scale"].number(1e-30...1e30)
+        zeroPoint = try entries["zero_point"].integer(-128...255)
+    }
+}
+
+extension PreprocessSpec {
+    fileprivate init(_ entries: JSONEntries) throws {
+        size = try entries["size"].list(2...2).map { try $0.integer() }
+        crop = try entries["crop"].number(0.01...1)
+        interpolation = try entries["interpolation"].oneOf(Interpolation.self)
+        mean = try entries["mean"].list(3...3).map { Float(try $0.number(-1e6...1e6)) }
+        std = try entries["std"].list(3...3).map { Float(try $0.number(1e-6...1e6)) }
+        _ = try entries["inside"].flag()
+    }
+}
+
+extension GoldenSpec {
+    fileprivate init(_ entries: JSONEntries) throws {
+        path = try entries["path"].path()
+        tensor = try entries["tensor"].text()
+        dtype = try entries["dtype"].oneOf(ElementType.self)
+        shape = try entries.shape(dtype)
+        source = try entries["source"].oneOf(Source.self)
+        minSqnrDb = try entries["min_sqnr_db"].orNil { try $0.number() }
+    }
+}
+
+extension JSONEntries {
+    /// Sides whose product is the number of elements of at most 2^31 - 1 bytes.
+    fileprivate func shape(_ dtype: ElementType) throws -> [Int] {
+        let sides = try self["shape"].list(1...Int.max).map { try $0.integer() }
+        var bytes = dtype.bytes
+        for side in sides {
+            bytes *= side
+            guard bytes <= JSON.mostInt32 else {
+                throw wrong(
+                    "shape", "found \(sides), a tensor has at most \(JSON.mostInt32) bytes")
+            }
+        }
+        return sides
+    }
+}
+
+extension JSON {
+    /// A bundle's id, which is also the name of its folder.
+    func bundleID() throws -> String {
+        try text(/[A-Za-z0-9][A-Za-z0-9._\-]*/, "letters, digits, '.', '_' and '-'")
+    }
+
+    fileprivate func sha256() throws -> String {
+        try text(/[0-9a-f]{64}/, "64 hexadecimal digits")
+    }
+
+    fileprivate func path() throws -> String {
+        let segments = /[A-Za-z0-9_][A-Za-z0-9._\-]*(?:\/[A-Za-z0-9_][A-Za-z0-9._\-]*)*/
+        return try text(segments, "a path that stays in the bundle")
+    }
+
+    fileprivate func option() throws {
+        switch value {
+        case .string, .bool: return
+        case .number: _ = try integer(-JSON.mostExact...JSON.mostExact)
+        default: throw wrong("a string, an integer or a boolean")
         }
     }
 
-    private func path(_ context: Context, _ key: (any CodingKey)? = nil) -> String {
-        let keys = (context.codingPath + (key.map { [$0] } ?? [])).map { key in
-            key.intValue.map { "[\($0)]" } ?? key.stringValue
+    fileprivate func requirements() throws -> [String: String] {
+        var found: [String: String] = [:]
+        for (key, value) in try map() {
+            let name = JSON(value: .string(key), place: place)
+            _ = try name.text(/[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]+/, "of the form TARGET.KEY")
+            found[key] = try value.text()
         }
-        return keys.isEmpty
-            ? "not JSON" : keys.joined(separator: ".").replacingOccurrences(of: ".[", with: "[")
+        return found
+    }
+
+    fileprivate func checkParity() throws {
+        for (unit, outputs) in try map() {
+            _ = try JSON(value: .string(unit), place: place).oneOf(Plan.Unit.self)
+            for output in try outputs.map().values {
+                try output.record { entries in
+                    for key in ["sqnr_db", "sqnr_db_p10", "max_abs", "gate_db"] {
+                        _ = try entries[key].number()
+                    }
+                    _ = try entries["top1_agreement"].orNil { try $0.number() }
+                    _ = try entries["n"].integer()
+                }
+            }
+        }
     }
 }

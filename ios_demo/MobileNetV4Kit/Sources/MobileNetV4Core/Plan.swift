@@ -1,7 +1,7 @@
 import Foundation
 
 /// How warm a device is; Apple's four levels.
-public enum ThermalStatus: String, Codable, Sendable, CaseIterable, Comparable {
+public enum ThermalStatus: String, Encodable, Sendable, CaseIterable, Comparable {
     /// Cool.
     case nominal
     /// Slightly warm.
@@ -17,25 +17,23 @@ public enum ThermalStatus: String, Codable, Sendable, CaseIterable, Comparable {
     private var level: Int { Self.allCases.firstIndex(of: self) ?? 0 }
 }
 
-/// The parts of the chip that Core ML may use.
-public enum ComputeUnit: String, Codable, Sendable, CaseIterable {
-    /// All of them.
-    case all
-    /// The CPU and the Neural Engine.
-    case cpuAndNeuralEngine = "cpu_and_ne"
-    /// The CPU and the GPU.
-    case cpuAndGPU = "cpu_and_gpu"
-    /// The CPU.
-    case cpuOnly = "cpu_only"
-}
-
-/// How an artifact is measured; the generator's `plan.schema.json` is the norm.
-public struct Plan: Codable, Sendable, Equatable {
+/// How an artifact is measured; the generator's `plan.schema.json` specifies the JSON form.
+public struct Plan: Sendable, Equatable {
     /// The schema that this version reads.
     public static let schema = 1
 
+    /// A part of the chip.
+    public enum Unit: String, Codable, Sendable, CaseIterable {
+        /// The CPU.
+        case cpu
+        /// The GPU.
+        case gpu
+        /// The Neural Engine.
+        case npu
+    }
+
     /// What of a session's samples is shown first.
-    public enum Statistic: String, Codable, Sendable {
+    public enum Statistic: String, Sendable, CaseIterable {
         /// The median.
         case p50
         /// The 90th percentile.
@@ -60,23 +58,13 @@ public struct Plan: Codable, Sendable, Equatable {
     public var threads = 1
     /// `none`, `fastest`, or numbers of cores; iOS pins none, so only `none` is followed.
     public var affinity = "none"
-    /// Of Core ML.
-    public var computeUnit = ComputeUnit.all
+    /// What runs the artifact; nil leaves it to what the artifact asks for.
+    public var unit: Unit?
     /// Of the samples.
     public var statistic = Statistic.p50
-    private var schema = Plan.schema
 
     /// One session of the plan that `mnv4 measure` calls `quick`.
     public init() {}
-
-    enum CodingKeys: String, CodingKey, CaseIterable {
-        case schema, warmup, runs, seconds, repeats
-        case cooldownSeconds = "cooldown_s"
-        case maxThermal = "max_thermal"
-        case threads, affinity
-        case computeUnit = "compute_unit"
-        case statistic
-    }
 
     /// A plan from its JSON form.
     ///
@@ -84,56 +72,25 @@ public struct Plan: Codable, Sendable, Equatable {
     ///   followed.
     public init(json: Data) throws {
         do {
-            self = try JSONDecoder().decode(Plan.self, from: json)
-        } catch let error as DecodingError {
-            throw MNV4Error.badPlan("plan: \(error.summary)")
+            self = try JSON(json).record(Plan.init)
+        } catch let error as JSONError {
+            throw MNV4Error.badPlan("plan: \(error.message)")
         }
     }
 
-    /// See ``init(json:)``.
-    public init(from decoder: any Decoder) throws {
-        let known = CodingKeys.allCases.map(\.stringValue)
-        for key in try decoder.container(keyedBy: AnyKey.self).allKeys
-        where !known.contains(key.stringValue) {
-            throw MNV4Error.badPlan(
-                "plan: \(key.stringValue): unknown key, allowed: \(known.joined(separator: ", "))")
-        }
-        let values = try decoder.container(keyedBy: CodingKeys.self)
-        schema = try values.decode(Int.self, forKey: .schema)
-        guard schema == Self.schema else {
-            throw MNV4Error.badPlan(
-                "plan: schema: found \(schema), this version reads \(Self.schema)")
-        }
-        warmup = try values.decode(Int.self, forKey: .warmup)
-        runs = try values.decode(Int.self, forKey: .runs)
-        seconds = try values.decode(Double.self, forKey: .seconds)
-        repeats = try values.decode(Int.self, forKey: .repeats)
-        cooldownSeconds = try values.decode(Double.self, forKey: .cooldownSeconds)
-        maxThermal = try values.decode(ThermalStatus.self, forKey: .maxThermal)
-        threads = try values.decode(Int.self, forKey: .threads)
-        affinity = try values.decode(String.self, forKey: .affinity)
-        computeUnit = try values.decode(ComputeUnit.self, forKey: .computeUnit)
-        statistic = try values.decode(Statistic.self, forKey: .statistic)
-        let least: [(CodingKeys, Double, Double)] = [
-            (.warmup, Double(warmup), 0), (.runs, Double(runs), 1), (.seconds, seconds, 0),
-            (.repeats, Double(repeats), 1), (.cooldownSeconds, cooldownSeconds, 0),
-            (.threads, Double(threads), 1),
-        ]
-        for (key, found, least) in least where !(found >= least) {
-            throw MNV4Error.badPlan(
-                "plan: \(key.stringValue): found \(found), must be \(least) or more")
-        }
+    init(_ entries: JSONEntries) throws {
+        try entries.schema(Self.schema)
+        let seconds = 0...Double.greatestFiniteMagnitude
+        warmup = try entries["warmup"].integer(0...JSON.mostInt32)
+        runs = try entries["runs"].integer()
+        self.seconds = try entries["seconds"].number(seconds)
+        repeats = try entries["repeats"].integer()
+        cooldownSeconds = try entries["cooldown_s"].number(seconds)
+        maxThermal = try entries["max_thermal"].oneOf(ThermalStatus.self)
+        threads = try entries["threads"].integer()
+        affinity = try entries["affinity"].text(
+            /none|fastest|[0-9]+(?:,[0-9]+)*/, "none, fastest, or numbers of cores as in 4,5")
+        unit = try entries["unit"].orNil { try $0.oneOf(Unit.self) }
+        statistic = try entries["statistic"].oneOf(Statistic.self)
     }
-}
-
-/// Any key of a JSON object.
-struct AnyKey: CodingKey {
-    let stringValue: String
-    var intValue: Int? { nil }
-
-    init(stringValue: String) {
-        self.stringValue = stringValue
-    }
-
-    init?(intValue: Int) { nil }
 }

@@ -59,7 +59,8 @@ extension Benchmark {
         Benchmark(
             device: AppleDevice(),
             open: { folder, plan in
-                try await MobileNetV4(folder: folder, computeUnit: plan.computeUnit)
+                let unit = plan.unit.map { ComputeUnit($0) }
+                return try await MobileNetV4(folder: folder, computeUnit: unit)
             },
             say: { line in
                 // Not print, which keeps lines back where nobody reads along.

@@ -2,7 +2,26 @@
 import CoreVideo
 import Foundation
 
-extension ComputeUnit {
+/// The parts of the chip that Core ML may use.
+public enum ComputeUnit: String, Sendable, CaseIterable {
+    /// All of them.
+    case all
+    /// The CPU and the Neural Engine.
+    case cpuAndNeuralEngine = "cpu_and_ne"
+    /// The CPU and the GPU.
+    case cpuAndGPU = "cpu_and_gpu"
+    /// The CPU.
+    case cpuOnly = "cpu_only"
+
+    /// What Core ML may use so that a unit runs the network: it always has the CPU for the rest.
+    public init(_ unit: Plan.Unit) {
+        switch unit {
+        case .cpu: self = .cpuOnly
+        case .gpu: self = .cpuAndGPU
+        case .npu: self = .cpuAndNeuralEngine
+        }
+    }
+
     /// As Core ML calls it.
     public var units: MLComputeUnits {
         switch self {
@@ -24,7 +43,7 @@ struct CoreMLLoader: SessionLoader {
     init(_ bundle: ModelBundle, computeUnit: ComputeUnit?) throws {
         manifest = bundle.manifest
         compiled = try CompiledModel(of: bundle)
-        let built = manifest.requires["compute_unit"].flatMap(ComputeUnit.init)
+        let built = manifest.requires["coreml.compute_unit"].flatMap(ComputeUnit.init(rawValue:))
         unit = computeUnit ?? built ?? .all
     }
 

@@ -114,7 +114,7 @@ struct BenchmarkTests {
 
     @Test func whatCannotBeFollowedSaysWhy() async throws {
         let cases: [(String, String, Any)] = [
-            ("this version reads 1", "schema", 7), ("beside job.json", "bundle", "../bundle"),
+            ("this one reads 1", "schema", 7), ("bundle: found", "bundle", "../bundle"),
             ("not a bundle", "bundle", "nothing"), ("job.json: plan", "plan", 3),
         ]
         for (wanted, key, value) in cases {
@@ -123,10 +123,10 @@ struct BenchmarkTests {
             #expect(error.contains(wanted), "\(error)")
         }
         let plans: [(String, String, Any?)] = [
-            ("sped: unknown key", "sped", 1), ("runs: found 0.0", "runs", 0),
-            ("schema: found 9", "schema", 9), ("threads: missing", "threads", nil),
+            ("plan.sped: unknown key", "sped", 1), ("plan.runs: found 0", "runs", 0),
+            ("plan.schema: ", "schema", 9), ("plan.threads: missing", "threads", nil),
             ("an app cannot choose its cores", "affinity", "4,5"),
-            ("compute_unit", "compute_unit", "npu"),
+            ("plan.unit: found 'all'", "unit", "all"),
         ]
         for (wanted, key, value) in plans {
             let (_, error) = try await failure { json, _ in
@@ -138,7 +138,8 @@ struct BenchmarkTests {
         }
         let (_, damaged) = try await failure { _, bundle in
             try Data([1]).write(
-                to: bundle.appendingPathComponent("model.mlpackage/Manifest.json"))
+                to: bundle.appendingPathComponent(
+                    "\(Fixtures.package(Fixtures.float32))/Manifest.json"))
         }
         #expect(damaged.contains("damaged"))
     }
@@ -149,14 +150,5 @@ struct BenchmarkTests {
         #expect(result["status"] as? String == "failed")
         #expect(try #require(result["error"] as? String).contains("job.json: is not in"))
         #expect(result["job"] as? String == "")
-    }
-
-    @Test func aPlanThereAndBack() throws {
-        var plan = Plan()
-        (plan.warmup, plan.runs, plan.seconds, plan.maxThermal) = (3, 7, 0.5, .fair)
-        plan.computeUnit = .cpuAndNeuralEngine
-        #expect(try Plan(json: JSONEncoder().encode(plan)) == plan)
-        #expect(message { try Plan(json: Data("{".utf8)) }.contains("plan: not JSON"))
-        #expect(ThermalStatus.nominal < .fair && ThermalStatus.serious < .critical)
     }
 }

@@ -13,9 +13,14 @@ enum Fixtures {
     static let golden = checkout.appendingPathComponent("tests/golden")
     static let folder = checkout.appendingPathComponent("out/ios/fixtures")
 
-    static let float32 = "conv-small-035-96x96-fp32.coreml"
-    static let float16 = "conv-small-035-96x96-fp16.coreml"
-    static let executorch = "conv-small-035-96x96-fp32.executorch"
+    static let float32 = "conv-small-035-96x96-fp32-coreml"
+    static let float16 = "conv-small-035-96x96-fp16-coreml"
+    static let executorch = "conv-small-035-96x96-fp32-executorch"
+
+    /// The path of a Core ML artifact in its bundle.
+    static func package(_ name: String) -> String {
+        name.replacingOccurrences(of: "-coreml", with: ".mlpackage")
+    }
 
     static func bundle(_ name: String) -> URL {
         folder.appendingPathComponent("bundles/\(name)")

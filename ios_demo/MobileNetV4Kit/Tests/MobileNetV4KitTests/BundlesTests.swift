@@ -14,7 +14,7 @@ final class BundlesTests: XCTestCase {
         }
     }
 
-    /// Measures every bundle on every compute unit. The environment variables `MNV4_PLAN`, a plan as
+    /// Measures every bundle on every unit. The environment variables `MNV4_PLAN`, a plan as
     /// JSON, and `MNV4_RESULTS`, a folder for a result.json each, are for `xcodebuild test`, which
     /// hands on what is called `TEST_RUNNER_MNV4_PLAN`.
     func testBenchmark() async throws {
@@ -24,9 +24,9 @@ final class BundlesTests: XCTestCase {
         }
         let plan = try Plan(json: Data(json.utf8))
         for model in MNV4Model.all {
-            for unit in ComputeUnit.allCases {
+            for unit in Plan.Unit.allCases {
                 var one = plan
-                one.computeUnit = unit
+                one.unit = unit
                 let id = UUID().uuidString.lowercased()
                 let result = await Benchmark.coreML.run(
                     Job(id: id, bundle: model.folder, plan: one))

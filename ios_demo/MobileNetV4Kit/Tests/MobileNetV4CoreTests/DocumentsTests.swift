@@ -1,0 +1,63 @@
+import Foundation
+import Testing
+
+@testable import MobileNetV4Core
+
+/// The records that every language accepts, and those that it refuses.
+struct DocumentsTests {
+    struct Documents: Decodable {
+        struct Accepted: Decodable {
+            let name: String, text: String
+        }
+
+        struct Refused: Decodable {
+            let name: String, text: String, key: String
+        }
+
+        let accept: [Accepted]
+        let refuse: [Refused]
+    }
+
+    private func documents(_ kind: String) throws -> Documents {
+        let file = Fixtures.golden.appendingPathComponent("documents/\(kind).json")
+        return try JSONDecoder().decode(Documents.self, from: Data(contentsOf: file))
+    }
+
+    private func check(_ kind: String, _ parse: (Data) throws -> Any) throws {
+        let documents = try documents(kind)
+        #expect(documents.accept.count >= 6 && documents.refuse.count >= 20)
+        for one in documents.accept {
+            #expect(message { try parse(Data(one.text.utf8)) } == "no error", "\(one.name)")
+        }
+        for one in documents.refuse {
+            do {
+                _ = try parse(Data(one.text.utf8))
+                Issue.record("\(one.name): accepted")
+            } catch let error as MNV4Error {
+                let found = error.description
+                #expect(one.key.isEmpty || found.contains(one.key), "\(one.name): \(found)")
+            }
+        }
+    }
+
+    @Test func manifests() throws { try check("manifest") { try Manifest(json: $0) } }
+
+    @Test func plans() throws {
+        try check("plan") { try Plan(json: $0) }
+        let text = try #require(try documents("plan").accept.first).text
+        #expect(try Plan(json: Data(text.utf8)) == Plan())
+    }
+
+    @Test func jobs() throws {
+        try check("job") { try Job(json: $0, in: URL(fileURLWithPath: "/")) }
+    }
+
+    @Test func textThatIsNotUTF8() {
+        for bytes: [UInt8] in [[0xff], [0x22, 0xc3, 0x22], [0x22, 0xed, 0xa0, 0x80, 0x22]] {
+            #expect(message { try JSON(Data(bytes)) }.contains("not JSON"))
+        }
+        for text in [#""\ud800""#, #""\ud800\u0061""#, #""\udc00""#, #""\u12g4""#, #""\x""#] {
+            #expect(message { try JSON(Data(text.utf8)) }.contains("not JSON"), "\(text)")
+        }
+    }
+}
