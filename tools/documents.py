@@ -455,6 +455,8 @@ def _manifest() -> Documents:
     kind.refuse("artifact.bytes", _SAFE + 1, 2**64)
     _wrong_tensors(kind)
     _wrong_preprocessing(kind)
+    text = _text(_MANIFEST).replace('"recipe":"fp32"', r'"recipe":"\ud800"')
+    kind.refuse_text("recipe: half of a character", text)
     kind.refuse("labels", ["a"], [], ["a", "b", "c", "d", "e"], "abcd", {"a": 1})
     kind.refuse("labels", [1, 2, 3, 4], ["a", "b", "c", None])
     kind.refuse("golden", _MANIFEST["golden"][:1])

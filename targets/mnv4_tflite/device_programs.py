@@ -102,6 +102,7 @@ TOOLS: tuple[Tool, ...] = (
         r"python[\d.]*",
         script=Path(__file__).with_name("device_runner.py"),
         default="python3",
+        named=True,
     ),
     BenchmarkModel("benchmark_model", r".*benchmark_(?:litert_)?model.*"),
 )

@@ -11,6 +11,7 @@ import importlib
 import importlib.metadata
 import json
 import os
+import re
 import resource
 import sys
 import time
@@ -45,15 +46,20 @@ def loaded(interpreters: Any, options: argparse.Namespace) -> tuple[Any, float]:
     return interpreter, (time.perf_counter() - begin) * 1000
 
 
-def ends(interpreter: Any) -> tuple[dict[str, Any], list[dict[str, Any]], list[str] | None]:
-    """The input, the outputs, and the outputs' names where the model's signature has them."""
+def ends(interpreter: Any) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
+    """Returns the input, the outputs, and what their files are called.
+
+    That is their names in the model's signature, or numbers if it has none or names that a file
+    cannot have.
+    """
     (image,) = interpreter.get_input_details()
     outputs = interpreter.get_output_details()
     signatures = list(interpreter.get_signature_list())
-    if len(signatures) != 1:
-        return image, outputs, None
-    named = interpreter.get_signature_runner(signatures[0]).get_output_details()
-    return image, list(named.values()), list(named)
+    if len(signatures) == 1:
+        named = interpreter.get_signature_runner(signatures[0]).get_output_details()
+        if all(re.fullmatch(r"[\w.-]+", name) for name in named):
+            return image, list(named.values()), list(named)
+    return image, outputs, [str(number) for number in range(len(outputs))]
 
 
 def timed(interpreter: Any) -> float:
@@ -82,7 +88,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             first = timed(interpreter)
         interpreter.invoke()
         for j, output in enumerate(outputs):
-            interpreter.get_tensor(output["index"]).tofile(f"{options.out}/{i}.{j}.bin")
+            interpreter.get_tensor(output["index"]).tofile(f"{options.out}/{i}.{names[j]}.bin")
     if first is None:
         first = timed(interpreter)
 
@@ -96,16 +102,22 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     ):
         starts.append((time.perf_counter() - begin) * 1000)
         latencies.append(timed(interpreter))
+    unknown = {"status": None, "celsius": None}
+    cores = ",".join(map(str, sorted(os.sched_getaffinity(0)))) if options.cores else None
     return {
+        "golden_sqnr_db": None,
         "load_cold_ms": cold,
         "load_warm_ms": warm,
         "first_ms": first,
         "latencies_ms": latencies,
         "t_ms": starts,
+        "summary": None,
+        "preprocess_ms": [],
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "thermal_before": unknown,
+        "thermal_after": unknown,
         "versions": {"runtime": version, "python": sys.version.split()[0]},
-        "cores": sorted(os.sched_getaffinity(0)) if options.cores else None,
-        "outputs": names,
+        "conditions": {"affinity": cores} if cores else {},
     }
 
 
@@ -123,9 +135,10 @@ def main() -> None:
     options = parser.parse_args()
     os.makedirs(options.out, exist_ok=True)
     try:
-        result = measure(options)
+        samples = measure(options)
     except (OSError, ValueError, RuntimeError) as error:
         raise SystemExit(f"{options.model}: {error}") from error
+    result = {"schema": 1, "job": "", "status": "ok", "error": None, "samples": samples}
     path = os.path.join(options.out, "result.json")
     with open(path + ".new", "w") as file:
         json.dump(result, file)

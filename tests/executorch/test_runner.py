@@ -1,7 +1,6 @@
 """The C++ runner against the Python runtime, here and on arm64 under qemu."""
 
 import dataclasses
-import json
 import os
 import platform
 import random
@@ -20,6 +19,7 @@ from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.errors import ConfigError, CrashError, ToolchainError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
+from mnv4_mobile.measure.devices.app import Result
 from mnv4_mobile.measure.plan import preset
 from mnv4_mobile.measure.subject import open_subject
 from mnv4_mobile.model.net import MobileNetV4
@@ -28,7 +28,7 @@ from mnv4_mobile.program.export import export
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quantize.calibration import choose_images
 from mnv4_mobile.recipe import Keep, load_recipe
-from mnv4_mobile.records import replace
+from mnv4_mobile.records import decode, replace
 from mnv4_mobile.tensors import feed
 from mnv4_mobile.testing import tiny_model
 
@@ -86,7 +86,7 @@ def programs(tmp_path_factory):
 
 
 def run(command, model, out, *flags, inputs=()):
-    """Runs the runner; its result and the outputs' bytes for every input."""
+    """Runs the runner; its samples and the outputs' bytes for every input."""
     given = [argument for path in inputs for argument in ("--input", path)]
     flags = flags or ("--runs", "0")
     if "--threads" not in flags:
@@ -101,7 +101,9 @@ def run(command, model, out, *flags, inputs=()):
     outputs = [
         [path.read_bytes() for path in sorted(out.glob(f"{i}.*.bin"))] for i in range(len(inputs))
     ]
-    return json.loads((out / "result.json").read_text()), outputs
+    result = decode((out / "result.json").read_bytes(), Result, "result.json")
+    assert (result.job, result.status) == ("", "ok")
+    return result.samples, outputs
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
@@ -146,21 +148,22 @@ def test_what_a_result_tells(programs, executorch_runner, tmp_path):
     command, model = [executorch_runner(HERE)], programs["float32"].path
     flags = ("--warmup", "1", "--seconds", "0")
     core = max(os.sched_getaffinity(0))
-    result, _ = run(command, model, tmp_path, *flags, "--runs", "7", "--cores", str(core))
-    assert len(result["latencies_ms"]) == len(result["t_ms"]) == 7
-    assert result["t_ms"][0] == 0
-    ends = np.add(result["t_ms"], result["latencies_ms"])
-    assert (np.array(result["t_ms"][1:]) >= ends[:-1] - 1e-5).all()
-    assert min(result["load_cold_ms"], result["load_warm_ms"], result["first_ms"]) > 0
-    assert 1 < result["peak_rss_mb"] < 100
-    assert result["versions"] == {"runtime": f"executorch {version('executorch')}"}
-    assert result["cores"] == [core]
+    samples, _ = run(command, model, tmp_path, *flags, "--runs", "7", "--cores", str(core))
+    assert len(samples.latencies_ms) == len(samples.t_ms) == 7
+    assert samples.t_ms[0] == 0
+    ends = np.add(samples.t_ms, samples.latencies_ms)
+    assert (np.array(samples.t_ms[1:]) >= ends[:-1] - 1e-5).all()
+    assert min(samples.load_cold_ms, samples.load_warm_ms, samples.first_ms) > 0
+    assert 1 < samples.peak_rss_mb < 100
+    assert samples.versions == {"runtime": f"executorch {version('executorch')}"}
+    assert samples.conditions == {"affinity": str(core)}
 
     longer, _ = run(command, model, tmp_path, "--runs", "1", "--seconds", "0.3")
-    assert longer["t_ms"][-1] + longer["latencies_ms"][-1] >= 300
-    assert longer["cores"] is None
+    assert longer.t_ms[-1] + longer.latencies_ms[-1] >= 300
+    assert longer.conditions == {}
     none, outputs = run(command, model, tmp_path, "--runs", "0")
-    assert none["latencies_ms"] == none["t_ms"] == outputs == []
+    assert none.latencies_ms == none.t_ms == ()
+    assert outputs == []
 
 
 def test_the_folder_runs_wherever_it_is_copied_to(programs, executorch_runner, tmp_path):

@@ -13,6 +13,9 @@ Through a folder `mnv4/` of the app's own files, in this order:
 `Documents/` and the result in `Library/Caches/`: what is copied to an iPhone belongs to root, and
 no app writes to folders of root's. The result names its job, so that an old one is never taken for
 a new one.
+
+A page in a browser fetches the same files by HTTP and posts the result. The programs of
+`devices.tool` are asked on their command line, and write the same `Result` without a job.
 """
 
 from __future__ import annotations
@@ -65,12 +68,12 @@ class Job(Record, frozen=True, kw_only=True):
 
 
 class Result(Record, frozen=True, kw_only=True):
-    """What a benchmark app measured in one session."""
+    """What a device measured in one session."""
 
     schema: Literal[1] = 1
     """Version of this format."""
     job: Annotated[str, Meta(pattern=whole(f"({UUID})?"), description="a job's id, or empty")]
-    """Id of the job; empty where the app could not read it."""
+    """Id of the job; empty where the device could not read one, or was given none."""
     status: Status
     """`ok`; `wrong`: an output missed the golden pair's gate, so nothing was timed; `failed`."""
     error: str | None

@@ -8,7 +8,6 @@ Those from elsewhere, `Foreign`, print a summary only, and nothing verifies what
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from abc import ABC, abstractmethod
@@ -20,7 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mnv4_mobile import records
 from mnv4_mobile.errors import DeviceError
+from mnv4_mobile.measure.devices.app import Result
 from mnv4_mobile.measure.measurement import Samples
 from mnv4_mobile.plugins import Group
 from mnv4_mobile.tensors import TensorSpec
@@ -96,8 +97,28 @@ class Runner(Tool):
 
     It loads the model twice, runs it once, then once with each input, writing
     `<input>.<output>.bin`, then W times untimed, then R times and S seconds at least timed, and
-    writes `result.json` whole. Tensors are raw little-endian bytes in C order.
+    writes a `Result` whole: `result.json`, of the job "". Tensors are raw little-endian bytes in C
+    order.
+
+    Args:
+        name: See `Tool`.
+        files: See `Tool`.
+        script: See `Tool`.
+        default: See `Tool`.
+        named: Whether the files of outputs have their names instead of their numbers.
     """
+
+    def __init__(
+        self,
+        name: str,
+        files: str,
+        *,
+        script: Path | None = None,
+        default: str | None = None,
+        named: bool = False,
+    ) -> None:
+        super().__init__(name, files, script=script, default=default)
+        self.named = named
 
     def argv(self, run: Run) -> list[str]:
         """See `Tool.argv`."""
@@ -116,21 +137,10 @@ class Runner(Tool):
 
     def read(self, printed: str, file: Callable[[str], bytes]) -> Samples:
         """Reads `result.json`."""
-        try:
-            entries = json.loads(file(RESULT))
-            return Samples(
-                golden_sqnr_db=None,
-                load_cold_ms=_number(entries["load_cold_ms"]),
-                load_warm_ms=_number(entries["load_warm_ms"]),
-                first_ms=_number(entries["first_ms"]),
-                latencies_ms=tuple(map(_number, entries["latencies_ms"])),
-                t_ms=tuple(map(_number, entries["t_ms"])),
-                peak_rss_mb=_number(entries["peak_rss_mb"]),
-                versions={str(k): str(v) for k, v in entries["versions"].items()},
-                conditions={"affinity": _cores(entries["cores"])} if entries["cores"] else {},
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise DeviceError(f"{self.name}: {RESULT}: cannot be read: {error!r}") from None
+        result = records.decode(file(RESULT), Result, f"{self.name}: {RESULT}", DeviceError)
+        if result.samples is None:
+            raise DeviceError(f"{self.name}: {result.error}")
+        return result.samples
 
     def outputs(
         self, file: Callable[[str], bytes], inputs: int, tensors: Sequence[TensorSpec]
@@ -140,18 +150,17 @@ class Runner(Tool):
         Args:
             file: Reads a file of the run's folder.
             inputs: How many there were.
-            tensors: The artifact's outputs. They are in this order unless `result.json` names
-                others in `outputs`.
+            tensors: The artifact's outputs, in its order.
 
         Raises:
             DeviceError: Outputs of another size.
         """
-        named = {tensor.name: tensor for tensor in tensors}
-        order = json.loads(file(RESULT)).get("outputs") or list(named)
-        if sorted(order) != sorted(named):
-            raise DeviceError(f"{self.name}: outputs: found {order}, must be {sorted(named)}")
+        names = [tensor.name if self.named else str(j) for j, tensor in enumerate(tensors)]
         return [
-            {name: self._array(file(f"{i}.{j}.bin"), named[name]) for j, name in enumerate(order)}
+            {
+                tensor.name: self._array(file(f"{i}.{name}.bin"), tensor)
+                for name, tensor in zip(names, tensors, strict=True)
+            }
             for i in range(inputs)
         ]
 
@@ -192,17 +201,3 @@ def tools_of(target: str) -> tuple[Tool, ...]:
 def tool_for(tools: Sequence[Tool], file_name: str) -> Tool | None:
     """The tool that a file is."""
     return next((tool for tool in tools if tool.recognises(file_name)), None)
-
-
-def _number(found: Any) -> float:
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        raise ValueError(f"found {found!r}, must be a number")
-    if not (math.isfinite(found) and found >= 0):
-        raise ValueError(f"found {found!r}, must be 0 or more")
-    return float(found)
-
-
-def _cores(found: Any) -> str:
-    if not all(isinstance(core, int) for core in found):
-        raise ValueError(f"cores: found {found!r}")
-    return ",".join(map(str, found))

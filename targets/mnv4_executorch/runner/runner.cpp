@@ -179,12 +179,12 @@ void write(const fs::path& path, const void* data, size_t size) {
 }
 
 template <typename T>
-std::string list(const std::vector<T>& values) {
+std::string joined(const std::vector<T>& values, const char* separator) {
   std::ostringstream text;
   text << std::fixed;
   text.precision(6);
-  for (size_t i = 0; i < values.size(); ++i) text << (i ? ", " : "") << values[i];
-  return "[" + text.str() + "]";
+  for (size_t i = 0; i < values.size(); ++i) text << (i ? separator : "") << values[i];
+  return text.str();
 }
 
 // ---- What is done
@@ -241,14 +241,26 @@ void run(const Options& options) {
 
   std::ostringstream json;
   json << "{\n"
-       << " \"load_cold_ms\": " << load_cold_ms << ",\n"
-       << " \"load_warm_ms\": " << load_warm_ms << ",\n"
-       << " \"first_ms\": " << first_ms << ",\n"
-       << " \"latencies_ms\": " << list(latencies_ms) << ",\n"
-       << " \"t_ms\": " << list(t_ms) << ",\n"
-       << " \"peak_rss_mb\": " << peak_rss_mb() << ",\n"
-       << " \"versions\": {\"runtime\": \"executorch " MNV4_EXECUTORCH "\"},\n"
-       << " \"cores\": " << (options.cores.empty() ? "null" : list(options.cores)) << "\n}\n";
+       << " \"schema\": 1,\n"
+       << " \"job\": \"\",\n"
+       << " \"status\": \"ok\",\n"
+       << " \"error\": null,\n"
+       << " \"samples\": {\n"
+       << "  \"golden_sqnr_db\": null,\n"
+       << "  \"load_cold_ms\": " << load_cold_ms << ",\n"
+       << "  \"load_warm_ms\": " << load_warm_ms << ",\n"
+       << "  \"first_ms\": " << first_ms << ",\n"
+       << "  \"latencies_ms\": [" << joined(latencies_ms, ", ") << "],\n"
+       << "  \"t_ms\": [" << joined(t_ms, ", ") << "],\n"
+       << "  \"summary\": null,\n"
+       << "  \"preprocess_ms\": [],\n"
+       << "  \"peak_rss_mb\": " << peak_rss_mb() << ",\n"
+       << "  \"thermal_before\": {\"status\": null, \"celsius\": null},\n"
+       << "  \"thermal_after\": {\"status\": null, \"celsius\": null},\n"
+       << "  \"versions\": {\"runtime\": \"executorch " MNV4_EXECUTORCH "\"},\n"
+       << "  \"conditions\": {";
+  if (!options.cores.empty()) json << "\"affinity\": \"" << joined(options.cores, ",") << "\"";
+  json << "}\n }\n}\n";
   const std::string text = json.str();
   write(result, text.data(), text.size());
 }

@@ -4,8 +4,6 @@ import http.client
 import json
 from pathlib import Path
 
-import numpy as np
-
 from mnv4_mobile.measure.devices.browser.phone import Patience
 from mnv4_mobile.measure.measurement import Artifact
 from mnv4_mobile.measure.plan import Plan
@@ -19,7 +17,11 @@ SAMPLES = {
     "first_ms": 3,
     "latencies_ms": [1.5, 1, 1.25],
     "t_ms": [0, 1.6, 2.7],
+    "summary": None,
     "preprocess_ms": [],
+    "peak_rss_mb": None,
+    "thermal_before": {"status": None, "celsius": None},
+    "thermal_after": {"status": None, "celsius": None},
     "versions": {"runtime": "litert.js 2.5.3"},
     "conditions": {"timer_resolution_ms": 0.005},
 }
@@ -43,9 +45,6 @@ class Subject:
             recipe=None,
             size=None,
         )
-
-    def feeds(self):
-        return [{"x": np.array([1, 2], np.float32)}]
 
 
 class Client:
@@ -73,14 +72,25 @@ class Client:
     def join(self):
         return self.api("POST", "join", {"user_agent": "Mozilla/5.0 (X11; Linux x86_64)"})
 
-    def task(self):
-        """The next task."""
+    def job(self):
+        """Waits for the next job; its id."""
         for _ in range(20):
             _, order = self.api("GET", "next")
             if order["state"] == "measure":
-                return order["task"]
+                return order["job"]
         raise AssertionError(order)
+
+    def file(self, job, path):
+        """Status and content of one of a job's files."""
+        return self.ask("GET", f"api/files/{job}/{path}?page={self.page}")
 
 
 def result(job, **changes):
-    return {"task": job["id"], "status": "ok", "error": None, "samples": SAMPLES | changes}
+    """A result of a job, with some of its samples changed."""
+    return {
+        "schema": 1,
+        "job": job,
+        "status": "ok",
+        "error": None,
+        "samples": SAMPLES | changes,
+    }

@@ -38,14 +38,14 @@ def opened():
 
 @pytest.fixture
 def measuring(opened, tmp_path):
-    """A page with a session: its task, and what will come of it."""
+    """A page with a session: its job, and what will come of it."""
     run = opened()
     with ThreadPoolExecutor() as pool:
 
         def begin():
             device = run.devices[0]
             found = pool.submit(device.measure, Subject(tmp_path), PLAN, Progress())
-            return run.clients[0].task(), found
+            return run.clients[0].job(), found
 
         job, found = begin()
-        yield SimpleNamespace(client=run.clients[0], task=job, found=found, begin=begin, run=run)
+        yield SimpleNamespace(client=run.clients[0], job=job, found=found, begin=begin, run=run)

@@ -6,6 +6,7 @@ import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -196,11 +197,25 @@ def test_wrong_results_are_not_timed(visit, subject, tmp_path):
     assert run.devices[0].measure(subject, PLAN, Progress()).golden_sqnr_db > 100  # goes on
 
 
-def test_a_damaged_model_is_not_run(visit, subject):
+def test_a_damaged_model_is_not_run(visit, subject, tmp_path):
     run = visit()
-    damaged = replace(subject, artifact=replace(subject.artifact, sha256=sha256(b"").hexdigest()))
+    bundle = tmp_path / "damaged"
+    shutil.copytree(subject.bundle.path, bundle)
+    damaged = open_subject(bundle)
+    damaged.path.write_bytes(damaged.path.read_bytes()[:-1])
     with pytest.raises(DeviceError, match="the model arrived damaged"):
         run.devices[0].measure(damaged, PLAN, Progress())
+
+
+def test_an_artifact_without_a_bundle_is_measured_on_noise(visit, subject, tmp_path):
+    run = visit()
+    bare = open_subject(Path(shutil.copy(subject.path, tmp_path)))
+    samples = run.devices[0].measure(bare, PLAN, Progress())
+    assert len(samples.latencies_ms) == PLAN.runs
+    assert (samples.golden_sqnr_db, samples.preprocess_ms) == (None, ())
+    state(run.page, "Measured")
+    assert run.page.text_content("#subject") == subject.path.name
+    assert run.page.is_hidden("#classify")
 
 
 def test_a_tab_that_is_closed_in_the_middle(visit, subject):

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.measure.devices.app import Result
 from mnv4_mobile.measure.devices.browser import task
-from mnv4_mobile.records import replace
+from mnv4_mobile.records import convert, replace
 from tests.measure.devices.browser_client import PLAN, Subject, result
 
 
@@ -30,13 +31,21 @@ from tests.measure.devices.browser_client import PLAN, Subject, result
 def test_what_a_page_sends_is_checked(tmp_path, changes, reason):
     made = task.make(Subject(tmp_path), PLAN)
     with pytest.raises(ConfigError, match=reason):
-        made.samples(result(made.order, **changes))
+        made.samples(convert(result(made.job.id, **changes), Result, "result"))
 
 
 def test_a_page_cannot_claim_what_no_browser_knows(tmp_path):
     made = task.make(Subject(tmp_path), PLAN)
-    samples = made.samples(result(made.order, peak_rss_mb=1, thermal_before={"status": "nominal"}))
+    summary = {"mean": 1, "std": None, "min": None, "max": None, "count": 1}
+    claims = {"peak_rss_mb": 1, "thermal_before": {"status": "nominal"}, "summary": summary}
+    samples = made.samples(convert(result(made.job.id, **claims), Result, "result"))
     assert (samples.peak_rss_mb, samples.thermal_before.status) == (None, None)
+    assert samples.summary is None
+
+
+@pytest.mark.parametrize(("gpu", "unit"), [(False, None), (True, "gpu")])
+def test_webgpu_is_the_unit_of_the_pages_plan(tmp_path, gpu, unit):
+    assert task.make(Subject(tmp_path), PLAN, gpu=gpu).job.plan == replace(PLAN, unit=unit)
 
 
 def test_what_no_browser_can_measure_is_refused(opened, tmp_path):

@@ -15,8 +15,8 @@ from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.images import Preprocess
 from mnv4_mobile.measure.devices import browser
 from mnv4_mobile.measure.devices.browser.server import DIST
-from mnv4_mobile.tensors import TensorSpec, feed
-from tools import golden, peers
+from mnv4_mobile.tensors import Quantization, TensorSpec, answer, feed
+from tools import peers
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 WEB = Path(browser.__file__).parent / "web"
@@ -24,9 +24,18 @@ WEB = Path(browser.__file__).parent / "web"
 
 def node(code, given):
     """What a module's default export gives for JSON, as JSON."""
-    program = (
-        f"import * as p from {json.dumps((WEB / 'preprocess.js').as_uri())};\n"
-        f"import * as s from {json.dumps((WEB / 'statistics.js').as_uri())};\n"
+    modules = {
+        "* as p": "preprocess.js",
+        "* as s": "statistics.js",
+        "{ parseJob as job }": "job.js",
+        "{ parseManifest as manifest }": "manifest.js",
+        "{ parsePlan as plan }": "plan.js",
+    }
+    imports = (
+        f"import {names} from {json.dumps((WEB / file).as_uri())};\n"
+        for names, file in modules.items()
+    )
+    program = "".join(imports) + (
         "import { readFileSync } from 'node:fs';\n"
         "const bytes = (text) => new Uint8Array(Buffer.from(text, 'base64'));\n"
         "const text = (array) => Buffer.from(array.buffer).toString('base64');\n"
@@ -46,11 +55,6 @@ def array(text, dtype=np.uint8):
     return np.frombuffer(base64.b64decode(text), dtype)
 
 
-@pytest.mark.parametrize("name", ["preprocess.json", "normalise.json"])
-def test_golden_cases_are_what_the_norm_gives(name):
-    assert (GOLDEN / name).read_text() == golden.files()[name]
-
-
 @pytest.mark.peer("node")
 def test_the_page_resizes_and_crops_as_the_norm():
     cases = json.loads((GOLDEN / "preprocess.json").read_text())
@@ -66,17 +70,69 @@ def test_the_page_resizes_and_crops_as_the_norm():
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
 def test_the_page_feeds_as_the_norm(layout, dtype):
     cases = json.loads((GOLDEN / "normalise.json").read_text())
-    batch = 2
+    batch = 3
     for case in cases:
         case["input"] = {"dtype": dtype, "layout": layout, "shape": [batch]}
+        # Two pictures for three places: the first one again.
+        first = array(case["pixels"])
+        case["pixels"] = base64.b64encode(np.concatenate([first, first[::-1]])).decode()
     code = "(c) => text(p.feed(bytes(c.pixels), c.input, c))"
     for case, found in zip(cases, node(code, cases), strict=True):
         size = tuple(case["size"])
         preprocess = Preprocess(size=size, mean=tuple(case["mean"]), std=tuple(case["std"]))
-        pixels = array(case["pixels"]).reshape(1, *size, 3).repeat(batch, 0)
+        pixels = array(case["pixels"]).reshape(2, *size, 3)[[0, 1, 0]]
         image = TensorSpec(name="x", kind="image", shape=(batch,), dtype=dtype, layout=layout)
         wanted = feed(image, pixels, preprocess)["x"]
         np.testing.assert_array_equal(array(found, dtype), wanted.ravel())
+
+
+@pytest.mark.peer("node")
+def test_the_page_feeds_integers_as_the_golden_cases():
+    cases = json.loads((GOLDEN / "quantise.json").read_text())
+    assert any(case["quantization"] for case in cases)
+    code = "(c) => text(p.feed(bytes(c.pixels), { ...c, shape: [1] }, c))"
+    for case, found in zip(cases, node(code, cases), strict=True):
+        np.testing.assert_array_equal(array(found), array(case["input"]))
+
+
+@pytest.mark.peer("node")
+def test_the_page_reads_integers_as_floats():
+    grid = {"scale": 0.0186, "zero_point": 114}
+    tensor = TensorSpec(
+        name="x",
+        kind="logits",
+        shape=(256,),
+        dtype="uint8",
+        layout=None,
+        quantization=Quantization(**grid),
+    )
+    (found,) = node(
+        "(c) => text(p.floats(Uint8Array.from({ length: 256 }, (_, i) => i), c))",
+        [{"quantization": grid}],
+    )
+    wanted = answer([tensor], {"x": np.arange(256, dtype=np.uint8)})["x"]
+    np.testing.assert_array_equal(array(found, np.float32), wanted)
+
+
+@pytest.mark.peer("node")
+@pytest.mark.parametrize("kind", ["manifest", "plan", "job"])
+def test_the_page_accepts_and_refuses_what_every_language_does(kind):
+    documents = json.loads((GOLDEN / f"documents/{kind}.json").read_text("utf-8"))
+    code = f"""(text) => {{
+        try {{ {kind}(text); }} catch (error) {{ return [error.name, error.message]; }}
+        return null;
+    }}"""
+    for document in documents["accept"]:
+        document["key"] = None
+    both = documents["accept"] + documents["refuse"]
+    for document, found in zip(both, node(code, [d["text"] for d in both]), strict=True):
+        name, key = document["name"], document["key"]
+        if key is None:
+            assert found is None, name
+        else:
+            assert found is not None, name
+            assert found[0] == "Error", (name, found)  # no mistake of the page's own
+            assert key in found[1], (name, found)
 
 
 @pytest.mark.peer("node")

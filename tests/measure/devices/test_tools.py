@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from mnv4_executorch import device_programs as executorch
 from mnv4_mobile.errors import DeviceError
 from mnv4_mobile.measure.devices.tool import RESULT, Run, Runner, tool_for, tools_of
-from mnv4_mobile.measure.measurement import Summary
+from mnv4_mobile.measure.measurement import Samples, Summary
+from mnv4_mobile.records import plain
 from mnv4_mobile.target import target_names
 from mnv4_mobile.tensors import TensorSpec
 from mnv4_tflite import device_programs as tflite
@@ -168,28 +169,32 @@ def test_executor_runners_older_forms_are_refused(printed, message):
         executorch.parse(printed)
 
 
-ENTRIES = {
-    "load_cold_ms": 10.0,
-    "load_warm_ms": 5,
-    "first_ms": 2.5,
-    "latencies_ms": [1.5, 1.25],
-    "t_ms": [0.0, 1.75],
-    "peak_rss_mb": 30.5,
-    "versions": {"runtime": "executorch 1.5.1"},
-    "cores": None,
-}
+SAMPLES = Samples(
+    golden_sqnr_db=None,
+    load_cold_ms=10.0,
+    load_warm_ms=5.0,
+    first_ms=2.5,
+    latencies_ms=(1.5, 1.25),
+    t_ms=(0.0, 1.75),
+    peak_rss_mb=30.5,
+    versions={"runtime": "executorch 1.5.1"},
+    conditions={"affinity": "4,5"},
+)
 RUNNER = Runner("runner", "runner")
+
+
+def answer(samples):
+    """A result of the runner's."""
+    entries = {"schema": 1, "job": "", "status": "ok", "error": None, "samples": samples}
+    return json.dumps(entries).encode()
 
 
 def test_the_runners_result():
     def file(name):
         assert name == RESULT
-        return json.dumps({**ENTRIES, "cores": [4, 5]}).encode()
+        return answer(plain(SAMPLES))
 
-    found = RUNNER.read("", file)
-    assert found.latencies_ms == (1.5, 1.25)
-    assert found.conditions == {"affinity": "4,5"}
-    assert found.versions == {"runtime": "executorch 1.5.1"}
+    assert RUNNER.read("", file) == SAMPLES
 
 
 JSON = st.recursive(
@@ -199,15 +204,15 @@ JSON = st.recursive(
 )
 
 
-@given(key=st.sampled_from([*ENTRIES]), value=JSON)
+@given(key=st.sampled_from([*plain(SAMPLES)]), value=JSON)
 def test_a_damaged_result_is_an_error_of_the_device_or_has_only_numbers(key, value):
-    data = json.dumps({**ENTRIES, key: value}).encode()
+    data = answer(plain(SAMPLES) | {key: value})
     try:
         found = RUNNER.read("", lambda name: data)
     except DeviceError:
         return
-    numbers = (found.load_cold_ms, found.load_warm_ms, found.first_ms, found.peak_rss_mb)
-    for number in (*numbers, *found.latencies_ms, *found.t_ms):
+    numbers = [found.load_cold_ms, found.load_warm_ms, found.first_ms, found.peak_rss_mb]
+    for number in (*filter(None, numbers), *found.latencies_ms, *found.t_ms):
         assert isinstance(number, float)
         assert 0 <= number < float("inf")
 
@@ -218,27 +223,18 @@ def test_no_result_is_an_error_of_the_device(data):
         RUNNER.read("", lambda name: data)
 
 
-def test_the_runners_outputs_are_in_the_artifacts_order_unless_it_names_another():
+@pytest.mark.parametrize("named", [False, True])
+def test_the_runners_outputs_by_number_or_by_name(named):
     tensors = [
-        TensorSpec(name="logits", kind="logits", shape=(1, 2), dtype="float32"),
-        TensorSpec(name="mask", kind="stage_0", shape=(1, 3), dtype="uint8"),
+        TensorSpec(name="logits", kind="logits", shape=(1, 2), dtype="float32", layout=None),
+        TensorSpec(name="mask", kind="stage_0", shape=(1, 3), dtype="uint8", layout=None),
     ]
-    files = {
-        "0.0.bin": np.array([1, 2], "<f4").tobytes(),
-        "0.1.bin": bytes([7, 8, 9]),
-        RESULT: json.dumps(ENTRIES).encode(),
-    }
-    (found,) = RUNNER.outputs(files.__getitem__, 1, tensors)
+    logits, mask = ("0.logits.bin", "0.mask.bin") if named else ("0.0.bin", "0.1.bin")
+    files = {logits: np.array([1, 2], "<f4").tobytes(), mask: bytes([7, 8, 9])}
+    runner = Runner("runner", "runner", named=named)
+    (found,) = runner.outputs(files.__getitem__, 1, tensors)
     assert found["logits"].tolist() == [[1.0, 2.0]]
     assert found["mask"].tolist() == [[7, 8, 9]]
-
-    turned = {
-        "0.0.bin": files["0.1.bin"],
-        "0.1.bin": files["0.0.bin"],
-        RESULT: json.dumps({**ENTRIES, "outputs": ["mask", "logits"]}).encode(),
-    }
-    (again,) = RUNNER.outputs(turned.__getitem__, 1, tensors)
-    assert again["logits"].tolist() == found["logits"].tolist()
-
+    files[logits] = files[mask]
     with pytest.raises(DeviceError, match="output logits: found 3 bytes, must be 8"):
-        RUNNER.outputs({**turned, RESULT: files[RESULT]}.__getitem__, 1, tensors)
+        runner.outputs(files.__getitem__, 1, tensors)

@@ -125,7 +125,7 @@ class Phone:
                 )
             )
             return {"state": "wait"}
-        return {"state": "measure", "task": self.task.order}
+        return {"state": "measure", "job": self.task.job.id, "files": list(self.task.files)}
 
     def settle(self, outcome: Samples | MobileError) -> None:
         """Ends the task."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import re
 import secrets
 import ssl
@@ -16,7 +15,9 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from mnv4_mobile import records
 from mnv4_mobile.errors import ConfigError, DeviceError, MobileError
+from mnv4_mobile.measure.devices.app import Result
 from mnv4_mobile.measure.devices.browser.about import device_info, text
 from mnv4_mobile.measure.devices.browser.guard import MAX_BODY, guard
 from mnv4_mobile.measure.devices.browser.phone import Patience, Phone
@@ -126,7 +127,7 @@ class Server:
         app.router.add_get("/{token}/{name}", self._file)
         app.router.add_post("/{token}/api/join", self._join)
         app.router.add_get("/{token}/api/next", self._next)
-        app.router.add_get("/{token}/api/files/{task}/{name}", self._task_file)
+        app.router.add_get("/{token}/api/files/{job}/{name:.+}", self._task_file)
         app.router.add_post("/{token}/api/progress", self._progress)
         app.router.add_post("/{token}/api/result", self._result)
         app.router.add_post("/{token}/api/bye", self._bye)
@@ -184,7 +185,7 @@ class Server:
     async def _task_file(self, request: web.Request) -> web.StreamResponse:
         phone, asked = self._phone(request), request.match_info
         task = phone.task
-        if task is None or task.id != asked["task"] or asked["name"] not in task.files:
+        if task is None or task.job.id != asked["job"] or asked["name"] not in task.files:
             raise web.HTTPNotFound(text="This measurement is over.")
         content = task.files[asked["name"]]
         if isinstance(content, Path):
@@ -193,7 +194,7 @@ class Server:
 
     async def _progress(self, request: web.Request) -> web.Response:
         phone, entries = self._phone(request), await _json(request)
-        if phone.task is None or phone.task.id != entries.get("task"):
+        if phone.task is None or phone.task.job.id != entries.get("job"):
             raise web.HTTPConflict(text=_OVER)
         phone.doing = text(entries.get("text", ""), 80)
         return web.json_response({})
@@ -204,10 +205,11 @@ class Server:
         outcome: Samples | MobileError
         refused: web.HTTPException | None = None
         try:
-            entries = await _json(request)
-            if task is None or task.id != entries.get("task"):
+            body = await _body(request)
+            result = await asyncio.to_thread(records.decode, body, Result, "result")
+            if task is None or task.job.id != result.job:
                 raise web.HTTPConflict(text=_OVER)
-            outcome = await asyncio.to_thread(task.samples, entries)
+            outcome = task.samples(result)
         except ConfigError as error:
             refused = web.HTTPBadRequest(text=text(error, 500))
         except MobileError as error:
@@ -236,30 +238,31 @@ _OVER = (
 )
 
 
+async def _body(request: web.Request) -> bytes:
+    """Returns the body of a request.
+
+    Raises:
+        HTTPRequestEntityTooLarge: It has more than `MAX_BODY` bytes.
+    """
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise web.HTTPRequestEntityTooLarge(
+            MAX_BODY, request.content_length or 0, text=f"More than {MAX_BODY} bytes were sent."
+        ) from None
+
+
 async def _json(request: web.Request) -> dict[str, Any]:
-    """A request's JSON object, with finite numbers only.
+    """Returns the JSON object of a request.
 
     Raises:
         HTTPRequestEntityTooLarge: It has more than `MAX_BODY` bytes.
         HTTPBadRequest: It is something else.
     """
     try:
-        body = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise web.HTTPRequestEntityTooLarge(
-            MAX_BODY, request.content_length or 0, text=f"More than {MAX_BODY} bytes were sent."
-        ) from None
-    try:
-        found = json.loads(body, parse_float=_finite, parse_constant=_finite)
+        found = json.loads(await _body(request))
     except (ValueError, RecursionError) as error:
         raise web.HTTPBadRequest(text=f"Not JSON: {text(error)}") from None
     if not isinstance(found, dict):
         raise web.HTTPBadRequest(text="Not a JSON object.")
     return found
-
-
-def _finite(number: str) -> float:
-    value = float(number)
-    if not math.isfinite(value):
-        raise ValueError(f"found {number}, numbers must be finite")
-    return value

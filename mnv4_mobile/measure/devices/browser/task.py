@@ -1,83 +1,82 @@
-"""What a page is told to measure, and what it answers."""
+"""The task of a page: a job as the benchmark apps get it, and what is believed of its result.
+
+The page fetches the files of `devices.app`'s folder `mnv4/job/`, and sends a `Result`:
+
+    job.json             a `Job`
+    bundle/manifest.json
+    bundle/...           the artifact and the golden tensors that the manifest names
+
+An artifact without a bundle is alone in `bundle/`, without a manifest. The page then makes its
+inputs by itself, and nothing verifies its outputs.
+"""
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from mnv4_mobile import records
+from mnv4_mobile.bundle.manifest import MANIFEST
 from mnv4_mobile.errors import ConfigError, DeviceError, ParityError
-from mnv4_mobile.images import Preprocess, random_images
+from mnv4_mobile.measure.devices.app import Job, Result, new_job
 from mnv4_mobile.measure.devices.browser.about import text
-from mnv4_mobile.measure.devices.host import PICTURE, PREPROCESS_RUNS
-from mnv4_mobile.measure.measurement import Samples
+from mnv4_mobile.measure.measurement import Samples, Thermal
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
-from mnv4_mobile.records import plain
-from mnv4_mobile.tensors import Tensors
 
 DTYPES = ("float32", "uint8", "int32")
-"""Of the inputs and outputs that LiteRT.js takes."""
+"""Types of inputs and outputs that LiteRT.js supports."""
 MAX_SAMPLES = 200_000
+JOB = "job.json"
 _MAX_NOTES = 20
 _MAX_MS = 3.6e6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A session for one page. Only these files of a run are served."""
+    """A session for one page. Only these files are served."""
 
-    id: str
+    job: Job
     name: str
-    plan: Plan
+    """The artifact's name, for messages."""
     golden: bool
     """Whether there is a golden pair."""
-    order: dict[str, Any]
-    """What the page gets."""
     files: dict[str, Path | bytes]
+    """By their paths in `mnv4/job/`."""
 
-    def samples(self, entries: Any) -> Samples:
-        """What a page measured, checked.
+    def samples(self, result: Result) -> Samples:
+        """Returns what a page measured, as far as it can be believed.
 
         Raises:
-            ConfigError: Not a result, naming the key.
+            ConfigError: More or other figures than a page can have, naming the key.
             ParityError: The page found wrong outputs.
             DeviceError: The page could not measure.
         """
-        if not isinstance(entries, dict) or entries.get("status") not in ("ok", "wrong", "failed"):
-            raise ConfigError("result: status: must be ok, wrong or failed")
-        if entries["status"] != "ok":
-            kind = ParityError if entries["status"] == "wrong" else DeviceError
-            raise kind(f"{self.name}: {text(entries.get('error'), 500)}")
-        found = entries.get("samples")
-        if not isinstance(found, dict):
-            raise ConfigError("result: samples: missing")
-        for key in ("latencies_ms", "t_ms", "preprocess_ms", "versions", "conditions"):
-            most = MAX_SAMPLES if key.endswith("_ms") else _MAX_NOTES
-            if not isinstance(found.get(key), list | dict) or len(found[key]) > most:
-                raise ConfigError(f"result: samples.{key}: missing, or more than {most} entries")
-        # Nothing that a browser could know, so nothing that a page may claim.
-        unknown = {"summary": None, "peak_rss_mb": None}
-        thermal = {"status": None, "celsius": None}
-        samples = records.convert(
-            {**found, **unknown, "thermal_before": thermal, "thermal_after": thermal},
-            Samples,
-            "result: samples",
+        if result.status == "wrong":
+            raise ParityError(f"{self.name}: {text(result.error, 500)}")
+        if result.samples is None:
+            raise DeviceError(f"{self.name}: {text(result.error, 500)}")
+        # No browser knows these, so no page may claim them.
+        samples = records.replace(
+            result.samples,
+            summary=None,
+            peak_rss_mb=None,
+            thermal_before=Thermal(),
+            thermal_after=Thermal(),
         )
         self._check(samples)
         return samples
 
     def _check(self, samples: Samples) -> None:
-        count = len(samples.latencies_ms)
-        if count < self.plan.runs or count != len(samples.t_ms):
+        for key in ("latencies_ms", "t_ms", "preprocess_ms", "versions", "conditions"):
+            most = MAX_SAMPLES if key.endswith("_ms") else _MAX_NOTES
+            if len(getattr(samples, key)) > most:
+                raise ConfigError(f"result: samples.{key}: found more than {most} entries")
+        count, runs = len(samples.latencies_ms), self.job.plan.runs
+        if count < runs or count != len(samples.t_ms):
             raise ConfigError(
                 f"result: samples.latencies_ms: found {count} and {len(samples.t_ms)} times, must "
-                f"be {self.plan.runs} or more, and as many"
+                f"be {runs} or more, and as many"
             )
         if max(samples.latencies_ms) > _MAX_MS:
             raise ConfigError(f"result: samples.latencies_ms: must be {_MAX_MS:g} or less")
@@ -115,78 +114,20 @@ def check(subject: Subject, plan: Plan) -> None:
 
 
 def make(subject: Subject, plan: Plan, *, gpu: bool = False) -> Task:
-    """The task of one session."""
-    feeds = subject.feeds()
-    files: dict[str, Path | bytes] = {"model": subject.path}
-    names = [f"feed.{i}" for i in range(len(feeds))]
-    files |= {name: _bytes(feed) for name, feed in zip(names, feeds, strict=True)}
-    order: dict[str, Any] = {
-        "id": secrets.token_hex(8),
-        "name": subject.artifact.name,
-        "sha256": subject.artifact.sha256,
-        "bytes": subject.artifact.bytes,
-        "plan": plain(plan),
-        "accelerator": "webgpu" if gpu else "wasm",
-        "feeds": names,
-        "inputs": [
-            {"name": name, "shape": list(value.shape), "dtype": value.dtype.name, "layout": None}
-            for name, value in feeds[0].items()
-        ],
-        "outputs": [],
-        "scores": None,
-        "labels": None,
-        "picture": None,
-        "preprocess": None,
-    }
-    if subject.bundle is not None:
-        _add_bundle(subject, order, files)
-    order["files"] = list(files)
-    return Task(
-        id=order["id"],
-        name=subject.artifact.name,
-        plan=plan,
-        golden=subject.bundle is not None,
-        order=order,
-        files=files,
-    )
+    """Returns the task of one session.
 
-
-def _add_bundle(subject: Subject, order: dict[str, Any], files: dict[str, Path | bytes]) -> None:
-    """The golden pair, and what classifying pictures takes."""
+    Args:
+        subject: What to measure.
+        plan: How to measure it.
+        gpu: Whether the page runs it with WebGPU.
+    """
+    job = new_job(records.replace(plan, unit="gpu") if gpu else plan)
+    files: dict[str, Path | bytes] = {JOB: records.encode(job)}
     bundle = subject.bundle
-    assert bundle is not None
-    images = len(order["feeds"]) * bundle.input.shape[0]
-    expected = bundle.golden("eager")
-    gates = {
-        entry.tensor: entry.min_sqnr_db
-        for entry in bundle.manifest.golden
-        if entry.source == "eager"
-    }
-    for output in bundle.outputs:
-        wanted = np.ascontiguousarray(expected[output.name][:images], dtype="<f4")
-        files[f"golden.{output.name}"] = wanted.tobytes()
-        order["outputs"].append({"name": output.name, "gate": gates[output.name], "images": images})
-    for kind in ("probabilities", "logits"):
-        scores = [output for output in bundle.outputs if output.kind == kind]
-        if scores:
-            name, classes = scores[0].name, scores[0].shape[-1]
-            order["scores"] = {"name": name, "kind": kind, "classes": classes}
-            break
-    files["picture"] = _picture()
-    order["picture"] = {"height": PICTURE[0], "width": PICTURE[1], "runs": PREPROCESS_RUNS}
-    order["inputs"][0]["layout"] = bundle.input.layout
-    order["preprocess"] = plain(bundle.preprocess)
-    order["labels"] = bundle.manifest.labels
-
-
-@cache
-def _picture() -> bytes:
-    return bytes(random_images(Preprocess(size=PICTURE), 1, seed=0)[0])
-
-
-def _bytes(feed: Tensors) -> bytes:
-    """The arrays one after the other, little-endian."""
-    return b"".join(
-        np.ascontiguousarray(value, value.dtype.newbyteorder("<")).tobytes()
-        for value in feed.values()
-    )
+    if bundle is None:
+        files[f"{job.bundle}/{subject.path.name}"] = subject.path
+    else:
+        golden = [entry.path for entry in bundle.manifest.golden if entry.source != "artifact"]
+        for path in (MANIFEST, bundle.manifest.artifact.path, *golden):
+            files[f"{job.bundle}/{path}"] = bundle.path / path
+    return Task(job=job, name=subject.artifact.name, golden=bundle is not None, files=files)

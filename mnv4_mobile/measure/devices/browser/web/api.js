@@ -34,9 +34,12 @@ const post = (path, body, onTrouble) =>
 
 export const join = (about) => post("join", about);
 export const next = (onTrouble) => send("next", {}, onTrouble).then((r) => r.json());
-export const progress = (task, text) => post("progress", { task, text });
+export const progress = (job, text) => post("progress", { job, text });
 export const result = (body, onTrouble) => post("result", body, onTrouble);
 export const bye = () => navigator.sendBeacon(`api/bye?page=${page}`);
 
-/** A file of a task, as an ArrayBuffer. */
-export const file = (task, name) => send(`files/${task}/${name}`, {}).then((r) => r.arrayBuffer());
+/** A file of a job, as an ArrayBuffer. */
+export const file = (job, name) => {
+  const path = name.split("/").map(encodeURIComponent).join("/");
+  return send(`files/${job}/${path}`, {}).then((r) => r.arrayBuffer());
+};

@@ -3,6 +3,8 @@
 import { about, battery } from "./about.js";
 import * as api from "./api.js";
 import * as classify from "./classify.js";
+import { parseJob } from "./job.js";
+import { classOutput, parseManifest } from "./manifest.js";
 import { Hidden, Session } from "./session.js";
 import { percentile } from "./statistics.js";
 import * as view from "./view.js";
@@ -10,53 +12,71 @@ import { awake, keepAwake, letSleep } from "./wake.js";
 
 const HEARTBEAT_MS = 2000;
 let session = null;
-let model = null; // { sha256, bytes }: the next session is often about the same
+let last = null; // { sha256, bytes } of an artifact: the next session is often about the same
 
-/** The task's files by name; the model's bytes are checked. */
-async function fetched(task) {
-  const files = {};
-  for (const name of task.files) {
-    if (name === "model" && model?.sha256 === task.sha256) files.model = model.bytes;
-    else files[name] = await api.file(task.id, name);
-  }
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", files.model));
+const utf8 = (bytes) => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+
+/** The bytes of an artifact, checked. */
+async function artifact({ path, sha256 }, fetchFile) {
+  if (last?.sha256 === sha256) return last.bytes;
+  const bytes = await fetchFile(path);
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  if (found !== task.sha256) throw new Error(`the model arrived damaged: sha256 ${found.slice(0, 12)}...`);
-  model = { sha256: found, bytes: files.model };
-  return files;
+  if (found !== sha256) throw new Error(`the model arrived damaged: sha256 ${found.slice(0, 12)}...`);
+  last = { sha256, bytes };
+  return bytes;
 }
 
-/** One session by the server's task, as it wants the result. */
-async function measure(task) {
+/** A bundle, or an artifact that is alone in its place, by the plan of a job. */
+async function fetched({ job: id, files: names }) {
+  const job = parseJob(utf8(await api.file(id, "job.json")));
+  const own = names.filter((name) => name.startsWith(`${job.bundle}/`)).map((name) => name.slice(job.bundle.length + 1));
+  const fetchFile = (name) => api.file(id, `${job.bundle}/${name}`);
+  const { plan } = job;
+  if (!own.includes("manifest.json")) {
+    const [name] = own;
+    return { plan, name, manifest: null, artifact: await fetchFile(name), files: {} };
+  }
+  const manifest = parseManifest(utf8(await fetchFile("manifest.json")));
+  const files = {};
+  for (const { path, source } of manifest.golden) {
+    if (source !== "artifact") files[path] = await fetchFile(path);
+  }
+  return { plan, name: manifest.id, manifest, artifact: await artifact(manifest.artifact, fetchFile), files };
+}
+
+/** One session of a job of the server's, as a result's `status`, `error` and `samples`. */
+async function measure(order) {
   classify.use(null);
   session?.end();
-  view.begin(task);
   let now = "Fetching the model";
   view.status("busy", now);
   // The server takes silence for a phone that is gone, and may have given this one up.
   let given = null;
   const heart = setInterval(() => {
-    api.progress(task.id, now).catch((error) => {
+    api.progress(order.job, now).catch((error) => {
       given = error;
       session?.end(error);
     });
   }, HEARTBEAT_MS);
+  let work = null;
   try {
-    const files = await fetched(task);
+    work = await fetched(order);
+    view.begin(work);
     if (given) throw given;
     session = new Session();
-    const found = await session.measure(task, files, ({ text, done, latencies }) => {
+    const found = await session.measure(work, ({ text, done, latencies }) => {
       now = done === undefined ? text : `${text}, ${Math.floor(100 * done)} %`;
       view.status("busy", text);
       view.progress(done);
       if (latencies) view.latencies(latencies);
     });
-    if (found.wrong) return { status: "wrong", error: found.wrong };
+    if (found.wrong) return { work, status: "wrong", error: found.wrong, samples: null };
     Object.assign(found.samples.conditions, { screen: awake() ? "kept on" : "on" }, await battery());
-    return { status: "ok", samples: found.samples };
+    return { work, status: "ok", error: null, samples: found.samples };
   } catch (error) {
     if (error instanceof Hidden || error instanceof api.Refused) throw error;
-    return { status: "failed", error: error.message };
+    return { work, status: "failed", error: error.message, samples: null };
   } finally {
     clearInterval(heart);
   }
@@ -77,34 +97,34 @@ const trouble = () => {
 };
 
 /** Measures, tells the server and shows how it ended. */
-async function sessionOf(task) {
+async function sessionOf(order) {
   let result;
   try {
-    result = await measure(task);
+    result = await measure(order);
   } catch (error) {
     if (error instanceof api.Refused) return view.status("failed", "Not measured", error.message);
     if (!(error instanceof Hidden)) throw error;
     view.status("paused", "Paused", "Browsers slow down what is in the background: this measurement starts over when the page is in front again.");
     return shown();
   }
-  const { status, error, samples } = result;
+  const { work, status, error, samples } = result;
   try {
-    await api.result({ task: task.id, error: null, samples: null, ...result }, trouble);
+    await api.result({ schema: 1, job: order.job, status, error, samples }, trouble);
   } catch (refused) {
     if (!(refused instanceof api.Refused)) throw refused;
-    view.sent(task, "refused");
+    view.sent(work, "refused");
     return view.status("failed", "The computer refused the result", refused.message);
   }
   if (status !== "ok") {
-    view.sent(task, status);
+    view.sent(work, status);
     const title = status === "wrong" ? "Wrong results on this device" : "Not measured";
     return view.status("failed", title, `${error}${status === "wrong" ? "; nothing was timed" : ""}`);
   }
   view.latencies(samples.latencies_ms);
   view.figures(samples);
-  view.sent(task, `${view.digits(percentile(samples.latencies_ms, 50))} ms`);
+  view.sent(work, `${view.digits(percentile(samples.latencies_ms, 50))} ms`);
   view.status("done", "Measured", "The computer has the result.");
-  if (task.scores) classify.use(session);
+  if (work.manifest && classOutput(work.manifest)) classify.use(session);
   return undefined;
 }
 
@@ -117,7 +137,7 @@ async function main() {
     const order = await api.next(trouble);
     if (lost) waiting();
     lost = false;
-    if (order.state === "measure") await sessionOf(order.task);
+    if (order.state === "measure") await sessionOf(order);
     if (order.state === "end") return view.status("done", "Finished", order.text);
   }
 }

@@ -127,24 +127,49 @@ export function pixels(picture, preprocess) {
   return cropped;
 }
 
-/** The input that an artifact wants of those bytes: normalised or not, ordered, a whole batch. */
-export function feed(bytes, input, { mean, std }) {
-  const area = bytes.length / 3;
-  const one = input.dtype === "uint8" ? new Uint8Array(bytes.length) : new Float32Array(bytes.length);
-  const value = (byte, channel) => {
-    if (input.dtype === "uint8") return byte;
-    const scaled = Math.fround(byte / 255);
-    const centred = Math.fround(scaled - Math.fround(mean[channel]));
-    return Math.fround(centred / Math.fround(std[channel]));
-  };
+const LIMITS = { uint8: [0, 255], int8: [-128, 127] };
+const ARRAYS = { float32: Float32Array, uint8: Uint8Array, int8: Int8Array };
+
+/** What each byte of a channel becomes: as it is, normalised, or normalised and quantized. */
+function table(input, mean, std) {
+  const { dtype, quantization } = input;
+  return Array.from({ length: 256 }, (_, byte) => {
+    if (dtype === "uint8" && !quantization) return byte;
+    const centred = Math.fround(Math.fround(byte / 255) - Math.fround(mean));
+    const normalised = Math.fround(centred / Math.fround(std));
+    if (!quantization) return normalised;
+    const integer = rint(Math.fround(normalised / Math.fround(quantization.scale))) + quantization.zero_point;
+    const [low, high] = LIMITS[dtype];
+    return Math.min(Math.max(integer, low), high);
+  });
+}
+
+/**
+ * The input that an artifact takes, of the bytes of one picture or more: normalised if it wants
+ * that, ordered, a whole batch.
+ */
+export function feed(bytes, input, { size, mean, std }) {
+  const area = size[0] * size[1];
+  const pictures = bytes.length / (3 * area);
+  const [batch] = input.shape;
+  const found = new ARRAYS[input.dtype](batch * 3 * area);
   for (let channel = 0; channel < 3; channel++) {
-    const table = Array.from({ length: 256 }, (_, byte) => value(byte, channel));
-    for (let i = 0; i < area; i++) {
-      const at = input.layout === "nchw" ? channel * area + i : i * 3 + channel;
-      one[at] = table[bytes[i * 3 + channel]];
+    const values = table(input, mean[channel], std[channel]);
+    for (let n = 0; n < batch; n++) {
+      const from = (n % pictures) * 3 * area;
+      const to = n * 3 * area;
+      for (let i = 0; i < area; i++) {
+        const at = input.layout === "nchw" ? channel * area + i : i * 3 + channel;
+        found[to + at] = values[bytes[from + i * 3 + channel]];
+      }
     }
   }
-  const batch = new one.constructor(one.length * input.shape[0]);
-  for (let n = 0; n < input.shape[0]; n++) batch.set(one, n * one.length);
-  return batch;
+  return found;
+}
+
+/** An output's values as floats. */
+export function floats(values, { quantization }) {
+  if (!quantization) return values;
+  const scale = Math.fround(quantization.scale);
+  return Float32Array.from(values, (integer) => (integer - quantization.zero_point) * scale);
 }

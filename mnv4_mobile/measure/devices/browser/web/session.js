@@ -30,8 +30,8 @@ export class Session {
     });
   }
 
-  /** Measures by a task; {samples} or {wrong}. */
-  async measure(task, files, progress) {
+  /** Measures {plan, manifest, artifact, files}; gives {samples} or {wrong}. */
+  async measure(work, progress) {
     let timer;
     const alive = () => {
       clearTimeout(timer);
@@ -43,7 +43,7 @@ export class Session {
     alive();
     hidden();
     try {
-      return await this.#call("measure", { task, files }, [], (found) => {
+      return await this.#call("measure", work, [], (found) => {
         alive();
         progress(found);
       });

@@ -31,16 +31,16 @@ export function device({ model, os_build: os, id }) {
 }
 
 /** A session begins: what it is about, with nothing of the one before. */
-export function begin(task) {
-  $("subject").textContent = task.name;
-  $("plan").textContent = `${(task.bytes / 1e6).toFixed(1)} MB · ${unit(task)}`;
+export function begin(work) {
+  $("subject").textContent = work.name;
+  $("plan").textContent = `${(work.artifact.byteLength / 1e6).toFixed(1)} MB · ${unit(work)}`;
   $("subject").hidden = $("plan").hidden = false;
   $("result").hidden = true;
   $("figures").replaceChildren();
 }
 
-function unit({ accelerator, plan: { threads } }) {
-  if (accelerator === "webgpu") return "WebGPU";
+function unit({ plan: { unit: name, threads } }) {
+  if (name === "gpu") return "WebGPU";
   return `${threads} ${threads === 1 ? "thread" : "threads"}`;
 }
 
@@ -80,10 +80,10 @@ export function figures(samples) {
   $("figures").replaceChildren(...pairs);
 }
 
-/** One more line of what the computer has. */
-export function sent(task, outcome) {
+/** One more line of what the computer has; without `work` where there was nothing to begin with. */
+export function sent(work, outcome) {
   const row = document.createElement("tr");
-  row.append(node("td", task.name), node("td", unit(task)), node("td", outcome));
+  row.append(node("td", work?.name ?? ""), node("td", work ? unit(work) : ""), node("td", outcome));
   $("sessions").append(row);
   $("history").hidden = false;
 }

@@ -2,21 +2,36 @@
 // Afterwards it classifies, with what it has loaded.
 
 import { loadAndCompile, loadLiteRt, supportsFeature, Tensor } from "@litertjs/core";
-import { feed, pixels } from "./preprocess.js";
+import { classOutput } from "./manifest.js";
+import { feed, floats, pixels } from "./preprocess.js";
 import { softmax, sqnr } from "./statistics.js";
 
 const REPORT_MS = 100;
+/** As many golden pictures as on other devices, times the batch. */
+const GOLDEN_IMAGES = 2;
+/** The picture whose preprocessing is timed: what a phone's camera gives. */
+const PICTURE = { width: 640, height: 480 };
+const PREPROCESS_RUNS = 20;
 const base = new URL("./", self.location.href).href;
-let loaded; // { task, model }
+let loaded; // { manifest, model, accelerator }
+
+/** What LiteRT.js calls the unit of a plan. */
+const accelerators = { cpu: "wasm", gpu: "webgpu" };
+
+function acceleratorOf({ unit }) {
+  const found = accelerators[unit ?? "cpu"];
+  if (!found) throw new Error(`unit: found ${unit}, a browser has ${Object.keys(accelerators).join(" and ")}`);
+  return found;
+}
 
 /** Starts LiteRT.js; a runtime with threads where the browser allows them. */
-async function start(task) {
+async function start(threads, accelerator) {
   const able = self.crossOriginIsolated && (await supportsFeature("relaxedSimd"));
   const variant = able && (await supportsFeature("threads")) ? "threaded" : "compat";
   const cores = navigator.hardwareConcurrency;
-  if (task.plan.threads > (variant === "threaded" ? cores : 1)) {
+  if (threads > (variant === "threaded" ? cores : 1)) {
     const why = variant === "threaded" ? `it has ${cores} cores` : "it has no threads or no relaxed SIMD";
-    throw new Error(`threads: found ${task.plan.threads}, more than this browser can: ${why}`);
+    throw new Error(`threads: found ${threads}, more than this browser can: ${why}`);
   }
   const script = `${base}litert_wasm_${variant}_internal.js`;
   // Inside a worker the runtime cannot find out where it came from, and would start its threads
@@ -26,23 +41,23 @@ async function start(task) {
   self.Module = { mainScriptUrlOrBlob: blob, locateFile: (name) => base + name };
   const begin = performance.now();
   const runtime = await loadLiteRt(script);
-  if (task.accelerator === "webgpu" && !runtime.getWebGpuDevice()) {
+  if (accelerator === "webgpu" && !runtime.getWebGpuDevice()) {
     throw new Error("this browser has no WebGPU");
   }
   return { variant, runtime, startMs: performance.now() - begin };
 }
 
 /** Loads the model; its time in ms. */
-async function load(task, bytes) {
+async function load(bytes, threads, accelerator) {
   const begin = performance.now();
   const model = await loadAndCompile(bytes, {
-    accelerator: task.accelerator,
-    cpuOptions: { numThreads: task.plan.threads },
+    accelerator,
+    cpuOptions: { numThreads: threads },
   });
   const ms = performance.now() - begin;
   // What WebGPU cannot run is run by the CPU, in parts or, in some browsers, as a whole.
-  const whole = model.options.accelerator === task.accelerator && model.isFullyAccelerated;
-  if (task.accelerator === "webgpu" && !whole) {
+  const whole = model.options.accelerator === accelerator && model.isFullyAccelerated;
+  if (accelerator === "webgpu" && !whole) {
     throw new Error("WebGPU cannot run all of this model");
   }
   return { model, ms };
@@ -50,18 +65,50 @@ async function load(task, bytes) {
 
 const arrays = { float32: Float32Array, uint8: Uint8Array, int32: Int32Array };
 
-/** The model's inputs by name, of the bytes that the server sent. */
-function inputs(task, bytes) {
-  let at = 0;
-  const tensors = {};
-  for (const { name, dtype, shape } of task.inputs) {
+/** A function that gives the same numbers every time, from the standard normal distribution. */
+function normal() {
+  let state = 1;
+  const uniform = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return (state + 1) / 2 ** 32;
+  };
+  return () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
+}
+
+/** Inputs for a model that nothing is known about: floats, or integers from 0 to 127. */
+function noise(model) {
+  const next = normal();
+  return model.getInputDetails().map(({ name, dtype, shape }) => {
     const array = arrays[dtype];
-    const length = shape.reduce((a, b) => a * b, 1);
-    const values = new array(bytes.slice(at, at + length * array.BYTES_PER_ELEMENT));
-    tensors[name] = new Tensor(values, shape);
-    at += values.byteLength;
-  }
-  return tensors;
+    if (!array) throw new Error(`input ${name}: found ${dtype}, LiteRT.js takes ${Object.keys(arrays).join(", ")}`);
+    const sides = Array.from(shape);
+    const values = new array(sides.reduce((a, b) => a * b, 1));
+    const value = dtype === "float32" ? next : () => Math.floor(Math.abs(next()) * 40) % 128;
+    return new Tensor(values.map(value), sides);
+  });
+}
+
+/** A golden tensor's entry. */
+function golden(manifest, source, tensor) {
+  const found = manifest.golden.find((entry) => entry.source === source && entry.tensor === tensor);
+  if (!found) throw new Error(`${manifest.id}: golden: lacks ${tensor} of ${source}`);
+  return found;
+}
+
+/** The inputs of the golden check, a run each. */
+function feeds({ manifest, files }, model) {
+  if (!manifest) return [noise(model)];
+  const { inputs: [input], preprocess } = manifest;
+  const [batch] = input.shape;
+  const entry = golden(manifest, "input", "pixels");
+  const picture = 3 * preprocess.size[0] * preprocess.size[1];
+  const bytes = new Uint8Array(files[entry.path]);
+  const runs = Math.min(GOLDEN_IMAGES, Math.floor(bytes.length / (batch * picture)));
+  if (!runs) throw new Error(`${manifest.id}: golden: lacks pixels for a batch of ${batch}`);
+  return Array.from({ length: runs }, (_, i) => {
+    const images = bytes.subarray(i * batch * picture, (i + 1) * batch * picture);
+    return { [input.name]: new Tensor(feed(images, input, preprocess), input.shape) };
+  });
 }
 
 /** Runs once; outputs by name. What the GPU computes is there only once it was read. */
@@ -81,19 +128,23 @@ async function values(outputs) {
 }
 
 /** The golden check: SQNR of the worst output, or what is wrong. */
-function check(task, files, runs) {
-  if (!task.outputs.length) return { db: null };
+function check({ manifest, files }, runs) {
+  if (!manifest) return { db: null };
+  const images = runs.length * manifest.inputs[0].shape[0];
   let worst = Infinity;
-  for (const { name, gate, images } of task.outputs) {
-    const wanted = new Float32Array(files[`golden.${name}`]);
+  for (const output of manifest.outputs) {
+    const { name } = output;
+    const { path, min_sqnr_db: gate } = golden(manifest, "eager", name);
     const parts = runs.map((outputs) => outputs[name]);
     if (parts.includes(undefined)) {
       return { wrong: `output ${name}: found only ${Object.keys(runs[0]).join(", ")}` };
     }
     const found = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-    parts.reduce((at, part) => (found.set(part, at), at + part.length), 0);
-    if (found.length !== wanted.length) {
-      return { wrong: `output ${name}: found ${found.length} values, must be ${wanted.length}` };
+    parts.reduce((at, part) => (found.set(floats(part, output), at), at + part.length), 0);
+    const wanted = new Float32Array(files[path]).subarray(0, found.length);
+    const length = images * output.shape.slice(1).reduce((a, b) => a * b, 1);
+    if (found.length !== length || wanted.length !== length) {
+      return { wrong: `output ${name}: found ${found.length} values, must be ${length}` };
     }
     const db = sqnr(wanted, found, images);
     if (gate !== null && db < gate) {
@@ -116,51 +167,54 @@ function timerResolution() {
   return smallest;
 }
 
-/** Milliseconds of preprocessing the server's picture, a few times. */
-function preprocessing(task, files) {
-  if (!task.picture) return [];
-  const picture = { ...task.picture, data: new Uint8Array(files.picture) };
-  return Array.from({ length: task.picture.runs }, () => {
+/** Milliseconds of preprocessing a picture, a few times. */
+function preprocessing({ inputs: [input], preprocess }) {
+  const { width, height } = PICTURE;
+  const picture = { width, height, data: Uint8Array.from({ length: 3 * width * height }, (_, i) => i * 7) };
+  return Array.from({ length: PREPROCESS_RUNS }, () => {
     const begin = performance.now();
-    feed(pixels(picture, task.preprocess), task.inputs[0], task.preprocess);
+    feed(pixels(picture, preprocess), input, preprocess);
     return performance.now() - begin;
   });
 }
 
-async function measure({ task, files }, report) {
+/** Measures `work`: { plan, manifest, artifact, files }; without a manifest, on noise. */
+async function measure(work, report) {
+  const { plan, manifest } = work;
+  const accelerator = acceleratorOf(plan);
   report({ text: "Starting the runtime" });
-  const { variant, runtime, startMs } = await start(task);
+  const { variant, runtime, startMs } = await start(plan.threads, accelerator);
   report({ text: "Loading the model" });
-  const bytes = new Uint8Array(files.model);
-  const cold = await load(task, bytes);
+  const bytes = new Uint8Array(work.artifact);
+  const cold = await load(bytes, plan.threads, accelerator);
   cold.model.delete();
-  const { model, ms: warmMs } = await load(task, bytes);
+  const { model, ms: warmMs } = await load(bytes, plan.threads, accelerator);
 
-  report({ text: "Checking against the golden pair" });
-  const feeds = task.feeds.map((name) => inputs(task, files[name]));
+  report({ text: manifest ? "Checking against the golden pair" : "Running it once" });
+  const fed = feeds(work, model);
   const runs = [];
   let firstMs;
-  for (const tensors of feeds) {
+  for (const tensors of fed) {
     const begin = performance.now();
-    const outputs = await run(model, tensors, task.accelerator);
+    const outputs = await run(model, tensors, accelerator);
     firstMs ??= performance.now() - begin;
     runs.push(await values(outputs));
   }
-  loaded = { task, model };
-  const golden = check(task, files, runs);
-  if (golden.wrong) return { wrong: golden.wrong };
-  const preprocessMs = preprocessing(task, files);
+  loaded = { manifest, model, accelerator };
+  const found = check(work, runs);
+  if (found.wrong) return { wrong: found.wrong };
+  const preprocessMs = manifest ? preprocessing(manifest) : [];
 
-  const { warmup, runs: least, seconds } = task.plan;
+  const { warmup, runs: least, seconds } = plan;
   for (let i = 0; i < warmup; i++) {
     report({ text: "Warming up", done: i / warmup });
-    release(await run(model, feeds[0], task.accelerator));
+    release(await run(model, fed[0], accelerator));
   }
   const latencies = [];
   const starts = [];
   const begin = performance.now();
   for (let now = begin; latencies.length < least || now - begin < seconds * 1e3; now = performance.now()) {
-    const outputs = await run(model, feeds[0], task.accelerator);
+    const outputs = await run(model, fed[0], accelerator);
     const end = performance.now();
     latencies.push(end - now);
     starts.push(now - begin);
@@ -169,18 +223,23 @@ async function measure({ task, files }, report) {
     report({ text: "Measuring", done, latencies });
   }
   const micro = (ms) => Math.round(ms * 1e3) / 1e3;
+  const unknown = { status: null, celsius: null };
   return {
     samples: {
-      golden_sqnr_db: golden.db,
+      golden_sqnr_db: found.db,
       load_cold_ms: micro(cold.ms),
       load_warm_ms: micro(warmMs),
       first_ms: micro(firstMs),
       latencies_ms: latencies.map(micro),
       t_ms: starts.map((t) => micro(t - starts[0])),
+      summary: null,
       preprocess_ms: preprocessMs.map(micro),
+      peak_rss_mb: null,
+      thermal_before: unknown,
+      thermal_after: unknown,
       versions: { runtime: `litert.js ${LITERT_VERSION}` },
       conditions: {
-        accelerator: task.accelerator,
+        accelerator,
         wasm: variant,
         wasm_memory_mb: runtime.liteRtWasm.HEAPU8.length / 2 ** 20,
         runtime_start_ms: micro(startMs),
@@ -192,16 +251,16 @@ async function measure({ task, files }, report) {
 
 /** The likeliest classes of a picture, best first. */
 async function classify({ picture, top }) {
-  const { task, model } = loaded;
-  const [input] = task.inputs;
-  const tensors = { [input.name]: new Tensor(feed(pixels(picture, task.preprocess), input, task.preprocess), input.shape) };
-  const found = await values(await run(model, tensors, task.accelerator));
+  const { manifest, model, accelerator } = loaded;
+  const { inputs: [input], preprocess, labels } = manifest;
+  const tensors = { [input.name]: new Tensor(feed(pixels(picture, preprocess), input, preprocess), input.shape) };
+  const found = await values(await run(model, tensors, accelerator));
   release(tensors);
-  const { name, kind, classes } = task.scores;
-  const row = found[name].subarray(0, classes);
-  const probabilities = kind === "logits" ? softmax(row) : Array.from(row);
+  const output = classOutput(manifest);
+  const row = floats(found[output.name], output).subarray(0, output.shape.at(-1));
+  const probabilities = output.kind === "logits" ? softmax(row) : Array.from(row);
   return probabilities
-    .map((probability, index) => ({ index, probability, label: task.labels?.[index] ?? String(index) }))
+    .map((probability, index) => ({ index, probability, label: labels?.[index] ?? String(index) }))
     .sort((a, b) => b.probability - a.probability || a.index - b.index)
     .slice(0, top);
 }

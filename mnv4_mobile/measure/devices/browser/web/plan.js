@@ -1,0 +1,23 @@
+// How an artifact is measured; plan.schema.json of the generator specifies the JSON form.
+
+import { count, natural, parse, schema } from "./json.js";
+
+const seconds = (json) => json.number(0);
+
+export const plan = (json) =>
+  json.record({
+    schema,
+    warmup: natural,
+    runs: count,
+    seconds,
+    repeats: count,
+    cooldown_s: seconds,
+    max_thermal: (value) => value.oneOf("nominal", "fair", "serious", "critical"),
+    threads: count,
+    affinity: (value) => value.text(/^(?:none|fastest|[0-9]+(?:,[0-9]+)*)$/),
+    unit: (value) => value.orNull(() => value.oneOf("cpu", "gpu", "npu")),
+    statistic: (value) => value.oneOf("p50", "p90", "mean"),
+  });
+
+/** Reads a plan; an error names the key. */
+export const parsePlan = (text) => parse(text, "plan", plan);
