@@ -68,6 +68,16 @@ def test_a_name_has_every_choice_that_is_not_the_default(target, recipe, options
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", found)
 
 
+@pytest.mark.parametrize("target", ["coreml", "executorch", "tflite"])
+def test_the_stock_path_is_named_and_hashed_where_it_was_asked_for(target):
+    (default,) = matrix(target, "fp32")
+    (stock,) = matrix(target, "fp32", options={target: {"stock": "true"}})
+    (same,) = matrix(target, "fp32", options={target: {"stock": False}})
+    assert expected_id(stock) == f"conv-small-224x224-fp32-stock-{target}"
+    assert expected_id(same) == expected_id(default) == f"conv-small-224x224-fp32-{target}"
+    assert same.key() == default.key() != stock.key()
+
+
 def test_a_size_comes_from_the_checkpoint():
     (cell,) = matrix("tflite", "fp32", ["conv-small-035"], "demo")
     assert expected_id(cell) == "conv-small-035-96x96-fp32-tflite"

@@ -1,7 +1,14 @@
+from dataclasses import replace
+from importlib.metadata import version
+
 import pytest
 
-from mnv4_coreml import target
+from mnv4_coreml import lower, target
+from mnv4_mobile.builder.cell import Options
+from mnv4_mobile.builder.matrix import cells
+from mnv4_mobile.builder.pipeline import Task, run
 from mnv4_mobile.files import sha256
+from mnv4_mobile.progress import SILENT, Progress
 from tests.stock import lowered_both_ways
 
 pytestmark = pytest.mark.toolchain("coreml")
@@ -12,3 +19,27 @@ def test_speedups_change_no_byte(small, tmp_path, recipe):
     (fast, stock), agreement = lowered_both_ways(target, small, recipe, tmp_path)
     assert agreement > 100
     assert sha256(fast) == sha256(stock)
+
+
+class Notes(Progress):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def test_the_user_hears_that_a_version_was_not_tested(tmp_path, monkeypatch):
+    monkeypatch.setattr(lower, "PATCHES", replace(lower.PATCHES, tested={"coremltools": "==8.*"}))
+    options, progress = Options(size=(32, 32), verify=False), Notes()
+    (cell,) = cells(
+        ["conv-small-035"], "random:0", ["coreml"], ["fp32"], [options], progress=SILENT
+    )
+    task = Task(cells=(cell,), keys={cell: cell.key()}, out=tmp_path, scratch=tmp_path)
+    (built,) = run(task, progress)
+    assert built.error is None
+    (note,) = (note for note in progress.notes if "speedups" in note)
+    assert note == (
+        "conv-small-035-32x32-fp32-coreml: builds are slower, without speedups: "
+        f"not tested: coremltools {version('coremltools')} (tested: ==8.*)"
+    )
