@@ -9,10 +9,10 @@ from typing import Literal
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.images import Preprocess
 from mnv4_mobile.model.spec import ModelSpec
-from mnv4_mobile.records import check
+from mnv4_mobile.records import SafeInt, check
 from mnv4_mobile.tensors import Io, Layout
 
-OptionValue = str | int | bool
+OptionValue = str | SafeInt | bool
 
 
 @dataclass(frozen=True, kw_only=True)

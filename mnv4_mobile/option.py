@@ -16,7 +16,7 @@ from itertools import product
 from mnv4_mobile.build_spec import OptionValue
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.yaml_file import show
+from mnv4_mobile.records import show
 
 Given = Mapping[str, Mapping[str, object]]
 """Values by option name by target name, as a file, Python or the command line has them."""
@@ -88,7 +88,7 @@ class Option:
         right = type(found) is kind and (kind is not str or self.values or _is_text(found))
         if not right or (self.values and found not in self.values):
             raise ConfigError(f"{place}: found {show(value)}, allowed: {self.allowed}")
-        assert isinstance(found, OptionValue)
+        assert isinstance(found, str | int | bool)
         return found
 
 

@@ -44,6 +44,7 @@ def whole(pattern: str) -> str:
 # Bounds are what Kotlin, Swift and JavaScript hold exactly, too.
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Natural = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+SafeInt = Annotated[int, Meta(ge=1 - 2**53, le=2**53 - 1)]
 Bytes = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 Text = Annotated[str, Meta(min_length=1)]
 MIN_FLOAT, MAX_FLOAT = 1.1754943508222875e-38, 3.4028234663852886e38
@@ -54,6 +55,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Milliseconds = Annotated[float, Meta(ge=0)]
 Sha256 = Annotated[str, Meta(pattern=whole("[0-9a-f]{64}"), description="64 hexadecimal digits")]
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+DateTime = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Uuid = Annotated[str, Meta(pattern=whole(UUID), description="a UUID in lower case")]
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 import yaml
 
 from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.records import show
 
 T = TypeVar("T", int, float, bool, str)
 
@@ -66,14 +67,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: found {show(value)}, must be a mapping")
     return cast(dict[str, Any], value)
-
-
-def show(value: object) -> str:
-    """A value as a message shows it: short, and ~ for nothing."""
-    if value is None:
-        return "~"
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}

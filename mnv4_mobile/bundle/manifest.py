@@ -16,6 +16,7 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from mnv4_mobile import records
+from mnv4_mobile.build_spec import OptionValue
 from mnv4_mobile.bundle.parity import Parity
 from mnv4_mobile.errors import BundleError, ConfigError
 from mnv4_mobile.files import sha256, write_bytes
@@ -46,7 +47,6 @@ Requirement = Annotated[
     str,
     Meta(pattern=whole(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"), description="<target>.<key>"),
 ]
-OptionValue = str | Annotated[int, Meta(ge=1 - 2**53, le=2**53 - 1)] | bool
 
 
 class ModelEntry(Record, frozen=True, kw_only=True):

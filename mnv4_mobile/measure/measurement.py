@@ -13,6 +13,7 @@ from mnv4_mobile.measure.plan import Plan, ThermalStatus
 from mnv4_mobile.records import (
     Bytes,
     Count,
+    DateTime,
     Milliseconds,
     Natural,
     Record,
@@ -24,7 +25,6 @@ from mnv4_mobile.records import (
 
 Status = Literal["ok", "wrong", "failed"]
 """`wrong`: the device's output missed the golden pair's gate, so nothing was timed."""
-DateTime = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
 
 class DeviceInfo(Record, frozen=True, kw_only=True):

@@ -23,7 +23,8 @@ from mnv4_mobile.model.spec import (
     UIRSpec,
     where,
 )
-from mnv4_mobile.yaml_file import Section, checked, read_yaml, show
+from mnv4_mobile.records import show
+from mnv4_mobile.yaml_file import Section, checked, read_yaml
 
 # Fields of a block after its kind, as the grammar orders them; "?" may be ~.
 _BLOCKS: dict[str, tuple[str, ...]] = {

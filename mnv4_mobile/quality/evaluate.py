@@ -29,7 +29,7 @@ from mnv4_mobile.errors import ConfigError, ImageError
 from mnv4_mobile.files import sha256
 from mnv4_mobile.images import Preprocess, list_images, pixels, read_image
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.records import Count, Record, Sha256, Share
+from mnv4_mobile.records import Count, DateTime, Record, Sha256, Share
 from mnv4_mobile.target import check_units, load_target, require
 from mnv4_mobile.tensors import CLASSES
 from mnv4_mobile.units import Unit
@@ -89,7 +89,7 @@ class Evaluation(Record, frozen=True, kw_only=True):
     """Number of runtime threads."""
     unit: Unit | None
     """What the artifact ran on; null: what it asks for by default."""
-    started_at: str
+    started_at: DateTime
     """ISO 8601, UTC."""
     versions: Mapping[str, str]
     """Versions of what evaluated it."""
