@@ -3,7 +3,7 @@
 A record is a class of fields with types and bounds, written once. Parsing, its messages, writing
 and the JSON Schemas (`python -m tools.schemas`) follow from it:
 
-    class Pause(Record, kw_only=True):
+    class Pause(Record, frozen=True, kw_only=True):
         seconds: Annotated[float, Meta(ge=0)]
 
     decode(b'{"seconds": -1}', Pause, "pause.json")
@@ -115,22 +115,22 @@ def encode(record: object, *, indent: int | None = None) -> bytes:
     """Returns a record as JSON: equal records give equal bytes.
 
     Raises:
-        ConfigError: A number that is not finite.
+        ConfigError: A number that is not finite, or a text that is not Unicode.
     """
     separators = (",", ":") if indent is None else (",", ": ")
     try:
-        text = json.dumps(
+        return json.dumps(
             plain(record),
             allow_nan=False,
             ensure_ascii=False,
             indent=indent,
             separators=separators,
             sort_keys=indent is None,
-        )
-    except ValueError:
-        name = type(record).__name__.lower()
-        raise ConfigError(f"{name}: found a number that is not finite") from None
-    return text.encode()
+        ).encode()
+    except ValueError as wrong:
+        broken = isinstance(wrong, UnicodeError)  # a file name may have bytes that are no text
+        what = "text that is not Unicode" if broken else "number that is not finite"
+        raise ConfigError(f"{type(record).__name__.lower()}: found a {what}") from None
 
 
 def replace(record: T, **changes: Any) -> T:

@@ -128,6 +128,8 @@ def test_what_python_code_makes_is_checked_on_request():
             check(Whole(count=1, several=(Part(share=share),)), "it")
         with pytest.raises(ConfigError, match="part: found a number that is not finite"):
             encode(Part(share=share))
+    with pytest.raises(ConfigError, match="whole: found a text that is not Unicode"):
+        encode(Whole(count=1, names=("\udcff",)))
 
 
 JSON = st.recursive(
