@@ -172,12 +172,12 @@ class Small:
 
         return torch.export.export(self.net, (torch.zeros(1, 3, 64, 64),))
 
-    def lower(self, target, out, recipe="fp32", *, folded=True, **options):
+    def lower(self, target, out, recipe="fp32", *, folded=True, io=None, **options):
         """The deploy form's artifact, or that of the network as it was trained."""
         from mnv4_mobile.program.export import export
 
         loaded = load_recipe(recipe)
-        spec = completed(replace(self.spec, **options), target, loaded)
+        spec = completed(replace(self.spec, **options), target, loaded, io=io)
         form = target.form(spec, loaded)
         program = export(self.net, spec, form) if folded else self.as_trained()
         target.lower(program, spec, loaded, None, out)

@@ -56,6 +56,7 @@ def inspect(
         ["top-1 agreement", agreement(manifest.parity)],
         ["layers", ", ".join(f"{count} {name}" for name, count in precisions.items())],
         ["operators", ", ".join(f"{count} {name}" for name, count in sorted(operators.items()))],
+        ["options", ", ".join(f"{k} {v}" for k, v in manifest.options.items()) or "none"],
         ["requires", ", ".join(f"{k} {v}" for k, v in manifest.requires.items()) or "nothing"],
         ["versions", ", ".join(f"{k} {v}" for k, v in manifest.versions.items())],
     ]
