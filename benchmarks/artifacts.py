@@ -70,13 +70,13 @@ class Ratio(NamedTuple):
 def build(models: Sequence[str], out: Path) -> None:
     """Makes what is not in the folder yet: our bundles with the command, naive artifacts."""
     command = [sys.executable, "-c", "from mnv4_mobile.cli import main; main()", "build", *models]
-    command += ["--weights", "random:0", "--no-verify", "-o", str(out)]
+    command += ["--weights", "random:0", "--no-verify", "--force", "-o", str(out)]
     int8 = out / "int8.yaml"
     text = find_config("recipes", "int8").read_text()
     int8.write_text(re.sub(r"images: \d+", f"images: {naive.IMAGES}", text))
     for rest in (
         ["-t", ",".join(TARGETS), "-r", f"fp32,{int8}", "--calibrate", "random"],
-        ["-t", ",".join(TARGETS), "-r", "fp32", "--input", "pixels", "-o", str(out / "pixels")],
+        ["-t", ",".join(TARGETS), "-r", "fp32", "--input", "pixels"],
         ["-t", "coreml", "-r", "fp16"],
     ):
         subprocess.run([*command, *rest], check=True, stdout=subprocess.DEVNULL)
@@ -109,7 +109,7 @@ def entries(out: Path, model: str, target: str) -> dict[str, Entry]:
     for name, folder, recipe in (
         ("fp32", out, "fp32"),
         ("int8", out, "int8"),
-        ("pixels", out / "pixels", "fp32"),
+        ("pixels", out, "fp32-pixels"),
     ):
         bundle = ours(folder, model, target, recipe)
         found[name] = Entry(bundle.artifact, feed(bundle.input, picture, preprocess))

@@ -54,7 +54,7 @@ def timed(command: Sequence[str], log: Path) -> dict[str, Any]:
 def ours(models: Sequence[str], targets: Sequence[str], recipes: Sequence[str]) -> list[str]:
     """The command that builds a matrix anew."""
     cells = ["-t", ",".join(targets), "-r", ",".join(recipes), "--calibrate", "random"]
-    return [*_MNV4, *models, "--weights", "random:0", "--no-cache", *cells]
+    return [*_MNV4, *models, "--weights", "random:0", "--no-cache", "--force", *cells]
 
 
 def steps(log: Path) -> dict[str, float]:

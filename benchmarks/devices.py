@@ -69,10 +69,10 @@ def prepare(out: Path) -> None:
     """Bundles, their accuracies and the profiles of those of 96 pixels."""
     bundles = out / "bundles"
     demo = ("conv-small-035", "--weights", "demo", "--input-size", "64,96,128")
-    mnv4("build", *demo, *RECIPES, "--calibrate", DEMO, "-o", bundles)
+    mnv4("build", *demo, *RECIPES, "--calibrate", DEMO, "--force", "-o", bundles)
     calibration = pictures("reference_calibration.npz", out / "calibration")
     hybrid = (DATA / "hybrid-narrow.yaml", "--weights", DATA / "hybrid-narrow.safetensors")
-    mnv4("build", *hybrid, *RECIPES, "--calibrate", calibration, "-o", bundles)
+    mnv4("build", *hybrid, *RECIPES, "--calibrate", calibration, "--force", "-o", bundles)
     digits = pictures("demo_heldout.npz", out / "digits")
     drawn = pictures("reference_evaluation.npz", out / "drawn")
     for bundle in sorted(bundles.iterdir()):

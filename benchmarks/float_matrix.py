@@ -28,7 +28,7 @@ _SLOW = ("transpose", "TRANSPOSE", "permute", "batch_norm", "expand")
 def build_cell(model: str, target: str, recipe: str, out: Path) -> dict[str, Any]:
     """Builds one bundle with the command; what it took and what came out."""
     command = [sys.executable, "-c", "from mnv4_mobile.cli import main; main()", "build", model]
-    command += ["--no-cache"]
+    command += ["--no-cache", "--force"]
     command += ["--weights", "random:0", "-t", target, "-r", recipe, "-o", str(out), "--json"]
     begin = time.monotonic()
     with (out / "log.txt").open("w") as log:

@@ -160,8 +160,7 @@ def build(place: Place, model: str, target: str, recipe: str) -> float:
             pool.submit(build_stock, place, model, target).result()
         return time.monotonic() - begin
     pictures = place.out / "calibration"
-    # iOS 17 has integer activations, 18 blocks and groups of weights.
-    options = Options(calibrate=str(pictures), images=pictures, options={"coreml": {"min_ios": 18}})
+    options = Options(calibrate=str(pictures), images=pictures)
     chosen = cells(
         [place.model(model)],
         place.weights(model),
@@ -170,7 +169,7 @@ def build(place: Place, model: str, target: str, recipe: str) -> float:
         [options],
         progress=Progress(),
     )
-    (built,) = build_cells(chosen, place.out / "bundles" / model, cache=None)
+    (built,) = build_cells(chosen, place.out / "bundles" / model, cache=None, force=True)
     if built.error:
         raise built.error
     return time.monotonic() - begin

@@ -44,7 +44,7 @@ def build(out: Path) -> dict[str, str]:
         (folder / "network.yaml").write_text(configuration)
         source, options = str(folder / "network.yaml"), Options(size=(SIZE, SIZE))
         (bundle,) = mnv4_mobile.build(
-            source, weights="random:0", out=folder, targets=["tflite"], options=options
+            source, weights="random:0", out=folder, targets=["tflite"], options=options, force=True
         )
         paths[side] = str(bundle.path)
     return {"base": paths["base"], "same": paths["base"], "slower": paths["slower"]}

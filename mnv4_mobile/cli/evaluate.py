@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(help="A bundle folder.")],
+    bundle: Annotated[Path, typer.Argument(help="Its folder, or the artifact in it.")],
     dataset: Annotated[
         Path, typer.Argument(help="Folder of pictures; with a folder a class, accuracy is known.")
     ],

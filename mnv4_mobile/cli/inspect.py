@@ -12,7 +12,7 @@ from mnv4_mobile.cli.show import Json, agreement, decibels, megabytes, print_jso
 
 
 def inspect(
-    bundle: Annotated[Path, typer.Argument(help="A bundle folder.")],
+    bundle: Annotated[Path, typer.Argument(help="Its folder, or the artifact in it.")],
     as_json: Json = False,
 ) -> None:
     """Shows what is in a bundle, down to the artifact's operators."""

@@ -12,7 +12,9 @@ from mnv4_mobile.cli.show import Json, print_json, print_table
 
 
 def lint(
-    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Bundle folders.")],
+    bundles: Annotated[
+        list[Path], typer.Argument(metavar="BUNDLE...", help="Folders, or the artifacts in them.")
+    ],
     strict: Annotated[bool, typer.Option(help="Exit code 3 if anything is found.")] = False,
     as_json: Json = False,
 ) -> None:

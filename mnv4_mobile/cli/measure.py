@@ -18,7 +18,8 @@ def measure(
         list[str],
         typer.Argument(
             metavar="BUNDLE...",
-            help="Bundle folders, or .pte, .tflite and .mlpackage from elsewhere as a baseline.",
+            help="Bundles (folders, or the artifacts in them); or .pte, .tflite and .mlpackage "
+            "from elsewhere as a baseline.",
         ),
     ],
     device: Annotated[

@@ -12,7 +12,7 @@ from mnv4_mobile.cli.show import Json, print_json, print_table
 
 
 def predict(
-    bundle: Annotated[Path, typer.Argument(help="A bundle folder.")],
+    bundle: Annotated[Path, typer.Argument(help="Its folder, or the artifact in it.")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures.")],
     top: Annotated[int, typer.Option(help="Classes a picture.", min=1)] = 5,
     threads: Annotated[int, typer.Option(help="Of the runtime.", min=1)] = 1,

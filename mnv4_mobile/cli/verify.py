@@ -11,7 +11,9 @@ from mnv4_mobile.cli.show import Json, UnitNames, Verbose, print_json, print_tab
 
 
 def verify(
-    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Bundle folders.")],
+    bundles: Annotated[
+        list[Path], typer.Argument(metavar="BUNDLE...", help="Folders, or the artifacts in them.")
+    ],
     weights: Annotated[
         str | None,
         typer.Option(help="Compare with this checkpoint on fresh images, not the golden pairs."),
