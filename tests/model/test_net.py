@@ -1,3 +1,5 @@
+from typing import get_args
+
 import pytest
 import torch
 from torch import nn
@@ -6,7 +8,8 @@ from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.configs import shipped
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, normalise, random_images
-from mnv4_mobile.model.deploy import DeployNet
+from mnv4_mobile.model.deploy import FORMS, DeployNet
+from mnv4_mobile.model.form import Form
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
@@ -76,13 +79,17 @@ def test_macs_and_shapes_are_those_of_the_running_network():
             assert row.cost.shape == shapes[row.name]
 
 
+def test_every_form_that_a_target_may_name_has_a_function():
+    assert tuple(FORMS) == get_args(Form)
+
+
 @pytest.mark.parametrize("pooled", [False, True])
-@pytest.mark.parametrize("attention", ["nchw", "nhwc"])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("act", ["relu", "gelu"])
-def test_the_deploy_form_is_the_same_function(act, attention, pooled):
+def test_the_deploy_form_is_the_same_function(act, form, pooled):
     net = network(tiny_model(act, pooled_queries=pooled), OUTPUTS)
     _, x = inputs()
-    deployed = DeployNet(net, PREPROCESS.size, attention)
+    deployed = DeployNet(net, PREPROCESS.size, form)
     with torch.no_grad():
         reference, found = net(x), deployed(x)
     assert list(found) == list(OUTPUTS)

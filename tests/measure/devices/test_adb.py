@@ -133,6 +133,8 @@ def test_tools_that_cannot_be(adb, subject, fake_tool):
             device.measure(pte, QUICK, Progress())
         with pytest.raises(ConfigError, match=r"affinity: found '99', .* has cores 0 to"):
             device.check(pte, replace(QUICK, affinity="99"))
+        with pytest.raises(ConfigError, match=r"unit: found 'npu', executorch on .*: cpu"):
+            device.check(pte, replace(QUICK, unit="npu"))
     foreign.write_bytes(b"\x7fELF\2\1\1" + bytes(11) + b"\x28\0" + bytes(40))
     message = r"is for 32-bit ARM, but adb:.* is x86_64"
     with only(connect("adb", str(foreign))) as device, pytest.raises(ConfigError, match=message):

@@ -54,6 +54,9 @@ def test_what_no_browser_can_measure_is_refused(opened, tmp_path):
     device.check(subject, PLAN)
     with pytest.raises(ConfigError, match="affinity: found 'fastest'"):
         device.check(subject, replace(PLAN, affinity="fastest"))
+    device.check(subject, replace(PLAN, unit="cpu"))
+    with pytest.raises(ConfigError, match=r"unit: found 'gpu', tflite on .* runs on: cpu"):
+        device.check(subject, replace(PLAN, unit="gpu"))
     subject.artifact = replace(subject.artifact, target="coreml")
     with pytest.raises(ConfigError, match=r"a browser runs .tflite only, found the target coreml"):
         device.check(subject, PLAN)

@@ -169,6 +169,13 @@ def test_an_interpreter_is_not_measured(host, tmp_path):
         measure(host, package)
 
 
+def test_a_unit_that_the_runtime_lacks_here_is_refused(host, tmp_path):
+    path = tmp_path / "elsewhere.tflite"
+    path.write_bytes(b"TFL3")
+    with pytest.raises(ConfigError, match="unit: found 'npu', which tflite does not have on this"):
+        measure(host, path, replace(SHORT, unit="npu"))
+
+
 def test_another_computer_is_refused():
     with pytest.raises(ConfigError, match=r"host:elsewhere: this computer is host:.*over ssh:"):
         kind.connect("elsewhere", None)

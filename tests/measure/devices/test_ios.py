@@ -17,6 +17,7 @@ from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.records import plain, replace
+from mnv4_mobile.units import UNITS
 
 UDID = "00008110-000A11B22C33D44E"
 SAMPLES = Samples(
@@ -310,5 +311,11 @@ def test_what_an_iphone_cannot_do(world, subject):
     (device,) = kind.connect("", None)
     with pytest.raises(ConfigError, match=r"affinity: found '4,5', allowed on iOS: none"):
         device.check(subject, Plan(affinity="4,5"))
+    program = replace(subject, artifact=replace(subject.artifact, target="executorch"))
+    for unit in UNITS:
+        device.check(subject, Plan(unit=unit))
+    device.check(program, Plan(unit="cpu"))
+    with pytest.raises(ConfigError, match=r"unit: found 'npu', executorch on .* runs on: cpu$"):
+        device.check(program, Plan(unit="npu"))
     with pytest.raises(ConfigError, match="measures bundles"):
         device.check(replace(subject, bundle=None), Plan())
