@@ -85,7 +85,8 @@ class Case:
 
     def lower(self, name, out):
         ios = {"min_ios": IOS.get(name, 17)}
-        spec = completed(self.spec, target, RECIPES[name], options=ios)
+        recipe, io = RECIPES[name], self.spec.io
+        spec = completed(self.spec, target, recipe, io=io, options=ios)
         target.check(spec, RECIPES[name])
         return target.lower(self.program, spec, RECIPES[name], CALIBRATION, out)
 
