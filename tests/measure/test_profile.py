@@ -75,11 +75,11 @@ def test_blocks_and_stages_are_those_of_the_configuration(profile, demo_bundle, 
     assert blocks[:2] == ["stem", "stages.0.0"]
     assert blocks[-2:] == ["final", "head"]
     assert {block.role for block in profile.blocks} >= {"Conv", "ExtraDW", "IB", "Head"}
-    stages = [stage.name for stage, _ in profile.stages]
+    stages = [stage.name for stage in profile.stages]
     assert stages == ["stem", "stages.0", "stages.1", "stages.2", "stages.3", "final", "head"]
     table = load_model("conv-small-035").with_head(10).table((96, 96))
     assert [block.macs for block in profile.blocks] == [row.cost.macs for row in table]
-    assert sum(stage.ms for stage, _ in profile.stages) == pytest.approx(profile.total.ms)
+    assert sum(stage.ms for stage in profile.stages) == pytest.approx(profile.total.ms)
 
 
 def test_times_add_up_to_a_run(profile):
