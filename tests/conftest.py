@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from mnv4_mobile import Options, build
 from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.builder import process
 from mnv4_mobile.builder.process import kept_warm
 from mnv4_mobile.bundle.manifest import open_bundle
 from mnv4_mobile.cli import main
@@ -212,5 +213,9 @@ def chip(tmp_path, monkeypatch):
     shutil.copy(Path(__file__).parent / "data" / "mnv4_chip.py", folder)
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("PYTHONPATH", str(folder))
+    # Builders that wait for a task were started without that folder.
+    monkeypatch.setattr(process, "_idle", builders := [])
     yield load_target("chip")
+    for builder in builders:
+        builder.close()
     sys.modules.pop("mnv4_chip", None)
