@@ -1,4 +1,7 @@
+import ast
+import re
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -89,3 +92,36 @@ def test_the_shipped_targets_were_tested_with_what_is_installed(name):
 
 def test_a_target_without_patches():
     assert patches_of(SimpleNamespace()) is None
+
+
+ROOT = Path(__file__).parents[1]
+REACHING = {"speedups.py", "decompose_in_place.py"}
+WINGS = ("targets", "mnv4_mobile/program", "mnv4_mobile/model", "mnv4_mobile/quantize")
+OURS = ("self", "cls", "other")
+
+
+def names_of_others(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Import(names=names):
+                yield from (one.name for one in names)
+            case ast.ImportFrom(module=str(module), names=names):
+                yield from (f"{module}.{one.name}" for one in names)
+            case ast.Attribute(value=ast.Name(id=name), attr=attr) if name not in OURS:
+                yield f"{name}.{attr}"
+            case ast.Attribute(value=ast.Attribute(), attr=attr):
+                yield f"...{attr}"
+
+
+def test_private_names_of_toolchains_stand_in_one_module_of_a_target():
+    paths = [path for wing in WINGS for path in (ROOT / wing).rglob("*.py")]
+    assert len(paths) > 50
+    found = {
+        (path.name, name)
+        for path in paths
+        for name in names_of_others(path)
+        if re.search(r"\._(?!_)|^unittest\.mock", name) and not name.startswith("mnv4_")
+    }
+    # An operator, whose name is in exported programs.
+    allowed = "aten._assert_tensor_metadata"
+    assert {file for file, name in found if name != allowed} == REACHING
