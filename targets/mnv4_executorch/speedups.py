@@ -1,7 +1,11 @@
 """What the ExecuTorch target patches in its toolchain.
 
-All that needs more than the public interfaces of torch and executorch stands here; `PATCHES` lists
-it. Nothing is imported before it is needed.
+All that needs more than the public interfaces of torch and executorch stands here, and `PATCHES`
+lists it. Nothing is imported before it is needed.
+
+Where a speedup says seconds, they are the CPU time that lowering takes longer without it: of the
+trained hybrid of the tests (tests/data/hybrid-narrow.yaml, 96 x 96, int8), which takes 3.6 s
+with all of them.
 """
 
 from __future__ import annotations
@@ -292,7 +296,7 @@ PATCHES = Patches(
             reason="Each pass traces the graph anew; these find nothing in ours.",
             upstream="executorch/backends/xnnpack/_passes/__init__.py, "
             "executorch/exir/passes/__init__.py",
-            saves="45 % of lowering an int8 hybrid, together with `shapes once`.",
+            saves="5.2 s.",
             apply=_fewer_passes,
         ),
         Patch(
@@ -301,7 +305,7 @@ PATCHES = Patches(
             reason="The whole program is decomposed three times where nothing is left to "
             "decompose, and traced twice each time.",
             upstream="executorch/exir/program/_program.py, _gen_edge_manager_for_partitioners",
-            saves="28 % of lowering an int8 hybrid.",
+            saves="4.4 s.",
             apply=_fewer_decompositions,
         ),
         Patch(
@@ -309,7 +313,7 @@ PATCHES = Patches(
             kind="speedup",
             reason="Each of a dozen passes finds the shape of every operator's output again.",
             upstream="torch/fx/interpreter.py, Interpreter.call_function",
-            saves="See `fewer passes`.",
+            saves="1.6 s.",
             apply=_shapes_once,
         ),
         Patch(
@@ -317,7 +321,7 @@ PATCHES = Patches(
             kind="speedup",
             reason="The shapes of a delegate's outputs are found by running its whole graph.",
             upstream="torch/_higher_order_ops/executorch_call_delegate.py, call_delegate_cpu",
-            saves="One run of the graph for each pass after the partitioner.",
+            saves="1.5 s.",
             apply=_delegates_not_run,
         ),
         Patch(
@@ -325,7 +329,7 @@ PATCHES = Patches(
             kind="speedup",
             reason="Every trace copies each node's whole history, which nobody changes.",
             upstream="torch/fx/traceback.py, NodeSource",
-            saves="20 % of lowering an int8 hybrid.",
+            saves="1.3 s.",
             apply=_no_history,
         ),
         Patch(
@@ -333,7 +337,7 @@ PATCHES = Patches(
             kind="speedup",
             reason="Every pass compiles the code of its graph; most graphs are never called.",
             upstream="torch/fx/graph_module.py, GraphModule.recompile",
-            saves="One generation and compilation of code for each pass.",
+            saves="3.0 s.",
             apply=_code_when_called,
         ),
         Patch(
@@ -356,7 +360,7 @@ PATCHES = Patches(
             kind="speedup",
             reason="The modules `portable_lib` and `runtime` import all of exir.",
             upstream="executorch/extension/pybindings/portable_lib.py",
-            saves="More than half of the time to the first run.",
+            saves="The import of exir, longer than loading and running a small program.",
         ),
     ),
 )

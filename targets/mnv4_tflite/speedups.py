@@ -1,7 +1,11 @@
 """What the LiteRT target patches in its toolchain.
 
-All that needs more than the public interfaces of torch and litert-torch stands here; `PATCHES`
+All that needs more than the public interfaces of torch and litert-torch stands here, and `PATCHES`
 lists it. Nothing is imported before it is needed.
+
+Where a speedup says seconds, they are the CPU time that lowering takes longer without it: of the
+trained hybrid of the tests (tests/data/hybrid-narrow.yaml, 96 x 96, int8), which takes 3.0 s
+with all of them.
 """
 
 from __future__ import annotations
@@ -110,7 +114,7 @@ PATCHES = Patches(
             reason="The converter has lowerings of its own for `clone` and `permute`, but then "
             "registers others by way of JAX, which traces and parses them once for every shape.",
             upstream="litert_torch/backend/lowerings/__init__.py",
-            saves="1.5 s of converting hybrid-medium.",
+            saves="0.9 s; 1.5 s with hybrid-medium.",
             apply=_own_lowerings,
         ),
         Patch(
@@ -118,7 +122,7 @@ PATCHES = Patches(
             kind="speedup",
             reason="The whole program is traced twice for each of three tables.",
             upstream="torch/export/exported_program.py, ExportedProgram.run_decompositions",
-            saves="More than half of the time of the decompositions.",
+            saves="4.3 s.",
             apply=_decompositions_in_place,
         ),
     ),

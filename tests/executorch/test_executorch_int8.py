@@ -109,22 +109,6 @@ def test_kept_modules_and_other_activations(tmp_path):
     assert found["stages.1.4.output"] == "keep.modules: stages.1.4"
 
 
-@pytest.mark.parametrize("name", ["int8", "fp16"])
-def test_a_quicker_lowering_gives_the_same_bytes(name, tmp_path, monkeypatch):
-    from contextlib import nullcontext
-
-    import mnv4_executorch.lower as module
-
-    # Debug handles count operators by their histories, which decomposing in place does not keep.
-    handles = "executorch.exir.passes.debug_handle_generator_pass"
-    monkeypatch.setattr(f"{handles}.get_greatest_ancestor_node_identifier", lambda node: "")
-    model = tiny_model(pooled_queries=True)
-    build(tmp_path / "quick.pte", model, load_recipe(name))
-    monkeypatch.setattr(module, "quick_lowering", nullcontext)
-    build(tmp_path / "stock.pte", model, load_recipe(name))
-    assert (tmp_path / "quick.pte").read_bytes() == (tmp_path / "stock.pte").read_bytes()
-
-
 def test_integers_in_and_out(tmp_path):
     lowered, decibel = build(
         tmp_path / "model.pte", tiny_model(), outputs=("logits", "stage_1"), io="int8"
