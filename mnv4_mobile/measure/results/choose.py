@@ -169,6 +169,8 @@ def _judge(
         misses.append(f"too large: {megabytes:.2f} MB, at most {bounds.max_mb:g}")
     if group:
         said += doubts_of_group(group.measurements, newest)
+    if evaluation and group and evaluation.unit not in (None, unit := group.first.plan.unit):
+        said.append(f"top-1 is that on {evaluation.unit}, timed on {unit or 'the default unit'}")
     if evaluation and top1 is not None:
         error = 1.96 * math.sqrt(top1 * (1 - top1) / evaluation.n)
         if abs(top1 - bounds.min_top1) < error:

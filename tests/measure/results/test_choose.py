@@ -78,6 +78,17 @@ def test_an_accuracy_near_the_bound_is_doubted():
     assert found.fitting[0].doubts == ("top-1 of 1000 pictures, known to 2.5% only",)
 
 
+def test_accuracy_on_another_unit_is_a_doubt():
+    evaluations = [_judged("good", 0.82, unit="cpu")]
+    for unit, doubts in (
+        ("cpu", ()),
+        ("npu", ("top-1 is that on cpu, timed on npu",)),
+        (None, ("top-1 is that on cpu, timed on the default unit",)),
+    ):
+        timed = [_timed("good", 8.0, plan=replace(PLAN, unit=unit))]
+        assert choose(timed, evaluations, DEVICE.id, BOUNDS).fitting[0].doubts == doubts
+
+
 def test_what_cannot_be_decided_is_asked_for():
     measurements = [_timed("one", 5.0)]
     evaluations = [_judged("one", 0.8), _judged("one", 0.7, dataset="street")]
