@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from mnv4_mobile.cli.show import Json, agreement, decibels, megabytes, print_json, print_table
+from mnv4_mobile.cli.show import (
+    Json,
+    agreement,
+    decibels,
+    megabytes,
+    option_text,
+    print_json,
+    print_table,
+)
 
 
 def inspect(
@@ -56,7 +64,10 @@ def inspect(
         ["top-1 agreement", agreement(manifest.parity)],
         ["layers", ", ".join(f"{count} {name}" for name, count in precisions.items())],
         ["operators", ", ".join(f"{count} {name}" for name, count in sorted(operators.items()))],
-        ["options", ", ".join(f"{k} {v}" for k, v in manifest.options.items()) or "none"],
+        [
+            "options",
+            ", ".join(f"{k} {option_text(v)}" for k, v in manifest.options.items()) or "none",
+        ],
         ["requires", ", ".join(f"{k} {v}" for k, v in manifest.requires.items()) or "nothing"],
         ["versions", ", ".join(f"{k} {v}" for k, v in manifest.versions.items())],
     ]

@@ -183,6 +183,11 @@ def steps(verbose: bool) -> Iterator[Steps]:
             os.close(stderr)
 
 
+def option_text(value: object) -> str:
+    """An option's value, as `--set` takes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def megabytes(size: int) -> str:
     """Bytes in MB of 10^6."""
     return f"{size / 1e6:.2f} MB"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnv4_mobile.cli.show import Json, print_json, print_table
+from mnv4_mobile.cli.show import Json, option_text, print_json, print_table
 
 if TYPE_CHECKING:
     from mnv4_mobile.option import Option
@@ -109,7 +109,7 @@ def _explain(name: str, as_json: bool) -> None:
     if target.options:
         print()
         options = [
-            [f"{name}.{o['name']}", option.allowed, str(o["default"]), option.help]
+            [f"{name}.{o['name']}", option.allowed, option_text(o["default"]), option.help]
             for o, option in zip(found["options"], target.options, strict=True)
         ]
         print_table(["option", "values", "default", "what it decides"], options)
