@@ -26,6 +26,7 @@ def variant(demo_bundle, tmp_path):
         manifest |= entries
         if size:
             manifest["preprocess"]["size"] = list(size)
+            manifest["inputs"][0]["shape"] = [1, *size, 3]
         folder = tmp_path / "bundles" / manifest["id"]
         shutil.copytree(source.path, folder)
         (folder / "manifest.json").write_text(json.dumps(manifest))
