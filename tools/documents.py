@@ -19,6 +19,9 @@ _SHA256 = "0123456789abcdef" * 4
 _ID = "3f2b8c1e-0d4a-4c6b-9e57-12ab34cd56ef"
 _MOST = 2**31 - 1
 _SAFE = 2**53 - 1
+# The positive numbers that a float of 32 bits holds in full precision.
+_SMALLEST = 2.0**-126
+_LARGEST = (2 - 2.0**-23) * 2.0**127
 _GONE: Any = type("Gone", (), {})
 """The value of an edit that removes its key; a class, as copies of it are itself."""
 
@@ -503,8 +506,16 @@ def _manifests(kind: _Kind) -> None:
     kind.accept("a batch", batch)
     oblong = {"inputs[0].shape": [1, 64, 96, 3], "preprocess.size": [64, 96]}
     kind.accept("an oblong input", oblong)
-    large = {"inputs[0].shape": [1, 4096, 4096, 3], "preprocess.size": [4096, 4096]}
+    large = {"inputs[0].shape": [1, 16384, 4096, 3], "preprocess.size": [16384, 4096]}
     kind.accept("a large input", large)
+    far = {"preprocess.mean": [-_LARGEST, 0, _LARGEST], "preprocess.std": [_SMALLEST, 1, _LARGEST]}
+    kind.accept("means and deviations at their bounds", far)
+    low = {"scale": _SMALLEST, "zero_point": -128}
+    high = {"scale": _LARGEST, "zero_point": 255}
+    bounds = {"inputs[0].quantization": low, "outputs[0].quantization": high}
+    kind.accept("quantization at its bounds", {**_QUANTIZED, **bounds})
+    nothing = {"calibration": None, "inputs[0].quantization": None}
+    kind.accept("null for what may be absent", nothing)
     kind.accept("names in Unicode", {"labels": ["Größe", "\u732b", "", "\U0001f600"]})
     escapes = r"""["\u732b","\ud83d\ude00","\"","\\ \/ \b\f\n\r\t"]"""
     kind.accept_text("names with escapes", _text(full).replace(_text(_FULL["labels"]), escapes))
@@ -544,7 +555,7 @@ def _wrong_tensors(kind: _Kind) -> None:
     place = "outputs[0].quantization"
     kind.refuse(place, _GRID, key="outputs[0]")  # of floats
     kind.refuse(place, [], 1, True, other=_QUANTIZED)
-    scales = (0, -0.5, 1e-50, 1e39, "1", True, None, _GONE)
+    scales = (0, -0.5, 1e-50, 1.1e-38, 3.5e38, 1e39, "1", True, None, _GONE)
     kind.refuse(f"{place}.scale", *scales, other=_QUANTIZED)
     zeros = (-129, 256, 0.5, _raw("0.0"), True, "0", None, _GONE)
     kind.refuse(f"{place}.zero_point", *zeros, other=_QUANTIZED)
@@ -560,7 +571,10 @@ def _wrong_preprocessing(kind: _Kind) -> None:
     for place in ("preprocess.mean", "preprocess.std"):
         kind.refuse(place, [], [0.5, 0.5], [0.5] * 4, 0.5)
         kind.refuse(f"{place}[1]", "0.5", True, None, key=place)
-    kind.refuse("preprocess.std[1]", 0, -0.5, 1e-50, key="preprocess.std")
+    kind.refuse("preprocess.mean[1]", 3.5e38, -3.5e38, key="preprocess.mean")
+    kind.refuse("preprocess.std[1]", 0, -0.5, 1e-50, 1.1e-38, 3.5e38, key="preprocess.std")
+    wide = {"inputs[0].shape": [1, 96, 16385, 3]}
+    kind.refuse("preprocess.size", [96, 16385], other=wide)
     kind.refuse("preprocess.inside", 0, "false", None)
 
 
@@ -571,8 +585,9 @@ def _wrong_facts(kind: _Kind) -> None:
     kind.refuse("parity", {"logits": _PARITY}, {"cpu": _PARITY})
     wrong: Mapping[str, tuple[Any, ...]] = {
         "sqnr_db": ("31", None, _GONE),
-        "top1_agreement": ("1", True, _GONE),
+        "top1_agreement": ("1", True, -0.5, 1.5, _GONE),
         "n": (0, 1.5, _raw("16.0"), None, _GONE),
+        "max_abs": (-0.5, None),
         "gate_db": (None, _GONE),
         "surprise": (1,),
     }

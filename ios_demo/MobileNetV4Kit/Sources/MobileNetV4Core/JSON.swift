@@ -24,6 +24,7 @@ struct JSON {
 
     private static let most = Double.greatestFiniteMagnitude
     private static let finite = -most...most
+    static let notNegative = 0...most
 
     let value: Value
     let place: String

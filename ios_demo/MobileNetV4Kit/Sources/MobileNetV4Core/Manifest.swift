@@ -307,19 +307,22 @@ extension TensorSpec {
 
 extension Quantization {
     fileprivate init(_ entries: JSONEntries) throws {
-        // The range keeps floats of 32 bits from becoming 0 or infinite.
-        scale = try entries["scale"].number(1e-30...1e30)
+        scale = try entries["scale"].positive()
         zeroPoint = try entries["zero_point"].integer(-128...255)
     }
 }
 
 extension PreprocessSpec {
+    private static let largest = Double(Float.greatestFiniteMagnitude)
+
     fileprivate init(_ entries: JSONEntries) throws {
-        size = try entries["size"].list(2...2).map { try $0.integer() }
+        size = try entries["size"].list(2...2).map { try $0.integer(1...16384) }
         crop = try entries["crop"].number(0.01...1)
         interpolation = try entries["interpolation"].oneOf(Interpolation.self)
-        mean = try entries["mean"].list(3...3).map { Float(try $0.number(-1e6...1e6)) }
-        std = try entries["std"].list(3...3).map { Float(try $0.number(1e-6...1e6)) }
+        mean = try entries["mean"].list(3...3).map {
+            Float(try $0.number(-Self.largest...Self.largest))
+        }
+        std = try entries["std"].list(3...3).map { Float(try $0.positive()) }
         _ = try entries["inside"].flag()
     }
 }
@@ -357,6 +360,11 @@ extension JSON {
         try text(/[A-Za-z0-9][A-Za-z0-9._\-]*/, "letters, digits, '.', '_' and '-'")
     }
 
+    /// A number that stays positive and finite as a float of 32 bits.
+    fileprivate func positive() throws -> Double {
+        try number(Double(Float.leastNormalMagnitude)...Double(Float.greatestFiniteMagnitude))
+    }
+
     fileprivate func sha256() throws -> String {
         try text(/[0-9a-f]{64}/, "64 hexadecimal digits")
     }
@@ -389,10 +397,11 @@ extension JSON {
             _ = try JSON(value: .string(unit), place: place).oneOf(Plan.Unit.self)
             for output in try outputs.map().values {
                 try output.record { entries in
-                    for key in ["sqnr_db", "sqnr_db_p10", "max_abs", "gate_db"] {
+                    for key in ["sqnr_db", "sqnr_db_p10", "gate_db"] {
                         _ = try entries[key].number()
                     }
-                    _ = try entries["top1_agreement"].orNil { try $0.number() }
+                    _ = try entries["max_abs"].number(JSON.notNegative)
+                    _ = try entries["top1_agreement"].orNil { try $0.number(0...1) }
                     _ = try entries["n"].integer()
                 }
             }

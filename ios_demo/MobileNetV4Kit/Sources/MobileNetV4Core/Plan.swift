@@ -80,12 +80,11 @@ public struct Plan: Sendable, Equatable {
 
     init(_ entries: JSONEntries) throws {
         try entries.schema(Self.schema)
-        let seconds = 0...Double.greatestFiniteMagnitude
         warmup = try entries["warmup"].integer(0...JSON.mostInt32)
         runs = try entries["runs"].integer()
-        self.seconds = try entries["seconds"].number(seconds)
+        seconds = try entries["seconds"].number(JSON.notNegative)
         repeats = try entries["repeats"].integer()
-        cooldownSeconds = try entries["cooldown_s"].number(seconds)
+        cooldownSeconds = try entries["cooldown_s"].number(JSON.notNegative)
         maxThermal = try entries["max_thermal"].oneOf(ThermalStatus.self)
         threads = try entries["threads"].integer()
         affinity = try entries["affinity"].text(

@@ -3,6 +3,10 @@
 import { count, MOST_EXACT, MOST_INT32, natural, number, parse, schema, text, Wrong } from "./json.js";
 
 const BYTES = { float32: 4, float16: 2, int8: 1, uint8: 1 };
+const MOST_SIDE = 2 ** 14;
+// The positive numbers that a float of 32 bits holds in full precision.
+const SMALLEST = 2 ** -126;
+const LARGEST = (2 - 2 ** -23) * 2 ** 127;
 const CLASSES = ["logits", "probabilities"];
 
 /** A bundle's id, which is also the name of its folder. */
@@ -13,6 +17,8 @@ const path = (json) => json.text(/^[A-Za-z0-9_][A-Za-z0-9._-]*(?:\/[A-Za-z0-9_][
 const dtype = (json) => json.oneOf(...Object.keys(BYTES));
 const textOrNull = (json) => json.orNull(text);
 const numberOrNull = (json) => json.orNull(number);
+const positive = (json) => json.number(SMALLEST, LARGEST);
+const share = (json) => json.number(0, 1);
 const shape = (json) => json.list(count, 1);
 
 /** Refuses a tensor of more bytes than 31 bits can count. */
@@ -23,9 +29,8 @@ function checkSize(tensor, place) {
   }
 }
 
-// The range keeps floats of 32 bits from becoming 0 or infinite.
 const quantization = (json) =>
-  json.record({ scale: (value) => value.number(1e-30, 1e30), zero_point: (value) => value.integer(-128, 255) });
+  json.record({ scale: positive, zero_point: (value) => value.integer(-128, 255) });
 
 function tensor(json) {
   const found = json.record(
@@ -54,11 +59,11 @@ function golden(json) {
 
 const preprocess = (json) =>
   json.record({
-    size: (value) => value.list(count, 2, 2),
+    size: (value) => value.list((side) => side.integer(1, MOST_SIDE), 2, 2),
     crop: (value) => value.number(0.01, 1),
     interpolation: (value) => value.oneOf("nearest", "bilinear", "bicubic", "lanczos"),
-    mean: (value) => value.list((one) => one.number(-1e6, 1e6), 3, 3),
-    std: (value) => value.list((one) => one.number(1e-6, 1e6), 3, 3),
+    mean: (value) => value.list((one) => one.number(-LARGEST, LARGEST), 3, 3),
+    std: (value) => value.list(positive, 3, 3),
     inside: (value) => value.flag(),
   });
 
@@ -75,13 +80,12 @@ const parity = (json) =>
   json.record({
     sqnr_db: number,
     sqnr_db_p10: number,
-    top1_agreement: numberOrNull,
-    max_abs: number,
+    top1_agreement: (value) => value.orNull(share),
+    max_abs: (value) => value.number(0),
     n: count,
     gate_db: number,
   });
 
-const share = (json) => json.number(0, 1);
 const calibration = (json) =>
   json.record({
     images: count,

@@ -93,7 +93,7 @@ public class GoldenSpec(
     public val minSqnrDb: Double?,
 )
 
-/** manifest.json of a bundle; the generator's JSON Schema is the norm. */
+/** manifest.json of a bundle; the generator's docs/bundle.md specifies it. */
 public class Manifest(
     /** The bundle's name. */
     public val id: String,
@@ -142,6 +142,9 @@ public class Manifest(
 /** A bundle's id, which is also the name of its folder. */
 internal val BUNDLE_ID = Regex("[A-Za-z0-9][A-Za-z0-9._-]*")
 
+private const val SMALLEST = 1.1754943508222875e-38
+private const val LARGEST = Float.MAX_VALUE.toDouble()
+private const val MOST_SIDE = 1L shl 14
 private const val MOST_BYTES = Int.MAX_VALUE.toLong()
 private val SHA256 = Regex("[0-9a-f]{64}")
 private val PATH = Regex("[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
@@ -222,10 +225,12 @@ private fun Json.Entries.shape(): List<Int> {
     return sides
 }
 
-/** The range keeps floats of 32 bits from becoming 0 or infinite. */
+/** A number that stays positive and finite as a float of 32 bits. */
+private fun Json.positive(): Float = number(SMALLEST, LARGEST).toFloat()
+
 private fun Json.Entries.quantization() =
     Quantization(
-        scale = get("scale").number(1e-30, 1e30).toFloat(),
+        scale = get("scale").positive(),
         zeroPoint = get("zero_point").integer(-128, 255).toInt(),
     )
 
@@ -241,16 +246,18 @@ private fun Json.Entries.checkInput(
     }
 }
 
+private fun Json.side(): Int = integer(1, MOST_SIDE).toInt()
+
 private fun Json.Entries.preprocess(): PreprocessSpec {
     get("inside").flag()
-    val (height, width) = get("size").list(2, 2).map { it.integer() }
+    val (height, width) = get("size").list(2, 2).map { it.side() }
     return PreprocessSpec(
         height = height,
         width = width,
         crop = get("crop").number(0.01, 1.0),
         interpolation = get("interpolation").oneOf(INTERPOLATIONS),
-        mean = get("mean").list(3, 3).map { it.number(-1e6, 1e6).toFloat() },
-        std = get("std").list(3, 3).map { it.number(1e-6, 1e6).toFloat() },
+        mean = get("mean").list(3, 3).map { it.number(-LARGEST, LARGEST).toFloat() },
+        std = get("std").list(3, 3).map { it.positive() },
     )
 }
 
@@ -286,8 +293,9 @@ private fun Json.Entries.parity() {
         if (unit !in UNITS) refuse("parity", "found the unit '$unit', must be one of ${UNITS.joinToString()}")
         for (output in outputs.map().values) {
             output.record {
-                for (key in listOf("sqnr_db", "sqnr_db_p10", "max_abs", "gate_db")) get(key).number()
-                get("top1_agreement").orNull { number() }
+                for (key in listOf("sqnr_db", "sqnr_db_p10", "gate_db")) get(key).number()
+                get("max_abs").number(least = 0.0)
+                get("top1_agreement").orNull { number(0.0, 1.0) }
                 get("n").integer()
             }
         }
