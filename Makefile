@@ -45,7 +45,7 @@ test: env
 	$(BIN)/python -m tools.ios
 
 test-quick: env
-	$(PYTEST) -m 'not toolchain and not peer and not slow'
+	$(PYTEST) -n 2 -m 'not toolchain and not peer and not slow' # which do not wait
 
 android: env
 	$(BIN)/python -m tools.android

@@ -60,6 +60,7 @@ def lively(model: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("name", shipped("models"))
+@pytest.mark.slow
 def test_equals_timm(name: str, tmp_path: Path) -> None:
     model = lively(timm.create_model(f"mobilenetv4_{name.replace('-', '_')}"))
     path = save(model.state_dict(), tmp_path / "model.safetensors")

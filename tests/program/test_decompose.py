@@ -46,6 +46,7 @@ def check(program, table, image):
     ("act", "attention"),
     [("relu", "nchw"), ("gelu", "nhwc"), ("hard_swish", "nhwc"), ("silu", "nchw")],
 )
+@pytest.mark.slow
 def test_networks(table, act, attention, small):
     model = tiny_model(act, pooled_queries=act == "gelu")
     net = MobileNetV4(model, ("logits", "embedding")).eval().requires_grad_(False)
@@ -55,6 +56,7 @@ def test_networks(table, act, attention, small):
 
 
 @pytest.mark.parametrize("table", [NONE, CORE], ids=["none", "core"])
+@pytest.mark.slow
 def test_a_network_as_it_was_trained(table, small):
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     check(small.as_trained(), table, image)
