@@ -178,7 +178,8 @@ def _optimizer(
         optimizer,
         settings.rate,
         total_steps=settings.steps,
-        pct_start=_WARM_UP,
+        # Two steps at least: with one, torch divides by a length of zero.
+        pct_start=max(_WARM_UP, 2 / settings.steps),
         cycle_momentum=False,
     )
     return optimizer, schedule

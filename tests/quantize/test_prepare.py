@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.reference import eager
@@ -16,7 +17,7 @@ from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quantize.calibration import choose_images
-from mnv4_mobile.quantize.distillation import attached
+from mnv4_mobile.quantize.distillation import _optimizer, attached
 from mnv4_mobile.quantize.prepare import prepared
 from mnv4_mobile.quantize.simulate import Simulation
 from mnv4_mobile.recipe import Activations, Distill, Keep, load_recipe
@@ -93,6 +94,19 @@ def test_outputs_and_bounded_activations_are_left_alone(calibration):
     found, given = equalized(net, calibration).state_dict(), net.state_dict()
     for name in ("stages.0.0.project", "stages.0.0.expand", "final", "stem"):
         assert torch.equal(found[f"{name}.norm.weight"], given[f"{name}.norm.weight"])
+
+
+@pytest.mark.parametrize("steps", [3, 10, 19, 100])
+def test_the_rate_rises_and_falls_for_any_number_of_steps(steps):
+    parameter = nn.Parameter(torch.zeros(1))
+    optimizer, schedule = _optimizer([parameter], Distill(steps=steps))
+    rates = []
+    for _ in range(steps):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert max(rates) == pytest.approx(Distill(steps=steps).rate)
+    assert rates[0] < max(rates) > rates[-1]
 
 
 def test_without_steps_nothing_changes(calibration):
