@@ -137,7 +137,7 @@ def cells(
         if name is None:
             check_name(f"{file.path}: the model's name", file.spec.name)
         if file.unused:
-            progress.note(f"not used of {file.path.name}: {', '.join(file.unused)}")
+            progress.note(f"{file.path.name}: ignored keys: {', '.join(file.unused)}")
         source = weights.replace("{model}", file.spec.name)
         if Path(source).is_file():
             source = str(Path(source).absolute())
@@ -186,7 +186,7 @@ def _do_without_images(recipes: Iterable[Recipe], progress: Progress) -> None:
         if recipe.needs_images:
             raise ConfigError(
                 f"--calibrate: missing; recipe {recipe.name} needs a folder of pictures, or "
-                "random: made-up ones"
+                "random for generated ones"
             )
         if recipe.prepare:
             steps = ", ".join(recipe.prepare)

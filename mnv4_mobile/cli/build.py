@@ -64,7 +64,8 @@ def build(
         _Option(help="Normalised floats, or RGB bytes normalised in the artifact."),
     ] = "float",
     layout: Annotated[
-        Literal["nchw", "nhwc"] | None, _Option(help="Of the input; default: the target's own.")
+        Literal["nchw", "nhwc"] | None,
+        _Option(help="Input layout. Default: what the runtime prefers."),
     ] = None,
     io: Annotated[
         Literal["float32", "float16", "int8", "uint8"] | None,
@@ -88,15 +89,16 @@ def build(
     std: Annotated[str | None, _Option(help="R,G,B in 0..1.", metavar="R,G,B")] = None,
     crop: Annotated[float | None, _Option(help="Share that the centre crop keeps.")] = None,
     interpolation: Annotated[
-        Literal["nearest", "bilinear", "bicubic", "lanczos"] | None, _Option(help="Of resizing.")
+        Literal["nearest", "bilinear", "bicubic", "lanczos"] | None,
+        _Option(help="How images are resized."),
     ] = None,
     images: Annotated[
-        Path | None, _Option(help="Pictures for the golden pairs; default: made up.")
+        Path | None, _Option(help="Images for the golden pairs. Default: generated ones.")
     ] = None,
     calibrate: Annotated[
         str | None,
         _Option(
-            help="Folder of pictures for recipes that calibrate; random: made-up ones, for speed "
+            help="Folder of images for recipes that calibrate; random: generated ones, for speed "
             "and structure only.",
             metavar="DIR",
         ),

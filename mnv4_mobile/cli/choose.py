@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def choose(
     device: Annotated[
-        str, typer.Option(help="Its id, or its kind where there is one of it.", metavar="DEVICE")
+        str,
+        typer.Option(help="The device's id, or its kind if there is only one.", metavar="DEVICE"),
     ],
     max_ms: Annotated[float, typer.Option(help="Latency at most.", metavar="MS", min=0)],
     min_top1: Annotated[
@@ -26,7 +27,7 @@ def choose(
         float | None, typer.Option(help="Size at most, MB of 10^6 bytes.", metavar="MB", min=0)
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Whose accuracy counts, if there are several.")
+        str | None, typer.Option(help="The dataset whose accuracy counts, if there are several.")
     ] = None,
     store: StorePath = None,
     as_json: Json = False,

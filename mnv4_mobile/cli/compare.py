@@ -20,7 +20,12 @@ def compare(
     before: Annotated[
         str, typer.Argument(help="A run of the store, or an exported file.", metavar="A")
     ],
-    after: Annotated[str, typer.Argument(help="Likewise.", metavar="B")],
+    after: Annotated[
+        str,
+        typer.Argument(
+            help="A run of the store, or an exported file, to compare with A.", metavar="B"
+        ),
+    ],
     max_regression: Annotated[
         float | None,
         typer.Option(

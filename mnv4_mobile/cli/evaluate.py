@@ -25,7 +25,7 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(help="Pictures at most, evenly spread.", min=1)
     ] = None,
-    threads: Annotated[int, typer.Option(help="Of each runtime.", min=1)] = 1,
+    threads: Annotated[int, typer.Option(help="Number of threads of each runtime.", min=1)] = 1,
     unit: UnitNames = [],  # noqa: B006 - typer makes a new list for every call
     store: StorePath = None,
     as_json: Json = False,

@@ -36,7 +36,7 @@ def measure(
     ] = "quick",
     threads: Annotated[
         list[str],
-        _Option(help="Of the runtime; repeat, or separate by commas.", metavar="N"),
+        _Option(help="Number of runtime threads; repeat, or separate by commas.", metavar="N"),
     ] = ["1"],  # noqa: B006
     warmup: Annotated[int | None, _Option(help="Runs that are not timed.")] = None,
     runs: Annotated[int | None, _Option(help="Timed runs at least.")] = None,

@@ -63,7 +63,7 @@ def models(
     title = f"{file.spec.name}, input 3 x {height} x {width}"
     print_table(["block", "role", ">output", ">parameters", ">MACs"], lines, title)
     if file.unused:
-        print(f"not used of {file.path.name}: {', '.join(file.unused)}")
+        print(f"{file.path.name}: ignored keys: {', '.join(file.unused)}")
 
 
 def _totals(table: list[BlockRow]) -> tuple[int, int]:

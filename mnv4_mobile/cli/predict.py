@@ -15,7 +15,7 @@ def predict(
     bundle: Annotated[Path, typer.Argument(help="Its folder, or the artifact in it.")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures.")],
     top: Annotated[int, typer.Option(help="Classes a picture.", min=1)] = 5,
-    threads: Annotated[int, typer.Option(help="Of the runtime.", min=1)] = 1,
+    threads: Annotated[int, typer.Option(help="Number of runtime threads.", min=1)] = 1,
     as_json: Json = False,
 ) -> None:
     """Classifies pictures with the artifact of a bundle."""

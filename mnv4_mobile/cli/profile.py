@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def profile(
     bundle: Annotated[Path, typer.Argument(help="Its folder, or the artifact in it.")],
-    threads: Annotated[int, typer.Option(help="Of the runtime.", min=1)] = 1,
+    threads: Annotated[int, typer.Option(help="Number of runtime threads.", min=1)] = 1,
     runs: Annotated[int, typer.Option(help="How often it is run, after a warm-up.", min=1)] = 50,
     operators: Annotated[
         bool, typer.Option("--operators", help="List every operator with its layer.")

@@ -176,7 +176,9 @@ def _group(group: SessionGroup, newest: dict[str, str]) -> dict[str, Any]:
 
 @app.command()
 def show(
-    measurement: Annotated[str, typer.Argument(help="Its id, or how it begins.", metavar="ID")],
+    measurement: Annotated[
+        str, typer.Argument(help="The measurement's id, or its beginning.", metavar="ID")
+    ],
     store: StorePath = None,
     as_json: Json = False,
 ) -> None:
@@ -204,7 +206,7 @@ def _text(value: object) -> str:
 def delete(
     wanted: _Filter,
     ids: Annotated[
-        list[str] | None, typer.Argument(help="Ids, or how they begin.", metavar="[ID]...")
+        list[str] | None, typer.Argument(help="Ids, or their beginnings.", metavar="[ID]...")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     store: StorePath = None,
@@ -282,6 +284,6 @@ def import_files(
             added = import_records(opened, file)
             rows.append({"file": str(file), **plain(added)})
             if not as_json:
-                print(f"{file}: {added.new} new records, {added.known} were there already")
+                print(f"{file}: {added.new} new records, {added.known} already known")
     if as_json:
         print_json(rows)

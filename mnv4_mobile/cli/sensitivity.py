@@ -35,7 +35,7 @@ def sensitivity(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Shows which blocks cost what in integers, by simulation on pictures held back."""
+    """Shows what each block costs in integers, simulated on images that calibration did not see."""
     from dataclasses import asdict
 
     from mnv4_mobile.builder.cell import Options

@@ -22,7 +22,7 @@ def verify(
         str | None,
         typer.Option(help="The configuration for --weights; default: the one that is named."),
     ] = None,
-    threads: Annotated[int, typer.Option(help="Of the runtime.", min=1)] = 1,
+    threads: Annotated[int, typer.Option(help="Number of runtime threads.", min=1)] = 1,
     unit: UnitNames = [],  # noqa: B006 - typer makes a new list for every call
     as_json: Json = False,
     verbose: Verbose = False,

@@ -215,7 +215,7 @@ def _measure(
     missing = [one for one in planned if _key(info, *one.series, one.session) not in there]
     if len(missing) < len(planned):
         progress.note(
-            f"{info.id}: {len(planned) - len(missing)} of {len(planned)} sessions are there"
+            f"{info.id}: {len(planned) - len(missing)} of {len(planned)} sessions already recorded"
         )
     names = {one.series: f"{info.id}: {one.name}" for one in missing}
     left = Counter(one.series for one in missing)

@@ -73,7 +73,7 @@ def test_every_output_of_a_batch_of_pixels(tiny, tmp_path):
         progress=progress,
     )
     assert bundle.path.name == "tiny-64x96-fp16-pixels-features-embedding-b2-tflite"
-    assert "not used of tiny.yaml: model.task" in progress.notes
+    assert "tiny.yaml: ignored keys: model.task" in progress.notes
     assert {o.name: (o.shape, o.layout) for o in bundle.outputs} == {
         "stage_0": ((2, 16, 24, 8), "nhwc"),
         "stage_1": ((2, 8, 12, 24), "nhwc"),

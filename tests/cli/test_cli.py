@@ -305,7 +305,7 @@ def test_measure_shows_a_row_a_cell_and_resumes(mnv4, demo_bundle, tmp_path):
     assert "fewer than 20 samples" in out
     code, out, err = mnv4(*arguments, "--runs", "5", "--threads", "2,1", "--json")
     assert code == 0
-    assert "2 of 2 sessions are there" in " ".join(err.split())
+    assert "2 of 2 sessions already recorded" in " ".join(err.split())
     assert len(json.loads(out)["measurements"]) == 2
 
 

@@ -87,8 +87,8 @@ def test_export_and_import(mnv4, path, tmp_path):
     other = tmp_path / "other.sqlite"
     code, out, _ = mnv4("results", "import", file, path, "--store", other)
     assert out.splitlines() == [
-        f"{file}: 4 new records, 0 were there already",
-        f"{path}: 3 new records, 4 were there already",
+        f"{file}: 4 new records, 0 already known",
+        f"{path}: 3 new records, 4 already known",
     ]
     with Store(other) as store:
         assert len(store.measurements()) == 6

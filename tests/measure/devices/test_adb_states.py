@@ -123,7 +123,7 @@ def test_a_sweep_goes_on_where_its_device_vanished(adb, mnv4, demo_bundle, runne
     adb.device(5601)
     code, _, err = mnv4(*arguments)
     assert code == 0, err
-    assert f"{len(before)} of 4 sessions are there" in " ".join(err.split())
+    assert f"{len(before)} of 4 sessions already recorded" in " ".join(err.split())
     after = [m for m in stored(path) if m.status == "ok"]
     assert after[: len(before)] == before
     assert sorted((m.plan.threads, m.session) for m in after) == [(1, 0), (1, 1), (2, 0), (2, 1)]
