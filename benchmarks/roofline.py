@@ -33,7 +33,7 @@ def peak_gflops(threads: int = 1, *, int8: bool = False) -> float:
     """Billions of operations a second of the fastest matrix product, in a process of its own.
 
     Args:
-        threads: Of the runtime.
+        threads: Number of runtime threads.
         int8: 8-bit activations and weights rather than float32.
 
     Raises:

@@ -141,9 +141,8 @@ class Keep(Record, frozen=True, kw_only=True, omit_defaults=True):
 class Distill(Record, frozen=True, kw_only=True, omit_defaults=True):
     """How long and how fast the step `distill` learns (`mnv4_mobile.quantize.distillation`)."""
 
-    steps: Annotated[int, Meta(ge=3, le=2**31 - 1)] = 100
-    """The most steps: batches of 8 calibration images. The rate rises for two of them or more, and
-    falls after that."""
+    steps: Count = 100
+    """The most steps: batches of 8 calibration images."""
     rate: Annotated[float, Meta(gt=0, lt=1)] = 0.02
     """Adam's learning rate, for the logarithms of the factors of channels."""
 

@@ -161,7 +161,7 @@ class Target(Protocol):
             path: The artifact.
             inputs: Arrays by input name.
             layers: As for `lint`.
-            threads: Of the runtime.
+            threads: Number of runtime threads.
             runs: How often it is run, after a warm-up.
 
         Raises:

@@ -1,7 +1,6 @@
 """Shared fixtures: demo bundles built once a run, whatever the number of pytest workers."""
 
 import os
-import shutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -203,19 +202,32 @@ def small() -> Small:
 
 
 @pytest.fixture
-def chip(tmp_path, monkeypatch):
-    """Installs `tests/data/mnv4_chip.py` as a distribution, for processes of its own too."""
-    folder = tmp_path / "site"
-    info = folder / "chip-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: chip\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mnv4_mobile.targets]\nchip = mnv4_chip:target\n")
-    shutil.copy(Path(__file__).parent / "data" / "mnv4_chip.py", folder)
-    monkeypatch.syspath_prepend(folder)
-    monkeypatch.setenv("PYTHONPATH", str(folder))
-    # Builders that wait for a task were started without that folder.
-    monkeypatch.setattr(process, "_idle", builders := [])
-    yield load_target("chip")
+def install_target(tmp_path, monkeypatch):
+    """Installs the source of a target's module as a distribution, for other processes too."""
+    builders, modules = [], []
+
+    def install(name: str, source: str):
+        module, site = f"mnv4_{name}", tmp_path / "site"
+        info = site / f"{name}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[mnv4_mobile.targets]\n{name} = {module}:target\n")
+        (site / f"{module}.py").write_text(source)
+        monkeypatch.syspath_prepend(site)
+        monkeypatch.setenv("PYTHONPATH", str(site))
+        # Builders that wait for a task were started without that folder.
+        monkeypatch.setattr(process, "_idle", builders)
+        modules.append(module)
+        return load_target(name)
+
+    yield install
     for builder in builders:
         builder.close()
-    sys.modules.pop("mnv4_chip", None)
+    for module in modules:
+        sys.modules.pop(module, None)
+
+
+@pytest.fixture
+def chip(install_target):
+    """A target with options, units and requirements of its own: `tests/data/mnv4_chip.py`."""
+    return install_target("chip", (Path(__file__).parent / "data" / "mnv4_chip.py").read_text())

@@ -2,13 +2,11 @@
 
 import ast
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
 from mnv4_mobile import Options, build, load
-from mnv4_mobile.target import load_target
 from mnv4_mobile.testing import check_target
 
 ROOT = Path(__file__).parents[1]
@@ -17,26 +15,18 @@ EXAMPLE = re.search(r"<!-- example -->\n```python\n(.*?)```", PAGE, re.DOTALL)[1
 
 
 @pytest.fixture
-def pt2(tmp_path, monkeypatch):
+def pt2(install_target):
     """Installs the page's target as a distribution."""
-    site = tmp_path / "site"
-    info = site / "mnv4_pt2-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mnv4-pt2\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mnv4_mobile.targets]\npt2 = mnv4_pt2:target\n")
-    (site / "mnv4_pt2.py").write_text(EXAMPLE)
-    monkeypatch.syspath_prepend(site)
-    # For builders and workers, which are processes of their own.
-    monkeypatch.setenv("PYTHONPATH", str(site))
-    yield load_target("pt2")
-    sys.modules.pop("mnv4_pt2", None)
+    return install_target("pt2", EXAMPLE)
 
 
+@pytest.mark.slow
 def test_the_example_keeps_the_contract(pt2, tmp_path):
     (tmp_path / "out").mkdir()
     check_target(pt2, tmp_path / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pt2")
 def test_the_example_builds_a_bundle_with_an_option_of_its_own(tmp_path):
     options = Options(options={"pt2": {"pickle_protocol": 4}})

@@ -149,6 +149,7 @@ class Cell:
             MobileError: A file that is missing or cannot be read.
         """
         target = load_target(self.target)
+        packages = [target_package(name) for name in (self.target, target.base) if name]
         spec = self.spec(self.options.build_spec(self.model), target)
         options = dataclasses.asdict(self.options) | {"io": spec.io, "options": spec.options}
         options["units"] = list(self.units(target))
@@ -171,7 +172,7 @@ class Cell:
             "target": self.target,
             "recipe": plain(self.recipe.on(target.made_for(spec))),
             "options": options,
-            "code": [code_sha256("mnv4_mobile", CODE), code_sha256(target_package(self.target))],
+            "code": [code_sha256("mnv4_mobile", CODE), *map(code_sha256, packages)],
             "versions": versions(target.distributions),
             "platform": [platform.system(), platform.machine()],
         }

@@ -71,7 +71,7 @@ class Built:
     """The bundle; None where it failed."""
     error: MobileError | None = None
     seconds: float = 0
-    """Of its own part: what cells share is counted with the first of them."""
+    """Seconds spent on this cell. Shared work is charged to the first cell."""
     cached: bool = False
 
 

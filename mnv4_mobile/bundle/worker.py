@@ -92,7 +92,7 @@ class Worker:
     Args:
         target: Name of the target.
         path: The artifact.
-        threads: Of the runtime.
+        threads: Number of runtime threads.
         cores: Those that the process is pinned to; None is all. Only where the system can.
         unit: See `Target.open`.
         timeout_s: For loading and for every run.

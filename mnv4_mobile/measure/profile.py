@@ -92,7 +92,7 @@ def profile_bundle(bundle: Bundle, *, threads: int = 1, runs: int = 50) -> Profi
 
     Args:
         bundle: What to profile.
-        threads: Of the runtime.
+        threads: Number of runtime threads.
         runs: How often it runs with the profiler, and as often without.
 
     Raises:

@@ -113,7 +113,7 @@ def evaluate(
             are no labels but as many as classes, their sorted order is that of the classes.
         parent: A bundle of the same network in float.
         limit: Pictures at most, evenly spread over the dataset.
-        threads: Of each runtime.
+        threads: Number of threads of each runtime.
         unit: What the bundle runs on, its parent aside; None is what it asks for by default.
         progress: Is told how far it is.
 

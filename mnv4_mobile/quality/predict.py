@@ -36,7 +36,7 @@ class Model:
 
     Args:
         bundle: What to run.
-        threads: Of the runtime.
+        threads: Number of runtime threads.
     """
 
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:

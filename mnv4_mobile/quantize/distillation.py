@@ -177,9 +177,9 @@ def _optimizer(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         settings.rate,
-        total_steps=settings.steps,
-        # Two steps at least: with one, torch divides by a length of zero.
-        pct_start=max(_WARM_UP, 2 / settings.steps),
+        # Of ten steps one would be the rise, and torch divides by what is left of it: zero.
+        total_steps=max(settings.steps, 20),
+        pct_start=_WARM_UP,
         cycle_momentum=False,
     )
     return optimizer, schedule
@@ -190,7 +190,7 @@ def _noise_db(
     goals: dict[str, npt.NDArray[np.float32]],
     chosen: npt.NDArray[np.int64],
 ) -> Tensor:
-    """Noise by signal in dB, the mean over outputs and pictures: no picture counts for many."""
+    """Noise to signal in dB, averaged over outputs and images so that no single image dominates."""
     total = torch.zeros(())
     for name, found in outputs.items():
         goal = torch.from_numpy(goals[name][chosen]).flatten(1)

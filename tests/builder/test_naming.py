@@ -9,10 +9,11 @@ import pytest
 
 import mnv4_mobile
 from mnv4_mobile import Options
-from mnv4_mobile.builder.cell import CODE, folder_code_sha256
+from mnv4_mobile.builder.cell import CODE, code_sha256, folder_code_sha256
 from mnv4_mobile.builder.matrix import build_cells, cells
 from mnv4_mobile.builder.naming import check_overwriting, expected_id
 from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.files import sha256
 from mnv4_mobile.model.checkpoint_preprocess import preprocess_of
 from mnv4_mobile.model.grammar import read_model
 from mnv4_mobile.progress import SILENT
@@ -177,3 +178,12 @@ def test_everything_that_a_builder_imports_counts():
 def test_what_is_asked_for_in_vain_is_no_other_cell():
     (cell,) = matrix()
     assert expected_id(replace(cell, chosen={"min_ios": 16})) == expected_id(cell)
+
+
+def test_the_code_of_the_target_that_one_builds_on_counts(chip, monkeypatch):
+    (cell,) = matrix()
+    cell = replace(cell, target="chip")
+    before = cell.ingredients(sha256)
+    monkeypatch.setattr(type(chip), "base", "tflite")
+    after = cell.ingredients(sha256)
+    assert after["code"] == [*before["code"], code_sha256("mnv4_tflite")]

@@ -132,6 +132,7 @@ def test_patches_are_what_a_convolution_multiplies(kernel, stride, padding, grou
     torch.testing.assert_close(multiplied.sort().values, expected.sort().values)
 
 
+@pytest.mark.slow
 def test_a_trained_network_comes_closer_on_other_pictures(trained_hybrid):
     net, spec = trained_hybrid
     program = export(net, spec, "nchw")

@@ -54,7 +54,7 @@ class Difference:
 
     @property
     def plan(self) -> Plan:
-        """Of both, as far as it decides."""
+        """The settings of both runs that affect latency."""
         return self.after.first.plan
 
     def slower_than(self, share: float) -> bool:

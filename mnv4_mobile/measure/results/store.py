@@ -111,7 +111,7 @@ class Store:
                 f"{self.path}: written by a newer version (schema {version}, this one reads "
                 f"{_VERSION}); upgrade mnv4-mobile"
             )
-        # A commit is on the disk before it is told: FULL flushes the log at every one.
+        # Written to disk before it is reported: FULL flushes the log at every commit.
         self._use_log()
         self._db.execute("PRAGMA synchronous = FULL")
         if not version:

@@ -35,6 +35,7 @@ def test_only_the_files_of_the_job_are_served(measuring, path):
     assert measuring.client.file(measuring.job, path)[0] == 404
 
 
+@pytest.mark.slow
 def test_a_bundle_is_served_as_apps_get_it(opened, demo_bundle):
     run = opened()
     subject = open_subject(demo_bundle("tflite").path)

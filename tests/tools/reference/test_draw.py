@@ -41,6 +41,7 @@ def test_a_class_is_told_by_its_figure():
     assert alike.abs().max() < 0.9  # a grid and bricks are the most alike
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_folder_of_classes(tmp_path, monkeypatch):
     command = ["draw", "--split", "calibration", "--count", "70", "-o", str(tmp_path)]
     monkeypatch.setattr("sys.argv", command)
