@@ -30,7 +30,7 @@ class BuildSpec:
     input: Literal["float", "pixels"] = "float"
     """`float`: normalised outside. `pixels`: RGB bytes, normalised in the artifact."""
     layout: Layout | None = None
-    """Of the input and the feature maps; None is the target's own."""
+    """Layout of the input and the feature maps. None is what the runtime prefers."""
     io: Io = "float32"
     """Type of inputs and outputs, but for an input of pixels; integers stand for floats by a scale
     and a zero point."""

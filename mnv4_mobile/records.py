@@ -49,7 +49,7 @@ Bytes = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 Text = Annotated[str, Meta(min_length=1)]
 MIN_FLOAT, MAX_FLOAT = 1.1754943508222875e-38, 3.4028234663852886e38
 Finite = Annotated[float, Meta(ge=-MAX_FLOAT, le=MAX_FLOAT)]
-"""Of float32, as `Positive`."""
+"""Numbers that float32 can hold, like `Positive`."""
 Positive = Annotated[float, Meta(ge=MIN_FLOAT, le=MAX_FLOAT)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Milliseconds = Annotated[float, Meta(ge=0)]

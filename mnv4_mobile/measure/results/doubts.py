@@ -16,7 +16,8 @@ CV = 0.1
 SAMPLES = 20
 """With fewer, the 90th percentile rests on two of them."""
 SPREAD = 0.07
-"""Of the sessions of a group, and of the stretches of a session; see `statistics.spread`."""
+"""The largest spread of a group's sessions, and of a session's stretches, that raises no doubt; see
+`statistics.spread`."""
 RESOLUTION = 0.05
 """Of the device's timer, as a share of the latency."""
 

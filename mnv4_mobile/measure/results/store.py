@@ -31,7 +31,7 @@ ENVIRONMENT = "MNV4_STORE"
 _APPLICATION = 0x4D4E5634  # "MNV4" in the file's header
 _WAIT_S = 30.0  # for another process, whose transactions take milliseconds
 _VERSION = 1
-"""Of the file, as its `user_version`."""
+"""The version of the store's tables, kept as the file's `user_version`."""
 _TABLES = """
 CREATE TABLE measurements (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -16,9 +16,9 @@ public struct JobResult: Encodable, Sendable {
     public let job: String
     /// How it ended.
     public let status: Status
-    /// Of what is not ok.
+    /// What went wrong, unless the status is ok.
     public let error: String?
-    /// Of what is ok.
+    /// What was measured, where the status is ok.
     public let samples: Samples?
 
     enum CodingKeys: CodingKey {
