@@ -242,6 +242,11 @@ def completed(
     return replace(spec, io=io or target.io(recipe), options=values | dict(options or {}))
 
 
+def first_unit(target: Target) -> Unit:
+    """Returns the unit that verification uses where none is asked for."""
+    return next(iter(target.units))
+
+
 def check_units(target: Target, units: Iterable[Unit]) -> None:
     """Refuses units that a target does not have on this machine.
 

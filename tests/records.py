@@ -26,6 +26,17 @@ ARTIFACT = Artifact(
     recipe="int8",
     size=(224, 224),
 )
+SMALL = Artifact(
+    sha256="0" * 64,
+    bytes=1,
+    target="coreml",
+    bundle_id="small",
+    name="small",
+    model="small",
+    recipe="fp16",
+    size=(64, 64),
+)
+"""The artifact of a bundle that nobody opens."""
 DEVICE = DeviceInfo(id="adb:1", model="Pixel 8", soc="Tensor G3", os_build="Android 15", cores=9)
 
 

@@ -24,7 +24,7 @@ from mnv4_mobile.option import Given
 from mnv4_mobile.quantize.calibration import MADE_UP, candidates
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import plain, replace
-from mnv4_mobile.target import Target, completed, load_target, target_package
+from mnv4_mobile.target import Target, completed, first_unit, load_target, target_package
 from mnv4_mobile.tensors import Io, Layout
 from mnv4_mobile.units import Unit
 
@@ -137,7 +137,7 @@ class Cell:
         """The units that the artifact is verified on."""
         if not self.options.verify:
             return ()
-        return self.options.units or tuple(target.units)[:1]
+        return self.options.units or (first_unit(target),)
 
     def ingredients(self, hashed: Hash) -> dict[str, Any]:
         """Everything that decides the bundle's bytes, as JSON.

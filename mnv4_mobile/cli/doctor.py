@@ -6,14 +6,13 @@ import os
 import platform
 import shutil
 import tempfile
-from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from packaging.requirements import Requirement
 
 from mnv4_mobile.cli.show import Json, print_json, print_table
 from mnv4_mobile.errors import MobileError
-from mnv4_mobile.target import load_target, missing, patches_of, target_names
+from mnv4_mobile.target import Target, load_target, missing, patches_of, target_names
 
 
 def doctor(as_json: Json = False) -> None:
@@ -24,7 +23,8 @@ def doctor(as_json: Json = False) -> None:
         ("free in the temporary folder", _free(tempfile.gettempdir()), ""),
         ("mnv4-mobile", version("mnv4-mobile"), ""),
     ]
-    extras = _extras()
+    targets, broken = _targets()
+    extras = [target.extra for target in targets]
     for text in requires("mnv4-mobile") or []:
         requirement = Requirement(text)
         extra = next((extra for extra in extras if _in_extra(requirement, extra)), None)
@@ -39,22 +39,30 @@ def doctor(as_json: Json = False) -> None:
             continue
         fits = requirement.specifier.contains(found, prereleases=True)
         rows.append((name, found, "" if fits else f"needs {requirement.specifier}: {hint}"))
-    rows += [(f"target {name}", *_path(name)) for name in target_names()]
-    rows += [row for name in target_names() for row in _units(name)]
+    rows += [(f"target {target.name}", *_path(target)) for target in targets]
+    rows += [(f"target {name}", "broken", why) for name, why in broken.items()]
+    rows += [row for target in targets for row in _units(target)]
     if as_json:
         print_json([{"what": what, "found": found, "note": note} for what, found, note in rows])
         return
     print_table(["what", "found", "note"], rows)
 
 
-def _path(name: str) -> tuple[str, str]:
+def _targets() -> tuple[list[Target], dict[str, str]]:
+    """The installed targets, and by name why others cannot be loaded."""
+    found, broken = [], {}
+    for name in target_names():
+        try:
+            found.append(load_target(name))
+        except MobileError as error:
+            broken[name] = str(error)
+    return found, broken
+
+
+def _path(target: Target) -> tuple[str, str]:
     """Which path a target's builds take, and why."""
-    try:
-        target = load_target(name)
-        if absent := missing(target):
-            return "missing", f"not installed: {', '.join(absent)}"
-    except MobileError as error:
-        return "broken", str(error)
+    if absent := missing(target):
+        return "missing", f"not installed: {', '.join(absent)}"
     patches = patches_of(target)
     if patches is None:
         return "stock", "it patches nothing"
@@ -64,26 +72,13 @@ def _path(name: str) -> tuple[str, str]:
     return "speedups", f"tested with {found}"
 
 
-def _units(name: str) -> list[tuple[str, str, str]]:
+def _units(target: Target) -> list[tuple[str, str, str]]:
     """What runs a target's artifacts on this machine, unit by unit."""
-    try:
-        units = load_target(name).units
-    except MobileError:
-        return []  # `_path` says why
     stand_in = "stands in for the runtime: right values, times that mean nothing"
     return [
-        (f"target {name} on {unit}", executor.name, stand_in if executor.emulated else "")
-        for unit, executor in units.items()
+        (f"target {target.name} on {unit}", executor.name, stand_in if executor.emulated else "")
+        for unit, executor in target.units.items()
     ]
-
-
-def _extras() -> list[str]:
-    """The extras that bring the targets' toolchains."""
-    found = []
-    for name in target_names():
-        with suppress(MobileError):
-            found.append(load_target(name).extra)
-    return found
 
 
 def _in_extra(requirement: Requirement, extra: str) -> bool:

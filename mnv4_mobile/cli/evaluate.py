@@ -42,7 +42,7 @@ def evaluate(
     from mnv4_mobile.units import read_units
 
     units = read_units(split(unit))
-    judged = open_bundle(bundle)
+    judged, reference = open_bundle(bundle), open_bundle(parent) if parent else None
     check_units(load_target(judged.manifest.target), units)
     found = []
     with steps(verbose=False) as progress, Store(store_path(store)) as opened:
@@ -50,7 +50,7 @@ def evaluate(
             evaluation = run(
                 judged,
                 dataset,
-                parent=open_bundle(parent) if parent else None,
+                parent=reference,
                 limit=limit,
                 threads=threads,
                 unit=one,

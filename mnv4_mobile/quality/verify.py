@@ -14,7 +14,7 @@ from mnv4_mobile.bundle.manifest import Bundle
 from mnv4_mobile.bundle.parity import Parity, parities
 from mnv4_mobile.bundle.worker import Worker, run_pixels
 from mnv4_mobile.model.grammar import read_model
-from mnv4_mobile.target import check_units, load_target, require
+from mnv4_mobile.target import check_units, first_unit, load_target, require
 from mnv4_mobile.tensors import CLASSES
 from mnv4_mobile.units import Unit
 
@@ -53,7 +53,7 @@ def verify(
     else:
         images, expected = _afresh(bundle, weights, model or bundle.manifest.model.name)
     parity = {}
-    for unit in units or tuple(target.units)[:1]:
+    for unit in units or (first_unit(target),):
         with Worker(target.name, bundle.artifact, threads=threads, unit=unit) as worker:
             found = run_pixels(worker, bundle.input, bundle.outputs, images, bundle.preprocess)
         parity[unit] = parities(bundle.outputs, expected, found, gate)

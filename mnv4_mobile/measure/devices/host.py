@@ -19,7 +19,7 @@ from mnv4_mobile.measure.measurement import DeviceInfo, Samples, Thermal
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
 from mnv4_mobile.progress import SILENT, Progress
-from mnv4_mobile.target import check_units, load_target, missing, require, target_names
+from mnv4_mobile.target import check_units, first_unit, load_target, missing, require, target_names
 from mnv4_mobile.units import Unit
 
 _CPUS = Path("/sys/devices/system/cpu")
@@ -51,7 +51,7 @@ class Host:
         """
         target = load_target(subject.artifact.target)
         check_units(target, [plan.unit] if plan.unit else [])
-        unit: Unit = next(iter(target.units)) if plan.unit is None else plan.unit
+        unit: Unit = first_unit(target) if plan.unit is None else plan.unit
         if target.units[unit].emulated:
             raise ConfigError(
                 f"{subject.artifact.name}: cannot be measured on this computer: what runs "

@@ -4,27 +4,19 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from records import SMALL
 
 from mnv4_mobile.bundle.manifest import Bundle
 from mnv4_mobile.errors import ConfigError, DeviceError, ParityError
 from mnv4_mobile.measure.devices import app
-from mnv4_mobile.measure.measurement import Artifact, Samples
+from mnv4_mobile.measure.measurement import Samples
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
 from mnv4_mobile.records import decode, encode, plain, replace
 
 SUBJECT = Subject(
     path=Path("model.mlpackage"),
-    artifact=Artifact(
-        sha256="0" * 64,
-        bytes=1,
-        target="coreml",
-        bundle_id="small",
-        name="small",
-        model="small",
-        recipe="fp16",
-        size=(64, 64),
-    ),
+    artifact=SMALL,
     bundle=Bundle(path=Path("small"), manifest={}),
 )
 JOB = app.new_job(Plan(unit="npu"))

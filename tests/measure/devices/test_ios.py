@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from records import SMALL
 
 from mnv4_mobile.bundle.manifest import Bundle
 from mnv4_mobile.errors import ConfigError, DeviceError, ParityError, ToolchainError
 from mnv4_mobile.measure.device import DeviceGoneError
 from mnv4_mobile.measure.devices import app
 from mnv4_mobile.measure.devices.ios import kind
-from mnv4_mobile.measure.measurement import Artifact, Samples, Thermal
+from mnv4_mobile.measure.measurement import Samples, Thermal
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
 from mnv4_mobile.progress import Progress
@@ -169,16 +170,7 @@ def subject(tmp_path):
     folder = tmp_path / "small"
     (folder / "model.mlpackage/Data").mkdir(parents=True)
     (folder / "model.mlpackage/Data/weights.bin").write_bytes(b"weights")
-    artifact = Artifact(
-        sha256="a" * 64,
-        bytes=7,
-        target="coreml",
-        bundle_id="small",
-        name="small",
-        model="small",
-        recipe="fp16",
-        size=(64, 64),
-    )
+    artifact = replace(SMALL, sha256="a" * 64, bytes=7)
     bundle = Bundle(path=folder, manifest={})
     return Subject(path=folder / "model.mlpackage", artifact=artifact, bundle=bundle)
 
