@@ -2,9 +2,9 @@
 
     python -m benchmarks.regression -o out/regression [--repeats 20]
 
-Measures as docs/latency-check.yml does in a CI job, in turns on this computer: a network, the same
-bundle again, and a bundle of the same name whose configuration was changed in one line. Each repeat
-is a job of its own: new runs, new sessions, and the exit code of the command.
+Measures as docs/how-to/latency-check.yml does in a CI job, in turns on this computer: a network,
+the same bundle again, and a bundle of the same name whose configuration was changed in one line.
+Each repeat is a job of its own: new runs, new sessions, and the exit code of the command.
 """
 
 from __future__ import annotations

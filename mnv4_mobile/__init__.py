@@ -10,7 +10,7 @@
 targets and recipes. `open_bundle` reads one from disk; `load` makes a `Model` of it that runs
 pictures. `verify` compares a bundle's artifact with the float model, `evaluate` judges it on a
 dataset. All of them raise a `MobileError` for what their caller can mend; its subclasses say what
-is wrong. `docs/targets.md` has what a target of your own may import beside these.
+is wrong. `docs/how-to/your-own-target.md` has what a target of your own may import beside these.
 
 The names are imported on first use, so that `import mnv4_mobile` costs nothing.
 """

@@ -1,7 +1,7 @@
 """Static rules: what makes an artifact slow, found in its operators without running it.
 
-A target reads its artifact as a `Graph` and applies a table of rules. docs/lint.md has every rule
-with its reason and source.
+A target reads its artifact as a `Graph` and applies a table of rules. docs/reference/lint.md has
+every rule with its reason and source.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ def sheet(names: tuple[str, ...], light: str) -> Image.Image:
 
 def main() -> None:
     for light in BEHIND:
-        sheet(UPRIGHT, light).save(ROOT / "docs" / f"android-{light}.png", optimize=True)
-    sheet(TURNED, "day").save(ROOT / "docs" / "android-turned.png", optimize=True)
+        sheet(UPRIGHT, light).save(ROOT / "docs" / "images" / f"android-{light}.png", optimize=True)
+    sheet(TURNED, "day").save(ROOT / "docs" / "images" / "android-turned.png", optimize=True)
 
 
 if __name__ == "__main__":

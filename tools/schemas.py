@@ -1,4 +1,4 @@
-"""Writes what follows from the records: JSON Schemas, and the tables of docs/bundle.md.
+"""Writes what follows from the records: JSON Schemas, and the tables of docs/reference/bundle.md.
 
     python -m tools.schemas
 
@@ -39,7 +39,7 @@ SCHEMAS: Mapping[str, type[Record]] = {
     "evaluation": Evaluation,
     "profile": StoredProfile,
 }
-PAGE = ROOT / "docs/bundle.md"
+PAGE = ROOT / "docs/reference/bundle.md"
 
 
 def files() -> dict[Path, str]:

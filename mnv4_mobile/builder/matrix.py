@@ -61,7 +61,7 @@ def build(
         build("conv-small", weights="random:0", out="out", targets=["coreml"], recipes=["int8"],
               options=Options(calibrate="photos", options={"coreml": {"min_ios": 18}}))
 
-    Choices that are not the defaults are a part of the name too (see docs/bundle.md).
+    Choices that are not the defaults are a part of the name too (see docs/reference/bundle.md).
 
     Args:
         model: Name of a shipped configuration, or a YAML file.

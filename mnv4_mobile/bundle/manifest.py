@@ -1,6 +1,6 @@
 """The bundle: a folder with an artifact, its manifest and golden pairs.
 
-`docs/bundle.md` specifies the format for other languages.
+`docs/reference/bundle.md` specifies the format for other languages.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ def lint(
     strict: Annotated[bool, typer.Option(help="Exit code 3 if anything is found.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Finds what makes artifacts slow on their targets, without a device; see docs/lint.md."""
+    """Finds what makes artifacts slow, without a device; see docs/reference/lint.md."""
     from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.target import load_target, require
 

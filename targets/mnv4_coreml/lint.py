@@ -1,7 +1,7 @@
 """What makes an `.mlpackage` slow, and what keeps it from the Neural Engine.
 
 Which unit runs an operation is settled on the device and Apple documents it nowhere; the rules are
-those that have a public source, which docs/lint.md names.
+those that have a public source, which docs/reference/lint.md names.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ def test_a_bundle_passes_its_golden_check(demo_bundle, executorch_runner, tmp_pa
 def test_the_defaults_are_the_plan_quick():
     plan, root = preset("quick"), Path(__file__).parents[2]
     code = (root / "targets/mnv4_executorch/runner/options.h").read_text()
-    text = (root / "docs/runner.md").read_text()
+    text = (root / "docs/reference/runner.md").read_text()
     for name in ("warmup", "runs", "seconds"):
         (found,) = re.findall(rf"(?:int|double) {name} = ([0-9.]+);", code)
         (said,) = re.findall(rf"--{name} ([0-9.]+)\]", text)

@@ -6,7 +6,7 @@ about it, and sessions are what is resampled (Kalibera and Jones, Rigorous Bench
 Reasonable Time, ISMM 2013). With the 3 to 10 sessions that people have, intervals of the percentile
 bootstrap are too narrow; those of the symmetric studentized bootstrap (Hall, The Bootstrap and
 Edgeworth Expansion, 1992; Hesterberg, What Teachers Should Know About the Bootstrap, 2015) are not.
-`docs/results.md` has how often each holds the truth.
+`docs/reference/results.md` has how often each holds the truth.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-// Runs an ExecuTorch program on a device and measures it; docs/runner.md says what it takes and
+// Runs an ExecuTorch program on a device and measures it; docs/reference/runner.md says what it takes and
 // writes.
 
 #include <fcntl.h>

@@ -11,7 +11,7 @@ import yaml
 
 from mnv4_mobile.measure.results.store import Store
 
-EXAMPLE = Path(__file__).parents[3] / "docs" / "latency-check.yml"
+EXAMPLE = Path(__file__).parents[3] / "docs" / "how-to" / "latency-check.yml"
 
 
 @pytest.mark.toolchain("tflite")

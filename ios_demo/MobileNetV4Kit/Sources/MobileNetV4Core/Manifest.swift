@@ -144,7 +144,7 @@ public struct GoldenSpec: Sendable, Equatable {
     public let minSqnrDb: Double?
 }
 
-/// `manifest.json` of a bundle; the generator's `docs/bundle.md` specifies it.
+/// `manifest.json` of a bundle; the generator's `docs/reference/bundle.md` specifies it.
 public struct Manifest: Sendable, Equatable {
     /// The newest schema that this version reads.
     public static let schema = 1

@@ -1,4 +1,4 @@
-// manifest.json of a bundle; docs/bundle.md of the generator specifies it.
+// manifest.json of a bundle; docs/reference/bundle.md of the generator specifies it.
 
 import { count, MOST_EXACT, MOST_INT32, natural, number, parse, schema, text, Wrong } from "./json.js";
 

@@ -9,7 +9,7 @@ import io.github.mnv4.core.Plan
 import io.github.mnv4.core.Samples
 import java.util.concurrent.CancellationException
 
-/** Measures sessions of bundles, as the generator's docs/measuring.md has it. */
+/** Measures sessions of bundles, as the generator's docs/reference/measuring.md has it. */
 public class Measure(
     context: Context,
     /** Asked now and then whether to end early. */

@@ -93,7 +93,7 @@ public class GoldenSpec(
     public val minSqnrDb: Double?,
 )
 
-/** manifest.json of a bundle; the generator's docs/bundle.md specifies it. */
+/** manifest.json of a bundle; the generator's docs/reference/bundle.md specifies it. */
 public class Manifest(
     /** The bundle's name. */
     public val id: String,
