@@ -47,7 +47,7 @@ def build_cell(model: str, target: str, recipe: str, out: Path) -> dict[str, Any
     if os.waitstatus_to_exitcode(status):
         record["error"] = (out / "log.txt").read_text()[-2000:]
         return record
-    bundle = open_bundle(json.loads(text)[0]["path"])
+    bundle = open_bundle(json.loads(text)["bundles"][0]["path"])
     operators = load_target(target).operators(bundle.artifact)
     parity = bundle.manifest.parity["cpu"]["logits"]
     return record | {

@@ -104,7 +104,7 @@ def test_a_broken_target_is_a_row_and_an_error_of_its_own(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["mnv4", "targets", "--json"])
     with pytest.raises(SystemExit):
         main()
-    rows = {row["target"]: row for row in json.loads(capsys.readouterr().out)}
+    rows = {row["target"]: row for row in json.loads(capsys.readouterr().out)["targets"]}
     assert "no licence" in rows["broken"]["state"]
     assert rows["tflite"]["artifact"] == ".tflite"
 

@@ -52,8 +52,8 @@ def test_units_in_build_verify_and_evaluate(bundle, mnv4, tmp_path):
     }
     code, out, _ = mnv4("verify", bundle.artifact, "--unit", "cpu", "--json")
     assert code == 0
-    (found,) = json.loads(out).values()
-    assert found["cpu"]["logits"]["sqnr_db"] == parity["cpu"]
+    (found,) = json.loads(out)["bundles"]
+    assert found["parity"]["cpu"]["logits"]["sqnr_db"] == parity["cpu"]
     code, out, err = mnv4("verify", bundle.path, "--unit", "cpu,gpu")
     assert (code, out) == (2, "")
     assert "unit: found 'gpu', which chip does not have on this machine; it has: npu, cpu" in err
@@ -67,7 +67,7 @@ def test_units_in_build_verify_and_evaluate(bundle, mnv4, tmp_path):
         *("--json", "--store", tmp_path / "x.sqlite"),
     )
     assert code == 0
-    found = {one["unit"]: one["sqnr_db"] for one in json.loads(out)}
+    found = {one["unit"]: one["sqnr_db"] for one in json.loads(out)["evaluations"]}
     assert list(found) == ["npu", "cpu"]
 
 

@@ -183,7 +183,7 @@ def build(
             progress=progress,
         )
     if as_json:
-        print_json([_record(one) for one in built])
+        print_json({"bundles": [_record(one) for one in built]})
     else:
         columns = ["bundle", ">size", "SQNR in dB", ">top-1 agreement", ">seconds"]
         print_table(columns, [_row(one) for one in built])

@@ -55,7 +55,8 @@ def prune(
         limit=limit, older_than_s=None if older_than is None else older_than * 86400
     )
     if as_json:
-        print_json([{"id": e.id, "bytes": e.bytes, "key": e.path.name} for e in removed])
+        rows = [{"id": e.id, "bytes": e.bytes, "key": e.path.name} for e in removed]
+        print_json({"removed": rows})
         return
     print(f"removed {len(removed)} bundles, {megabytes(sum(e.bytes for e in removed))}")
 

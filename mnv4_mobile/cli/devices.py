@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from mnv4_mobile.cli.show import Json, print_json, print_table
@@ -17,7 +16,7 @@ def devices(as_json: Json = False) -> None:
 
     found = all_attached()
     if as_json:
-        print_json([asdict(one) for one in found])
+        print_json({"devices": found})
         return
     print_table(["device", "model", "SoC", "OS", "state"], [_row(one) for one in found])
 

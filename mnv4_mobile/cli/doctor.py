@@ -43,7 +43,8 @@ def doctor(as_json: Json = False) -> None:
     rows += [(f"target {name}", "broken", why) for name, why in broken.items()]
     rows += [row for target in targets for row in _units(target)]
     if as_json:
-        print_json([{"what": what, "found": found, "note": note} for what, found, note in rows])
+        checks = [{"what": what, "found": found, "note": note} for what, found, note in rows]
+        print_json({"checks": checks})
         return
     print_table(["what", "found", "note"], rows)
 

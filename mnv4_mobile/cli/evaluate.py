@@ -32,8 +32,8 @@ def evaluate(
 ) -> None:
     """Measures an artifact's accuracy on a dataset, and its agreement with its float parent.
 
-    What was found is recorded in the store, where `mnv4 choose` finds it. With several units it is
-    one evaluation for each, in JSON a list.
+    What was found is recorded in the store, where `mnv4 choose` finds it. Each unit gets an
+    evaluation of its own.
     """
     from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.measure.results.store import Store, store_path
@@ -62,7 +62,7 @@ def evaluate(
             progress.note(f"skipped {reason}")
         progress.note(f"recorded in {opened.path}")
     if as_json:
-        print_json(found if len(units) > 1 else found[0])
+        print_json({"evaluations": found})
         return
     for evaluation in found:
         _show(evaluation)

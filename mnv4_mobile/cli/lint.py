@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +28,7 @@ def lint(
         require(target)
         found[str(path)] = target.lint(bundle.artifact, bundle.convolutions)
     if as_json:
-        print_json({name: [dataclasses.asdict(f) for f in fs] for name, fs in found.items()})
+        print_json({"bundles": [{"path": name, "findings": fs} for name, fs in found.items()]})
     else:
         for name, findings in found.items():
             if not findings:

@@ -27,10 +27,12 @@ def models(
         totals.sort(key=lambda total: total[1])
         if as_json:
             print_json(
-                [
-                    {"model": s.name, "input": list(s.input_size), "params": params, "macs": macs}
-                    for s, params, macs in totals
-                ]
+                {
+                    "models": [
+                        {"model": s.name, "input": s.input_size, "params": params, "macs": macs}
+                        for s, params, macs in totals
+                    ]
+                }
             )
             return
         print_table(

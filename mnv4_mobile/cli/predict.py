@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -25,10 +24,12 @@ def predict(
         found = model.classify(images, top)
     if as_json:
         print_json(
-            [
-                {"image": str(image), "predictions": [asdict(p) for p in predictions]}
-                for image, predictions in zip(images, found, strict=True)
-            ]
+            {
+                "images": [
+                    {"image": str(image), "predictions": predictions}
+                    for image, predictions in zip(images, found, strict=True)
+                ]
+            }
         )
         return
     rows = [

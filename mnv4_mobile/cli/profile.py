@@ -45,7 +45,7 @@ def profile(
         progress.note(f"recorded in {kept.path}")
     total = found.total
     if as_json:
-        print_json(found)
+        print_json({"profile": found})
         return
 
     def share(ms: float) -> str:

@@ -23,7 +23,7 @@ def recipes(
     found = [load_recipe(name) for name in ([recipe] if recipe else shipped("recipes"))]
     supported = {one.name: [t.name for t in targets if one.scheme in t.schemes] for one in found}
     if as_json:
-        print_json([plain(one) | {"targets": supported[one.name]} for one in found])
+        print_json({"recipes": [plain(one) | {"targets": supported[one.name]} for one in found]})
     elif recipe:
         (one,) = found
         print_table(["", ""], [*_explained(one), ["targets", ", ".join(supported[one.name])]])

@@ -144,7 +144,7 @@ def list_groups(
         measurements = opened.measurements()
     found, newest = wanted.matching(measurements), os_builds(measurements)
     if as_json:
-        print_json([_group(group, newest) for group in groups(found)])
+        print_json({"groups": [_group(group, newest) for group in groups(found)]})
     else:
         show_groups(found, newest)
 
@@ -188,7 +188,7 @@ def show(
     with _opened(store) as opened:
         (found,) = _by_ids(opened, [measurement])
     if as_json:
-        print_json(found)
+        print_json({"measurement": found})
         return
     rows = [[name, _text(value)] for name, value in flat(found).items() if value not in (None, "")]
     if found.samples:
@@ -286,4 +286,4 @@ def import_files(
             if not as_json:
                 print(f"{file}: {added.new} new records, {added.known} already known")
     if as_json:
-        print_json(rows)
+        print_json({"files": rows})

@@ -49,9 +49,14 @@ UnitNames = Annotated[
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show what the toolchains print.")]
 
 
-def print_json(value: object) -> None:
-    """Prints one JSON document; records and dataclasses in it become objects."""
-    print(json.dumps(plain(value), indent=1, ensure_ascii=False))
+def print_json(document: Mapping[str, object]) -> None:
+    """Prints one JSON object with the version of its format.
+
+    Args:
+        document: Its other keys; records and dataclasses in the values become objects.
+    """
+    whole = {"schema": 1, **plain(document)}
+    print(json.dumps(whole, indent=1, ensure_ascii=False))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:

@@ -37,7 +37,7 @@ def targets(
         row = {"target": name, "artifact": found.suffix, "recipes": recipes, "state": _state(found)}
         rows.append(row)
     if as_json:
-        print_json(rows)
+        print_json({"targets": rows})
         return
     columns = ["target", "artifact", "recipes", "state"]
     print_table(columns, [[row[column] for column in columns] for row in rows])

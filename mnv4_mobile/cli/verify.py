@@ -44,7 +44,7 @@ def verify(
             progress.step(f"verify {bundle.manifest.id}")
             found[name] = quality.verify(bundle, weights, model=model, threads=threads, units=units)
     if as_json:
-        print_json(found)
+        print_json({"bundles": [{"path": name, "parity": p} for name, p in found.items()]})
     else:
         rows = [
             [

@@ -50,7 +50,7 @@ for arguments in (
 def test_models_lists_and_shows(mnv4):
     code, out, _ = mnv4("models", "--json")
     assert code == 0
-    listed = {row["model"]: row for row in json.loads(out)}
+    listed = {row["model"]: row for row in json.loads(out)["models"]}
     assert listed["conv-medium"]["params"] == 9_715_512
     assert listed["conv-medium"]["input"] == [256, 256]
     code, out, _ = mnv4("models", "hybrid-medium")
@@ -62,7 +62,7 @@ def test_models_lists_and_shows(mnv4):
 def test_recipes_lists_and_explains(mnv4):
     code, out, _ = mnv4("recipes", "--json")
     assert code == 0
-    listed = {row["name"]: row["targets"] for row in json.loads(out)}
+    listed = {row["name"]: row["targets"] for row in json.loads(out)["recipes"]}
     assert listed["fp32"] == ["coreml", "executorch", "tflite"]
     code, out, _ = mnv4("recipes", "int8")
     assert code == 0
@@ -72,10 +72,11 @@ def test_recipes_lists_and_explains(mnv4):
 def test_targets_and_doctor(mnv4):
     code, out, _ = mnv4("targets", "--json")
     assert code == 0
-    assert {row["target"] for row in json.loads(out)} == {"coreml", "executorch", "tflite"}
+    found = json.loads(out)["targets"]
+    assert {row["target"] for row in found} == {"coreml", "executorch", "tflite"}
     code, out, _ = mnv4("doctor", "--json")
     assert code == 0
-    rows = {row["what"]: row for row in json.loads(out)}
+    rows = {row["what"]: row for row in json.loads(out)["checks"]}
     assert {"python", "torch", "coremltools", "executorch"} <= set(rows)
 
 
@@ -92,7 +93,7 @@ def test_doctor_says_which_path_a_target_takes(mnv4, monkeypatch, modules, teste
     monkeypatch.setattr(target, "modules", modules, raising=False)
     monkeypatch.setattr(target, "patches", Patches(tested={"torch": tested}), raising=False)
     _, out, _ = mnv4("doctor", "--json")
-    (row,) = (row for row in json.loads(out) if row["what"] == "target tflite")
+    (row,) = (row for row in json.loads(out)["checks"] if row["what"] == "target tflite")
     assert row["found"] == found
     assert re.search(note, row["note"])
 
@@ -200,7 +201,7 @@ def test_predict_inspect_and_verify(mnv4, demo_bundle):
     names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     code, out, _ = mnv4("predict", bundle, *pictures, "--top", "2", "--json")
     assert code == 0
-    found = json.loads(out)
+    found = json.loads(out)["images"]
     assert len(found) == len(pictures)
     for entry in found:
         first, second = entry["predictions"]
@@ -211,10 +212,13 @@ def test_predict_inspect_and_verify(mnv4, demo_bundle):
     assert "1 x 96 x 96 x 3 float32 nhwc" in " ".join(out.split())
     code, out, _ = mnv4("verify", bundle, "--json")
     assert code == 0
-    assert json.loads(out)[str(bundle)]["cpu"]["logits"]["sqnr_db"] > 80
+    (found,) = json.loads(out)["bundles"]
+    assert found["path"] == str(bundle)
+    assert found["parity"]["cpu"]["logits"]["sqnr_db"] > 80
     code, out, _ = mnv4("verify", bundle, "--weights", "demo", "--json")
     assert code == 0
-    assert json.loads(out)[str(bundle)]["cpu"]["logits"]["top1_agreement"] == 1.0
+    (found,) = json.loads(out)["bundles"]
+    assert found["parity"]["cpu"]["logits"]["top1_agreement"] == 1.0
 
 
 @pytest.mark.toolchain("tflite")
@@ -345,7 +349,7 @@ def test_devices_has_this_computer_and_survives_a_broken_kind(mnv4, monkeypatch)
     )
     code, out, _ = mnv4("devices", "--json")
     assert code == 0
-    broken, hanging, host = json.loads(out)
+    broken, hanging, host = json.loads(out)["devices"]
     assert broken["missing"].startswith("--device: found 'broken', allowed:")
     assert hanging["missing"] == "did not answer in 2 s"
     assert host["address"].startswith("host:")

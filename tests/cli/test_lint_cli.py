@@ -36,9 +36,9 @@ def test_clean_and_not_clean(mnv4, demo_bundle):
     assert "transpose  stem.conv  StaticTranspose" in " ".join(out.split("   "))
     code, out, _ = mnv4("lint", clean, slow, "--strict", "--json")
     assert code == 3
-    found = json.loads(out)
-    assert found[str(clean)] == []
-    (finding,) = found[str(slow)]
+    first, second = json.loads(out)["bundles"]
+    assert first == {"path": str(clean), "findings": []}
+    (finding,) = second["findings"]
     assert finding["rule"] == "transpose"
     assert finding.keys() == {"rule", "layer", "what", "advice"}
 

@@ -38,7 +38,7 @@ def test_runs_and_cells_are_listed(mnv4, path):
     assert [row["run"] for row in json.loads(out)["runs"]] == ["base", "new"]
     assert "2 runs, 1 evaluations" in mnv4("results")[1]
     code, out, _ = mnv4("results", "list", "--json")
-    assert [cell["latency_ms"] for cell in json.loads(out)] == [5.01, 6.01]
+    assert [cell["latency_ms"] for cell in json.loads(out)["groups"]] == [5.01, 6.01]
     for option, value, count in (
         ("--run", "base", 1),
         ("--run", "base,new", 2),
@@ -49,7 +49,7 @@ def test_runs_and_cells_are_listed(mnv4, path):
         ("--target", "tflite", 2),
     ):
         code, out, _ = mnv4("results", "list", option, value, "--json")
-        assert (code, len(json.loads(out))) == (0, count), (option, value)
+        assert (code, len(json.loads(out)["groups"])) == (0, count), (option, value)
     code, out, _ = mnv4("results", "list")
     assert "5.010" in out
     assert "conv-small-224x224-int8-tflite" in out
@@ -61,7 +61,7 @@ def test_one_is_shown_and_deleted(mnv4, path, monkeypatch):
     with Store(path) as store:
         one, *others = store.measurements()
     code, out, _ = mnv4("results", "show", one.id[:12], "--json")
-    assert json.loads(out)["id"] == one.id
+    assert json.loads(out)["measurement"]["id"] == one.id
     assert "Pixel 8" in mnv4("results", "show", one.id)[1]
     code, _, err = mnv4("results", "show", "zzz")
     assert (code, err) == (2, "error: zzz: 0 measurements have such an id\n")
@@ -75,7 +75,7 @@ def test_one_is_shown_and_deleted(mnv4, path, monkeypatch):
     for answer, deleted in (("n", 0), ("y", 3)):
         monkeypatch.setattr("sys.stdin", _Terminal(f"{answer}\n"))
         code, out, err = mnv4("results", "delete", "--run", "new", "--json")
-        assert (code, json.loads(out)) == (0, {"deleted": deleted})
+        assert (code, json.loads(out)) == (0, {"schema": 1, "deleted": deleted})
         assert f"Delete 3 measurements of new from {path}?" in err
 
 

@@ -115,7 +115,7 @@ def test_the_command(demo_bundle, monkeypatch, capfd, tmp_path):
         assert not ended.value.code
         out = capfd.readouterr().out
         if options == ["--json"]:
-            found = json.loads(out)
+            found = json.loads(out)["profile"]
             assert found["runs"] == 2
             assert len(found["operators"]) == sum(kind["count"] for kind in found["kinds"])
             with Store(tmp_path / "s.sqlite") as store:

@@ -44,7 +44,7 @@ def test_a_dataset_without_classes_and_with_a_broken_file(demo_bundle, dataset, 
     bundle = demo_bundle("tflite").path
     code, out, err = mnv4("evaluate", bundle, tmp_path, "--parent", bundle, "--json")
     assert code == 0
-    found = json.loads(out)
+    (found,) = json.loads(out)["evaluations"]
     assert (found["n"], found["top1"], found["agreement"]) == (5, None, 1.0)
     assert "broken.png" in found["skipped"][0]
     assert "skipped" in err

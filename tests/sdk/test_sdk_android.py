@@ -48,7 +48,8 @@ def test_a_module_has_the_library_the_bundles_and_their_runtimes(demo_bundle, tm
     out = tmp_path / "app" / "mnv4"
     code, printed, _ = mnv4("sdk", "android", *paths, "-o", out, "--json")
     names = ["CONV_SMALL_035_FP32_TFLITE", "CONV_SMALL_035_FP32_EXECUTORCH"]
-    assert (code, json.loads(printed)) == (0, {"path": str(out), "models": names})
+    assert code == 0
+    assert json.loads(printed) == {"schema": 1, "path": str(out), "models": names}
     assert constants(out) == names
     for path in paths:
         shipped = open_bundle(out / "src/main/assets/mnv4" / path.name)

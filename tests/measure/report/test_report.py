@@ -247,7 +247,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert run(monkeypatch, "report", "--store", "store.sqlite", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     size = (tmp_path / "report.html").stat().st_size
-    assert told == {"path": "report.html", "bytes": size, "measurements": 1}
+    assert told == {"schema": 1, "path": "report.html", "bytes": size, "measurements": 1}
     for wrong in (["-o", "report.txt"], ["-o", "report.html", "--format", "md"]):
         assert run(monkeypatch, "report", "--store", "store.sqlite", *wrong) == 2
         assert f"error: -o {wrong[1]}: found" in capsys.readouterr().err
