@@ -135,7 +135,7 @@ def generated() -> None:
     folder = OUT / "generated"
     bundles = sorted((FIXTURES / "bundles").glob("*-coreml"))
     assert len(bundles) == len(RECIPES)
-    print(*write_ios(bundles, folder))
+    print(*write_ios(bundles, folder).constants)
     swift("swift", "build", *_package(folder, "build-generated"))
     _check("MobileNetV4Kit", [*_sources(folder / "Sources" / "MobileNetV4Kit"), EXTRAS])
 

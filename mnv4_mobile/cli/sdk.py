@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mnv4_mobile.cli.show import Json, print_json
+
+if TYPE_CHECKING:
+    from mnv4_mobile.sdk.shipping import Written
 
 app = typer.Typer(help="Writes libraries for apps, with bundles inside.", no_args_is_help=True)
 
@@ -24,8 +26,7 @@ def android(
     """Writes a Gradle module that an Android app classifies pictures with in three lines."""
     from mnv4_mobile.sdk.android import write_android
 
-    constants = write_android(bundles, out)
-    _written(out, "a Gradle module", constants, as_json)
+    _show(write_android(bundles, out), "a Gradle module", as_json)
 
 
 @app.command()
@@ -39,12 +40,15 @@ def ios(
     """Writes a Swift package that an iOS app classifies pictures with in three lines."""
     from mnv4_mobile.sdk.ios import write_ios
 
-    constants = write_ios(bundles, out)
-    _written(out, "a Swift package", constants, as_json)
+    _show(write_ios(bundles, out), "a Swift package", as_json)
 
 
-def _written(out: Path, what: str, models: Sequence[str], as_json: bool) -> None:
+def _show(written: Written, what: str, as_json: bool) -> None:
+    changes = {"removed": written.removed, "added": written.added}
     if as_json:
-        print_json({"path": str(out), "models": models})
+        print_json({"path": str(written.path), "models": written.constants, **changes})
         return
-    print(f"{out}: {what} with {', '.join(models)}; its README.md says how to add it")
+    models = ", ".join(written.constants)
+    print(f"{written.path}: {what} with {models}; its README.md says how to add it")
+    if any(changes.values()):
+        print("; ".join(f"{key}: {', '.join(names) or 'none'}" for key, names in changes.items()))

@@ -1,21 +1,24 @@
-"""Names by which an app's code calls its bundles."""
+"""The names that an app's code has for its bundles."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from mnv4_mobile.bundle.manifest import Bundle, open_bundle
 from mnv4_mobile.errors import ConfigError
 
+Language = Literal["kotlin", "swift"]
+
 
 def open_bundles(paths: Sequence[Path], targets: Sequence[str]) -> list[Bundle]:
-    """The bundles to ship, each artifact checked by its hash.
+    """Opens the bundles to ship and checks each artifact's hash.
 
     Raises:
         BundleError: A damaged bundle.
-        ConfigError: Two of the same id, or one for a target that the platform does not run.
+        ConfigError: Two bundles of the same id, or one for a target that the platform does not run.
     """
     found: dict[str, Bundle] = {}
     for path in paths:
@@ -29,55 +32,39 @@ def open_bundles(paths: Sequence[Path], targets: Sequence[str]) -> list[Bundle]:
     return list(found.values())
 
 
-def names(bundles: Sequence[Bundle]) -> list[tuple[str, ...]]:
-    """The words of each bundle's name: model, recipe and choices; size and target if they differ.
+def constant(id: str, language: Language) -> str:
+    """Returns the constant for a bundle, which follows from its id alone.
 
-    `conv-small-224x224-int8-tflite` is (`conv`, `small`, `int8`), and (`conv`, `small`, `int8`,
-    `224`, `tflite`) among bundles of other sizes and targets. `mnv4 build --name` chooses what
-    stands for the model. A name begins with a letter, as code wants it.
+    `conv-small-224x224-int8-tflite` is `CONV_SMALL_224X224_INT8_TFLITE` in Kotlin and
+    `convSmall224x224Int8Tflite` in Swift. An underscore keeps numbers apart in Swift:
+    `convSmall035_224x224Int8Tflite`. A name that would begin with a digit, be a single word, as
+    keywords are, or begin with `all`, as the lists of all bundles do, gets `model` in front.
+    """
+    words: list[str] = re.findall("[a-z0-9]+", id.lower())
+    if words[0][0].isdigit() or words[0] == "all" or len(words) == 1:
+        words = ["model", *words]
+    if language == "kotlin":
+        return "_".join(words).upper()
+    name = words[0]
+    for word in words[1:]:
+        apart = name[-1].isdigit() and word[0].isdigit()
+        name += f"_{word}" if apart else word.capitalize()
+    return name
+
+
+def constants(ids: Sequence[str], language: Language) -> list[str]:
+    """Returns the constant of each id.
 
     Raises:
-        ConfigError: Two bundles of one name.
+        ConfigError: Two ids have the same constant.
     """
-    columns = [[part(bundle) for bundle in bundles] for part in (_name, _recipe, _size, _target)]
-    kept = [column for i, column in enumerate(columns) if i < 2 or len(set(column)) > 1]
-    found: dict[tuple[str, ...], Bundle] = {}
-    for bundle, row in zip(bundles, zip(*kept, strict=True), strict=True):
-        words = tuple(re.findall(r"[a-z0-9]+", " ".join(row).lower()))
-        if not words or words[0][0].isdigit():
-            words = ("model", *words)
-        if words in found:
+    found: dict[str, str] = {}
+    for id in ids:
+        name = constant(id, language)
+        if name in found:
             raise ConfigError(
-                f"{bundle.path}: has the same name in code as {found[words].path}: "
-                f"{' '.join(words)}; write them into two folders"
+                f"{found[name]} and {id}: both would be {name} in code; build one of them with "
+                "another --name"
             )
-        found[words] = bundle
+        found[name] = id
     return list(found)
-
-
-def _parts(bundle: Bundle) -> tuple[str, str]:
-    """What a bundle's id has before and after the size, without the target.
-
-    An id of another form, which another program may have given, says nothing of either.
-    """
-    height, width = bundle.preprocess.size
-    name = bundle.manifest.id.removesuffix(f"-{bundle.manifest.target}")
-    before, _, after = name.partition(f"-{height}x{width}-")
-    return (before, after) if after else (bundle.manifest.model.name, bundle.manifest.recipe)
-
-
-def _name(bundle: Bundle) -> str:
-    return _parts(bundle)[0]
-
-
-def _recipe(bundle: Bundle) -> str:
-    return _parts(bundle)[1]
-
-
-def _size(bundle: Bundle) -> str:
-    height, width = bundle.preprocess.size
-    return f"{height}" if height == width else f"{height}x{width}"
-
-
-def _target(bundle: Bundle) -> str:
-    return bundle.manifest.target

@@ -1,22 +1,52 @@
-"""What the libraries for all platforms share: where they are, their marker, their README."""
+"""What the libraries for all platforms share: their folders, the marker file, the README."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files as resources
 from pathlib import Path
 
 from mnv4_mobile.bundle.manifest import Bundle
+from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.files import check_replaceable, new_folder, sha256
+from mnv4_mobile.records import Record, Sha256, decode, encode
 
 MARKER = "mnv4-sdk.json"
-"""In every folder that is written here, by which it may be replaced."""
+"""The file that marks a folder as written by `mnv4 sdk`."""
 _MODELS = "<!-- models -->"
 
 
+class Marker(Record, frozen=True, kw_only=True):
+    """The content of the marker file."""
+
+    version: str
+    """Version of mnv4-mobile that wrote the folder."""
+    models: Mapping[str, str]
+    """Bundle ids by their constants."""
+    files: Mapping[str, Sha256]
+    """Hashes of all files that were written, by path. Other files in the folder are the user's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What `write_android` or `write_ios` wrote."""
+
+    path: Path
+    """The library's folder."""
+    constants: tuple[str, ...]
+    """Names of the bundles in code, in the order in which the bundles were given."""
+    added: tuple[str, ...] = ()
+    """Constants that the library did not have before. Empty where there was none."""
+    removed: tuple[str, ...] = ()
+    """Constants that the library had before and has no more."""
+
+
 def library(platform: str, checkout: str) -> Path:
-    """A platform's library: inside the package when installed, elsewhere in a checkout.
+    """Returns a platform's library: inside the package when installed, elsewhere in a checkout.
 
     Args:
         platform: Its folder in the package.
@@ -26,41 +56,105 @@ def library(platform: str, checkout: str) -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / checkout
 
 
+def write_library(out: Path, models: Mapping[str, Bundle], fill: Callable[[Path], None]) -> Written:
+    """Writes a library, or replaces the one that was written before.
+
+    Files in the folder that the user put there are kept.
+
+    Args:
+        out: The library's folder.
+        models: The bundles by their constants.
+        fill: Writes the library into an empty folder.
+
+    Raises:
+        ConfigError: `out` holds something else, or a file that the user changed since.
+    """
+    check_replaceable(out, MARKER)
+    old = _read_marker(out) if out.exists() else None
+    if old is not None:
+        _check_unchanged(out, old)
+    with new_folder(out, MARKER) as folder:
+        fill(folder)
+        written = sorted(path for path in folder.rglob("*") if path.is_file())
+        marker = Marker(
+            version=version("mnv4-mobile"),
+            models={name: bundle.manifest.id for name, bundle in models.items()},
+            files={path.relative_to(folder).as_posix(): sha256(path) for path in written},
+        )
+        (folder / MARKER).write_bytes(encode(marker, indent=1) + b"\n")
+        if old is not None:
+            _keep(out, folder, old)
+    before = models if old is None else old.models
+    return Written(
+        path=out,
+        constants=tuple(models),
+        added=tuple(name for name in models if name not in before),
+        removed=tuple(name for name in before if name not in models),
+    )
+
+
+def _read_marker(out: Path) -> Marker:
+    path = out / MARKER
+    try:
+        return decode(path.read_bytes(), Marker, str(path))
+    except ConfigError as error:
+        raise ConfigError(f"{error}; move {out} away and write it again") from None
+
+
+def _check_unchanged(out: Path, old: Marker) -> None:
+    for name, digest in old.files.items():
+        path = out / name
+        if path.is_file() and sha256(path) != digest:
+            raise ConfigError(
+                f"{path}: was changed since mnv4 sdk wrote it, so it is not replaced; move it away "
+                "first"
+            )
+
+
+def _keep(out: Path, folder: Path, old: Marker) -> None:
+    """Puts the user's own files of the old folder into the new one."""
+    for parent, _, names in os.walk(out):
+        for name in names:
+            path = Path(parent, name)
+            relative = path.relative_to(out)
+            if relative.as_posix() in (MARKER, *old.files):
+                continue
+            kept = folder / relative
+            if os.path.lexists(kept) or any((folder / up).is_file() for up in relative.parents):
+                raise ConfigError(
+                    f"{path}: was not written by mnv4 sdk, so it is not replaced; move it away "
+                    "first"
+                )
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            try:  # a build folder may be large
+                os.link(path, kept, follow_symlinks=False)
+            except OSError:
+                shutil.copy2(path, kept, follow_symlinks=False)
+
+
 def about(bundle: Bundle) -> str:
-    """A bundle in a line, for the comment of its constant."""
+    """Describes a bundle in one line, for the comment of its constant."""
     manifest = bundle.manifest
     height, width = manifest.preprocess.size
     outputs = ", ".join(output.kind for output in manifest.outputs)
     return f"{manifest.model.name}, {height} x {width}, {manifest.recipe}: {outputs}"
 
 
-def write_readme(
-    path: Path, bundles: Sequence[Bundle], constants: Sequence[str], sample: str
-) -> None:
+def write_readme(path: Path, models: Mapping[str, Bundle], sample: str) -> None:
     """Puts the bundles into a library's README.
 
     Args:
         path: The README, as it is in the library.
-        bundles: Those inside.
-        constants: Their names in code.
-        sample: The name that the library's README has for the first of them.
+        models: The bundles by their constants.
+        sample: The constant in the README's example, which becomes the first bundle's.
     """
     rows = []
-    for bundle, constant in zip(bundles, constants, strict=True):
+    for constant, bundle in models.items():
         megabytes = bundle.manifest.artifact.bytes / 1e6
         licence = bundle.manifest.model.licence or "not known"
         rows.append(f"| `{constant}` | {about(bundle)} | {megabytes:.1f} MB | {licence} |")
     text = path.read_text("utf-8")
     assert sample in text, path
     assert _MODELS in text, path
-    text = text.replace(sample, constants[0]).replace(_MODELS, "\n".join(rows))
+    text = text.replace(sample, next(iter(models))).replace(_MODELS, "\n".join(rows))
     path.write_text(text, "utf-8")
-
-
-def write_marker(folder: Path, bundles: Sequence[Bundle]) -> None:
-    """Marks a folder as written here, with what and by which version."""
-    entry = {
-        "version": version("mnv4-mobile"),
-        "bundles": [bundle.manifest.id for bundle in bundles],
-    }
-    (folder / MARKER).write_text(json.dumps(entry, indent=1) + "\n", "utf-8")

@@ -47,9 +47,10 @@ def test_a_module_has_the_library_the_bundles_and_their_runtimes(demo_bundle, tm
     paths = [demo_bundle("tflite").path, demo_bundle("executorch").path]
     out = tmp_path / "app" / "mnv4"
     code, printed, _ = mnv4("sdk", "android", *paths, "-o", out, "--json")
-    names = ["CONV_SMALL_035_FP32_TFLITE", "CONV_SMALL_035_FP32_EXECUTORCH"]
+    names = ["CONV_SMALL_035_96X96_FP32_TFLITE", "CONV_SMALL_035_96X96_FP32_EXECUTORCH"]
     assert code == 0
-    assert json.loads(printed) == {"schema": 1, "path": str(out), "models": names}
+    wanted = {"schema": 1, "path": str(out), "models": names, "removed": [], "added": []}
+    assert json.loads(printed) == wanted
     assert constants(out) == names
     for path in paths:
         shipped = open_bundle(out / "src/main/assets/mnv4" / path.name)
@@ -89,13 +90,32 @@ def test_the_runtimes_have_the_same_versions_everywhere():
 
 
 @pytest.mark.toolchain("tflite")
-def test_sizes_are_in_the_names_where_they_differ(variant, tmp_path):
-    paths = [variant(id="a"), variant(id="b", size=(96, 128))]
-    write_android(paths, tmp_path / "mnv4")
-    assert constants(tmp_path / "mnv4") == [
-        "CONV_SMALL_035_FP32_96",
-        "CONV_SMALL_035_FP32_96X128",
-    ]
+def test_writing_again_names_what_leaves(variant, tmp_path, mnv4):
+    out = tmp_path / "mnv4"
+    first, second, third = (variant(id=f"{n}-96x96-fp32-tflite") for n in ("one", "two", "3d"))
+    _, printed, _ = mnv4("sdk", "android", first, "-o", out)
+    assert "removed" not in printed
+    _, printed, _ = mnv4("sdk", "android", first, second, "-o", out)
+    assert printed.splitlines()[1] == "removed: none; added: TWO_96X96_FP32_TFLITE"
+    # A second bundle does not change the first one's constant.
+    assert constants(out) == ["ONE_96X96_FP32_TFLITE", "TWO_96X96_FP32_TFLITE"]
+    _, printed, _ = mnv4("sdk", "android", third, second, "-o", out, "--json")
+    changes = json.loads(printed)
+    assert changes["removed"] == ["ONE_96X96_FP32_TFLITE"]
+    assert changes["added"] == ["MODEL_3D_96X96_FP32_TFLITE"]
+    assert not (out / "src/main/assets/mnv4" / first.name).exists()
+    _, printed, _ = mnv4("sdk", "android", third, second, "-o", out)
+    assert "removed" not in printed
+
+
+@pytest.mark.toolchain("tflite")
+def test_two_ids_of_one_constant_are_refused(variant, tmp_path, mnv4):
+    one, two = variant(id="a-b-tflite"), variant(id="a.B-tflite")
+    code, _, said = mnv4("sdk", "android", one, two, "-o", tmp_path / "mnv4")
+    assert code == 2
+    wanted = "a-b-tflite and a.B-tflite: both would be A_B_TFLITE in code; build one of them"
+    assert wanted in " ".join(said.split())
+    assert not (tmp_path / "mnv4").exists()
 
 
 @pytest.mark.toolchain("tflite")
@@ -121,7 +141,6 @@ def test_what_cannot_be_shipped_is_refused_and_leaves_nothing(variant, tmp_path,
 def test_a_folder_is_replaced_whole_or_stays(variant, tmp_path, monkeypatch):
     out = tmp_path / "mnv4"
     write_android([variant(id="first")], out)
-    (out / "of-an-older-version.kt").write_text("")
     before = sorted(path.relative_to(out) for path in out.rglob("*"))
 
     def full(*_arguments, **_options):
@@ -129,13 +148,12 @@ def test_a_folder_is_replaced_whole_or_stays(variant, tmp_path, monkeypatch):
 
     second = variant(id="second")
     with monkeypatch.context() as patched:
-        patched.setattr("mnv4_mobile.sdk.android._models", full)
+        patched.setattr("mnv4_mobile.sdk.android._code", full)
         with pytest.raises(OSError, match="No space left"):
             write_android([second], out)
     assert sorted(path.relative_to(out) for path in out.rglob("*")) == before
     write_android([second], out)
     assert [path.name for path in (out / "src/main/assets/mnv4").iterdir()] == ["second"]
-    assert not (out / "of-an-older-version.kt").exists()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
@@ -147,3 +165,44 @@ def test_what_is_not_ours_is_not_replaced(variant, tmp_path):
     with pytest.raises(ConfigError, match=r"exists and holds no mnv4-sdk\.json"):
         write_android([variant(id="first")], out)
     assert [path.name for path in out.iterdir()] == ["MyOwn.kt"]
+
+
+@pytest.mark.toolchain("tflite")
+def test_files_of_the_user_are_kept(variant, tmp_path):
+    out = tmp_path / "mnv4"
+    first, second = variant(id="first"), variant(id="second")
+    write_android([first], out)
+    mine = {out / "proguard/mine.pro": "keep", out / "src/main/assets/mnv4/first/notes": "mine"}
+    for path, text in mine.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (out / "link").symlink_to("nowhere")
+    written = write_android([second], out)
+    assert (written.removed, written.added) == (("MODEL_FIRST",), ("MODEL_SECOND",))
+    assert {path: path.read_text() for path in mine} == mine
+    assert (out / "link").is_symlink()
+    assert not (out / "src/main/assets/mnv4/first/manifest.json").exists()
+    write_android([second], out)  # they are still not ours
+    assert {path: path.read_text() for path in mine} == mine
+
+
+@pytest.mark.toolchain("tflite")
+def test_what_the_user_changed_is_not_replaced(variant, tmp_path):
+    out = tmp_path / "mnv4"
+    first = variant(id="first")
+    write_android([first], out)
+    gradle = out / "build.gradle.kts"
+    text = gradle.read_text()
+    gradle.write_text(f"{text}// mine\n")
+    with pytest.raises(ConfigError, match=r"build\.gradle\.kts: was changed since mnv4 sdk wrote"):
+        write_android([first], out)
+    gradle.write_text(text)
+    taken = out / "src/main/assets/mnv4/second"
+    taken.mkdir()
+    (taken / "manifest.json").write_text("mine")
+    with pytest.raises(ConfigError, match=r"manifest\.json: was not written by mnv4 sdk"):
+        write_android([first, variant(id="second")], out)
+    (out / "mnv4-sdk.json").write_text('{"version": "0"}')
+    with pytest.raises(ConfigError, match=r"mnv4-sdk\.json: .*missing.*; move .*mnv4 away"):
+        write_android([first], out)
+    assert (taken / "manifest.json").read_text() == "mine"

@@ -4,13 +4,9 @@ import json
 import shutil
 
 import pytest
-from records import manifest
 
-from mnv4_mobile.bundle.manifest import Bundle, open_bundle, write_manifest
-from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.bundle.manifest import open_bundle, write_manifest
 from mnv4_mobile.records import replace
-from mnv4_mobile.sdk.ios import constant
-from mnv4_mobile.sdk.names import names
 
 KIT = "Sources/MobileNetV4Kit"
 
@@ -36,18 +32,24 @@ def test_two_bundles_for_core_ml(mnv4, copied, tmp_path):
     bundles = [copied("coreml"), copied("coreml", "fp16")]
     code, printed, _ = mnv4("sdk", "ios", *bundles, "-o", out, "--json")
     assert code == 0
-    assert json.loads(printed)["models"] == ["convSmall035FP32", "convSmall035FP16"]
+    assert json.loads(printed)["models"] == [
+        "convSmall035_96x96Fp32Coreml",
+        "convSmall035_96x96Fp16Coreml",
+    ]
     code = (out / KIT / "MNV4Models.swift").read_text()
-    assert 'convSmall035FP16 = MNV4Model(id: "conv-small-035-96x96-fp16-coreml", in: .mod' in code
-    assert "all: [MNV4Model] = [convSmall035FP32, convSmall035FP16]" in code
+    assert (
+        'convSmall035_96x96Fp16Coreml = MNV4Model(id: "conv-small-035-96x96-fp16-coreml", in: .mod'
+        in code
+    )
+    assert "all: [MNV4Model] = [convSmall035_96x96Fp32Coreml, convSmall035_96x96Fp16Coreml]" in code
     for bundle in bundles:  # as they were: their hashes are checked
         assert open_bundle(out / KIT / "Resources/mnv4" / bundle.name)
     assert not (out / "MobileNetV4ExecuTorch").exists()
     assert "MobileNetV4CoreTests" not in (out / "Package.swift").read_text()
     assert not (out / "Tests/MobileNetV4CoreTests").exists()
     readme = (out / "README.md").read_text()
-    assert "MobileNetV4(.convSmall035FP32)" in readme
-    assert "| `convSmall035FP16` | conv-small-035, 96 x 96, fp16: logits |" in readme
+    assert "MobileNetV4(.convSmall035_96x96Fp32Coreml)" in readme
+    assert "| `convSmall035_96x96Fp16Coreml` | conv-small-035, 96 x 96, fp16: logits |" in readme
 
 
 @pytest.mark.toolchain("coreml")
@@ -57,18 +59,21 @@ def test_bundles_for_executorch_go_into_a_package_of_their_own(mnv4, copied, tmp
     pte = copied("executorch")
     code, printed, _ = mnv4("sdk", "ios", copied("coreml"), pte, "-o", out, "--json")
     assert code == 0
-    assert json.loads(printed)["models"] == ["convSmall035FP32CoreML", "convSmall035FP32ExecuTorch"]
+    assert json.loads(printed)["models"] == [
+        "convSmall035_96x96Fp32Coreml",
+        "convSmall035_96x96Fp32Executorch",
+    ]
     second = out / "MobileNetV4ExecuTorch/Sources/MobileNetV4ExecuTorch"
     assert open_bundle(second / "Resources/mnv4" / pte.name)
     code = (second / "MNV4Models.swift").read_text()
     assert "@_exported import MobileNetV4Kit" in code
-    assert "allExecuTorch: [MNV4Model] = [convSmall035FP32ExecuTorch]" in code
+    assert "allExecuTorch: [MNV4Model] = [convSmall035_96x96Fp32Executorch]" in code
     assert "ExecuTorch" not in (out / KIT / "MNV4Models.swift").read_text()
 
     # Written again without bundles for Core ML, whole; SwiftPM still finds a folder to copy.
     code, printed, _ = mnv4("sdk", "ios", pte, "-o", out)
     assert code == 0
-    assert "convSmall035FP32" in printed
+    assert "convSmall035_96x96Fp32Coreml" in printed
     assert [path.name for path in (out / KIT / "Resources/mnv4").iterdir()] == ["README"]
     assert "all: [MNV4Model] = []" in (out / KIT / "MNV4Models.swift").read_text()
     example = "import MobileNetV4ExecuTorch\n\nlet model = try await MobileNetV4(executorch: ."
@@ -105,25 +110,3 @@ def test_what_is_refused_leaves_nothing(mnv4, copied, tmp_path):
     assert code == 2
     assert "is not overwritten" in error.replace("\n", " ")
     assert [path.name for path in out.iterdir()] == ["mine"]
-
-
-def test_names_in_code():
-    assert constant(["conv", "small", "fp16"]) == "convSmallFP16"
-    assert constant(["conv", "small", "035", "int8", "224"]) == "convSmall035Int8_224"
-    assert constant(["conv", "int8", "weights", "coreml"]) == "convInt8WeightsCoreML"
-
-
-def test_names_that_code_can_have(tmp_path):
-    def bundle(model, name, id="a"):
-        known = manifest(recipe="fp16", target="coreml", id=id)
-        found = replace(known, model=replace(known.model, name=model))
-        return Bundle(path=tmp_path / name, manifest=found)
-
-    assert names([bundle("3-net", "a")]) == [("model", "3", "net", "fp16")]
-    # Two classifiers of one architecture, by --name; and two that differ in a choice.
-    two = [bundle("net", name, f"{name}-96x96-fp16-coreml") for name in ("birds", "trees")]
-    two.append(bundle("net", "pixels", "birds-96x96-fp16-pixels-coreml"))
-    assert names(two) == [("birds", "fp16"), ("trees", "fp16"), ("birds", "fp16", "pixels")]
-    one = bundle("a-b", "one")
-    with pytest.raises(ConfigError, match=r"two: has the same name in code as .*one: a b fp16"):
-        names([one, replace(one, path=tmp_path / "two", manifest=bundle("a.b", "").manifest)])
