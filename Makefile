@@ -22,7 +22,7 @@ help:
 	@echo "make test-quick  the tests that need no toolchain and no other program: within a minute"
 	@echo "make android  builds and tests android_demo, without the Android SDK"
 	@echo "make ios    builds and tests ios_demo, without a Mac"
-	@echo "make lint   ruff, mypy and the direction of imports"
+	@echo "make lint   ruff, mypy, the direction of imports, and the words of texts (tools/writing.py)"
 	@echo "make bench  artifacts and builds against naive exports, and the matrix of float bundles"
 
 $(UV):
@@ -58,6 +58,7 @@ lint: env
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tools.writing
 
 bench: env
 	$(BIN)/python -m benchmarks.artifacts -o out/artifacts

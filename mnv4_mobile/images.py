@@ -1,4 +1,4 @@
-"""Pictures and their preprocessing: the norm that the Kotlin, Swift and browser code follow.
+"""Images and their preprocessing: the specification that the Kotlin, Swift and browser code follow.
 
 Golden cases pin it. Sizes are (height, width); real numbers are IEEE doubles unless said otherwise;
 `rint` rounds halves to even. The result equals, bit for bit, timm's evaluation transform

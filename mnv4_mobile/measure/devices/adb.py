@@ -43,7 +43,7 @@ class AdbShell(Shell):
         self._adb = adb_path()
         super().__init__(f"adb:{serial}", _FOLDER)
 
-    def _carrier(self, script: str) -> list[str]:
+    def _shell_command(self, script: str) -> list[str]:
         # -T: no terminal, so that bytes pass as they are.
         return [self._adb, "-s", self.serial, "shell", "-T", script]
 

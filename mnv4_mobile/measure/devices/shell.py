@@ -1,9 +1,9 @@
-"""A shell on a device, over whatever carries it.
+"""A shell on a device, over adb or ssh.
 
 Everything goes through one command of the system (`adb shell`, `ssh`): files too, as its input and
-output, so that a device needs nothing but a shell with `cat`. What the carrier's exit code says is
-not believed (`adb shell` ends with 0 when the device vanishes): a marker with the exit code of the
-device's own command ends the output, and without it the connection is lost.
+output, so that a device needs nothing but a shell with `cat`. The exit codes of
+adb and ssh are not trusted (`adb shell` ends with 0 when the device vanishes): a marker with the
+exit code of the device's own command ends the output, and without it the connection is lost.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ class Shell(ABC):
         return made.stdout.decode().strip()
 
     @abstractmethod
-    def _carrier(self, script: str) -> list[str]:
+    def _shell_command(self, script: str) -> list[str]:
         """The command of this machine that runs a script in the device's shell."""
 
     @abstractmethod
     def _lost(self, message: str) -> DeviceGoneError:
-        """Why there is no connection, with what to do, from what the carrier printed."""
+        """Returns why there is no connection and what to do, from what adb or ssh printed."""
 
     def close(self) -> None:
         """Removes the folder of ours, if there is one; a device that is gone keeps it."""
@@ -111,8 +111,8 @@ class Shell(ABC):
             DeviceError: It took longer.
         """
         settings = f"LD_LIBRARY_PATH={shlex.quote(libraries)} " if libraries else ""
-        # The program lives as long as the carrier's input is open: a `cat` on the device waits for
-        # its end, and kills the program with all that it started (hence a session of its own).
+        # The program lives as long as the input of adb or ssh is open: a `cat` on the device waits
+        # for its end, and kills the program with all that it started (hence a session of its own).
         # No `cat` may be left at the end, as adbd waits for who has its socket open: KILL, for a
         # shell that has not become `cat` yet would lose a TERM. Input of what runs in the
         # background is nothing unless it is said.
@@ -125,23 +125,23 @@ class Shell(ABC):
         )
         mark, command = self._command(script)
         end, opened = os.pipe()
-        carrier = subprocess.Popen(command, stdin=end, stdout=PIPE, stderr=PIPE)
+        connection = subprocess.Popen(command, stdin=end, stdout=PIPE, stderr=PIPE)
         os.close(end)
         late = False
         try:
             try:
-                stdout, stderr = carrier.communicate(timeout=timeout_s)
+                stdout, stderr = connection.communicate(timeout=timeout_s)
             except subprocess.TimeoutExpired:
                 late = True
             finally:
                 os.close(opened)
             if late:
-                stdout, stderr = carrier.communicate(timeout=_ANSWER_S)
+                stdout, stderr = connection.communicate(timeout=_ANSWER_S)
         except subprocess.TimeoutExpired:
             raise DeviceGoneError(f"{self.name}: does not answer any more") from None
         finally:
-            carrier.kill()
-            carrier.wait()
+            connection.kill()
+            connection.wait()
         ended = self._ended(mark, stdout, stderr)
         if late:
             raise DeviceError(f"{self.name}: {argv[0]}: took more than {timeout_s:.0f} s, killed")
@@ -218,10 +218,10 @@ class Shell(ABC):
         return self._ended(mark, done.stdout, done.stderr)
 
     def _command(self, script: str) -> tuple[bytes, list[str]]:
-        """The marker that ends a script's output, and the carrier's command."""
+        """The marker that ends a script's output, and the command of this machine."""
         mark = uuid.uuid4().hex
         # In parentheses, so that an `exit` or a signal in it does not keep the marker away.
-        return mark.encode(), self._carrier(f"( {script} ); printf '\\n%s %s\\n' {mark} $?")
+        return mark.encode(), self._shell_command(f"( {script} ); printf '\\n%s %s\\n' {mark} $?")
 
     def _ended(self, mark: bytes, printed: bytes, errors: bytes) -> Ended:
         stderr = errors.decode(errors="replace")

@@ -60,7 +60,7 @@ class SshShell(Shell):
             self._ssh += ["-p", port]
         super().__init__(f"ssh:{destination}{':' + port if port else ''}", '"$HOME"')
 
-    def _carrier(self, script: str) -> list[str]:
+    def _shell_command(self, script: str) -> list[str]:
         # sh: the account's own shell may be any.
         return [*self._ssh, "--", self._destination, f"exec sh -c {shlex.quote(script)}"]
 

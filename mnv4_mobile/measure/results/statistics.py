@@ -1,7 +1,7 @@
 """What samples are reduced to: derived whenever it is shown, never stored instead of them.
 
-The norm for all languages (`tests/golden/statistics.json` has its cases): a percentile interpolates
-linearly between the two samples that are next to rank q/100 * (n - 1), as numpy does by default
+This is the specification for all languages (`tests/golden/statistics.json` has its cases). A
+percentile interpolates linearly between the two samples next to rank q/100 * (n - 1), as in numpy
 (type 7 of Hyndman and Fan, 1996); the coefficient of variation is the sample standard deviation
 (divisor n - 1) over the mean.
 """

@@ -1,4 +1,4 @@
-"""A session with a page: what it is given, what is believed of it, and how it ends."""
+"""A session with a page: what it is given, what of it is trusted, and how it ends."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -2,8 +2,8 @@ import Foundation
 
 /// The weights with which `from` values of a line become `to` values.
 ///
-/// Pillow's antialiased resize in fixed point; the norm is the generator's `images.py`, whose
-/// golden cases this is tested with. Value `i` is made of the values from `starts[i]` on.
+/// Pillow's antialiased resize in fixed point; specified by the generator's `images.py` and
+/// tested with its golden cases. Value `i` is made of the values from `starts[i]` on.
 struct Resampling {
     static let shift: Int32 = 22
     static let one: Int32 = 1 << shift

@@ -1,4 +1,4 @@
-/// What a session's samples come to; the norm is the generator's `statistics.py`.
+/// The statistics of a session's samples, as the generator's `statistics.py` specifies.
 public struct Statistics: Sendable, Equatable {
     private let sorted: [Double]
     /// Of the samples.

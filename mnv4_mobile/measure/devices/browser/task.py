@@ -1,4 +1,4 @@
-"""The task of a page: a job as the benchmark apps get it, and what is believed of its result.
+"""The task of a page: a job as the benchmark apps get it, and which of its results are trusted.
 
 The page fetches the files of `devices.app`'s folder `mnv4/job/`, and sends a `Result`:
 
@@ -45,7 +45,7 @@ class Task:
     """By their paths in `mnv4/job/`."""
 
     def samples(self, result: Result) -> Samples:
-        """Returns what a page measured, as far as it can be believed.
+        """Returns what a page measured, after checking it.
 
         Raises:
             ConfigError: More or other figures than a page can have, naming the key.

@@ -1,5 +1,5 @@
-// Resizing, cropping and normalising after the norm in mnv4_mobile/images.py, whose words and
-// numbers it follows. Pictures are {width, height, data} with three bytes a pixel.
+// Resizes, crops and normalises as mnv4_mobile/images.py specifies, with the same words and
+// numbers. Pictures are {width, height, data} with three bytes a pixel.
 
 const rint = (x) => {
   const low = Math.floor(x);

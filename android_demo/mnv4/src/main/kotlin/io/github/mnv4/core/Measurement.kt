@@ -19,7 +19,7 @@ public class DeviceInfo(
 )
 
 /**
- * One session of one bundle on one device; the generator's `measurement.schema.json` is the norm.
+ * One session of one bundle on one device, as the generator's `measurement.schema.json` specifies.
  *
  * A file of lines `{"measurement": ...}` is what `mnv4 results import` reads.
  */

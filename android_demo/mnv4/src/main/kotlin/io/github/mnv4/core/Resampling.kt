@@ -10,8 +10,8 @@ import kotlin.math.sin
 /**
  * The weights with which [from] values of a line become [to] values.
  *
- * Pillow's antialiased resize in fixed point; the norm is `mnv4_mobile/images.py`, whose golden
- * cases this is tested with. Value `i` is made of the values from `starts[i]` on.
+ * Pillow's antialiased resize in fixed point; specified by `mnv4_mobile/images.py` and
+ * tested with its golden cases. Value `i` is made of the values from `starts[i]` on.
  */
 internal class Resampling(
     from: Int,
