@@ -29,7 +29,7 @@ from mnv4_mobile.target import target_names
 
 _MNV4 = [sys.executable, "-c", "from mnv4_mobile.cli import main; main()", "build"]
 _NAIVE = [sys.executable, "-m", "benchmarks.naive"]
-_STEP = re.compile(r"^(.*) (\d+\.\d) s$")
+_STEP = re.compile(r"^(.*) (\d+\.\d) s(?: \(.*\))?$")
 
 
 def timed(command: Sequence[str], log: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mnv4_mobile import Options, build, load
-from mnv4_mobile.cli.show import steps
+from mnv4_mobile.cli.steps import steps
 from mnv4_mobile.errors import MobileError
 from mnv4_mobile.images import list_images
 from mnv4_mobile.labels import read_labels

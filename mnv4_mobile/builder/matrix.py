@@ -240,10 +240,11 @@ def build_cells(
                 running = _run_on(scheduler, tasks, progress)
             else:
                 running = _run_here(tasks, jobs, progress)
-            for built in running:
-                found[built.cell] = built
-                if cache and built.path:
-                    cache.put(keys[built.cell], built.path)
+            with progress.count(len(rest), "bundles"):
+                for built in running:
+                    found[built.cell] = built
+                    if cache and built.path:
+                        cache.put(keys[built.cell], built.path)
     return [found[cell] for cell in cells]
 
 
@@ -313,15 +314,14 @@ def _run_on(scheduler: str, tasks: Sequence[Task], progress: Progress) -> Iterat
     with _connected(scheduler) as client:
         where = f"{len(client.scheduler_info()['workers'])} workers at {scheduler}"
         left = {cell for task in tasks for cell in task.cells}
-        total = len(left)
         error: MobileError | None = None
-        progress.step(f"0 of {total} bundles, {where}")
+        progress.step(where)
         try:
             with joblib.parallel_config(backend="dask", client=client):
                 parallel = joblib.Parallel(batch_size=1, return_as="generator_unordered")
                 for built in parallel(joblib.delayed(build_apart)(task) for task in tasks):
                     left -= {one.cell for one in built}
-                    progress.update(f"{total - len(left)} of {total} bundles, {where}")
+                    progress.advance(len(built))
                     yield from built
         except Exception as failed:  # noqa: BLE001 - whatever a cluster raises, the rest failed
             error = CrashError(f"{scheduler}: {type(failed).__name__}: {failed}")

@@ -66,6 +66,7 @@ class _Builder:
                         progress.note(text)
                     case Built() as one:
                         built.append(one)
+                        progress.advance()
                     case MobileError() as failed:
                         return failed
         except (EOFError, OSError):
@@ -138,6 +139,7 @@ def build_apart(task: Task, progress: Progress | None = None) -> list[Built]:
         _give_back(builder, keep=whole)
         progress.end(builder.name)
     rest = task.cells[len(built) :]
+    progress.advance(len(rest))
     return built + [Built(cell=cell, path=None, error=error) for cell in rest]
 
 

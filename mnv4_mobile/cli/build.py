@@ -21,8 +21,8 @@ from mnv4_mobile.cli.show import (
     print_table,
     size_of,
     split,
-    steps,
 )
+from mnv4_mobile.cli.steps import steps
 from mnv4_mobile.errors import ConfigError
 
 if TYPE_CHECKING:

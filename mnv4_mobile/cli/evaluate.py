@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mnv4_mobile.cli.measured import StorePath
-from mnv4_mobile.cli.show import Json, UnitNames, print_json, print_table, split, steps
+from mnv4_mobile.cli.show import Json, UnitNames, print_json, print_table, split
+from mnv4_mobile.cli.steps import steps
 
 if TYPE_CHECKING:
     from mnv4_mobile.quality.evaluate import Evaluation

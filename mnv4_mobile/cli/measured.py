@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnv4_mobile.cli.show import print_json, print_table, steps
+from mnv4_mobile.cli.show import print_json, print_table
+from mnv4_mobile.cli.steps import steps
 
 if TYPE_CHECKING:
     from mnv4_mobile.measure.measurement import Measurement

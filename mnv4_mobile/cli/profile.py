@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mnv4_mobile.cli.measured import StorePath
-from mnv4_mobile.cli.show import Json, Verbose, print_json, print_table, steps
+from mnv4_mobile.cli.show import Json, Verbose, print_json, print_table
+from mnv4_mobile.cli.steps import steps
 
 if TYPE_CHECKING:
     from mnv4_mobile.measure.profile import PartTime

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from mnv4_mobile.cli.measured import StorePath
-from mnv4_mobile.cli.show import Json, megabytes, print_json, steps
+from mnv4_mobile.cli.show import Json, megabytes, print_json
+from mnv4_mobile.cli.steps import steps
 
 
 def report(

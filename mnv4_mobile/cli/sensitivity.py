@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from mnv4_mobile.cli.show import Json, Verbose, print_json, print_table, size_of, steps
+from mnv4_mobile.cli.show import Json, Verbose, print_json, print_table, size_of
+from mnv4_mobile.cli.steps import steps
 
 
 def sensitivity(

@@ -1,25 +1,17 @@
-"""What all verbs print with: tables and JSON to stdout, progress to stderr."""
+"""What all verbs print with: tables and JSON, and the options that they share."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
-import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from mnv4_mobile.errors import ConfigError
-from mnv4_mobile.progress import Progress
 from mnv4_mobile.records import plain
 
 if TYPE_CHECKING:
@@ -47,6 +39,9 @@ UnitNames = Annotated[
     ),
 ]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show what the toolchains print.")]
+Quiet = Annotated[
+    bool, typer.Option("-q", "--quiet", help="Show results and errors only: no progress, no notes.")
+]
 
 
 def print_json(document: Mapping[str, object]) -> None:
@@ -87,105 +82,6 @@ def size_of(text: str) -> tuple[int, int]:
     if len(parts) > 2 or not all(part.isascii() and part.isdecimal() for part in parts):
         raise ConfigError(f"--input-size: found {text!r}, must be H or HxW, as in 224 or 256x320")
     return int(parts[0]), int(parts[-1])
-
-
-class Steps(Progress):
-    """Shows what is being done: running steps with a spinner, the ended ones with seconds."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._status = console.status("")
-        self._running: dict[str, tuple[str, float]] = {}
-        self._lock = threading.RLock()
-        self._interrupted = False
-
-    def step(self, text: str, worker: str = "") -> None:
-        """Ends the worker's running step, and begins the next one."""
-        with self._lock:
-            self.end(worker)
-            self._running[worker] = text, time.monotonic()
-            self._show()
-        self.stop_if_interrupted()
-
-    def update(self, text: str, worker: str = "") -> None:
-        """Another text for the worker's running step."""
-        with self._lock:
-            _, begin = self._running[worker]
-            self._running[worker] = text, begin
-            self._show()
-        self.stop_if_interrupted()
-
-    def note(self, text: str) -> None:
-        """Prints a line."""
-        with self._lock:
-            self._console.print(Text(f"note: {text}"), soft_wrap=True)
-
-    def end(self, worker: str = "") -> None:
-        """Ends the worker's running step."""
-        with self._lock:
-            if worker not in self._running:
-                return
-            text, begin = self._running.pop(worker)
-            self._show()
-            seconds = time.monotonic() - begin
-            self._console.print(Text.assemble(text, (f" {seconds:.1f} s", "dim")))
-
-    def _show(self) -> None:
-        if self._running:
-            # Never markup: `host:computer:` is no emoji, and a folder may have brackets.
-            self._status.update(Text(" | ".join(text for text, _ in self._running.values())))
-            self._status.start()
-        else:
-            self._status.stop()
-
-    def interrupt(self, *_: object) -> None:
-        """Handles Ctrl-C; remembers it, as there are toolchains that swallow the exception."""
-        self._interrupted = True
-        raise KeyboardInterrupt
-
-    def stop_if_interrupted(self) -> None:
-        """Raises KeyboardInterrupt (again) after Ctrl-C."""
-        if self._interrupted:
-            raise KeyboardInterrupt
-
-    def drop(self) -> None:
-        """Forgets the running steps, which failed."""
-        with self._lock:
-            self._status.stop()
-            self._running.clear()
-
-
-@contextmanager
-def steps(verbose: bool) -> Iterator[Steps]:
-    """Progress on stderr, with the toolchains' own chatter hidden unless asked for.
-
-    The toolchains print from Python and from C++; hence file descriptors are redirected.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    stdout, stderr = os.dup(1), os.dup(2)
-    with tempfile.TemporaryFile() as log, os.fdopen(os.dup(stderr), "w") as terminal:
-        shown = Steps(Console(file=terminal, stderr=False))
-        if not verbose:
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
-        handler = signal.signal(signal.SIGINT, shown.interrupt)
-        try:
-            yield shown
-            shown.stop_if_interrupted()
-            shown.end()
-        except BaseException:
-            shown.drop()
-            shown.stop_if_interrupted()
-            raise
-        finally:
-            signal.signal(signal.SIGINT, handler)
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os.dup2(stdout, 1)
-            os.dup2(stderr, 2)
-            os.close(stdout)
-            os.close(stderr)
 
 
 def option_text(value: object) -> str:

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from mnv4_mobile.cli.show import Json, Sets, Verbose, print_json, size_of, steps
+from mnv4_mobile.cli.show import Json, Sets, Verbose, print_json, size_of
+from mnv4_mobile.cli.steps import steps
 from mnv4_mobile.errors import ConfigError
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mnv4_mobile.cli.show import Json, UnitNames, Verbose, print_json, print_table, split, steps
+from mnv4_mobile.cli.show import Json, UnitNames, Verbose, print_json, print_table, split
+from mnv4_mobile.cli.steps import steps
 
 
 def verify(
@@ -40,9 +41,14 @@ def verify(
         opened = {str(path): open_bundle(path) for path in bundles}
         for bundle in opened.values():
             check_units(load_target(bundle.manifest.target), units)
-        for name, bundle in opened.items():
-            progress.step(f"verify {bundle.manifest.id}")
-            found[name] = quality.verify(bundle, weights, model=model, threads=threads, units=units)
+        with progress.count(len(opened), "bundles"):
+            for name, bundle in opened.items():
+                progress.step(f"verify {bundle.manifest.id}")
+                found[name] = quality.verify(
+                    bundle, weights, model=model, threads=threads, units=units
+                )
+                progress.advance()
+                progress.end()
     if as_json:
         print_json({"bundles": [{"path": name, "parity": p} for name, p in found.items()]})
     else:

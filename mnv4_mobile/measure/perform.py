@@ -79,11 +79,20 @@ def perform(
         # A new one is made only now, so that bad input leaves no file behind.
         opened = stack.enter_context(Store(store))
         progress.note(f"run {run} in {store}")
-        for info, device in devices.items():
-            failures += _measure(info, device, planned[info], run, opened, progress)
+        recorded = _recorded(opened.measurements(runs=(run,)))
+        missing: dict[DeviceInfo, list[PlannedSession]] = {}
+        for info, sessions in planned.items():
+            missing[info] = [
+                one for one in sessions if _key(info, *one.series, one.session) not in recorded
+            ]
+            if known := len(sessions) - len(missing[info]):
+                progress.note(f"{info.id}: {known} of {len(sessions)} sessions already recorded")
+        with progress.count(sum(map(len, missing.values())), "sessions"):
+            for info, device in devices.items():
+                failures += _measure(info, device, missing[info], run, opened, progress)
         measurements = opened.measurements(runs=(run,))
-    there = _there(measurements)
-    return [m for m in measurements if m.status == "ok" or _key_of(m) not in there], failures
+    recorded = _recorded(measurements)
+    return [m for m in measurements if m.status == "ok" or _key_of(m) not in recorded], failures
 
 
 def _key(device: DeviceInfo, artifact: str, plan: str, session: int) -> tuple[str, ...]:
@@ -95,8 +104,8 @@ def _key_of(m: Measurement) -> tuple[str, ...]:
     return _key(m.device, m.artifact.sha256, m.plan.key, m.session)
 
 
-def _there(measurements: Sequence[Measurement]) -> set[tuple[str, ...]]:
-    """What went well."""
+def _recorded(measurements: Sequence[Measurement]) -> set[tuple[str, ...]]:
+    """Returns the keys of the sessions that succeeded."""
     return {_key_of(m) for m in measurements if m.status == "ok"}
 
 
@@ -205,18 +214,12 @@ def _planned(
 def _measure(
     info: DeviceInfo,
     device: Device,
-    planned: Sequence[PlannedSession],
+    missing: Sequence[PlannedSession],
     run: str,
     store: Store,
     progress: Progress,
 ) -> list[Failure]:
-    """Measures what is missing on one device; what failed."""
-    there = _there(store.measurements(runs=(run,)))
-    missing = [one for one in planned if _key(info, *one.series, one.session) not in there]
-    if len(missing) < len(planned):
-        progress.note(
-            f"{info.id}: {len(planned) - len(missing)} of {len(planned)} sessions already recorded"
-        )
+    """Measures what is missing on one device, and returns what failed."""
     names = {one.series: f"{info.id}: {one.name}" for one in missing}
     left = Counter(one.series for one in missing)
     failures: dict[tuple[str, str], Failure] = {}
@@ -225,6 +228,7 @@ def _measure(
             store.add(measurement)
             series = measurement.artifact.sha256, measurement.plan.key
             left[series] -= 1
+            progress.advance()
             if measurement.error is not None:
                 exit_code = (
                     ParityError.exit_code
@@ -238,6 +242,7 @@ def _measure(
         for series, sessions in left.items():
             if sessions and series not in failures:
                 failures[series] = _failure(names[series], DeviceError(f"left out: {error}"))
+    progress.advance(left.total())  # what is left out after a failure
     return list(failures.values())
 
 

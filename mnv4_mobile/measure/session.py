@@ -74,8 +74,7 @@ def measured(
         error: MobileError | None = None
         try:
             _wait_until_cool(device, one.plan, info, progress)
-            place = f"{number + 1} of {len(planned)}"
-            progress.step(f"{info.id}: {one.name}, session {one.session + 1} ({place})")
+            progress.step(f"{info.id}: {one.name}, session {one.session + 1}")
             samples = device.measure(one.subject, one.plan, progress)
             ours = {"mnv4-mobile": version("mnv4-mobile")}
             samples = replace(samples, versions={**samples.versions, **ours})

@@ -135,18 +135,21 @@ def evaluate(
     pictures = _Pictures(dataset, _Classes.of(bundle).truths(dataset, paths), bundle.preprocess)
     started = datetime.now(UTC)
     ratios: list[float] = []
+    seen = 0
     name = bundle.manifest.id
     progress.step(f"{name}: evaluate")
     with ExitStack() as stack:
+        stack.enter_context(progress.count(len(paths), "images"))
         judged = stack.enter_context(_judging(bundle, threads, unit))
         reference = stack.enter_context(_judging(parent, threads)) if parent else None
         for images in pictures.chunks():
             scores = judged.run(images)
             if reference:
                 ratios += list(sqnr_db(reference.run(images), scores))
-            done = len(pictures.known)
-            speed = done / (pictures.seconds + judged.seconds)
-            progress.update(f"{name}: {done} of {len(paths)} pictures, {speed:.0f} a second")
+            progress.advance(pictures.seen - seen)
+            seen = pictures.seen
+            speed = len(pictures.known) / (pictures.seconds + judged.seconds)
+            progress.update(f"{name}: evaluate, {speed:.0f} images per second")
     if not pictures.known:
         raise ImageError(f"{dataset}: no readable picture; the first: {pictures.skipped[0]}")
     return _evaluation(judged, reference, pictures, ratios, threads, unit, started)
@@ -288,6 +291,11 @@ class _Pictures:
         self.seconds = 0.0
         self._truths, self._preprocess = truths, preprocess
         self._lines: list[str] = []
+
+    @property
+    def seen(self) -> int:
+        """Number of images so far, with those that could not be read."""
+        return len(self.known) + len(self.skipped)
 
     def chunks(self) -> Iterator[npt.NDArray[np.uint8]]:
         """Decodes them some at a time: (N, H, W, 3) RGB after resizing."""

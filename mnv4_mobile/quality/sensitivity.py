@@ -178,20 +178,23 @@ def sensitivity(judge: Judge, recipe: Recipe, progress: Progress) -> Sensitivity
         of_block.setdefault(block_of(layer), []).append(layer)
     rows = {row.name: row for row in judge.spec.model.table(judge.spec.preprocess.size)}
     costs = []
-    progress.step(f"{recipe.name}: {len(of_block)} blocks")
-    for index, (block, layers) in enumerate(of_block.items()):
-        progress.update(f"{recipe.name}: block {index + 1} of {len(of_block)}, {block}")
-        others = [layer for layer in simulation.layers if layer not in layers]
-        costs.append(
-            BlockCost(
-                block=block,
-                role=rows[block].role,
-                params=rows[block].cost.params,
-                macs=rows[block].cost.macs,
-                alone=judge.score(simulation, layers),
-                without=judge.score(simulation, others),
+    progress.step(f"{recipe.name}: quantize block by block")
+    with progress.count(len(of_block), "blocks"):
+        for block, layers in of_block.items():
+            progress.update(f"{recipe.name}: quantize block by block, {block}")
+            others = [layer for layer in simulation.layers if layer not in layers]
+            costs.append(
+                BlockCost(
+                    block=block,
+                    role=rows[block].role,
+                    params=rows[block].cost.params,
+                    macs=rows[block].cost.macs,
+                    alone=judge.score(simulation, layers),
+                    without=judge.score(simulation, others),
+                )
             )
-        )
+            progress.advance()
+        progress.update(f"{recipe.name}: quantize block by block")
     return Sensitivity(
         recipe=recipe.name, pictures=len(judge.pictures), total=total, blocks=tuple(costs)
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -128,6 +128,8 @@ def tune(wish: Wish, state: Path, *, cache: Cache | None, progress: Progress) ->
         recipe = _with(base, order[:count], unit)
         if name not in known.values:
             known.put(name, asdict(_confirm(wish, recipe, tuple(order[:count]), cache, progress)))
+        progress.advance()
+        progress.end()
         values = known.values[name]
         confirmed[count] = Rung(**{**values, "kept": tuple(values["kept"])})
         progress.note(confirmed[count].text())
@@ -138,7 +140,9 @@ def tune(wish: Wish, state: Path, *, cache: Cache | None, progress: Progress) ->
             )
         return confirmed[count].drop <= wish.max_drop
 
-    count = _fewest(keeps, len(order))
+    most = max(_tries(fewest, len(order)) for fewest in range(len(order) + 2))
+    with progress.count(most, "artifacts at most"):
+        count = _fewest(keeps, len(order))
     if count is None:
         best = min(confirmed.values(), key=lambda rung: rung.drop)
         raise ParityError(
@@ -149,8 +153,20 @@ def tune(wish: Wish, state: Path, *, cache: Cache | None, progress: Progress) ->
     return Found(recipe=_with(base, order[:count], unit), rung=confirmed[count], reasons=reasons)
 
 
-def _fewest(keeps: Any, most: int) -> int | None:
-    """The fewest blocks that keep the bound, if more of them never harm."""
+def _tries(fewest: int, most: int) -> int:
+    """Returns how often `_fewest` asks where this is its answer; more than `most` is none."""
+    tried: list[int] = []
+
+    def keeps(count: int) -> bool:
+        tried.append(count)
+        return count >= fewest
+
+    _fewest(keeps, most)
+    return len(tried)
+
+
+def _fewest(keeps: Callable[[int], bool], most: int) -> int | None:
+    """Returns the fewest blocks that keep the bound, if more of them never harm."""
     count, missed = 0, -1
     while not keeps(count):
         if count == most:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mnv4_mobile.cli.show import print_table, steps
+from mnv4_mobile.cli.show import print_table
+from mnv4_mobile.cli.steps import steps
 
 
 @pytest.mark.parametrize("name", ["host:computer: x", "[bold]", "[/x]", "two  spaces"])

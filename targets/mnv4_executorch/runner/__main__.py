@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from mnv4_executorch.runner import ARCHITECTURES, PROGRAM, build
-from mnv4_mobile.cli.show import steps
+from mnv4_mobile.cli.steps import steps
 from mnv4_mobile.errors import MobileError, disk_error
 
 _ABOUT = "Compiles the C++ runner for .pte, for this machine or a board with Linux."
