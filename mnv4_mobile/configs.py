@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.errors import ConfigError, unknown
 from mnv4_mobile.yaml_file import read_yaml
 
 
@@ -34,9 +34,7 @@ def find_config(kind: str, name: str) -> Path:
         raise ConfigError(f"{name}: no such file")
     if name in shipped(kind):
         return config_folder(kind) / f"{name}.yaml"
-    raise ConfigError(
-        f"{kind[:-1]}: found {name!r}, allowed: {', '.join(shipped(kind))}, or a .yaml file"
-    )
+    raise ConfigError(unknown(kind[:-1], name, shipped(kind), hint="or a .yaml file"))
 
 
 def read_config(kind: str, name: str) -> tuple[Path, dict[str, Any]]:

@@ -2,7 +2,11 @@
 
 import errno
 import traceback
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 
+_CLOSE = 0.7
+"""Similarity from which a value is suggested: `int-8` for int8, but not `npu` for gpu."""
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM)
 
 
@@ -72,6 +76,57 @@ class CrashError(MobileError):
     """A build that ended as nobody foresaw: a bug in a toolchain or here, or a killed process."""
 
     exit_code = 5
+
+
+def unknown(
+    where: str,
+    found: object,
+    allowed: Iterable[object],
+    *,
+    hint: str = "",
+    others: Mapping[str, str] | None = None,
+) -> str:
+    """Returns the message for a value that is not in a closed list.
+
+    unknown("--target", "litert", ["coreml", "tflite"], others={"litert": "tflite"})
+    --target: found 'litert', did you mean tflite? allowed: coreml, tflite
+
+    Args:
+        where: The flag, key or file that has the value.
+        found: The value.
+        allowed: The closed list.
+        hint: What else is allowed, in words; ends the message.
+        others: Other names that people use, with the allowed value that each one means.
+    """
+    text = repr(found)
+    shown = text if len(text) <= 60 else text[:57] + "..."
+    return f"{where}: found {shown}, {_meant(found, allowed, others, hint)}"
+
+
+def unknown_key(where: str, key: object, allowed: Iterable[object]) -> str:
+    """Returns the message for a key that does not exist.
+
+    Args:
+        where: The file, and the keys down to the unknown one: `plan.yaml: pause.secnds`.
+        key: The unknown key.
+        allowed: The keys that exist.
+    """
+    return f"{where}: unknown key, {_meant(key, allowed)}"
+
+
+def _meant(
+    found: object,
+    allowed: Iterable[object],
+    others: Mapping[str, str] | None = None,
+    hint: str = "",
+) -> str:
+    """Returns the likeliest value that was meant, if one is similar, and all values."""
+    names = {str(one).lower(): str(one) for one in allowed}
+    table = {name.lower(): value for name, value in (others or {}).items()} | names
+    word = found.lower() if isinstance(found, str) else ""
+    close = [] if word in names else get_close_matches(word, table, n=1, cutoff=_CLOSE)
+    meant = f"did you mean {table[close[0]]}? " if close else ""
+    return f"{meant}allowed: {', '.join(names.values())}{hint and '; ' + hint}"
 
 
 def disk_error(error: Exception) -> DiskError | None:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import product
 
 from mnv4_mobile.build_spec import OptionValue
-from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.errors import ConfigError, unknown
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import show
 
@@ -87,6 +86,9 @@ class Option:
             found = value.strip()
         right = type(found) is kind and (kind is not str or self.values or _is_text(found))
         if not right or (self.values and found not in self.values):
+            if self.values:
+                every = (ALL,) if self.type is list else ()
+                raise ConfigError(unknown(place, value, (*self.values, *every)))
             raise ConfigError(f"{place}: found {show(value)}, allowed: {self.allowed}")
         assert isinstance(found, str | int | bool)
         return found
@@ -139,7 +141,7 @@ def choices(
         raise ConfigError(f"options: found {show(given)}, must be values by target and option")
     for target, values in given.items():
         if target not in installed:
-            raise ConfigError(f"option {target}: no such target{_meant(target, installed)}")
+            raise ConfigError(unknown("option", target, installed))
         if not isinstance(values, Mapping):
             raise ConfigError(f"option {target}: found {show(values)}, must be values by option")
         if target not in declared:
@@ -150,8 +152,9 @@ def choices(
         known = [option.name for option in declared[target]]
         for name in values:
             if name not in known:
-                meant = _meant(str(name), known) if known else "; it has no options"
-                raise ConfigError(f"option {target}.{name}: no such option of {target}{meant}")
+                if not known:
+                    raise ConfigError(f"option {target}.{name}: {target} has no options")
+                raise ConfigError(unknown(f"option {target}", name, known))
     found: dict[str, list[dict[str, OptionValue]]] = {}
     for target, options in declared.items():
         axes = []
@@ -162,9 +165,3 @@ def choices(
                 axes.append([(option.name, one) for one in read])
         found[target] = [dict(combination) for combination in product(*axes)]
     return found
-
-
-def _meant(found: str, known: Sequence[str]) -> str:
-    """The likeliest name that was meant, or all of them."""
-    close = get_close_matches(found, known, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; allowed: {', '.join(known)}"

@@ -5,11 +5,12 @@ The shipped ones use the same hooks as third parties.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.errors import ConfigError, unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class Group:
         """
         points = self._points()
         if name not in points:
-            raise ConfigError(f"{self.option}: found {name!r}, allowed: {', '.join(self.names())}")
+            raise ConfigError(unknown(self.option, name, self.names(), others=self._other_names()))
         try:
             plugin = points[name].load()
         except Exception as error:
@@ -54,6 +55,14 @@ class Group:
                 f"{self.what} {name}: {points[name].value} is not a {protocol.__name__}"
             )
         return plugin
+
+    def _other_names(self) -> dict[str, str]:
+        """Returns what else people call a plugin: its attribute `other_names`, if it has one."""
+        found = {}
+        for name, point in self._points().items():
+            with suppress(Exception):  # a broken plugin must not hide the message
+                found.update(dict.fromkeys(getattr(point.load(), "other_names", ()), name))
+        return found
 
     def _points(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=self.name)}

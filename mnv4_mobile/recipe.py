@@ -10,7 +10,7 @@ from msgspec import Meta
 from msgspec.structs import asdict
 
 from mnv4_mobile.configs import read_config
-from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.errors import ConfigError, unknown
 from mnv4_mobile.records import Count, Finite, Record, convert, replace, show
 from mnv4_mobile.units import UNITS, Unit
 
@@ -306,9 +306,7 @@ def _contradictions_of(weights: Weights) -> Iterator[str]:
         yield "weights.bits: found 6, allowed for integer: 8, 4"
     allowed = ("tensor", "group") if palette else ("tensor", "channel", "block")
     if weights.per not in allowed:
-        yield (
-            f"weights.per: found {weights.per!r}, allowed for {weights.form}: {', '.join(allowed)}"
-        )
+        yield unknown(f"weights.per with form {weights.form}", weights.per, allowed)
     if (weights.size is None) == (weights.per in ("block", "group")):
         yield f"weights.size: found {show(weights.size)}, needed with per block or group only"
     if (weights.clustering is None) == palette:

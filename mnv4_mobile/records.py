@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec import Meta, Struct
 
-from mnv4_mobile.errors import ConfigError, MobileError
+from mnv4_mobile.errors import ConfigError, MobileError, unknown, unknown_key
 
 T = TypeVar("T")
 
@@ -214,6 +214,8 @@ def _fault(value: Any, kind: Any, key: str) -> str | None:
     except msgspec.ValidationError as wrong:
         if isinstance(bare, type) and issubclass(bare, Struct) and isinstance(value, dict):
             return _join(key, str(wrong))  # its own check of several fields
+        if origin is Literal and isinstance(value, str):
+            return unknown(key, value, members).removeprefix(": ")
         return f"{key}: found {show(value)}, {_allowed(kind, value)}".removeprefix(": ")
     return None
 
@@ -232,7 +234,7 @@ def _fault_of_fields(value: dict[str, Any], kind: type[Struct], key: str) -> str
     names = [field.name for field in fields]
     for name in value:
         if name not in names:
-            return f"{_join(key, name)}: unknown key, allowed: {', '.join(names)}"
+            return unknown_key(_join(key, name), name, names)
     for field in fields:
         place = _join(key, field.name)
         if field.name not in value:

@@ -75,6 +75,8 @@ class Target(Protocol):
     unless told otherwise."""
     requires: Mapping[str, str]
     """The keys of `Lowered.requires` and what they mean; the manifest has them as `NAME.KEY`."""
+    other_names: tuple[str, ...]
+    """What else people call it. They are no aliases: a message asks `did you mean NAME?`."""
     base: str | None
     """The name of the target whose program this one builds on; None for a target of its own."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.errors import ConfigError, unknown
 
 Unit = Literal["cpu", "gpu", "npu"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
@@ -29,5 +29,5 @@ def read_units(names: tuple[str, ...] | list[str]) -> tuple[Unit, ...]:
     """
     for name in names:
         if name not in UNITS:
-            raise ConfigError(f"unit: found {name!r}, allowed: {', '.join(UNITS)}")
+            raise ConfigError(unknown("unit", name, UNITS))
     return tuple(unit for name in dict.fromkeys(names) for unit in UNITS if unit == name)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 import yaml
 
-from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.errors import ConfigError, unknown_key
 from mnv4_mobile.records import show
 
 T = TypeVar("T", int, float, bool, str)
@@ -131,8 +131,8 @@ class Section:
         """
         for key in self._rest:
             if key not in unused:
-                allowed = ", ".join([*self._known, *unused])
-                raise ConfigError(f"{self.place}: unknown key {key!r}, allowed: {allowed}")
+                known = [*self._known, *unused]
+                raise ConfigError(unknown_key(self.at(str(key)), key, known))
         return [str(key) for key in self._rest]
 
 

@@ -37,7 +37,7 @@ gate: {{sqnr_db: 1}}
         ("description: x\nprecision: int8\ngate: {sqnr_db: 1}\n", "precision: found 'int8', allo"),
         (
             "description: x\nprecision: float16\ngate: {sqnr: 1}\n",
-            "gate.sqnr: unknown key, allowed: sqn",
+            "gate.sqnr: unknown key, did you mean sqnr_db\\? allowed: sqn",
         ),
         ("description: x\nprecision: float16\n", r"gate: missing; .* gate: \{sqnr_db: 15\}"),
         (
@@ -76,7 +76,10 @@ gate: {{sqnr_db: 1}}
         ("keep: {depthwise: true}", "weights: missing: nothing is quantized without it"),
         ("weights: {bits: 6}", "weights.bits: found 6, allowed for integer: 8, 4"),
         ("weights: {bits: 5}", "weights.bits: found 5, allowed: 8, 6, 4"),
-        ("weights: {bits: 8, per: group}", "weights.per: found 'group', allowed for integer: ten"),
+        (
+            "weights: {bits: 8, per: group}",
+            "weights.per with form integer: found 'group', allowed: tenso",
+        ),
         ("weights: {bits: 4, per: block}", "weights.size: found ~, needed with per block or group"),
         ("weights: {bits: 4, size: 32}", "weights.size: found 32, needed with per block or group"),
         ("weights: {bits: 4, form: palette, per: tensor}", "weights.clustering: found ~, needed"),

@@ -95,7 +95,10 @@ def test_what_every_language_refuses(kind, document):
         ({"parts": {"c": {}}}, "parts.c: found 'c', allowed: a, b"),
         ({"parts": {"b": {"x": {"share": 2}}}}, "parts.b.x.share: found 2, must be a number, 0"),
         ({"parts": {"b": {"x": None}}}, "parts.b.x: found ~, must be an object"),
-        ({"several": [{"share": 1}, {"chare": 1}]}, "several[1].chare: unknown key, allowed: sha"),
+        (
+            {"several": [{"share": 1}, {"chare": 1}]},
+            "several[1].chare: unknown key, did you mean share? allowed: sha",
+        ),
         ({"code": "a\n"}, r"code: found 'a\n', must be small letters"),
         (
             {"schema": 2, "new": 1},

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,7 +32,7 @@ from mnv4_mobile.cli import (
     tune,
     verify,
 )
-from mnv4_mobile.errors import MobileError, disk_error
+from mnv4_mobile.errors import ConfigError, MobileError, disk_error, unknown
 
 app = typer.Typer(
     name="mnv4",
@@ -85,6 +86,42 @@ def _root(
     pass
 
 
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""Its module depends on typer's version."""
+
+
+def _run() -> int | None:
+    """Runs the command and returns its exit code.
+
+    Raises:
+        ConfigError: A command, an option or a value that does not exist.
+    """
+    try:
+        code: int | None = app(standalone_mode=False)
+    except _UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help is already printed
+            return 2
+        raise ConfigError(_usage(error)) from None
+    return code
+
+
+def _usage(error: Any) -> str:
+    """Returns a usage error in this project's words: what was found and what is allowed."""
+    text = error.format_message()
+    if error.ctx is None:
+        return str(text)
+    path, command, param = error.ctx.command_path, error.ctx.command, getattr(error, "param", None)
+    if option := getattr(error, "option_name", None):
+        return unknown(path, option, [p.opts[-1] for p in command.params if "-" in p.opts[-1]])
+    if found := re.match(r"No such command '(.*?)'", text):
+        return unknown(path, found[1], command.list_commands(error.ctx))
+    if param and (found := re.search(r"'([^']*)' is not one of (.*)", error.message)):
+        return unknown(param.opts[-1], found[1], re.findall(r"'(.*?)'", found[2]))
+    if param and error.message:
+        return f"{param.opts[-1]}: {error.message}"
+    return f"{path}: {text} See {path} --help."
+
+
 def main() -> None:
     """Runs the command; errors for the user become one line and an exit code.
 
@@ -92,7 +129,7 @@ def main() -> None:
     failed; 130 Ctrl-C.
     """
     try:
-        app()
+        sys.exit(_run())
     except MobileError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -28,7 +28,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Writes what was measured as one page that can be sent around, or as a table."""
-    from mnv4_mobile.errors import ConfigError
+    from mnv4_mobile.errors import ConfigError, unknown
     from mnv4_mobile.measure.report.write import FORMATS, write_report
     from mnv4_mobile.measure.results.store import Store, store_path
 
@@ -36,9 +36,7 @@ def report(
     suffix = path.suffix.removeprefix(".")
     allowed = (kind,) if kind else FORMATS
     if suffix not in allowed:
-        raise ConfigError(
-            f"-o {path}: found {suffix or 'no suffix'}, allowed: {', '.join(allowed)}"
-        )
+        raise ConfigError(unknown(f"-o {path}", path.suffix, [f".{one}" for one in allowed]))
     with Store(store_path(store), must_exist=True) as opened, steps(verbose=False) as progress:
         progress.step(f"report from {opened.path}")
         measurements = write_report(opened, path, suffix, runs=run or [])

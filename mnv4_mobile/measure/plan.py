@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 from msgspec import Meta
 
 from mnv4_mobile import records
-from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.errors import ConfigError, unknown
 from mnv4_mobile.records import Count, Natural, Record, whole
 from mnv4_mobile.units import Unit
 
@@ -113,5 +113,5 @@ def preset(name: str, place: str = "plan") -> Plan:
         ConfigError: There is none of that name.
     """
     if name not in PRESETS:
-        raise ConfigError(f"{place}: found {name!r}, allowed: {', '.join(PRESETS)}")
+        raise ConfigError(unknown(place, name, PRESETS))
     return PRESETS[name]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta, field
 
 from mnv4_mobile.configs import read_config
-from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.errors import ConfigError, unknown_key
 from mnv4_mobile.images import Side
 from mnv4_mobile.measure.plan import Plan, preset
 from mnv4_mobile.records import Count, Record, Text, convert, plain, show
@@ -107,7 +107,7 @@ def _plan(values: Any, place: str) -> dict[str, Any]:
     known = [n for n in Plan.__struct_fields__ if n not in ("schema", "threads", "unit")]
     for key in values:
         if key not in ("preset", *known):
-            raise ConfigError(f"{place}.{key}: unknown key, allowed: preset, {', '.join(known)}")
+            raise ConfigError(unknown_key(f"{place}.{key}", key, ["preset", *known]))
     changed = {key: value for key, value in values.items() if key != "preset" and value is not None}
     base: dict[str, Any] = plain(preset(values.get("preset", "quick"), f"{place}.preset"))
     return base | changed

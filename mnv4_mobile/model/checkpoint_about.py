@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnv4_mobile.errors import ConfigError, WeightsError
+from mnv4_mobile.errors import ConfigError, WeightsError, unknown
 from mnv4_mobile.images import Preprocess
 from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.records import convert, decode
@@ -119,8 +119,7 @@ def check_architecture(name: str, place: str, spec: ModelSpec) -> None:
         WeightsError: Naming what was found and what is allowed.
     """
     if name not in TIMM_ACTIVATIONS:
-        allowed = ", ".join(TIMM_ACTIVATIONS)
-        raise WeightsError(f"{place}: architecture: found {name!r}, allowed: {allowed}")
+        raise WeightsError(unknown(f"{place}: architecture", name, TIMM_ACTIVATIONS))
     if TIMM_ACTIVATIONS[name] != spec.act:
         raise WeightsError(
             f"{place}: architecture: found {name!r}, which has act {TIMM_ACTIVATIONS[name]}; "

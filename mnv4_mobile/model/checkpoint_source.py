@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mnv4_mobile import files
-from mnv4_mobile.errors import WeightsError
+from mnv4_mobile.errors import WeightsError, unknown
 from mnv4_mobile.model.checkpoint_about import LOOKALIKES, check_architecture
 from mnv4_mobile.model.spec import ModelSpec
 
@@ -54,8 +54,7 @@ def file_sha256(path: Path, hashed: Callable[[Path], str] = files.sha256) -> str
         if path.stat().st_size == 0:
             raise WeightsError(f"{path}: the file is empty")
         if not path.name.endswith((SAFETENSORS, *_PICKLES)):
-            allowed = ", ".join((SAFETENSORS, *_PICKLES))
-            raise WeightsError(f"{path}: found {path.suffix!r}, allowed: {allowed}")
+            raise WeightsError(unknown(str(path), path.suffix, (SAFETENSORS, *_PICKLES)))
         return hashed(path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None

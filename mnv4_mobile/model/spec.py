@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar
 
-from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.errors import ConfigError, unknown
 from mnv4_mobile.model.cost import Cost, Shape, chain_cost, conv_cost
 
 ACTIVATIONS = ("relu", "relu6", "gelu", "silu", "swish", "hard_swish", "leaky_relu")
@@ -247,7 +247,7 @@ class HeadSpec:
 
 def _known(key: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise ConfigError(f"{key}: found {value!r}, allowed: {', '.join(allowed)}")
+        raise ConfigError(unknown(key, value, allowed))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -359,7 +359,7 @@ class ModelSpec:
         allowed = (*(POOLED if self.head else ("embedding",)), *self.feature_channels())
         for name in outputs:
             if name not in allowed:
-                raise ConfigError(f"output: found {name!r}, allowed: {', '.join(allowed)}")
+                raise ConfigError(unknown("output", name, allowed))
         if not outputs or len(set(outputs)) != len(outputs):
             raise ConfigError(f"outputs: found {list(outputs)}, needs one or more, each once")
         return outputs

@@ -16,7 +16,7 @@ from mnv4_mobile.builder.cell import Cell, Options
 from mnv4_mobile.builder.network import Network
 from mnv4_mobile.builder.reference import eager
 from mnv4_mobile.bundle.parity import sqnr_db
-from mnv4_mobile.errors import ConfigError, ToolchainError
+from mnv4_mobile.errors import ConfigError, ToolchainError, unknown
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.layers import block_of
 from mnv4_mobile.model.spec import ModelSpec
@@ -208,7 +208,7 @@ def check_plot(path: Path) -> None:
         ToolchainError: matplotlib is not installed.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"--out: found {path.name!r}, allowed: {', '.join(SUFFIXES)}")
+        raise ConfigError(unknown("--out", path.name, SUFFIXES))
     if find_spec("matplotlib") is None:
         raise ToolchainError("--out needs matplotlib: pip install matplotlib")
     if not path.absolute().parent.is_dir():

@@ -82,6 +82,7 @@ class CoreML:
         "compute_unit": "the compute units that an app asks for by default: "
         + ", ".join(COMPUTE_UNITS),
     }
+    other_names = ("mlpackage", "core-ml", "mlprogram", "ane", "apple", "ios")
     base = None
 
     def form(self, spec: BuildSpec, recipe: Recipe) -> Form:

@@ -37,6 +37,7 @@ class ExecuTorch:
     options = (STOCK,)
     units: Mapping[Unit, Executor] = {"cpu": Executor(name="XNNPACK delegate")}
     requires: Mapping[str, str] = {}
+    other_names = ("pte", "xnnpack", "et")
     base = None
 
     def form(self, spec: BuildSpec, recipe: Recipe) -> Form:

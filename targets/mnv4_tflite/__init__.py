@@ -37,6 +37,7 @@ class LiteRT:
     options = (STOCK,)
     units: Mapping[Unit, Executor] = {"cpu": Executor(name="XNNPACK delegate")}
     requires: Mapping[str, str] = {}
+    other_names = ("litert", "lite-rt", "ai-edge-litert", "ai-edge", "tensorflow-lite", "tf-lite")
     base = None
 
     def form(self, spec: BuildSpec, recipe: Recipe) -> Form:

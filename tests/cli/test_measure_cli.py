@@ -61,7 +61,7 @@ def test_a_store_that_cannot_be_used_is_refused_before_any_work(
         (
             "bundle: [b]",
             "[host]",
-            "mine.yaml: bundle: unknown key, allowed: name, description, bundles",
+            "mine.yaml: bundle: unknown key, did you mean bundles? allowed: name",
         ),
         ("", "[fridge]", "--device: found 'fridge', allowed: adb, browser, coremltools, host"),
         ("build: [conv-small]", "[host]", "mine.yaml: build: "),

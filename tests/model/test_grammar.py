@@ -203,8 +203,11 @@ def test_a_bad_block_is_named_with_its_place(tmp_path, block, message):
 
 
 BAD_KEYS = [
-    ({"act_type": "prelu"}, r"act_type: found 'prelu', allowed: relu"),
-    ({"norm_type": "instance_norm"}, r"norm_type: found 'instance_norm', allowed: batch_norm"),
+    ({"act_type": "prelu"}, r"act_type: found 'prelu', did you mean relu\? allowed: relu"),
+    (
+        {"norm_type": "instance_norm"},
+        r"norm_type: found 'instance_norm', allowed: batch_norm",
+    ),
     ({"layer_scale": "big"}, r"layer_scale: found 'big', must be a number"),
     ({"stem_stride": 0}, r"stem: stride: found 0"),
     ({"stem_kernel_size": 4}, r"stem: kernel_size: found 4, must be odd"),
@@ -212,7 +215,7 @@ BAD_KEYS = [
     ({"return_stage_idx": [2]}, r"return_stage_idx: found 2, allowed: 0 to 1"),
     ({"return_stage_idx": [1, 1]}, r"return_stage_idx: found a stage twice"),
     ({"return_stage_idx": 1}, r"return_stage_idx: found 1, must be a list"),
-    ({"surprise": 1}, r"params: unknown key 'surprise', allowed: .*stem_out_channel"),
+    ({"surprise": 1}, r"params: surprise: unknown key, allowed: .*stem_out_channel"),
     ({"name": "mobilenetv3"}, r"name: found 'mobilenetv3', must be 'mobilenetv4'"),
     ({"stage_params": []}, r"stage_params: needs at least one stage"),
     ({"stage_params": [[]]}, r"stage 0: found \[\], must be a list of one or more"),

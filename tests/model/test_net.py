@@ -175,7 +175,10 @@ def test_total_stride_counts_every_strided_block():
 
 def test_outputs_that_there_are_not_are_refused():
     spec = load_model("conv-small")
-    with pytest.raises(ConfigError, match=r"'stage_1', allowed: logits, .*, embedding, stage_3"):
+    with pytest.raises(
+        ConfigError,
+        match=r"'stage_1', did you mean stage_3\? allowed: logits, .*, embedding, stage_3",
+    ):
         spec.check_outputs(("stage_1",))
     with pytest.raises(ConfigError, match="each once"):
         spec.check_outputs(("logits", "logits"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.errors import ConfigError, unknown
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.measure.measurement import Measurement
 from mnv4_mobile.measure.results.exchange import Records, export_records
@@ -35,7 +35,7 @@ def write_report(
     measurements = store.measurements(runs=runs)
     known = store.runs()
     if absent := [run for run in runs if run not in known]:
-        raise ConfigError(f"--run: found {absent[0]!r}, {store.path} has: {', '.join(known)}")
+        raise ConfigError(unknown("--run", absent[0], known))
     if not measurements:
         raise ConfigError(f"{store.path}: holds no measurement yet; mnv4 measure makes some")
     if not path.parent.is_dir():

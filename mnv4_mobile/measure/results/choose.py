@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.errors import ConfigError, unknown
 from mnv4_mobile.measure.measurement import Artifact, Measurement
 from mnv4_mobile.measure.results.doubts import doubts_of_group, os_builds
 from mnv4_mobile.measure.results.statistics import SessionGroup, groups
@@ -131,7 +131,7 @@ def _accuracy(evaluations: Sequence[Evaluation], dataset: str | None) -> dict[st
     known = [e for e in evaluations if e.top1 is not None]
     names = sorted({e.dataset for e in known})
     if dataset is not None and dataset not in names:
-        raise ConfigError(f"--dataset: found {dataset!r}, evaluated: {', '.join(names) or 'none'}")
+        raise ConfigError(unknown("--dataset", dataset, names))
     if dataset is None and len(names) > 1:
         raise ConfigError(
             f"--dataset: needed, as there are evaluations on several: {', '.join(names)}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from mnv4_mobile import records
-from mnv4_mobile.errors import ConfigError, StoreError, ToolchainError
+from mnv4_mobile.errors import ConfigError, StoreError, ToolchainError, unknown
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.measure.measurement import Measurement
 from mnv4_mobile.measure.profile import StoredProfile
@@ -85,9 +85,7 @@ def read_measurements(path: Path) -> list[Measurement]:
 
 def _by_suffix(path: Path, table: Mapping[str, _T]) -> _T:
     if path.suffix not in table:
-        raise ConfigError(
-            f"{path}: found {path.suffix or 'no suffix'}, allowed: {', '.join(table)}"
-        )
+        raise ConfigError(unknown(str(path), path.suffix, table))
     return table[path.suffix]
 
 

@@ -96,7 +96,7 @@ def test_what_cannot_be_decided_is_asked_for():
         choose(measurements, evaluations, DEVICE.id, BOUNDS)
     assert choose(measurements, evaluations, DEVICE.id, BOUNDS, "val").fitting
     assert choose(measurements, evaluations, DEVICE.id, BOUNDS, "street").rejected
-    with pytest.raises(ConfigError, match="--dataset: found 'x', evaluated: street, val"):
+    with pytest.raises(ConfigError, match="--dataset: found 'x', allowed: street, val"):
         choose(measurements, evaluations, DEVICE.id, BOUNDS, "x")
     with pytest.raises(ConfigError, match="--device: found 'adb:9', measured: adb:1"):
         choose(measurements, evaluations, "adb:9", BOUNDS)

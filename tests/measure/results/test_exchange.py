@@ -144,7 +144,7 @@ def test_csv_has_a_row_a_measurement(tmp_path):
     assert float(rows[0]["p50_ms"]) == pytest.approx(1 / 3)
     assert (rows[1]["p50_ms"], rows[1]["error"]) == ("", "the device vanished")
     assert (rows[2]["mean_ms"], rows[2]["doubts"][:6]) == ("4.0", "output")
-    with pytest.raises(ConfigError, match=r"found .csv, allowed: .jsonl, .parquet, .sqlite"):
+    with pytest.raises(ConfigError, match=r"found '.csv', allowed: .jsonl, .parquet, .sqlite"):
         read_records(path)
 
 
@@ -169,5 +169,5 @@ def test_without_pyarrow(tmp_path, monkeypatch):
     with pytest.raises(ToolchainError, match=r"pip install 'mnv4-mobile\[parquet\]'"):
         export_records(ALL, path)
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(ConfigError, match=r"found .txt, allowed: .jsonl, .csv, .parquet"):
+    with pytest.raises(ConfigError, match=r"found '.txt', allowed: .jsonl, .csv, .parquet"):
         export_records(ALL, tmp_path / "all.txt")
