@@ -20,6 +20,7 @@ from typing import Any
 
 from mnv4_mobile.bundle.manifest import open_bundle
 from mnv4_mobile.configs import shipped
+from mnv4_mobile.recipe import load_recipe
 from mnv4_mobile.target import load_target, target_names
 
 _SLOW = ("transpose", "TRANSPOSE", "permute", "batch_norm", "expand")
@@ -30,6 +31,8 @@ def build_cell(model: str, target: str, recipe: str, out: Path) -> dict[str, Any
     command = [sys.executable, "-c", "from mnv4_mobile.cli import main; main()", "build", model]
     command += ["--no-cache", "--force"]
     command += ["--weights", "random:0", "-t", target, "-r", recipe, "-o", str(out), "--json"]
+    if load_recipe(recipe).needs_images:
+        command += ["--calibrate", "random"]
     begin = time.monotonic()
     with (out / "log.txt").open("w") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
