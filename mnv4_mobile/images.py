@@ -65,6 +65,15 @@ _MAX_PIXELS = 178_956_970
 
 Side = Annotated[int, Meta(ge=1, le=16384)]
 """A height or width of an input; larger ones are mistakes, and would take gigabytes."""
+# Not tuple[Side, Side]: msgspec 0.23 crashes where a bounded number or a pair is allowed.
+InputSize = Side | Annotated[tuple[Side, ...], Meta(min_length=2, max_length=2)]
+"""An input size as YAML files give it: a number, or [height, width]."""
+
+
+def height_and_width(size: int | tuple[int, ...]) -> tuple[int, int]:
+    """Returns height and width of an input size as YAML files give it."""
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width
 
 
 class Preprocess(Record, frozen=True, kw_only=True):

@@ -33,6 +33,15 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The base of all records."""
 
 
+class Row(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The base of records that are lists in a file: a tag that names the class, then the fields."""
+
+    @property
+    def tag(self) -> str:
+        """The first item of the list."""
+        return str(self.__struct_config__.tag)
+
+
 def whole(pattern: str) -> str:
     """Returns a pattern that matches whole texts only.
 
@@ -194,10 +203,14 @@ def _fault(value: Any, kind: Any, key: str) -> str | None:
     fault = None
     if origin in (Union, types.UnionType):
         members = tuple(member for member in members if member is not types.NoneType)
-        if value is not None and len(members) == 1:
-            return _fault(value, members[0], key)
+        meant = [member for member in members if len(members) == 1 or _is_meant(value, member)]
+        if value is not None and len(meant) == 1:
+            return _fault(value, meant[0], key)
     elif isinstance(bare, type) and issubclass(bare, Struct) and isinstance(value, dict):
         fault = _fault_of_fields(value, bare, key)
+    elif isinstance(bare, type) and issubclass(bare, Row) and _is_meant(value, bare):
+        key = f"{key}: {value[0]}"
+        fault = _fault_of_items(value[1:], bare, key)
     elif isinstance(value, dict) and isinstance(origin, type) and issubclass(origin, Mapping):
         for name, item in value.items():
             fault = fault or _fault(name, members[0], _join(key, name))
@@ -216,8 +229,30 @@ def _fault(value: Any, kind: Any, key: str) -> str | None:
             return _join(key, str(wrong))  # its own check of several fields
         if origin is Literal and isinstance(value, str):
             return unknown(key, value, members).removeprefix(": ")
+        if isinstance(bare, type) and issubclass(bare, Row) and _is_meant(value, bare):
+            return f"{key}: {wrong}"
         return f"{key}: found {show(value)}, {_allowed(kind, value)}".removeprefix(": ")
     return None
+
+
+def _is_meant(value: Any, kind: Any) -> bool:
+    """Whether a value must be one of a union's member, as the others are of another form."""
+    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if isinstance(bare, type) and issubclass(bare, Row):
+        return isinstance(value, list) and value[:1] == [bare.__struct_config__.tag]
+    return isinstance(value, dict) and isinstance(bare, type) and issubclass(bare, Struct)
+
+
+def _fault_of_items(values: list[Any], kind: type[Row], key: str) -> str | None:
+    names = kind.__struct_fields__
+    if len(values) != len(names):
+        return f"{key}: found {len(values)} values, must be {len(names)}: {', '.join(names)}"
+    hints = get_type_hints(kind, include_extras=True)
+    faults = (
+        _fault(value, hints[name], f"{key}: {name}")
+        for name, value in zip(names, values, strict=True)
+    )
+    return next(filter(None, faults), None)
 
 
 def _fault_of_fields(value: dict[str, Any], kind: type[Struct], key: str) -> str | None:
@@ -279,6 +314,9 @@ def _beyond(value: Any, bound: float) -> bool:
 
 def _noun(bare: Any) -> str:
     if get_origin(bare) in (Union, types.UnionType):
+        if all(isinstance(member, type) and issubclass(member, Row) for member in get_args(bare)):
+            tags = [str(member.__struct_config__.tag) for member in get_args(bare)]
+            return f"a list that begins with one of: {', '.join(tags)}"
         return " or ".join(_noun(member) for member in get_args(bare))
     if bare is types.NoneType:
         return "null"

@@ -9,13 +9,10 @@ from msgspec import Meta, field
 
 from mnv4_mobile.configs import read_config
 from mnv4_mobile.errors import ConfigError, unknown_key
-from mnv4_mobile.images import Side
+from mnv4_mobile.images import InputSize, height_and_width
 from mnv4_mobile.measure.plan import Plan, preset
 from mnv4_mobile.records import Count, Record, Text, convert, plain, show
 from mnv4_mobile.units import Unit
-
-# Not tuple[Side, Side]: msgspec 0.23 crashes where a bounded number or a pair is allowed.
-_Pair = Annotated[tuple[Side, ...], Meta(min_length=2, max_length=2)]
 
 
 class Matrix(Record, frozen=True, kw_only=True):
@@ -25,7 +22,7 @@ class Matrix(Record, frozen=True, kw_only=True):
     weights: str
     targets: tuple[str, ...]
     recipes: tuple[str, ...] = ("fp32",)
-    sizes: Annotated[tuple[Side | _Pair, ...], Meta(min_length=1)] | None = None
+    sizes: Annotated[tuple[InputSize, ...], Meta(min_length=1)] | None = None
     """Input sizes: numbers or [height, width]; null is what the configuration or checkpoint says.
     """
     calibrate: str | None = None
@@ -37,7 +34,7 @@ class Matrix(Record, frozen=True, kw_only=True):
         """Height and width of every size."""
         if self.sizes is None:
             return [None]
-        return [(s, s) if isinstance(s, int) else (s[0], s[1]) for s in self.sizes]
+        return [height_and_width(size) for size in self.sizes]
 
 
 class SweepDevice(Record, frozen=True, kw_only=True):

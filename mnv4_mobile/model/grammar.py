@@ -1,263 +1,431 @@
-"""Configuration files in, frozen specs out; every mistake is an error that names its place.
+"""Reads a model configuration into the frozen types of `spec.py`.
 
 A model is the backbone section of NetsPresso Trainer's grammar, bare or inside
 `model: architecture: backbone:`, or a whole training configuration of that project, whose other
-known sections are reported as unused.
+known sections are reported as unused. The records below are the grammar; the JSON Schema
+`model.schema.json` follows from them. Every mistake is an error that names its place.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
+
+from msgspec import Meta
 
 from mnv4_mobile.configs import find_config
 from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.images import InputSize, height_and_width
 from mnv4_mobile.model.spec import (
+    Activation,
     BlockSpec,
     ConvSpec,
     FusedIBSpec,
     HeadSpec,
     MMQASpec,
     ModelSpec,
+    Norm,
     UIRSpec,
     where,
 )
-from mnv4_mobile.records import show
-from mnv4_mobile.yaml_file import Section, checked, read_yaml
+from mnv4_mobile.records import Count, Natural, Record, Row, convert, show
+from mnv4_mobile.yaml_file import read_yaml
 
-# Fields of a block after its kind, as the grammar orders them; "?" may be ~.
-_BLOCKS: dict[str, tuple[str, ...]] = {
-    "conv": ("out_channels", "kernel_size", "stride"),
-    "fi": ("out_channels", "hidden_channels", "kernel_size", "stride"),
-    "uir": (
-        "out_channels",
-        "hidden_channels",
-        "extra_dw",
-        "extra_dw_kernel_size?",
-        "middle_dw",
-        "middle_dw_kernel_size?",
-        "stride",
-    ),
-    "mmqa": (
-        "out_channels",
-        "attention_channel",
-        "num_attention_heads",
-        "query_pooling_stride?",
-        "key_val_downsample",
-        "key_val_downsample_kernel_size?",
-        "key_val_downsample_stride?",
-        "stride",
-    ),
-}
-_SWITCHES = ("extra_dw", "middle_dw", "key_val_downsample")
+Odd = Annotated[Count, Meta(extra_json_schema={"not": {"multipleOf": 2}})]
+"""A kernel size. `spec.py` refuses even ones."""
+Ignored = Annotated[Any, Meta(extra_json_schema={"description": "Not read."})]
+"""A key of a training configuration that says nothing about the network."""
 
 
-def _switched(values: dict[str, Any], switch: str, *names: str) -> list[int | None]:
-    """Values that must be there when their switch is on, and must be ~ when it is off."""
-    found = [values[name] for name in names]
-    for name, value in zip(names, found, strict=True):
-        if values[switch] != (value is not None):
-            wanted = "a whole number" if values[switch] else "~"
-            raise ConfigError(
-                f"{name}: found {show(value)}, must be {wanted} as {switch} is {values[switch]}"
-            )
-    return found
+class ConvRow(Row, frozen=True, tag="conv"):
+    """A convolution, batch norm and activation: `[conv, 32, 3, 2]`."""
 
+    out_channels: Count
+    """Output channels."""
+    kernel_size: Odd
+    """Side of the kernel."""
+    stride: Count
+    """Stride."""
 
-def _block(value: object) -> BlockSpec:
-    if not isinstance(value, list) or not value or value[0] not in _BLOCKS:
-        kinds = ", ".join(_BLOCKS)
-        raise ConfigError(f"found {show(value)}, must be a list that begins with one of: {kinds}")
-    kind, *given = value
-    fields = _BLOCKS[kind]
-    names = [name.rstrip("?") for name in fields]
-    if len(given) != len(fields):
-        raise ConfigError(
-            f"{kind}: found {len(given)} values, must be {len(fields)}: {', '.join(names)}"
+    def spec(self) -> BlockSpec:
+        """Returns the block."""
+        return ConvSpec(
+            out_channels=self.out_channels, kernel_size=self.kernel_size, stride=self.stride
         )
-    v: dict[str, Any] = {}
-    for field, name, item in zip(fields, names, given, strict=True):
-        if item is None and field.endswith("?"):
-            v[name] = None
-        else:
-            v[name] = checked(item, bool if name in _SWITCHES else int, f"{kind}: {name}")
-    match kind:
-        case "conv":
-            return ConvSpec(**v)
-        case "fi":
-            return FusedIBSpec(**v)
-        case "uir":
-            (extra,) = _switched(v, "extra_dw", "extra_dw_kernel_size")
-            (middle,) = _switched(v, "middle_dw", "middle_dw_kernel_size")
-            return UIRSpec(
-                out_channels=v["out_channels"],
-                hidden_channels=v["hidden_channels"],
-                extra_kernel_size=extra,
-                middle_kernel_size=middle,
-                stride=v["stride"],
-            )
-        case _:
-            if v["stride"] != 1:
-                raise ConfigError(f"mmqa: stride: found {v['stride']}, must be 1")
-            kernel, stride = _switched(
-                v,
-                "key_val_downsample",
-                "key_val_downsample_kernel_size",
-                "key_val_downsample_stride",
-            )
-            return MMQASpec(
-                out_channels=v["out_channels"],
-                attention_channels=v["attention_channel"],
-                num_heads=v["num_attention_heads"],
-                query_pooling_stride=v["query_pooling_stride"],
-                kv_kernel_size=kernel,
-                kv_stride=stride,
-            )
 
 
-def _stages(value: object, place: str) -> tuple[tuple[BlockSpec, ...], ...]:
-    if not isinstance(value, list):
-        raise ConfigError(f"{place}: found {show(value)}, must be a list of stages")
-    stages = []
-    for s, stage in enumerate(value):
-        if not isinstance(stage, list) or not stage:
-            raise ConfigError(
-                f"{place}: stage {s}: found {show(stage)}, must be a list of one or more blocks"
-            )
-        blocks = []
-        for i, block in enumerate(stage):
-            try:
-                blocks.append(_block(block))
-            except ConfigError as error:
-                raise ConfigError(f"{place}: {where(f'stages.{s}.{i}')}: {error}") from None
-        stages.append(tuple(blocks))
-    return tuple(stages)
+class FusedRow(Row, frozen=True, tag="fi"):
+    """A fused inverted bottleneck: `[fi, 48, 128, 3, 2]`."""
+
+    out_channels: Count
+    """Output channels."""
+    hidden_channels: Count
+    """Channels after the expansion."""
+    kernel_size: Odd
+    """Side of the kernel that expands."""
+    stride: Count
+    """Stride of the convolution that expands."""
+
+    def spec(self) -> BlockSpec:
+        """Returns the block."""
+        return FusedIBSpec(
+            out_channels=self.out_channels,
+            hidden_channels=self.hidden_channels,
+            kernel_size=self.kernel_size,
+            stride=self.stride,
+        )
 
 
-def read_size(value: object, place: str) -> tuple[int, int]:
-    """(height, width) from a number or a pair."""
-    pair = value if isinstance(value, list) else [value, value]
-    if len(pair) != 2:
-        raise ConfigError(f"{place}: found {show(value)}, must be a number or [height, width]")
-    return (checked(pair[0], int, place), checked(pair[1], int, place))
+class UIRRow(Row, frozen=True, tag="uir"):
+    """A universal inverted bottleneck: `[uir, 96, 192, true, 5, true, 5, 2]`."""
+
+    out_channels: Count
+    """Output channels."""
+    hidden_channels: Count
+    """Channels after the expansion."""
+    extra_dw: bool
+    """Whether a depthwise convolution comes before the expansion."""
+    extra_dw_kernel_size: Odd | None
+    """Its kernel size; ~ without it."""
+    middle_dw: bool
+    """Whether a depthwise convolution comes after the expansion."""
+    middle_dw_kernel_size: Odd | None
+    """Its kernel size; ~ without it."""
+    stride: Count
+    """Stride of the last of the two."""
+
+    def __post_init__(self) -> None:
+        _switched(self, "extra_dw", "extra_dw_kernel_size")
+        _switched(self, "middle_dw", "middle_dw_kernel_size")
+
+    def spec(self) -> BlockSpec:
+        """Returns the block."""
+        return UIRSpec(
+            out_channels=self.out_channels,
+            hidden_channels=self.hidden_channels,
+            extra_kernel_size=self.extra_dw_kernel_size,
+            middle_kernel_size=self.middle_dw_kernel_size,
+            stride=self.stride,
+        )
 
 
-def _head(section: Section, act: str) -> HeadSpec:
-    params = section.section("params")
-    layers = params.get("num_layers", int, 2)
-    if layers not in (1, 2):
-        raise ConfigError(f"{params.at('num_layers')}: found {layers}, allowed: 1, 2")
-    params.get("norm_type", str, "batch_norm")
-    head = HeadSpec(
-        hidden_channels=params.get("intermediate_channels", int, 1280) if layers == 2 else None,
-        act=params.get("act_type", str, act),
-        dropout=params.get("dropout_prob", float, 0.0),
-    )
-    params.close(("intermediate_channels",))
-    section.close()
-    return head
+class MMQARow(Row, frozen=True, tag="mmqa"):
+    """Mobile multi-query attention: `[mmqa, 160, 256, 4, ~, true, 3, 2, 1]`."""
+
+    out_channels: Count
+    """Output channels, equal to the input's."""
+    attention_channel: Count
+    """Query channels of all heads together."""
+    num_attention_heads: Count
+    """Number of heads."""
+    query_pooling_stride: Annotated[int, Meta(ge=2)] | None
+    """Stride of the average pooling of the queries; ~ for none."""
+    key_val_downsample: bool
+    """Whether a depthwise convolution makes the maps of keys and values smaller."""
+    key_val_downsample_kernel_size: Odd | None
+    """Its kernel size; ~ without it."""
+    key_val_downsample_stride: Count | None
+    """Its stride; ~ without it."""
+    stride: Literal[1]
+    """Always 1."""
+
+    def __post_init__(self) -> None:
+        _switched(
+            self,
+            "key_val_downsample",
+            "key_val_downsample_kernel_size",
+            "key_val_downsample_stride",
+        )
+
+    def spec(self) -> BlockSpec:
+        """Returns the block."""
+        return MMQASpec(
+            out_channels=self.out_channels,
+            attention_channels=self.attention_channel,
+            num_heads=self.num_attention_heads,
+            query_pooling_stride=self.query_pooling_stride,
+            kv_kernel_size=self.key_val_downsample_kernel_size,
+            kv_stride=self.key_val_downsample_stride,
+        )
+
+
+def _switched(row: Row, switch: str, *names: str) -> None:
+    """Checks values that must be given when their switch is on, and must be ~ when it is off."""
+    on = getattr(row, switch)
+    for name in names:
+        value = getattr(row, name)
+        if on != (value is not None):
+            wanted = "a whole number" if on else "~"
+            raise ValueError(f"{name}: found {show(value)}, must be {wanted} as {switch} is {on}")
+
+
+Block: TypeAlias = ConvRow | FusedRow | UIRRow | MMQARow
+Stage = Annotated[tuple[Block, ...], Meta(min_length=1, description="a list of one or more blocks")]
+
+
+class BackboneParams(Record, frozen=True, kw_only=True):
+    """What the stages of a backbone stand between."""
+
+    stem_out_channel: Count
+    """Output channels of the first convolution."""
+    stem_kernel_size: Odd
+    """Kernel size of the first convolution."""
+    stem_stride: Count
+    """Stride of the first convolution."""
+    final_conv_out_channel: Count
+    """Output channels of the convolution after the last stage."""
+    final_conv_kernel_size: Odd
+    """Kernel size of the convolution after the last stage."""
+    final_conv_stride: Count
+    """Stride of the convolution after the last stage."""
+    norm_type: Norm = "batch_norm"
+    """Normalisation after every convolution."""
+    act_type: Activation = "relu"
+    """Activation of all blocks."""
+    return_stage_idx: tuple[Natural, ...] | None = None
+    """Stages whose output maps can be asked for, from 0; ~ is the last one."""
+    layer_scale: float | None = None
+    """Initial value of the learned scale at the end of `uir` and `mmqa` blocks; ~ for none."""
+
+
+class Backbone(Record, frozen=True, kw_only=True):
+    """A MobileNetV4 backbone."""
+
+    name: Literal["mobilenetv4"]
+    """The architecture."""
+    params: BackboneParams
+    """The first and the last convolution, and what all blocks share."""
+    stage_params: Annotated[
+        tuple[Stage, ...], Meta(min_length=1, description="a list of one or more stages")
+    ]
+    """The stages in order, each a list of blocks. A block is a list: its kind, then its values."""
+
+
+class BareModel(Backbone, frozen=True, kw_only=True):
+    """A model file that is a backbone; it gets the default classification head."""
+
+    input_size: InputSize = 224
+    """Input size that the network was designed for."""
+
+
+class HeadParams(Record, frozen=True, kw_only=True):
+    """The layers of the classification head."""
+
+    num_layers: Literal[1, 2] = 2
+    """2: a 1 x 1 convolution before the classifier; 1: the classifier alone."""
+    intermediate_channels: Count | None = 1280
+    """Output channels of the 1 x 1 convolution."""
+    act_type: Activation | None = None
+    """Activation after the 1 x 1 convolution; ~ is the backbone's."""
+    norm_type: Norm = "batch_norm"
+    """Normalisation after the 1 x 1 convolution."""
+    dropout_prob: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """Dropout before the classifier while training."""
+
+    def __post_init__(self) -> None:
+        if self.num_layers == 2 and self.intermediate_channels is None:
+            raise ValueError("intermediate_channels: found ~, must be a whole number")
+
+
+class Head(Record, frozen=True, kw_only=True):
+    """The classification head `fc_conv`."""
+
+    name: Literal["fc_conv"]
+    """The kind of head. A network with any other kind gives features only."""
+    params: HeadParams
+    """Its layers."""
+
+
+class Architecture(Record, frozen=True, kw_only=True):
+    """The parts of a network in NetsPresso Trainer's grammar."""
+
+    backbone: Backbone
+    """The backbone."""
+    head: Annotated[
+        Mapping[str, Any] | None,
+        Meta(
+            extra_json_schema={
+                "anyOf": [
+                    {"type": "null"},
+                    {"$ref": "#/$defs/Head"},
+                    {
+                        "type": "object",
+                        "properties": {"name": {"type": "string", "not": {"const": "fc_conv"}}},
+                        "required": ["name"],
+                    },
+                ]
+            }
+        ),
+    ] = None
+    """The head; ~ is `fc_conv` with its defaults."""
+    full: Annotated[None, Meta(description="~: only a backbone is read")] = None
+    """A whole network in place of backbone and head, which is not supported."""
+    neck: Ignored = None
+    """Not read."""
+
+
+class TrainedModel(Record, frozen=True, kw_only=True):
+    """The section `model` of a training configuration."""
+
+    architecture: Architecture
+    """The network."""
+    task: Ignored = None
+    """Not read."""
+    name: Ignored = None
+    """Not read."""
+    checkpoint: Ignored = None
+    """Not read."""
+    freeze_backbone: Ignored = None
+    """Not read."""
+    postprocessor: Ignored = None
+    """Not read."""
+    losses: Ignored = None
+    """Not read."""
+
+
+class TrainingConfiguration(Record, frozen=True, kw_only=True):
+    """A model file with a section `model`: a training configuration of NetsPresso Trainer."""
+
+    model: TrainedModel
+    """The network."""
+    input_size: InputSize = 224
+    """Input size that the network was designed for."""
+    data: Ignored = None
+    """Not read."""
+    augmentation: Ignored = None
+    """Not read."""
+    training: Ignored = None
+    """Not read."""
+    logging: Ignored = None
+    """Not read."""
+    environment: Ignored = None
+    """Not read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFile:
-    """A model configuration as it was read."""
+    """A model configuration and the network that it describes."""
 
     path: Path
+    """The configuration file."""
     spec: ModelSpec
+    """The network."""
     unused: tuple[str, ...]
     """Known keys of a training configuration that say nothing about the network."""
 
 
-# Sections and keys of a NetsPresso Trainer configuration that do not describe the network.
-_UNUSED_TOP = ("data", "augmentation", "training", "logging", "environment")
-_UNUSED_MODEL = ("task", "name", "checkpoint", "freeze_backbone", "postprocessor", "losses")
-
-
-def _open_backbone(top: Section) -> tuple[Section, Section | None, list[str]]:
-    """(backbone, head, unused keys) from any of the three forms."""
-    if "model" not in top:
-        return top, None, []
-    model = top.section("model")
-    architecture = model.section("architecture")
-    backbone = architecture.section("backbone")
-    full = architecture.any("full", None)
-    if full is not None:
-        place = architecture.at("full")
-        raise ConfigError(f"{place}: found {show(full)}, must be ~: only a backbone is read")
-    head = architecture.any("head", None)
-    unused = [f"model.architecture.{key}" for key in architecture.close(("neck",))]
-    unused += [f"model.{key}" for key in model.close(_UNUSED_MODEL)]
-    if head is None:
-        return backbone, None, unused
-    section = Section(head, architecture.at("head"))
-    kind = section.get("name", str)
-    if kind != "fc_conv":
-        return backbone, None, [*unused, f"model.architecture.head ({kind})"]
-    return backbone, section, unused
-
-
 def read_model(name: str) -> ModelFile:
-    """A model configuration: the name of a shipped one, or a YAML file.
+    """Reads a model configuration.
+
+    Args:
+        name: The name of a shipped configuration, or the path of a YAML file.
 
     Raises:
         ConfigError: Naming the file and the key or the stage and block, what was found and what
             is allowed.
     """
     path = find_config("models", name)
-    top = Section(read_yaml(path), str(path))
-    size = read_size(top.any("input_size", 224), top.at("input_size"))
-    backbone, head, unused = _open_backbone(top)
-    kind = backbone.get("name", str)
-    if kind != "mobilenetv4":
-        raise ConfigError(f"{backbone.at('name')}: found {kind!r}, must be 'mobilenetv4'")
-    params = backbone.section("params")
-    stages = _stages(backbone.any("stage_params"), backbone.at("stage_params"))
-    act = params.get("act_type", str, "relu")
-    features = params.any("return_stage_idx", None)
-    if features is None:
-        features = [len(stages) - 1]
-    if not isinstance(features, list):
-        place = params.at("return_stage_idx")
-        raise ConfigError(f"{place}: found {show(features)}, must be a list of stages or ~")
-    has_other_head = any("head" in key for key in unused)
+    values = read_yaml(path)
     try:
-        spec = ModelSpec(
-            name=path.stem,
-            stem=_conv(params, "stem"),
-            stages=stages,
-            final=_conv(params, "final_conv"),
-            head=_head(head, act) if head else None if has_other_head else HeadSpec(act=act),
-            norm=params.get("norm_type", str, "batch_norm"),
-            act=act,
-            layer_scale=params.optional("layer_scale", float),
-            features=tuple(checked(i, int, params.at("return_stage_idx")) for i in features),
-            input_size=size,
-        )
-        params.close()
-        unused += [*backbone.close(), *top.close(_UNUSED_TOP)]
-        spec.table()
+        if "model" in values:
+            file = convert(values, TrainingConfiguration, str(path))
+            network = file.model.architecture
+            backbone, size = network.backbone, file.input_size
+            head, ignored_head = _head(network.head, backbone.params.act_type)
+            unused = [*_unused(values), *ignored_head]
+        else:
+            bare = convert(values, BareModel, str(path))
+            backbone, size, unused = bare, bare.input_size, []
+            head = HeadSpec(act=bare.params.act_type)
+        spec = _network(path.stem, backbone, head, height_and_width(size))
     except ConfigError as error:
-        text = str(error)
-        raise ConfigError(text if text.startswith(str(path)) else f"{path}: {text}") from None
+        # The keys of lists count from 0, as the names of modules do.
+        text = re.sub(
+            r"stage_params\[(\d+)\](?:\[(\d+)\])?",
+            lambda at: f"stage_params: stage {at[1]}" + (f", block {at[2]}" if at[2] else ""),
+            str(error).removeprefix(f"{path}: "),
+        )
+        raise ConfigError(f"{path}: {text}") from None
     return ModelFile(path=path, spec=spec, unused=tuple(unused))
 
 
-def _conv(params: Section, prefix: str) -> ConvSpec:
-    values = {
-        name: params.get(f"{prefix}_{key}", int)
-        for name, key in (
-            ("out_channels", "out_channel"),
-            ("kernel_size", "kernel_size"),
-            ("stride", "stride"),
-        )
-    }
-    try:
-        return ConvSpec(**values)
-    except ConfigError as error:
-        raise ConfigError(f"{params.place}: {prefix}: {error}") from None
-
-
 def load_model(name: str) -> ModelSpec:
-    """The network of a model configuration; see `read_model`."""
+    """Returns the network of a model configuration; see `read_model`."""
     return read_model(name).spec
+
+
+def _network(
+    name: str, backbone: Backbone, head: HeadSpec | None, size: tuple[int, int]
+) -> ModelSpec:
+    params = backbone.params
+    features = params.return_stage_idx
+    spec = ModelSpec(
+        name=name,
+        stem=_conv(params, "stem"),
+        stages=tuple(
+            tuple(_block(row, f"stages.{s}.{i}") for i, row in enumerate(stage))
+            for s, stage in enumerate(backbone.stage_params)
+        ),
+        final=_conv(params, "final_conv"),
+        head=head,
+        norm=params.norm_type,
+        act=params.act_type,
+        layer_scale=params.layer_scale,
+        features=(len(backbone.stage_params) - 1,) if features is None else features,
+        input_size=size,
+    )
+    spec.table()  # refuses channels that do not fit
+    return spec
+
+
+def _block(row: Block, name: str) -> BlockSpec:
+    try:
+        return row.spec()
+    except ConfigError as error:
+        raise ConfigError(f"{where(name)}: {row.tag}: {error}") from None
+
+
+def _conv(params: BackboneParams, prefix: str) -> ConvSpec:
+    try:
+        return ConvSpec(
+            out_channels=getattr(params, f"{prefix}_out_channel"),
+            kernel_size=getattr(params, f"{prefix}_kernel_size"),
+            stride=getattr(params, f"{prefix}_stride"),
+        )
+    except ConfigError as error:
+        raise ConfigError(f"params: {prefix}: {error}") from None
+
+
+def _head(values: Mapping[str, Any] | None, act: Activation) -> tuple[HeadSpec | None, list[str]]:
+    """Returns the head, and the key of one that is not read."""
+    place = "model.architecture.head"
+    if values is None:
+        return HeadSpec(act=act), []
+    if isinstance(kind := values.get("name"), str) and kind != "fc_conv":
+        return None, [f"{place} ({kind})"]
+    params = convert(values, Head, place).params
+    head = HeadSpec(
+        hidden_channels=params.intermediate_channels if params.num_layers == 2 else None,
+        act=params.act_type or act,
+        dropout=params.dropout_prob,
+    )
+    return head, []
+
+
+def _unused(values: Mapping[str, Any]) -> list[str]:
+    """Returns the keys of a training configuration that are given, but not read."""
+    model = values["model"]
+    sections: list[tuple[str, type[Record], Mapping[str, Any]]] = [
+        ("model.architecture.", Architecture, model["architecture"]),
+        ("model.", TrainedModel, model),
+        ("", TrainingConfiguration, values),
+    ]
+    return [
+        f"{place}{name}"
+        for place, kind, given in sections
+        for name, hint in get_type_hints(kind, include_extras=True).items()
+        if hint == Ignored and name in given
+    ]

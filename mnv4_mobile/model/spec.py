@@ -12,13 +12,13 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from mnv4_mobile.errors import ConfigError, unknown
 from mnv4_mobile.model.cost import Cost, Shape, chain_cost, conv_cost
 
-ACTIVATIONS = ("relu", "relu6", "gelu", "silu", "swish", "hard_swish", "leaky_relu")
-NORMS = ("batch_norm",)
+Activation = Literal["relu", "relu6", "gelu", "silu", "swish", "hard_swish", "leaky_relu"]
+Norm = Literal["batch_norm"]
 
 POOLED = ("logits", "probabilities", "embedding")
 """The outputs that come from the pooled features; `stage_N` are the others."""
@@ -226,7 +226,7 @@ class HeadSpec:
         _positive(num_classes=self.num_classes)
         if self.hidden_channels is not None:
             _positive(intermediate_channels=self.hidden_channels)
-        _known("act_type", self.act, ACTIVATIONS)
+        _known("act_type", self.act, get_args(Activation))
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout_prob: found {self.dropout}, must be at least 0, below 1")
 
@@ -281,8 +281,8 @@ class ModelSpec:
     """(height, width) that the network was designed for."""
 
     def __post_init__(self) -> None:
-        _known("norm_type", self.norm, NORMS)
-        _known("act_type", self.act, ACTIVATIONS)
+        _known("norm_type", self.norm, get_args(Norm))
+        _known("act_type", self.act, get_args(Activation))
         if not self.stages or not all(self.stages):
             raise ConfigError("stage_params: needs at least one stage, and a block in each")
         for index in self.features:

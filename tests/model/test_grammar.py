@@ -180,14 +180,20 @@ BAD_BLOCKS = [
     (["uir", 16, 32, False, 3, True, 5, 2], r"extra_dw_kernel_size: found 3, must be ~"),
     (["uir", 16, 32, True, 4, True, 5, 2], r"extra_dw_kernel_size: found 4, must be odd"),
     (["uir", 16, 32, False, None, False, None, 2], r"stride: found 2, must be 1 in a uir without"),
-    (["uir", 0, 32, True, 3, True, 5, 2], r"out_channels: found 0, must be 1 or more"),
-    (["conv", 16, 3, 0], r"stride: found 0, must be 1 or more"),
+    (
+        ["uir", 0, 32, True, 3, True, 5, 2],
+        r"out_channels: found 0, must be a whole number, 1",
+    ),
+    (["conv", 16, 3, 0], r"stride: found 0, must be a whole number, 1 or more"),
     (["conv", 16, 2, 1], r"kernel_size: found 2, must be odd"),
     (["fi", 16, 3, 1], r"fi: found 3 values, must be 4"),
     (["mmqa", 16, 30, 4, None, False, None, None, 1], r"attention_channel: found 30, must be a m"),
-    (["mmqa", 16, 32, 4, None, False, None, None, 2], r"mmqa: stride: found 2, must be 1"),
+    (["mmqa", 16, 32, 4, None, False, None, None, 2], r"mmqa: stride: found 2, allowed: 1"),
     (["mmqa", 24, 32, 4, None, False, None, None, 1], r"found 24, must equal the 16 channels"),
-    (["mmqa", 16, 32, 4, 1, False, None, None, 1], r"query_pooling_stride: found 1, must be 2"),
+    (
+        ["mmqa", 16, 32, 4, 1, False, None, None, 1],
+        r"query_pooling_stride: found 1, must be a wh",
+    ),
     (["mmqa", 16, 32, 4, None, True, 3, None, 1], r"key_val_downsample_stride: found ~"),
     ("conv", r"must be a list that begins"),
 ]
@@ -209,17 +215,17 @@ BAD_KEYS = [
         r"norm_type: found 'instance_norm', allowed: batch_norm",
     ),
     ({"layer_scale": "big"}, r"layer_scale: found 'big', must be a number"),
-    ({"stem_stride": 0}, r"stem: stride: found 0"),
+    ({"stem_stride": 0}, r"params\.stem_stride: found 0"),
     ({"stem_kernel_size": 4}, r"stem: kernel_size: found 4, must be odd"),
     ({"final_conv_out_channel": None}, r"final_conv_out_channel: found ~"),
     ({"return_stage_idx": [2]}, r"return_stage_idx: found 2, allowed: 0 to 1"),
     ({"return_stage_idx": [1, 1]}, r"return_stage_idx: found a stage twice"),
     ({"return_stage_idx": 1}, r"return_stage_idx: found 1, must be a list"),
-    ({"surprise": 1}, r"params: surprise: unknown key, allowed: .*stem_out_channel"),
-    ({"name": "mobilenetv3"}, r"name: found 'mobilenetv3', must be 'mobilenetv4'"),
-    ({"stage_params": []}, r"stage_params: needs at least one stage"),
+    ({"surprise": 1}, r"params\.surprise: unknown key, allowed: stem_out_channel"),
+    ({"name": "mobilenetv3"}, r"name: found 'mobilenetv3', .*mobilenetv4"),
+    ({"stage_params": []}, r"stage_params: found \[\], must be a list of one or more stages"),
     ({"stage_params": [[]]}, r"stage 0: found \[\], must be a list of one or more"),
-    ({"stage_params": 3}, r"stage_params: found 3, must be a list of stages"),
+    ({"stage_params": 3}, r"stage_params: found 3, must be a list of one or more stages"),
 ]
 
 
@@ -243,7 +249,7 @@ def test_a_bad_key_is_named(tmp_path, changes, message):
         ("a: &x [*x]", r"an alias contains itself"),
         ("\x00", r"not a plain YAML file"),
         ("a: " + "[" * 3000 + "]" * 3000, r"not a plain YAML file|too large"),
-        ("name: mobilenetv4\nparams: {}\n", r"params: |stage_params: missing"),
+        ("name: mobilenetv4\nparams: {}\n", r"params\.stem_out_channel: missing"),
     ],
 )
 def test_what_is_not_a_plain_mapping_is_refused(tmp_path, text, message):
