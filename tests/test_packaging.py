@@ -1,11 +1,14 @@
-"""The wheel, and what the README promises."""
+"""The sdist and the wheel, and what the README promises."""
 
 import itertools
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
+from email import message_from_string
 from importlib.metadata import requires, version
 from pathlib import Path
 
@@ -17,22 +20,91 @@ from mnv4_mobile.target import load_target, target_names
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+_UNTRACKED = {"build", ".build", ".gradle", "__pycache__", "node_modules"}
+
+
+def hatchling(*arguments, cwd):
+    done = subprocess.run(
+        [sys.executable, "-m", "hatchling", *arguments],
+        cwd=cwd,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip()
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
+def dist(tmp_path_factory):
+    """A folder with the sdist and the wheel."""
+    folder = tmp_path_factory.mktemp("dist")
+    hatchling("build", "-t", "sdist", "-t", "wheel", "-d", str(folder), cwd=ROOT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist):
     """Where the wheel is unpacked."""
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
-    (file,) = folder.glob("*.whl")
+    (file,) = dist.glob("*.whl")
     with zipfile.ZipFile(file) as archive:
-        archive.extractall(folder / "site")
-    return folder / "site"
+        archive.extractall(dist / "site")
+    return dist / "site"
+
+
+@pytest.fixture(scope="module")
+def unpacked_sdist(dist):
+    (file,) = dist.glob("*.tar.gz")
+    with tarfile.open(file) as archive:
+        archive.extractall(dist, filter="data")
+    return dist / file.name.removesuffix(".tar.gz")
+
+
+def test_the_package_index_accepts_both_files(dist):
+    files = [*dist.glob("*.whl"), *dist.glob("*.tar.gz")]
+    assert len(files) == 2
+    command = [sys.executable, "-m", "twine", "check", "--strict", *map(str, files)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+def test_the_sdist_makes_the_same_wheel_without_git(dist, unpacked_sdist):
+    hatchling("build", "-t", "wheel", "-d", str(dist / "again"), cwd=unpacked_sdist)
+    (first,), (again,) = dist.glob("*.whl"), (dist / "again").glob("*.whl")
+    assert first.name == again.name
+    with zipfile.ZipFile(first) as one, zipfile.ZipFile(again) as other:
+        assert {i.filename: i.CRC for i in one.infolist()} == {
+            i.filename: i.CRC for i in other.infolist()
+        }
+
+
+def test_the_version_is_that_of_the_tag(tmp_path):
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copy(ROOT / "README.md", tmp_path)
+    assert hatchling("version", cwd=tmp_path) == "0.1.0.dev0"
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgsign=false"]
+    for arguments in (["init"], ["add", "."], ["commit", "-m", "first"], ["tag", "v1.2.3"]):
+        subprocess.run([*git, *arguments], cwd=tmp_path, check=True, capture_output=True)
+    assert hatchling("version", cwd=tmp_path) == "1.2.3"
+
+
+def test_links_of_the_readme_work_on_the_package_index(wheel):
+    (metadata,) = wheel.glob("*.dist-info/METADATA")
+    about = message_from_string(metadata.read_text("utf-8"))
+    urls = dict(url.split(", ") for url in about.get_all("Project-URL"))
+    readme = about.get_payload()
+    links = re.findall(r"\]\(([^)#][^)]*)\)", readme)
+    assert len(links) > 20
+    assert all(link.startswith("https://") for link in links), links
+    raw = urls["Repository"].replace("github.com", "raw.githubusercontent.com")
+    ours = [
+        x.split("/main/")[1]
+        for x in links
+        if x.startswith((urls["Repository"], raw)) and "/main/" in x
+    ]
+    assert len(ours) > 10
+    for path in ours:
+        assert (ROOT / path.partition("#")[0]).exists(), path
 
 
 def test_the_wheel_brings_everything_that_runs(wheel, tmp_path):
@@ -65,13 +137,19 @@ def test_the_wheel_brings_everything_that_runs(wheel, tmp_path):
     )
 
 
-def test_the_wheel_brings_the_libraries_for_apps_whole(wheel):
-    for inside, checkout in (("android", "android_demo/mnv4"), ("ios", "ios_demo/MobileNetV4Kit")):
+def test_the_wheel_brings_all_files_of_the_package_and_of_the_libraries_for_apps(wheel):
+    folders = (
+        (".", "mnv4_mobile"),
+        ("configs", "configs"),
+        ("android", "android_demo/mnv4"),
+        ("ios", "ios_demo/MobileNetV4Kit"),
+    )
+    for inside, checkout in folders:
         library, source = wheel / "mnv4_mobile" / inside, ROOT / checkout
         kept = [
             path
             for path in source.rglob("*")
-            if path.is_file() and not {"build", ".build", ".gradle"} & set(path.parts)
+            if path.is_file() and not _UNTRACKED & set(path.relative_to(source).parts)
         ]
         assert len(kept) > 20
         for path in kept:
