@@ -11,7 +11,9 @@ from mnv4_mobile.configs import read_config
 from mnv4_mobile.errors import ConfigError, unknown_key
 from mnv4_mobile.images import InputSize, height_and_width
 from mnv4_mobile.measure.plan import Plan, preset
+from mnv4_mobile.option import choices
 from mnv4_mobile.records import Count, Record, Text, convert, plain, show
+from mnv4_mobile.target import load_target, target_names
 from mnv4_mobile.units import Unit
 
 
@@ -94,7 +96,17 @@ def load_sweep(name: str) -> Sweep:
     sweep = convert(values, Sweep, str(path))
     if not sweep.bundles and sweep.build is None:
         raise ConfigError(f"{path}: found neither bundles nor build, must have one of them")
+    if sweep.build is not None:
+        _check_options(sweep.build, f"{path}: build")
     return sweep
+
+
+def _check_options(matrix: Matrix, place: str) -> None:
+    try:
+        declared = {name: load_target(name).options for name in matrix.targets}
+        choices(declared, matrix.options, target_names())
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from None
 
 
 def _plan(values: Any, place: str) -> dict[str, Any]:

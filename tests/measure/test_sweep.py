@@ -23,7 +23,7 @@ build:
   models: [conv-small]
   weights: random:0
   recipes: [int8]
-  targets: [tflite]
+  targets: [tflite, coreml]
   sizes: [224, [256, 320]]
   calibrate: random
   options: {coreml: {min_ios: 17}}
@@ -89,6 +89,18 @@ def test_every_key_is_read(tmp_path):
         (
             "build: {models: [a], weights: demo, targets: [tflite], sizes: 224}",
             r"mine\.yaml: build\.sizes: found 224, must be a list",
+        ),
+        (
+            "build: {models: [a], weights: x, targets: [coreml], options: {coreml: {min_io: 17}}}",
+            r"mine\.yaml: build: option coreml\.min_io: no such option of coreml; did you mean min_",
+        ),
+        (
+            "build: {models: [a], weights: x, targets: [tflite], options: {coreml: {min_ios: 17}}}",
+            r"mine\.yaml: build: option coreml\.min_ios: coreml is not built for",
+        ),
+        (
+            "build: {models: [a], weights: x, targets: [litert]}",
+            r"mine\.yaml: build: .*found 'litert'",
         ),
     ],
 )
