@@ -7,7 +7,7 @@ group `mnv4_mobile.devices`. On the command line a device is KIND or KIND:ADDRES
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Thread
 from typing import Protocol, runtime_checkable
@@ -92,7 +92,7 @@ class Kind(Protocol):
     def connect(
         self, address: str, tool: str | None, progress: Progress = SILENT
     ) -> Sequence[Device]:
-        """The devices at an address, most often one.
+        """Returns the devices at an address, most often one.
 
         Args:
             address: What follows `KIND:` on the command line; may be empty.
@@ -106,6 +106,40 @@ class Kind(Protocol):
 
     def attached(self) -> list[Attached]:
         """The devices that are there, ready or not; quickly, and without raising."""
+
+
+@runtime_checkable
+class Inviting(Kind, Protocol):
+    """A kind of device that a person has to bring, by opening a page on a phone for example.
+
+    Nobody is asked for what no such device can measure, or before all bundles are built.
+    """
+
+    def checker(self, address: str, tool: str | None) -> Callable[[Subject, Plan], None]:
+        """Returns what will be `Device.check` of the devices at an address.
+
+        Args:
+            address: As for `connect`.
+            tool: As for `connect`.
+
+        Raises:
+            ConfigError: An address or a tool that cannot be.
+            ToolchainError: Something is not installed on this computer.
+        """
+
+
+@runtime_checkable
+class Screen(Protocol):
+    """A device that shows its user how far the run is."""
+
+    def show(self, session: int, sessions: int, seconds_left: float | None) -> None:
+        """Says which session comes next.
+
+        Args:
+            session: Its number, from 1.
+            sessions: Number of sessions on this device.
+            seconds_left: An estimate for this session and the others; None before the first one.
+        """
 
 
 _KINDS = Group(name="mnv4_mobile.devices", what="device", option="--device")
@@ -161,3 +195,14 @@ def connect(device: str, tool: str | None = None, progress: Progress = SILENT) -
     """
     name, _, address = device.partition(":")
     return load_kind(name).connect(address, tool, progress)
+
+
+def invited(device: str, tool: str | None = None) -> Callable[[Subject, Plan], None] | None:
+    """Returns what the devices will check that a person has to bring; None for attached ones.
+
+    Raises:
+        MobileError: See `Inviting.checker`.
+    """
+    name, _, address = device.partition(":")
+    kind = load_kind(name)
+    return kind.checker(address, tool) if isinstance(kind, Inviting) else None

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from pathlib import Path
 
 from mnv4_mobile.builder.cache import Cache
@@ -20,18 +21,23 @@ from mnv4_mobile.builder.cell import Options
 from mnv4_mobile.builder.matrix import build_cells, cells
 from mnv4_mobile.errors import ConfigError, DeviceError, MobileError, ParityError
 from mnv4_mobile.files import cache_folder
-from mnv4_mobile.measure.device import Device, connect
+from mnv4_mobile.measure.device import Device, connect, invited
 from mnv4_mobile.measure.measurement import DeviceInfo, Measurement
+from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.results.store import Store
 from mnv4_mobile.measure.session import PlannedSession, measured
 from mnv4_mobile.measure.subject import Subject, open_subject
-from mnv4_mobile.measure.sweep import Matrix, Sweep
+from mnv4_mobile.measure.sweep import Matrix, Sweep, SweepDevice
 from mnv4_mobile.progress import Progress
 
 
 def new_run(name: str) -> str:
     """A name for a run: that of the sweep and the time."""
     return f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+_Check = Callable[[Subject, Plan], None]
+"""`Device.check`, of a device or of those that will be invited."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +76,19 @@ def perform(
     if store.exists():  # one that cannot be used is refused before any work
         Store(store).close()
     with ExitStack() as stack:
-        # Before anybody is asked to open a page on a phone.
         given = [open_subject(path) for path in _given(sweep)]
-        devices = _connected(sweep, stack, failures, progress)
+        expected = {one: c for one in sweep.devices if (c := invited(one.device, one.tool))}
+        attached = [one for one in sweep.devices if one not in expected]
+        devices = _connected(attached, sweep, stack, failures, progress)
         built = _built(sweep.build, out, failures, progress, force=force) if sweep.build else []
         subjects = _each_once([*given, *map(open_subject, built)], progress)
+        if expected:  # refuses what is impossible before anybody is asked to open a page
+            checks: dict[str, _Check] = {info.id: one.check for info, one in devices.items()}
+            checks |= {one.device: check for one, check in expected.items()}
+            _possible(checks, sweep, subjects)
+            devices |= _connected(list(expected), sweep, stack, failures, progress)
+        if not devices:
+            raise DeviceError("; ".join(failure.error for failure in failures))
         planned = _planned(sweep, devices, subjects, progress)
         # A new one is made only now, so that bad input leaves no file behind.
         opened = stack.enter_context(Store(store))
@@ -110,15 +124,19 @@ def _recorded(measurements: Sequence[Measurement]) -> set[tuple[str, ...]]:
 
 
 def _connected(
-    sweep: Sweep, stack: ExitStack, failures: list[Failure], progress: Progress
+    wanted: Sequence[SweepDevice],
+    sweep: Sweep,
+    stack: ExitStack,
+    failures: list[Failure],
+    progress: Progress,
 ) -> dict[DeviceInfo, Device]:
-    """The devices that answer.
+    """Returns those of the wanted devices that answer.
 
     Raises:
-        DeviceError: None does.
+        DeviceError: The sweep's only device does not.
     """
     devices: dict[DeviceInfo, Device] = {}
-    for one in sweep.devices:
+    for one in wanted:
         try:
             for device in connect(one.device, one.tool, progress):
                 stack.enter_context(closing(device))
@@ -127,8 +145,6 @@ def _connected(
             if len(sweep.devices) == 1:
                 raise
             failures.append(_failure(one.device, error))
-    if not devices:
-        raise DeviceError("; ".join(failure.error for failure in failures))
     return devices
 
 
@@ -179,36 +195,58 @@ def _planned(
     subjects: Sequence[Subject],
     progress: Progress,
 ) -> dict[DeviceInfo, list[PlannedSession]]:
-    """The sessions of every device: the first of each series, then the second of each, ...
+    """Returns the sessions of every device: the first of each series, then the second of each, ...
 
     A B A B rather than A A B B, so that whatever drifts (temperature, other work) hits all alike.
 
     Raises:
-        ConfigError: An artifact that no device can measure, or a device that can measure none.
+        ConfigError: See `_possible`.
     """
-    planned: dict[DeviceInfo, list[PlannedSession]] = {info: [] for info in devices}
-    refused: dict[str, list[str]] = {}  # what, by the reason
-    for info, device in devices.items():
-        for subject in subjects:
-            for plan in sweep.plans():
-                try:
-                    device.check(subject, plan)
-                except MobileError as error:
-                    what = f"{subject.artifact.name} on {info.id}"
-                    refused.setdefault(str(error), []).append(what)
-                    continue
-                repeats = range(plan.repeats)
-                planned[info] += [
-                    PlannedSession(subject=subject, plan=plan, session=i) for i in repeats
-                ]
-        planned[info].sort(key=lambda one: one.session)
-    possible = {one.subject.artifact.sha256 for found in planned.values() for one in found}
-    wanted = {subject.artifact.sha256 for subject in subjects}
-    if possible < wanted or not all(planned.values()):
-        raise ConfigError("; ".join(refused))
+    checks: dict[str, _Check] = {info.id: device.check for info, device in devices.items()}
+    possible, refused = _possible(checks, sweep, subjects)
     for reason, whats in refused.items():
         progress.note(f"not measured: {', '.join(dict.fromkeys(whats))}: {reason}")
+    planned = {
+        info: [
+            PlannedSession(subject=subject, plan=plan, session=session)
+            for subject, plan in possible[info.id]
+            for session in range(plan.repeats)
+        ]
+        for info in devices
+    }
+    for sessions in planned.values():
+        sessions.sort(key=lambda one: one.session)
     return planned
+
+
+def _possible(
+    checks: Mapping[str, _Check], sweep: Sweep, subjects: Sequence[Subject]
+) -> tuple[dict[str, list[tuple[Subject, Plan]]], dict[str, list[str]]]:
+    """Asks every device what it can measure.
+
+    Args:
+        checks: `Device.check` by the device's name.
+        sweep: Its plans are asked for.
+        subjects: The artifacts.
+
+    Returns:
+        What is possible by device, and what was refused by the reason.
+
+    Raises:
+        ConfigError: An artifact that no device can measure, or a device that can measure none.
+    """
+    possible: dict[str, list[tuple[Subject, Plan]]] = {name: [] for name in checks}
+    refused: dict[str, list[str]] = {}
+    for (name, check), subject, plan in product(checks.items(), subjects, sweep.plans()):
+        try:
+            check(subject, plan)
+            possible[name].append((subject, plan))
+        except MobileError as error:
+            refused.setdefault(str(error), []).append(f"{subject.artifact.name} on {name}")
+    measured_at_all = {s.artifact.sha256 for found in possible.values() for s, _ in found}
+    if not all(possible.values()) or len(measured_at_all) < len(subjects):
+        raise ConfigError("; ".join(refused))
+    return possible, refused
 
 
 def _measure(

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from mnv4_mobile.errors import DeviceError, MobileError, ParityError, told
-from mnv4_mobile.measure.device import Device, DeviceGoneError
+from mnv4_mobile.measure.device import Device, DeviceGoneError, Screen
 from mnv4_mobile.measure.measurement import DeviceInfo, Measurement, Samples, Status, Thermal
 from mnv4_mobile.measure.plan import THERMAL_STATUSES, Plan, ThermalStatus
 from mnv4_mobile.measure.subject import Subject
@@ -64,9 +64,14 @@ def measured(
     """
     info = device.describe()
     failed = set()
+    begin, finished = time.monotonic(), 0
     for number, one in enumerate(planned):
         if one.series in failed:
             continue
+        if isinstance(device, Screen):
+            each = (time.monotonic() - begin) / finished if finished else None
+            left = None if each is None else each * (len(planned) - number)
+            device.show(number + 1, len(planned), left)
         if number:
             _cool_down(one, info, progress)
         started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -81,6 +86,7 @@ def measured(
         except Exception as caught:  # noqa: BLE001 - a night's sweep does not end for one session
             error = told(caught)
             failed.add(one.series)
+        finished += 1
         yield Measurement(
             run=run,
             session=one.session,

@@ -106,6 +106,31 @@ def test_what_cannot_be_measured_is_named(mnv4, sweep, monkeypatch, tmp_path, ar
     assert not (tmp_path / "s.sqlite").exists()
 
 
+@pytest.mark.toolchain("tflite")
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("a.pte", (), "a.pte: a browser runs .tflite only, found the target executorch"),
+        ("a.mlpackage", (), "a.mlpackage: a browser runs .tflite only, found the target coreml"),
+        ("a.pte", ("-d", "host"), "a.pte: a browser runs .tflite only"),
+        ("a.tflite", (), "a.tflite: not a LiteRT model"),
+        ("a.tflite", ("--unit", "npu"), "unit: found 'npu', allowed: cpu with --device browser"),
+        ("a.tflite", ("--plan", "paper"), "affinity: found 'fastest', allowed in a browser"),
+        ("a.tflite", ("--tool", "x"), "--tool: found 'x', a browser takes none"),
+    ],
+)
+def test_what_no_browser_can_run_is_refused_before_the_address(
+    mnv4, tmp_path, name, options, message
+):
+    artifact, store = tmp_path / name, tmp_path / "s.sqlite"
+    artifact.write_bytes(b"x")
+    code, out, err = mnv4("measure", artifact, "-d", "browser", *options, "--store", store)
+    assert (code, out) == (2, "")
+    assert message in " ".join(err.split())
+    assert "http" not in err
+    assert not store.exists()
+
+
 def test_a_tools_summary_is_shown_by_its_mean_and_marked(mnv4, tmp_path):
     told = Summary(mean=4.25, std=0.1, min=4.0, max=5.0, count=50)
     with Store(tmp_path / "s.sqlite") as store:

@@ -34,6 +34,7 @@ class Device:
         self.address, self.refuses, self.warm = address, refuses, warm
         self.script = []
         self.sessions = []
+        self.shown = []
         self.closed = False
 
     def describe(self):
@@ -46,6 +47,9 @@ class Device:
     def check(self, subject, plan):
         if subject.artifact.name == self.refuses:
             raise ConfigError(f"{self.address}: does not run {subject.artifact.name}")
+
+    def show(self, session, sessions, seconds_left):
+        self.shown.append((session, sessions, seconds_left))
 
     def measure(self, subject, plan, progress):
         self.sessions.append((subject.artifact.name, plan.threads))
@@ -68,6 +72,7 @@ def devices(monkeypatch):
         return [found[address]]
 
     monkeypatch.setattr(performing, "connect", connect)
+    monkeypatch.setattr(performing, "invited", lambda address, tool: None)
     return found
 
 
@@ -114,6 +119,15 @@ def test_sessions_of_the_cells_take_turns(devices, run):
     assert [m.session for m in found] == [0] * 4 + [1] * 4
     assert failures == []
     assert devices["x"].closed
+
+
+def test_a_device_with_a_screen_is_told_how_far_it_is(devices, run):
+    devices["one"] = Device("one")
+    run("one", repeats=2)
+    first, *others = devices["one"].shown
+    assert first == (1, 4, None)
+    assert [shown[:2] for shown in others] == [(2, 4), (3, 4), (4, 4)]
+    assert all(left >= 0 for _, _, left in others)
 
 
 def test_a_run_of_the_same_name_measures_what_is_missing(devices, run):

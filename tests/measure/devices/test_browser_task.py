@@ -1,12 +1,15 @@
 """The task of a page: what a browser can measure, and what its answer may hold."""
 
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.errors import BundleError, ConfigError
 from mnv4_mobile.measure.devices.app import Result
 from mnv4_mobile.measure.devices.browser import task
+from mnv4_mobile.measure.subject import open_subject
 from mnv4_mobile.records import convert, replace
 from tests.measure.devices.browser_client import PLAN, Subject, result
 
@@ -48,24 +51,37 @@ def test_webgpu_is_the_unit_of_the_pages_plan(tmp_path, gpu, unit):
     assert task.make(Subject(tmp_path), PLAN, gpu=gpu).job.plan == replace(PLAN, unit=unit)
 
 
-def test_what_no_browser_can_measure_is_refused(opened, tmp_path):
+@pytest.mark.toolchain("tflite")
+def test_what_no_browser_can_measure_is_refused(opened, demo_bundle):
     device = opened().devices[0]
-    subject = Subject(tmp_path)
+    subject = open_subject(demo_bundle("tflite").path)
     device.check(subject, PLAN)
     with pytest.raises(ConfigError, match="affinity: found 'fastest'"):
         device.check(subject, replace(PLAN, affinity="fastest"))
     device.check(subject, replace(PLAN, unit="cpu"))
-    with pytest.raises(ConfigError, match=r"unit: found 'gpu', tflite on .* runs on: cpu"):
+    with pytest.raises(ConfigError, match=r"unit: found 'gpu', allowed: cpu with --device browser"):
         device.check(subject, replace(PLAN, unit="gpu"))
-    subject.artifact = replace(subject.artifact, target="coreml")
-    with pytest.raises(ConfigError, match=r"a browser runs .tflite only, found the target coreml"):
-        device.check(subject, PLAN)
+    for changes, reason in (
+        ({"target": "coreml"}, r"a browser runs \.tflite only, found the target coreml"),
+        ({"bytes": 2**30}, r"found 1074 MB, a browser takes 716 MB at most"),
+    ):
+        artifact = replace(subject.artifact, **changes)
+        with pytest.raises(ConfigError, match=reason):
+            device.check(replace(subject, artifact=artifact), PLAN)
+
+
+@pytest.mark.toolchain("tflite")
+def test_the_inputs_of_a_file_without_a_bundle_are_looked_at(tmp_path, demo_bundle):
+    bundle = demo_bundle("tflite")
+    path = Path(shutil.copy(bundle.artifact, tmp_path / "bare.tflite"))
+    task.check(open_subject(path), PLAN)
+    path.write_bytes(b"model")
+    with pytest.raises(BundleError, match="not a LiteRT model"):
+        task.check(open_subject(path), PLAN)
 
 
 def test_integer_inputs_are_refused(tmp_path):
     subject = Subject(tmp_path)
-    subject.bundle = SimpleNamespace(
-        input=SimpleNamespace(name="image", dtype="int8"), outputs=(), golden=None
-    )
+    subject.bundle = SimpleNamespace(input=SimpleNamespace(name="image", dtype="int8"), outputs=())
     with pytest.raises(ConfigError, match=r"image: found int8 input or output, LiteRT\.js takes"):
         task.check(subject, PLAN)

@@ -16,19 +16,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from mnv4_mobile.errors import ConfigError, DeviceError, ToolchainError
-from mnv4_mobile.measure.device import Attached, Device, check_unit
+from mnv4_mobile.measure.device import Attached, Device
 from mnv4_mobile.measure.devices.browser import task
 from mnv4_mobile.measure.devices.browser.certificate import addresses, context
-from mnv4_mobile.measure.devices.browser.phone import Patience, Phone
+from mnv4_mobile.measure.devices.browser.phone import Patience, Phone, Place
 from mnv4_mobile.measure.measurement import DeviceInfo, Samples, Thermal
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
 from mnv4_mobile.progress import SILENT, Progress
-from mnv4_mobile.units import Unit
 
 if TYPE_CHECKING:
     from mnv4_mobile.measure.devices.browser.server import Server
@@ -55,16 +55,18 @@ class Browser:
         """See `Device.check`.
 
         Raises:
-            ConfigError: Not a .tflite, types that LiteRT.js lacks, pinned or too many cores.
+            ConfigError: See `task.check`; or more threads than the phone has cores.
         """
-        task.check(subject, plan)
-        unit: Unit = "gpu" if self._server.gpu else "cpu"
-        check_unit(f"tflite on {self._phone.info.id}", plan, (unit,))
+        task.check(subject, plan, gpu=self._server.gpu)
         info = self._phone.info
         if info.cores is not None and plan.threads > info.cores:
             raise ConfigError(
                 f"threads: found {plan.threads}, {info.id} ({info.model}) has {info.cores} cores"
             )
+
+    def show(self, session: int, sessions: int, seconds_left: float | None) -> None:
+        """See `Screen.show`."""
+        self._phone.place = Place(session=session, sessions=sessions, seconds_left=seconds_left)
 
     def measure(self, subject: Subject, plan: Plan, progress: Progress) -> Samples:
         """See `Device.measure`."""
@@ -95,21 +97,26 @@ class BrowserKind:
     name: str = "browser"
     patience: Patience = field(default_factory=Patience)
 
+    def checker(self, address: str, tool: str | None) -> Callable[[Subject, Plan], None]:
+        """See `Inviting.checker`."""
+        _, _, gpu = parse(address)
+        if tool is not None:
+            raise ConfigError(f"--tool: found {tool!r}, a browser takes none")
+        if _lacking():
+            raise ToolchainError(_HELP)
+        return partial(task.check, gpu=gpu)
+
     def connect(
         self, address: str, tool: str | None, progress: Progress = SILENT
     ) -> Sequence[Device]:
         """Serves the page, and waits for as many phones as the address says.
 
         Raises:
-            ConfigError: An address that cannot be, or a tool.
-            ToolchainError: The extra is not installed.
+            MobileError: See `checker`.
             DeviceError: No network, or too few pages in time.
         """
+        self.checker(address, tool)
         pages, lan, gpu = parse(address)
-        if tool is not None:
-            raise ConfigError(f"--tool: found {tool!r}, a browser takes none")
-        if _lacking():
-            raise ToolchainError(_HELP)
         from mnv4_mobile.measure.devices.browser.server import Server
 
         if lan:

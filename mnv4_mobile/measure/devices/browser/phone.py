@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from mnv4_mobile.errors import DeviceError, MobileError
@@ -32,6 +32,18 @@ class Patience:
     """Until pages have heard that it is over."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a session is in the run of one phone."""
+
+    session: int = 1
+    """Number of the session, from 1."""
+    sessions: int = 1
+    """Number of sessions on the phone."""
+    seconds_left: float | None = None
+    """An estimate for this session and those after it; None while nothing is known."""
+
+
 class Phone:
     """A phone with a page that is, or was, open.
 
@@ -45,6 +57,7 @@ class Phone:
         self.page = ""
         """The load of the page that is listened to: the newest."""
         self.task: Task | None = None
+        self.place = Place()
         self.doing = ""
         """How far its page is."""
         self._patience = patience
@@ -125,7 +138,9 @@ class Phone:
                 )
             )
             return {"state": "wait"}
-        return {"state": "measure", "job": self.task.job.id, "files": list(self.task.files)}
+        task = self.task
+        order = {"state": "measure", "job": task.job.id, "name": task.name}
+        return order | {"files": list(task.files), **asdict(self.place)}
 
     def settle(self, outcome: Samples | MobileError) -> None:
         """Ends the task."""

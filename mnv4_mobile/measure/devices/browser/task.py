@@ -12,6 +12,7 @@ inputs by itself, and nothing verifies its outputs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +24,14 @@ from mnv4_mobile.measure.devices.browser.about import text
 from mnv4_mobile.measure.measurement import Samples, Thermal
 from mnv4_mobile.measure.plan import Plan
 from mnv4_mobile.measure.subject import Subject
+from mnv4_mobile.target import load_target
+from mnv4_mobile.tensors import TensorSpec
+from mnv4_mobile.units import Unit
 
 DTYPES = ("float32", "uint8", "int32")
 """Types of inputs and outputs that LiteRT.js supports."""
+MAX_BYTES = 2**31 // 3
+"""The runtime's memory has 2 GiB for the artifact, its repacked weights and all activations."""
 MAX_SAMPLES = 200_000
 JOB = "job.json"
 _MAX_NOTES = 20
@@ -90,8 +96,13 @@ class Task:
                     raise ConfigError("result: samples: found a text that is long or not printable")
 
 
-def check(subject: Subject, plan: Plan) -> None:
+def check(subject: Subject, plan: Plan, *, gpu: bool = False) -> None:
     """Refuses what no browser can measure.
+
+    Args:
+        subject: What to measure.
+        plan: How to measure it.
+        gpu: Whether the page runs it with WebGPU.
 
     Raises:
         ConfigError: Naming what was found and what is allowed.
@@ -103,14 +114,33 @@ def check(subject: Subject, plan: Plan) -> None:
         raise ConfigError(
             f"affinity: found {plan.affinity!r}, allowed in a browser, which pins nothing: none"
         )
-    if subject.bundle is None:
-        return
-    for tensor in (subject.bundle.input, *subject.bundle.outputs):
+    unit: Unit = "gpu" if gpu else "cpu"
+    if plan.unit not in (None, unit):
+        raise ConfigError(
+            f"unit: found {plan.unit!r}, allowed: cpu with --device browser, gpu with --device "
+            "browser:gpu"
+        )
+    if subject.artifact.bytes > MAX_BYTES:
+        raise ConfigError(
+            f"{name}: found {subject.artifact.bytes / 1e6:.0f} MB, a browser takes "
+            f"{MAX_BYTES / 1e6:.0f} MB at most: WebAssembly has 2 GiB of memory"
+        )
+    for tensor in _tensors(subject):
         if tensor.dtype not in DTYPES:
             raise ConfigError(
                 f"{name}: {tensor.name}: found {tensor.dtype} input or output, LiteRT.js takes "
                 f"only {', '.join(DTYPES)}; build it with floating-point inputs and outputs"
             )
+
+
+def _tensors(subject: Subject) -> Sequence[TensorSpec]:
+    """Returns the inputs and outputs that are known: the file's inputs if there is no bundle."""
+    if subject.bundle is not None:
+        return (subject.bundle.input, *subject.bundle.outputs)
+    try:
+        return load_target(subject.artifact.target).inputs(subject.path)
+    except ModuleNotFoundError:  # the browser needs no toolchain; the page checks them, too
+        return ()
 
 
 def make(subject: Subject, plan: Plan, *, gpu: bool = False) -> Task:
