@@ -2,9 +2,9 @@
 
     python -m benchmarks.regression -o out/regression [--repeats 20]
 
-Measures as docs/how-to/latency-check.yml does in a CI job, in turns on this computer: a network,
-the same bundle again, and a bundle of the same name whose configuration was changed in one line.
-Each repeat is a job of its own: new runs, new sessions, and the exit code of the command.
+Measures as docs/how-to/latency-check.yml does in a CI job up to its first comparison, in turns on
+this computer: a network, the same bundle again, and a bundle of the same name whose configuration
+was changed in one line. Each repeat is a job with new runs, new sessions and an exit code.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,11 +31,11 @@ from mnv4_mobile.progress import SILENT
 MNV4 = str(Path(sys.executable).parent / "mnv4")
 NETWORK, SIZE, BOUND, SESSIONS = "conv-small-035", 96, "5", 6
 LINE = "- - [conv, 16, 3, {stride}]"
-"""Of the configuration; without this stride there is 2.9 times as much to compute."""
+"""A line of the configuration. With a stride of 1 the network computes 2.9 times as much."""
 
 
 def build(out: Path) -> dict[str, str]:
-    """Bundles by the name of the run that measures them."""
+    """Builds the bundles and returns their paths by the run that measures them."""
     text = find_config("models", NETWORK).read_text()
     paths = {}
     slower = text.replace(LINE.format(stride=2), LINE.format(stride=1))
@@ -66,9 +67,9 @@ def job(repeat: int, bundles: dict[str, str], store: Path) -> dict[str, Any]:
     return {side: compared(names["base"], names[side], store) for side in ("same", "slower")}
 
 
-def compared(before: str, after: str, store: Path) -> dict[str, Any]:
-    """What the command says, and its exit code."""
-    command = [MNV4, "compare", before, after, "--max-regression", BOUND]
+def compared(base: str, new: str, store: Path) -> dict[str, Any]:
+    """Returns what the command prints, and its exit code."""
+    command = [MNV4, "compare", base, new, "--max-regression", BOUND]
     command += ["--store", str(store), "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     (one,) = json.loads(done.stdout)["differences"]
@@ -89,10 +90,16 @@ def main() -> None:
         print(json.dumps(jobs[-1]), flush=True)
     summary = {
         "repeats": len(jobs),
-        "unchanged_passed": sum(one["same"]["exit_code"] == 0 for one in jobs),
-        "slower_caught": sum(one["slower"]["exit_code"] == 4 for one in jobs),
+        "exit_codes": {
+            side: Counter(str(one[side]["exit_code"]) for one in jobs)
+            for side in ("same", "slower")
+        },
         "change": {
             side: median(one[side]["change"] for one in jobs) for side in ("same", "slower")
+        },
+        "interval": {
+            side: [median(one[side]["interval"][end] for one in jobs) for end in (0, 1)]
+            for side in ("same", "slower")
         },
         "load_average": os.getloadavg()[0],
     }

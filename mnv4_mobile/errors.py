@@ -63,9 +63,15 @@ class StoreError(MobileError):
 
 
 class RegressionError(MobileError):
-    """What is slower than before by more than is allowed."""
+    """An artifact is slower than its base by more than is allowed."""
 
     exit_code = 4
+
+
+class InconclusiveError(MobileError):
+    """A comparison whose measurements decide nothing."""
+
+    exit_code = 6
 
 
 class DiskError(MobileError):

@@ -126,7 +126,7 @@ def main() -> None:
     """Runs the command; errors for the user become one line and an exit code.
 
     0; 2 bad input; 3 a quality bound not met; 4 a regression; 5 a device or its runtime
-    failed; 130 Ctrl-C.
+    failed; 6 an inconclusive comparison; 130 Ctrl-C.
     """
     try:
         sys.exit(_run())

@@ -6,91 +6,108 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnv4_mobile.cli.measured import StorePath
-from mnv4_mobile.cli.show import Json, megabytes, print_json, print_table
-from mnv4_mobile.errors import BoundError
+from mnv4_mobile.cli.measured import (
+    MaxMb,
+    MaxMs,
+    MinAgreement,
+    MinTop1,
+    StorePath,
+    bounds_of,
+    print_doubted,
+)
+from mnv4_mobile.cli.show import Json, megabytes, print_json
+from mnv4_mobile.errors import BoundError, ConfigError
 
 if TYPE_CHECKING:
-    from mnv4_mobile.measure.results.choose import Candidate
+    from mnv4_mobile.measure.results.choose import Candidate, Choice
 
 
 def choose(
     device: Annotated[
-        str,
-        typer.Option(help="The device's id, or its kind if there is only one.", metavar="DEVICE"),
-    ],
-    max_ms: Annotated[float, typer.Option(help="Latency at most.", metavar="MS", min=0)],
-    min_top1: Annotated[
-        float, typer.Option(help="Top-1 accuracy at least.", metavar="PERCENT", min=0, max=100)
-    ],
-    max_mb: Annotated[
-        float | None, typer.Option(help="Size at most, MB of 10^6 bytes.", metavar="MB", min=0)
+        str | None,
+        typer.Option(
+            help="The device's id, or its kind if there is only one. Default: the only device that "
+            "was measured.",
+            metavar="DEVICE",
+        ),
     ] = None,
+    max_ms: MaxMs = None,
+    max_mb: MaxMb = None,
+    min_top1: MinTop1 = None,
+    min_agreement: MinAgreement = None,
     dataset: Annotated[
         str | None, typer.Option(help="The dataset whose accuracy counts, if there are several.")
     ] = None,
     store: StorePath = None,
     as_json: Json = False,
 ) -> None:
-    """Chooses the most accurate bundle that is fast and small enough on a device."""
-    from mnv4_mobile.measure.results.choose import Bounds, one_device
+    """Names the bundle to ship to a device, given at least one bound.
+
+    Of the bundles that keep all bounds it ships the fastest whose accuracy lies in the 95 %
+    interval of the most accurate one. If only accuracy is bounded, it ships the fastest. Exit code
+    3: no bundle is known to keep the bounds.
+    """
     from mnv4_mobile.measure.results.choose import choose as run
+    from mnv4_mobile.measure.results.choose import one_device
     from mnv4_mobile.measure.results.store import Store, store_path
 
+    bounds = bounds_of(max_ms, max_mb, min_top1, min_agreement)
+    if not bounds.any:
+        raise ConfigError(
+            "choose: found no bound; give one or more of --max-ms, --max-mb, --min-top1 and "
+            "--min-agreement"
+        )
     with Store(store_path(store), must_exist=True) as opened:
         measurements, evaluations = opened.measurements(), opened.evaluations()
     device = one_device(device, measurements)
-    bounds = Bounds(max_ms=max_ms, min_top1=min_top1 / 100, max_mb=max_mb)
     found = run(measurements, evaluations, device, bounds, dataset)
-    candidates = [*found.fitting, *found.undecided, *found.rejected]
     if as_json:
-        print_json(
-            {
-                "ship": found.fitting[0].name if found.fitting else None,
-                "fitting": [_json(one) for one in found.fitting],
-                "undecided": [_json(one) for one in found.undecided],
-                "rejected": [_json(one) for one in found.rejected],
-            }
-        )
+        print_json(_json(found))
     else:
-        print_table(
-            ["bundle", ">ms", ">top-1", ">size", "threads", "why", "doubts"],
-            [_row(one, "ship this" if one in found.fitting[:1] else "") for one in candidates],
-        )
-        if found.fitting:
-            best, *others = found.fitting
-            why = f"the most accurate of {len(found.fitting)} that fit" if others else "alone fits"
-            print(f"\n{best.name}: {why}" + (f"; next: {others[0].name}" if others else ""))
-        for one in found.undecided:
-            print(f"to decide on {one.name}: {' and '.join(_commands(one, device))}")
-    if not found.fitting:
-        left = f"; {len(found.undecided)} undecided" if found.undecided else ""
-        raise BoundError(f"none of {len(candidates)} bundles is known to fit on {device}{left}")
+        _show(found)
+    if not found.ship:
+        raise BoundError(f"{device}: {found.verdict}")
 
 
-def _commands(one: Candidate, device: str) -> list[str]:
-    """What finds out what is missing."""
-    # Computers and browsers have a name of their own behind the kind, which is no address.
-    kind, *rest = device.split(":")
-    address = device if kind not in ("host", "browser") else ":".join([kind, *rest[1:]])
-    measure = [f"mnv4 measure {one.name} --device {address}"] if not one.group else []
-    return measure + ([f"mnv4 evaluate {one.name} DATASET"] if one.top1 is None else [])
+def _show(found: Choice) -> None:
+    candidates = [*found.fitting, *found.undecided, *found.rejected]
+    print_doubted(
+        ["bundle", ">ms", ">accuracy", ">95% interval", ">size", ">threads", "why"],
+        [_row(one, found) for one in candidates],
+        [one.doubts for one in candidates],
+    )
+    if found.ship:
+        print(f"\n{found.verdict}")
+    for one in found.undecided:
+        print(f"to decide on {one.name}: {' and '.join(found.commands(one))}")
 
 
-def _row(one: Candidate, why: str) -> list[str]:
-    said = [*one.misses, *one.missing] or [why or "fits"]
+def _row(one: Candidate, found: Choice) -> list[str]:
+    fits = "ship this" if one is found.ship else "fits"
     return [
         one.name,
         "-" if one.latency_ms is None else f"{one.latency_ms:.2f}",
-        "-" if one.top1 is None else f"{one.top1:.2%}",
+        "-" if one.accuracy is None else f"{one.accuracy:.1%}",
+        "-" if one.interval is None else " to ".join(f"{100 * end:.1f}" for end in one.interval),
         "-" if one.bytes is None else megabytes(one.bytes),
         str(one.group.first.plan.threads) if one.group else "-",
-        "; ".join(said),
-        "; ".join(one.doubts),
+        "; ".join([*one.misses, *one.missing]) or fits,
     ]
 
 
-def _json(one: Candidate) -> dict[str, Any]:
+def _json(found: Choice) -> dict[str, Any]:
+    return {
+        "device": found.device,
+        "ship": found.ship.name if found.ship else None,
+        "verdict": found.verdict,
+        "next": found.next_commands,
+        "fitting": [_candidate(one) for one in found.fitting],
+        "undecided": [_candidate(one) for one in found.undecided],
+        "rejected": [_candidate(one) for one in found.rejected],
+    }
+
+
+def _candidate(one: Candidate) -> dict[str, Any]:
     return {
         "name": one.name,
         "artifact_sha256": one.sha256,
@@ -99,6 +116,9 @@ def _json(one: Candidate) -> dict[str, Any]:
         "statistic": one.group.statistic if one.group else None,
         "plan": one.group.first.plan if one.group else None,
         "top1": one.top1,
+        "agreement": one.agreement,
+        "interval": one.interval,
+        "images": one.evaluation.n if one.evaluation else None,
         "dataset": one.evaluation.dataset if one.evaluation else None,
         "misses": one.misses,
         "missing": one.missing,

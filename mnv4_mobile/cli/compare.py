@@ -7,29 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnv4_mobile.cli.measured import StorePath
-from mnv4_mobile.cli.show import Json, print_json, print_table
-from mnv4_mobile.errors import ConfigError, RegressionError
+from mnv4_mobile.cli.measured import StorePath, print_doubted
+from mnv4_mobile.cli.show import Json, print_json
+from mnv4_mobile.errors import ConfigError, InconclusiveError, RegressionError
 
 if TYPE_CHECKING:
     from mnv4_mobile.measure.results.compare import Comparison
     from mnv4_mobile.measure.results.statistics import SessionGroup
 
+_ARGUMENT = "A run of the store, or an exported file"
+
 
 def compare(
-    before: Annotated[
-        str, typer.Argument(help="A run of the store, or an exported file.", metavar="A")
-    ],
-    after: Annotated[
-        str,
-        typer.Argument(
-            help="A run of the store, or an exported file, to compare with A.", metavar="B"
-        ),
-    ],
+    base: Annotated[str, typer.Argument(help=f"{_ARGUMENT}.", metavar="BASE")],
+    new: Annotated[str, typer.Argument(help=f"{_ARGUMENT}, to compare with BASE.", metavar="NEW")],
     max_regression: Annotated[
         float | None,
         typer.Option(
-            help="Fail (exit code 4) where B is slower by more, with confidence.",
+            help="How many percent slower NEW may be. Without it, any difference is shown.",
             metavar="PERCENT",
             min=0,
         ),
@@ -37,66 +32,68 @@ def compare(
     store: StorePath = None,
     as_json: Json = False,
 ) -> None:
-    """Compares what two runs have both measured, with a confidence interval over their sessions."""
-    from mnv4_mobile.measure.results.compare import SESSIONS, side
+    """Compares what two runs have both measured, by a 95 % interval over their sessions.
+
+    With --max-regression the verdict is "regression" if the whole interval is above the bound,
+    "no regression" if none of it is, else "inconclusive". Without it: "slower" or "faster" if the
+    interval excludes 0, "no difference shown" if it holds 0 and stays within 5 %, else
+    "inconclusive". Fewer than 3 sessions of a run are inconclusive.
+
+    Exit codes: 4 for a regression, else 6 if a comparison is inconclusive, else 0.
+    """
     from mnv4_mobile.measure.results.compare import compare as run
+    from mnv4_mobile.measure.results.compare import side
     from mnv4_mobile.measure.results.store import store_path
 
     path = store_path(store)
-    found = run(side(before, path), side(after, path))
+    bound = None if max_regression is None else max_regression / 100
+    found = run(side(base, path), side(new, path))
     if not found.differences:
         raise ConfigError(
-            f"{before} and {after}: nothing to compare: no model, size, recipe, target, device and "
+            f"{base} and {new}: nothing to compare: no model, size, recipe, target, device and "
             "plan that both have measured"
         )
     if as_json:
-        print_json(_json(found))
+        print_json(_json(found, bound))
     else:
-        _show(found)
-    if max_regression is None:
-        return
-    if not any(one.interval for one in found.differences):
-        raise ConfigError(
-            f"--max-regression: nothing to judge: no artifact has {SESSIONS} timed sessions in "
-            f"both runs; measure with --repeats {SESSIONS} or more"
-        )
-    for one in found.differences:
-        if not one.interval:
-            print(f"not judged: {_name(one.after)}: {one.verdict}", file=sys.stderr)
-    for group in found.only_before:
-        print(f"not judged: {_name(group)}: only in {before}", file=sys.stderr)
-    slower = found.regressions(max_regression / 100)
-    if slower:
-        names = "; ".join(f"{_name(one.after)} by {_percent(one.change)}" for one in slower)
+        _show(found, bound)
+    for run_name, groups in ((base, found.only_in_base), (new, found.only_in_new)):
+        for group in groups:
+            print(f"not compared: {_name(group)}: only in {run_name}", file=sys.stderr)
+    undecided = found.with_verdict("inconclusive", bound)
+    for one in undecided:
+        print(f"inconclusive: {_name(one.new)}: {one.advice(bound)}", file=sys.stderr)
+    if slower := found.with_verdict("regression", bound):
+        names = "; ".join(f"{_name(one.new)} by {_percent(one.change)}" for one in slower)
         raise RegressionError(f"slower by more than {max_regression:g} %, with confidence: {names}")
+    if undecided:
+        raise InconclusiveError(
+            f"{len(undecided)} of {len(found.differences)} comparisons inconclusive; "
+            "measure both runs with more --repeats, in turns"
+        )
 
 
-def _show(found: Comparison) -> None:
+def _show(found: Comparison, bound: float | None) -> None:
     from mnv4_mobile.measure.results.compare import CONFIDENCE
 
-    columns = ["measured", "device", ">threads", ">n", ">A ms", ">B ms", ">change"]
-    columns += [f">{CONFIDENCE:.0%} interval", "verdict", "doubts"]
-    print_table(
-        columns,
+    columns = ["measured", "device", ">threads", ">n", "statistic", ">base ms", ">new ms"]
+    columns += [">change", f">{CONFIDENCE:.0%} interval", "verdict"]
+    rows = [
         [
-            [
-                one.artifact.name,
-                one.after.first.device.id,
-                str(one.plan.threads),
-                f"{len(one.before.sessions)}/{len(one.after.sessions)}",
-                _ms(one.before_ms),
-                _ms(one.after_ms),
-                _percent(one.change),
-                " to ".join(map(_percent, one.interval)) if one.interval else "-",
-                one.verdict,
-                "; ".join(one.doubts),
-            ]
-            for one in found.differences
-        ],
-    )
-    for name, groups in (("A", found.only_before), ("B", found.only_after)):
-        for group in groups:
-            print(f"only in {name}: {_name(group)}")
+            one.artifact.name,
+            one.new.first.device.id,
+            str(one.plan.threads),
+            f"{len(one.base.sessions)}/{len(one.new.sessions)}",
+            one.statistic,
+            _ms(one.base_ms),
+            _ms(one.new_ms),
+            _percent(one.change),
+            " to ".join(map(_percent, one.interval)) if one.interval else "-",
+            one.verdict(bound),
+        ]
+        for one in found.differences
+    ]
+    print_doubted(columns, rows, [one.doubts for one in found.differences])
 
 
 def _name(group: SessionGroup) -> str:
@@ -111,25 +108,26 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:+.1%}"
 
 
-def _json(found: Comparison) -> dict[str, Any]:
+def _json(found: Comparison, bound: float | None) -> dict[str, Any]:
     return {
         "differences": [
             {
-                "before": [m.id for m in one.before.measurements],
-                "after": [m.id for m in one.after.measurements],
+                "base": [m.id for m in one.base.measurements],
+                "new": [m.id for m in one.new.measurements],
                 "artifact": one.artifact,
-                "device": one.after.first.device,
+                "device": one.new.first.device,
                 "plan": one.plan,
                 "statistic": one.statistic,
-                "before_ms": one.before_ms,
-                "after_ms": one.after_ms,
+                "base_ms": one.base_ms,
+                "new_ms": one.new_ms,
                 "change": one.change,
                 "interval": one.interval,
-                "verdict": one.verdict,
+                "verdict": (verdict := one.verdict(bound)),
+                "advice": one.advice(bound) if verdict == "inconclusive" else None,
                 "doubts": one.doubts,
             }
             for one in found.differences
         ],
-        "only_before": [[m.id for m in group.measurements] for group in found.only_before],
-        "only_after": [[m.id for m in group.measurements] for group in found.only_after],
+        "only_in_base": [[m.id for m in group.measurements] for group in found.only_in_base],
+        "only_in_new": [[m.id for m in group.measurements] for group in found.only_in_new],
     }

@@ -1,4 +1,4 @@
-"""What `mnv4 measure` and `mnv4 sweep` have in common: a run, and the table of what it found."""
+"""Options and tables of the commands that measure, show measurements and decide on them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from mnv4_mobile.cli.steps import steps
 if TYPE_CHECKING:
     from mnv4_mobile.measure.measurement import Measurement
     from mnv4_mobile.measure.perform import Failure
+    from mnv4_mobile.measure.results.choose import Bounds
+    from mnv4_mobile.measure.results.doubts import Doubt
     from mnv4_mobile.measure.sweep import Sweep
 
 RunName = Annotated[
@@ -26,6 +28,40 @@ StorePath = Annotated[
     Path | None,
     typer.Option("--store", help="Default: $MNV4_STORE, or mnv4.sqlite.", metavar="FILE"),
 ]
+MaxMs = Annotated[float | None, typer.Option(help="Highest latency.", metavar="MS", min=0)]
+MaxMb = Annotated[
+    float | None, typer.Option(help="Largest file, in MB of 10^6 bytes.", metavar="MB", min=0)
+]
+MinTop1 = Annotated[
+    float | None,
+    typer.Option(help="Lowest top-1 accuracy.", metavar="PERCENT", min=0, max=100),
+]
+MinAgreement = Annotated[
+    float | None,
+    typer.Option(
+        help="Lowest share of images for which the bundle and its float parent agree.",
+        metavar="PERCENT",
+        min=0,
+        max=100,
+    ),
+]
+
+
+def bounds_of(
+    max_ms: float | None, max_mb: float | None, min_top1: float | None, min_agreement: float | None
+) -> Bounds:
+    """Returns the bounds of these options, with percents as shares of 1."""
+    from mnv4_mobile.measure.results.choose import Bounds
+
+    def share(percent: float | None) -> float | None:
+        return None if percent is None else percent / 100
+
+    return Bounds(
+        max_ms=max_ms,
+        max_mb=max_mb,
+        min_top1=share(min_top1),
+        min_agreement=share(min_agreement),
+    )
 
 
 def perform_and_show(
@@ -84,7 +120,7 @@ def _tell(failures: Sequence[Failure]) -> None:
 def show_groups(
     measurements: Sequence[Measurement], newest: Mapping[str, str] | None = None
 ) -> None:
-    """A row for each group of sessions: their medians, and what looks unsound.
+    """Prints a row for each group of sessions: their medians, and what looks unsound.
 
     Args:
         measurements: What was measured.
@@ -94,13 +130,14 @@ def show_groups(
     from mnv4_mobile.measure.results.statistics import groups, typical
 
     columns = ["measured", "device", ">threads", ">n", ">p50 ms", ">p90 ms", ">mean ms", ">CV"]
-    columns += [">first ms", ">load ms", ">peak MiB", ">golden dB", "doubts"]
-    rows = []
+    columns += [">first ms", ">load ms", ">peak MiB", ">golden dB"]
+    rows, doubts = [], []
     for group in groups(measurements):
         first = group.first
         unit = f", {first.plan.unit}" if first.plan.unit else ""
         samples, sessions = group.samples, group.sessions
         cv = typical(s.cv for s in sessions)
+        doubts.append(doubts_of_group(group.measurements, newest))
         rows.append(
             [
                 first.artifact.name,
@@ -115,10 +152,34 @@ def show_groups(
                 _number(typical(s.load_cold_ms for s in samples), 1),
                 _number(typical(s.peak_rss_mb for s in samples), 0),
                 _number(typical(s.golden_sqnr_db for s in samples), 1),
-                "; ".join(doubts_of_group(group.measurements, newest)),
             ]
         )
+    print_doubted(columns, rows, doubts)
+
+
+def print_doubted(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], doubts: Sequence[Sequence[Doubt]]
+) -> None:
+    """Prints a table whose last column has the codes of doubts, and below it what they mean.
+
+    Doubts that all rows have are printed once, above the table.
+    """
+    from mnv4_mobile.measure.results.doubts import MEANINGS, common
+
+    everywhere = common(doubts)
+    for code in everywhere:
+        print(f"all {len(rows)} rows: {MEANINGS[code]}")
+    own = [[doubt for doubt in row if doubt.code not in everywhere] for row in doubts]
+    codes = {doubt.code for row in own for doubt in row}
+    if codes:
+        columns = [*columns, "doubts"]
+        rows = [[*row, ", ".join(map(str, its))] for row, its in zip(rows, own, strict=True)]
     print_table(columns, rows)
+    if codes:
+        print("\ndoubts:")
+        for code, meaning in MEANINGS.items():
+            if code in codes:
+                print(f"  {code:10} {meaning}")
 
 
 def _number(value: float | None, digits: int) -> str:

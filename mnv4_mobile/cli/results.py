@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from mnv4_mobile.measure.measurement import Measurement
     from mnv4_mobile.measure.results.statistics import SessionGroup
     from mnv4_mobile.measure.results.store import Store
+    from mnv4_mobile.quality.evaluate import Evaluation
 
-app = typer.Typer(help="Lists, shows, moves and deletes what was measured.")
+app = typer.Typer(help="Lists, shows, exports, imports and deletes measurements.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Filter:
-    """Which measurements a command is about; nothing means all."""
+    """Chooses the measurements that a command is about. Empty chooses all."""
 
     run: Sequence[str]
     device: Sequence[str]
@@ -61,11 +62,11 @@ _FILTERS = {
     "recipe": ("RECIPE", "Only these recipes"),
     "target": ("TARGET", "Only these targets"),
 }
-"""The options of `_Filter`: what stands for the value, and the help."""
+"""The options of `_Filter`: metavar and help."""
 
 
 def _filtered(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command that takes a `_Filter` named `wanted` the options that make one."""
+    """Replaces a command's parameter `wanted` by the options that make a `_Filter`."""
 
     @functools.wraps(command)
     def filtered(**given: Any) -> None:
@@ -96,18 +97,27 @@ def _opened(option: Path | None, *, must_exist: bool = True) -> Iterator[Store]:
         yield opened
 
 
+def _read(option: Path | None) -> tuple[Path, list[Measurement], list[Evaluation]]:
+    """Reads a store; the default one may not exist yet and is then empty."""
+    from mnv4_mobile.measure.results.store import store_path
+
+    path = store_path(option)
+    if option is None and not path.exists():
+        return path, [], []
+    with _opened(option) as opened:
+        return path, opened.measurements(), opened.evaluations()
+
+
 @app.callback(invoke_without_command=True)
 def runs(context: typer.Context, store: StorePath = None, as_json: Json = False) -> None:
-    """Lists the runs of the store; its commands say more."""
+    """Lists the runs of the store. Its commands list sessions, and export or delete them."""
     if context.invoked_subcommand:
         if store or as_json:
-            raise ConfigError(f"results: options go behind {context.invoked_subcommand}")
+            raise ConfigError(f"results: options go after {context.invoked_subcommand}")
         return
-    with _opened(store) as opened:
-        measurements, evaluations = opened.measurements(), opened.evaluations()
-        path, names = opened.path, opened.runs()
+    path, measurements, evaluations = _read(store)
     rows = []
-    for name in names:
+    for name in dict.fromkeys(m.run for m in measurements):
         found = [m for m in measurements if m.run == name]
         rows.append(
             {
@@ -122,11 +132,22 @@ def runs(context: typer.Context, store: StorePath = None, as_json: Json = False)
     if as_json:
         print_json({"store": str(path), "runs": rows, "evaluations": len(evaluations)})
         return
+    if not rows:
+        _say_empty(path)
+        return
     print_table(
         ["run", "began", "devices", ">artifacts", ">sessions", ">failed"],
         [[", ".join(v) if isinstance(v, list) else str(v) for v in row.values()] for row in rows],
-        f"{path}: {len(rows)} runs, {len(evaluations)} evaluations",
+        f"{path}: {_count(len(rows), 'run')}, {_count(len(evaluations), 'evaluation')}",
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _say_empty(path: Path) -> None:
+    print(f"No measurements in {path} yet.")
 
 
 @app.command("list")
@@ -140,13 +161,16 @@ def list_groups(
     from mnv4_mobile.measure.results.doubts import os_builds
     from mnv4_mobile.measure.results.statistics import groups
 
-    with _opened(store) as opened:
-        measurements = opened.measurements()
+    path, measurements, _ = _read(store)
     found, newest = wanted.matching(measurements), os_builds(measurements)
     if as_json:
         print_json({"groups": [_group(group, newest) for group in groups(found)]})
-    else:
+    elif found:
         show_groups(found, newest)
+    elif measurements:
+        print(f"None of the {_count(len(measurements), 'measurement')} in {path} matches.")
+    else:
+        _say_empty(path)
 
 
 def _group(group: SessionGroup, newest: dict[str, str]) -> dict[str, Any]:
@@ -182,7 +206,7 @@ def show(
     store: StorePath = None,
     as_json: Json = False,
 ) -> None:
-    """Shows all that is known of one session."""
+    """Shows every figure of one session."""
     from mnv4_mobile.measure.results.flat import flat
 
     with _opened(store) as opened:
@@ -212,14 +236,16 @@ def delete(
     store: StorePath = None,
     as_json: Json = False,
 ) -> None:
-    """Deletes measurements: those of the ids, or all that the options choose."""
+    """Deletes measurements, by their ids or by the options that choose them."""
     if bool(ids) == (not wanted.empty):
         raise ConfigError("delete: needs either ids or options like --run that choose measurements")
     with _opened(store) as opened:
         found = _by_ids(opened, ids) if ids else wanted.matching(opened.measurements())
         if found and not yes:
             if not sys.stdin.isatty():
-                raise ConfigError(f"--yes: needed to delete {len(found)} measurements unasked")
+                raise ConfigError(
+                    f"--yes: needed to delete {_count(len(found), 'measurement')} unasked"
+                )
             of_runs = ", ".join(sorted({m.run for m in found}))
             question = f"Delete {len(found)} measurements of {of_runs} from {opened.path}?"
             found = found if typer.confirm(question, err=True) else []
@@ -227,11 +253,11 @@ def delete(
     if as_json:
         print_json({"deleted": count})
     else:
-        print(f"deleted {count} measurements")
+        print(f"deleted {_count(count, 'measurement')}")
 
 
 def _by_ids(store: Store, ids: Sequence[str]) -> list[Measurement]:
-    """The one measurement whose id begins like each of them."""
+    """Returns the one measurement whose id has each of these beginnings."""
     measurements = store.measurements()
     chosen = []
     for beginning in ids:
@@ -245,12 +271,12 @@ def _by_ids(store: Store, ids: Sequence[str]) -> list[Measurement]:
 @app.command()
 @_filtered
 def export(
-    file: Annotated[Path, typer.Argument(help="Its suffix: .jsonl, .csv or .parquet.")],
+    file: Annotated[Path, typer.Argument(help="File whose suffix is .jsonl, .csv or .parquet.")],
     wanted: _Filter,
     store: StorePath = None,
     as_json: Json = False,
 ) -> None:
-    """Writes measurements to a file; JSON lines have evaluations and profiles of theirs too."""
+    """Writes measurements to a file; JSON lines also hold their evaluations and profiles."""
     from mnv4_mobile.measure.results.exchange import Records, export_records
 
     with _opened(store) as opened:
@@ -266,7 +292,7 @@ def export(
     if as_json:
         print_json({"file": str(file), "measurements": len(measurements)})
     else:
-        print(f"{file}: {len(measurements)} measurements")
+        print(f"{file}: {_count(len(measurements), 'measurement')}")
 
 
 @app.command("import")
@@ -275,7 +301,7 @@ def import_files(
     store: StorePath = None,
     as_json: Json = False,
 ) -> None:
-    """Adds the records of files to the store, each of them wholly or not at all."""
+    """Adds the records of files to the store. A damaged file adds nothing."""
     from mnv4_mobile.measure.results.exchange import import_records
 
     rows = []

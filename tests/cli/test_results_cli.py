@@ -15,6 +15,7 @@ SLOWER = replace(ARTIFACT, sha256="b" * 64)
 @pytest.fixture
 def path(tmp_path, monkeypatch):
     """A store with two runs of three sessions; the second one is 20 % slower."""
+    (tmp_path / "nothing").mkdir()
     path = tmp_path / "mnv4.sqlite"
     monkeypatch.setenv("MNV4_STORE", str(path))
     with Store(path) as store:
@@ -36,7 +37,7 @@ def test_runs_and_cells_are_listed(mnv4, path):
     code, out, _ = mnv4("results", "--json")
     assert code == 0
     assert [row["run"] for row in json.loads(out)["runs"]] == ["base", "new"]
-    assert "2 runs, 1 evaluations" in mnv4("results")[1]
+    assert "2 runs, 1 evaluation" in mnv4("results")[1]
     code, out, _ = mnv4("results", "list", "--json")
     assert [cell["latency_ms"] for cell in json.loads(out)["groups"]] == [5.01, 6.01]
     for option, value, count in (
@@ -54,7 +55,7 @@ def test_runs_and_cells_are_listed(mnv4, path):
     assert "5.010" in out
     assert "conv-small-224x224-int8-tflite" in out
     code, _, err = mnv4("results", "--json", "list")
-    assert (code, err) == (2, "error: results: options go behind list\n")
+    assert (code, err) == (2, "error: results: options go after list\n")
 
 
 def test_one_is_shown_and_deleted(mnv4, path, monkeypatch):
@@ -66,10 +67,10 @@ def test_one_is_shown_and_deleted(mnv4, path, monkeypatch):
     code, _, err = mnv4("results", "show", "zzz")
     assert (code, err) == (2, "error: zzz: 0 measurements have such an id\n")
     code, _, err = mnv4("results", "delete", one.id)
-    assert (code, err) == (2, "error: --yes: needed to delete 1 measurements unasked\n")
+    assert (code, err) == (2, "error: --yes: needed to delete 1 measurement unasked\n")
     assert mnv4("results", "delete")[0] == 2
     assert mnv4("results", "delete", one.id, "--run", "base")[0] == 2
-    assert mnv4("results", "delete", one.id, "--yes")[1] == "deleted 1 measurements\n"
+    assert mnv4("results", "delete", one.id, "--yes")[1] == "deleted 1 measurement\n"
     with Store(path) as store:
         assert store.measurements() == others
     for answer, deleted in (("n", 0), ("y", 3)):
@@ -98,36 +99,91 @@ def test_export_and_import(mnv4, path, tmp_path):
     assert (code, "there is no store" in err) == (2, True)
 
 
+def test_empty_lists_say_so(mnv4, path, tmp_path, monkeypatch):
+    code, out, _ = mnv4("results", "list", "--recipe", "fp32")
+    assert (code, out) == (0, f"None of the 6 measurements in {path} matches.\n")
+    monkeypatch.delenv("MNV4_STORE")
+    monkeypatch.chdir(tmp_path / "nothing")
+    for command in (["results"], ["results", "list"]):
+        code, out, _ = mnv4(*command)
+        assert (code, out) == (0, "No measurements in mnv4.sqlite yet.\n")
+    assert json.loads(mnv4("results", "list", "--json")[1])["groups"] == []
+    assert not (tmp_path / "nothing" / "mnv4.sqlite").exists()
+
+
+def test_doubts_are_codes_with_a_legend(mnv4, path):
+    with Store(path) as store:
+        store.add(measurement([5.0] * 10, run="short"))
+        store.add(measurement([5.0, 9.0] * 5, run="rough", artifact=SLOWER))
+    code, out, _ = mnv4("results", "list", "--run", "short,rough")
+    lines = out.splitlines()
+    assert (code, lines[0]) == (0, "all 2 rows: a session has fewer than 20 runs")
+    assert lines[1].split()[-1] == "doubts"
+    assert [line.split()[-1] for line in lines[2:4]] == ["60.0", "scatter"]
+    legend = lines[lines.index("doubts:") + 1 :]
+    assert legend == [
+        "  scatter    the standard deviation of a session's runs is over 10% of their mean"
+    ]
+    _, out, _ = mnv4("results", "list", "--run", "base")
+    assert "doubts" not in out
+    (group,) = json.loads(mnv4("results", "list", "--run", "short", "--json")[1])["groups"]
+    assert group["doubts"] == [{"code": "few", "detail": ""}]
+
+
 def test_compare_ends_with_4_on_a_regression(mnv4, path, tmp_path):
     code, out, _ = mnv4("compare", "base", "new", "--json")
     (one,) = json.loads(out)["differences"]
     assert (code, one["verdict"], round(one["change"], 2)) == (0, "slower", 0.2)
+    assert (one["base_ms"], one["new_ms"], one["advice"]) == (5.01, 6.01, None)
     code, out, err = mnv4("compare", "base", "new", "--max-regression", "10")
     assert code == 4
     assert "+20.0%" in out
     assert err.startswith("error: slower by more than 10 %, with confidence: conv-small")
-    assert mnv4("compare", "base", "new", "--max-regression", "25")[0] == 0
+    code, out, _ = mnv4("compare", "base", "new", "--max-regression", "25")
+    assert (code, "no regression" in out) == (0, True)
     assert mnv4("compare", "new", "base", "--max-regression", "0")[0] == 0
     file = tmp_path / "base.jsonl"
     mnv4("results", "export", file, "--run", "base")
     assert mnv4("compare", file, "new", "--max-regression", "10")[0] == 4
 
 
-def test_compare_says_when_it_cannot_judge(mnv4, path):
+def test_compare_ends_with_6_where_the_interval_decides_nothing(mnv4, path):
     with Store(path) as store:
         store.add(measurement(run="once"))
+        for i, ms in enumerate((2.0, 5.0, 30.0)):
+            store.add(measurement([ms] * 50, run="noisy", session=i))
+    for bound in ([], ["--max-regression", "5"]):
+        code, out, err = mnv4("compare", "base", "once", *bound)
+        assert (code, "inconclusive" in out) == (6, True)
+        assert (
+            "inconclusive: conv-small-224x224-int8-tflite on adb:1: each run needs 3 sessions; found 3"
+            in err
+        )
+        code, out, err = mnv4("compare", "base", "noisy", *bound)
+        assert (code, "inconclusive" in out) == (6, True)
+        assert "use a quiet device" in err
+        assert "error: 1 of 1 comparisons inconclusive; measure both runs with more" in err
+    other = replace(ARTIFACT, sha256="c" * 64, name="other", model="other")
+    with Store(path) as store:
+        store.add(measurement(run="base", artifact=other))
+        store.add(measurement(run="new", artifact=other))
+    code, _, err = mnv4("compare", "base", "new", "--max-regression", "10")
+    assert (code, "inconclusive: other on adb:1" in err) == (4, True)  # outranks 6
+    assert mnv4("compare", "base", "new", "--max-regression", "25")[0] == 6
+
+
+def test_compare_says_what_it_does_not_compare(mnv4, path):
+    with Store(path) as store:
         store.add(measurement(run="elsewhere", device=replace(DEVICE, id="adb:2")))
-    code, out, err = mnv4("compare", "base", "once", "--max-regression", "5")
-    assert (code, "too few sessions" in out) == (2, True)
-    assert "no artifact has 3 timed sessions in both runs" in err
-    assert mnv4("compare", "base", "once")[0] == 0
     code, _, err = mnv4("compare", "base", "elsewhere")
     assert (code, "nothing to compare" in err) == (2, True)
     with Store(path) as store:
         store.add(measurement(run="base", device=replace(DEVICE, id="adb:2")))
-    code, out, err = mnv4("compare", "base", "new", "--max-regression", "25")
-    assert (code, err) == (0, "not judged: conv-small-224x224-int8-tflite on adb:2: only in base\n")
-    assert "only in A: conv-small-224x224-int8-tflite on adb:2" in out
+    code, _, err = mnv4("compare", "base", "new", "--max-regression", "25")
+    assert (code, err) == (
+        0,
+        "not compared: conv-small-224x224-int8-tflite on adb:2: only in base\n",
+    )
     code, _, err = mnv4("compare", "base", "nothing")
     assert (code, "found no run 'nothing'; runs: base, new" in err) == (2, True)
 
@@ -141,11 +197,20 @@ def test_choose_ends_with_3_when_nothing_fits(mnv4, path):
     code, out, err = mnv4(*asked, "--min-top1", "79")
     assert code == 3
     assert "top-1 too low: 74.00%, at least 79.00%" in out
-    assert err == "error: none of 2 bundles is known to fit on adb:1\n"
+    assert err == "error: adb:1: no bundle is known to fit: 2 rejected\n"
     code, out, err = mnv4("choose", "--device", "adb:1", "--max-ms", "9", "--min-top1", "79")
     assert code == 3
     assert "mnv4 evaluate conv-small-224x224-int8-tflite DATASET" in out
-    assert err.endswith("; 1 undecided\n")
+    assert err.endswith("1 rejected, 1 undecided\n")
+
+
+def test_choose_takes_any_bound_alone_but_needs_one(mnv4, path):
+    code, _, err = mnv4("choose")
+    assert (code, "choose: found no bound; give one or more of --max-ms" in err) == (2, True)
+    for bound in (["--max-ms", "5.5"], ["--max-mb", "5"], ["--min-top1", "70"]):
+        code, out, _ = mnv4("choose", *bound)
+        assert code == 0
+        assert "ship conv-small-224x224-int8-tflite: 5.01 ms (p50, 1 thread), top-1 74.0%" in out
 
 
 @pytest.mark.parametrize(

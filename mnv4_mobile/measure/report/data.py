@@ -52,7 +52,8 @@ class Row:
     def doubts(self, newest: Mapping[str, str]) -> list[str]:
         """What looks unsound, and what went wrong; `newest` as `doubts_of_group` has it."""
         errors = dict.fromkeys(m.error for m in self.group.measurements if m.error)
-        return [*doubts_of_group(self.group.measurements, newest), *errors]
+        found = doubts_of_group(self.group.measurements, newest)
+        return [*(doubt.sentence for doubt in found), *errors]
 
     def published(self) -> Published | None:
         """The published latency of the same device, network, input size and precision."""

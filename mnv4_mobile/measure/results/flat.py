@@ -1,4 +1,4 @@
-"""A measurement as one row of a table, for spreadsheets and notebooks."""
+"""Turns a measurement into one row of a table, for spreadsheets and notebooks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mnv4_mobile.measure.results.doubts import doubts
 
 
 class FlatMeasurement(TypedDict):
-    """Its columns; what is not known is None. Times are ms, memory is MiB."""
+    """The columns. Unknown values are None, times are ms, memory is MiB."""
 
     id: str
     run: str
@@ -34,9 +34,9 @@ class FlatMeasurement(TypedDict):
     threads: int
     affinity: str
     unit: str | None
-    """None is what the artifact asks for by default."""
+    """None stands for the artifact's default unit."""
     plan: str
-    """The plan's key: rows with the same one may be compared."""
+    """The plan's key; rows with equal keys may be compared."""
     samples: int | None
     p50_ms: float | None
     p90_ms: float | None
@@ -49,17 +49,17 @@ class FlatMeasurement(TypedDict):
     load_warm_ms: float | None
     first_ms: float | None
     preprocess_ms: float | None
-    """The median."""
+    """Median of the session's runs."""
     peak_rss_mb: float | None
     golden_sqnr_db: float | None
     thermal_before: str | None
     thermal_after: str | None
     doubts: str
-    """What looks unsound, joined by semicolons."""
+    """Codes of what looks unsound (`doubts.MEANINGS`), joined by semicolons."""
 
 
 def flat(measurement: Measurement) -> FlatMeasurement:
-    """A measurement's row."""
+    """Returns a measurement's row."""
     artifact, device, plan = measurement.artifact, measurement.device, measurement.plan
     samples = measurement.samples or Samples(golden_sqnr_db=None)
     found = statistics.of(measurement)
@@ -106,5 +106,5 @@ def flat(measurement: Measurement) -> FlatMeasurement:
         golden_sqnr_db=samples.golden_sqnr_db,
         thermal_before=samples.thermal_before.status,
         thermal_after=samples.thermal_after.status,
-        doubts="; ".join(doubts(measurement)),
+        doubts="; ".join(map(str, doubts(measurement))),
     )

@@ -1,9 +1,9 @@
-"""What samples are reduced to: derived whenever it is shown, never stored instead of them.
+"""Reduces samples to statistics, which are derived whenever they are shown and never stored.
 
-This is the specification for all languages (`tests/golden/statistics.json` has its cases). A
-percentile interpolates linearly between the two samples next to rank q/100 * (n - 1), as in numpy
-(type 7 of Hyndman and Fan, 1996); the coefficient of variation is the sample standard deviation
-(divisor n - 1) over the mean.
+All languages follow one specification (`tests/golden/statistics.json` has its cases): a percentile
+interpolates linearly between the two samples that are next to rank q/100 * (n - 1), as numpy does
+by default (type 7 of Hyndman and Fan, 1996); the coefficient of variation is the sample standard
+deviation (divisor n - 1) over the mean.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import fmean, median
+from statistics import NormalDist, fmean, median
 
 from mnv4_mobile.measure.measurement import Measurement, ResultKey, Samples
 from mnv4_mobile.measure.plan import Statistic
@@ -20,26 +20,26 @@ from mnv4_mobile.measure.plan import Statistic
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """Of the samples of one session, in ms; None where a tool's summary does not say."""
+    """Statistics of one session's samples in ms; None where a tool's summary lacks one."""
 
     p50: float | None
     p90: float | None
     p95: float | None
     mean: float
     cv: float | None
-    """None too for a single sample."""
+    """Coefficient of variation; None for a single sample."""
     min: float | None
     max: float | None
     n: int
 
     def value(self, statistic: Statistic) -> float | None:
-        """One of them by its name."""
+        """Returns one of them by its name."""
         value: float | None = getattr(self, statistic)
         return value
 
 
 def percentile(values: Sequence[float], q: float) -> float:
-    """The value below which q percent of at least one value lie, interpolated linearly."""
+    """Returns the value below which q percent of the values lie, interpolated linearly."""
     return _percentile(sorted(values), q)
 
 
@@ -51,7 +51,7 @@ def _percentile(ordered: Sequence[float], q: float) -> float:
 
 
 def of_samples(values: Sequence[float]) -> Statistics:
-    """Of at least one latency."""
+    """Returns the statistics of one or more latencies."""
     # Without numpy, whose calls take longer than all of this for the samples of a session.
     ordered, mean = sorted(values), fmean(values)
     deviation = math.dist(values, [mean] * len(values)) / math.sqrt(max(len(values) - 1, 1))
@@ -68,7 +68,7 @@ def of_samples(values: Sequence[float]) -> Statistics:
 
 
 def spread(values: Sequence[float]) -> float:
-    """The largest of some latencies over the smallest, less 1; infinite over a smallest of 0."""
+    """Returns the largest latency over the smallest, less 1; infinite if the smallest is 0."""
     smallest, largest = min(values), max(values)
     if smallest:
         return largest / smallest - 1
@@ -76,11 +76,11 @@ def spread(values: Sequence[float]) -> float:
 
 
 def drift(values: Sequence[float]) -> float:
-    """The spread of the medians of ten stretches of a session.
+    """Returns the spread of the medians of ten stretches of a session.
 
-    Levels that last longer than a run are what makes a session not repeat; the coefficient of
-    variation hardly sees them (two levels 20 % apart have one of 9 %) and sees single stragglers,
-    which a median does not mind.
+    A session is hard to repeat if its speed has levels that last longer than a run. The coefficient
+    of variation hardly shows such levels (it is 9 % for two levels 20 % apart) and reacts to single
+    slow runs, which leave a median as it is.
 
     Args:
         values: Ten latencies or more, in the order in which they were timed.
@@ -90,24 +90,24 @@ def drift(values: Sequence[float]) -> float:
 
 
 def of(measurement: Measurement) -> Statistics | None:
-    """Of a session's samples or a tool's summary; None where nothing was timed."""
+    """Returns a session's statistics, or those of a tool's summary; None if nothing was timed."""
     return _of(measurement.samples) if measurement.status == "ok" else None
 
 
 def _of(samples: Samples | None) -> Statistics | None:
     if samples and samples.latencies_ms:
         return of_samples(samples.latencies_ms)
-    if not samples or not (told := samples.summary):
+    if not samples or not (summary := samples.summary):
         return None
     return Statistics(
         p50=None,
         p90=None,
         p95=None,
-        mean=told.mean,
-        cv=told.std / told.mean if told.std is not None and told.mean else None,
-        min=told.min,
-        max=told.max,
-        n=told.count,
+        mean=summary.mean,
+        cv=summary.std / summary.mean if summary.std is not None and summary.mean else None,
+        min=summary.min,
+        max=summary.max,
+        n=summary.count,
     )
 
 
@@ -120,48 +120,61 @@ class SessionGroup:
 
     @property
     def first(self) -> Measurement:
-        """Any of them, for what all have in common."""
+        """One of them, for the fields that are equal in all."""
         return self.measurements[0]
 
     @cached_property
     def sessions(self) -> list[Statistics]:
-        """Of every session that was timed."""
+        """Statistics of every session that was timed."""
         return [found for m in self.measurements if (found := of(m))]
 
     @property
     def statistic(self) -> Statistic:
-        """The plan's; the mean where a tool gave nothing else."""
+        """The plan's statistic, or the mean if a tool reported nothing else."""
         wanted = self.first.plan.statistic
-        told = [session.value(wanted) for session in self.sessions]
-        return wanted if None not in told else "mean"
+        known = [session.value(wanted) for session in self.sessions]
+        return wanted if None not in known else "mean"
+
+    def values_of(self, statistic: Statistic) -> list[float]:
+        """Returns a statistic of every session that has it, in ms."""
+        return [v for s in self.sessions if (v := s.value(statistic)) is not None]
 
     @property
     def values(self) -> list[float]:
-        """That statistic of every session, in ms."""
-        return [v for s in self.sessions if (v := s.value(self.statistic)) is not None]
+        """The group's statistic of every session, in ms."""
+        return self.values_of(self.statistic)
 
     @property
     def latency_ms(self) -> float | None:
-        """Their median: what the artifact is judged by; None where nothing was timed."""
+        """The latency that all commands show: the median of `values`; None if nothing was timed."""
         return typical(self.values)
 
     @property
     def samples(self) -> list[Samples]:
-        """What was measured in every session that was timed."""
+        """The samples of every session that was timed."""
         return [m.samples for m in self.measurements if m.status == "ok" and m.samples]
 
 
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """Returns the 95 % interval of a share that was observed in n cases (Wilson, 1927)."""
+    z = NormalDist().inv_cdf(0.975)
+    middle = share + z * z / (2 * n)
+    reach = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low, high = ((middle + sign * reach) / (1 + z * z / n) for sign in (-1, 1))
+    return max(0.0, low), min(1.0, high)
+
+
 def typical(values: Iterable[float | None]) -> float | None:
-    """The median of the sessions' values that are known; None where none is."""
+    """Returns the median of the values that are known; None if none is."""
     known = [value for value in values if value is not None]
     return median(known) if known else None
 
 
 def groups(measurements: Sequence[Measurement]) -> list[SessionGroup]:
-    """Measurements by their key, in the order of the first of each.
+    """Groups measurements by their key, in the order in which the groups began.
 
-    A session that failed before its runtime was known belongs to the sessions with the same
-    artifact, device, OS build and plan that have one.
+    A session that failed before its runtime was known joins the sessions with the same artifact,
+    device, OS build and plan.
     """
     found: dict[ResultKey, list[Measurement]] = {}
     known = {m.key._replace(runtime=""): m.key for m in measurements if m.runtime}

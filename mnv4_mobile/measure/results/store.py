@@ -90,7 +90,10 @@ class Store:
     def __init__(self, path: Path, *, must_exist: bool = False) -> None:
         self.path = path
         if must_exist and not path.exists():
-            raise StoreError(f"{path}: there is no store of measurements; see --store")
+            raise StoreError(
+                f"{path}: there is no store of measurements; mnv4 measure makes one, and --store "
+                "names another"
+            )
         with self._told():
             # Autocommit: where a transaction begins and ends is said below, and nowhere else.
             self._db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)

@@ -1,5 +1,7 @@
 """Comparing runs: copies pass, slower ones are caught, and the interval keeps its promise."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from records import ARTIFACT, DEVICE, PLAN, measurement
@@ -7,7 +9,9 @@ from records import ARTIFACT, DEVICE, PLAN, measurement
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.measure.measurement import Samples, Summary
 from mnv4_mobile.measure.results.compare import SESSIONS, compare, interval, side
+from mnv4_mobile.measure.results.doubts import Doubt
 from mnv4_mobile.measure.results.exchange import Records, export_records
+from mnv4_mobile.measure.results.statistics import groups
 from mnv4_mobile.measure.results.store import Store
 from mnv4_mobile.records import replace
 
@@ -25,15 +29,19 @@ def _run(random, ms, sessions=8, **fields):
     return found
 
 
+def verdicts(comparisons, bound):
+    return [one.verdict(bound) for found in comparisons for one in found.differences]
+
+
 def test_copies_pass_20_of_20_and_slower_ones_are_caught():
     random = np.random.default_rng(1)
     changed = {"artifact": replace(ARTIFACT, sha256="b" * 64)}
     copies = [compare(_run(random, 6.0), _run(random, 6.0, **changed)) for _ in range(20)]
     slower = [compare(_run(random, 6.0), _run(random, 6.6, **changed)) for _ in range(20)]
-    assert [len(one.regressions(0.05)) for one in copies] == [0] * 20
-    assert sum(len(one.regressions(0.05)) for one in slower) >= 18
-    assert all(one.differences[0].verdict == "slower" for one in slower)
-    assert not any(one.regressions(0.15) for one in slower)
+    assert "regression" not in verdicts(copies, 0.05)
+    assert verdicts(slower, 0.05).count("regression") >= 18
+    assert verdicts(slower, None) == ["slower"] * 20
+    assert "regression" not in verdicts(slower, 0.15)
 
 
 @pytest.mark.parametrize("sessions", [(3, 3), (5, 5), (3, 10), (10, 10)])
@@ -46,22 +54,78 @@ def test_the_interval_holds_the_truth(sessions, noise):
     }[noise]
     hits = 0
     for _ in range(200):
-        low, high = interval(draw(sessions[0]), draw(sessions[1]) + np.log(1.1))
+        low, high = interval(np.exp(draw(sessions[0])), 1.1 * np.exp(draw(sessions[1])))
         hits += low <= 0.1 <= high
     # 190 of 200 are promised; a binomial variable of that mean stays above 181 in 99 % of cases.
     assert hits >= 182
 
 
 def test_sessions_without_noise_have_an_interval_without_width():
-    same = np.log(np.full(4, 5.0))
-    assert interval(same, same + np.log(1.2)) == pytest.approx((0.2, 0.2))
+    assert interval([5.0] * 4, [6.0] * 4) == pytest.approx((0.2, 0.2))
+
+
+def test_the_ends_of_an_interval_stay_finite():
+    low, high = interval([1e-9, 1.0, 1e9], [1e-9, 1.0, 1e9])
+    assert (low, high) == pytest.approx((-0.999, 999.0))
+
+
+def _with_interval(change, interval, sessions=4):
+    group = compare([measurement(session=i) for i in range(sessions)], [measurement()])
+    one = group.differences[0]
+    return dataclasses.replace(one, new=one.base, change=change, interval=interval)
+
+
+@pytest.mark.parametrize(
+    ("interval", "bound", "verdict"),
+    [
+        ((0.06, 0.2), 0.05, "regression"),
+        ((0.05, 0.2), 0.05, "inconclusive"),
+        ((0.01, 0.06), 0.05, "inconclusive"),
+        ((0.01, 0.05), 0.05, "no regression"),
+        ((-0.3, -0.1), 0.05, "no regression"),
+        ((-0.98, 33.4), 0.05, "inconclusive"),
+        ((0.0, 0.0), 0.0, "no regression"),
+        (None, 0.05, "inconclusive"),
+        ((0.01, 0.2), None, "slower"),
+        ((-0.2, -0.01), None, "faster"),
+        ((-0.05, 0.05), None, "no difference shown"),
+        ((-0.01, 0.06), None, "inconclusive"),
+        ((-0.98, 33.4), None, "inconclusive"),
+        (None, None, "inconclusive"),
+    ],
+)
+def test_what_an_interval_decides(interval, bound, verdict):
+    assert _with_interval(0.0, interval).verdict(bound) == verdict
+
+
+def test_how_many_sessions_would_decide():
+    # Half as far from the bound as the interval reaches: four times the sessions.
+    one = _with_interval(0.1, tuple(np.expm1(np.log1p(0.1) + np.array([-0.2, 0.2]))))
+    bound = float(np.expm1(np.log1p(0.1) - 0.1))
+    assert one.advice(bound) == "about 16 sessions of each run would decide"
+    # It is near 0, and the interval must fit into 5 %.
+    (low, high) = np.expm1([-0.1, 0.1])
+    assert _with_interval(0.0, (low, high)).advice() == (
+        "about 17 sessions of each run would decide"
+    )
+    assert "use a quiet device" in _with_interval(0.0, (-0.98, 33.4)).advice()
+    assert "use a quiet device" in _with_interval(0.05, (-0.01, 0.2)).advice(0.05)
+
+
+def test_results_and_compare_show_the_same_latency():
+    base = [measurement([ms] * 50, session=i) for i, ms in enumerate((5.0, 6.0, 9.0, 5.5))]
+    (one,) = compare(base, base).differences
+    (group,) = groups(base)
+    assert one.base_ms == one.new_ms == group.latency_ms == 5.75
+    assert one.change == 0
 
 
 def test_two_sessions_say_nothing():
     few = [measurement(session=i) for i in range(SESSIONS - 1)]
     slower = [measurement(latencies=[9.0] * 50, session=i) for i in range(5)]
     (one,) = compare(few, slower).differences
-    assert (one.verdict, one.interval, one.slower_than(0.05)) == ("too few sessions", None, False)
+    assert (one.verdict(), one.interval) == ("inconclusive", None)
+    assert one.advice() == "each run needs 3 sessions; found 2 and 5"
     assert one.change == pytest.approx(0.8)
 
 
@@ -81,18 +145,31 @@ def test_what_is_matched_and_what_is_doubted():
     elsewhere = [measurement(device=replace(DEVICE, id="adb:2"))]
     found = compare(before + threads, after + elsewhere)
     (one,) = found.differences
-    assert one.doubts == ("different OS build: Android 15 before, Android 16 after",)
-    assert one.verdict == "no difference seen"
-    assert [group.first.plan.threads for group in found.only_before] == [4]
-    assert [group.first.device.id for group in found.only_after] == ["adb:2"]
+    assert one.doubts == (Doubt("os", "base Android 15, new Android 16"),)
+    assert one.verdict() == "no difference shown"
+    assert [group.first.plan.threads for group in found.only_in_base] == [4]
+    assert [group.first.device.id for group in found.only_in_new] == ["adb:2"]
+
+
+def test_a_doubt_says_which_run_has_it():
+    def run(latencies):
+        return [measurement(latencies, session=i) for i in range(3)]
+
+    few, noisy = run([5.0] * 10), run([5.0, 9.0] * 20)
+    assert compare(few, few).differences[0].doubts == (Doubt("few"),)
+    assert compare(few, noisy).differences[0].doubts == (
+        Doubt("scatter", "new"),
+        Doubt("few", "base"),
+    )
 
 
 def test_a_session_that_failed_is_not_a_fast_one():
     before = [measurement(session=i) for i in range(3)]
     failed = [measurement(status="failed", session=i) for i in range(3)]
     (one,) = compare(before, failed).differences
-    assert (one.verdict, one.after_ms, one.slower_than(0)) == ("not timed", None, False)
-    assert "after: failed: 3 of 3 sessions" in one.doubts
+    assert (one.verdict(0), one.new_ms) == ("inconclusive", None)
+    assert one.advice(0) == "no session of the new run gave a latency"
+    assert Doubt("failed", "new 3/3") in one.doubts
 
 
 def test_summaries_are_compared_by_their_means():
@@ -103,7 +180,7 @@ def test_summaries_are_compared_by_their_means():
     ]
     (one,) = compare(before, after).differences
     assert one.statistic == "mean"
-    assert (one.before_ms, one.after_ms) == pytest.approx((6.0, 6.0))
+    assert (one.base_ms, one.new_ms) == pytest.approx((6.0, 6.0))
 
 
 def test_a_side_is_a_run_or_a_file(tmp_path):

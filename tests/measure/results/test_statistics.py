@@ -12,11 +12,16 @@ from records import ARTIFACT, DEVICE, PLAN, measurement
 
 from mnv4_mobile.measure.measurement import Samples, Summary, Thermal
 from mnv4_mobile.measure.results import statistics
-from mnv4_mobile.measure.results.doubts import doubts, doubts_of_group, os_builds
-from mnv4_mobile.measure.results.statistics import SessionGroup, drift, groups
+from mnv4_mobile.measure.results.doubts import Doubt, common, doubts, doubts_of_group, os_builds
+from mnv4_mobile.measure.results.statistics import SessionGroup, drift, groups, wilson
 from mnv4_mobile.records import plain, replace
 
 CASES = json.loads((Path(__file__).parents[2] / "golden" / "statistics.json").read_text())["cases"]
+
+
+def codes(found):
+    """Doubts as a table shows them."""
+    return list(map(str, found))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
@@ -47,7 +52,7 @@ def test_a_summary_has_no_percentiles():
     assert (found.p50, found.mean, found.cv, found.n) == (None, 4.0, 0.25, 50)
     group = SessionGroup((one,))
     assert (group.statistic, group.latency_ms) == ("mean", 4.0)
-    assert doubts(one) == ["CV over 10%", "a tool's summary, without samples"]
+    assert codes(doubts(one)) == ["scatter", "summary"]
 
 
 def test_sessions_are_reduced_by_the_median_of_the_plans_statistic():
@@ -67,7 +72,7 @@ def test_failed_sessions_stay_with_their_group():
     found = groups([ok, failed, other])
     assert [len(group.measurements) for group in found] == [2, 1]
     assert [len(group.sessions) for group in found] == [1, 1]
-    assert doubts_of_group(found[0].measurements) == ["failed: 1 of 2 sessions"]
+    assert codes(doubts_of_group(found[0].measurements)) == ["failed 1/2"]
     assert SessionGroup((failed,)).latency_ms is None
     assert doubts(failed) == []
 
@@ -80,29 +85,29 @@ def _with(**values):
     ("one", "said"),
     [
         (measurement(), []),
-        (_with(conditions={"busy": 0.4}), ["busy device"]),
+        (_with(conditions={"busy": 0.4}), ["busy"]),
         (_with(conditions={"busy": 0.05}), []),
-        (_with(conditions={"timer_resolution_ms": 1.0}), ["coarse timer"]),
-        (measurement(latencies=[1.0, 2.0] * 20), ["CV over 10%"]),
+        (_with(conditions={"timer_resolution_ms": 1.0}), ["timer"]),
+        (measurement(latencies=[1.0, 2.0] * 20), ["scatter"]),
         (
             measurement(latencies=[4.0] * 15 + [4.4] * 35),  # a CV of 4 % only
-            ["not quiet: speed varied by over 7%"],
+            ["drift"],
         ),
         (measurement(latencies=[4.0, 4.4] * 100), []),
         (measurement(latencies=[4.0] * 49 + [6.0]), []),
         (measurement(latencies=[0.0] * 50), []),  # of a timer that is too coarse
-        (measurement(latencies=[5.0] * 10), ["fewer than 20 samples"]),
-        (_with(thermal_before=Thermal(status="fair")), ["warm at the beginning"]),
-        (_with(thermal_after=Thermal(status="serious")), ["warmer at the end"]),
-        (_with(golden_sqnr_db=None), ["output not checked on the device"]),
+        (measurement(latencies=[5.0] * 10), ["few"]),
+        (_with(thermal_before=Thermal(status="fair")), ["warm"]),
+        (_with(thermal_after=Thermal(status="serious")), ["warming"]),
+        (_with(golden_sqnr_db=None), ["unchecked"]),
         (
             measurement(artifact=replace(ARTIFACT, bundle_id=None)),
-            ["unverified: an artifact from elsewhere"],
+            ["unverified"],
         ),
     ],
 )
 def test_doubts(one, said):
-    assert doubts(one) == said
+    assert codes(doubts(one)) == said
 
 
 @given(st.lists(st.floats(0.1, 100), min_size=10, max_size=200))
@@ -120,12 +125,33 @@ def test_drift_is_that_of_the_medians_of_ten_parts_that_have_all_samples(values)
 
 def test_doubts_of_a_group():
     a, b = measurement(latencies=[5.0] * 30), measurement(latencies=[6.0] * 30, session=1)
-    assert doubts_of_group([a, b]) == ["sessions differ by 20%"]
+    assert codes(doubts_of_group([a, b])) == ["spread 20%"]
     warm = _with(thermal_before=Thermal(status="fair"))
-    assert doubts_of_group([a, warm]) == ["warm at the beginning (1 of 2 sessions)"]
+    assert codes(doubts_of_group([a, warm])) == ["warm 1/2"]
     updated = measurement(
         device=replace(DEVICE, os_build="Android 16"), started_at="2026-06-01T00:00:00+00:00"
     )
-    assert doubts_of_group([a, updated]) == ["different OS builds: Android 15, Android 16"]
-    assert doubts_of_group([a], os_builds([a, updated])) == ["different OS build since: Android 16"]
+    assert codes(doubts_of_group([a, updated])) == ["os Android 15, Android 16"]
+    assert codes(doubts_of_group([a], os_builds([a, updated]))) == ["updated Android 16"]
     assert doubts_of_group([updated], os_builds([updated, a])) == []
+
+
+def test_a_doubt_that_all_rows_have_is_common_whatever_its_detail():
+    rows = [[Doubt("busy"), Doubt("few")], [Doubt("busy", "1/3")], [Doubt("busy"), Doubt("warm")]]
+    assert common(rows) == ["busy"]
+    assert common(rows[:1]) == []
+    assert common([*rows, []]) == []
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "interval"),
+    [  # Newcombe, Statistics in Medicine 17 (1998), table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29
+        (81 / 263, 263, (0.2553, 0.3662)),
+        (15 / 148, 148, (0.0624, 0.1605)),
+        (0.0, 20, (0.0, 0.1611)),
+        (1 / 29, 29, (0.0061, 0.1718)),
+        (1.0, 20, (0.8389, 1.0)),
+    ],
+)
+def test_wilsons_interval(share, n, interval):
+    assert wilson(share, n) == pytest.approx(interval, abs=5e-5)
