@@ -336,14 +336,14 @@ def _against(one: Candidate, bounds: Bounds) -> tuple[list[str], list[str]]:
             missing.append("size unknown")
         elif one.bytes / 1e6 > bounds.max_mb:
             misses.append(f"too large: {one.bytes / 1e6:.2f} MB, at most {bounds.max_mb:g}")
-    for what, value, bound, unknown in (
+    for what, value, bound, absent in (
         ("top-1", one.top1, bounds.min_top1, "no top-1 on this dataset"),
         ("agreement", one.agreement, bounds.min_agreement, "evaluated without --parent"),
     ):
         if bound is None:
             continue
         if value is None:
-            missing.append(unknown if one.evaluation else "not evaluated")
+            missing.append(absent if one.evaluation else "not evaluated")
         elif value < bound:
             misses.append(f"{what} too low: {value:.2%}, at least {bound:.2%}")
     if not bounds.any and one.accuracy is None:
