@@ -125,7 +125,7 @@ def manifest(**fields):
     values = {
         "schema": 1,
         "id": "conv-small-96x96-fp32-tflite",
-        "ingredients": "e" * 64,
+        "ingredients": {"weights": "e" * 64},
         "model": ModelEntry(
             name="conv-small",
             config_sha256="b" * 64,

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from mnv4_mobile import Options
+from mnv4_mobile.builder.cell import key
 from mnv4_mobile.builder.matrix import cells
 from mnv4_mobile.errors import ConfigError, LoweringError
 from mnv4_mobile.option import Option, parse_set
@@ -33,7 +34,7 @@ def test_a_default_may_depend_on_the_recipe():
 
 def test_an_option_changes_the_key_and_what_is_said_without_need_does_not():
     default, newer, same, unit = (
-        matrix(given)[0].key()
+        key(matrix(given)[0].ingredients())
         for given in (
             {},
             {"coreml": {"min_ios": "18"}},
@@ -44,8 +45,9 @@ def test_an_option_changes_the_key_and_what_is_said_without_need_does_not():
     assert default == same
     assert len({default, newer, unit}) == 3
     # What is said of one target leaves the other's bundle as it is.
+    tflite = key(matrix({}, ["tflite"])[0].ingredients())
     both = matrix({"coreml": {"min_ios": 18}}, ["tflite", "coreml"])
-    assert [cell.key() for cell in both] == [matrix({}, ["tflite"])[0].key(), newer]
+    assert [key(cell.ingredients()) for cell in both] == [tflite, newer]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from mnv4_mobile import Options, build
+from mnv4_mobile.builder.cell import key as key_of
 from mnv4_mobile.builder.matrix import cells
 from mnv4_mobile.bundle.manifest import open_bundle
 from mnv4_mobile.errors import ConfigError
@@ -75,7 +76,7 @@ def test_the_units_that_a_build_verifies_are_part_of_its_key(chip):
     def key(**options):
         chosen = [Options(**options)]
         found = cells(["conv-small-035"], "demo", ["chip"], ["fp32"], chosen, progress=SILENT)
-        return found[0].key()
+        return key_of(found[0].ingredients())
 
     keys = [key(units=units) for units in ((), ("npu",), ("cpu",), ("npu", "cpu"))]
     assert keys[0] == keys[1]

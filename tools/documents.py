@@ -84,7 +84,7 @@ _RESULT: dict[str, Any] = {
 _MANIFEST: dict[str, Any] = {
     "schema": 1,
     "id": "conv-small-96x96-fp32-tflite",
-    "ingredients": _SHA256,
+    "ingredients": {"weights": _SHA256, "recipe": _SHA256},
     "model": {
         "name": "conv-small",
         "config_sha256": _SHA256,
@@ -445,7 +445,9 @@ def _manifest() -> Documents:
         kind.refuse(part, [])
     kind.refuse("id", _MANIFEST["id"] + "\n", "", ".", "..", ".a", "-a", "a/b", "a\\b", "a b")
     kind.refuse("id", "größe", "a\0")
-    kind.refuse("ingredients", _SHA256.upper(), _SHA256[:-1], _SHA256 + "\n", "g" * 64)
+    kind.refuse("ingredients", _SHA256, [])
+    wrong = (_SHA256.upper(), _SHA256[:-1], _SHA256 + "\n", "g" * 64)
+    kind.refuse("ingredients.weights", *wrong, None)
     for key in ("model.config_sha256", "model.weights_sha256", "artifact.sha256"):
         kind.refuse(key, _SHA256.upper())
     kind.refuse("model.name", None)

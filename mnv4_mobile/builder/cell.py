@@ -139,8 +139,8 @@ class Cell:
             return ()
         return self.options.units or (first_unit(target),)
 
-    def ingredients(self, hashed: Hash) -> dict[str, Any]:
-        """Everything that decides the bundle's bytes, as JSON.
+    def contents(self, hashed: Hash) -> dict[str, Any]:
+        """Returns everything that decides the bundle's bytes, as JSON by part.
 
         Args:
             hashed: Hashes a file.
@@ -153,38 +153,51 @@ class Cell:
         spec = self.spec(self.options.build_spec(self.model), target)
         options = dataclasses.asdict(self.options) | {"io": spec.io, "options": spec.options}
         options["units"] = list(self.units(target))
-        if self.options.images is not None:
-            paths = golden_paths(self.options.images, self.options.batch)
-            options["images"] = [hashed(path) for path in paths]
-        folder, calibration = self.options.calibrate, self.recipe.calibration
+        images = options.pop("images")
+        if images is not None:
+            images = [hashed(path) for path in golden_paths(images, self.options.batch)]
+        folder, calibration = options.pop("calibrate"), self.recipe.calibration
         if calibration is None:
-            options["calibrate"] = None
+            folder = None
         elif folder is not None and folder != MADE_UP:
             paths = candidates(
                 folder,
                 images=calibration.images + self.recipe.held_back,
                 seed=calibration.seed,
             )
-            options["calibrate"] = [hashed(path) for path in paths]
+            folder = [hashed(path) for path in paths]
         return {
             "model": dataclasses.asdict(self.model),
             "weights": _weights(self.weights, self.model, hashed),
             "target": self.target,
             "recipe": plain(self.recipe.on(target.made_for(spec))),
+            "images": images,
+            "calibration": folder,
             "options": options,
             "code": [code_sha256("mnv4_mobile", CODE), *map(code_sha256, packages)],
             "versions": versions(target.distributions),
             "platform": [platform.system(), platform.machine()],
         }
 
-    def key(self, hashed: Hash = files.sha256) -> str:
-        """Names the bundle's content before it is built: the hash of its ingredients.
+    def ingredients(self, hashed: Hash = files.sha256) -> dict[str, str]:
+        """Returns the hash of each part of what the bundle is made of: weights, recipe, ...
 
         Args:
             hashed: Hashes a file; cells share files, so that one that remembers saves reading.
+
+        Raises:
+            MobileError: A file that is missing or cannot be read.
         """
-        text = json.dumps(self.ingredients(hashed), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return {part: _json_sha256(value) for part, value in self.contents(hashed).items()}
+
+
+def key(ingredients: Mapping[str, str]) -> str:
+    """Returns the name of a bundle's content: one hash of the hashes of its ingredients."""
+    return _json_sha256(dict(ingredients))
+
+
+def _json_sha256(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _weights(source: str, model: ModelSpec, hashed: Hash) -> list[str]:

@@ -20,7 +20,7 @@ from typing import Any
 from mnv4_mobile import files
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.cache import Cache
-from mnv4_mobile.builder.cell import Cell, Options
+from mnv4_mobile.builder.cell import Cell, Options, key
 from mnv4_mobile.builder.naming import check_apart, check_name, check_overwriting, expected_id
 from mnv4_mobile.builder.pipeline import Built, Task
 from mnv4_mobile.builder.process import build_apart, end_all, kept_warm
@@ -225,17 +225,17 @@ def build_cells(
     out = out.absolute()
     found: dict[Cell, Built] = {}
     hashed = functools.cache(files.sha256)  # of this run: files may have changed by the next
-    keys = {cell: cell.key(hashed) for cell in cells}
+    made_of = {cell: cell.ingredients(hashed) for cell in cells}
     if not force and out.exists():
-        for cell, key in keys.items():
-            check_overwriting(out / expected_id(cell), cell, key, force=False)
+        for cell, ingredients in made_of.items():
+            check_overwriting(out / expected_id(cell), cell, ingredients, force=False)
     for cell in cells:
-        if cache and (path := cache.take(keys[cell], out)):
+        if cache and (path := cache.take(key(made_of[cell]), out)):
             found[cell] = Built(cell=cell, path=path, cached=True)
     rest = [cell for cell in cells if cell not in found]
     if rest:
         with _folders(out) as scratch:
-            tasks = _tasks({cell: keys[cell] for cell in rest}, out, scratch, force=force)
+            tasks = _tasks({cell: made_of[cell] for cell in rest}, out, scratch, force=force)
             if scheduler:
                 running = _run_on(scheduler, tasks, progress)
             else:
@@ -244,7 +244,7 @@ def build_cells(
                 for built in running:
                     found[built.cell] = built
                     if cache and built.path:
-                        cache.put(keys[built.cell], built.path)
+                        cache.put(key(made_of[built.cell]), built.path)
     return [found[cell] for cell in cells]
 
 
@@ -264,10 +264,12 @@ def _folders(out: Path) -> Iterator[Path]:
                 out.rmdir()
 
 
-def _tasks(keys: Mapping[Cell, str], out: Path, scratch: Path, *, force: bool) -> list[Task]:
+def _tasks(
+    made_of: Mapping[Cell, Mapping[str, str]], out: Path, scratch: Path, *, force: bool
+) -> list[Task]:
     """Cells that share a network and an export together, the most work first."""
     groups: dict[object, list[Cell]] = {}
-    for cell in keys:
+    for cell in made_of:
         target = load_target(cell.target)
         spec = cell.spec(cell.options.build_spec(cell.model), target)
         shared = cell.model, cell.weights, cell.options, target.form(spec, cell.recipe)
@@ -275,7 +277,7 @@ def _tasks(keys: Mapping[Cell, str], out: Path, scratch: Path, *, force: bool) -
     tasks = [
         Task(
             cells=tuple(group),
-            keys={cell: keys[cell] for cell in group},
+            ingredients={cell: made_of[cell] for cell in group},
             out=out,
             scratch=scratch,
             force=force,

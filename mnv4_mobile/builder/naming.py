@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,17 +101,19 @@ def check_apart(cells: Sequence[Cell]) -> None:
             )
 
 
-def check_overwriting(path: Path, cell: Cell, key: str, *, force: bool) -> None:
+def check_overwriting(
+    path: Path, cell: Cell, ingredients: Mapping[str, str], *, force: bool
+) -> None:
     """Refuses to replace a bundle that is made of other ingredients.
 
     Args:
         path: Where the bundle goes.
         cell: What it is made of.
-        key: The hash of that (`Cell.key`).
+        ingredients: The hash of each part of that (`Cell.ingredients`).
         force: Whether to replace it all the same.
 
     Raises:
-        ConfigError: Saying what differs, as far as the manifest there tells.
+        ConfigError: Naming the parts that differ.
     """
     if force:
         return
@@ -119,26 +121,33 @@ def check_overwriting(path: Path, cell: Cell, key: str, *, force: bool) -> None:
         manifest = json.loads((path / MANIFEST).read_bytes())
     except (OSError, ValueError):
         return  # nothing there, or nothing that is a bundle
-    if not isinstance(manifest, dict) or manifest.get("ingredients") == key:
+    if not isinstance(manifest, dict) or manifest.get("ingredients") == ingredients:
         return
-    differing = "; ".join(_differences(manifest, cell))
+    found = _part(manifest, "ingredients")
+    known = _known_values(manifest, cell)
+    differing = []
+    for part, now in ingredients.items():
+        if found.get(part) != now:
+            values = [f"{what} {old}, now {new}" for what, old, new in known.get(part, ())]
+            differing.append(part + (f" ({'; '.join(values).strip()})" if values else ""))
     raise ConfigError(
-        f"{path}: holds a bundle made of other ingredients "
-        f"({differing or 'of the same weights, options and versions'}); --force replaces it"
+        f"{path}: holds a bundle made of other ingredients: {', '.join(differing)}; "
+        "--force replaces it"
     )
 
 
-def _differences(manifest: Mapping[str, Any], cell: Cell) -> Iterator[str]:
-    """What a manifest says of its ingredients that is not so of a cell."""
+def _known_values(
+    manifest: Mapping[str, Any], cell: Cell
+) -> dict[str, list[tuple[str, object, object]]]:
+    """Returns the values of parts that a manifest has and a cell has not, with the cell's."""
     target = load_target(cell.target)
     spec = cell.spec(cell.options.build_spec(cell.model), target)
-    for what, found, now in (
-        ("weights", _part(manifest, "model").get("weights"), shown(cell.weights)),
-        *_each("option", _part(manifest, "options"), spec.options),
-        *_each("", _part(manifest, "versions"), versions(target.distributions)),
-    ):
-        if found != now:
-            yield f"{what}: {found}, now {now}"
+    weights = {"": _part(manifest, "model").get("weights")}
+    return {
+        "weights": _differences(weights, {"": shown(cell.weights)}),
+        "options": _differences(_part(manifest, "options"), spec.options),
+        "versions": _differences(_part(manifest, "versions"), versions(target.distributions)),
+    }
 
 
 def _part(manifest: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -146,8 +155,8 @@ def _part(manifest: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _each(
-    what: str, found: Mapping[str, object], now: Mapping[str, object]
-) -> Iterator[tuple[str, object, object]]:
-    for name in dict.fromkeys((*found, *now)):
-        yield f"{what} {name}".strip(), found.get(name, "none"), now.get(name, "none")
+def _differences(
+    found: Mapping[str, object], now: Mapping[str, object]
+) -> list[tuple[str, object, object]]:
+    pairs = [(name, found.get(name, "none"), now.get(name, "none")) for name in {**found, **now}]
+    return [(name, old, new) for name, old, new in pairs if old != new]

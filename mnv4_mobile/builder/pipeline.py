@@ -52,8 +52,8 @@ class Task:
 
     cells: tuple[Cell, ...]
     """They differ in target, recipe and the target's options."""
-    keys: Mapping[Cell, str]
-    """The hash of the ingredients of each (`Cell.key`)."""
+    ingredients: Mapping[Cell, Mapping[str, str]]
+    """What each cell is made of (`Cell.ingredients`)."""
     out: Path
     """The folder of the bundles."""
     scratch: Path
@@ -110,7 +110,7 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
     spec = cell.spec(network.spec, target)
     path = task.out / bundle_id(spec, cell, target)
     files.check_replaceable(path, MANIFEST)
-    check_overwriting(path, cell, task.keys[cell], force=task.force)
+    check_overwriting(path, cell, task.ingredients[cell], force=task.force)
     recipe = cell.recipe.on(target.made_for(spec))
     check_recipe(target, spec, recipe)
     cell.recipe.check_keep(network.layers)  # before the work, as far as modules are concerned
@@ -139,7 +139,7 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
             Manifest(
                 schema=1,
                 id=path.name,
-                ingredients=task.keys[cell],
+                ingredients=task.ingredients[cell],
                 model=network.entry,
                 target=target.name,
                 recipe=recipe.name,

@@ -151,8 +151,9 @@ class Manifest(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Version of this format."""
     id: Identifier
     """Name of the bundle's folder."""
-    ingredients: Sha256
-    """Hash of everything that the bundle was made of."""
+    ingredients: Mapping[str, Sha256]
+    """Hash of each part of what the bundle was made of: `model`, `weights`, `recipe`, `images`,
+    `calibration`, `options`, `code`, `versions`, `platform`, `target`."""
     model: ModelEntry
     """Where the network and its weights come from."""
     target: str

@@ -20,7 +20,7 @@ import yaml
 
 from mnv4_mobile import files
 from mnv4_mobile.builder.cache import Cache
-from mnv4_mobile.builder.cell import Cell
+from mnv4_mobile.builder.cell import Cell, key
 from mnv4_mobile.builder.matrix import build_cells
 from mnv4_mobile.builder.range_rule import RULES
 from mnv4_mobile.bundle.manifest import Bundle, open_bundle
@@ -55,7 +55,7 @@ class Wish:
     def key(self) -> str:
         """The hash of everything that decides what is measured: not of the bound."""
         dataset = files.sha256(self.dataset) if self.dataset else None
-        ingredients = [self.cell.key(), dataset, self.objective]
+        ingredients = [key(self.cell.ingredients()), dataset, self.objective]
         return hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from mnv4_mobile import Options
 from mnv4_mobile.builder.cache import Cache
-from mnv4_mobile.builder.cell import Cell
+from mnv4_mobile.builder.cell import Cell, key
 from mnv4_mobile.builder.matrix import build_cells, cells
 from mnv4_mobile.errors import ConfigError, CrashError, LoweringError, ParityError
 from mnv4_mobile.files import sha256
@@ -173,16 +173,30 @@ def test_every_ingredient_changes_the_key(tiny, tmp_path, demo_pictures):
         replace(base, recipe=load_recipe("int8"), options=Options(calibrate="random")),
         replace(base, recipe=load_recipe("int8"), options=Options(calibrate=str(demo_pictures))),
     ]
-    keys = [cell.key() for cell in [base, *others]]
+    made_of = [cell.ingredients() for cell in [base, *others]]
+    keys = [key(one) for one in made_of]
     assert len(set(keys)) == len(keys)
-    assert [cell.key() for cell in [base, *others]] == keys
+    assert [cell.ingredients() for cell in [base, *others]] == made_of
+    differing = [[part for part in made_of[0] if one[part] != made_of[0][part]] for one in made_of]
+    assert differing[2:] == [
+        ["weights"],
+        ["weights"],
+        ["target", "options", "code", "versions"],
+        ["recipe"],
+        ["recipe"],
+        ["options"],
+        ["options"],
+        ["images"],
+        ["recipe", "calibration"],
+        ["recipe", "calibration"],
+    ]
     weights.write_bytes(b"2")
-    assert others[2].key() != keys[3]
+    assert others[2].ingredients() != made_of[3]
     picture = demo_pictures / "9.png"
     picture.write_bytes(picture.read_bytes() + b" ")
-    assert others[-1].key() != keys[-1]
+    assert others[-1].ingredients() != made_of[-1]
     # What a recipe does not use does not count.
-    assert replace(base, options=Options(calibrate=str(demo_pictures))).key() == keys[0]
+    assert replace(base, options=Options(calibrate=str(demo_pictures))).ingredients() == made_of[0]
 
 
 @pytest.fixture

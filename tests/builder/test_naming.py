@@ -76,7 +76,7 @@ def test_the_stock_path_is_named_and_hashed_where_it_was_asked_for(target):
     (same,) = matrix(target, "fp32", options={target: {"stock": False}})
     assert expected_id(stock) == f"conv-small-224x224-fp32-stock-{target}"
     assert expected_id(same) == expected_id(default) == f"conv-small-224x224-fp32-{target}"
-    assert same.key() == default.key() != stock.key()
+    assert same.ingredients() == default.ingredients() != stock.ingredients()
 
 
 def test_a_size_comes_from_the_checkpoint():
@@ -117,24 +117,27 @@ def test_two_cells_of_one_name_are_refused_before_any_work(tmp_path):
 
 def test_a_bundle_of_other_ingredients_is_not_replaced(tmp_path):
     (cell,) = matrix("tflite", "fp32")
+    ingredients = cell.ingredients()
     path = tmp_path / expected_id(cell)
-    check_overwriting(path, cell, "a" * 64, force=False)
+    check_overwriting(path, cell, ingredients, force=False)
     path.mkdir()
     manifest = {
-        "ingredients": "b" * 64,
+        "ingredients": ingredients | {"weights": "b" * 64, "versions": "b" * 64, "code": "b" * 64},
         "model": {"weights": "birds.safetensors"},
         "versions": {"torch": "1.0"},
     }
     (path / "manifest.json").write_text(json.dumps(manifest))
-    check_overwriting(path, cell, "b" * 64, force=False)
-    check_overwriting(path, cell, "a" * 64, force=True)
-    with pytest.raises(ConfigError, match=r"--force replaces it") as error:
+    check_overwriting(path, cell, manifest["ingredients"], force=False)
+    check_overwriting(path, cell, ingredients, force=True)
+    with pytest.raises(ConfigError) as error:
         build_cells([cell], tmp_path, cache=None)
-    assert str(error.value).startswith(
-        f"{path}: holds a bundle made of other ingredients (weights:"
+    text = str(error.value)
+    assert text.startswith(
+        f"{path}: holds a bundle made of other ingredients: weights (birds.safetensors, now "
+        "random:0), code, versions ("
     )
-    assert "weights: birds.safetensors, now random:0; " in str(error.value)
-    assert "torch: 1.0, now 2" in str(error.value)
+    assert "torch 1.0, now 2" in text
+    assert text.endswith("); --force replaces it")
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
 
 
@@ -183,7 +186,7 @@ def test_what_is_asked_for_in_vain_is_no_other_cell():
 def test_the_code_of_the_target_that_one_builds_on_counts(chip, monkeypatch):
     (cell,) = matrix()
     cell = replace(cell, target="chip")
-    before = cell.ingredients(sha256)
+    before = cell.contents(sha256)
     monkeypatch.setattr(type(chip), "base", "tflite")
-    after = cell.ingredients(sha256)
+    after = cell.contents(sha256)
     assert after["code"] == [*before["code"], code_sha256("mnv4_tflite")]

@@ -40,8 +40,8 @@ class Recorded(Progress):
 
 def task(found, out, scratch):
     """A task of these cells."""
-    keys = {cell: cell.key() for cell in found}
-    return Task(cells=tuple(found), keys=keys, out=out, scratch=scratch)
+    made_of = {cell: cell.ingredients() for cell in found}
+    return Task(cells=tuple(found), ingredients=made_of, out=out, scratch=scratch)
 
 
 @pytest.mark.toolchain("tflite")

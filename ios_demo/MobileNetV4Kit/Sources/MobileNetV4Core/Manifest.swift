@@ -209,7 +209,7 @@ extension Manifest {
     private init(_ entries: JSONEntries) throws {
         try entries.schema(Self.schema)
         id = try entries["id"].bundleID()
-        _ = try entries["ingredients"].sha256()
+        try entries["ingredients"].map().values.forEach { _ = try $0.sha256() }
         model = try entries["model"].record(Model.init)
         target = try entries["target"].text()
         recipe = try entries["recipe"].text()

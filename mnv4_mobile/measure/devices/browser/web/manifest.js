@@ -107,7 +107,7 @@ function manifest(json) {
     {
       schema,
       id,
-      ingredients: sha256,
+      ingredients: (value) => value.map(sha256),
       model: (value) =>
         value.record({
           name: text,

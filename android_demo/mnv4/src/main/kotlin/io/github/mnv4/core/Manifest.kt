@@ -158,7 +158,7 @@ private val KINDS = listOf("convolution", "other")
 
 private fun Json.Entries.manifest(): Manifest {
     schema(Manifest.SCHEMA)
-    get("ingredients").text(SHA256)
+    get("ingredients").map().values.forEach { it.text(SHA256) }
     get("options").map().values.forEach { it.checkOption() }
     parity()
     get("layers").list().forEach { it.record { layer() } }
