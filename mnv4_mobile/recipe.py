@@ -64,12 +64,16 @@ class Activations(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class KeepOn(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """What a unit keeps in float instead; null is what all units keep."""
+    """What artifacts for one unit keep in float; a key without a value is as for all units."""
 
     residual_additions: bool | None = None
+    """The additions of blocks to their inputs."""
     after_pooling: bool | None = None
+    """The activations after the global pooling."""
     depthwise: bool | None = None
+    """Depthwise convolutions."""
     modules: tuple[str, ...] | None = None
+    """Patterns (`fnmatch`) of names of modules."""
 
 
 class Keep(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -171,22 +175,26 @@ class Recipe(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     name: str
     """The recipe file's stem; part of the bundle's name."""
-    description: str
-    """What it is for, in a line."""
+    description: str = ""
+    """What the recipe is for, in one line."""
     precision: Precision
     """Precision of weights and, where the runtime can, of the arithmetic of what is not quantized.
     """
     weights: Weights | None = None
+    """How weights are quantized; null keeps them in float."""
     activations: Activations | None = None
+    """How activations are quantized; null keeps them in float."""
     keep: Keep = Keep()
+    """What stays in float although the rest is quantized."""
     prepare: tuple[Step, ...] = ()
     """What is done to the weights before lowering, the same for all targets; without calibration
     images, nothing."""
     distill: Distill = Distill()
-    """Settings of that step."""
+    """Settings of the step `distill`."""
     calibration: CalibrationImages | None = None
-    """Null where no images are used."""
+    """The images that ranges and preparation use; null without any."""
     gate: Gate
+    """How close the artifact must come to the float model."""
 
     def on(self, unit: Unit) -> Recipe:
         """Returns the recipe for artifacts that are made for a unit: nothing is left per unit."""

@@ -44,7 +44,6 @@ gate: {{sqnr_db: 1}}
             "description: x\nprecision: float16\ngate: {sqnr_db: 1}\nwhy: 1\n",
             "why: unknown key, allowed: name, ",
         ),
-        ("precision: float16\n", "description: missing"),
         (DISTILLED.format("mode: dynamic", "{}"), "prepare: distill: only with static activations"),
         (DISTILLED.format("mode: static", "{steps: 0}"), "distill.steps: found 0, must be a whole"),
         (

@@ -112,6 +112,6 @@ def preset(name: str, place: str = "plan") -> Plan:
     Raises:
         ConfigError: There is none of that name.
     """
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise ConfigError(unknown(place, name, PRESETS))
     return PRESETS[name]

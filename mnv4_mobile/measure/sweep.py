@@ -18,18 +18,22 @@ from mnv4_mobile.units import Unit
 
 
 class Matrix(Record, frozen=True, kw_only=True):
-    """Bundles that are built first, or come out of the cache; see `matrix.cells`."""
+    """Bundles to build first, or to take out of the cache: every combination."""
 
     models: tuple[str, ...]
+    """Names of shipped models, or paths of YAML files."""
     weights: str
+    """A checkpoint, as `mnv4 build --weights` takes it."""
     targets: tuple[str, ...]
+    """Names of targets."""
     recipes: tuple[str, ...] = ("fp32",)
+    """Names of shipped recipes, or paths of YAML files."""
     sizes: Annotated[tuple[InputSize, ...], Meta(min_length=1)] | None = None
-    """Input sizes: numbers or [height, width]; null is what the configuration or checkpoint says.
-    """
+    """Input sizes: numbers or [height, width]. Default: what the checkpoint or the model says."""
     calibrate: str | None = None
+    """A folder of calibration images, or `random`."""
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Options of targets, as in `Options.options`."""
+    """Options of targets: `{coreml: {min_ios: 17}}`."""
 
     @property
     def input_sizes(self) -> list[tuple[int, int] | None]:
@@ -58,16 +62,19 @@ class Sweep(Record, frozen=True, kw_only=True):
     name: str
     """The sweep file's stem."""
     description: str = ""
-    """What it is for."""
+    """What the sweep is for."""
     bundles: tuple[str, ...] = ()
     """Paths or patterns of bundles and of bare artifacts."""
     build: Matrix | None = None
+    """Bundles to build before measuring."""
     devices: Annotated[tuple[SweepDevice, ...], Meta(min_length=1)]
+    """Devices to measure on: KIND, KIND:ADDRESS, or an object with a tool."""
     threads: Annotated[tuple[Count, ...], Meta(min_length=1)] = (1,)
+    """Numbers of runtime threads."""
     units: Annotated[tuple[Unit | None, ...], Meta(min_length=1)] = (None,)
     """What artifacts run on; null is what each asks for by default."""
     plan: Plan
-    """For all; its threads and unit are replaced."""
+    """How every bundle is measured: a preset, and what differs from it."""
 
     def __post_init__(self) -> None:
         self.plans()
@@ -79,6 +86,12 @@ class Sweep(Record, frozen=True, kw_only=True):
             for threads in dict.fromkeys(self.threads)
             for unit in dict.fromkeys(self.units)
         ]
+
+
+PLAN_KEYS = tuple(
+    name for name in Plan.__struct_fields__ if name not in ("schema", "threads", "unit")
+)
+"""What a sweep's `plan` may say beside `preset`; threads and units have lists of their own."""
 
 
 def load_sweep(name: str) -> Sweep:
@@ -110,13 +123,12 @@ def _check_options(matrix: Matrix, place: str) -> None:
 
 
 def _plan(values: Any, place: str) -> dict[str, Any]:
-    """A preset and what differs from it."""
+    """Returns a preset with what differs from it."""
     if not isinstance(values, dict):
         raise ConfigError(f"{place}: found {show(values)}, must be an object")
-    known = [n for n in Plan.__struct_fields__ if n not in ("schema", "threads", "unit")]
     for key in values:
-        if key not in ("preset", *known):
-            raise ConfigError(unknown_key(f"{place}.{key}", key, ["preset", *known]))
+        if key not in ("preset", *PLAN_KEYS):
+            raise ConfigError(unknown_key(f"{place}.{key}", key, ["preset", *PLAN_KEYS]))
     changed = {key: value for key, value in values.items() if key != "preset" and value is not None}
     base: dict[str, Any] = plain(preset(values.get("preset", "quick"), f"{place}.preset"))
     return base | changed

@@ -46,7 +46,7 @@ class ConvRow(Row, frozen=True, tag="conv"):
     out_channels: Count
     """Output channels."""
     kernel_size: Odd
-    """Side of the kernel."""
+    """Side of the kernel, odd."""
     stride: Count
     """Stride."""
 
@@ -65,7 +65,7 @@ class FusedRow(Row, frozen=True, tag="fi"):
     hidden_channels: Count
     """Channels after the expansion."""
     kernel_size: Odd
-    """Side of the kernel that expands."""
+    """Side of the kernel that expands, odd."""
     stride: Count
     """Stride of the convolution that expands."""
 
@@ -89,11 +89,11 @@ class UIRRow(Row, frozen=True, tag="uir"):
     extra_dw: bool
     """Whether a depthwise convolution comes before the expansion."""
     extra_dw_kernel_size: Odd | None
-    """Its kernel size; ~ without it."""
+    """Side of its kernel, odd; ~ without it."""
     middle_dw: bool
     """Whether a depthwise convolution comes after the expansion."""
     middle_dw_kernel_size: Odd | None
-    """Its kernel size; ~ without it."""
+    """Side of its kernel, odd; ~ without it."""
     stride: Count
     """Stride of the last of the two."""
 
@@ -126,7 +126,7 @@ class MMQARow(Row, frozen=True, tag="mmqa"):
     key_val_downsample: bool
     """Whether a depthwise convolution makes the maps of keys and values smaller."""
     key_val_downsample_kernel_size: Odd | None
-    """Its kernel size; ~ without it."""
+    """Side of its kernel, odd; ~ without it."""
     key_val_downsample_stride: Count | None
     """Its stride; ~ without it."""
     stride: Literal[1]
@@ -172,15 +172,15 @@ class BackboneParams(Record, frozen=True, kw_only=True):
     stem_out_channel: Count
     """Output channels of the first convolution."""
     stem_kernel_size: Odd
-    """Kernel size of the first convolution."""
+    """Side of the first convolution's kernel, odd."""
     stem_stride: Count
     """Stride of the first convolution."""
     final_conv_out_channel: Count
     """Output channels of the convolution after the last stage."""
     final_conv_kernel_size: Odd
-    """Kernel size of the convolution after the last stage."""
+    """Side of that convolution's kernel, odd."""
     final_conv_stride: Count
-    """Stride of the convolution after the last stage."""
+    """Stride of that convolution."""
     norm_type: Norm = "batch_norm"
     """Normalisation after every convolution."""
     act_type: Activation = "relu"
@@ -248,7 +248,7 @@ class Architecture(Record, frozen=True, kw_only=True):
         Mapping[str, Any] | None,
         Meta(
             extra_json_schema={
-                "anyOf": [
+                "oneOf": [
                     {"type": "null"},
                     {"$ref": "#/$defs/Head"},
                     {
