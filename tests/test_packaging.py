@@ -1,6 +1,5 @@
-"""The sdist and the wheel, and what the README promises."""
+"""The sdist and the wheel."""
 
-import itertools
 import os
 import re
 import shutil
@@ -19,7 +18,6 @@ from packaging.specifiers import SpecifierSet
 from mnv4_mobile.target import load_target, target_names
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
 _UNTRACKED = {"build", ".build", ".gradle", "__pycache__", "node_modules"}
 
 
@@ -169,26 +167,3 @@ def test_untested_minor_versions_of_toolchains_are_not_installed(name):
             if requirement.name == distribution:
                 assert not requirement.specifier.contains(f"{major}.{int(minor) + 1}.0")
                 assert requirement.specifier.contains(version(distribution))
-
-
-def test_the_readme_names_verbs_and_options_that_exist():
-    from typer.main import get_command
-
-    from mnv4_mobile.cli import app
-
-    commands = get_command(app).commands
-    assert set(re.findall(r"mnv4 ([a-z]+)", README)) == set(commands)
-    groups = [c.commands.values() for c in commands.values() if hasattr(c, "commands")]
-    verbs = [*commands.values(), *itertools.chain(*groups)]
-    options = {name for command in verbs for p in command.params for name in p.opts}
-    assert set(re.findall(r"`(--[a-z-]+)", README)) - {"--help"} <= options
-
-
-@pytest.mark.toolchain("tflite")
-def test_the_python_of_the_readme_runs(tmp_path):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    code = code.replace('out="out"', f"out={str(tmp_path / 'out')!r}")
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True
-    )
-    assert "label='7'" in done.stdout

@@ -151,8 +151,8 @@ def run(document: Path, folder: Path, cache: Path) -> Report:
 def fixture(folder: Path) -> None:
     """Makes the files that documents presume, of the demo model and its data.
 
-    `my_checkpoint.safetensors`, `last.ckpt` (as Lightning writes it), `photo.jpg`, `pictures/`
-    (128 images without labels), and `dataset/` (100 other images, one folder per class).
+    `my_checkpoint.safetensors`, `last.ckpt` (as Lightning writes it), `labels.txt`, `photo.jpg`,
+    `pictures/` (128 images without labels), and `dataset/` (100 others, one folder per class).
     """
     folder.mkdir(parents=True)
     shutil.copy(DEMO, folder / "my_checkpoint.safetensors")
@@ -160,6 +160,7 @@ def fixture(folder: Path) -> None:
     weights = {f"model.{name}": value for name, value in load_file(DEMO).items()}
     lightning = {"pytorch-lightning_version": "2.5.0", "epoch": 9, "state_dict": weights}
     torch.save(lightning, folder / "last.ckpt")
+    shutil.copy(DEMO.parent / "labels.txt", folder)
     names = (DEMO.parent / "labels.txt").read_text("utf-8").split()
     images, classes = read_sheet(ROOT / "tests" / "data" / "demo_heldout.npz")
     for index, (image, label) in enumerate(zip(images[:228], classes[:228], strict=True)):

@@ -80,6 +80,7 @@ def test_a_checkout_has_the_repository_and_leaves_nothing_in_it(ran):
 def test_the_fixture_has_what_documents_presume(tmp_path):
     commands.fixture(tmp_path / "fixture")
     found = {path.name for path in (tmp_path / "fixture").iterdir()}
-    assert found == {"my_checkpoint.safetensors", "last.ckpt", "photo.jpg", "pictures", "dataset"}
+    files = {"my_checkpoint.safetensors", "last.ckpt", "labels.txt", "photo.jpg"}
+    assert found == files | {"pictures", "dataset"}
     assert len(list((tmp_path / "fixture" / "pictures").iterdir())) == 128
     assert len(list((tmp_path / "fixture" / "dataset").glob("*/*.png"))) == 100
