@@ -74,6 +74,18 @@ class InconclusiveError(MobileError):
     exit_code = 6
 
 
+class UnexpectedError(MobileError):
+    """A bug, for JSON; on stderr it is a traceback."""
+
+    exit_code = 1
+
+
+class StoppedError(MobileError):
+    """Ctrl-C; the message says how to go on, where there is a way."""
+
+    exit_code = 130
+
+
 class DiskError(MobileError):
     """A disk that is full or not writable."""
 

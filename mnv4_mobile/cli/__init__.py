@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import Annotated, Any
@@ -32,7 +33,15 @@ from mnv4_mobile.cli import (
     tune,
     verify,
 )
-from mnv4_mobile.errors import ConfigError, MobileError, disk_error, unknown
+from mnv4_mobile.cli.show import end_json
+from mnv4_mobile.errors import (
+    ConfigError,
+    MobileError,
+    StoppedError,
+    UnexpectedError,
+    disk_error,
+    unknown,
+)
 
 app = typer.Typer(
     name="mnv4",
@@ -86,25 +95,6 @@ def _root(
     pass
 
 
-_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-"""Its module depends on typer's version."""
-
-
-def _run() -> int | None:
-    """Runs the command and returns its exit code.
-
-    Raises:
-        ConfigError: A command, an option or a value that does not exist.
-    """
-    try:
-        code: int | None = app(standalone_mode=False)
-    except _UsageError as error:
-        if type(error).__name__ == "NoArgsIsHelpError":  # the help is already printed
-            return 2
-        raise ConfigError(_usage(error)) from None
-    return code
-
-
 def _usage(error: Any) -> str:
     """Returns a usage error in this project's words: what was found and what is allowed."""
     text = error.format_message()
@@ -123,23 +113,55 @@ def _usage(error: Any) -> str:
 
 
 def main() -> None:
-    """Runs the command; errors for the user become one line and an exit code.
+    """Runs the command; an error for the user becomes one line on stderr and an exit code.
 
-    0; 2 bad input; 3 a quality bound not met; 4 a regression; 5 a device or its runtime
-    failed; 6 an inconclusive comparison; 130 Ctrl-C.
+
+    With `--json` it is part of the JSON object on stdout, too.
     """
+    as_json = "--json" in sys.argv[1:]
     try:
-        sys.exit(_run())
-    except MobileError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except SystemExit as end:
-        if end.code == 130:  # typer's answer to Ctrl-C, without a word
-            print("interrupted", file=sys.stderr)
-        raise
-    except OSError as error:
-        told = disk_error(error)
-        if told is None:
+        error = _run()
+        if as_json:
+            end_json(error)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads our output has enough
+        _drop_output()
+        sys.exit(1)
+    except OSError as failed:  # of the last lines
+        _drop_output()
+        if (error := disk_error(failed)) is None:
             raise
-        print(f"error: {told}", file=sys.stderr)
-        sys.exit(told.exit_code)
+    except Exception as bug:
+        if as_json:
+            end_json(UnexpectedError(f"{type(bug).__name__}: {bug}"))
+        raise
+    if error:
+        if str(error):
+            print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    sys.exit(0)
+
+
+def _run() -> MobileError | None:
+    """Runs the command and returns what the user has to know if it fails."""
+    try:
+        code = app(standalone_mode=False)
+    except MobileError as error:
+        return error
+    except typer.TyperException as error:
+        # A group of commands without a command has shown its help, and has nothing to add.
+        message = error.format_message()
+        return ConfigError(_usage(error) if message else "")
+    except typer.Abort:
+        return StoppedError("interrupted")
+    except OSError as error:
+        if (known := disk_error(error)) is None:
+            raise
+        return known
+    # Typer returns what Ctrl-C ends with instead of raising it.
+    return StoppedError("interrupted") if code == StoppedError.exit_code else None
+
+
+def _drop_output() -> None:
+    """Makes sure that Python does not try to write what is left when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -16,6 +16,7 @@ from mnv4_mobile.cli.show import (
     Verbose,
     agreement,
     decibels,
+    error_document,
     megabytes,
     print_json,
     print_table,
@@ -194,12 +195,13 @@ def build(
         if one.error:
             print(f"error: {one.cell.name}: {one.error}", file=sys.stderr)
     if errors:
-        raise typer.Exit(errors[0].exit_code)
+        raise type(errors[0])(f"{len(errors)} of {len(built)} bundles failed")
 
 
 def _record(one: Built) -> dict[str, Any]:
     if one.path is None:
-        return {"cell": one.cell.name, "error": str(one.error)}
+        assert one.error is not None
+        return {"cell": one.cell.name, "error": error_document(one.error)}
     manifest = open_bundle(one.path).manifest
     return {"path": str(one.path), "cached": one.cached, "manifest": manifest}
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mnv4_mobile.cli.show import Json, print_json, print_table
+from mnv4_mobile.errors import BoundError
 
 
 def lint(
@@ -36,5 +37,5 @@ def lint(
                 continue
             rows = [[f.rule, f.layer or "(all)", f.what, f.advice] for f in findings]
             print_table(["rule", "layer", "found", "advice"], rows, name)
-    if strict and any(found.values()):
-        raise typer.Exit(3)
+    if strict and (count := sum(map(len, found.values()))):
+        raise BoundError(f"--strict: found {count}, allowed: nothing that lint finds")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnv4_mobile.cli.show import print_json, print_table
+from mnv4_mobile.cli.show import error_document, print_json, print_table
 from mnv4_mobile.cli.steps import steps
+from mnv4_mobile.errors import StoppedError
 
 if TYPE_CHECKING:
     from mnv4_mobile.measure.measurement import Measurement
-    from mnv4_mobile.measure.perform import Failure
     from mnv4_mobile.measure.results.choose import Bounds
     from mnv4_mobile.measure.results.doubts import Doubt
     from mnv4_mobile.measure.sweep import Sweep
@@ -78,7 +78,7 @@ def perform_and_show(
 
     Raises:
         ConfigError: A kind of device that there is not; see `perform` for the rest.
-        Exit: 5 where something failed, 3 where the only failures are wrong outputs.
+        MobileError: Something failed; exit code 3 where that is wrong outputs only, else 5.
     """
     from mnv4_mobile.measure.device import load_kind
     from mnv4_mobile.measure.perform import new_run, perform
@@ -94,27 +94,24 @@ def perform_and_show(
                 sweep, run=name, store=path, out=out, force=force, progress=progress
             )
     except KeyboardInterrupt:
-        print(f"resume with: {resume}", file=sys.stderr)
-        raise
+        raise StoppedError(f"interrupted; resume with: {resume}") from None
     if as_json:
         print_json(
             {
                 "run": name,
                 "measurements": found,
-                "failures": failures,
+                "failures": [
+                    {"what": one.what, "error": error_document(one.error)} for one in failures
+                ],
             }
         )
     else:
         show_groups(found)
     if failures:
-        _tell(failures)
-        print(f"what is missing is measured by: {resume}", file=sys.stderr)
-        raise typer.Exit(max(failure.exit_code for failure in failures))
-
-
-def _tell(failures: Sequence[Failure]) -> None:
-    for failure in failures:
-        print(f"error: {failure.what}: {failure.error}", file=sys.stderr)
+        for failure in failures:
+            print(f"error: {failure.what}: {failure.error}", file=sys.stderr)
+        worst = max((failure.error for failure in failures), key=lambda error: error.exit_code)
+        raise type(worst)(f"not all was measured; measure the rest with: {resume}")
 
 
 def show_groups(

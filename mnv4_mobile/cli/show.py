@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.errors import ConfigError, MobileError
 from mnv4_mobile.records import plain
 
 if TYPE_CHECKING:
@@ -44,14 +44,38 @@ Quiet = Annotated[
 ]
 
 
+_document: dict[str, object] = {}
+
+
 def print_json(document: Mapping[str, object]) -> None:
-    """Prints one JSON object with the version of its format.
+    """Prints one JSON object with the version of its format, when the command ends.
+
+    If the command fails after this, the error becomes a key of the same object.
 
     Args:
         document: Its other keys; records and dataclasses in the values become objects.
     """
-    whole = {"schema": 1, **plain(document)}
-    print(json.dumps(whole, indent=1, ensure_ascii=False))
+    _document.update(document)
+
+
+def end_json(error: MobileError | None) -> None:
+    """Prints the JSON object of the command that ends now, if it has one.
+
+    Args:
+        error: What made the command fail.
+    """
+    if error:
+        _document["error"] = error_document(error)
+    if _document:
+        whole = {"schema": 1, **plain(_document)}
+        _document.clear()
+        print(json.dumps(whole, indent=1, ensure_ascii=False))
+
+
+def error_document(error: MobileError) -> dict[str, object]:
+    """Returns an error as JSON documents have it."""
+    kind, code = type(error).__name__, error.exit_code
+    return {"type": kind, "message": str(error), "exit_code": code}
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:

@@ -45,8 +45,7 @@ class Failure:
     """Something that a run has not measured."""
 
     what: str
-    error: str
-    exit_code: int
+    error: MobileError
 
 
 def perform(
@@ -88,7 +87,7 @@ def perform(
             _possible(checks, sweep, subjects)
             devices |= _connected(list(expected), sweep, stack, failures, progress)
         if not devices:
-            raise DeviceError("; ".join(failure.error for failure in failures))
+            raise DeviceError("; ".join(str(failure.error) for failure in failures))
         planned = _planned(sweep, devices, subjects, progress)
         # A new one is made only now, so that bad input leaves no file behind.
         opened = stack.enter_context(Store(store))
@@ -144,7 +143,7 @@ def _connected(
         except DeviceError as error:
             if len(sweep.devices) == 1:
                 raise
-            failures.append(_failure(one.device, error))
+            failures.append(Failure(what=one.device, error=error))
     return devices
 
 
@@ -182,7 +181,7 @@ def _built(
     )
     cache = Cache(cache_folder(), progress)
     built = build_cells(wanted, out, cache=cache, force=force, progress=progress)
-    failures += [_failure(one.cell.name, one.error) for one in built if one.error]
+    failures += [Failure(what=one.cell.name, error=one.error) for one in built if one.error]
     paths = [one.path for one in built if one.path]
     if not paths:
         raise next(one.error for one in built if one.error)
@@ -268,21 +267,12 @@ def _measure(
             left[series] -= 1
             progress.advance()
             if measurement.error is not None:
-                exit_code = (
-                    ParityError.exit_code
-                    if measurement.status == "wrong"
-                    else DeviceError.exit_code
-                )
-                failures[series] = Failure(
-                    what=names[series], error=measurement.error, exit_code=exit_code
-                )
+                kind = ParityError if measurement.status == "wrong" else DeviceError
+                failures[series] = Failure(what=names[series], error=kind(measurement.error))
     except DeviceError as error:  # it vanished
         for series, sessions in left.items():
             if sessions and series not in failures:
-                failures[series] = _failure(names[series], DeviceError(f"left out: {error}"))
+                left_out = DeviceError(f"left out: {error}")
+                failures[series] = Failure(what=names[series], error=left_out)
     progress.advance(left.total())  # what is left out after a failure
     return list(failures.values())
-
-
-def _failure(what: str, error: MobileError) -> Failure:
-    return Failure(what=what, error=str(error), exit_code=error.exit_code)

@@ -334,7 +334,7 @@ def test_measure_ends_with_3_on_a_wrong_output_and_names_it(mnv4, demo_bundle, t
     assert "wrong: 1 of 1 sessions" in out
     assert "1 thread: " in err
     assert "output logits: wrong on the device" in err
-    assert "what is missing is measured by: mnv4 measure" in err
+    assert "not all was measured; measure the rest with: mnv4 measure" in err
 
 
 def test_devices_has_this_computer_and_survives_a_broken_kind(mnv4, monkeypatch):

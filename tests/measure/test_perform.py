@@ -141,7 +141,7 @@ def test_a_run_of_the_same_name_measures_what_is_missing(devices, run):
         ("b.tflite", 0, "failed"),
         ("a.tflite", 1, "ok"),
     ]
-    assert [(f.what, f.error, f.exit_code) for f in failures] == [
+    assert [(f.what, str(f.error), f.error.exit_code) for f in failures] == [
         ("x: b.tflite, 1 thread", "out of space", 5)
     ]
     devices["x"] = Device("x")
@@ -161,7 +161,7 @@ def test_a_device_that_vanishes_does_not_stop_the_others(devices, run):
     found, failures = run("x", "y", "z", threads=(1, 2))
     assert len(devices["x"].sessions) == 2
     assert len(devices["y"].sessions) == 4
-    assert [(f.what, f.error) for f in failures] == [
+    assert [(f.what, str(f.error)) for f in failures] == [
         ("z", "z: no such device"),
         ("x: a.tflite, 2 threads", "x: vanished"),
         ("x: b.tflite, 1 thread", "left out: x: vanished"),
@@ -184,7 +184,7 @@ def test_an_unforeseen_error_fails_its_session_alone(devices, run, capfd):
     devices["x"].script = [RuntimeError("surprise")]
     found, failures = run("x")
     assert [m.status for m in found] == ["failed", "ok"]
-    assert failures[0].error == "RuntimeError: surprise"
+    assert str(failures[0].error) == "RuntimeError: surprise"
     assert "surprise" in capfd.readouterr().err
 
 
@@ -217,7 +217,9 @@ def test_a_device_that_stays_warm_is_a_failed_session_that_says_so(devices, run,
     found, failures = run("x")
     assert [m.status for m in found] == ["failed", "failed"]
     assert devices["x"].sessions == []
-    assert "x: too warm: found serious (85 degrees Celsius), allowed: nominal" in failures[0].error
+    assert "x: too warm: found serious (85 degrees Celsius), allowed: nominal" in str(
+        failures[0].error
+    )
     found, failures = run("x", max_thermal="serious")
     assert failures == []
 
