@@ -13,7 +13,7 @@ UV := .tools/bin/uv
 # Imports of these toolchains are slow enough; keep their compiled bytecode.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env demo test test-quick android ios lint bench clean
+.PHONY: help env demo test test-quick android ios lint documents bench clean
 
 help:
 	@echo "make demo   build the demo model for all targets and classify pictures with each"
@@ -23,6 +23,7 @@ help:
 	@echo "make android  builds and tests android_demo, without the Android SDK"
 	@echo "make ios    builds and tests ios_demo, without a Mac"
 	@echo "make lint   ruff, mypy, the direction of imports, and the words of texts (tools/writing.py)"
+	@echo "make documents  runs the commands of README and docs, each document in a clean folder"
 	@echo "make bench  artifacts and builds against naive exports, and the matrix of float bundles"
 
 $(UV):
@@ -59,6 +60,9 @@ lint: env
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.writing
+
+documents: env
+	$(BIN)/python -m tools.document_commands
 
 bench: env
 	$(BIN)/python -m benchmarks.artifacts -o out/artifacts
