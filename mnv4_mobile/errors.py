@@ -7,7 +7,10 @@ from difflib import get_close_matches
 
 _CLOSE = 0.7
 """Similarity from which a value is suggested: `int-8` for int8, but not `npu` for gpu."""
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM)
+_DISK = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM, errno.EIO),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),  # what a path can be
+}
 
 
 class MobileError(Exception):

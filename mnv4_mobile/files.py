@@ -11,22 +11,71 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.errors import ConfigError, DiskError
+
+
+def check_file(path: Path) -> None:
+    """Refuses a file that `write_bytes` cannot write, before any work.
+
+    Raises:
+        ConfigError: A folder or a device, or a file in a folder that does not exist.
+        DiskError: A folder that cannot be written to.
+    """
+    _check_file(path)
+    with _writing(path):
+        tempfile.TemporaryFile(dir=path.parent).close()
+
+
+def _check_file(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path}: is a {'folder' if path.is_dir() else 'device'}, must be a file")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path}: there is no such folder: {path.parent}")
+
+
+def check_folder(path: Path) -> None:
+    """Refuses a folder that cannot be made or written to, before any work.
+
+    Raises:
+        ConfigError: Something on the path is no folder.
+        DiskError: The folder that exists on the path cannot be written to.
+    """
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise ConfigError(f"{there}: is a file, must be a folder")
+    with _writing(path):
+        Path(tempfile.mkdtemp(dir=there)).rmdir()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Within it, an error of the disk names the path that the user gave."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all: beside it, flushed to the disk, then renamed."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    """Writes a file whole or not at all: beside it, flushed to the disk, then renamed.
+
+    Raises:
+        ConfigError: See `check_file`.
+        DiskError: The disk is full, or the folder cannot be written to.
+    """
+    _check_file(path)
+    with _writing(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
@@ -41,8 +90,10 @@ def new_folder(path: Path, marker: str, within: Path | None = None) -> Iterator[
 
     Raises:
         ConfigError: Something else is at `path`.
+        DiskError: No folder can be made there.
     """
     check_replaceable(path, marker)
+    check_folder(path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
     # A hidden folder on the same filesystem, so that the rename is atomic.
     scratch = Path(tempfile.mkdtemp(dir=within or path.parent, prefix=f".{path.name}."))

@@ -29,10 +29,11 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
     write_bytes(path, b"old")
     code = (
         "import resource, sys, pathlib\n"
+        "from mnv4_mobile.errors import DiskError\n"
         "from mnv4_mobile.files import write_bytes\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
         "try: write_bytes(pathlib.Path(sys.argv[1]), bytes(5000))\n"
-        "except OSError as error: sys.exit(error.errno)\n"
+        "except DiskError as error: sys.exit(error.__cause__.errno)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert done.returncode == errno.EFBIG

@@ -269,13 +269,31 @@ def until(done: Callable[[], object], seconds: float = 30) -> None:
 
 
 def main() -> int:
+    """Runs the command that the arguments are.
+
+    Returns:
+        Its exit code; 2 where there is no command, or not what it takes to run one.
+    """
+    from mnv4_mobile.errors import MobileError
     from mnv4_mobile.measure.devices.adb import adb_path
 
+    if not sys.argv[1:]:
+        print("usage: python -m tools.boards COMMAND...", file=sys.stderr)
+        return 2
+    if absent := [name for name in ("adbd", "sshd") if peers.PEERS[name].missing]:
+        advice = "install with: python -m tools.peers install"
+        print(f"error: not installed: {', '.join(absent)}; {advice}", file=sys.stderr)
+        return 2
+    try:
+        adb_program = adb_path()
+    except MobileError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mnv4-boards-")))
         (folder / "ssh").mkdir()
         sshd = stack.enter_context(closing(Sshd(folder / "ssh", 5603)))
-        adb = stack.enter_context(closing(Adb(folder, adb_path())))
+        adb = stack.enter_context(closing(Adb(folder, adb_program)))
         for port in (5601, 5602):
             adb.device(port)
         environment = os.environ | adb.environment | sshd.environment

@@ -222,6 +222,7 @@ def build_cells(
             that cannot be written to.
     """
     progress = progress or Progress()
+    files.check_folder(out)
     out = out.absolute()
     found: dict[Cell, Built] = {}
     hashed = functools.cache(files.sha256)  # of this run: files may have changed by the next

@@ -56,17 +56,18 @@ def tune(
     from mnv4_mobile.builder.cache import Cache
     from mnv4_mobile.builder.cell import Options
     from mnv4_mobile.builder.matrix import cells
-    from mnv4_mobile.files import cache_folder, write_bytes
+    from mnv4_mobile.files import cache_folder, check_file, write_bytes
     from mnv4_mobile.images import list_images
     from mnv4_mobile.option import parse_set
     from mnv4_mobile.quality.tune import Wish, recipe_yaml
     from mnv4_mobile.quality.tune import tune as run
     from mnv4_mobile.quantize.calibration import MADE_UP
 
-    if out.suffix not in (".yaml", ".yml") or not out.absolute().parent.is_dir():
-        raise ConfigError(
-            f"--out: found {str(out)!r}, must be a .yaml file in a folder that exists"
-        )
+    if out.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"--out: found {str(out)!r}, must be a .yaml file")
+    state = state or out.with_suffix(".state.json")
+    for file in (out, state):
+        check_file(file)
     if calibrate == MADE_UP:
         raise ConfigError("--calibrate: found 'random'; made-up pictures judge no accuracy")
     list_images(dataset or calibrate)  # are there any?
@@ -82,7 +83,7 @@ def tune(
         wish = Wish(cell=found_cells[0], max_drop=max_drop, dataset=dataset, objective=objective)
         found = run(
             wish,
-            state or out.with_suffix(".state.json"),
+            state,
             cache=Cache(cache_folder(), progress) if cache else None,
             progress=progress,
         )

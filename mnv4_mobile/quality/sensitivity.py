@@ -17,7 +17,7 @@ from mnv4_mobile.builder.network import Network
 from mnv4_mobile.builder.reference import eager
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.errors import ConfigError, ToolchainError, unknown
-from mnv4_mobile.files import write_bytes
+from mnv4_mobile.files import check_file, write_bytes
 from mnv4_mobile.layers import block_of
 from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.progress import Progress
@@ -204,15 +204,14 @@ def check_plot(path: Path) -> None:
     """Refuses a file that cannot be written by `plot`, before any work.
 
     Raises:
-        ConfigError: Another suffix, or no such folder.
+        MobileError: Another suffix, or a file that cannot be written.
         ToolchainError: matplotlib is not installed.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(unknown("--out", path.name, SUFFIXES))
     if find_spec("matplotlib") is None:
         raise ToolchainError("--out needs matplotlib: pip install matplotlib")
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"--out: {path.parent}: no such folder")
+    check_file(path)
 
 
 def plot(found: Sensitivity, path: Path, title: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnv4_mobile.errors import ConfigError, unknown
-from mnv4_mobile.files import write_bytes
+from mnv4_mobile.files import check_file, write_bytes
 from mnv4_mobile.measure.measurement import Measurement
 from mnv4_mobile.measure.results.exchange import Records, export_records
 from mnv4_mobile.measure.results.store import Store
@@ -38,8 +38,7 @@ def write_report(
         raise ConfigError(unknown("--run", absent[0], known))
     if not measurements:
         raise ConfigError(f"{store.path}: holds no measurement yet; mnv4 measure makes some")
-    if not path.parent.is_dir():
-        raise ConfigError(f"{path.parent}: there is no such folder")
+    check_file(path)
     if kind in ("csv", "parquet"):
         export_records(Records(measurements=measurements), path)
         return measurements

@@ -45,8 +45,6 @@ def export_records(found: Records, path: Path) -> None:
         ToolchainError: Parquet without pyarrow.
     """
     written = _by_suffix(path, _WRITERS)(found)
-    if not path.parent.is_dir():
-        raise ConfigError(f"{path.parent}: there is no such folder")
     write_bytes(path, written)
 
 
