@@ -23,10 +23,8 @@ from typing import Any
 import mnv4_mobile
 from mnv4_mobile import Options
 from mnv4_mobile.configs import find_config
-from mnv4_mobile.measure.perform import perform
+from mnv4_mobile.measure.perform import measure
 from mnv4_mobile.measure.plan import preset
-from mnv4_mobile.measure.sweep import Sweep, SweepDevice
-from mnv4_mobile.progress import SILENT
 
 MNV4 = str(Path(sys.executable).parent / "mnv4")
 NETWORK, SIZE, BOUND, SESSIONS = "conv-small-035", 96, "5", 6
@@ -57,13 +55,8 @@ def job(repeat: int, bundles: dict[str, str], store: Path) -> dict[str, Any]:
     for session in range(1, SESSIONS + 1):
         for side, bundle in bundles.items():
             plan = preset("quick").with_values({"repeats": session})
-            sweep = Sweep(
-                name=side, bundles=(bundle,), devices=(SweepDevice(device="host"),), plan=plan
-            )
-            _, failures = perform(
-                sweep, run=names[side], store=store, out=store.parent, progress=SILENT
-            )
-            assert not failures, failures
+            found = measure(bundle, plan=plan, run=names[side], store=store)
+            assert not found.failures, found.failures
     return {side: compared(names["base"], names[side], store) for side in ("same", "slower")}
 
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -303,15 +303,21 @@ def is_bundle(path: Path) -> bool:
     return path.is_dir() and MANIFEST in (file.name for file in path.iterdir())
 
 
-def open_bundle(path: str | os.PathLike[str]) -> Bundle:
+AnyBundle: TypeAlias = Bundle | str | os.PathLike[str]
+"""A bundle, its folder, or the artifact in it."""
+
+
+def open_bundle(path: AnyBundle) -> Bundle:
     """Reads a bundle and makes sure that its artifact is the one that its manifest names.
 
     Args:
-        path: The bundle's folder, or the artifact in it.
+        path: The bundle's folder, or the artifact in it. An open bundle is returned as it is.
 
     Raises:
         BundleError: Naming the file and what is wrong with it.
     """
+    if isinstance(path, Bundle):
+        return path
     folder = bundle_folder(Path(path))
     file = folder / MANIFEST
     try:

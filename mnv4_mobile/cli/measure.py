@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import Annotated, Literal
 
 import typer
@@ -61,8 +61,8 @@ def measure(
 ) -> None:
     """Measures the latency of bundles on devices, once their output is known to be right."""
     from mnv4_mobile.errors import ConfigError
+    from mnv4_mobile.measure import perform
     from mnv4_mobile.measure.plan import preset
-    from mnv4_mobile.measure.sweep import Sweep, SweepDevice
     from mnv4_mobile.units import read_units
 
     counts = split(threads)
@@ -78,12 +78,13 @@ def measure(
         "affinity": affinity,
     }
     values = {name: value for name, value in given.items() if value is not None}
-    sweep = Sweep(
-        name="measure",
-        bundles=tuple(bundles),
-        devices=tuple(SweepDevice(device=name, tool=tool) for name in split(device)),
-        threads=tuple(map(int, counts)),
-        units=read_units(split(unit)) or (None,),
+    work = partial(
+        perform.measure,
+        bundles,
+        device=split(device),
         plan=preset(plan).with_values(values),
+        threads=[int(count) for count in counts],
+        units=read_units(split(unit)),
+        tool=tool,
     )
-    perform_and_show(sweep, Path("out"), run, store, as_json, verbose)
+    perform_and_show(work, "measure", run, store, as_json, verbose)

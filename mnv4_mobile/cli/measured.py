@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,9 +16,9 @@ from mnv4_mobile.errors import StoppedError
 
 if TYPE_CHECKING:
     from mnv4_mobile.measure.measurement import Measurement
+    from mnv4_mobile.measure.perform import Measured
     from mnv4_mobile.measure.results.choose import Bounds
     from mnv4_mobile.measure.results.doubts import Doubt
-    from mnv4_mobile.measure.sweep import Sweep
 
 RunName = Annotated[
     str | None,
@@ -65,49 +65,49 @@ def bounds_of(
 
 
 def perform_and_show(
-    sweep: Sweep,
-    out: Path,
+    work: Callable[..., Measured],
+    name: str,
     run: str | None,
     store: Path | None,
     as_json: bool,
     verbose: bool,
-    *,
-    force: bool = False,
 ) -> None:
-    """Performs a sweep, prints its table and what failed.
+    """Measures, prints a table and what failed.
+
+    Args:
+        work: `measure` or `perform`, without the run, the store and the progress.
+        name: What a new run is named after.
+        run: The run, if the user names one.
+        store: The store, if the user names one.
+        as_json: Prints JSON in place of tables.
+        verbose: Shows every step.
 
     Raises:
-        ConfigError: A kind of device that there is not; see `perform` for the rest.
-        MobileError: Something failed; exit code 3 where that is wrong outputs only, else 5.
+        MobileError: Something failed; exit code 3 for wrong outputs only, else 5.
     """
-    from mnv4_mobile.measure.device import load_kind
-    from mnv4_mobile.measure.perform import new_run, perform
+    from mnv4_mobile.measure.perform import new_run
     from mnv4_mobile.measure.results.store import store_path
 
-    for one in sweep.devices:  # a wrong flag is told before a wrong file
-        load_kind(one.device.partition(":")[0])
-    name, path = run or new_run(sweep.name), store_path(store)
+    name = run or new_run(name)
     resume = f"mnv4 {shlex.join(sys.argv[1:])}" + ("" if run else f" --run {name}")
     try:
         with steps(verbose) as progress:
-            found, failures = perform(
-                sweep, run=name, store=path, out=out, force=force, progress=progress
-            )
+            found = work(run=name, store=store_path(store), progress=progress)
     except KeyboardInterrupt:
         raise StoppedError(f"interrupted; resume with: {resume}") from None
     if as_json:
         print_json(
             {
                 "run": name,
-                "measurements": found,
+                "measurements": found.measurements,
                 "failures": [
-                    {"what": one.what, "error": error_document(one.error)} for one in failures
+                    {"what": one.what, "error": error_document(one.error)} for one in found.failures
                 ],
             }
         )
     else:
-        show_groups(found)
-    if failures:
+        show_groups(found.measurements)
+    if failures := found.failures:
         for failure in failures:
             print(f"error: {failure.what}: {failure.error}", file=sys.stderr)
         worst = max((failure.error for failure in failures), key=lambda error: error.exit_code)

@@ -24,9 +24,9 @@ def android(
     as_json: Json = False,
 ) -> None:
     """Writes a Gradle module that an Android app classifies pictures with in three lines."""
-    from mnv4_mobile.sdk.android import write_android
+    from mnv4_mobile.sdk.write import sdk
 
-    _show(write_android(bundles, out), "a Gradle module", as_json)
+    _show(sdk("android", bundles, out), "a Gradle module", as_json)
 
 
 @app.command()
@@ -38,9 +38,9 @@ def ios(
     as_json: Json = False,
 ) -> None:
     """Writes a Swift package that an iOS app classifies pictures with in three lines."""
-    from mnv4_mobile.sdk.ios import write_ios
+    from mnv4_mobile.sdk.write import sdk
 
-    _show(write_ios(bundles, out), "a Swift package", as_json)
+    _show(sdk("ios", bundles, out), "a Swift package", as_json)
 
 
 def _show(written: Written, what: str, as_json: bool) -> None:

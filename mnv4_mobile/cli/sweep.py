@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -32,10 +33,12 @@ def sweep(
     verbose: Verbose = False,
 ) -> None:
     """Measures bundles x devices x threads x units; resumes a run by its name."""
+    from mnv4_mobile.measure.perform import perform
     from mnv4_mobile.measure.sweep import SweepDevice, load_sweep
     from mnv4_mobile.records import replace
 
     found = load_sweep(file)
     if device:
         found = replace(found, devices=tuple(SweepDevice(device=name) for name in split(device)))
-    perform_and_show(found, out, run, store, as_json, verbose, force=force)
+    work = partial(perform, found, out=out, force=force)
+    perform_and_show(work, found.name, run, store, as_json, verbose)

@@ -8,8 +8,9 @@ missing.
 from __future__ import annotations
 
 import glob
+import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,16 +20,18 @@ from pathlib import Path
 from mnv4_mobile.builder.cache import Cache
 from mnv4_mobile.builder.cell import Options
 from mnv4_mobile.builder.matrix import build_cells, cells
+from mnv4_mobile.bundle.manifest import AnyBundle, Bundle
 from mnv4_mobile.errors import ConfigError, DeviceError, MobileError, ParityError
 from mnv4_mobile.files import cache_folder
-from mnv4_mobile.measure.device import Device, connect, invited
+from mnv4_mobile.measure.device import Device, connect, invited, load_kind
 from mnv4_mobile.measure.measurement import DeviceInfo, Measurement
-from mnv4_mobile.measure.plan import Plan
-from mnv4_mobile.measure.results.store import Store
+from mnv4_mobile.measure.plan import Plan, PresetName, preset
+from mnv4_mobile.measure.results.store import Store, store_path
 from mnv4_mobile.measure.session import PlannedSession, measured
 from mnv4_mobile.measure.subject import Subject, open_subject
 from mnv4_mobile.measure.sweep import Matrix, Sweep, SweepDevice
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.units import Unit
 
 
 def new_run(name: str) -> str:
@@ -45,12 +48,82 @@ class Failure:
     """Something that a run has not measured."""
 
     what: str
+    """The device and the artifact."""
     error: MobileError
+    """Why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The state of a run after measuring."""
+
+    run: str
+    """The run's name. Measuring again with it measures only what is missing."""
+    store: Path
+    """The file with the measurements."""
+    measurements: list[Measurement]
+    """Every session of the run; failed ones only where no later session replaced them."""
+    failures: list[Failure]
+    """What could not be measured this time."""
+
+
+def measure(
+    bundles: AnyBundle | Iterable[AnyBundle],
+    *,
+    device: str | Sequence[str] = "host",
+    plan: Plan | PresetName = "quick",
+    threads: int | Sequence[int] = 1,
+    units: Sequence[Unit] = (),
+    tool: str | None = None,
+    run: str | None = None,
+    store: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Measured:
+    """Measures the latency of bundles on devices, after checking each one's output there.
+
+        found = measure(bundles, device=["host", "adb:R58M123"], threads=[1, 4])
+        for one in found.measurements:
+            print(one.artifact.name, one.device.id, one.samples.latencies_ms)
+
+    Args:
+        bundles: Bundles, their folders or the artifacts in them, patterns of these, or `.pte`,
+            `.tflite` and `.mlpackage` from elsewhere.
+        device: KIND or KIND:ADDRESS, as `mnv4 devices` lists them; one or several.
+        plan: How to measure: a `Plan`, or the name of a preset. Threads and units are replaced.
+        threads: Numbers of runtime threads; each is measured.
+        units: Units to run on; each is measured. Default: what each artifact asks for.
+        tool: The program that runs artifacts on the device, where it needs one.
+        run: Name of the run. One that the store has is continued. Default: a new name.
+        store: The file to put measurements into. Default: `$MNV4_STORE`, or `mnv4.sqlite`.
+        progress: Receives steps, counts and notes.
+
+    Raises:
+        MobileError: Before anything was measured. What fails later is in `Measured.failures`.
+    """
+    given = [bundles] if isinstance(bundles, Bundle | str | os.PathLike) else bundles
+    sweep = Sweep(
+        name="measure",
+        bundles=tuple(str(b.path) if isinstance(b, Bundle) else os.fspath(b) for b in given),
+        devices=tuple(
+            SweepDevice(device=name, tool=tool)
+            for name in ([device] if isinstance(device, str) else device)
+        ),
+        threads=(threads,) if isinstance(threads, int) else tuple(threads),
+        units=tuple(units) or (None,),
+        plan=preset(plan) if isinstance(plan, str) else plan,
+    )
+    return perform(
+        sweep,
+        run=run or new_run(sweep.name),
+        store=store_path(store),
+        out=Path("out"),  # where nothing is built
+        progress=progress or Progress(),
+    )
 
 
 def perform(
     sweep: Sweep, *, run: str, store: Path, out: Path, force: bool = False, progress: Progress
-) -> tuple[list[Measurement], list[Failure]]:
+) -> Measured:
     """Measures what is missing of a run.
 
     What a device cannot measure is left out and said; that is an error before any work where
@@ -62,15 +135,13 @@ def perform(
         store: The file where each measurement is put as soon as it is there.
         out: The folder for bundles that are built.
         force: Whether bundles in it that are made of other ingredients are replaced.
-        progress: Is told how it goes.
-
-    Returns:
-        The measurements of the run, without failed ones that were made up for, and what failed
-        this time.
+        progress: Receives steps, counts and notes.
 
     Raises:
         MobileError: Before anything was measured.
     """
+    for wanted in sweep.devices:  # a wrong kind is reported before a wrong file
+        load_kind(wanted.device.partition(":")[0])
     failures: list[Failure] = []
     if store.exists():  # one that cannot be used is refused before any work
         Store(store).close()
@@ -105,7 +176,12 @@ def perform(
                 failures += _measure(info, device, missing[info], run, opened, progress)
         measurements = opened.measurements(runs=(run,))
     recorded = _recorded(measurements)
-    return [m for m in measurements if m.status == "ok" or _key_of(m) not in recorded], failures
+    return Measured(
+        run=run,
+        store=store,
+        measurements=[m for m in measurements if m.status == "ok" or _key_of(m) not in recorded],
+        failures=failures,
+    )
 
 
 def _key(device: DeviceInfo, artifact: str, plan: str, session: int) -> tuple[str, ...]:

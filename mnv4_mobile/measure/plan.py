@@ -14,6 +14,7 @@ from mnv4_mobile.errors import ConfigError, unknown
 from mnv4_mobile.records import Count, Natural, Record, whole
 from mnv4_mobile.units import Unit
 
+PresetName = Literal["quick", "paper", "mlperf"]
 Statistic = Literal["p50", "p90", "mean"]
 ThermalStatus = Literal["nominal", "fair", "serious", "critical"]
 """Apple's four levels. Android's: none is nominal, light and moderate are fair, severe is serious,

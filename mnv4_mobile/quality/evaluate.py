@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from mnv4_mobile.bundle.manifest import Bundle
+from mnv4_mobile.bundle.manifest import AnyBundle, Bundle, open_bundle
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.bundle.versions import versions
 from mnv4_mobile.bundle.worker import Worker, run_pixels
@@ -96,26 +96,29 @@ class Evaluation(Record, frozen=True, kw_only=True):
 
 
 def evaluate(
-    bundle: Bundle,
-    dataset: Path,
+    bundle: AnyBundle,
+    dataset: str | Path,
     *,
-    parent: Bundle | None = None,
+    parent: AnyBundle | None = None,
     limit: int | None = None,
     threads: int = 1,
     unit: Unit | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Runs a bundle, and its float parent if there is one, over a dataset.
+    """Runs a bundle, and its float parent if one is given, over a dataset.
+
+        found = evaluate("out/conv-small-224x224-int8-tflite", "val", limit=1000)
+        print(found.top1, found.n)
 
     Args:
-        bundle: What is judged; it must have a class output.
-        dataset: A folder of pictures, or of one folder a class, named by labels; where the names
-            are no labels but as many as classes, their sorted order is that of the classes.
-        parent: A bundle of the same network in float.
-        limit: Pictures at most, evenly spread over the dataset.
+        bundle: A bundle with a class output, its folder, or the artifact in it.
+        dataset: A folder of images, or of one folder per class, named by the labels. If the names
+            are no labels, but as many as the classes, the sorted folders are the classes.
+        parent: A bundle of the same network in float, to count the agreement with.
+        limit: The most images to read, spread evenly over the dataset.
         threads: Number of threads of each runtime.
-        unit: What the bundle runs on, its parent aside; None is what it asks for by default.
-        progress: Is told how far it is.
+        unit: The unit that the bundle runs on. Default: what it asks for.
+        progress: Receives the count of images.
 
     Raises:
         ConfigError: No class output, a unit that the target lacks, folders that are not the
@@ -123,6 +126,8 @@ def evaluate(
         ImageError: No readable picture.
     """
     progress = progress or Progress()
+    bundle, dataset = open_bundle(bundle), Path(dataset)
+    parent = None if parent is None else open_bundle(parent)
     check_units(load_target(bundle.manifest.target), [unit] if unit else [])
     if parent and parent.preprocess != bundle.preprocess:
         raise ConfigError(

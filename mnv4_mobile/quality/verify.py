@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.reference import arranged, eager, golden_pixels, load_net
-from mnv4_mobile.bundle.manifest import Bundle
+from mnv4_mobile.bundle.manifest import AnyBundle, Bundle, open_bundle
 from mnv4_mobile.bundle.parity import Parity, parities
 from mnv4_mobile.bundle.worker import Worker, run_pixels
 from mnv4_mobile.model.grammar import read_model
@@ -20,7 +20,7 @@ from mnv4_mobile.units import Unit
 
 
 def verify(
-    bundle: Bundle,
+    bundle: AnyBundle,
     weights: str | None = None,
     *,
     model: str | None = None,
@@ -29,21 +29,26 @@ def verify(
 ) -> dict[Unit, dict[str, Parity]]:
     """Runs a bundle's artifact and compares it with the float PyTorch model.
 
+        for unit, outputs in verify("out/conv-small-224x224-int8-tflite").items():
+            print(unit, outputs["logits"].sqnr_db, outputs["logits"].gate_db)
+
     Args:
-        bundle: What to verify.
-        weights: None compares with the golden pairs, for which the bundle is enough; a checkpoint
-            is run afresh on images that the bundle does not hold.
-        model: The configuration for `weights`; None is the shipped one of the bundle's model name.
+        bundle: A bundle, its folder, or the artifact in it.
+        weights: A checkpoint to run on images that the bundle does not hold. None compares with
+            the golden pairs in the bundle.
+        model: The configuration for `weights`. Default: the shipped one of the bundle's model name.
         threads: Number of runtime threads.
-        units: What to run it on; empty is the first unit that the target has on this machine.
+        units: Units to run it on. Default: the first unit that the target has on this machine.
 
     Returns:
-        The parity of every output by unit; `check` decides.
+        The parity of every output by its name, for each unit. An output passes if its `sqnr_db`
+        is at least its `gate_db`.
 
     Raises:
         BundleError: The golden pairs are incomplete.
         ConfigError: A unit that the target does not have on this machine.
     """
+    bundle = open_bundle(bundle)
     target = load_target(bundle.manifest.target)
     require(target)
     check_units(target, units)

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mnv4_mobile.bundle.manifest import Bundle
+from mnv4_mobile.bundle.manifest import AnyBundle, Bundle
 from mnv4_mobile.sdk import shipping
 from mnv4_mobile.sdk.names import constants, open_bundles
 
@@ -19,11 +19,11 @@ _KOTLIN = Path("src/main/kotlin", *PACKAGE.split("."))
 _SAMPLE = "CONV_SMALL_224X224_INT8_TFLITE"
 
 
-def write_android(paths: Sequence[Path], out: Path) -> shipping.Written:
+def write_android(given: Sequence[AnyBundle], out: Path) -> shipping.Written:
     """Writes the module.
 
     Args:
-        paths: Bundles for LiteRT or ExecuTorch.
+        given: Bundles for LiteRT or ExecuTorch.
         out: The module's folder. A module that was written before is replaced; files in it that
             were not are kept.
 
@@ -32,7 +32,7 @@ def write_android(paths: Sequence[Path], out: Path) -> shipping.Written:
             else.
         BundleError: A damaged bundle.
     """
-    bundles = open_bundles(paths, tuple(RUNTIMES))
+    bundles = open_bundles(given, tuple(RUNTIMES))
     names = constants([bundle.manifest.id for bundle in bundles], "kotlin")
     models = dict(zip(names, bundles, strict=True))
     return shipping.write_library(out, models, lambda folder: _fill(folder, models))

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mnv4_mobile.bundle.manifest import Bundle
+from mnv4_mobile.bundle.manifest import AnyBundle, Bundle
 from mnv4_mobile.sdk import shipping
 from mnv4_mobile.sdk.names import constants, open_bundles
 
@@ -27,11 +27,11 @@ _IMPORT = "import MobileNetV4ExecuTorch"
 _NOT_SHIPPED = shutil.ignore_patterns(".build", ".swiftpm", ".gitkeep", "MobileNetV4CoreTests")
 
 
-def write_ios(paths: Sequence[Path], out: Path) -> shipping.Written:
+def write_ios(given: Sequence[AnyBundle], out: Path) -> shipping.Written:
     """Writes the package.
 
     Args:
-        paths: Bundles for Core ML or ExecuTorch.
+        given: Bundles for Core ML or ExecuTorch.
         out: The package's folder. A package that was written before is replaced; files in it that
             were not are kept.
 
@@ -40,7 +40,7 @@ def write_ios(paths: Sequence[Path], out: Path) -> shipping.Written:
             else.
         BundleError: A damaged bundle.
     """
-    bundles = open_bundles(paths, TARGETS)
+    bundles = open_bundles(given, TARGETS)
     names = constants([bundle.manifest.id for bundle in bundles], "swift")
     models = dict(zip(names, bundles, strict=True))
     return shipping.write_library(out, models, lambda folder: _fill(folder, models))

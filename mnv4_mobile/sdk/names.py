@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
-from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+from mnv4_mobile.bundle.manifest import AnyBundle, Bundle, open_bundle
 from mnv4_mobile.errors import ConfigError
 
 Language = Literal["kotlin", "swift"]
 
 
-def open_bundles(paths: Sequence[Path], targets: Sequence[str]) -> list[Bundle]:
+def open_bundles(bundles: Sequence[AnyBundle], targets: Sequence[str]) -> list[Bundle]:
     """Opens the bundles to ship and checks each artifact's hash.
 
     Raises:
@@ -21,9 +20,8 @@ def open_bundles(paths: Sequence[Path], targets: Sequence[str]) -> list[Bundle]:
         ConfigError: Two bundles of the same id, or one for a target that the platform does not run.
     """
     found: dict[str, Bundle] = {}
-    for path in paths:
-        bundle = open_bundle(path)
-        name, target = bundle.manifest.id, bundle.manifest.target
+    for bundle in map(open_bundle, bundles):
+        path, name, target = bundle.path, bundle.manifest.id, bundle.manifest.target
         if target not in targets:
             raise ConfigError(f"{path}: is for {target}, allowed: {', '.join(targets)}")
         if name in found:

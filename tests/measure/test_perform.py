@@ -71,6 +71,7 @@ def devices(monkeypatch):
             raise DeviceError(f"{address}: no such device")
         return [found[address]]
 
+    monkeypatch.setattr(performing, "load_kind", lambda kind: None)
     monkeypatch.setattr(performing, "connect", connect)
     monkeypatch.setattr(performing, "invited", lambda address, tool: None)
     return found
@@ -105,7 +106,8 @@ def run(tmp_path, artifacts):
             plan=Plan(**plan),
         )
         store = tmp_path / "s.sqlite"
-        return perform(sweep, run="r", store=store, out=tmp_path / "out", progress=progress)
+        found = perform(sweep, run="r", store=store, out=tmp_path / "out", progress=progress)
+        return found.measurements, found.failures
 
     progress = performed.progress = Notes()
     return performed

@@ -69,9 +69,9 @@ class Added:
     known: int
 
 
-def store_path(option: Path | None) -> Path:
-    """The store's file: `--store`, else `$MNV4_STORE`, else `mnv4.sqlite` in this folder."""
-    return option or Path(os.environ.get(ENVIRONMENT) or "mnv4.sqlite")
+def store_path(option: str | Path | None) -> Path:
+    """Returns the store's file. Default: `$MNV4_STORE`, or `mnv4.sqlite` in this folder."""
+    return Path(option or os.environ.get(ENVIRONMENT) or "mnv4.sqlite")
 
 
 class Store:
