@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from mnv4_mobile.images import Preprocess, normalise, random_images
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.key_maps import KEY_MAPS
-from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 
 TARGETS = {"executorch": ".pte", "tflite": ".tflite", "coreml": ".mlpackage"}
@@ -38,7 +37,7 @@ def network(name: str) -> nn.Module:
     if not any(key.endswith("layer_scale.gamma") for key in model.state_dict()):
         spec = replace(spec, layer_scale=None)  # timm's convolutional variants have none
     (timm,) = (one for one in KEY_MAPS if one.source == "timm")
-    modules = timm.modules(MobileNetV4(spec))
+    modules = timm.modules(spec)
     shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
     state = {}
     for ours, tensor in random_state(spec, 0).items():

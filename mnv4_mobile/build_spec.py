@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mnv4_mobile.errors import ConfigError
-from mnv4_mobile.images import Preprocess
+from mnv4_mobile.images import Assumable, Preprocess
 from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.records import SafeInt, check
 from mnv4_mobile.tensors import Io, Layout
@@ -26,6 +26,8 @@ class BuildSpec:
     model: ModelSpec
     preprocess: Preprocess
     """Its size is the input's."""
+    assumed: tuple[Assumable, ...] = ()
+    """The keys of it that have their defaults, as neither the weights nor the user gave them."""
     batch: int = 1
     input: Literal["float", "pixels"] = "float"
     """`float`: normalised outside. `pixels`: RGB bytes, normalised in the artifact."""

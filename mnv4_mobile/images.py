@@ -34,14 +34,15 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from mnv4_mobile.errors import ImageError
+from mnv4_mobile.errors import ConfigError, ImageError
 from mnv4_mobile.records import Finite, Positive, Record
 
 if TYPE_CHECKING:  # imported where it is used: the command has to start fast
@@ -89,6 +90,56 @@ class Preprocess(Record, frozen=True, kw_only=True):
     """Mean of red, green and blue, which are between 0 and 1."""
     std: tuple[Positive, Positive, Positive] = IMAGENET_STD
     """Standard deviation of red, green and blue."""
+
+
+Assumable = Literal["mean", "std", "crop", "interpolation"]
+"""The keys of preprocessing that have a default."""
+
+
+class KnownPreprocess(Record, frozen=True, kw_only=True):
+    """What a checkpoint or a user says about preprocessing; None where nothing is said."""
+
+    size: tuple[Side, Side] | None = None
+    crop: Annotated[float, Meta(ge=0.01, le=1)] | None = None
+    interpolation: Interpolation | None = None
+    mean: tuple[Finite, Finite, Finite] | None = None
+    std: tuple[Positive, Positive, Positive] | None = None
+
+    def completed(self, size: tuple[int, int]) -> Preprocess:
+        """The preprocessing with a default for every key that is not known, `size` for the size."""
+        known = {name: value for name in self.__struct_fields__ if (value := getattr(self, name))}
+        return Preprocess(**{"size": size, **known})
+
+    @property
+    def assumed(self) -> tuple[Assumable, ...]:
+        """The keys that `completed` takes the default of, but for the size."""
+        return tuple(name for name in get_args(Assumable) if getattr(self, name) is None)
+
+
+def assumption(assumed: Sequence[Assumable]) -> str:
+    """Says what was assumed, and which options change it."""
+    statistics = " and ".join(name for name in ("mean", "std") if name in assumed)
+    default = Preprocess(size=(1, 1))
+    parts = [f"ImageNet {statistics}"] if statistics else []
+    parts += [f"crop {default.crop}"] if "crop" in assumed else []
+    parts += [default.interpolation] if "interpolation" in assumed else []
+    return f"assumed {', '.join(parts)}; override with {', '.join(f'--{n}' for n in assumed)}"
+
+
+def check_scale(place: str, values: Sequence[float]) -> None:
+    """Refuses means or standard deviations of samples between 0 and 255.
+
+    Raises:
+        ConfigError: With the values to give instead.
+    """
+    if max(values) > 1:
+        found, divided = (
+            ",".join(f"{value / scale:.6g}" for value in values) for scale in (1, 255)
+        )
+        raise ConfigError(
+            f"{place}: found {found}, must be at most 1, as samples are scaled to 0..1; divide by "
+            f"255: {divided}"
+        )
 
 
 def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:

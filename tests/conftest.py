@@ -148,7 +148,9 @@ def trained_hybrid():
     data = Path(__file__).parent / "data"
     model = read_model(str(data / "hybrid-narrow.yaml")).spec
     checkpoint = load_checkpoint(model, str(data / "hybrid-narrow.safetensors"))
-    spec = BuildSpec(model=checkpoint.spec, preprocess=checkpoint.preprocess)
+    spec = BuildSpec(
+        model=checkpoint.spec, preprocess=checkpoint.preprocess.completed(model.input_size)
+    )
     return load_net(checkpoint, spec), spec
 
 

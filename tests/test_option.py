@@ -21,7 +21,7 @@ def matrix(given, targets=("coreml",), recipes=("fp32",), **others):
 
 def values(cell):
     target = load_target(cell.target)
-    return dict(cell.spec(cell.options.build_spec(cell.model), target).options)
+    return dict(cell.spec(cell.shared, target).options)
 
 
 def test_a_default_may_depend_on_the_recipe():

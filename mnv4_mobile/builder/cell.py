@@ -17,7 +17,7 @@ from mnv4_mobile import files
 from mnv4_mobile.build_spec import BuildSpec, OptionValue
 from mnv4_mobile.builder.reference import golden_paths
 from mnv4_mobile.bundle.versions import versions
-from mnv4_mobile.images import Interpolation, Preprocess
+from mnv4_mobile.images import Interpolation, KnownPreprocess, check_scale
 from mnv4_mobile.model.checkpoint_source import file_sha256, find_checkpoint
 from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.option import Given
@@ -69,31 +69,37 @@ class Options:
     def build_spec(
         self,
         model: ModelSpec,
-        known: Preprocess | None = None,
+        known: KnownPreprocess,
         labels: tuple[str, ...] | None = None,
     ) -> BuildSpec:
         """What is to be built, but for what the target decides (see `Cell.spec`).
 
         Args:
             model: The network.
-            known: The preprocessing that a checkpoint asks for.
+            known: What a checkpoint says about preprocessing; these options come before it.
             labels: The labels that a checkpoint has.
 
         Raises:
             ConfigError: A value that no target could serve.
         """
-        known = known or Preprocess(size=self.size or model.input_size)
-        chosen = {
-            name: getattr(self, name)
-            for name in ("size", "crop", "interpolation", "mean", "std")
-            if getattr(self, name) is not None
-        }
+        for name in ("mean", "std"):
+            if (values := getattr(self, name)) is not None:
+                check_scale(f"--{name}", values)
+        known = replace(
+            known,
+            **{
+                name: value
+                for name in KnownPreprocess.__struct_fields__
+                if (value := getattr(self, name)) is not None
+            },
+        )
         outputs: list[str] = []
         for name in self.outputs:
             outputs += model.feature_channels() if name == "features" else [name]
         return BuildSpec(
             model=model,
-            preprocess=replace(known, **chosen),
+            preprocess=known.completed(model.input_size),
+            assumed=known.assumed,
             batch=self.batch,
             input=self.input,
             layout=self.layout,
@@ -108,12 +114,14 @@ class Cell:
 
     model: ModelSpec
     weights: str
-    """As the command line has it; the path of a file is absolute."""
+    """As the command line has it; the path of a file or folder is absolute."""
     target: str
     recipe: Recipe
     options: Options
     chosen: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
     """The given values of the target's own options; the others have their defaults."""
+    preprocess: KnownPreprocess = field(default_factory=KnownPreprocess)
+    """What the weights say about preprocessing."""
 
     @property
     def name(self) -> str:
@@ -121,6 +129,11 @@ class Cell:
         size = "x".join(map(str, self.options.size)) + "-" if self.options.size else ""
         own = "".join(f"-{value}" for value in self.chosen.values())
         return f"{self.options.name or self.model.name}-{size}{self.recipe.name}{own}-{self.target}"
+
+    @property
+    def shared(self) -> BuildSpec:
+        """What is built, but for what the target decides and the labels of the weights."""
+        return self.options.build_spec(self.model, self.preprocess)
 
     def spec(self, shared: BuildSpec, target: Target) -> BuildSpec:
         """Returns what is built: what cells of several targets share, and the target's part."""
@@ -131,7 +144,7 @@ class Cell:
     def unit(self) -> Unit:
         """The unit that the artifact is made for."""
         target = load_target(self.target)
-        return target.made_for(self.spec(self.options.build_spec(self.model), target))
+        return target.made_for(self.spec(self.shared, target))
 
     def units(self, target: Target) -> tuple[Unit, ...]:
         """The units that the artifact is verified on."""
@@ -150,7 +163,7 @@ class Cell:
         """
         target = load_target(self.target)
         packages = [target_package(name) for name in (self.target, target.base) if name]
-        spec = self.spec(self.options.build_spec(self.model), target)
+        spec = self.spec(self.shared, target)
         options = dataclasses.asdict(self.options) | {"io": spec.io, "options": spec.options}
         options["units"] = list(self.units(target))
         images = options.pop("images")
@@ -168,7 +181,8 @@ class Cell:
             folder = [hashed(path) for path in paths]
         return {
             "model": dataclasses.asdict(self.model),
-            "weights": _weights(self.weights, self.model, hashed),
+            "weights": _weights(self.weights, hashed),
+            "preprocess": plain(self.preprocess),
             "target": self.target,
             "recipe": plain(self.recipe.on(target.made_for(spec))),
             "images": images,
@@ -200,9 +214,9 @@ def _json_sha256(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _weights(source: str, model: ModelSpec, hashed: Hash) -> list[str]:
+def _weights(source: str, hashed: Hash) -> list[str]:
     """A checkpoint's hashes and its name, which the manifest says; a seed as it is."""
-    path = find_checkpoint(source, model)
+    path = find_checkpoint(source)
     if path is None:
         return [source]
     about = path.with_name("config.json")
@@ -210,8 +224,8 @@ def _weights(source: str, model: ModelSpec, hashed: Hash) -> list[str]:
 
 
 def shown(weights: str) -> str:
-    """Weights as a manifest names them: a file without its folder."""
-    return Path(weights).name if Path(weights).is_file() else weights
+    """Weights as a manifest names them: a file or folder without the folders around it."""
+    return Path(weights).name if Path(weights).exists() else weights
 
 
 CODE = (

@@ -27,7 +27,8 @@ from mnv4_mobile.builder.process import build_apart, end_all, kept_warm
 from mnv4_mobile.bundle.manifest import Bundle, open_bundle
 from mnv4_mobile.errors import ConfigError, CrashError, MobileError, ToolchainError
 from mnv4_mobile.files import cache_folder
-from mnv4_mobile.model.grammar import read_model
+from mnv4_mobile.images import assumption
+from mnv4_mobile.model.resolve import resolve
 from mnv4_mobile.option import choices
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Recipe, load_recipe
@@ -46,9 +47,9 @@ _CONNECT_S = 10
 
 
 def build(
-    model: str,
+    model_or_weights: str,
     *,
-    weights: str,
+    weights: str | None = None,
     out: str | Path,
     targets: Sequence[str],
     recipes: Sequence[str] = ("fp32",),
@@ -58,14 +59,17 @@ def build(
 ) -> list[Bundle]:
     """Builds one bundle for each target and recipe, as `out`/<model>-<H>x<W>-<recipe>-<target>.
 
-        build("conv-small", weights="random:0", out="out", targets=["coreml"], recipes=["int8"],
+        build("my.safetensors", out="out", targets=["coreml"], recipes=["int8"],
               options=Options(calibrate="photos", options={"coreml": {"min_ios": 18}}))
+        build("conv-small", weights="random:0", out="out", targets=["tflite"])
 
     Choices that are not the defaults are a part of the name too (see docs/reference/bundle.md).
 
     Args:
-        model: Name of a shipped configuration, or a YAML file.
-        weights: `demo`, `random:SEED`, `hf-hub:OWNER/NAME`, or a checkpoint file.
+        model_or_weights: Weights, whose network is found from them: a checkpoint's file or folder,
+            `hf-hub:OWNER/NAME` or `demo`. Or a model, which needs `weights`: the name of a shipped
+            configuration, timm's name for it, or a YAML file.
+        weights: The weights of a model: as above, or `random:SEED`.
         out: The folder to put the bundles into.
         targets: Names of installed targets.
         recipes: Names of shipped recipes, or YAML files.
@@ -79,7 +83,8 @@ def build(
     """
     progress = progress or Progress()
     chosen = [options or Options()]
-    found = cells([model], weights, targets, recipes, chosen, progress=progress)
+    named = [model_or_weights]
+    found = cells(named, weights, targets, recipes, chosen, progress=progress)
     cache = Cache(cache_folder(), progress)
     built = build_cells(found, Path(out), cache=cache, force=force, progress=progress)
     for one in built:
@@ -89,8 +94,8 @@ def build(
 
 
 def cells(
-    models: Iterable[str],
-    weights: str,
+    models_or_weights: Iterable[str],
+    weights: str | None,
     targets: Iterable[str],
     recipes: Iterable[str],
     options: Sequence[Options],
@@ -100,12 +105,12 @@ def cells(
     """The cells of a matrix, once it is sure that each target can do what is asked of it.
 
     Args:
-        models: Names of shipped configurations, or YAML files.
+        models_or_weights: As for `build`.
         weights: As for `build`; `{model}` in it stands for the name of each model.
         targets: Names of installed targets.
         recipes: Names of shipped recipes, or YAML files.
         options: One for each size.
-        progress: Is told what of a configuration is not used.
+        progress: Is told what of a file is not used and what is assumed.
 
     Raises:
         MobileError: Naming what was found and what is allowed.
@@ -125,29 +130,30 @@ def cells(
     chosen = [choices(declared, given.options, target_names()) for given in options]
     for given, target in product(options, named.values()):
         check_units(target, given.units)
-    models = list(dict.fromkeys(models))
+    sources = list(dict.fromkeys(models_or_weights))
     name = next((given.name for given in options if given.name is not None), None)
-    if name is not None and len(models) > 1:
-        raise ConfigError(f"--name: found {name!r} for {len(models)} models, must be one model")
+    if name is not None and len(sources) > 1:
+        raise ConfigError(f"--name: found {name!r} for {len(sources)} models, must be one model")
     if name is not None:
         check_name("--name", name)
     found = []
-    for path in models:
-        file = read_model(path)
-        if name is None:
-            check_name(f"{file.path}: the model's name", file.spec.name)
-        if file.unused:
-            progress.note(f"{file.path.name}: ignored keys: {', '.join(file.unused)}")
-        source = weights.replace("{model}", file.spec.name)
-        if Path(source).is_file():
-            source = str(Path(source).absolute())
+    notes: dict[str, None] = {}
+    resolving = functools.cache(resolve)  # sizes share a model
+    for source in sources:
         for given, values in zip(options, chosen, strict=True):
-            spec = given.build_spec(file.spec)
+            resolved = resolving(source, weights, num_classes=given.num_classes)
+            if name is None:
+                check_name(f"{source}: the model's name", resolved.model.name)
+            notes |= dict.fromkeys(resolved.notes)
+            spec = given.build_spec(resolved.model, resolved.preprocess)
+            if spec.assumed:
+                notes[assumption(spec.assumed)] = None
             for target_name, recipe in product(named, loaded):
                 for own in values[target_name]:
                     cell = Cell(
-                        model=file.spec,
-                        weights=source,
+                        model=resolved.model,
+                        weights=resolved.weights,
+                        preprocess=resolved.preprocess,
                         target=target_name,
                         recipe=recipe,
                         options=given,
@@ -155,6 +161,8 @@ def cells(
                     )
                     _check(cell, spec, named[target_name])
                     found.append(cell)
+    for note in notes:
+        progress.note(note)
     if len(found) > 1:
         check_apart(found)
     return found
@@ -272,7 +280,7 @@ def _tasks(
     groups: dict[object, list[Cell]] = {}
     for cell in made_of:
         target = load_target(cell.target)
-        spec = cell.spec(cell.options.build_spec(cell.model), target)
+        spec = cell.spec(cell.shared, target)
         shared = cell.model, cell.weights, cell.options, target.form(spec, cell.recipe)
         groups.setdefault(shared, []).append(cell)
     tasks = [

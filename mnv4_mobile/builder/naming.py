@@ -13,7 +13,6 @@ from mnv4_mobile.builder.cell import Cell, shown
 from mnv4_mobile.bundle.manifest import MANIFEST
 from mnv4_mobile.bundle.versions import versions
 from mnv4_mobile.errors import ConfigError
-from mnv4_mobile.model.checkpoint_preprocess import preprocess_of
 from mnv4_mobile.target import Target, load_target
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -71,15 +70,9 @@ def bundle_id(spec: BuildSpec, cell: Cell, target: Target) -> str:
 
 
 def expected_id(cell: Cell) -> str:
-    """Returns the name that a cell's bundle will have, from what its checkpoint says of its size.
-
-    Raises:
-        MobileError: Weights that cannot be found.
-    """
+    """Returns the name that a cell's bundle will have."""
     target = load_target(cell.target)
-    known = None if cell.options.size else preprocess_of(cell.weights, cell.model)
-    spec = cell.spec(cell.options.build_spec(cell.model, known), target)
-    return bundle_id(spec, cell, target)
+    return bundle_id(cell.spec(cell.shared, target), cell, target)
 
 
 def check_apart(cells: Sequence[Cell]) -> None:
@@ -141,7 +134,7 @@ def _known_values(
 ) -> dict[str, list[tuple[str, object, object]]]:
     """Returns the values of parts that a manifest has and a cell has not, with the cell's."""
     target = load_target(cell.target)
-    spec = cell.spec(cell.options.build_spec(cell.model), target)
+    spec = cell.spec(cell.shared, target)
     weights = {"": _part(manifest, "model").get("weights")}
     return {
         "weights": _differences(weights, {"": shown(cell.weights)}),

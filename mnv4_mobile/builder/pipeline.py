@@ -150,7 +150,9 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
                 inputs=(lowered.input,),
                 outputs=lowered.outputs,
                 preprocess=PreprocessEntry(
-                    **asdict(network.spec.preprocess), inside=network.spec.input == "pixels"
+                    **asdict(network.spec.preprocess),
+                    inside=network.spec.input == "pixels",
+                    assumed=network.spec.assumed,
                 ),
                 labels=network.spec.labels or None,
                 golden=golden,

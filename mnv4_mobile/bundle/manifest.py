@@ -20,7 +20,7 @@ from mnv4_mobile.build_spec import OptionValue
 from mnv4_mobile.bundle.parity import Parity
 from mnv4_mobile.errors import BundleError, ConfigError
 from mnv4_mobile.files import sha256, write_bytes
-from mnv4_mobile.images import Preprocess
+from mnv4_mobile.images import Assumable, Preprocess
 from mnv4_mobile.layers import Layer
 from mnv4_mobile.records import Bytes, Count, Natural, Record, Sha256, Share, whole
 from mnv4_mobile.tensors import CLASSES, Io, Shape, TensorSpec, check_bytes
@@ -81,6 +81,8 @@ class PreprocessEntry(Preprocess, frozen=True, kw_only=True):
 
     inside: bool
     """Whether the artifact takes RGB bytes and normalises them itself."""
+    assumed: tuple[Assumable, ...]
+    """The keys that neither the weights nor the user gave; their values are defaults."""
 
 
 class GoldenEntry(Record, frozen=True, kw_only=True):

@@ -33,21 +33,23 @@ _Option = typer.Option
 
 
 def build(
-    models: Annotated[
+    models_or_weights: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL...",
-            help="Shipped configurations or YAML files; also separated by commas.",
+            metavar="MODEL_OR_WEIGHTS...",
+            help="Weights, whose model is found from them: a checkpoint's file or folder, "
+            "hf-hub:OWNER/NAME or demo. Or models, with --weights: names of mnv4 models, timm's "
+            "names, or .yaml files. Also separated by commas.",
         ),
     ],
     weights: Annotated[
-        str,
+        str | None,
         _Option(
-            help="A checkpoint file, hf-hub:OWNER/NAME, demo, or random:SEED; {model} in it stands "
-            "for the name of each model.",
+            help="The weights of the models: a checkpoint's file or folder, hf-hub:OWNER/NAME, "
+            "demo or random:SEED; {model} in it stands for the name of each model.",
             metavar="W",
         ),
-    ] = "",
+    ] = None,
     target: Annotated[
         list[str], _Option("-t", "--target", help="Repeat, or separate by commas.", metavar="T")
     ] = [],  # noqa: B006 - typer makes a new list for every call
@@ -129,10 +131,6 @@ def build(
     verbose: Verbose = False,
 ) -> None:
     """Builds verified bundles: one a model, size, recipe and target, on all cores."""
-    if not weights:
-        raise ConfigError(
-            "--weights: missing; allowed: a checkpoint file, hf-hub:OWNER/NAME, demo, random:SEED"
-        )
     targets = split(target)
     if not targets:
         from mnv4_mobile.target import target_names
@@ -175,7 +173,14 @@ def build(
     ]
     with steps(verbose) as progress:
         built = build_cells(
-            cells(split(models), weights, targets, split(recipe), options, progress=progress),
+            cells(
+                split(models_or_weights),
+                weights,
+                targets,
+                split(recipe),
+                options,
+                progress=progress,
+            ),
             out,
             cache=Cache(cache_folder(), progress) if cache else None,
             jobs=jobs,

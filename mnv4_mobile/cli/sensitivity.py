@@ -12,13 +12,20 @@ from mnv4_mobile.cli.steps import steps
 
 
 def sensitivity(
-    model: Annotated[str, typer.Argument(help="A shipped configuration or a YAML file.")],
-    weights: Annotated[
-        str, typer.Option(help="A checkpoint file, hf-hub:OWNER/NAME or demo.", metavar="W")
+    model_or_weights: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL_OR_WEIGHTS",
+            help="A checkpoint's file or folder, hf-hub:OWNER/NAME or demo; or a model, with "
+            "--weights.",
+        ),
     ],
     calibrate: Annotated[
         str, typer.Option(help="Folder of pictures; a fifth of them judges.", metavar="DIR")
     ],
+    weights: Annotated[
+        str | None, typer.Option(help="The weights of a model; see mnv4 build.", metavar="W")
+    ] = None,
     recipe: Annotated[
         str, typer.Option("-r", "--recipe", help="With static integers.", metavar="R")
     ] = "int8",
@@ -40,7 +47,8 @@ def sensitivity(
     from dataclasses import asdict
 
     from mnv4_mobile.builder.cell import Options
-    from mnv4_mobile.model.grammar import read_model
+    from mnv4_mobile.images import assumption
+    from mnv4_mobile.model.resolve import resolve
     from mnv4_mobile.quality.sensitivity import Judge, check_plot, plot
     from mnv4_mobile.quality.sensitivity import sensitivity as run
     from mnv4_mobile.recipe import load_recipe
@@ -48,10 +56,16 @@ def sensitivity(
     if out:
         check_plot(out)
     options = Options(size=size_of(input_size) if input_size else None, calibrate=calibrate)
-    spec, chosen = read_model(model).spec, load_recipe(recipe)
+    chosen = load_recipe(recipe)
     chosen = chosen.on(unit) if unit else chosen
     with steps(verbose) as progress:
-        judge = Judge(spec, weights, chosen, options, images=images, progress=progress)
+        resolved = resolve(model_or_weights, weights)
+        spec = resolved.model
+        for note in resolved.notes:
+            progress.note(note)
+        if assumed := resolved.preprocess.assumed:
+            progress.note(assumption(assumed))
+        judge = Judge(spec, resolved.weights, chosen, options, images=images, progress=progress)
         found = run(judge, chosen, progress)
         if out:
             plot(found, out, f"{spec.name}, {chosen.name}, {found.pictures} pictures")

@@ -13,12 +13,19 @@ from mnv4_mobile.errors import ConfigError
 
 
 def tune(
-    model: Annotated[str, typer.Argument(help="A shipped configuration or a YAML file.")],
-    weights: Annotated[
-        str, typer.Option(help="A checkpoint file, hf-hub:OWNER/NAME or demo.", metavar="W")
+    model_or_weights: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL_OR_WEIGHTS",
+            help="A checkpoint's file or folder, hf-hub:OWNER/NAME or demo; or a model, with "
+            "--weights.",
+        ),
     ],
     calibrate: Annotated[str, typer.Option(help="Folder of pictures.", metavar="DIR")],
     target: Annotated[str, typer.Option("-t", "--target", metavar="T")],
+    weights: Annotated[
+        str | None, typer.Option(help="The weights of a model; see mnv4 build.", metavar="W")
+    ] = None,
     max_drop: Annotated[
         float,
         typer.Option(
@@ -77,7 +84,9 @@ def tune(
         options=parse_set(sets),
     )
     with steps(verbose) as progress:
-        found_cells = cells([model], weights, [target], [recipe], [options], progress=progress)
+        found_cells = cells(
+            [model_or_weights], weights, [target], [recipe], [options], progress=progress
+        )
         if len(found_cells) > 1:
             raise ConfigError("--set: found several values of a list, tune builds for one")
         wish = Wish(cell=found_cells[0], max_drop=max_drop, dataset=dataset, objective=objective)

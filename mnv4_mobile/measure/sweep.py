@@ -21,9 +21,10 @@ class Matrix(Record, frozen=True, kw_only=True):
     """Bundles to build first, or to take out of the cache: every combination."""
 
     models: tuple[str, ...]
-    """Names of shipped models, or paths of YAML files."""
-    weights: str
-    """A checkpoint, as `mnv4 build --weights` takes it."""
+    """Names of shipped models, timm's names or paths of YAML files; or weights, as `mnv4 build`
+    takes them, whose model is found from them."""
+    weights: str | None = None
+    """The weights of the models, as `mnv4 build --weights` takes them."""
     targets: tuple[str, ...]
     """Names of targets."""
     recipes: tuple[str, ...] = ("fp32",)

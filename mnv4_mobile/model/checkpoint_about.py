@@ -1,38 +1,17 @@
-"""What comes with a checkpoint beside its tensors: preprocessing, labels, licence."""
+"""What a checkpoint says beside its tensors: network, preprocessing, labels, licence."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mnv4_mobile.errors import ConfigError, WeightsError, unknown
-from mnv4_mobile.images import Preprocess
-from mnv4_mobile.model.spec import ModelSpec
-from mnv4_mobile.records import convert, decode
+from mnv4_mobile.errors import ConfigError, WeightsError
+from mnv4_mobile.images import KnownPreprocess, check_scale
+from mnv4_mobile.records import convert
 from mnv4_mobile.yaml_file import Section, checked
-
-TIMM_ACTIVATIONS = {
-    "mobilenetv4_conv_small_035": "relu",
-    "mobilenetv4_conv_small_050": "relu",
-    "mobilenetv4_conv_small": "relu",
-    "mobilenetv4_conv_medium": "relu",
-    "mobilenetv4_conv_large": "relu",
-    "mobilenetv4_hybrid_medium_075": "relu",
-    "mobilenetv4_hybrid_medium": "relu",
-    "mobilenetv4_hybrid_large_075": "gelu",
-    "mobilenetv4_hybrid_large": "gelu",
-}
-"""timm's architectures that this grammar can express, with the activation of each."""
-
-LOOKALIKES = (
-    "mobilenetv4_conv_aa_medium",
-    "mobilenetv4_conv_aa_large",
-    "mobilenetv4_conv_blur_medium",
-)
-"""timm's anti-aliased variants: the same tensors as some of the above, but other networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +20,11 @@ class About:
 
     made_for: str | None = None
     """The network that the weights are said to belong to."""
+    place: str = ""
+    """The file and the key that say so."""
     licence: str | None = None
     labels: tuple[str, ...] | None = None
-    preprocess: Preprocess | None = None
+    preprocess: KnownPreprocess = field(default_factory=KnownPreprocess)
     notes: tuple[str, ...] = ()
 
 
@@ -51,43 +32,43 @@ def about_ours(path: Path, metadata: Mapping[str, str]) -> About:
     """What the metadata of one of our own safetensors files says.
 
     Raises:
-        ConfigError: A value that cannot be used, named.
+        MobileError: A value that cannot be used, named.
     """
     if metadata.get("format") != "mnv4-mobile":
         return About()
     values = dict[str, Any](metadata)
-    if "labels" in values:
-        values["labels"] = _json(values["labels"], f"{path}: metadata: labels")
+    for key in ("labels", "preprocess"):
+        if key in values:
+            values[key] = _json(values[key], f"{path}: metadata: {key}")
     section = Section(values, f"{path}: metadata")
-    preprocess = None
-    if "preprocess" in section:
-        text = section.get("preprocess", str)
-        preprocess = decode(text, Preprocess, section.at("preprocess"), WeightsError)
     return About(
         made_for=section.optional("model", str),
+        place=section.at("model"),
         licence=section.optional("licence", str),
         labels=_labels(section, "labels"),
-        preprocess=preprocess,
+        preprocess=_preprocess(section.any("preprocess", {}), section.at("preprocess")),
     )
 
 
-def about_timm(path: Path, spec: ModelSpec) -> About:
+def about_timm(path: Path) -> About:
     """What timm's `config.json` beside a checkpoint says (timm: models/_hub.py).
 
+    A `config.json` without an `architecture` is another program's and has no effect.
+
     Raises:
-        WeightsError: An unreadable file, or a network that is not this one.
+        WeightsError: An unreadable file, or a network that the tensors alone do not describe.
         ConfigError: A value that cannot be used, named.
     """
     path = path.with_name("config.json")
     if not path.exists():
-        note = "no config.json beside the weights: preprocessing, labels and licence are not known"
-        return About(notes=(note,))
+        return About()
     try:
         config = Section(_json(path.read_text(), str(path)), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise WeightsError(f"{path}: cannot be read: {error}") from None
+    if "architecture" not in config:
+        return About(notes=(f"{path}: has no architecture, as timm's have: not used",))
     architecture = config.get("architecture", str)
-    check_architecture(architecture, str(path), spec)
     if "model_args" in config:
         _check_arguments(config.section("model_args"))
     # Older exports have everything at the top.
@@ -95,36 +76,25 @@ def about_timm(path: Path, spec: ModelSpec) -> About:
     crop_mode = trained.get("crop_mode", str, "center")
     if crop_mode != "center":
         raise ConfigError(f"{trained.at('crop_mode')}: found {crop_mode!r}, must be 'center'")
-    size = trained.values("input_size", int)[-2:]
+    values = {name: trained.any(name, None) for name in ("interpolation", "mean", "std")}
+    values["crop"] = trained.optional("crop_pct", float)
+    if "input_size" in trained:
+        values["size"] = trained.values("input_size", int)[-2:]
     return About(
         made_for=architecture,
+        place=config.at("architecture"),
         licence=trained.optional("license", str),
         labels=_timm_labels(config if "label_names" in config else trained, config),
-        preprocess=convert(
-            {
-                "size": size,
-                "crop": trained.get("crop_pct", float),
-                **{name: trained.any(name) for name in ("interpolation", "mean", "std")},
-            },
-            Preprocess,
-            trained.place,
-        ),
+        preprocess=_preprocess(values, trained.place),
     )
 
 
-def check_architecture(name: str, place: str, spec: ModelSpec) -> None:
-    """Refuses weights of a network that the tensors alone cannot tell from this one.
-
-    Raises:
-        WeightsError: Naming what was found and what is allowed.
-    """
-    if name not in TIMM_ACTIVATIONS:
-        raise WeightsError(unknown(f"{place}: architecture", name, TIMM_ACTIVATIONS))
-    if TIMM_ACTIVATIONS[name] != spec.act:
-        raise WeightsError(
-            f"{place}: architecture: found {name!r}, which has act {TIMM_ACTIVATIONS[name]}; "
-            f"{spec.name} has {spec.act}"
-        )
+def _preprocess(values: object, place: str) -> KnownPreprocess:
+    known = convert(values, KnownPreprocess, place)
+    for name in ("mean", "std"):
+        if (found := getattr(known, name)) is not None:
+            check_scale(f"{place}: {name}", found)
+    return known
 
 
 def _check_arguments(section: Section) -> None:

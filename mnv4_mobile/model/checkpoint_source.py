@@ -1,4 +1,4 @@
-"""Where a checkpoint lies, found without importing torch."""
+"""Finds a checkpoint's file, without importing torch."""
 
 from __future__ import annotations
 
@@ -7,44 +7,67 @@ from pathlib import Path
 
 from mnv4_mobile import files
 from mnv4_mobile.errors import WeightsError, unknown
-from mnv4_mobile.model.checkpoint_about import LOOKALIKES, check_architecture
-from mnv4_mobile.model.spec import ModelSpec
 
 DEMO = Path(__file__).parents[1] / "demo" / "conv-small-035.safetensors"
 SAFETENSORS = ".safetensors"
-_PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pth.tar")
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+"""What the weights of a repository on the Hugging Face hub are called, the preferred one first."""
+SUFFIXES = (SAFETENSORS, ".pth", ".pt", ".ckpt", ".bin", ".pth.tar")
 
 
-def find_checkpoint(source: str, spec: ModelSpec) -> Path | None:
-    """The file of a checkpoint; None for random weights.
-
-    Args:
-        source: `demo`, `random:SEED`, `hf-hub:OWNER/NAME`, which is downloaded, or a path.
-        spec: The network that it is for.
+def random_seed(source: str) -> int:
+    """Returns the seed of random weights, `random:SEED`.
 
     Raises:
-        WeightsError: A repository that is for another network or cannot be fetched.
+        WeightsError: Anything else after `random:`.
+    """
+    seed = source.removeprefix("random:")
+    if not (seed.isascii() and seed.isdecimal() and len(seed) <= 18):
+        raise WeightsError(f"random: found {seed!r}, must be a seed of up to 18 digits")
+    return int(seed)
+
+
+def find_checkpoint(source: str) -> Path | None:
+    """Returns the file of a checkpoint, or None for random weights.
+
+    Args:
+        source: `demo`, `random:SEED`, `hf-hub:OWNER/NAME`, which is downloaded, a file, or a folder
+            as a repository on the hub is laid out.
+
+    Raises:
+        WeightsError: A repository that cannot be fetched, or a folder without weights.
     """
     kind, _, rest = source.partition(":")
     if kind == "random":
         return None
     if kind == "hf-hub":
-        name = rest.rpartition("/")[2].partition(".")[0]
-        if name in LOOKALIKES:  # refused even where no config.json says so
-            check_architecture(name, source, spec)
         return _fetch_from_hub(rest)
-    return DEMO if source == "demo" else Path(source)
+    if source == "demo":
+        return DEMO
+    path = Path(source)
+    return _in_folder(path) if path.is_dir() else path
 
 
-def file_sha256(path: Path, hashed: Callable[[Path], str] = files.sha256) -> str:
-    """Of a checkpoint's bytes.
+def _in_folder(folder: Path) -> Path:
+    for name in HUB_FILES:
+        if (folder / name).exists():
+            return folder / name
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise WeightsError(f"{folder}: cannot be read: {error.strerror}") from None
+    found = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") if names else "nothing"
+    raise WeightsError(
+        f"{folder}: found {found}; a folder of weights must hold {' or '.join(HUB_FILES)}; or give "
+        "the checkpoint's file"
+    )
 
-    Args:
-        path: The checkpoint.
-        hashed: Hashes a file; one that remembers hashes saves reading large ones again.
+
+def check_file(path: Path) -> None:
+    """Refuses a path that cannot be a checkpoint's.
 
     Raises:
-        WeightsError: No such file, or one that cannot hold a checkpoint.
+        WeightsError: No such file, an empty one, or one of another kind.
     """
     try:
         if not path.exists():
@@ -53,8 +76,24 @@ def file_sha256(path: Path, hashed: Callable[[Path], str] = files.sha256) -> str
             raise WeightsError(f"{path}: not a file")
         if path.stat().st_size == 0:
             raise WeightsError(f"{path}: the file is empty")
-        if not path.name.endswith((SAFETENSORS, *_PICKLES)):
-            raise WeightsError(unknown(str(path), path.suffix, (SAFETENSORS, *_PICKLES)))
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
+    if not path.name.endswith(SUFFIXES):
+        raise WeightsError(unknown(str(path), path.suffix, SUFFIXES))
+
+
+def file_sha256(path: Path, hashed: Callable[[Path], str] = files.sha256) -> str:
+    """Hashes a checkpoint's bytes.
+
+    Args:
+        path: The checkpoint.
+        hashed: Hashes a file; one that remembers hashes saves reading large files again.
+
+    Raises:
+        WeightsError: No such file, or one that cannot hold a checkpoint.
+    """
+    check_file(path)
+    try:
         return hashed(path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
@@ -78,13 +117,13 @@ def _fetch_from_hub(repo: str) -> Path:
     Raises:
         WeightsError: No such repository, no weights in it, or neither a network nor a cached copy.
     """
-    names = ("model.safetensors", "pytorch_model.bin")
-    for name in names:
+    for name in HUB_FILES:
         if weights := _fetch(repo, name):
             _fetch(repo, "config.json")
             return weights
     raise WeightsError(
-        f"hf-hub:{repo}: found neither {' nor '.join(names)}, there nor in the cache; {_ADVICE}"
+        f"hf-hub:{repo}: found neither {' nor '.join(HUB_FILES)}, on the hub or in its local "
+        f"cache; {_ADVICE}"
     )
 
 

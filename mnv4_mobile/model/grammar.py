@@ -31,6 +31,7 @@ from mnv4_mobile.model.spec import (
     UIRSpec,
     where,
 )
+from mnv4_mobile.model.timm_names import LOOKALIKES, is_timm_name, shipped_name
 from mnv4_mobile.records import Count, Natural, Record, Row, convert, show
 from mnv4_mobile.yaml_file import read_yaml
 
@@ -315,19 +316,22 @@ class ModelFile:
     """The network."""
     unused: tuple[str, ...]
     """Known keys of a training configuration that say nothing about the network."""
+    tag: str | None = None
+    """The tag in timm's name, as in `mobilenetv4_conv_small.TAG`; it stands for weights."""
 
 
 def read_model(name: str) -> ModelFile:
     """Reads a model configuration.
 
     Args:
-        name: The name of a shipped configuration, or the path of a YAML file.
+        name: The name of a shipped model, timm's name for it with or without a tag, or the path of
+            a YAML file.
 
     Raises:
         ConfigError: Naming the file and the key or the stage and block, what was found and what
             is allowed.
     """
-    path = find_config("models", name)
+    path, tag = _find(name)
     values = read_yaml(path)
     try:
         if "model" in values:
@@ -349,7 +353,20 @@ def read_model(name: str) -> ModelFile:
             str(error).removeprefix(f"{path}: "),
         )
         raise ConfigError(f"{path}: {text}") from None
-    return ModelFile(path=path, spec=spec, unused=tuple(unused))
+    return ModelFile(path=path, spec=spec, unused=tuple(unused), tag=tag)
+
+
+def _find(name: str) -> tuple[Path, str | None]:
+    """Returns the configuration file, and the tag of timm's name."""
+    if not is_timm_name(name) or name.endswith((".yaml", ".yml")):
+        return find_config("models", name), None
+    plain, _, tag = name.partition(".")
+    if plain in LOOKALIKES:
+        raise ConfigError(
+            f"model: found {name!r}, an anti-aliased network, which is not supported; "
+            f"{LOOKALIKES[plain]} is the same without anti-aliasing"
+        )
+    return find_config("models", shipped_name(plain) or name), tag or None
 
 
 def load_model(name: str) -> ModelSpec:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from torch import nn
-
-from mnv4_mobile.model.blocks import MMQA, UIR, ConvNorm, FusedIB
-from mnv4_mobile.model.net import MobileNetV4
+from mnv4_mobile.model.spec import BlockSpec, ConvSpec, FusedIBSpec, MMQASpec, ModelSpec, UIRSpec
+from mnv4_mobile.model.state import state_shapes
 
 Modules = dict[str, str]
 """Our module's name in the network -> its name in the checkpoint."""
@@ -17,31 +15,35 @@ Modules = dict[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class KeyMap:
-    """A project's way of naming the tensors of a checkpoint."""
+    """How a project names the tensors of a checkpoint."""
 
     source: str
     sign: str
     """A tensor that only this project's checkpoints have."""
     head: tuple[str, ...]
     """What the names of a head's tensors begin with."""
-    modules: Callable[[MobileNetV4], Modules]
+    modules: Callable[[ModelSpec], Modules]
 
-
-def _blocks(net: MobileNetV4) -> Iterator[tuple[str, nn.Module]]:
-    for name, _ in net.spec.blocks():
-        yield name, net.get_submodule(name)
+    def names(self, spec: ModelSpec) -> dict[str, str]:
+        """Returns the checkpoint's name of every tensor, by our name."""
+        modules = self.modules(spec)
+        names = {}
+        for ours in state_shapes(spec):
+            module, _, tensor = ours.rpartition(".")
+            names[ours] = f"{modules[module]}.{tensor}"
+        return names
 
 
 # timm: models/_efficientnet_blocks.py and layers/attention2d.py.
-_TIMM_BLOCKS: dict[type[nn.Module], Modules] = {
-    ConvNorm: {"conv": "conv", "norm": "bn1"},
-    FusedIB: {
+_TIMM_BLOCKS: dict[type[BlockSpec], Modules] = {
+    ConvSpec: {"conv": "conv", "norm": "bn1"},
+    FusedIBSpec: {
         "expand.conv": "conv_exp",
         "expand.norm": "bn1",
         "project.conv": "conv_pwl",
         "project.norm": "bn2",
     },
-    UIR: {
+    UIRSpec: {
         "extra.conv": "dw_start.conv",
         "extra.norm": "dw_start.bn",
         "expand.conv": "pw_exp.conv",
@@ -52,7 +54,7 @@ _TIMM_BLOCKS: dict[type[nn.Module], Modules] = {
         "project.norm": "pw_proj.bn",
         "layer_scale": "layer_scale",
     },
-    MMQA: {
+    MMQASpec: {
         "norm": "norm",
         "query_norm": "attn.query.norm",
         "query": "attn.query.proj",
@@ -68,8 +70,8 @@ _TIMM_BLOCKS: dict[type[nn.Module], Modules] = {
 }
 
 
-def _timm(net: MobileNetV4) -> Modules:
-    final = f"blocks.{len(net.spec.stages)}.0"
+def _timm(spec: ModelSpec) -> Modules:
+    final = f"blocks.{len(spec.stages)}.0"
     names = {
         "stem.conv": "conv_stem",
         "stem.norm": "bn1",
@@ -79,7 +81,7 @@ def _timm(net: MobileNetV4) -> Modules:
         "head.conv.norm": "norm_head",
         "head.classifier": "classifier",
     }
-    for name, block in _blocks(net):
+    for name, block in spec.blocks():
         theirs = name.replace("stages", "blocks", 1)
         for part, their_part in _TIMM_BLOCKS[type(block)].items():
             names[f"{name}.{part}"] = f"{theirs}.{their_part}"
@@ -91,9 +93,10 @@ def _conv_layer(ours: str, theirs: str) -> Modules:
     return {f"{ours}.conv": f"{theirs}.block.conv", f"{ours}.norm": f"{theirs}.block.norm"}
 
 
-def _attention(ours: str, theirs: str, block: MMQA) -> Modules:
+def _attention(ours: str, theirs: str, block: MMQASpec) -> Modules:
     """NetsPresso's MobileMultiQueryAttention2D, whose parts are numbered as they are present."""
-    pooled, down = int(block.pool_stride is not None), block.key.down is not None
+    pooled = int(block.query_pooling_stride is not None)
+    down = block.kv_kernel_size is not None
     names = {
         f"{ours}.norm": f"{theirs}.norm_layer",
         f"{ours}.query_norm": f"{theirs}.attention.query.1",  # 0 is the pooling
@@ -107,33 +110,48 @@ def _attention(ours: str, theirs: str, block: MMQA) -> Modules:
     return names
 
 
-def _netspresso(net: MobileNetV4, backbone: str) -> Modules:
-    last = len(net.spec.stages) - 1
-    final = f"{backbone}stages.{last}.{len(net.spec.stages[last])}"
+def _netspresso(spec: ModelSpec, backbone: str) -> Modules:
+    last = len(spec.stages) - 1
+    final = f"{backbone}stages.{last}.{len(spec.stages[last])}"
     names = {
         **_conv_layer("stem", f"{backbone}conv_stem"),
         **_conv_layer("final", final),
         **_conv_layer("head.conv", "head.classifier.0"),
     }
-    for name, block in _blocks(net):
+    channels = spec.stem.out_channels
+    for name, block in spec.blocks():
         theirs = backbone + name
-        if isinstance(block, ConvNorm):
-            names |= _conv_layer(name, theirs)
-        elif isinstance(block, MMQA):
-            names |= _attention(name, theirs, block)
-        else:
-            parts = [part for part, _ in block.named_children() if part != "layer_scale"]
-            for index, part in enumerate(parts):
-                names |= _conv_layer(f"{name}.{part}", f"{theirs}.block.{index}")
+        match block:
+            case ConvSpec():
+                names |= _conv_layer(name, theirs)
+            case MMQASpec():
+                names |= _attention(name, theirs, block)
+            case FusedIBSpec() | UIRSpec():
+                for index, part in enumerate(_parts(block, channels)):
+                    names |= _conv_layer(f"{name}.{part}", f"{theirs}.block.{index}")
         names[f"{name}.layer_scale"] = f"{theirs}.layer_scale"
+        channels = block.out_channels
     # [ConvLayer,] dropout, ConvLayer without a norm
-    layer = 2 if net.head is not None and net.head.conv is not None else 1
+    layer = 2 if spec.head is not None and spec.head.hidden_channels else 1
     names["head.classifier"] = f"head.classifier.{layer}.block.conv"
     return names
 
 
-def _ours(net: MobileNetV4) -> Modules:
-    return {name: name for name, _ in net.named_modules()}
+def _parts(block: FusedIBSpec | UIRSpec, channels: int) -> list[str]:
+    """The convolutions of a block in the order in which they run."""
+    if isinstance(block, FusedIBSpec):
+        return ["expand", "project"]
+    present = {
+        "extra": block.extra_kernel_size is not None,
+        "expand": block.hidden_channels != channels,
+        "middle": block.middle_kernel_size is not None,
+        "project": True,
+    }
+    return [part for part, there in present.items() if there]
+
+
+def _ours(spec: ModelSpec) -> Modules:
+    return {name: name for name in (tensor.rpartition(".")[0] for tensor in state_shapes(spec))}
 
 
 _NETSPRESSO_SIGN = "conv_stem.block.conv.weight"
@@ -159,9 +177,3 @@ KEY_MAPS = (
         modules=partial(_netspresso, backbone=""),
     ),
 )
-
-
-def key_map_of(keys: Iterable[str]) -> KeyMap | None:
-    """The names of a checkpoint with these tensors; None if no known project writes it."""
-    present = set(keys)
-    return next((one for one in KEY_MAPS if one.sign in present), None)

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mnv4_mobile.model.checkpoint_preprocess import preprocess_of
 
 import mnv4_mobile
 from mnv4_mobile import Options
@@ -14,7 +15,6 @@ from mnv4_mobile.builder.matrix import build_cells, cells
 from mnv4_mobile.builder.naming import check_overwriting, expected_id
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.files import sha256
-from mnv4_mobile.model.checkpoint_preprocess import preprocess_of
 from mnv4_mobile.model.grammar import read_model
 from mnv4_mobile.progress import SILENT
 from mnv4_mobile.records import replace

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from mnv4_mobile.errors import WeightsError
-from mnv4_mobile.model.checkpoint_file import read_checkpoint
+from mnv4_mobile.model.checkpoint_file import read_tensors
+from mnv4_mobile.model.checkpoint_index import read_index
 from mnv4_mobile.model.weights import load_checkpoint
 from tests.model.checkpoints import TINY, assert_same, save
 
@@ -77,9 +78,9 @@ def bad_files() -> dict[str, tuple[str, object]]:
         "code.ckpt": ("only weights", pickle.dumps(Code(), protocol=2)),
         "module.pt": (r"torch\.nn\.modules\.linear\.Linear", nn.Linear(1, 1)),
         "list.pth": ("found a list, must be a state dict", [torch.ones(1)]),
-        "tensor.pth": ("found a Tensor, must be a state dict", torch.ones(1)),
-        "epoch.pth": ("'epoch' with a int", {"epoch": 1, "optimizer": {}}),
-        "index.pth": ("found 0 with a Tensor", {0: torch.ones(1)}),
+        "tensor.pth": ("found a tensor, must be a state dict", torch.ones(1)),
+        "epoch.pth": ("found no tensor at all", {"epoch": 1, "optimizer": {}}),
+        "index.pth": ("found no tensor at all", {0: torch.ones(1)}),
         "weights.onnx": (r"found '\.onnx', allowed: \.safetensors, \.pth", b"x"),
     }  # fmt: skip
 
@@ -105,7 +106,7 @@ def test_refuses_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_refuses_what_is_no_file(tmp_path: Path, tiny: dict[str, Tensor]) -> None:
     with pytest.raises(WeightsError, match="no such file"):
         load_checkpoint(TINY, str(tmp_path / "missing.pth"))
-    with pytest.raises(WeightsError, match="not a file"):
+    with pytest.raises(WeightsError, match=r"found nothing; a folder of weights must hold model\."):
         load_checkpoint(TINY, str(tmp_path))
     torch.save(tiny, tmp_path / "whole.pth")
     data = (tmp_path / "whole.pth").read_bytes()
@@ -144,5 +145,6 @@ def test_any_bytes_are_read_or_refused(
     path = tmp_path_factory.getbasetemp() / f"any{suffix}"
     path.write_bytes(content)
     with contextlib.suppress(WeightsError):
-        tensors = read_checkpoint(path).tensors
-        assert all(isinstance(tensor, Tensor) for tensor in tensors.values())
+        index = read_index(path)
+        tensors = read_tensors(path, index.shapes)
+        assert all(tuple(t.shape) == index.shapes[key] for key, t in tensors.items())

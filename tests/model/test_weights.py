@@ -8,7 +8,7 @@ import pytest
 from torch import Tensor
 
 from mnv4_mobile.errors import ConfigError, MobileError, WeightsError
-from mnv4_mobile.images import Preprocess
+from mnv4_mobile.images import KnownPreprocess
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.weights import load_checkpoint
 from tests.model.checkpoints import TINY, assert_same, network, save
@@ -36,7 +36,7 @@ def test_own_format(tiny: dict[str, Tensor], tmp_path: Path) -> None:
     checkpoint = load_checkpoint(TINY, save(half, tmp_path / "own.safetensors", metadata))
     assert (checkpoint.source, checkpoint.licence) == ("mnv4-mobile", "MIT")
     assert checkpoint.labels == tuple("abcdefg")
-    assert checkpoint.preprocess == Preprocess(
+    assert checkpoint.preprocess == KnownPreprocess(
         size=(64, 96), crop=1.0, interpolation="bilinear", mean=(0.1, 0.2, 0.3), std=(1, 1, 1)
     )
     expected = {n: t.half().float() if t.is_floating_point() else t for n, t in tiny.items()}
@@ -96,5 +96,5 @@ def test_model_without_a_head(tiny: dict[str, Tensor], tmp_path: Path) -> None:
 
 
 def test_another_network(timm_folder: Path) -> None:
-    with pytest.raises(WeightsError, match="made for mobilenetv4_conv_small_035, does not fit"):
+    with pytest.raises(WeightsError, match="the weights of conv-small-035, but conv-medium was"):
         load_checkpoint(load_model("conv-medium"), str(timm_folder / "model.safetensors"))

@@ -1,0 +1,203 @@
+"""Names and shapes of a checkpoint's tensors, read without torch and without running its code."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mnv4_mobile.errors import WeightsError
+from mnv4_mobile.model.checkpoint_source import SAFETENSORS, check_file, reason
+from mnv4_mobile.model.state import Shape
+
+Key = tuple[str, ...]
+"""Where a tensor is in a checkpoint: the keys of the dicts around it, and its name."""
+
+_MAX_HEADER = 100 * 10**6  # the limit of safetensors itself
+_MAX_DEPTH = 6
+_MAGIC = 0x1950A86A20F9469CFC6C  # begins the files of torch before 1.6
+_FORBIDDEN = ("os", "posix", "nt", "sys", "subprocess")  # modules that torch refuses, too
+COUNTER = "num_batches_tracked"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """What a checkpoint holds."""
+
+    path: Path
+    shapes: Mapping[Key, Shape | None]
+    """The shape of every tensor; None for tensors of a kind whose shape is not stored plainly."""
+    metadata: Mapping[str, str]
+    """The metadata of a safetensors file."""
+    arch: str | None
+    """The network that a training checkpoint of timm says it is of."""
+
+
+def read_index(path: Path) -> Index:
+    """Reads the header of a .safetensors file, or the pickle of a PyTorch checkpoint.
+
+    Raises:
+        WeightsError: No such file, not readable, or code in a pickle.
+    """
+    check_file(path)
+    metadata: Mapping[str, str] = {}
+    arch = None
+    shapes: dict[Key, Shape | None]
+    if path.name.endswith(SAFETENSORS):
+        shapes, metadata = _read_safetensors(path)
+    else:
+        loaded = _read_pickle(path)
+        if not isinstance(loaded, dict):
+            raise WeightsError(
+                f"{path}: found {_kind(loaded)}, must be a state dict, as in "
+                "torch.save(net.state_dict(), 'net.pth')"
+            )
+        shapes = dict(_tensors(loaded, ()))
+        found = loaded.get("arch")
+        arch = found if isinstance(found, str) else None
+    shapes = {key: s for key, s in shapes.items() if key[-1].rpartition(".")[2] != COUNTER}
+    return Index(path=path, shapes=shapes, metadata=metadata, arch=arch)
+
+
+def _read_safetensors(path: Path) -> tuple[dict[Key, Shape | None], dict[str, str]]:
+    """(shapes, metadata) out of the header (huggingface.co/docs/safetensors)."""
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            if size > _MAX_HEADER:
+                raise ValueError("its header is too large")
+            header: Any = json.loads(file.read(size))
+        metadata = header.pop("__metadata__", {})
+        ends = [entry["data_offsets"][1] for entry in header.values()]
+        if path.stat().st_size != 8 + size + max(ends, default=0):
+            raise ValueError("its length is not what its header says")
+        if not all(isinstance(text, str) for text in metadata.values()):
+            raise ValueError("its metadata must be texts")
+        shapes: dict[Key, Shape | None] = {
+            (name,): tuple(int(side) for side in entry["shape"]) for name, entry in header.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise WeightsError(f"{path}: not a readable safetensors file: {reason(error)}") from None
+    return shapes, metadata
+
+
+def _read_pickle(path: Path) -> Any:
+    try:
+        if not zipfile.is_zipfile(path):
+            with path.open("rb") as file:
+                return _read_old_pickle(file)
+        with zipfile.ZipFile(path) as archive:
+            names = {name.partition("/")[2]: name for name in archive.namelist()}
+            if "constants.pkl" in names:
+                raise ValueError("a TorchScript archive, must be a state dict")
+            if archive.getinfo(names["data.pkl"]).file_size > _MAX_HEADER:
+                raise ValueError("its pickle is too large")
+            with archive.open(names["data.pkl"]) as file:
+                return _Reader(file).load()
+    except Exception as error:  # noqa: BLE001 - damaged bytes make it raise errors of every kind
+        raise WeightsError(
+            f"{path}: not a whole PyTorch checkpoint that holds only weights: {reason(error)}"
+        ) from None
+
+
+def _read_old_pickle(file: BinaryIO) -> Any:
+    """The format of torch before 1.6: magic number, version, system, and then the checkpoint."""
+    magic, _, _ = (_Reader(file).load() for _ in range(3))
+    if magic != _MAGIC:
+        raise ValueError("has no magic number of torch")
+    return _Reader(file).load()
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """Stands for a tensor."""
+
+    shape: Shape | None
+
+
+class _Dict(dict[Any, Any]):
+    """Stands for an OrderedDict, which takes attributes."""
+
+
+class StandIn:
+    """Stands for an object of any other class; does nothing, whatever is done with it."""
+
+    def __new__(cls, *_: object, **__: object) -> StandIn:
+        """An instance, whatever the arguments are."""
+        return super().__new__(cls)
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def __setstate__(self, _: object) -> None: ...
+
+    def __setitem__(self, *_: object) -> None: ...
+
+    def append(self, _: object) -> None:
+        """Does nothing."""
+
+    def extend(self, _: object) -> None:
+        """Does nothing."""
+
+    def add(self, _: object) -> None:
+        """Does nothing."""
+
+
+def stand_in(name: str) -> type[StandIn]:
+    """A class of that name that stands for another one."""
+    return type(name, (StandIn,), {})
+
+
+def _rebuilt(_: object, __: object, size: Any, *___: object) -> _Tensor:
+    """Stands for torch._utils._rebuild_tensor and _rebuild_tensor_v2."""
+    return _Tensor(tuple(int(side) for side in size))
+
+
+# The pickle module's reader in Python: the one in C takes gigabytes for a damaged number.
+class _Reader(pickle._Unpickler):
+    """An unpickler that makes tensors' shapes and inert objects, and calls nothing by name."""
+
+    _KNOWN: Mapping[str, Any] = {
+        "collections.OrderedDict": _Dict,
+        "torch.Size": tuple,
+        "torch._utils._rebuild_tensor": _rebuilt,
+        "torch._utils._rebuild_tensor_v2": _rebuilt,
+        "torch._utils._rebuild_parameter": lambda data, *_: data,
+        "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What stands for a name in the pickle."""
+        full = f"{module}.{name}"
+        if module.partition(".")[0] in _FORBIDDEN:
+            raise pickle.UnpicklingError(f"found the code {full}")
+        if full in self._KNOWN:
+            return self._KNOWN[full]
+        if full.startswith("torch._utils._rebuild"):
+            return lambda *_: _Tensor(None)
+        return stand_in(full)
+
+    def persistent_load(self, pid: Any) -> object:
+        """Tensors' bytes are not read."""
+        return pid
+
+
+def _tensors(found: Any, at: Key) -> Iterator[tuple[Key, Shape | None]]:
+    """The tensors in dicts, and in dicts in them."""
+    for name, value in found.items():
+        if not isinstance(name, str):
+            continue
+        key = (*at, name)
+        if isinstance(value, _Tensor):
+            yield key, value.shape
+        elif isinstance(value, dict) and len(key) < _MAX_DEPTH:
+            yield from _tensors(value, key)
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, _Tensor):
+        return "a tensor"
+    return f"a {type(value).__name__}"

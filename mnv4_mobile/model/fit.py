@@ -1,0 +1,390 @@
+"""Finds a network among a checkpoint's tensors: which one it is, and what is called how."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from mnv4_mobile.configs import shipped
+from mnv4_mobile.errors import WeightsError, unknown
+from mnv4_mobile.model.checkpoint_about import About, about_ours, about_timm
+from mnv4_mobile.model.checkpoint_index import Index, Key
+from mnv4_mobile.model.grammar import load_model
+from mnv4_mobile.model.key_maps import KEY_MAPS, KeyMap
+from mnv4_mobile.model.spec import ModelSpec
+from mnv4_mobile.model.state import Shape, state_shapes
+from mnv4_mobile.model.timm_names import LOOKALIKES, is_timm_name, shipped_name, timm_name
+
+# Where training checkpoints keep the weights, the preferred place first.
+_HOLDERS = (("state_dict",), ("model_state_dict",), ("model",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """A network, and where in a checkpoint its tensors are."""
+
+    spec: ModelSpec
+    """The network as these weights need it: their number of classes, with layer scale or not."""
+    source: str
+    """`timm`, `netspresso` or `mnv4-mobile`."""
+    keys: Mapping[str, Key]
+    """Where each tensor is, by our name."""
+    untrained: str | None
+    """Our module that the checkpoint lacks and that starts untrained."""
+    about: About
+    notes: tuple[str, ...]
+    """What the user should know."""
+
+
+def fit_checkpoint(
+    index: Index, spec: ModelSpec | None = None, *, num_classes: int | None = None
+) -> Fit:
+    """Finds the network of a checkpoint.
+
+    Wrappers and prefixes of any trainer are looked through. Layer scale and the number of classes
+    follow the checkpoint. Another `num_classes` replaces the classifier by a new, untrained one; a
+    checkpoint without a head gives a network without one unless `num_classes` is given.
+
+    Args:
+        index: What the checkpoint holds.
+        spec: The network that it must be; None finds the shipped one.
+        num_classes: The number of classes, where it is not the checkpoint's.
+
+    Raises:
+        WeightsError: No network, several, or not the one that was asked for.
+        ConfigError: A value beside the weights that cannot be used.
+    """
+    place = _find(index)
+    about = _about(index, place.key_map)
+    stated = _stated(about, place.key_map)
+    if spec is None:
+        match = _recognized(index, place, about, stated, num_classes)
+    else:
+        match = _match(spec, place, num_classes)
+        if match.faults:
+            _refuse_other(index, place, match.spec.name, f"{spec.name} was asked for")
+            made_for = f", made for {about.made_for}," if about.made_for else ""
+            raise WeightsError(
+                f"{index.path}{made_for} does not fit {spec.name}: {match.text(place)}"
+            )
+    if stated is not None and stated.act != match.spec.act:
+        raise WeightsError(
+            f"{about.place}: found {about.made_for!r}, which has act {stated.act}; "
+            f"{match.spec.name} has {match.spec.act}"
+        )
+    notes = [*place.notes(), *match.notes, *about.notes]
+    if place.key_map.source == "timm" and stated is None and spec is None:
+        notes += _lookalike_note(match.spec)
+    if match.untrained is None:
+        _check_labels(index, match.spec, about)
+    return Fit(
+        spec=match.spec,
+        source=place.key_map.source,
+        keys={ours: place.key(theirs) for ours, theirs in match.names.items()},
+        untrained=match.untrained,
+        about=about if match.untrained is None else replace(about, labels=None),
+        notes=tuple(notes),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where in a checkpoint the tensors of a network are."""
+
+    key_map: KeyMap
+    holder: Key
+    """The keys of the dicts around the tensors."""
+    prefix: str
+    """What the name of each begins with."""
+    shapes: dict[str, Shape | None] = field(default_factory=dict)
+    """The shapes of the tensors by name, without the prefix."""
+    others: tuple[str, ...] = ()
+    """The names of the other tensors beside them."""
+
+    @property
+    def label(self) -> str:
+        """The place in words."""
+        return ".".join((*self.holder, self.prefix)).strip(".")
+
+    @property
+    def averaged(self) -> bool:
+        """Whether these are averaged weights, as their name says."""
+        return "ema" in re.split(r"[._]", self.label.lower())
+
+    def key(self, name: str) -> Key:
+        """Where a tensor is in the checkpoint."""
+        return (*self.holder, f"{self.prefix}{name}")
+
+    def notes(self) -> Iterator[str]:
+        """What the user should know about the choice."""
+        if self.averaged:
+            yield f"the averaged weights of the checkpoint were taken ({self.label})"
+
+
+def _find(index: Index) -> _Place:
+    """The place of the network.
+
+    Raises:
+        WeightsError: None, or several of which none is preferred.
+    """
+    holders: dict[Key, list[str]] = {}
+    for key in index.shapes:
+        holders.setdefault(key[:-1], []).append(key[-1])
+    places = [place for holder, names in holders.items() for place in _places(holder, names)]
+    if not places:
+        found = ", ".join(".".join(key) for key in list(index.shapes)[:3]) or "no tensor at all"
+        signs = ", ".join(key_map.sign for key_map in KEY_MAPS)
+        raise WeightsError(
+            f"{index.path}: not a MobileNetV4 of timm, NetsPresso Trainer or this project: found "
+            f"{found}; must have one of: {signs}, with any prefix"
+        )
+    preferred = [
+        [place for place in places if place.averaged],
+        *([place for place in places if place.holder == holder] for holder in _HOLDERS),
+        places,
+    ]
+    found_one = next((some[0] for some in preferred if len(some) == 1), None)
+    if found_one is None:
+        labels = ", ".join(place.label or "the top" for place in places)
+        raise WeightsError(
+            f"{index.path}: found {len(places)} networks, at {labels}; must be one: save the state "
+            "dict of the one to build alone"
+        )
+    prefix = found_one.prefix
+    names = holders[found_one.holder]
+    return replace(
+        found_one,
+        shapes={
+            name.removeprefix(prefix): index.shapes[(*found_one.holder, name)]
+            for name in names
+            if name.startswith(prefix)
+        },
+        others=tuple(name for name in names if not name.startswith(prefix)),
+    )
+
+
+def _places(holder: Key, names: Sequence[str]) -> Iterator[_Place]:
+    """The networks in one dict; a tensor is the sign of one network at most."""
+    seen = set()
+    for key_map in KEY_MAPS:
+        for name in names:
+            if f".{name}".endswith(f".{key_map.sign}") and name not in seen:
+                seen.add(name)
+                prefix = name.removesuffix(key_map.sign)
+                yield _Place(key_map=key_map, holder=holder, prefix=prefix)
+
+
+def _about(index: Index, key_map: KeyMap) -> About:
+    """What is said about a checkpoint in it and beside it."""
+    if key_map.source == "mnv4-mobile":
+        return about_ours(index.path, index.metadata)
+    about = about_timm(index.path) if key_map.source == "timm" else About()
+    if about.made_for is None and index.arch is not None and is_timm_name(index.arch):
+        about = replace(about, made_for=index.arch, place=f"{index.path}: arch")
+    return about
+
+
+def _stated(about: About, key_map: KeyMap) -> ModelSpec | None:
+    """The shipped network that a checkpoint says it is of.
+
+    Raises:
+        WeightsError: A network of timm's that is none of these.
+    """
+    name = about.made_for
+    if name is None:
+        return None
+    if name in shipped("models"):
+        return load_model(name)
+    if key_map.source == "mnv4-mobile":
+        return None  # a network of the user's own
+    ours = shipped_name(name)
+    if ours is None:
+        raise WeightsError(unknown(about.place, name, map(timm_name, shipped("models"))))
+    return load_model(ours)
+
+
+def _recognized(
+    index: Index,
+    place: _Place,
+    about: About,
+    stated: ModelSpec | None,
+    num_classes: int | None,
+) -> _Match:
+    """The shipped network that a checkpoint says it is of, or else whose tensors it has.
+
+    Raises:
+        WeightsError: None fits; names the nearest.
+    """
+    if stated is not None:
+        match = _match(stated, place, num_classes)
+        if match.faults:
+            _refuse_other(index, place, stated.name, f"{about.place} says {about.made_for}")
+            raise WeightsError(
+                f"{index.path}: {about.place} says {about.made_for}, which does not fit: "
+                f"{match.text(place)}"
+            )
+        return match
+    matches = [_match(load_model(name), place, num_classes) for name in shipped("models")]
+    nearest = min(matches, key=lambda match: len(match.faults))
+    if nearest.faults:
+        made_for = f" (made for {about.made_for})" if about.made_for else ""
+        raise WeightsError(
+            f"{index.path}{made_for}: fits no shipped model; the nearest is {nearest.spec.name}: "
+            f"{nearest.text(place)}; for a network of your own, give its .yaml file as the model "
+            "and the weights with --weights"
+        )
+    return nearest
+
+
+def _refuse_other(index: Index, place: _Place, name: str, asked: str) -> None:
+    """Raises WeightsError if the tensors are those of another shipped network than was asked."""
+    for other in shipped("models"):
+        if other != name and not _match(load_model(other), place, None).faults:
+            raise WeightsError(
+                f"{index.path}: these are the weights of {other}, but {asked}; leave the model out "
+                f"to build {other}, or give other weights"
+            )
+
+
+def _lookalike_note(spec: ModelSpec) -> Iterator[str]:
+    names = [name for name, ours in LOOKALIKES.items() if ours == spec.name]
+    if names:
+        yield (
+            f"assumed {spec.name} rather than timm's {' or '.join(names)}, whose tensors have the "
+            "same shapes"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Match:
+    """How a network compares with a checkpoint's tensors."""
+
+    spec: ModelSpec
+    """With the checkpoint's layer scale and number of classes."""
+    names: dict[str, str]
+    """The checkpoint's name of each tensor that it gives, by ours."""
+    untrained: str | None
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    misshaped: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """All that does not fit."""
+        return self.missing + self.unexpected + self.misshaped
+
+    def text(self, place: _Place) -> str:
+        """What does not fit, in words and in the checkpoint's names."""
+        parts = [
+            f"{len(names)} {what}: {_some(names, '; ')}"
+            for what, names in (
+                ("missing", [place.prefix + name for name in self.missing]),
+                ("unexpected", [place.prefix + name for name in self.unexpected]),
+                ("misshaped", [place.prefix + name for name in self.misshaped]),
+            )
+            if names
+        ]
+        text = " | ".join(parts)
+        if any(name.endswith("classifier.weight") for name in self.missing):
+            text += " (--num-classes N adds an untrained classifier)"
+        return text
+
+
+def _match(spec: ModelSpec, place: _Place, num_classes: int | None) -> _Match:
+    """Compares names and shapes; timm's classifier is a matrix where ours is a 1 x 1 conv."""
+    key_map, shapes = place.key_map, place.shapes
+    spec, scale_notes = _fit_layer_scale(spec, shapes)
+    spec, untrained, head_notes = _fit_head(spec, key_map, shapes, num_classes)
+    names = key_map.names(spec)
+    wanted = state_shapes(spec)
+    expected = {theirs: wanted[ours] for ours, theirs in names.items()}
+    replaced = [ours for ours in names if untrained and ours.startswith(f"{untrained}.")]
+    left_out = tuple(names.pop(ours) for ours in replaced) if spec.head else key_map.head
+    expected = {theirs: shape for theirs, shape in expected.items() if theirs not in left_out}
+    given = {name: shape for name, shape in shapes.items() if not name.startswith(left_out)}
+    # A tensor under a module of the network belongs to another network; others are a trainer's.
+    modules = {name.partition(".")[0] for name in expected}
+    extra = [name for name in given if name not in expected]
+    unexpected = [name for name in extra if name.partition(".")[0] in modules]
+    ignored = [*place.others, *(place.prefix + name for name in extra if name not in unexpected)]
+    misshaped = [
+        f"{name} is {_size(found)}, must be {_size(shape)}"
+        for name, shape in expected.items()
+        if (found := given.get(name)) is not None
+        and found != shape
+        and not (shape[2:] == (1, 1) and found == shape[:2])
+    ]
+    ignored_note = f"ignored keys: {_some(ignored, ', ')}" if ignored else ""
+    return _Match(
+        spec=spec,
+        names=names,
+        untrained=untrained,
+        missing=tuple(name for name in expected if name not in given),
+        unexpected=tuple(unexpected),
+        misshaped=tuple(misshaped),
+        notes=(*scale_notes, *head_notes, *([ignored_note] if ignored else [])),
+    )
+
+
+def _fit_layer_scale(
+    spec: ModelSpec, shapes: Mapping[str, Shape | None]
+) -> tuple[ModelSpec, tuple[str, ...]]:
+    found = any(name.endswith(".layer_scale.gamma") for name in shapes)
+    if found and spec.layer_scale is None:
+        # The value is timm's initial one; the checkpoint's replace it.
+        return replace(spec, layer_scale=1e-5), ("the checkpoint has layer scale: added",)
+    if not found and spec.layer_scale is not None:
+        return replace(spec, layer_scale=None), ("the checkpoint has no layer scale: left out",)
+    return spec, ()
+
+
+def _fit_head(
+    spec: ModelSpec,
+    key_map: KeyMap,
+    shapes: Mapping[str, Shape | None],
+    num_classes: int | None,
+) -> tuple[ModelSpec, str | None, tuple[str, ...]]:
+    """(spec with the right head, our module that starts untrained, notes)."""
+    has_head = any(name.startswith(key_map.head) for name in shapes)
+    if spec.head is None and num_classes is None:
+        note = "the model has no head: the checkpoint's is left out"
+        return spec, None, (note,) if has_head else ()
+    if not has_head:
+        if num_classes is None:
+            note = "the checkpoint has no head: only features can be built (--num-classes adds one)"
+            return replace(spec, head=None), None, (note,)
+        note = f"the checkpoint has no head: a new, untrained one for {num_classes} classes"
+        return spec.with_head(num_classes), "head", (note,)
+    wanted = spec.with_head(1 if num_classes is None else num_classes)
+    shape = shapes.get(key_map.names(wanted)["head.classifier.weight"])
+    found = shape[0] if shape else None
+    if num_classes is None:
+        return (spec.with_head(found) if found is not None else spec), None, ()
+    if found == num_classes:
+        return wanted, None, ()
+    note = (
+        f"head re-initialised: {num_classes} classes were asked for, the checkpoint has "
+        f"{found or 'no classifier'}; the new classifier is untrained"
+    )
+    return wanted, "head.classifier", (note,)
+
+
+def _check_labels(index: Index, spec: ModelSpec, about: About) -> None:
+    if about.labels is None or spec.head is None:
+        return
+    if len(about.labels) != spec.head.num_classes:
+        raise WeightsError(
+            f"{index.path}: comes with {len(about.labels)} labels, must be "
+            f"{spec.head.num_classes}, its number of classes"
+        )
+
+
+def _some(names: Sequence[str], separator: str) -> str:
+    """The first names of a list."""
+    return separator.join([*names[:3], *(["..."] if len(names) > 3 else [])])
+
+
+def _size(shape: Shape) -> str:
+    return "x".join(map(str, shape)) or "a single number"

@@ -1,0 +1,31 @@
+"""timm's names of the networks that this package ships."""
+
+from __future__ import annotations
+
+from mnv4_mobile.configs import shipped
+
+PREFIX = "mobilenetv4_"
+
+LOOKALIKES = {
+    "mobilenetv4_conv_aa_medium": "conv-medium",
+    "mobilenetv4_conv_blur_medium": "conv-medium",
+    "mobilenetv4_conv_aa_large": "conv-large",
+}
+"""timm's anti-aliased networks, which the grammar cannot express, with the shipped network whose
+tensors have the same names and shapes."""
+
+
+def is_timm_name(name: str) -> bool:
+    """Whether a name is of the form that timm gives to its MobileNetV4 networks."""
+    return name.startswith(PREFIX)
+
+
+def timm_name(name: str) -> str:
+    """Returns timm's name of a shipped network."""
+    return PREFIX + name.replace("-", "_")
+
+
+def shipped_name(name: str) -> str | None:
+    """Returns the shipped network of timm's name; the tag after a dot, if any, has no effect."""
+    ours = name.partition(".")[0].removeprefix(PREFIX).replace("_", "-")
+    return ours if is_timm_name(name) and ours in shipped("models") else None
