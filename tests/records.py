@@ -145,7 +145,7 @@ def manifest(**fields):
         "outputs": (
             TensorSpec(name="logits", kind="logits", shape=(1, 10), dtype="float32", layout=None),
         ),
-        "preprocess": PreprocessEntry(size=(96, 96), inside=False),
+        "preprocess": PreprocessEntry(size=(96, 96), inside=False, assumed=()),
         "labels": tuple(map(str, range(10))),
         "golden": (
             GoldenEntry(path="golden/pixels.bin", tensor="pixels", shape=(1, 96, 96, 3), **pixels),

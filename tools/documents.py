@@ -115,6 +115,7 @@ _MANIFEST: dict[str, Any] = {
         "mean": [0.485, 0.456, 0.406],
         "std": [0.229, 0.224, 0.225],
         "inside": False,
+        "assumed": ["mean", "crop"],
     },
     "labels": None,
     "golden": [
@@ -529,6 +530,9 @@ def _manifests(kind: _Kind) -> None:
     for interpolation in ("nearest", "bilinear", "lanczos"):
         kind.accept(f"interpolation {interpolation}", {"preprocess.interpolation": interpolation})
     kind.accept("the smallest crop", {"preprocess.crop": 0.01})
+    kind.accept("nothing assumed", {"preprocess.assumed": []})
+    assumable = ["mean", "std", "crop", "interpolation"]
+    kind.accept("everything assumed", {"preprocess.assumed": assumable})
     kind.accept("a file in a folder", {"artifact.path": "a_1/b-2/c.d.tflite"})
     kind.accept_text("another order", _text(dict(reversed(full.items()))))
     noise = _CALIBRATION | {"dataset_sha256": None, "range": None, "agreement": None}
@@ -578,6 +582,8 @@ def _wrong_preprocessing(kind: _Kind) -> None:
     wide = {"inputs[0].shape": [1, 96, 16385, 3]}
     kind.refuse("preprocess.size", [96, 16385], other=wide)
     kind.refuse("preprocess.inside", 0, "false", None)
+    kind.refuse("preprocess.assumed", "mean", {}, None)
+    kind.refuse("preprocess.assumed[1]", "size", "Mean", "", 1, None, key="preprocess.assumed")
 
 
 def _wrong_facts(kind: _Kind) -> None:

@@ -181,8 +181,7 @@ class Cell:
             folder = [hashed(path) for path in paths]
         return {
             "model": dataclasses.asdict(self.model),
-            "weights": _weights(self.weights, hashed),
-            "preprocess": plain(self.preprocess),
+            "weights": [*_weights(self.weights, hashed), plain(self.preprocess)],
             "target": self.target,
             "recipe": plain(self.recipe.on(target.made_for(spec))),
             "images": images,

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from mnv4_mobile.model.checkpoint_preprocess import preprocess_of
 
 import mnv4_mobile
 from mnv4_mobile import Options
@@ -15,7 +14,6 @@ from mnv4_mobile.builder.matrix import build_cells, cells
 from mnv4_mobile.builder.naming import check_overwriting, expected_id
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.files import sha256
-from mnv4_mobile.model.grammar import read_model
 from mnv4_mobile.progress import SILENT
 from mnv4_mobile.records import replace
 
@@ -80,12 +78,11 @@ def test_the_stock_path_is_named_and_hashed_where_it_was_asked_for(target):
 
 
 def test_a_size_comes_from_the_checkpoint():
-    (cell,) = matrix("tflite", "fp32", ["conv-small-035"], "demo")
+    (cell,) = matrix("tflite", "fp32", ["demo"], None)
     assert expected_id(cell) == "conv-small-035-96x96-fp32-tflite"
-    hybrid = read_model(str(DATA / "hybrid-narrow.yaml")).spec
-    assert preprocess_of(str(DATA / "hybrid-narrow.safetensors"), hybrid).size == (96, 96)
-    assert preprocess_of("random:0", hybrid) is None
-    assert preprocess_of("nowhere.safetensors", hybrid) is None
+    hybrid = str(DATA / "hybrid-narrow.yaml")
+    (cell,) = matrix("tflite", "fp32", [hybrid], str(DATA / "hybrid-narrow.safetensors"))
+    assert expected_id(cell) == "hybrid-narrow-96x96-fp32-tflite"
 
 
 def test_a_name_is_for_one_model_and_has_the_pattern_of_ids(tmp_path):

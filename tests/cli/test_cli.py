@@ -102,7 +102,10 @@ BASE = ("build", "conv-small-035", "--weights", "demo", "-t", "tflite")
 SENSITIVITY = ("sensitivity", "conv-small-035", "--weights", "demo", "--calibrate")
 TUNE = ("tune", "conv-small-035", "--weights", "demo", "-t", "tflite", "--calibrate")
 BAD = [
-    (("build", "conv-small-035", "-t", "tflite"), r"--weights: missing; allowed: a checkpoint"),
+    (
+        ("build", "conv-small-035", "-t", "tflite"),
+        r"--weights: missing for the model conv-small-035; allowed: ",
+    ),
     (("build", "conv-small-035", "--weights", "demo"), "--target: missing; allowed: coreml, exec"),
     (
         ("build", "conv-tiny", *BASE[2:]),

@@ -312,6 +312,11 @@ extension Quantization {
     }
 }
 
+/// A key of preprocessing whose value may be a default.
+private enum Assumable: String, CaseIterable {
+    case mean, std, crop, interpolation
+}
+
 extension PreprocessSpec {
     private static let largest = Double(Float.greatestFiniteMagnitude)
 
@@ -324,6 +329,7 @@ extension PreprocessSpec {
         }
         std = try entries["std"].list(3...3).map { Float(try $0.positive()) }
         _ = try entries["inside"].flag()
+        _ = try entries["assumed"].list().map { try $0.oneOf(Assumable.self) }
     }
 }
 

@@ -65,6 +65,7 @@ const preprocess = (json) =>
     mean: (value) => value.list((one) => one.number(-LARGEST, LARGEST), 3, 3),
     std: (value) => value.list(positive, 3, 3),
     inside: (value) => value.flag(),
+    assumed: (value) => value.list((one) => one.oneOf("mean", "std", "crop", "interpolation")),
   });
 
 const layer = (json) =>

@@ -152,6 +152,7 @@ private val REQUIREMENT = Regex("[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+")
 private val DTYPES = listOf("float32", "float16", "int8", "uint8")
 private val LAYOUTS = listOf("nchw", "nhwc")
 private val INTERPOLATIONS = listOf("nearest", "bilinear", "bicubic", "lanczos")
+private val ASSUMABLE = listOf("mean", "std", "crop", "interpolation")
 private val SOURCES = listOf("input", "eager", "artifact")
 private val UNITS = setOf("cpu", "gpu", "npu")
 private val KINDS = listOf("convolution", "other")
@@ -250,6 +251,7 @@ private fun Json.side(): Int = integer(1, MOST_SIDE).toInt()
 
 private fun Json.Entries.preprocess(): PreprocessSpec {
     get("inside").flag()
+    get("assumed").list().forEach { it.oneOf(ASSUMABLE) }
     val (height, width) = get("size").list(2, 2).map { it.side() }
     return PreprocessSpec(
         height = height,
