@@ -48,7 +48,7 @@ def choose(
     3: no bundle is known to keep the bounds.
     """
     from mnv4_mobile.measure.results.choose import choose as run
-    from mnv4_mobile.measure.results.choose import one_device
+    from mnv4_mobile.measure.results.choose import on_dataset, one_device
     from mnv4_mobile.measure.results.store import Store, store_path
 
     bounds = bounds_of(max_ms, max_mb, min_top1, min_agreement)
@@ -60,7 +60,7 @@ def choose(
     with Store(store_path(store), must_exist=True) as opened:
         measurements, evaluations = opened.measurements(), opened.evaluations()
     device = one_device(device, measurements)
-    found = run(measurements, evaluations, device, bounds, dataset)
+    found = run(measurements, on_dataset(evaluations, dataset), device, bounds)
     if as_json:
         print_json(_json(found))
     else:

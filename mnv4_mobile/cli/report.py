@@ -7,7 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from mnv4_mobile.cli.measured import StorePath
+from mnv4_mobile.cli.measured import (
+    MaxMb,
+    MaxMs,
+    MinAgreement,
+    MinTop1,
+    StorePath,
+    bounds_of,
+)
 from mnv4_mobile.cli.show import Json, megabytes, print_json
 from mnv4_mobile.cli.steps import steps
 
@@ -15,7 +22,9 @@ from mnv4_mobile.cli.steps import steps
 def report(
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="The file; its suffix says the format.", metavar="FILE"),
+        typer.Option(
+            "-o", "--out", help="The file, whose suffix chooses the format.", metavar="FILE"
+        ),
     ] = None,
     run: Annotated[
         list[str] | None, typer.Option(help="Only this run; may be repeated.", metavar="NAME")
@@ -24,10 +33,19 @@ def report(
         Literal["html", "md", "csv", "parquet"] | None,
         typer.Option("--format", help="A page, Markdown, or a table for notebooks."),
     ] = None,
+    max_ms: MaxMs = None,
+    max_mb: MaxMb = None,
+    min_top1: MinTop1 = None,
+    min_agreement: MinAgreement = None,
     store: StorePath = None,
     as_json: Json = False,
 ) -> None:
-    """Writes what was measured as one page that can be sent around, or as a table."""
+    """Writes what was measured as one page that can be sent around, or as a table.
+
+    A page and Markdown open with a verdict: the bundle to ship to each device, within the bounds
+    as mnv4 choose has them. Without bounds, every bundle takes part whose latency and accuracy are
+    known.
+    """
     from mnv4_mobile.errors import ConfigError, unknown
     from mnv4_mobile.measure.report.write import FORMATS, write_report
     from mnv4_mobile.measure.results.store import Store, store_path
@@ -39,7 +57,8 @@ def report(
         raise ConfigError(unknown(f"-o {path}", path.suffix, [f".{one}" for one in allowed]))
     with Store(store_path(store), must_exist=True) as opened, steps(verbose=False) as progress:
         progress.step(f"report from {opened.path}")
-        measurements = write_report(opened, path, suffix, runs=run or [])
+        bounds = bounds_of(max_ms, max_mb, min_top1, min_agreement)
+        measurements = write_report(opened, path, suffix, runs=run or [], bounds=bounds)
     size = path.stat().st_size
     if as_json:
         print_json({"path": str(path), "bytes": size, "measurements": len(measurements)})

@@ -198,7 +198,7 @@ def test_choose_ends_with_3_when_nothing_fits(mnv4, path):
     code, out, err = mnv4("choose", "--device", "adb:1", "--max-ms", "9", "--min-top1", "79")
     assert code == 3
     assert "mnv4 evaluate conv-small-224x224-int8-tflite DATASET" in out
-    assert err.endswith("1 rejected, 1 undecided\n")
+    assert err.endswith("1 rejected, 1 not evaluated\n")
 
 
 def test_choose_takes_any_bound_alone_but_needs_one(mnv4, path):

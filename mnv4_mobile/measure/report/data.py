@@ -1,8 +1,8 @@
-"""What a report shows, as plain data: one *row* for each group of sessions of a run.
+"""Collects what a report shows as plain data: one *row* for each group of sessions of a run.
 
-Statistics are of all samples. Points are drawn for every session only up to a budget, so that a
-page of ten thousand sessions still opens at once: all samples where they are few, else so many
-drawn at random with a fixed seed, in the order of time.
+Statistics are of all samples. The points in the charts have a budget, so that a page of ten
+thousand sessions still opens at once: a session shows all its samples if they are few, else a
+random choice with a fixed seed, in the order of time.
 """
 
 from __future__ import annotations
@@ -18,16 +18,30 @@ from mnv4_mobile.measure.plan import PRESETS
 from mnv4_mobile.measure.profile import StoredProfile
 from mnv4_mobile.measure.report.published import Published, published, source
 from mnv4_mobile.measure.results import statistics
-from mnv4_mobile.measure.results.doubts import doubts_of_group, os_builds
-from mnv4_mobile.measure.results.statistics import SessionGroup, groups, percentile, typical
+from mnv4_mobile.measure.results.choose import Accuracies, Bounds, Choice, choose, evaluation_for
+from mnv4_mobile.measure.results.doubts import (
+    MEANINGS,
+    Doubt,
+    common,
+    doubts_of_group,
+    os_builds,
+)
+from mnv4_mobile.measure.results.statistics import (
+    SessionGroup,
+    groups,
+    percentile,
+    typical,
+    wilson,
+)
 from mnv4_mobile.quality.evaluate import Evaluation
 from mnv4_mobile.records import plain
 
 _Json = dict[str, Any]
+NO_BOUNDS = Bounds()
 POINTS = 100_000
-"""Samples in a page, of all sessions together."""
+"""Number of samples in a page."""
 _LEAST, _MOST = 10, 400
-"""Of a session."""
+"""Bounds of the number of samples of one session."""
 PERCENTILES = (5, 25, 50, 75, 95)
 
 
@@ -41,22 +55,25 @@ class Row:
 
     @property
     def first(self) -> Measurement:
-        """Stands for what all sessions have in common."""
+        """One session, for the fields that are equal in all."""
         return self.group.first
 
     @property
     def runtime(self) -> str:
-        """The runtime's version, of the first session that knows it."""
+        """The runtime's version, from the first session that knows it."""
         return next((m.runtime for m in self.group.measurements if m.runtime), "")
 
-    def doubts(self, newest: Mapping[str, str]) -> list[str]:
-        """What looks unsound, and what went wrong; `newest` as `doubts_of_group` has it."""
-        errors = dict.fromkeys(m.error for m in self.group.measurements if m.error)
-        found = doubts_of_group(self.group.measurements, newest)
-        return [*(doubt.sentence for doubt in found), *errors]
+    def doubts(self, newest: Mapping[str, str]) -> list[Doubt]:
+        """Returns what looks unsound; `newest` as `doubts_of_group` has it."""
+        return doubts_of_group(self.group.measurements, newest)
+
+    @property
+    def errors(self) -> list[str]:
+        """What went wrong in sessions that failed, each message once."""
+        return list(dict.fromkeys(m.error for m in self.group.measurements if m.error))
 
     def published(self) -> Published | None:
-        """The published latency of the same device, network, input size and precision."""
+        """Returns the published latency of the same device, network, input size and precision."""
         return next(
             (
                 figure
@@ -69,7 +86,7 @@ class Row:
 
 
 def rows(measurements: Sequence[Measurement]) -> list[Row]:
-    """The groups of sessions of every run, in the order recorded."""
+    """Returns the groups of sessions of every run, in the order in which they were recorded."""
     by_run: dict[str, list[Measurement]] = {}
     for measurement in measurements:
         by_run.setdefault(measurement.run, []).append(measurement)
@@ -83,27 +100,56 @@ def _key(group: SessionGroup) -> ResultKey:
     return next((m.key for m in group.measurements if m.runtime), group.first.key)
 
 
-def accuracies(evaluations: Iterable[Evaluation]) -> dict[str, dict[str, Evaluation]]:
-    """The latest evaluation of every artifact, by dataset and artifact, by their sha256."""
-    found: dict[str, dict[str, Evaluation]] = {}
-    for evaluation in sorted(evaluations, key=lambda e: e.started_at):
+def accuracies(evaluations: Iterable[Evaluation]) -> list[Accuracies]:
+    """Sorts evaluations by dataset; the one with the most artifacts comes first."""
+    found: dict[str, dict[str, list[Evaluation]]] = {}
+    for evaluation in evaluations:
         of_dataset = found.setdefault(evaluation.dataset_sha256, {})
-        of_dataset[evaluation.artifact_sha256] = evaluation
-    # The dataset that says most about these artifacts comes first.
-    return dict(sorted(found.items(), key=lambda entry: -len(entry[1])))
+        of_dataset.setdefault(evaluation.artifact_sha256, []).append(evaluation)
+    return sorted(found.values(), key=lambda known: -len(known))
+
+
+def choices(
+    measurements: Sequence[Measurement], datasets: Sequence[Accuracies], bounds: Bounds
+) -> list[tuple[Choice, Evaluation | None]]:
+    """Returns what to ship to every device, for each dataset that its bundles were evaluated on.
+
+    Bundles that were never evaluated are among the undecided of every dataset.
+
+    Returns:
+        Choices, each with an evaluation that names its dataset; None if there is no evaluation.
+    """
+    evaluated = {sha256 for known in datasets for sha256 in known}
+    found: list[tuple[Choice, Evaluation | None]] = []
+    for device in dict.fromkeys(m.device.id for m in measurements):
+        on_device = {m.artifact.sha256 for m in measurements if m.device.id == device}
+        its = [known for known in datasets if on_device & known.keys()] or [{}]
+        for known in its:
+            here = [
+                m
+                for m in measurements
+                if m.artifact.sha256 in on_device
+                and (m.artifact.sha256 in known or m.artifact.sha256 not in evaluated)
+            ]
+            those = {sha256: every for sha256, every in known.items() if sha256 in on_device}
+            choice = choose(here, those, device, bounds)
+            found.append((choice, next((every[0] for every in those.values()), None)))
+    return found
 
 
 def page_data(
     measurements: Sequence[Measurement],
     evaluations: Iterable[Evaluation],
     profiles: Iterable[StoredProfile],
+    bounds: Bounds = NO_BOUNDS,
 ) -> _Json:
-    """What the page draws, as JSON; `web/src/data.ts` has its types.
+    """Returns what the page draws, as JSON; `web/src/data.ts` has its types.
 
     Args:
         measurements: What to show.
         evaluations: Accuracies, joined by the artifact's sha256.
         profiles: Times by block, joined by artifact and device.
+        bounds: What the bundle to ship must keep.
     """
     found = rows(measurements)
     artifacts = {row.first.artifact.sha256: row.first.artifact for row in found}
@@ -113,7 +159,18 @@ def page_data(
     datasets = accuracies(evaluations)
     newest = os_builds(measurements)
     limit = max(_LEAST, min(_MOST, POINTS // max(1, len(measurements))))
+    doubts = [row.doubts(newest) for row in found]
     return {
+        "verdicts": [
+            _verdict(choice, place[choice.device], evaluation)
+            for choice, evaluation in choices(measurements, datasets, bounds)
+        ],
+        "doubts": {
+            code: meaning
+            for code, meaning in MEANINGS.items()
+            if any(doubt.code == code for row in doubts for doubt in row)
+        },
+        "common": common(doubts),
         "runs": list(dict.fromkeys(measurement.run for measurement in measurements)),
         "sessions": len(measurements),
         "limit": limit,
@@ -125,16 +182,20 @@ def page_data(
         ],
         "published": source(),
         "datasets": [
-            {"name": next(iter(known.values())).dataset, "n": next(iter(known.values())).n}
-            for known in datasets.values()
+            {"name": first.dataset, "n": first.n}
+            for known in datasets
+            for first in (next(iter(known.values()))[0],)
         ],
-        "artifacts": [
-            _artifact(artifact, [known.get(key) for known in datasets.values()])
-            for key, artifact in artifacts.items()
-        ],
+        "artifacts": [_artifact(artifact) for artifact in artifacts.values()],
         "rows": [
-            _row(row, number[row.first.artifact.sha256], place[row.first.device.id], limit, newest)
-            for row in found
+            {
+                "artifact": number[row.first.artifact.sha256],
+                "device": place[row.first.device.id],
+                "doubts": [[doubt.code, doubt.detail] for doubt in its],
+                "accuracy": [_accuracy(row, known) for known in datasets],
+                **_row(row, limit),
+            }
+            for row, its in zip(found, doubts, strict=True)
         ],
         "profiles": [
             {
@@ -151,7 +212,34 @@ def page_data(
     }
 
 
-def _artifact(artifact: Artifact, evaluations: Sequence[Evaluation | None]) -> _Json:
+def _verdict(choice: Choice, device: int, evaluation: Evaluation | None) -> _Json:
+    ship = choice.ship
+    return {
+        "device": device,
+        "dataset": evaluation.dataset if evaluation else None,
+        "ship": bool(ship),
+        "headline": choice.headline,
+        "facts": ship.facts if ship else "",
+        "why": choice.why,
+        "doubts": [doubt.sentence for doubt in ship.doubts] if ship else [],
+        "next": choice.next_commands,
+    }
+
+
+def _accuracy(row: Row, known: Accuracies) -> _Json | None:
+    evaluation = evaluation_for(known.get(row.first.artifact.sha256, []), row.first.plan.unit)
+    if evaluation is None or evaluation.top1 is None:
+        return None
+    low, high = wilson(evaluation.top1, evaluation.n)
+    return {
+        "top1": 100 * evaluation.top1,
+        "low": _short(100 * low),
+        "high": _short(100 * high),
+        "n": evaluation.n,
+    }
+
+
+def _artifact(artifact: Artifact) -> _Json:
     return {
         "name": artifact.name,
         "target": artifact.target,
@@ -160,19 +248,15 @@ def _artifact(artifact: Artifact, evaluations: Sequence[Evaluation | None]) -> _
         "size": artifact.size,
         "mb": artifact.bytes / 1e6,
         "sha256": artifact.sha256,
-        # A share of 1 for each dataset.
-        "top1": [found.top1 if found else None for found in evaluations],
     }
 
 
-def _row(row: Row, artifact: int, device: int, limit: int, newest: Mapping[str, str]) -> _Json:
+def _row(row: Row, limit: int) -> _Json:
     group, first, plan = row.group, row.first, row.first.plan
     samples, sessions = group.samples, group.sessions
     pooled = [ms for one in samples for ms in one.latencies_ms]
     figure = row.published()
     return {
-        "artifact": artifact,
-        "device": device,
         "run": first.run,
         "latest": row.latest,
         "os": first.device.os_build,
@@ -194,7 +278,7 @@ def _row(row: Row, artifact: int, device: int, limit: int, newest: Mapping[str, 
         "preprocess": _short(typical(typical(s.preprocess_ms) for s in samples)),
         "rss": _short(typical(s.peak_rss_mb for s in samples)),
         "published": plain(figure) if figure else None,
-        "doubts": row.doubts(newest),
+        "errors": row.errors,
         "sessions": [_session(session, limit) for session in group.measurements],
     }
 
@@ -221,14 +305,14 @@ def _session(session: Measurement, limit: int) -> _Json:
 
 
 def drawn(count: int, limit: int, *, seed: str) -> list[int]:
-    """Indices of the samples to draw, in their order: all, or `limit` of them at random."""
+    """Returns indices of the samples to draw, in order: all, or `limit` of them at random."""
     if count <= limit:
         return list(range(count))
     return sorted(random.Random(seed).sample(range(count), limit))
 
 
 def _drift(latencies: Sequence[float]) -> float | None:
-    """How much slower the last quarter of a session's runs is than its first one, as a share."""
+    """Returns by what share the last quarter of a session's runs is slower than the first."""
     quarter = len(latencies) // 4
     if quarter < 5 or not (begin := median(latencies[:quarter])):
         return None
@@ -240,5 +324,5 @@ def _thermal(thermal: Thermal) -> list[str | float | None]:
 
 
 def _short(value: float | None) -> float | None:
-    """Four digits; more would only make the page larger."""
+    """Rounds to four digits; more would only make the page larger."""
     return None if value is None else float(f"{value:.4g}")

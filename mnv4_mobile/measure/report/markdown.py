@@ -1,30 +1,49 @@
-"""The report as Markdown, for a pull request: a table for each device, and what looks unsound."""
+"""Writes the report as Markdown for a pull request: verdicts, and a table for each device."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from mnv4_mobile.measure.measurement import Measurement
-from mnv4_mobile.measure.report.data import Row, accuracies, rows
+from mnv4_mobile.measure.report.data import (
+    NO_BOUNDS,
+    Row,
+    accuracies,
+    choices,
+    rows,
+)
 from mnv4_mobile.measure.report.published import source
-from mnv4_mobile.measure.results.doubts import os_builds
-from mnv4_mobile.measure.results.statistics import typical
+from mnv4_mobile.measure.results.choose import Accuracies, Bounds, digits, evaluation_for
+from mnv4_mobile.measure.results.doubts import MEANINGS, common, os_builds
+from mnv4_mobile.measure.results.statistics import typical, wilson
 from mnv4_mobile.quality.evaluate import Evaluation
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 
 
-def markdown(measurements: Sequence[Measurement], evaluations: Iterable[Evaluation]) -> str:
-    """Tables in GitHub's Markdown; of the same sessions in several runs, the latest."""
+def markdown(
+    measurements: Sequence[Measurement],
+    evaluations: Iterable[Evaluation],
+    bounds: Bounds = NO_BOUNDS,
+) -> str:
+    """Returns tables in GitHub's Markdown; if several runs have the same group, the latest one."""
     found = [row for row in rows(measurements) if row.latest]
     datasets = accuracies(evaluations)
-    known = next(iter(datasets.values()), {})
-    lines = ["# MobileNetV4 on devices", "", _words(measurements)]
+    known = datasets[0] if datasets else {}
+    lines = ["# MobileNetV4 on devices", "", _words(measurements), ""]
+    names = {m.device.id: m.device.model or m.device.id for m in measurements}
+    for choice, evaluation in choices(measurements, datasets, bounds):
+        on = f" ({evaluation.dataset})" if evaluation and len(datasets) > 1 else ""
+        place, next_command = f"{names[choice.device]}{on}", choice.next_commands[:1]
+        then = f" Next: `{next_command[0].replace('`', '')}`" if next_command else ""
+        lines.append(f"- **{escaped(place)}**: {escaped(choice.verdict)}.{then}")
     by_device: dict[str, list[Row]] = {}
     for row in found:
         by_device.setdefault(row.first.device.id, []).append(row)
     newest = os_builds(measurements)
+    doubts = [row.doubts(newest) for row in found]
+    everywhere = common(doubts)
     beside = any(row.published() for row in found)
     for device, its in by_device.items():
         info = its[0].first.device
@@ -37,15 +56,22 @@ def markdown(measurements: Sequence[Measurement], evaluations: Iterable[Evaluati
         for row in sorted(
             its, key=lambda row: (row.group.latency_ms is None, row.group.latency_ms)
         ):
-            columns = _columns(row, newest, known.get(row.first.artifact.sha256), beside)
+            own = [str(doubt) for doubt in row.doubts(newest) if doubt.code not in everywhere]
+            columns = [*_columns(row, known, beside), escaped("; ".join([*own, *row.errors]))]
             lines.append(f"| {' | '.join(columns)} |")
+    codes = {doubt.code for row in doubts for doubt in row}
+    if codes:
+        lines.append("")
+    for code, meaning in MEANINGS.items():
+        if code in codes:
+            lines.append(f"- {'All rows' if code in everywhere else f'`{code}`'}: {meaning}")
     lines += ["", *_notes(found, known, beside), ""]
     return "\n".join(lines)
 
 
 def escaped(text: str) -> str:
-    """A name from elsewhere as plain text: no markup, no mention of anybody, one line."""
-    # An empty comment behind @ keeps GitHub from making a name of it a mention.
+    """Returns a name as plain text in one line, without markup and mentions."""
+    # An empty comment after @ keeps GitHub from turning a name into a mention.
     return _SPECIAL.sub(r"\\\1", " ".join(text.split())).replace("@", "@<!-- -->")
 
 
@@ -57,11 +83,13 @@ def _words(measurements: Sequence[Measurement]) -> str:
     return f"{count}, {escaped(span)}. Runs: {escaped(', '.join(runs))}"
 
 
-def _columns(
-    row: Row, newest: Mapping[str, str], evaluation: Evaluation | None, beside: bool
-) -> list[str]:
+def _columns(row: Row, known: Accuracies, beside: bool) -> list[str]:
     values, figure, artifact = row.group.values, row.published(), row.first.artifact
-    top1 = evaluation.top1 if evaluation else None
+    evaluation = evaluation_for(known.get(artifact.sha256, []), row.first.plan.unit)
+    accuracy = "unknown"
+    if evaluation and evaluation.top1 is not None:
+        low, high = wilson(evaluation.top1, evaluation.n)
+        accuracy = f"{100 * evaluation.top1:.1f} ({100 * low:.1f} to {100 * high:.1f})"
     span = f"{_number(min(values))} to {_number(max(values))}" if len(values) > 1 else "-"
     return [
         escaped(artifact.name),
@@ -69,25 +97,24 @@ def _columns(
         f"**{_number(row.group.latency_ms)}**",
         span,
         _number(typical(s.p90 for s in row.group.sessions)),
-        "unknown" if top1 is None else f"{100 * top1:.1f}",
+        accuracy,
         _number(artifact.bytes / 1e6),
         _number(typical(s.peak_rss_mb for s in row.group.samples)),
         *([_number(figure.ms if figure else None)] if beside else []),
-        escaped("; ".join(row.doubts(newest))),
     ]
 
 
-def _notes(found: Sequence[Row], known: dict[str, Evaluation], beside: bool) -> list[str]:
+def _notes(found: Sequence[Row], known: Accuracies, beside: bool) -> list[str]:
     statistics = ", ".join(dict.fromkeys(row.group.statistic for row in found))
     lines = [
         f"Latency: the median over the sessions of the {statistics} of each one's samples; "
-        "sessions: the least and the most of them."
+        "sessions: the lowest and the highest."
     ]
     where = ""
     if known:
-        evaluation = next(iter(known.values()))
+        evaluation = next(iter(known.values()))[0]
         where = f" on {escaped(evaluation.dataset)}"
-        lines.append(f"Top-1:{where}, {evaluation.n} pictures.")
+        lines.append(f"Top-1:{where}, {evaluation.n} images, with its 95 % interval.")
     unknown = {r.first.artifact.name for r in found if r.first.artifact.sha256 not in known}
     if unknown:
         names = ", ".join(escaped(name) for name in sorted(unknown))
@@ -98,6 +125,4 @@ def _notes(found: Sequence[Row], known: dict[str, Evaluation], beside: bool) -> 
 
 
 def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.0f}" if value >= 1000 else f"{value:#.3g}".rstrip(".")
+    return "-" if value is None else digits(value)

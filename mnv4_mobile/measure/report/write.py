@@ -8,6 +8,10 @@ from pathlib import Path
 from mnv4_mobile.errors import ConfigError, unknown
 from mnv4_mobile.files import check_file, write_bytes
 from mnv4_mobile.measure.measurement import Measurement
+from mnv4_mobile.measure.report.data import NO_BOUNDS, page_data
+from mnv4_mobile.measure.report.markdown import markdown
+from mnv4_mobile.measure.report.page import html
+from mnv4_mobile.measure.results.choose import Bounds
 from mnv4_mobile.measure.results.exchange import Records, export_records
 from mnv4_mobile.measure.results.store import Store
 
@@ -15,15 +19,21 @@ FORMATS = ("html", "md", "csv", "parquet")
 
 
 def write_report(
-    store: Store, path: Path, kind: str, *, runs: Sequence[str] = ()
+    store: Store,
+    path: Path,
+    kind: str,
+    *,
+    runs: Sequence[str] = (),
+    bounds: Bounds = NO_BOUNDS,
 ) -> list[Measurement]:
-    """Writes a report, whole or not at all.
+    """Writes a report. Nothing half-written stays.
 
     Args:
         store: What to report from.
         path: The file.
         kind: One of `FORMATS`.
         runs: Names of runs; none means all.
+        bounds: What the bundle to ship must keep; for HTML and Markdown.
 
     Returns:
         The measurements in it.
@@ -43,13 +53,8 @@ def write_report(
         export_records(Records(measurements=measurements), path)
         return measurements
     if kind == "md":
-        from mnv4_mobile.measure.report.markdown import markdown
-
-        text = markdown(measurements, store.evaluations())
+        text = markdown(measurements, store.evaluations(), bounds)
     else:
-        from mnv4_mobile.measure.report.data import page_data
-        from mnv4_mobile.measure.report.page import html
-
-        text = html(page_data(measurements, store.evaluations(), store.profiles()))
+        text = html(page_data(measurements, store.evaluations(), store.profiles(), bounds))
     write_bytes(path, text.encode())
     return measurements

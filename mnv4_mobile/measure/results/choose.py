@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -125,30 +126,39 @@ class Choice:
         return self.fitting[0] if self.fitting else None
 
     @property
-    def verdict(self) -> str:
-        """Says which bundle to ship and why, or why none can be named."""
-        if not self.ship:
-            rejected, undecided = len(self.rejected), len(self.undecided)
-            fits = "is known to fit" if self.bounds.any else "can be named"
-            reasons = [
-                *([f"{rejected} rejected"] if rejected else []),
-                *([f"{undecided} undecided"] if undecided else []),
-            ]
-            return f"no bundle {fits}: {', '.join(reasons) or 'none was measured'}"
-        return f"ship {self.ship.name}: {self.ship.facts}; {self._why}"
+    def headline(self) -> str:
+        """The verdict without its reason."""
+        if self.ship:
+            return f"ship {self.ship.name}"
+        return f"no bundle {'is known to fit' if self.bounds.any else 'can be named'}"
 
     @property
-    def _why(self) -> str:
-        best, count = self.fitting[0], len(self.fitting)
+    def verdict(self) -> str:
+        """Says which bundle to ship and why, or why none can be named."""
+        facts = f"{self.ship.facts}; " if self.ship else ""
+        return f"{self.headline}: {facts}{self.why}"
+
+    @property
+    def why(self) -> str:
+        """The reason for the verdict."""
         left = f", {len(self.undecided)} undecided" if self.undecided else ""
-        among = f"{count} that fit{left}" if self.bounds.any else f"{count} compared{left}"
+        if not self.ship:
+            rejected = f"{len(self.rejected)} rejected" if self.rejected else ""
+            causes = Counter(cause for one in self.undecided for cause in one.missing)
+            unknown = ", ".join(f"{count} {cause}" for cause, count in causes.items())
+            return ", ".join(filter(None, (rejected, unknown))) or "none was measured"
+        best, count = self.ship, len(self.fitting)
+        which = "fit" if self.bounds.any else "were compared"
         if count == 1:
-            return f"the only one {'that fits' if self.bounds.any else 'compared'}{left}"
+            return f"the only one that {'fits' if self.bounds.any else 'was compared'}{left}"
         if self.bounds.fastest_first or best.accuracy is None:
-            return f"the fastest of {among}"
+            return f"the fastest of {count} that {which}{left}"
         if best.accuracy < max(one.accuracy or 0 for one in self.fitting):
-            return f"the fastest that is as accurate as the best within its interval, of {among}"
-        return f"the most accurate of {among}"
+            return (
+                f"the fastest of those, among {count} that {which}{left}, whose accuracy lies in "
+                "the interval of the most accurate one"
+            )
+        return f"the most accurate of {count} that {which}{left}"
 
     @property
     def next_commands(self) -> list[str]:
@@ -170,12 +180,15 @@ class Choice:
         return measure + ([f"mnv4 evaluate {one.name} DATASET{parent}"] if known is None else [])
 
 
+Accuracies = Mapping[str, Sequence["Evaluation"]]
+"""The evaluations on one dataset, by the artifact's sha256."""
+
+
 def choose(
     measurements: Sequence[Measurement],
-    evaluations: Sequence[Evaluation],
-    device: str | None,
+    known: Accuracies,
+    device: str,
     bounds: Bounds,
-    dataset: str | None = None,
 ) -> Choice:
     """Sorts all bundles that were measured or evaluated.
 
@@ -185,25 +198,19 @@ def choose(
 
     Args:
         measurements: Measurements of all devices.
-        evaluations: All evaluations; see `evaluation_for`.
-        device: See `one_device`.
+        known: Evaluations on the dataset that counts; see `on_dataset` and `evaluation_for`.
+        device: The device's id; see `one_device`.
         bounds: What a bundle must keep. Without any, bundles fit whose latency and accuracy are
             known.
-        dataset: Name of the dataset whose evaluations count; may be None if there is only one.
-
-    Raises:
-        ConfigError: An unknown device or dataset, or several datasets.
     """
-    device = one_device(device, measurements)
-    accuracy = _accuracy(evaluations, dataset)
-    artifacts: dict[str, Artifact | None] = dict.fromkeys(accuracy)
+    artifacts: dict[str, Artifact | None] = dict.fromkeys(known)
     artifacts |= {m.artifact.sha256: m.artifact for m in measurements}
     found: dict[str, list[SessionGroup]] = {}
     for group in groups([m for m in measurements if m.device.id == device]):
         found.setdefault(group.first.artifact.sha256, []).append(group)
     newest = os_builds(measurements)
     judged = [
-        _judge(sha256, artifact, found.get(sha256, []), accuracy.get(sha256, []), bounds, newest)
+        _judge(sha256, artifact, found.get(sha256, []), known.get(sha256, []), bounds, newest)
         for sha256, artifact in artifacts.items()
     ]
     fitting = [c for c in judged if not c.misses and not c.missing]
@@ -240,31 +247,16 @@ def one_device(wanted: str | None, measurements: Sequence[Measurement]) -> str:
     raise ConfigError(f"--device: found {wanted!r}, {known}")
 
 
-def evaluation_for(evaluations: Sequence[Evaluation], unit: Unit | None) -> Evaluation | None:
-    """Returns an artifact's latest evaluation on a unit or, without one, its latest on any."""
-    in_order = sorted(evaluations, key=lambda e: (e.unit == unit, e.started_at))
-    return in_order[-1] if in_order else None
+def on_dataset(evaluations: Sequence[Evaluation], dataset: str | None) -> Accuracies:
+    """Returns the evaluations on a dataset, by artifact.
 
+    Args:
+        evaluations: All evaluations.
+        dataset: The dataset's name; may be None if there is only one.
 
-def digits(value: float) -> str:
-    """Returns a number with three digits, without an exponent."""
-    return f"{value:.0f}" if value >= 1000 else f"{value:#.3g}".rstrip(".")
-
-
-def _rank(candidate: Candidate, floor: float) -> tuple[float, float, int]:
-    latency = candidate.latency_ms
-    accuracy = candidate.accuracy or 0
-    return (
-        # All that reach the floor count as equally accurate.
-        -math.inf if accuracy >= floor else -accuracy,
-        math.inf if latency is None else latency,
-        candidate.bytes or 0,
-    )
-
-
-def _accuracy(
-    evaluations: Sequence[Evaluation], dataset: str | None
-) -> dict[str, list[Evaluation]]:
+    Raises:
+        ConfigError: An unknown dataset, or several.
+    """
     known = [e for e in evaluations if e.top1 is not None or e.agreement is not None]
     names = sorted({e.dataset for e in known})
     if dataset is not None and dataset not in names:
@@ -278,6 +270,28 @@ def _accuracy(
         if dataset in (None, one.dataset):
             found.setdefault(one.artifact_sha256, []).append(one)
     return found
+
+
+def evaluation_for(evaluations: Sequence[Evaluation], unit: Unit | None) -> Evaluation | None:
+    """Returns an artifact's latest evaluation on a unit or, without one, its latest on any."""
+    in_order = sorted(evaluations, key=lambda e: (e.unit == unit, e.started_at))
+    return in_order[-1] if in_order else None
+
+
+def digits(value: float) -> str:
+    """Formats a number with three digits, without an exponent."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:#.3g}".rstrip(".")
+
+
+def _rank(candidate: Candidate, floor: float) -> tuple[float, float, int]:
+    latency = candidate.latency_ms
+    accuracy = candidate.accuracy or 0
+    return (
+        # All that reach the floor count as equally accurate.
+        -math.inf if accuracy >= floor else -accuracy,
+        math.inf if latency is None else latency,
+        candidate.bytes or 0,
+    )
 
 
 def _judge(

@@ -20,6 +20,7 @@ from mnv4_mobile.measure.report.markdown import escaped, markdown
 from mnv4_mobile.measure.report.page import html
 from mnv4_mobile.measure.report.published import published
 from mnv4_mobile.measure.report.write import write_report
+from mnv4_mobile.measure.results.choose import Bounds
 from mnv4_mobile.measure.results.store import Store
 from mnv4_mobile.records import replace
 
@@ -108,7 +109,13 @@ def test_accuracy_is_joined_by_the_artifact_and_what_is_missing_stays():
         [],
     )
     assert [dataset["name"] for dataset in found["datasets"]] == ["val", "small"]
-    assert [artifact["top1"] for artifact in found["artifacts"]] == [[0.74, 0.9], [None, None]]
+    assert [[a and a["top1"] for a in row["accuracy"]] for row in found["rows"]] == [
+        [74, 90],
+        [None, None],
+    ]
+    # Wilson's interval of 740 of 1000.
+    first = found["rows"][0]["accuracy"][0]
+    assert (first["low"], first["high"], first["n"]) == (71.19, 76.62, 1000)
     assert [row["ms"] for row in found["rows"]] == [5.0, 5.0]
 
 
@@ -122,18 +129,71 @@ def test_runs_are_rows_of_their_own_and_the_latest_of_a_group_is_known():
             measurement(run="new"),
         ]
     )
-    told = [(r.first.run, r.first.plan.threads, len(r.group.sessions), r.latest) for r in found]
-    assert told == [("old", 1, 2, False), ("old", 2, 1, True), ("new", 1, 1, True)]
+    shown = [(r.first.run, r.first.plan.threads, len(r.group.sessions), r.latest) for r in found]
+    assert shown == [("old", 1, 2, False), ("old", 2, 1, True), ("new", 1, 1, True)]
 
 
 def test_what_failed_and_what_is_doubted_is_shown_with_its_reason():
     noisy = measurement(latencies=[5.0, 9.0] * 20)
-    (row,) = page_data([noisy, measurement(session=1, status="failed")], [], [])["rows"]
-    assert "sessions failed and gave no latency (1/2)" in row["doubts"]
-    assert "the device vanished" in row["doubts"]
-    assert any("standard deviation" in doubt for doubt in row["doubts"])
+    found = page_data([noisy, measurement(session=1, status="failed")], [], [])
+    (row,) = found["rows"]
+    assert list(found["doubts"]) == ["failed", "scatter"]
+    assert found["common"] == []  # of a single row nothing is said above the table
+    assert row["doubts"] == [["failed", "1/2"], ["scatter", ""]]
+    assert row["errors"] == ["the device vanished"]
     assert [session["status"] for session in row["sessions"]] == ["ok", "failed"]
     assert row["ms"] == 7.0
+
+
+def test_a_row_has_the_accuracy_of_its_own_unit():
+    judged = [
+        evaluation(top1=0.8, unit="npu"),
+        evaluation(top1=0.5, unit="cpu", started_at="2026-05-01T00:00:00+00:00"),
+    ]
+    timed = [measurement(plan=replace(PLAN, unit=unit)) for unit in ("npu", "cpu")]
+    found = page_data(timed, judged, [])
+    assert [row["accuracy"][0]["top1"] for row in found["rows"]] == [80, 50]
+
+
+def test_a_verdict_for_each_device_and_dataset_of_its_bundles():
+    digits, animals, unknown = (
+        replace(ARTIFACT, sha256=letter * 64, name=name)
+        for letter, name in (("a", "digits"), ("b", "animals"), ("c", "unknown"))
+    )
+    phone, board = DEVICE, replace(DEVICE, id="ssh:board", model="Board")
+    timed = [
+        measurement(artifact=digits, device=phone),
+        measurement(artifact=animals, device=phone),
+        measurement(artifact=unknown, device=board),
+    ]
+    judged = [evaluation(), evaluation("b" * 64, dataset="zoo", dataset_sha256="f" * 64)]
+    found = page_data(timed, judged, [])["verdicts"]
+    assert [(v["device"], v["dataset"], v["headline"], v["why"]) for v in found] == [
+        (0, "val", "ship digits", "the only one that was compared"),
+        (0, "zoo", "ship animals", "the only one that was compared"),
+        (1, None, "no bundle can be named", "1 not evaluated"),
+    ]
+    assert found[0]["next"] == ["mnv4 sdk android digits -o sdk"]
+    assert found[2]["next"] == ["mnv4 evaluate unknown DATASET"]
+    assert "top-1 74.0% (95% interval 71.2 to 76.6, 1000 images)" in found[0]["facts"]
+
+
+def test_bounds_decide_what_the_report_ships(tmp_path):
+    slow = replace(ARTIFACT, sha256="b" * 64, name="slow")
+    with store_of(
+        tmp_path,
+        measurement(),
+        measurement(artifact=slow, latencies=(8.0,) * 50),
+        evaluations=[evaluation(), evaluation("b" * 64, top1=0.9)],
+    ) as store:
+        texts = []
+        for bounds in (Bounds(), Bounds(max_ms=6), Bounds(max_ms=1)):
+            write_report(store, tmp_path / "r.md", "md", bounds=bounds)
+            texts.append((tmp_path / "r.md").read_text().splitlines()[4])
+    assert texts[0].startswith("- **Pixel 8**: ship slow: 8.00 ms (p50, 1 thread), top-1 90.0%")
+    assert texts[0].endswith("Next: `mnv4 sdk android slow -o sdk`")
+    assert texts[1].startswith("- **Pixel 8**: ship conv-small-224x224-int8-tflite: 5.00 ms")
+    assert texts[2] == "- **Pixel 8**: no bundle is known to fit: 2 rejected."
 
 
 def test_drift_compares_the_quarters_of_a_session():
@@ -196,8 +256,17 @@ def test_markdown_is_a_table_for_each_device(tmp_path):
         "Artifact",
         "conv-small-224x224-int8-tflite",
     ]
-    assert cells[2][2:9] == ["**5.50**", "5.00 to 6.00", "5.50", "74.0", "4.00", "-", "2.40"]
-    assert "took over 7% longer than the fastest (20%)" in cells[2][9]
+    assert cells[2][2:9] == [
+        "**5.50**",
+        "5.00 to 6.00",
+        "5.50",
+        "74.0 (71.2 to 76.6)",
+        "4.00",
+        "-",
+        "2.40",
+    ]
+    assert cells[2][9] == "spread 20%"
+    assert "- `spread`: the slowest session took over 7% longer than the fastest" in text
     assert cells[3][5] == "unknown"
     assert "the device vanished" in cells[-1][9]
     assert "Not evaluated on val (`mnv4 evaluate BUNDLE DATASET` does it): slow." in text
@@ -245,9 +314,9 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     store_of(tmp_path, measurement()).__exit__(None, None, None)
     monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, "report", "--store", "store.sqlite", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
     size = (tmp_path / "report.html").stat().st_size
-    assert told == {"schema": 1, "path": "report.html", "bytes": size, "measurements": 1}
+    assert printed == {"schema": 1, "path": "report.html", "bytes": size, "measurements": 1}
     for wrong in (["-o", "report.txt"], ["-o", "report.html", "--format", "md"]):
         assert run(monkeypatch, "report", "--store", "store.sqlite", *wrong) == 2
         assert f"error: -o {wrong[1]}: found" in capsys.readouterr().err

@@ -35,6 +35,9 @@ def report():
         measurement(device=pixel, plan=replace(PLAN, threads=4), latencies=(2.0,) * 50),
         measurement(device=pixel, artifact=medium, latencies=(12.0,) * 50),
         measurement(device=pixel, artifact=hostile, latencies=(30.0,) * 50),
+        measurement(
+            device=pixel, artifact=hostile, plan=replace(PLAN, threads=4), latencies=(900.0,) * 50
+        ),
         measurement(device=other, samples=told),
         measurement(device=other, artifact=medium, status="failed"),
         measurement(device=other, artifact=larger, latencies=(40.0,) * 50),
@@ -134,24 +137,93 @@ def column(page, number):
 def test_the_table_sorts_by_keyboard(open_page):
     page = open_page()
     head = page.locator("#all th", has_text="Latency, ms")
+    arrow = "e => getComputedStyle(e.querySelector('i'), '::after').content"
+    assert head.evaluate(arrow) == '"↕"'
     for order, expected in (
-        ("ascending", ["2.00", "3.00", "4.65", "12.0", "30.0", "40.0", "\u2013"]),
-        ("descending", ["40.0", "30.0", "12.0", "4.65", "3.00", "2.00", "\u2013"]),
+        ("ascending", ["2.00", "3.00", "4.65", "12.0", "30.0", "40.0", "900", "\u2013"]),
+        ("descending", ["900", "40.0", "30.0", "12.0", "4.65", "3.00", "2.00", "\u2013"]),
     ):
         head.locator("button").press("Enter")
         assert head.get_attribute("aria-sort") == order
         assert column(page, 2) == expected
+        assert head.evaluate(arrow) == ('"▲"' if order == "ascending" else '"▼"')
     other = page.locator("#all th", has_text="Threads")
     other.locator("button").press(" ")
     assert other.get_attribute("aria-sort") == "ascending"
     assert head.get_attribute("aria-sort") is None
 
 
+def test_the_table_sorts_by_click(open_page):
+    page = open_page()
+    head = page.locator("#all th", has_text="Top-1, %")
+    button = head.locator("button")
+    assert button.evaluate("e => getComputedStyle(e).cursor") == "pointer"
+    for order, first in (("ascending", "74.0"), ("descending", "80.0")):
+        button.click()
+        assert head.get_attribute("aria-sort") == order
+        assert column(page, 3)[0] == first
+        assert column(page, 3)[-1] == "\u2013"
+
+
+def test_it_opens_with_a_verdict(open_page):
+    page = open_page()
+    first = page.locator("main > section").first
+    assert first.get_attribute("aria-label") == "Verdict"
+    assert first.locator("p").first.inner_text() == (
+        "Pixel 6: ship conv-small-224x224-int8-tflite: 12.0 ms (p50, 1 thread), top-1 80.0% (95% "
+        "interval 77.4 to 82.4, 1000 images), 9.00 MB; the most accurate of 2 that were compared, "
+        "1 undecided."
+    )
+    assert first.locator("code").first.inner_text() == (
+        "mnv4 sdk android conv-small-224x224-int8-tflite -o sdk"
+    )
+    box = first.locator(".verdict").first.bounding_box()
+    assert box["y"] + box["height"] < 300
+
+
+def test_no_ratio_is_rounded_to_nothing(open_page):
+    page = open_page()
+    text = page.locator("#device").inner_text()
+    assert "2.32 times as fast with 4 threads; lowest:" in text
+    assert "30 times as slow with 4 threads" in text
+
+
+def test_doubts_are_codes_that_the_table_explains(open_page):
+    page = open_page()
+    assert page.locator("#all .legend dt").all_text_contents() == [
+        "failed",
+        "drift",
+        "spread",
+        "summary",
+    ]
+    shown = " ".join(page.locator("#all .doubts").all_text_contents())
+    assert "drift 1/2, spread 16%" in shown
+
+
+def test_no_column_is_clipped_on_a_laptop(open_page):
+    page = open_page(viewport={"width": 1440, "height": 900})
+    page.locator("#all").scroll_into_view_if_needed()
+    widths = page.locator("#all .scroll").evaluate("e => [e.scrollWidth, e.clientWidth]")
+    assert widths[0] == widths[1]
+    right = page.locator("#all thead th").last.bounding_box()
+    assert right["x"] + right["width"] <= 1440
+
+
+def test_accuracy_is_in_view_on_a_phone(open_page):
+    page = open_page(viewport={"width": 390, "height": 844})
+    page.locator("#all").scroll_into_view_if_needed()
+    cell = page.locator("#all tbody tr > :nth-child(3)").first
+    assert "74.0" in cell.inner_text()
+    box = cell.bounding_box()
+    assert box["x"] > 0
+    assert box["x"] + box["width"] <= 390
+
+
 def test_the_table_filters_by_keyboard(open_page):
     page = open_page()
     page.get_by_label("Filter").focus()
     page.keyboard.type("PIXEL conv-medium")
-    assert page.locator("#all [role=status]").inner_text() == "1 of 7 lines"
+    assert page.locator("#all [role=status]").inner_text() == "1 of 8 lines"
     # Networks are told apart by their size where there are several.
     assert column(page, 1) == ["conv-medium 224 px int8 tflite"]
     page.keyboard.press("Control+A")
@@ -160,7 +232,7 @@ def test_the_table_filters_by_keyboard(open_page):
     page.keyboard.press(" ")
     assert page.get_by_label("Only what looks unsound").is_checked()
     assert "the device vanished" in page.locator("#all tbody").text_content()
-    assert page.locator("#all [role=status]").inner_text() == "3 of 7 lines"
+    assert page.locator("#all [role=status]").inner_text() == "3 of 8 lines"
     assert "conv-medium 256x320 px int8 tflite" not in column(page, 1)
 
 

@@ -4,11 +4,18 @@ import pytest
 from records import ARTIFACT, DEVICE, PLAN, evaluation, measurement
 
 from mnv4_mobile.errors import ConfigError
-from mnv4_mobile.measure.results.choose import Bounds, choose, one_device
+from mnv4_mobile.measure.results import choose as choosing
+from mnv4_mobile.measure.results.choose import Bounds, on_dataset, one_device
 from mnv4_mobile.measure.results.doubts import Doubt
 from mnv4_mobile.records import replace
 
 BOUNDS = Bounds(max_ms=10, min_top1=0.79, max_mb=8)
+
+
+def choose(measurements, evaluations, device, bounds, dataset=None):
+    """Chooses as the command does."""
+    known = on_dataset(evaluations, dataset)
+    return choosing.choose(measurements, known, one_device(device, measurements), bounds)
 
 
 def _artifact(name, megabytes=4.0):
@@ -121,7 +128,7 @@ RATES = {"small": 0.75, "middle": 0.80, "large": 0.84}
         (Bounds(min_top1=0.78), "middle", "the fastest of 2 that fit"),
         (Bounds(min_agreement=0.95), "large", "the only one that fits"),
         (Bounds(max_ms=50, min_top1=0.78), "large", "the most accurate of 2 that fit"),
-        (Bounds(), "large", "the most accurate of 3 compared"),
+        (Bounds(), "large", "the most accurate of 3 that were compared"),
     ],
 )
 def test_every_bound_decides_alone(bounds, ship, why):
@@ -141,7 +148,9 @@ def test_of_bundles_that_are_as_accurate_the_fastest_is_shipped():
     evaluations[1] = replace(evaluations[1], top1=0.82)
     found = choose(THREE, evaluations, DEVICE.id, Bounds(max_ms=50))
     assert [one.name for one in found.fitting] == ["middle", "large", "small"]
-    assert "the fastest that is as accurate as the best within its interval" in found.verdict
+    assert "the fastest of those, among 3 that fit, whose accuracy lies in the interval of" in (
+        found.verdict
+    )
 
 
 def test_without_any_accuracy_the_fastest_that_fits_is_shipped():
@@ -151,7 +160,7 @@ def test_without_any_accuracy_the_fastest_that_fits_is_shipped():
     )
     found = choose(THREE, [], DEVICE.id, Bounds(min_agreement=0.9))
     assert found.ship is None
-    assert found.verdict == "no bundle is known to fit: 3 undecided"
+    assert found.verdict == "no bundle is known to fit: 3 not evaluated"
     assert found.next_commands[0] == "mnv4 evaluate small DATASET --parent PARENT"
 
 
@@ -171,7 +180,7 @@ def test_what_cannot_be_decided_is_asked_for():
     with pytest.raises(ConfigError, match="--dataset: found 'x', allowed: street, val"):
         choose(measurements, evaluations, DEVICE.id, BOUNDS, "x")
     with pytest.raises(ConfigError, match="--device: found 'adb:9', measured: adb:1"):
-        choose(measurements, evaluations, "adb:9", BOUNDS)
+        choose(measurements, evaluations, "adb:9", BOUNDS, "val")
 
 
 def test_a_device_is_named_by_its_kind_where_there_is_one_of_it():

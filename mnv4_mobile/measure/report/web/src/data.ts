@@ -26,7 +26,26 @@ export interface Artifact {
   size: [height: number, width: number] | null;
   mb: number;
   sha256: string;
-  top1: (number | null)[]; // a share of 1 for each dataset
+}
+
+/** In percent; low and high are the 95 % interval. */
+export interface Accuracy {
+  top1: number;
+  low: number;
+  high: number;
+  n: number;
+}
+
+/** Which bundle to ship to a device, as mnv4 choose has it. */
+export interface Verdict {
+  device: number;
+  dataset: string | null;
+  ship: boolean;
+  headline: string;
+  facts: string;
+  why: string;
+  doubts: string[];
+  next: string[];
 }
 
 type Thermal = [status: string | null, celsius: number | null];
@@ -73,7 +92,9 @@ export interface Row {
   preprocess: number | null;
   rss: number | null;
   published: Published | null;
-  doubts: string[];
+  doubts: [code: string, detail: string][];
+  errors: string[];
+  accuracy: (Accuracy | null)[]; // for each dataset
   sessions: (Timed | Failed)[];
 }
 
@@ -85,6 +106,9 @@ export interface Profile {
 }
 
 interface Data {
+  verdicts: Verdict[];
+  doubts: Record<string, string>; // the meaning of each code that occurs, the gravest first
+  common: string[]; // codes that all rows have
   runs: string[];
   sessions: number;
   limit: number;
@@ -104,12 +128,12 @@ export const artifactOf = (row: { artifact: number }): Artifact => data.artifact
 export const deviceOf = (row: { device: number }): Device => data.devices[row.device]!;
 export const timed = (row: Row): Timed[] => row.sessions.filter((s): s is Timed => s.status === "ok");
 
-/** What of a page is shown. */
+/** Which part of the page's data is shown. */
 export interface Choice {
   device: number;
   threads: number | null; // null: all
   model: string | null;
-  run: string | null; // null: the latest of each cell
+  run: string | null; // null: the latest of each group
   dataset: number;
 }
 
@@ -119,15 +143,23 @@ export const chosenRow = (row: Row, choice: Choice): boolean =>
   (choice.model === null || artifactOf(row).model === choice.model) &&
   (choice.run === null ? row.latest : row.run === choice.run);
 
-export const top1 = (row: { artifact: number }, choice: Choice): number | null => {
-  const share = artifactOf(row).top1[choice.dataset] ?? null;
-  return share === null ? null : 100 * share;
-};
+export const accuracy = (row: Row, choice: Choice): Accuracy | null => row.accuracy[choice.dataset] ?? null;
+export const top1 = (row: Row, choice: Choice): number | null => accuracy(row, choice)?.top1 ?? null;
+
+/** What is wrong with a row, in sentences. */
+export const reasons = (row: Row): string[] => [
+  ...row.doubts.map(([code, detail]) => data.doubts[code] + (detail && ` (${detail})`)),
+  ...row.errors,
+];
+
+/** Doubts that not all rows have: only they mark a point or a line. */
+export const ownDoubts = (row: Row): [code: string, detail: string][] => row.doubts.filter(([code]) => !data.common.includes(code));
+export const unsound = (row: Row): boolean => ownDoubts(row).length > 0 || row.errors.length > 0;
 
 const pixels = ({ size }: Artifact): string => (!size ? "" : size[0] === size[1] ? ` ${size[0]} px` : ` ${size[0]}x${size[1]} px`);
 const sizes = Map.groupBy(data.artifacts, (artifact) => artifact.model);
 
-/** The network's name, with the input size where it is there in several. */
+/** The network's name, with the input size if the page has several sizes of it. */
 export const network = (artifact: Artifact): string =>
   (artifact.model ?? artifact.name) + (new Set(sizes.get(artifact.model)!.map(pixels)).size > 1 && artifact.model ? pixels(artifact) : "");
 
@@ -160,6 +192,13 @@ export function list(names: string[], most = 4): string {
 const integers = new Intl.NumberFormat("en"); // making one takes longer than a thousand uses
 export const integer = (n: number): string => integers.format(n);
 export const count = (n: number, noun: string): string => `${integer(n)} ${noun}${n === 1 ? "" : "s"}`;
+
+/** How many times as fast, in words that hold for slower ones too. */
+export const speed = (ratio: number): string => {
+  const faster = ratio >= 1;
+  const times = (faster ? ratio : 1 / ratio).toPrecision(3).replace(/\.?0+$/, "");
+  return times === "1" ? "as fast" : `${times} times as ${faster ? "fast" : "slow"}`;
+};
 
 /** Three digits. */
 export const number = (value: number | null | undefined): string =>

@@ -1,6 +1,6 @@
 import { Chart, drawFirst, isDark, redraw } from "./chart";
-import { artifactOf, chosenRow, count, data, deviceOf, fixed, label, number, percent, top1 } from "./data";
-import type { Choice, Profile, Row } from "./data";
+import { accuracy, artifactOf, chosenRow, count, data, deviceOf, label, number, ownDoubts, percent, reasons, unsound } from "./data";
+import type { Choice, Profile, Row, Verdict } from "./data";
 import { h, newId, select } from "./dom";
 import { PAGE, Table } from "./table";
 import type { Column } from "./table";
@@ -38,20 +38,49 @@ function header(): HTMLElement {
   );
 }
 
-/** What somebody who decides should know before looking at any figure. */
+/** Verdicts that are shown at once; the others are in a fold. */
+const VERDICTS = 6;
+
+function verdicts(): HTMLElement {
+  const several = data.datasets.length > 1;
+  const shown = data.verdicts.map((verdict) => verdictOf(verdict, several));
+  const more = shown.slice(VERDICTS);
+  return h(
+    "section",
+    { class: "verdicts", "aria-label": "Verdict" },
+    ...shown.slice(0, VERDICTS),
+    more.length > 0 && h("details", {}, h("summary", {}, `${count(more.length, "more verdict")}`), ...more),
+  );
+}
+
+function verdictOf(verdict: Verdict, several: boolean): HTMLElement {
+  const place = `${deviceOf(verdict).model}${several && verdict.dataset ? `, ${verdict.dataset}` : ""}: `;
+  const next = verdict.next.slice(0, 3);
+  return h(
+    "div",
+    { class: verdict.ship ? "verdict" : "verdict open" },
+    h("p", {}, place, h("strong", {}, verdict.headline), `: ${[verdict.facts, verdict.why].filter(Boolean).join("; ")}.`),
+    verdict.doubts.length > 0 && h("p", {}, `⚠ Doubts: ${verdict.doubts.join("; ")}.`),
+    next.length > 0 && h("p", {}, "Next: ", ...next.flatMap((command, i) => [i ? ", " : "", h("code", {}, command)])),
+  );
+}
+
+/** What a reader should know before looking at any figure. */
 function notes(): HTMLElement {
-  const doubtful = data.rows.filter((row) => row.doubts.length);
+  const doubtful = data.rows.filter(unsound);
   const failed = data.rows.flatMap((row) => row.sessions.filter((s) => s.status !== "ok"));
-  const unknown = data.artifacts.filter((artifact) => artifact.top1.every((share) => share === null));
+  const judged = new Set(data.rows.filter((row) => row.accuracy.some((found) => found !== null)).map((row) => row.artifact));
+  const unknown = data.artifacts.filter((_, i) => !judged.has(i));
   const items = [
-    failed.length > 0 && h("li", {}, `⚠ ${count(failed.length, "session")} of ${data.sessions} gave no latency: failed, or computed something else than the model.`),
+    ...data.common.map((code) => h("li", {}, `⚠ All ${data.rows.length} lines: ${data.doubts[code]}.`)),
+    failed.length > 0 && h("li", {}, `⚠ ${count(failed.length, "session")} of ${data.sessions} gave no latency, because the device failed or its output was not the model's.`),
     doubtful.length > 0 &&
-      h("li", {}, `⚠ ${doubtful.length} of ${count(data.rows.length, "line")} look unsound in some way. They are hollow in the chart of accuracy and marked ⚠ elsewhere; the table says why.`),
+      h("li", {}, `⚠ ${doubtful.length} of ${count(data.rows.length, "line")} look unsound. They are hollow in the chart of accuracy and marked ⚠ elsewhere; the table says why.`),
     unknown.length > 0 &&
       h(
         "li",
         {},
-        `⚠ The accuracy of ${count(unknown.length, "artifact")} is not known; mnv4 evaluate BUNDLE finds it.`,
+        `⚠ The accuracy of ${count(unknown.length, "artifact")} is unknown; mnv4 evaluate BUNDLE DATASET finds it.`,
         h("details", {}, h("summary", {}, "Which"), h("p", {}, unknown.map((artifact) => artifact.name).join(", "))),
       ),
   ].filter((item) => item !== false);
@@ -159,7 +188,7 @@ function paper(choice: Choice): HTMLElement[] {
     { name: "Ours, ms", value: (row) => row.ms, show: (row) => number(row.ms), numeric: true },
     { name: "Published, ms", value: (row) => row.published!.ms, numeric: true },
     { name: "Published on", value: (row) => `${row.published!.device} ${row.published!.unit}, ${row.published!.precision}` },
-    { name: "Ours / published", value: (row) => row.ms! / row.published!.ms, show: (row) => (row.ms! / row.published!.ms).toFixed(2), numeric: true },
+    { name: "Ours / published", value: (row) => row.ms! / row.published!.ms, show: (row) => number(row.ms! / row.published!.ms), numeric: true },
     { name: "Measured as the paper did", value: (row) => (row.paper ? "yes" : "no") },
   ]);
   table.show([...rows].sort((a, b) => a.published!.ms - b.published!.ms));
@@ -175,31 +204,31 @@ function paper(choice: Choice): HTMLElement[] {
 }
 
 function allFigures(): HTMLElement {
-  const accuracy: Choice = { device: 0, threads: null, model: null, run: null, dataset: 0 };
+  const first: Choice = { device: 0, threads: null, model: null, run: null, dataset: 0 };
+  const has = (value: (row: Row) => unknown): boolean => data.rows.some((row) => (value(row) ?? null) !== null);
   const columns: (Column<Row> | false)[] = [
     { name: "Artifact", value: label },
-    { name: "Latency, ms", title: "The plan's statistic, median of the sessions; below it the least and the most of them", value: (row) => row.ms, show: latency, numeric: true },
-    { name: "Threads", value: (row) => row.threads, numeric: true },
-    { name: "Device", value: (row) => deviceOf(row).model },
-    { name: "Unsound?", value: (row) => row.doubts.length, show: doubts },
-    { name: "p90", value: (row) => row.p90, show: (row) => number(row.p90), numeric: true },
-    { name: "p95", value: (row) => row.p95, show: (row) => number(row.p95), numeric: true },
-    { name: "CV", title: "Standard deviation by mean", value: (row) => row.cv, show: (row) => percent(row.cv), numeric: true },
-    data.datasets.length > 0 && { name: "Top-1, %", value: (row) => top1(row, accuracy), show: (row) => fixed(top1(row, accuracy), 1), numeric: true },
+    { name: "Latency, ms", title: "The plan's statistic, median of the sessions; below it the lowest and the highest", value: (row) => row.ms, show: latency, numeric: true },
+    data.datasets.length > 0 && { name: "Top-1, %", title: `On ${data.datasets[0]!.name}; below it the 95 % interval`, value: (row) => accuracy(row, first)?.top1, show: (row) => topOne(row, first), numeric: true },
     { name: "File, MB", value: (row) => artifactOf(row).mb, show: (row) => number(artifactOf(row).mb), numeric: true },
-    { name: "Memory, MiB", title: "Peak of the process", value: (row) => row.rss, show: (row) => number(row.rss), numeric: true },
+    { name: "Threads", value: (row) => row.threads, numeric: true },
+    data.devices.length > 1 && { name: "Device", value: (row) => deviceOf(row).model },
+    data.rows.some(unsound) && { name: "Doubts", title: "The list below the table explains the codes", value: (row) => ownDoubts(row).length + row.errors.length, show: doubts },
+    { name: "p90, ms", title: "Below it the 95th percentile", value: (row) => row.p90, show: (row) => (row.p90 === null ? "–" : below(number(row.p90), number(row.p95))), numeric: true },
+    { name: "CV", title: "Standard deviation over mean", value: (row) => row.cv, show: (row) => percent(row.cv), numeric: true },
+    has((row) => row.rss) && { name: "Memory, MiB", title: "Peak of the process", value: (row) => row.rss, show: (row) => number(row.rss), numeric: true },
     { name: "Load, ms", title: "In a fresh process", value: (row) => row.cold, show: (row) => number(row.cold), numeric: true },
     { name: "First, ms", title: "The first inference", value: (row) => row.first, show: (row) => number(row.first), numeric: true },
-    { name: "Preprocess, ms", title: "From a decoded picture to the input, apart from the latency", value: (row) => row.preprocess, show: (row) => number(row.preprocess), numeric: true },
-    { name: "Paper, ms", title: "Published, not measured here", value: (row) => row.published?.ms, numeric: true },
+    has((row) => row.preprocess) && { name: "Preprocess, ms", title: "From a decoded image to the input, not part of the latency", value: (row) => row.preprocess, show: (row) => number(row.preprocess), numeric: true },
+    has((row) => row.published) && { name: "Paper, ms", title: "Published, not measured here", value: (row) => row.published?.ms, numeric: true },
     data.runs.length > 1 && { name: "Run", value: (row) => row.run },
     { name: "Runtime", value: (row) => row.runtime },
   ];
   const shown = columns.filter((column) => column !== false);
-  const table = new Table<Row>("A line for each artifact, device and plan; a heading sorts", shown);
+  const table = new Table<Row>("A line for each artifact, device and plan", shown);
   const text = (row: Row): string => {
     const { model, id, soc } = deviceOf(row);
-    return [label(row), artifactOf(row).name, model, id, soc, row.run, row.runtime, row.os, count(row.threads, "thread"), ...row.doubts].join(" ").toLowerCase();
+    return [label(row), artifactOf(row).name, model, id, soc, row.run, row.runtime, row.os, count(row.threads, "thread"), ...row.doubts.flat(), ...reasons(row)].join(" ").toLowerCase();
   };
   let texts: string[] | null = null; // made when they are first asked for
   const [filterId, doubtId] = [newId(), newId()];
@@ -209,7 +238,7 @@ function allFigures(): HTMLElement {
   const update = () => {
     const wanted = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     if (wanted.length) texts ??= data.rows.map(text);
-    const rows = data.rows.filter((row, i) => wanted.every((word) => texts![i]!.includes(word)) && (!only.checked || row.doubts.length > 0));
+    const rows = data.rows.filter((row, i) => wanted.every((word) => texts![i]!.includes(word)) && (!only.checked || unsound(row)));
     found.textContent = `${rows.length} of ${count(data.rows.length, "line")}`;
     table.show(rows);
   };
@@ -228,21 +257,37 @@ function allFigures(): HTMLElement {
     ),
     found,
     table.element,
+    legend(),
   );
   // Until it is laid out, which it is when it comes near.
   section.style.containIntrinsicHeight = `auto ${200 + 45 * Math.min(data.rows.length, PAGE)}px`;
   return section;
 }
 
+/** A figure with a smaller one below it. */
+const below = (large: string, small: string): HTMLElement => h("span", {}, large, h("small", {}, small));
+
 function latency(row: Row): Node | string {
   if (row.ms === null) return "–";
   if (!row.range || row.sessions.length < 2) return number(row.ms);
-  return h("span", {}, number(row.ms), h("small", {}, `${number(row.range[0])}–${number(row.range[1])}`));
+  return below(number(row.ms), `${number(row.range[0])}–${number(row.range[1])}`);
+}
+
+function topOne(row: Row, choice: Choice): Node | string {
+  const found = accuracy(row, choice);
+  return found ? below(found.top1.toFixed(1), `${found.low.toFixed(1)}–${found.high.toFixed(1)}`) : "–";
 }
 
 function doubts(row: Row): Node | string {
-  if (!row.doubts.length) return "";
-  return h("details", { class: "doubts" }, h("summary", {}, `⚠ ${row.doubts.length}`), h("ul", {}, ...row.doubts.map((doubt) => h("li", {}, doubt))));
+  const own = ownDoubts(row);
+  if (!unsound(row)) return "";
+  return h("span", { class: "doubts" }, own.map((doubt) => doubt.join(" ").trim()).join(", "), ...row.errors.map((error) => h("small", {}, error)));
+}
+
+/** The meaning of every code in the table. */
+function legend(): HTMLElement | false {
+  const codes = Object.entries(data.doubts).filter(([code]) => !data.common.includes(code));
+  return codes.length > 0 && h("dl", { class: "legend", "aria-label": "Doubts" }, ...codes.map(([code, meaning]) => h("div", {}, h("dt", {}, code), h("dd", {}, meaning))));
 }
 
 function how(): HTMLElement {
@@ -255,14 +300,15 @@ function how(): HTMLElement {
       "ul",
       {},
       h("li", {}, "A session is a fresh process on the device: load, check against the golden pair, first inference, warm-up, timed runs. A session whose output missed the check was not timed."),
-      h("li", {}, `A latency is the median over the sessions of the plan's statistic (${statistics}) of each one's samples; preparing the picture is not part of it. Two sessions differ by more than the samples of one, so their range is shown.`),
+      h("li", {}, `A latency is the median over the sessions of the plan's statistic (${statistics}) of each one's samples; preparing the image is not part of it. Two sessions differ by more than the samples of one, so their range is shown.`),
+      h("li", {}, "Of bundles whose latency and accuracy are known, the verdict ships the fastest whose top-1 lies in the 95 % interval of the most accurate one. Intervals of accuracy are Wilson's, from the number of images."),
       h("li", {}, `All statistics are of all samples. This page has ${data.limit} samples a session at most, drawn at random with a fixed seed; mnv4 report --format parquet has all of them.`),
       h("li", {}, "CV is the coefficient of variation; MB are 10^6 bytes, MiB 2^20."),
     ),
   );
 }
 
-const main = h("main", {}, header(), notes(), oneDevice());
+const main = h("main", {}, header(), verdicts(), notes(), oneDevice());
 document.body.append(main);
 drawFirst();
 main.append(allFigures(), how());

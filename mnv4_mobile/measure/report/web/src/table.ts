@@ -4,7 +4,7 @@ export type Cell = string | number | null | undefined;
 
 export interface Column<T> {
   name: string;
-  title?: string; // longer, for those who hover
+  title?: string; // a longer name, shown on hover
   value: (row: T) => Cell; // what is sorted by, and shown without `show`
   show?: (row: T) => Node | string;
   numeric?: boolean;
@@ -13,13 +13,19 @@ export interface Column<T> {
 export const PAGE = 100;
 const collator = new Intl.Collator("en", { numeric: true });
 
-/** What is missing comes last, whatever the direction. */
+/** Missing values come last in both directions. */
 function compare(a: Cell, b: Cell, sign: number): number {
   const [noA, noB] = [a === null || a === undefined, b === null || b === undefined];
   if (noA || noB) return Number(noA) - Number(noB);
   if (typeof a === "number" && typeof b === "number") return sign * (a - b);
   return sign * collator.compare(String(a), String(b));
 }
+
+/** A heading that may break before its unit only. */
+const name = (text: string): (Node | string)[] => {
+  const [main, ...unit] = text.split(", ");
+  return unit.length ? [h("span", { class: "nowrap" }, `${main},`), ` ${unit.join(", ")}`] : [text];
+};
 
 /** A table that sorts by its header's buttons; `show` replaces its rows. */
 export class Table<T> {
@@ -40,18 +46,20 @@ export class Table<T> {
       h(
         "th",
         { scope: "col", class: column.numeric ? "number" : null, title: column.title },
-        h("button", { type: "button", click: () => this.sort(i) }, column.name, h("span", { "aria-hidden": "true" })),
+        // The arrow is drawn by the style sheet: a pale double one until the column sorts.
+        h("button", { type: "button", click: () => this.sort(i) }, h("span", {}, ...name(column.name)), h("i", { "aria-hidden": "true" })),
       ),
     );
     const id = newId();
     this.element = h(
       "div",
       {},
+      h("p", { id, class: "caption" }, `${caption}. Click a heading to sort.`),
       h(
         "div",
         // A region that scrolls sideways must take the focus, or the keyboard cannot scroll it.
         { class: "scroll", role: "region", tabindex: 0, "aria-labelledby": id },
-        h("table", {}, h("caption", { id }, caption), h("thead", {}, h("tr", {}, ...this.heads)), this.body),
+        h("table", { "aria-labelledby": id }, h("thead", {}, h("tr", {}, ...this.heads)), this.body),
       ),
       this.more,
     );
@@ -62,7 +70,7 @@ export class Table<T> {
     this.order();
   }
 
-  /** By a column; again turns it round. */
+  /** Sorts by a column; a second time in the other direction. */
   sort(column: number): void {
     this.sign = this.by === column ? -this.sign : 1;
     this.by = column;
@@ -95,7 +103,7 @@ export class Table<T> {
       const value = column.show ? column.show(row) : (column.value(row) ?? "–");
       const type = column.numeric ? "number" : null;
       const text = typeof value === "number" ? String(value) : value;
-      return i === 0 ? h("th", { scope: "row", class: type }, text) : h("td", { class: type ?? (typeof text === "string" && text.length < 28 ? "short" : null) }, text);
+      return i === 0 ? h("th", { scope: "row", class: type }, text) : h("td", { class: type ?? (typeof text === "string" && text.length < 12 ? "short" : null) }, text);
     });
     return h("tr", {}, ...cells);
   }

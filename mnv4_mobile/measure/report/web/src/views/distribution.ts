@@ -1,5 +1,5 @@
 import type { View } from "../chart";
-import { chosenRow, count, data, integer, list, number, rowLabel, timed } from "../data";
+import { chosenRow, count, data, integer, list, number, rowLabel, timed, unsound } from "../data";
 import type { Choice, Row } from "../data";
 import { grid, jitter, kinds, legend, legendHeight, msAxis, nameAxis, tooltip } from "../style";
 import { tip } from "./pareto";
@@ -18,7 +18,7 @@ export function distribution(choice: Choice): [View | null, string] {
   const summary = [
     `From ${number(rows[0]!.ms)} ms (${rowLabel(rows[0]!, choice)}) to ${number(rows.at(-1)!.ms)} ms (${rowLabel(rows.at(-1)!, choice)}).`,
     `Dots: ${drawn === samples ? `all ${count(samples, "sample")}` : `${integer(drawn)} of ${count(samples, "sample")}, drawn at random`}. Boxes: quartiles of all samples; whiskers: 5th and 95th percentile; bars: the sessions.`,
-    foreign.length > 0 && `Without samples, as their tool tells only a summary: ${list(foreign.map((row) => rowLabel(row, choice)))}.`,
+    foreign.length > 0 && `Without samples, as their tool reports only a summary: ${list(foreign.map((row) => rowLabel(row, choice)))}.`,
     all.length > rows.length && `The fastest ${rows.length} of ${all.length}; choose a model or threads for the others.`,
   ]
     .filter(Boolean)
@@ -29,7 +29,7 @@ export function distribution(choice: Choice): [View | null, string] {
       columns: [["Artifact"], ["Sessions", true], ["Samples", true], ["p5", true], ["p25", true], ["p50", true], ["p75", true], ["p95, ms", true]],
       rows: rows.map((row) => [rowLabel(row, choice), timed(row).length, row.n, ...(row.box ?? [null, null, null, null, null])]),
       draw: (width, ink) => {
-        const names = rows.map((row) => (row.doubts.length ? "⚠ " : "") + rowLabel(row, choice));
+        const names = rows.map((row) => (unsound(row) ? "⚠ " : "") + rowLabel(row, choice));
         const { axis, left, step } = nameAxis(ink, names, width);
         const groups = kinds(rows, ink);
         const top = legendHeight(groups.map((group) => group.name), width) + 4;

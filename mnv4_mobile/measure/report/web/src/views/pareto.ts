@@ -1,5 +1,5 @@
 import type { Ink, View } from "../chart";
-import { artifactOf, chosenRow, count, data, deviceOf, fixed, label, list, network, number, rowLabel, top1 } from "../data";
+import { accuracy, artifactOf, chosenRow, count, data, deviceOf, label, list, network, number, reasons, rowLabel, top1, unsound } from "../data";
 import type { Choice, Published, Row } from "../data";
 import { grid, kinds, legend, legendHeight, msAxis, percentAxis, tooltip, valueAxis } from "../style";
 
@@ -28,7 +28,7 @@ export function pareto(choice: Choice): [View | null, string] {
   const dataset = data.datasets[choice.dataset];
   const summary = [
     best.length > 0 && `On the line: ${list(best.map((row) => rowLabel(row, choice)))}.`,
-    dataset && `Top-1 on ${dataset.name}, ${count(dataset.n, "picture")}.`,
+    dataset && `Top-1 on ${dataset.name}, ${count(dataset.n, "image")}; vertical bars are 95 % intervals.`,
     unknown.length > 0 && `Not evaluated${dataset ? ` on ${dataset.name}` : ""}, on the strip below: ${list(unknown.map(label))}; mnv4 evaluate BUNDLE DATASET finds it.`,
     paper.length > 0 && `Grey diamonds were published, not measured here: ${data.published.source}; ${data.published.accuracy}.`,
   ]
@@ -36,10 +36,10 @@ export function pareto(choice: Choice): [View | null, string] {
     .join(" ");
   const view: View = {
     summary,
-    columns: [["Artifact"], ["Threads", true], ["Latency, ms", true], ["Top-1, %", true], ["On the line"]],
+    columns: [["Artifact"], ["Threads", true], ["Latency, ms", true], ["Top-1, %", true], ["95 % interval"], ["On the line"]],
     rows: [
-      ...rows.map((row) => [rowLabel(row, choice), row.threads, row.ms, top1(row, choice), best.includes(row) ? "yes" : "no"]),
-      ...paper.map((figure) => [paperLabel(figure), null, figure.ms, figure.top1, "published"]),
+      ...rows.map((row) => [rowLabel(row, choice), row.threads, row.ms, top1(row, choice), between(row, choice), best.includes(row) ? "yes" : "no"]),
+      ...paper.map((figure) => [paperLabel(figure), null, figure.ms, figure.top1, null, "published"]),
     ],
     draw: (width, ink) => draw({ judged, unknown, best, paper }, choice, width, ink),
   };
@@ -58,7 +58,7 @@ function draw({ judged, unknown, best, paper }: Points, choice: Choice, width: n
   const groups = kinds(rows, ink);
   const names = [...groups.map((group) => group.name), ...(paper.length ? ["the paper"] : [])];
   const top = legendHeight(names, width) + 12;
-  const known = [...judged.map((row) => top1(row, choice)!), ...paper.map((figure) => figure.top1)];
+  const known = [...judged.flatMap((row) => [accuracy(row, choice)!.low, accuracy(row, choice)!.high]), ...paper.map((figure) => figure.top1)];
   const times = [...rows.map((row) => row.ms), ...paper.map((figure) => figure.ms)].sort((a, b) => a - b);
   const strip = unknown.length ? STRIP : 0;
   const wide = width > 560;
@@ -94,6 +94,7 @@ function draw({ judged, unknown, best, paper }: Points, choice: Choice, width: n
             labelLayout,
           }),
         ),
+        ...groups.map(({ name, color, rows: some }) => whiskers(some, name, color, choice)),
         ...groups.map(({ name, color, symbol, rows: some }) =>
           scatter({ name, symbol, color, xAxisIndex: 1, yAxisIndex: 1, data: some.filter((row) => top1(row, choice) === null).map((row) => point(row, 0, color, ink)) }),
         ),
@@ -113,11 +114,28 @@ function draw({ judged, unknown, best, paper }: Points, choice: Choice, width: n
   };
 }
 
-/** A point of our own; hollow where something looks unsound. */
+/** A measured point; hollow where something looks unsound. */
 const point = (row: Judged, y: number, color: string, ink: Ink): object => ({
   value: [row.ms, y],
   row,
-  itemStyle: row.doubts.length ? { color: ink.ground, borderColor: color, borderWidth: 2 } : { color, borderColor: ink.ground, borderWidth: 1 },
+  itemStyle: unsound(row) ? { color: ink.ground, borderColor: color, borderWidth: 2 } : { color, borderColor: ink.ground, borderWidth: 1 },
+});
+
+/** The 95 % intervals of accuracies, as vertical bars. */
+const whiskers = (rows: Judged[], name: string, color: string, choice: Choice): object => ({
+  type: "custom",
+  name,
+  color,
+  silent: true,
+  z: 2,
+  data: rows.flatMap((row) => {
+    const found = accuracy(row, choice);
+    return found ? [[row.ms, found.low, found.high]] : [];
+  }),
+  renderItem: (_: unknown, api: any) => {
+    const [[x, y1], [, y2]] = [api.coord([api.value(0), api.value(1)]), api.coord([api.value(0), api.value(2)])];
+    return { type: "line", shape: { x1: x, x2: x, y1, y2 }, style: { stroke: color, lineWidth: 1.5, opacity: 0.5 } };
+  },
 });
 
 /** The chart, and below it a strip for what has no accuracy, above one axis of latencies. */
@@ -147,12 +165,22 @@ function axes(times: number[], known: number[], top: number, strip: number, ink:
 
 const paperLabel = (figure: Published): string => `${figure.model}, ${figure.precision}, ${figure.device} ${figure.unit} (the paper)`;
 
-/** What a tooltip tells of a row. */
+const between = (row: Row, choice: Choice): string | null => {
+  const found = accuracy(row, choice);
+  return found && `${found.low.toFixed(1)} to ${found.high.toFixed(1)}`;
+};
+
+const interval = (row: Row, choice: Choice): string => {
+  const found = accuracy(row, choice);
+  return found ? `${found.top1.toFixed(1)} % (${between(row, choice)})` : "unknown";
+};
+
+/** A tooltip's lines about a row. */
 export const tip = (row: Row, choice: Choice): (string | false | null)[] => [
   rowLabel(row, choice),
   `${number(row.ms)} ms (${row.statistic}), p90 ${number(row.p90)} ms`,
   row.range && row.sessions.length > 1 && `${row.sessions.length} sessions: ${number(row.range[0])} to ${number(row.range[1])} ms`,
-  `top-1 ${fixed(top1(row, choice), 1)} %, ${number(artifactOf(row).mb)} MB`,
+  `top-1 ${interval(row, choice)}, ${number(artifactOf(row).mb)} MB`,
   `${count(row.threads, "thread")}, ${row.runtime || "unknown runtime"}, ${deviceOf(row).model}`,
-  ...row.doubts.map((doubt) => `⚠ ${doubt}`),
+  ...reasons(row).map((reason) => `⚠ ${reason}`),
 ];

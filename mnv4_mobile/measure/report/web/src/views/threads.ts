@@ -1,5 +1,5 @@
 import type { View } from "../chart";
-import { artifactOf, chosenRow, data, label, network, number } from "../data";
+import { artifactOf, chosenRow, data, label, network, number, speed } from "../data";
 import type { Choice, Row } from "../data";
 import { grid, kinds, legend, legendHeight, tooltip, valueAxis } from "../style";
 
@@ -20,14 +20,14 @@ export function threads(choice: Choice): [View | null, string] {
   if (!series.length) return [null, "Measured with one number of threads only; mnv4 sweep takes several."];
   const gain = (line: Timed[], row: Timed) => line[0]!.ms / row.ms;
   const last = series.map((line) => [line, gain(line, line.at(-1)!)] as const).sort((a, b) => b[1] - a[1]);
-  const words = ([line, times]: (typeof last)[number]) => `${label(line[0]!)}, ${times.toFixed(1)} times at ${line.at(-1)!.threads} threads`;
-  const summary = `How many times as fast as with the fewest threads. The most: ${words(last[0]!)}; the least: ${words(last.at(-1)!)}. Dashed grey: as many times as threads.`;
+  const words = ([line, times]: (typeof last)[number]) => `${label(line[0]!)}, ${speed(times)} with ${line.at(-1)!.threads} threads`;
+  const summary = `Speed compared with the fewest threads. Highest: ${words(last[0]!)}; lowest: ${words(last.at(-1)!)}. The dashed grey line is proportional to the threads.`;
   const panels = [...Map.groupBy(series, (line) => network(artifactOf(line[0]!)))];
   return [
     {
       summary,
       columns: [["Artifact"], ["Threads", true], ["Latency, ms", true], ["Times as fast", true]],
-      rows: series.flatMap((line) => line.map((row) => [label(row), row.threads, row.ms, Number(gain(line, row).toFixed(2))])),
+      rows: series.flatMap((line) => line.map((row) => [label(row), row.threads, row.ms, Number(gain(line, row).toPrecision(3))])),
       draw: (width, ink) => {
         const groups = kinds(series.map((line) => line[0]!), ink);
         const names = groups.map((group) => group.name);
@@ -43,7 +43,7 @@ export function threads(choice: Choice): [View | null, string] {
           height: head + down * Math.ceil(panels.length / columns),
           option: {
             legend: legend(ink, names, LINE),
-            tooltip: tooltip(ink, ({ data: point }) => [label(point.row), `${point.row.threads} threads: ${number(point.row.ms)} ms, ${point.value[1].toFixed(2)} times as fast`]),
+            tooltip: tooltip(ink, ({ data: point }) => [label(point.row), `${point.row.threads} threads: ${number(point.row.ms)} ms, ${speed(point.value[1])}`]),
             title: panels.map(([model], i) => ({ text: model, left: at(i).x + 40, top: at(i).y, textStyle: { fontSize: 13, color: ink.text, fontWeight: 600 } })),
             grid: panels.map((_, i) => grid({ left: at(i).x + 40, top: at(i).y + 26, width: across - 56, height: down - 26 - gap })),
             xAxis: panels.map((_, i) => valueAxis(ink, "threads", { gridIndex: i, min: 0, max: most, nameGap: 24, axisLabel: { color: ink.muted, fontSize: 12, customValues: steps }, splitLine: { show: false } })),
