@@ -7,7 +7,6 @@ import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -30,12 +29,6 @@ from mnv4_mobile.model.grammar import (
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import Record, Row
 from tools.documents import example
-
-
-def pages(folder: Path) -> dict[Path, str]:
-    """Returns the pages of `docs/reference` that have tables, with the tables made anew."""
-    made = {"bundle.md": _bundle_page, "yaml.md": _yaml_page}
-    return {folder / name: page((folder / name).read_text("utf-8")) for name, page in made.items()}
 
 
 def classes(kind: Any) -> Iterator[type[Record | Row]]:
@@ -70,33 +63,29 @@ def texts(kind: type[Record | Row]) -> dict[str, str]:
     return found
 
 
-def _bundle_page(text: str) -> str:
+def manifest_keys() -> str:
+    """Returns the table of the manifest's keys."""
     lines = ["| key | type | meaning | example |", "| --- | --- | --- | --- |"]
     sample = example()
     for key, kind, about in _rows(Manifest, ""):
         value = json.dumps(_at(sample, key), ensure_ascii=False)
         shown = f"`{value}`" if len(value) < 50 and "{" not in value else ""
         lines.append(f"| `{key}` | {kind} | {about} | {shown} |")
-    text = _replaced(text, "keys", "\n".join(lines))
+    return "\n".join(lines)
+
+
+def manifest_example() -> str:
+    """Returns a whole manifest, lists of plain values in a line."""
     shown = re.sub(
         r"\[[^][{}]+\]",
         lambda flat: re.sub(r"\s*\n\s*", " ", flat[0]).replace("[ ", "[").replace(" ]", "]"),
-        json.dumps(sample, indent=1),
+        json.dumps(example(), indent=1),
     )
-    return _replaced(text, "example", f"```json\n{shown}\n```")
+    return f"```json\n{shown}\n```"
 
 
-def _replaced(text: str, mark: str, content: str) -> str:
-    begin, end = f"<!-- {mark}: made by tools/schemas.py -->\n", f"<!-- end of {mark} -->"
-    head, found, rest = text.partition(begin)
-    assert found, f"no {begin}"
-    return f"{head}{begin}\n{content}\n\n{end}{rest.partition(end)[2]}"
-
-
-def _yaml_page(text: str) -> str:
-    text = _replaced(text, "model", _yaml_table(BareModel))
-    text = _replaced(text, "blocks", _blocks())
-    text = _replaced(text, "head", _yaml_table(Head, "model.architecture.head."))
+def yaml_tables() -> dict[str, str]:
+    """Returns the tables of the page on YAML files by their marks."""
     ignored = [
         f"`{place}{name}`"
         for kind, place in (
@@ -107,9 +96,14 @@ def _yaml_page(text: str) -> str:
         for name, hint in get_type_hints(kind, include_extras=True).items()
         if hint == Ignored
     ]
-    text = _replaced(text, "ignored", f"Accepted and not read: {', '.join(ignored)}.")
-    text = _replaced(text, "recipe", _yaml_table(Recipe))
-    return _replaced(text, "sweep", _yaml_table(Sweep))
+    return {
+        "model": _yaml_table(BareModel),
+        "blocks": _blocks(),
+        "head": _yaml_table(Head, "model.architecture.head."),
+        "ignored": f"Accepted and not read: {', '.join(ignored)}.",
+        "recipe": _yaml_table(Recipe),
+        "sweep": _yaml_table(Sweep),
+    }
 
 
 def _yaml_table(kind: type[Record], prefix: str = "") -> str:

@@ -9,7 +9,7 @@ a field is the docstring below it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from mnv4_mobile.model.grammar import BareModel, Head, TrainingConfiguration
 from mnv4_mobile.quality.evaluate import Evaluation
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import Record, Row
-from tools import field_tables
+from tools import command_reference, field_tables
 from tools.field_tables import classes, optional, texts
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +52,38 @@ def files() -> dict[Path, str]:
         ROOT / f"mnv4_mobile/schema/{name}.schema.json": json.dumps(found, indent=2) + "\n"
         for name, found in schemas.items()
     }
-    return made | field_tables.pages(ROOT / "docs/reference")
+    return made | {page: tables(page.read_text("utf-8")) for page, tables in PAGES.items()}
+
+
+def _bundle_page(text: str) -> str:
+    text = _replaced(text, "keys", field_tables.manifest_keys())
+    return _replaced(text, "example", field_tables.manifest_example())
+
+
+def _yaml_page(text: str) -> str:
+    for mark, content in field_tables.yaml_tables().items():
+        text = _replaced(text, mark, content)
+    return text
+
+
+def _commands_page(text: str) -> str:
+    text = _replaced(text, "exit-codes", command_reference.exit_code_table())
+    return _replaced(text, "commands", command_reference.sections())
+
+
+PAGES: Mapping[Path, Callable[[str], str]] = {
+    ROOT / "docs/reference/bundle.md": _bundle_page,
+    ROOT / "docs/reference/yaml.md": _yaml_page,
+    ROOT / "docs/reference/commands.md": _commands_page,
+}
+"""Pages whose marked parts are made of the code; the rest of a page is written by hand."""
+
+
+def _replaced(text: str, mark: str, content: str) -> str:
+    begin, end = f"<!-- {mark}: made by tools/schemas.py -->\n", f"<!-- end of {mark} -->"
+    head, found, rest = text.partition(begin)
+    assert found, f"no {begin}"
+    return f"{head}{begin}\n{content}\n\n{end}{rest.partition(end)[2]}"
 
 
 def schema(name: str) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from mnv4_mobile.cli import (
     tune,
     verify,
 )
+from mnv4_mobile.cli.examples import epilog
 from mnv4_mobile.cli.show import end_json
 from mnv4_mobile.errors import (
     ConfigError,
@@ -75,6 +76,20 @@ app.add_typer(results.app, name="results", rich_help_panel=_MEASURE)
 app.command(rich_help_panel=_MEASURE)(compare.compare)
 app.command(rich_help_panel=_MEASURE)(choose.choose)
 app.add_typer(sdk.app, name="sdk", rich_help_panel=_SHIP)
+
+
+def _end_help(group: typer.Typer, prefix: str = "") -> None:
+    """Puts examples and exit codes at the end of the help of a group's commands."""
+    for command in group.registered_commands:
+        assert command.callback is not None
+        command.epilog = epilog(f"{prefix}{command.name or command.callback.__name__}")
+    for inner in group.registered_groups:
+        assert inner.typer_instance is not None
+        inner.epilog = epilog(f"{prefix}{inner.name}")
+        _end_help(inner.typer_instance, f"{prefix}{inner.name} ")
+
+
+_end_help(app)
 
 
 def _version(asked: bool) -> None:
