@@ -3,6 +3,7 @@
 `make documents` runs the commands themselves.
 """
 
+import json
 import re
 
 import pytest
@@ -48,3 +49,42 @@ def headings(path):
     """The anchors that GitHub gives a document's headings."""
     found = re.findall(r"^#+ (.*)$", path.read_text("utf-8"), re.M)
     return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in found}
+
+
+def test_the_figures_of_the_readme_are_those_of_the_results():
+    """Columns: model, top-1, runtime, float MB, int8 MB, dB, agreement, / timm's float, int8."""
+    sizes = {tuple(row[:3]): row[7] for row in rows("docs/results/float-matrix.md", 10)}
+    kept = {tuple(row[:2]): row for row in rows("docs/results/quantization.md", 13)}
+    latency = {tuple(row[:3]): row for row in rows("docs/results/artifacts.md", 8)[::-1]}
+    published = json.loads((ROOT / "mnv4_mobile/data/published.json").read_text())
+    target = {"ExecuTorch": "executorch", "LiteRT": "tflite", "Core ML": "coreml"}
+    found = rows("README.md", 9)
+    assert len(found) == 9
+    model = ""
+    for row in found:
+        model, runtime = row[0] or model, row[2]
+        floats = "fp16" if runtime == "Core ML" else "fp32"
+        assert row[3].removesuffix(" (fp16)") == sizes[model, target[runtime], floats]
+        assert row[4] == sizes[model, target[runtime], "int8"]
+        network = model.replace("hybrid-medium", "hybrid-medium-075")
+        assert row[5] == kept[network, runtime][5].partition(" / ")[0]
+        assert row[6].replace(" ", "") == kept[network, runtime][6]
+        if row[0]:
+            assert float(row[1]) == published["networks"][model]["top1"]
+        if runtime == "Core ML":
+            assert row[7:] == ["", ""]
+            continue
+        one_thread = latency[model, runtime, "1"]
+        assert row[7:] == [one_thread[4].partition(" ")[0], one_thread[6].partition(" ")[0]]
+
+
+def rows(name, columns):
+    """The cells of a document's tables that have so many columns, without heads."""
+    lines = [line for line in (ROOT / name).read_text().splitlines() if line.startswith("|")]
+    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    head = {i for i, cells in enumerate(found) if set("".join(cells)) <= set("-: ")}
+    return [
+        cells
+        for i, cells in enumerate(found)
+        if len(cells) == columns and i not in head and i + 1 not in head
+    ]
