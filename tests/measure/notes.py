@@ -1,13 +1,15 @@
-"""A progress that keeps what the user should know."""
+"""A progress that keeps what the user should know or do."""
 
 from mnv4_mobile.progress import Progress
 
 
 class Notes(Progress):
-    """Puts every note into a list."""
+    """Puts every note and every request into a list."""
 
     def __init__(self, said):
         self._said = said
 
     def note(self, text):
         self._said.append(text)
+
+    ask = note

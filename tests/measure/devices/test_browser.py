@@ -14,7 +14,7 @@ import pytest
 from notes import Notes
 from PIL import Image
 
-from mnv4_mobile.bundle.manifest import open_bundle
+from mnv4_mobile.bundle.manifest import open_bundle, write_manifest
 from mnv4_mobile.errors import DeviceError, ParityError
 from mnv4_mobile.measure.device import DeviceGoneError
 from mnv4_mobile.measure.devices.browser import BrowserKind
@@ -165,6 +165,84 @@ def _pictures(folder):
     ):
         picture.save(folder / name, **options)
         yield str(folder / name)
+
+
+@pytest.fixture
+def renamed(subject, tmp_path):
+    """A function that copies the demo bundle under another id."""
+
+    def copy(id):
+        folder = tmp_path / id
+        shutil.copytree(subject.bundle.path, folder)
+        write_manifest(folder, replace(subject.bundle.manifest, id=id))
+        return open_subject(folder)
+
+    return copy
+
+
+def test_sessions_are_counted_grouped_and_any_of_the_models_classifies(visit, renamed):
+    run = visit()
+    models = [renamed("one"), renamed("two")]
+    planned = [
+        PlannedSession(subject=one, plan=replace(PLAN, threads=threads), session=session)
+        for session in range(2)
+        for one in models
+        for threads in (1, 2)
+    ]
+    records, places = [], []
+    for record in measured(run.devices[0], planned, "test", Progress()):
+        assert record.error is None
+        records.append(record)
+        count = f"Session {len(records)} of 8"
+        run.page.wait_for_function(
+            "t => document.getElementById('place').textContent === t", arg=count
+        )
+        assert len(records) == 8 or run.page.is_hidden("#classify")
+        order = run.devices[0]._phone.place
+        places.append((order.session, order.seconds_left is not None))
+    assert places == [(i + 1, i > 0) for i in range(8)]
+
+    rows = [row.inner_text().split() for row in run.page.locator("#groups tr").all()]
+    assert [row[:4] for row in rows] == [
+        *(["one", "1", "thread", "2"], ["one", "2", "threads", "2"]),
+        *(["two", "1", "thread", "2"], ["two", "2", "threads", "2"]),
+    ]
+    for row, first, second in zip(rows, records[:4], records[4:], strict=True):
+        medians = sorted(np.median(r.samples.latencies_ms) for r in (first, second))
+        assert float(row[4]) == pytest.approx(np.median(medians), rel=0.02)
+        assert [float(row[i]) for i in (6, 8)] == pytest.approx(medians, rel=0.02)
+
+    run.devices[0].close()
+    state(run.page, "Finished")
+    assert run.page.locator("#model option").all_inner_texts() == ["one", "two"]
+    assert run.page.input_value("#model") == "two"
+    by_two = classify(run.page, f"{PICTURES}/three.jpg")
+    run.page.evaluate("document.getElementById('classes').replaceChildren()")
+    run.page.select_option("#model", "one")  # classifies the image again
+    run.page.wait_for_selector("#classes li")
+    assert shown(run.page) == by_two
+
+
+def test_a_failed_session_is_in_its_group(visit, subject, tmp_path):
+    run = visit()
+    run.devices[0].measure(subject, PLAN, Progress())
+    state(run.page, "Measured")
+    assert run.page.text_content("#which") == f"Classified by {subject.bundle.manifest.id}"
+    assert run.page.is_hidden("#model")
+    bundle = tmp_path / "damaged"
+    shutil.copytree(subject.bundle.path, bundle)
+    damaged = open_subject(bundle)
+    damaged.path.write_bytes(damaged.path.read_bytes()[:-1])
+    run.page.reload()  # which forgets the model that it has
+    with pytest.raises(DeviceError, match="arrived damaged"):
+        run.devices[0].measure(damaged, PLAN, Progress())
+    state(run.page, "Not measured")
+    assert run.page.locator("#groups td").all_inner_texts() == [
+        subject.bundle.manifest.id,
+        "0",
+        "failed",
+    ]
+    assert run.page.is_hidden("#classify")
 
 
 def test_a_file_that_is_no_picture_and_the_camera(visit, subject, tmp_path):

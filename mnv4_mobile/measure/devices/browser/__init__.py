@@ -126,11 +126,11 @@ class BrowserKind:
             tls, fingerprint = context(names)
             server = Server("0.0.0.0", tls, pages, self.patience, gpu=gpu)
             url = f"https://{names[0]}:{server.port}/{server.token}/"
-            progress.note(_invitation(url, pages) + _warning(fingerprint))
+            progress.ask(_invitation(url, pages) + _warning(fingerprint))
         else:
             server = Server("127.0.0.1", None, pages, self.patience, gpu=gpu)
             url = f"http://127.0.0.1:{server.port}/{server.token}/"
-            progress.note(_invitation(url, pages, qr=False))
+            progress.ask(_invitation(url, pages, qr=False))
         try:
             self._wait(server, pages, progress)
         except BaseException:

@@ -112,7 +112,7 @@ class Server:
     async def _goodbye(self) -> None:
         here = [phone for phone in self.phones.values() if not phone.gone]
         for phone in here:
-            phone.end("The computer has ended this run. The page may be closed.")
+            phone.end("The run is over. You can close this page, or go on classifying images.")
         if here:
             told = [asyncio.create_task(phone.told.wait()) for phone in here]
             _, waiting = await asyncio.wait(told, timeout=self._patience.goodbye)

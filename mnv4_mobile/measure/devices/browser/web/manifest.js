@@ -138,7 +138,7 @@ function manifest(json) {
   if (layout === null) throw new Wrong("inputs[0].layout: found null, must be one of nchw, nhwc");
   const wanted = layout === "nchw" ? [3, ...size] : [...size, 3];
   if (sides.join() !== wanted.join()) {
-    throw new Wrong(`inputs[0].shape: found ${inputs[0].shape}, must be the number of pictures, and ${wanted}`);
+    throw new Wrong(`inputs[0].shape: found ${inputs[0].shape}, must be the number of images, and ${wanted}`);
   }
   for (const output of outputs) {
     const classes = output.shape.at(-1);

@@ -12,11 +12,11 @@ import { awake, keepAwake, letSleep } from "./wake.js";
 
 const HEARTBEAT_MS = 2000;
 let session = null;
-let last = null; // { sha256, bytes } of an artifact: the next session is often about the same
+let last = null; // { sha256, bytes } of the newest artifact, which the next session often measures too
 
 const utf8 = (bytes) => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
 
-/** The bytes of an artifact, checked. */
+/** Fetches an artifact and checks its hash. */
 async function artifact({ path, sha256 }, fetchFile) {
   if (last?.sha256 === sha256) return last.bytes;
   const bytes = await fetchFile(path);
@@ -27,7 +27,7 @@ async function artifact({ path, sha256 }, fetchFile) {
   return bytes;
 }
 
-/** A bundle, or an artifact that is alone in its place, by the plan of a job. */
+/** Fetches a job's plan with its bundle, or with an artifact that has none. */
 async function fetched({ job: id, files: names }) {
   const job = parseJob(utf8(await api.file(id, "job.json")));
   const own = names.filter((name) => name.startsWith(`${job.bundle}/`)).map((name) => name.slice(job.bundle.length + 1));
@@ -45,12 +45,15 @@ async function fetched({ job: id, files: names }) {
   return { plan, name: manifest.id, manifest, artifact: await artifact(manifest.artifact, fetchFile), files };
 }
 
-/** One session of a job of the server's, as a result's `status`, `error` and `samples`. */
+/** Measures one session and returns a result's `status`, `error` and `samples`. */
 async function measure(order) {
-  classify.use(null);
+  classify.pause();
   session?.end();
   let now = "Fetching the model";
   view.status("busy", now);
+  view.place(order);
+  view.progress(order);
+  view.begin(order.name);
   // The server takes silence for a phone that is gone, and may have given this one up.
   let given = null;
   const heart = setInterval(() => {
@@ -62,13 +65,13 @@ async function measure(order) {
   let work = null;
   try {
     work = await fetched(order);
-    view.begin(work);
+    view.fetched(work);
     if (given) throw given;
     session = new Session();
     const found = await session.measure(work, ({ text, done, latencies }) => {
       now = done === undefined ? text : `${text}, ${Math.floor(100 * done)} %`;
       view.status("busy", text);
-      view.progress(done);
+      view.progress(order, done);
       if (latencies) view.latencies(latencies);
     });
     if (found.wrong) return { work, status: "wrong", error: found.wrong, samples: null };
@@ -96,7 +99,7 @@ const trouble = () => {
   view.status("paused", "Connection lost", "Trying again. The computer waits a while.");
 };
 
-/** Measures, tells the server and shows how it ended. */
+/** Measures, sends the result and shows how it ended. */
 async function sessionOf(order) {
   let result;
   try {
@@ -108,23 +111,24 @@ async function sessionOf(order) {
     return shown();
   }
   const { work, status, error, samples } = result;
+  view.place({ ...order, seconds_left: null });
   try {
     await api.result({ schema: 1, job: order.job, status, error, samples }, trouble);
   } catch (refused) {
     if (!(refused instanceof api.Refused)) throw refused;
-    view.sent(work, "refused");
+    view.sent(order.name, work, null, "refused");
     return view.status("failed", "The computer refused the result", refused.message);
   }
   if (status !== "ok") {
-    view.sent(work, status);
+    view.sent(order.name, work, null, status);
     const title = status === "wrong" ? "Wrong results on this device" : "Not measured";
     return view.status("failed", title, `${error}${status === "wrong" ? "; nothing was timed" : ""}`);
   }
   view.latencies(samples.latencies_ms);
   view.figures(samples);
-  view.sent(work, `${view.digits(percentile(samples.latencies_ms, 50))} ms`);
+  view.sent(order.name, work, percentile(samples.latencies_ms, 50));
   view.status("done", "Measured", "The computer has the result.");
-  if (work.manifest && classOutput(work.manifest)) classify.use(session);
+  if (work.manifest && classOutput(work.manifest)) classify.keep(work);
   return undefined;
 }
 
@@ -138,6 +142,7 @@ async function main() {
     if (lost) waiting();
     lost = false;
     if (order.state === "measure") await sessionOf(order);
+    if (order.state === "end" || (order.state === "measure" && order.session === order.sessions)) classify.offer(session);
     if (order.state === "end") return view.status("done", "Finished", order.text);
   }
 }

@@ -1,5 +1,5 @@
 // Resizes, crops and normalises as mnv4_mobile/images.py specifies, with the same words and
-// numbers. Pictures are {width, height, data} with three bytes a pixel.
+// numbers. Images are {width, height, data} with three bytes a pixel.
 
 const rint = (x) => {
   const low = Math.floor(x);
@@ -22,7 +22,7 @@ const KERNELS = {
   lanczos: { radius: 3, f: (x) => sinc(x) * sinc(x / 3) },
 };
 
-/** Height and width that a picture is resized to, so that it covers the crop. */
+/** Height and width that an image is resized to, so that it covers the crop. */
 export function resizedTo(height, width, { size, crop }) {
   const [th, tw] = size.map((side) => Math.floor(side / crop));
   if (th !== tw) {
@@ -90,7 +90,7 @@ function filtered(source, target, taps, count, line, step) {
   }
 }
 
-/** The picture in another size, with 8-bit values between the passes over width and height. */
+/** The image in another size, with 8-bit values between the passes over width and height. */
 export function resize({ width, height, data }, [toHeight, toWidth], interpolation) {
   const source = new Uint8ClampedArray(data.buffer, data.byteOffset, data.length);
   const row = toWidth * 3;
@@ -113,10 +113,10 @@ export function resize({ width, height, data }, [toHeight, toWidth], interpolati
 }
 
 /** The bytes of a model's input, H x W x 3: resized to cover it, cropped from the centre. */
-export function pixels(picture, preprocess) {
+export function pixels(image, preprocess) {
   const [height, width] = preprocess.size;
-  const to = resizedTo(picture.height, picture.width, preprocess);
-  const resized = resize(picture, to, preprocess.interpolation);
+  const to = resizedTo(image.height, image.width, preprocess);
+  const resized = resize(image, to, preprocess.interpolation);
   const top = rint((resized.height - height) / 2);
   const left = rint((resized.width - width) / 2);
   const cropped = new Uint8Array(height * width * 3);
@@ -145,18 +145,18 @@ function table(input, mean, std) {
 }
 
 /**
- * The input that an artifact takes, of the bytes of one picture or more: normalised if it wants
+ * The input that an artifact takes, of the bytes of one image or more: normalised if it wants
  * that, ordered, a whole batch.
  */
 export function feed(bytes, input, { size, mean, std }) {
   const area = size[0] * size[1];
-  const pictures = bytes.length / (3 * area);
+  const images = bytes.length / (3 * area);
   const [batch] = input.shape;
   const found = new ARRAYS[input.dtype](batch * 3 * area);
   for (let channel = 0; channel < 3; channel++) {
     const values = table(input, mean[channel], std[channel]);
     for (let n = 0; n < batch; n++) {
-      const from = (n % pictures) * 3 * area;
+      const from = (n % images) * 3 * area;
       const to = n * 3 * area;
       for (let i = 0; i < area; i++) {
         const at = input.layout === "nchw" ? channel * area + i : i * 3 + channel;

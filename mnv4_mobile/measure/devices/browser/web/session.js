@@ -1,6 +1,6 @@
-// The worker of a session, seen from the page.
+// A session's worker, as the page uses it.
 
-/** A run that takes longer than this is taken for one that hangs. */
+/** A run that takes longer than this counts as hanging. */
 const HANGS_MS = 120_000;
 
 /** The page went to the background, where browsers slow everything down. */
@@ -10,6 +10,7 @@ export class Session {
   #worker = new Worker("worker.js");
   #waiting = new Map();
   #id = 0;
+  #alive = true;
 
   constructor() {
     this.#worker.onmessage = ({ data: { id, progress, result, error } }) => {
@@ -53,13 +54,24 @@ export class Session {
     }
   }
 
-  /** The likeliest classes of a picture {width, height, data}. */
-  classify(picture, top) {
-    return this.#call("classify", { picture, top }, [picture.data.buffer]);
+  /** Whether the worker still runs. */
+  get alive() {
+    return this.#alive;
+  }
+
+  /** Loads {plan, manifest, artifact} for `classify`. */
+  choose(model) {
+    return this.#call("choose", model, [model.artifact]);
+  }
+
+  /** The likeliest classes of an image {width, height, data}. */
+  classify(image, top) {
+    return this.#call("classify", { image, top }, [image.data.buffer]);
   }
 
   /** Ends the worker; whoever waits for it gets the error. */
   end(error = new Error("ended")) {
+    this.#alive = false;
     this.#worker.terminate();
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();

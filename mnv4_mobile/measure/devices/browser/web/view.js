@@ -3,14 +3,15 @@
 import { histogram, percentile } from "./statistics.js";
 
 const BINS = 30;
+const groups = new Map(); // of sessions, by model and unit: { name, unit, medians, failed }
 export const $ = (id) => document.getElementById(id);
 
-/** Three digits, as that is what a latency is good for. */
-export const digits = (ms) => (ms >= 100 ? ms.toFixed(0) : ms >= 10 ? ms.toFixed(1) : ms.toFixed(2));
+/** A latency with three digits; more would be noise. */
+const digits = (ms) => (ms >= 100 ? ms.toFixed(0) : ms >= 10 ? ms.toFixed(1) : ms.toFixed(2));
 
 const node = (name, text) => Object.assign(document.createElement(name), { textContent: text });
 
-/** What is going on: waiting, busy, paused, done or failed. */
+/** Shows what is going on: waiting, busy, paused, done or failed. */
 export function status(state, title, text = "") {
   $("status").dataset.state = state;
   if ($("state").textContent !== title) $("state").textContent = title; // read aloud once
@@ -19,10 +20,22 @@ export function status(state, title, text = "") {
   if (state !== "busy") $("progress").removeAttribute("value");
 }
 
-/** How far it is, 0 to 1; unknown without a number. */
-export function progress(done) {
-  if (done === undefined) $("progress").removeAttribute("value");
-  else $("progress").value = done;
+const duration = (seconds) => {
+  if (seconds <= 59) return `${Math.ceil(seconds)} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+};
+
+/** Which session of the run begins, and how long the run will take from here. */
+export function place({ session, sessions, seconds_left: left }) {
+  $("place").hidden = sessions === 1;
+  const time = left === null ? "" : `, about ${duration(left)} left`;
+  $("place").textContent = `Session ${session} of ${sessions}${time}`;
+}
+
+/** How much of the run is done, if `done` of a session is, 0 to 1. */
+export function progress({ session, sessions }, done) {
+  if (done === undefined && sessions === 1) $("progress").removeAttribute("value");
+  else $("progress").value = (session - 1 + (done ?? 0)) / sessions;
 }
 
 export function device({ model, os_build: os, id }) {
@@ -30,13 +43,18 @@ export function device({ model, os_build: os, id }) {
   $("engine").textContent = `LiteRT.js ${LITERT_VERSION} · ${id}`;
 }
 
-/** A session begins: what it is about, with nothing of the one before. */
-export function begin(work) {
-  $("subject").textContent = work.name;
-  $("plan").textContent = `${(work.artifact.byteLength / 1e6).toFixed(1)} MB · ${unit(work)}`;
-  $("subject").hidden = $("plan").hidden = false;
-  $("result").hidden = true;
+/** Shows the model of a session that begins, and hides the results of the one before. */
+export function begin(name) {
+  $("subject").textContent = name;
+  $("subject").hidden = false;
+  $("plan").hidden = $("result").hidden = true;
   $("figures").replaceChildren();
+}
+
+/** Shows the size of the model, and what it runs on. */
+export function fetched(work) {
+  $("plan").textContent = `${(work.artifact.byteLength / 1e6).toFixed(1)} MB · ${unit(work)}`;
+  $("plan").hidden = false;
 }
 
 function unit({ plan: { unit: name, threads } }) {
@@ -44,7 +62,7 @@ function unit({ plan: { unit: name, threads } }) {
   return `${threads} ${threads === 1 ? "thread" : "threads"}`;
 }
 
-/** Median and distribution of what was measured so far. */
+/** Shows the median and the distribution of what was measured so far. */
 export function latencies(values) {
   $("result").hidden = false;
   $("p50").textContent = digits(percentile(values, 50));
@@ -60,7 +78,7 @@ export function latencies(values) {
   $("count").textContent = `${values.length} runs`;
 }
 
-/** The other figures of a session. */
+/** Shows the other figures of a session. */
 export function figures(samples) {
   const all = samples.latencies_ms;
   const ms = (value) => `${digits(value)} ms`;
@@ -80,15 +98,45 @@ export function figures(samples) {
   $("figures").replaceChildren(...pairs);
 }
 
-/** One more line of what the computer has; without `work` where there was nothing to begin with. */
-export function sent(work, outcome) {
-  const row = document.createElement("tr");
-  row.append(node("td", work?.name ?? ""), node("td", work ? unit(work) : ""), node("td", outcome));
-  $("sessions").append(row);
+/**
+ * Adds a session to its group: those of one model on one unit. `ms` is its median, or null with
+ * the word for what went wrong.
+ */
+export function sent(name, work, ms, wrong = "") {
+  const on = work ? unit(work) : "";
+  const key = JSON.stringify([name, on]);
+  if (!groups.has(key)) groups.set(key, { name, on, medians: [], wrong: "" });
+  const group = groups.get(key);
+  if (ms !== null) group.medians.push(ms);
+  group.wrong = wrong;
+  $("groups").replaceChildren(...Array.from(groups.values(), row));
   $("history").hidden = false;
 }
 
-/** The classes of a picture. */
+/** A group's row: the median of its sessions' medians, and their range. */
+function row({ name, on, medians, wrong }) {
+  const [model, count, latency] = [node("td", name), node("td", medians.length), node("td", "")];
+  if (on) model.append(node("small", on));
+  if (medians.length) latency.append(`${digits(percentile(medians, 50))} ms`);
+  if (medians.length > 1) {
+    const [low, high] = [0, 100].map((q) => digits(percentile(medians, q)));
+    latency.append(node("small", `${low} to ${high}`));
+  }
+  if (wrong) latency.append(node("small", wrong));
+  const found = document.createElement("tr");
+  found.append(model, count, latency);
+  return found;
+}
+
+/** Names the model that classifies; several are a choice, of which one is chosen. */
+export function models(names, chosen) {
+  $("which").textContent = names.length > 1 ? "Classified by" : `Classified by ${chosen}`;
+  $("model").hidden = names.length === 1;
+  $("model").replaceChildren(...names.map((name) => Object.assign(node("option", name), { value: name })));
+  $("model").value = chosen;
+}
+
+/** Lists the classes of an image. */
 export function classes(found) {
   const items = found.map(({ label, probability }) => {
     const item = document.createElement("li");

@@ -1,5 +1,5 @@
 // One session: a worker with a WebAssembly instance of its own, which is as fresh as a process.
-// Afterwards it classifies, with what it has loaded.
+// Afterwards it classifies with the model that it measured, or with another one that it loads.
 
 import { loadAndCompile, loadLiteRt, supportsFeature, Tensor } from "@litertjs/core";
 import { classOutput } from "./manifest.js";
@@ -7,12 +7,13 @@ import { feed, floats, pixels } from "./preprocess.js";
 import { softmax, sqnr } from "./statistics.js";
 
 const REPORT_MS = 100;
-/** As many golden pictures as on other devices, times the batch. */
+/** Runs of the golden check, as on other devices. */
 const GOLDEN_IMAGES = 2;
-/** The picture whose preprocessing is timed: what a phone's camera gives. */
-const PICTURE = { width: 640, height: 480 };
+/** Size of the image whose preprocessing is timed: a phone camera's frame. */
+const CAMERA_IMAGE = { width: 640, height: 480 };
 const PREPROCESS_RUNS = 20;
 const base = new URL("./", self.location.href).href;
+let runtime; // what `start` returned
 let loaded; // { manifest, model, accelerator }
 
 /** What LiteRT.js calls the unit of a plan. */
@@ -24,8 +25,9 @@ function acceleratorOf({ unit }) {
   return found;
 }
 
-/** Starts LiteRT.js; a runtime with threads where the browser allows them. */
+/** Starts LiteRT.js once; a runtime with threads where the browser allows them. */
 async function start(threads, accelerator) {
+  if (runtime) return runtime;
   const able = self.crossOriginIsolated && (await supportsFeature("relaxedSimd"));
   const variant = able && (await supportsFeature("threads")) ? "threaded" : "compat";
   const cores = navigator.hardwareConcurrency;
@@ -40,11 +42,12 @@ async function start(threads, accelerator) {
   const blob = new Blob([await (await fetch(script)).text()], { type: "text/javascript" });
   self.Module = { mainScriptUrlOrBlob: blob, locateFile: (name) => base + name };
   const begin = performance.now();
-  const runtime = await loadLiteRt(script);
-  if (accelerator === "webgpu" && !runtime.getWebGpuDevice()) {
+  const liteRt = await loadLiteRt(script);
+  if (accelerator === "webgpu" && !liteRt.getWebGpuDevice()) {
     throw new Error("this browser has no WebGPU");
   }
-  return { variant, runtime, startMs: performance.now() - begin };
+  runtime = { variant, liteRt, startMs: performance.now() - begin };
+  return runtime;
 }
 
 /** Loads the model; its time in ms. */
@@ -101,17 +104,17 @@ function feeds({ manifest, files }, model) {
   const { inputs: [input], preprocess } = manifest;
   const [batch] = input.shape;
   const entry = golden(manifest, "input", "pixels");
-  const picture = 3 * preprocess.size[0] * preprocess.size[1];
+  const length = 3 * preprocess.size[0] * preprocess.size[1];
   const bytes = new Uint8Array(files[entry.path]);
-  const runs = Math.min(GOLDEN_IMAGES, Math.floor(bytes.length / (batch * picture)));
+  const runs = Math.min(GOLDEN_IMAGES, Math.floor(bytes.length / (batch * length)));
   if (!runs) throw new Error(`${manifest.id}: golden: lacks pixels for a batch of ${batch}`);
   return Array.from({ length: runs }, (_, i) => {
-    const images = bytes.subarray(i * batch * picture, (i + 1) * batch * picture);
+    const images = bytes.subarray(i * batch * length, (i + 1) * batch * length);
     return { [input.name]: new Tensor(feed(images, input, preprocess), input.shape) };
   });
 }
 
-/** Runs once; outputs by name. What the GPU computes is there only once it was read. */
+/** Runs once and returns outputs by name. A GPU has finished only when its outputs were read. */
 async function run(model, tensors, accelerator) {
   const outputs = await model.run(tensors);
   if (accelerator === "webgpu") await Promise.all(Object.values(outputs).map((o) => o.data()));
@@ -167,13 +170,13 @@ function timerResolution() {
   return smallest;
 }
 
-/** Milliseconds of preprocessing a picture, a few times. */
+/** Times the preprocessing of an image a few times, in milliseconds. */
 function preprocessing({ inputs: [input], preprocess }) {
-  const { width, height } = PICTURE;
-  const picture = { width, height, data: Uint8Array.from({ length: 3 * width * height }, (_, i) => i * 7) };
+  const { width, height } = CAMERA_IMAGE;
+  const image = { width, height, data: Uint8Array.from({ length: 3 * width * height }, (_, i) => i * 7) };
   return Array.from({ length: PREPROCESS_RUNS }, () => {
     const begin = performance.now();
-    feed(pixels(picture, preprocess), input, preprocess);
+    feed(pixels(image, preprocess), input, preprocess);
     return performance.now() - begin;
   });
 }
@@ -183,7 +186,7 @@ async function measure(work, report) {
   const { plan, manifest } = work;
   const accelerator = acceleratorOf(plan);
   report({ text: "Starting the runtime" });
-  const { variant, runtime, startMs } = await start(plan.threads, accelerator);
+  const { variant, liteRt, startMs } = await start(plan.threads, accelerator);
   report({ text: "Loading the model" });
   const bytes = new Uint8Array(work.artifact);
   const cold = await load(bytes, plan.threads, accelerator);
@@ -241,7 +244,7 @@ async function measure(work, report) {
       conditions: {
         accelerator,
         wasm: variant,
-        wasm_memory_mb: runtime.liteRtWasm.HEAPU8.length / 2 ** 20,
+        wasm_memory_mb: liteRt.liteRtWasm.HEAPU8.length / 2 ** 20,
         runtime_start_ms: micro(startMs),
         timer_resolution_ms: timerResolution(),
       },
@@ -249,11 +252,11 @@ async function measure(work, report) {
   };
 }
 
-/** The likeliest classes of a picture, best first. */
-async function classify({ picture, top }) {
+/** The likeliest classes of an image, best first. */
+async function classify({ image, top }) {
   const { manifest, model, accelerator } = loaded;
   const { inputs: [input], preprocess, labels } = manifest;
-  const tensors = { [input.name]: new Tensor(feed(pixels(picture, preprocess), input, preprocess), input.shape) };
+  const tensors = { [input.name]: new Tensor(feed(pixels(image, preprocess), input, preprocess), input.shape) };
   const found = await values(await run(model, tensors, accelerator));
   release(tensors);
   const output = classOutput(manifest);
@@ -265,7 +268,17 @@ async function classify({ picture, top }) {
     .slice(0, top);
 }
 
-const calls = { measure, classify };
+/** Loads the model that `classify` takes next, on what `plan` says: { plan, manifest, artifact }. */
+async function choose({ plan, manifest, artifact }) {
+  const accelerator = acceleratorOf(plan);
+  await start(plan.threads, accelerator);
+  loaded?.model.delete();
+  loaded = undefined;
+  const { model } = await load(new Uint8Array(artifact), plan.threads, accelerator);
+  loaded = { manifest, model, accelerator };
+}
+
+const calls = { measure, choose, classify };
 self.onmessage = async ({ data: { id, call, args } }) => {
   let reported = -Infinity;
   const report = (progress) => {

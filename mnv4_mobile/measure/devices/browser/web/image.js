@@ -1,4 +1,4 @@
-// Pictures as RGB bytes.
+// Images as RGB bytes.
 
 /** Draws something and takes its pixels: {width, height, data}, three bytes each. */
 export function rgb(source, width, height) {
@@ -16,11 +16,11 @@ export function rgb(source, width, height) {
   return { width, height, data };
 }
 
-/** A file's picture, turned as EXIF says; its colour profile is not applied. */
+/** A file's image, turned as EXIF says; its colour profile is not applied. */
 export async function decode(file) {
   const options = { imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none" };
   const bitmap = await createImageBitmap(file, options).catch(() => {
-    throw new Error(`${file.name}: this browser cannot read it as a picture`);
+    throw new Error(`${file.name}: this browser cannot read it as an image`);
   });
   try {
     return rgb(bitmap, bitmap.width, bitmap.height);
