@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,12 @@ class Fit:
     about: About
     notes: tuple[str, ...]
     """What the user should know."""
+
+
+@functools.cache
+def _shipped() -> dict[str, ModelSpec]:
+    """The networks that this package ships, by name."""
+    return {name: load_model(name) for name in shipped("models")}
 
 
 def fit_checkpoint(
@@ -194,14 +201,14 @@ def _stated(about: About, key_map: KeyMap) -> ModelSpec | None:
     name = about.made_for
     if name is None:
         return None
-    if name in shipped("models"):
-        return load_model(name)
+    if name in _shipped():
+        return _shipped()[name]
     if key_map.source == "mnv4-mobile":
         return None  # a network of the user's own
     ours = shipped_name(name)
     if ours is None:
-        raise WeightsError(unknown(about.place, name, map(timm_name, shipped("models"))))
-    return load_model(ours)
+        raise WeightsError(unknown(about.place, name, map(timm_name, _shipped())))
+    return _shipped()[ours]
 
 
 def _recognized(
@@ -225,7 +232,7 @@ def _recognized(
                 f"{match.text(place)}"
             )
         return match
-    matches = [_match(load_model(name), place, num_classes) for name in shipped("models")]
+    matches = [_match(spec, place, num_classes) for spec in _shipped().values()]
     nearest = min(matches, key=lambda match: len(match.faults))
     if nearest.faults:
         made_for = f" (made for {about.made_for})" if about.made_for else ""
@@ -239,8 +246,8 @@ def _recognized(
 
 def _refuse_other(index: Index, place: _Place, name: str, asked: str) -> None:
     """Raises WeightsError if the tensors are those of another shipped network than was asked."""
-    for other in shipped("models"):
-        if other != name and not _match(load_model(other), place, None).faults:
+    for other, spec in _shipped().items():
+        if other != name and not _match(spec, place, None).faults:
             raise WeightsError(
                 f"{index.path}: these are the weights of {other}, but {asked}; leave the model out "
                 f"to build {other}, or give other weights"

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
 
 from msgspec import Meta
 
-from mnv4_mobile.configs import find_config
-from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.configs import find_config, shipped
+from mnv4_mobile.errors import ConfigError, unknown
 from mnv4_mobile.images import InputSize, height_and_width
 from mnv4_mobile.model.spec import (
     Activation,
@@ -31,7 +31,7 @@ from mnv4_mobile.model.spec import (
     UIRSpec,
     where,
 )
-from mnv4_mobile.model.timm_names import LOOKALIKES, is_timm_name, shipped_name
+from mnv4_mobile.model.timm_names import LOOKALIKES, is_timm_name, shipped_name, timm_name
 from mnv4_mobile.records import Count, Natural, Record, Row, convert, show
 from mnv4_mobile.yaml_file import read_yaml
 
@@ -366,7 +366,10 @@ def _find(name: str) -> tuple[Path, str | None]:
             f"model: found {name!r}, an anti-aliased network, which is not supported; "
             f"{LOOKALIKES[plain]} is the same without anti-aliasing"
         )
-    return find_config("models", shipped_name(plain) or name), tag or None
+    ours = shipped_name(plain)
+    if ours is None:
+        raise ConfigError(unknown("model", name, map(timm_name, shipped("models"))))
+    return find_config("models", ours), tag or None
 
 
 def load_model(name: str) -> ModelSpec:

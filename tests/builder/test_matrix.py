@@ -187,6 +187,7 @@ def test_every_ingredient_changes_the_key(tiny, tmp_path, demo_pictures):
         ["recipe"],
         ["recipe"],
         ["options"],
+        ["weights"],
         ["options"],
         ["images"],
         ["recipe", "calibration"],
