@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mnv4_mobile.bundle.manifest import open_bundle
+from mnv4_mobile.cli import next_step
 from mnv4_mobile.cli.show import (
     Json,
+    Quiet,
     Sets,
     UnitNames,
     Verbose,
@@ -20,6 +22,7 @@ from mnv4_mobile.cli.show import (
     megabytes,
     print_json,
     print_table,
+    show_next,
     size_of,
     split,
 )
@@ -128,6 +131,7 @@ def build(
         bool, _Option(help="Take what was built before from the cache (mnv4 cache).")
     ] = True,
     as_json: Json = False,
+    quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Builds verified bundles: one a model, size, recipe and target, on all cores."""
@@ -171,7 +175,7 @@ def build(
         )
         for size in sizes or [None]
     ]
-    with steps(verbose) as progress:
+    with steps(verbose, quiet) as progress:
         built = build_cells(
             cells(
                 split(models_or_weights),
@@ -201,6 +205,9 @@ def build(
             print(f"error: {one.cell.name}: {one.error}", file=sys.stderr)
     if errors:
         raise type(errors[0])(f"{len(errors)} of {len(built)} bundles failed")
+    first = open_bundle(built[0].path) if built[0].path else None
+    if first:
+        show_next(next_step.predict(first, images), hidden=as_json or quiet)
 
 
 def _record(one: Built) -> dict[str, Any]:

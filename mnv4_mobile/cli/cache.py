@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from mnv4_mobile.cli.show import Json, megabytes, print_json, print_table
+from mnv4_mobile.cli.show import Json, Quiet, megabytes, print_json, print_table, show_next
 
 app = typer.Typer(help="Shows and prunes the cache of finished bundles.", no_args_is_help=False)
 
 
 @app.callback(invoke_without_command=True)
-def show(context: typer.Context, as_json: Json = False) -> None:
+def show(context: typer.Context, as_json: Json = False, quiet: Quiet = False) -> None:
     """Shows and prunes the cache of finished bundles."""
     from mnv4_mobile.builder.cache import LIMIT, Cache
     from mnv4_mobile.files import cache_folder
@@ -34,6 +34,7 @@ def show(context: typer.Context, as_json: Json = False) -> None:
         [[e.id, megabytes(e.bytes), _when(e.used), e.path.name[:12]] for e in entries],
         title,
     )
+    show_next(["cache", "prune", "--older-than", 30], hidden=quiet)
 
 
 @app.command()
@@ -45,6 +46,7 @@ def prune(
         float, typer.Option(help="GB that may stay, the last used first.", metavar="GB", min=0)
     ] = 0,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Removes bundles from the cache: all, or those that the options do not keep."""
     from mnv4_mobile.builder.cache import Cache
@@ -59,6 +61,7 @@ def prune(
         print_json({"removed": rows})
         return
     print(f"removed {len(removed)} bundles, {megabytes(sum(e.bytes for e in removed))}")
+    show_next(["cache"], hidden=quiet)
 
 
 def _when(used: float) -> str:

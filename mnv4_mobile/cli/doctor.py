@@ -10,12 +10,13 @@ from importlib.metadata import PackageNotFoundError, requires, version
 
 from packaging.requirements import Requirement
 
-from mnv4_mobile.cli.show import Json, print_json, print_table
+from mnv4_mobile.cli import next_step
+from mnv4_mobile.cli.show import Json, Quiet, print_json, print_table, show_next
 from mnv4_mobile.errors import MobileError
 from mnv4_mobile.target import Target, load_target, missing, patches_of, target_names
 
 
-def doctor(as_json: Json = False) -> None:
+def doctor(as_json: Json = False, quiet: Quiet = False) -> None:
     """Says what this machine has, and what is missing with the command that installs it."""
     rows = [
         ("python", platform.python_version(), ""),
@@ -47,6 +48,8 @@ def doctor(as_json: Json = False) -> None:
         print_json({"checks": checks})
         return
     print_table(["what", "found", "note"], rows)
+    words = next_step.build()
+    show_next(words if words != ["doctor"] else ["targets"], hidden=quiet)
 
 
 def _targets() -> tuple[list[Target], dict[str, str]]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mnv4_mobile.cli import next_step
 from mnv4_mobile.cli.measured import StorePath
-from mnv4_mobile.cli.show import Json, UnitNames, print_json, print_table, split
+from mnv4_mobile.cli.show import Json, Quiet, UnitNames, print_json, print_table, show_next, split
 from mnv4_mobile.cli.steps import steps
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def evaluate(
     unit: UnitNames = [],  # noqa: B006 - typer makes a new list for every call
     store: StorePath = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measures an artifact's accuracy on a dataset, and its agreement with its float parent.
 
@@ -46,7 +48,7 @@ def evaluate(
     judged, reference = open_bundle(bundle), open_bundle(parent) if parent else None
     check_units(load_target(judged.manifest.target), units)
     found = []
-    with steps(verbose=False) as progress, Store(store_path(store)) as opened:
+    with steps(verbose=False, quiet=quiet) as progress, Store(store_path(store)) as opened:
         for one in units or (None,):
             evaluation = run(
                 judged,
@@ -67,6 +69,7 @@ def evaluate(
         return
     for evaluation in found:
         _show(evaluation)
+    show_next(next_step.measure(bundle, store), hidden=quiet)
 
 
 def _show(found: Evaluation) -> None:

@@ -10,18 +10,21 @@ import typer
 
 from mnv4_mobile.cli.show import (
     Json,
+    Quiet,
     agreement,
     decibels,
     megabytes,
     option_text,
     print_json,
     print_table,
+    show_next,
 )
 
 
 def inspect(
     bundle: Annotated[Path, typer.Argument(help="Its folder, or the artifact in it.")],
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Shows what is in a bundle, down to the artifact's operators."""
     from mnv4_mobile.bundle.manifest import open_bundle
@@ -81,3 +84,4 @@ def inspect(
     reasons = {layer.why for layer in manifest.layers if layer.why}
     rows += [["not as the recipe", why] for why in sorted(reasons)]
     print_table(["", ""], rows)
+    show_next(["lint", bundle], hidden=quiet)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mnv4_mobile.cli.show import Json, print_json, print_table
+from mnv4_mobile.cli import next_step
+from mnv4_mobile.cli.show import Json, Quiet, print_json, print_table, show_next
 from mnv4_mobile.errors import BoundError
 
 
@@ -17,6 +18,7 @@ def lint(
     ],
     strict: Annotated[bool, typer.Option(help="Exit code 3 if anything is found.")] = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Finds what makes artifacts slow, without a device; see docs/reference/lint.md."""
     from mnv4_mobile.bundle.manifest import open_bundle
@@ -39,3 +41,4 @@ def lint(
             print_table(["rule", "layer", "found", "advice"], rows, name)
     if strict and (count := sum(map(len, found.values()))):
         raise BoundError(f"--strict: found {count}, allowed: nothing that lint finds")
+    show_next(next_step.measure(bundles[0]), hidden=as_json or quiet)

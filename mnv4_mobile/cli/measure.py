@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from mnv4_mobile.cli.measured import RunName, StorePath, perform_and_show
-from mnv4_mobile.cli.show import Json, UnitNames, Verbose, split
+from mnv4_mobile.cli.show import Json, Quiet, UnitNames, Verbose, split
 
 _Option = typer.Option
 
@@ -57,6 +57,7 @@ def measure(
     run: RunName = None,
     store: StorePath = None,
     as_json: Json = False,
+    quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Measures the latency of bundles on devices, once their output is known to be right."""
@@ -87,4 +88,4 @@ def measure(
         units=read_units(split(unit)),
         tool=tool,
     )
-    perform_and_show(work, "measure", run, store, as_json, verbose)
+    perform_and_show(work, "measure", run, store, as_json, quiet, verbose)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnv4_mobile.cli.show import error_document, print_json, print_table
+from mnv4_mobile.cli import next_step
+from mnv4_mobile.cli.show import error_document, print_json, print_table, show_next
 from mnv4_mobile.cli.steps import steps
 from mnv4_mobile.errors import StoppedError
 
@@ -70,6 +71,7 @@ def perform_and_show(
     run: str | None,
     store: Path | None,
     as_json: bool,
+    quiet: bool,
     verbose: bool,
 ) -> None:
     """Measures, prints a table and what failed.
@@ -80,7 +82,8 @@ def perform_and_show(
         run: The run, if the user names one.
         store: The store, if the user names one.
         as_json: Prints JSON in place of tables.
-        verbose: Shows every step.
+        quiet: Hides progress, notes and the next command.
+        verbose: Shows what the toolchains print.
 
     Raises:
         MobileError: Something failed; exit code 3 for wrong outputs only, else 5.
@@ -91,7 +94,7 @@ def perform_and_show(
     name = run or new_run(name)
     resume = f"mnv4 {shlex.join(sys.argv[1:])}" + ("" if run else f" --run {name}")
     try:
-        with steps(verbose) as progress:
+        with steps(verbose, quiet) as progress:
             found = work(run=name, store=store_path(store), progress=progress)
     except KeyboardInterrupt:
         raise StoppedError(f"interrupted; resume with: {resume}") from None
@@ -112,6 +115,8 @@ def perform_and_show(
             print(f"error: {failure.what}: {failure.error}", file=sys.stderr)
         worst = max((failure.error for failure in failures), key=lambda error: error.exit_code)
         raise type(worst)(f"not all was measured; measure the rest with: {resume}")
+    words = ["report", "--run", name, *next_step.in_store(store)]
+    show_next(words, hidden=as_json or quiet)
 
 
 def show_groups(

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mnv4_mobile.cli.show import Json, print_json, print_table
+from mnv4_mobile.cli import next_step
+from mnv4_mobile.cli.show import Json, Quiet, print_json, print_table, show_next
 from mnv4_mobile.model.spec import BlockRow
 
 
@@ -16,6 +17,7 @@ def models(
         str | None, typer.Argument(help="A shipped configuration or a YAML file.")
     ] = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Lists the configurations, or prints the stage table of one."""
     from mnv4_mobile.configs import shipped
@@ -42,6 +44,7 @@ def models(
                 for s, params, macs in totals
             ],
         )
+        show_next(next_step.build(), hidden=quiet)
         return
     file = read_model(name)
     table = file.spec.table()
@@ -66,6 +69,7 @@ def models(
     print_table(["block", "role", ">output", ">parameters", ">MACs"], lines, title)
     if file.unused:
         print(f"{file.path.name}: ignored keys: {', '.join(file.unused)}")
+    show_next(next_step.build(name, "--weights", "random:0"), hidden=quiet)
 
 
 def _totals(table: list[BlockRow]) -> tuple[int, int]:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mnv4_mobile.cli.show import Json, print_json, print_table
+from mnv4_mobile.cli import next_step
+from mnv4_mobile.cli.show import Json, Quiet, print_json, print_table, show_next
 
 
 def predict(
@@ -16,6 +17,7 @@ def predict(
     top: Annotated[int, typer.Option(help="Classes a picture.", min=1)] = 5,
     threads: Annotated[int, typer.Option(help="Number of runtime threads.", min=1)] = 1,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Classifies pictures with the artifact of a bundle."""
     from mnv4_mobile.quality.predict import load
@@ -38,3 +40,4 @@ def predict(
         for rank, p in enumerate(predictions)
     ]
     print_table(["image", "class", ">probability"], rows)
+    show_next(next_step.measure(bundle), hidden=quiet)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mnv4_mobile.cli import next_step
 from mnv4_mobile.cli.measured import StorePath
-from mnv4_mobile.cli.show import Json, Verbose, print_json, print_table
+from mnv4_mobile.cli.show import Json, Quiet, Verbose, print_json, print_table, show_next
 from mnv4_mobile.cli.steps import steps
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def profile(
     ] = False,
     store: StorePath = None,
     as_json: Json = False,
+    quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Times every operator of an artifact on this machine, by block and by kind.
@@ -37,7 +39,7 @@ def profile(
 
     opened = open_bundle(bundle)
     (host,) = connect("host")
-    with steps(verbose) as progress, Store(store_path(store)) as kept:
+    with steps(verbose, quiet) as progress, Store(store_path(store)) as kept:
         progress.step(f"profile {opened.manifest.id}")
         found = profile_bundle(opened, threads=threads, runs=runs)
         sha256 = opened.manifest.artifact.sha256
@@ -76,3 +78,4 @@ def profile(
         f"{share(found.convolutions_ms)} in convolutions; a run without the profiler: "
         f"{found.fastest_ms:.3f} ms at best, {found.latency_ms:.3f} ms median"
     )
+    show_next(next_step.measure(bundle, store), hidden=quiet)

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from mnv4_mobile.cli.show import Json, print_json, print_table
+from mnv4_mobile.cli import next_step
+from mnv4_mobile.cli.show import Json, Quiet, print_json, print_table, show_next
 from mnv4_mobile.configs import shipped
 from mnv4_mobile.recipe import Keep, Recipe, load_recipe
 from mnv4_mobile.records import plain
@@ -17,6 +18,7 @@ from mnv4_mobile.units import UNITS
 def recipes(
     recipe: Annotated[str | None, typer.Argument(help="One to explain: a name or a file.")] = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Lists recipes and the targets that map them, or explains one."""
     targets = [load_target(name) for name in target_names()]
@@ -30,6 +32,8 @@ def recipes(
     else:
         rows = [[one.name, ", ".join(supported[one.name]), one.description] for one in found]
         print_table(["recipe", "targets", "what it is"], rows)
+    words = next_step.build(recipe=recipe) if recipe else ["recipes", "int8"]
+    show_next(words, hidden=as_json or quiet)
 
 
 def _kept(keep: Keep) -> str:

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from mnv4_mobile.cli.show import Json, Verbose, print_json, print_table, size_of
+from mnv4_mobile.cli import next_step
+from mnv4_mobile.cli.show import Json, Quiet, Verbose, print_json, print_table, show_next, size_of
 from mnv4_mobile.cli.steps import steps
 
 
@@ -41,6 +42,7 @@ def sensitivity(
         Path | None, typer.Option("-o", "--out", help="A plot: .png, .svg, .pdf or .html.")
     ] = None,
     as_json: Json = False,
+    quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Shows what each block costs in integers, simulated on images that calibration did not see."""
@@ -58,7 +60,7 @@ def sensitivity(
     options = Options(size=size_of(input_size) if input_size else None, calibrate=calibrate)
     chosen = load_recipe(recipe)
     chosen = chosen.on(unit) if unit else chosen
-    with steps(verbose) as progress:
+    with steps(verbose, quiet) as progress:
         resolved = resolve(model_or_weights, weights)
         spec = resolved.model
         for note in resolved.notes:
@@ -88,3 +90,7 @@ def sensitivity(
     rows.append(["all", "", everything, f"{total.agreement:.1%}", "", ""])
     columns = ["block", "role", ">alone, dB", ">agreement", ">gain in float, dB", ">agreement"]
     print_table(columns, rows, f"{spec.name}, {chosen.name}: {found.pictures} pictures")
+    words = ["tune", model_or_weights, *(["--weights", weights] if weights else [])]
+    words += ["--calibrate", calibrate, "-r", recipe]
+    words += ["-t", next_step.installed_target(chosen) or "T"]
+    show_next(words, hidden=quiet)

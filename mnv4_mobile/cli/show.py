@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -39,9 +40,7 @@ UnitNames = Annotated[
     ),
 ]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show what the toolchains print.")]
-Quiet = Annotated[
-    bool, typer.Option("-q", "--quiet", help="Show results and errors only: no progress, no notes.")
-]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show results and errors only.")]
 
 
 _document: dict[str, object] = {}
@@ -76,6 +75,17 @@ def error_document(error: MobileError) -> dict[str, object]:
     """Returns an error as JSON documents have it."""
     kind, code = type(error).__name__, error.exit_code
     return {"type": kind, "message": str(error), "exit_code": code}
+
+
+def show_next(words: Sequence[object], *, hidden: bool) -> None:
+    """Says which command comes next, as the last line on stderr.
+
+    Args:
+        words: The command without `mnv4`, with the paths and names of this run.
+        hidden: Whether the user asked for JSON or quiet.
+    """
+    if not hidden:
+        print(f"Next: {shlex.join(['mnv4', *map(str, words)])}", file=sys.stderr)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:

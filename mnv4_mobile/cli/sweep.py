@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mnv4_mobile.cli.measured import RunName, StorePath, perform_and_show
-from mnv4_mobile.cli.show import Json, Verbose, split
+from mnv4_mobile.cli.show import Json, Quiet, Verbose, split
 
 
 def sweep(
@@ -30,6 +30,7 @@ def sweep(
     run: RunName = None,
     store: StorePath = None,
     as_json: Json = False,
+    quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Measures bundles x devices x threads x units; resumes a run by its name."""
@@ -41,4 +42,4 @@ def sweep(
     if device:
         found = replace(found, devices=tuple(SweepDevice(device=name) for name in split(device)))
     work = partial(perform, found, out=out, force=force)
-    perform_and_show(work, found.name, run, store, as_json, verbose)
+    perform_and_show(work, found.name, run, store, as_json, quiet, verbose)

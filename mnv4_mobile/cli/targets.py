@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnv4_mobile.cli.show import Json, option_text, print_json, print_table
+from mnv4_mobile.cli import next_step
+from mnv4_mobile.cli.show import Json, Quiet, option_text, print_json, print_table, show_next
 
 if TYPE_CHECKING:
     from mnv4_mobile.option import Option
@@ -18,10 +19,12 @@ def targets(
         str | None, typer.Argument(help="One to explain: its recipes, options and units.")
     ] = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Lists the installed targets, or explains one; a broken one is a row, not a crash."""
     if target is not None:
         _explain(target, as_json)
+        show_next(next_step.build(target=target), hidden=as_json or quiet)
         return
     from mnv4_mobile.errors import MobileError
     from mnv4_mobile.target import load_target, target_names
@@ -41,6 +44,7 @@ def targets(
         return
     columns = ["target", "artifact", "recipes", "state"]
     print_table(columns, [[row[column] for column in columns] for row in rows])
+    show_next(["targets", rows[0]["target"]], hidden=quiet)
 
 
 def _state(target: Target) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mnv4_mobile.cli.show import Json, Sets, Verbose, print_json, size_of
+from mnv4_mobile.cli.show import Json, Quiet, Sets, Verbose, print_json, show_next, size_of
 from mnv4_mobile.cli.steps import steps
 from mnv4_mobile.errors import ConfigError
 
@@ -55,6 +55,7 @@ def tune(
     ] = None,
     cache: Annotated[bool, typer.Option(help="Keep bundles in the cache (mnv4 cache).")] = True,
     as_json: Json = False,
+    quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Searches ranges, preparation and blocks in float that keep a bound on accuracy."""
@@ -83,7 +84,7 @@ def tune(
         calibrate=str(Path(calibrate).absolute()),
         options=parse_set(sets),
     )
-    with steps(verbose) as progress:
+    with steps(verbose, quiet) as progress:
         found_cells = cells(
             [model_or_weights], weights, [target], [recipe], [options], progress=progress
         )
@@ -102,3 +103,6 @@ def tune(
         print_json({"recipe": str(out), "reasons": found.reasons, **asdict(found.rung)})
     else:
         print(text, end="")
+    words = ["build", model_or_weights, *(["--weights", weights] if weights else [])]
+    words += ["-t", target, "-r", str(out), "--calibrate", calibrate]
+    show_next(words, hidden=as_json or quiet)

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from mnv4_mobile.cli.show import Json, UnitNames, Verbose, print_json, print_table, split
+from mnv4_mobile.cli import next_step
+from mnv4_mobile.cli.show import (
+    Json,
+    Quiet,
+    UnitNames,
+    Verbose,
+    print_json,
+    print_table,
+    show_next,
+    split,
+)
 from mnv4_mobile.cli.steps import steps
 
 
@@ -26,6 +36,7 @@ def verify(
     threads: Annotated[int, typer.Option(help="Number of runtime threads.", min=1)] = 1,
     unit: UnitNames = [],  # noqa: B006 - typer makes a new list for every call
     as_json: Json = False,
+    quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Reloads artifacts from disk and compares them with the PyTorch model."""
@@ -37,7 +48,7 @@ def verify(
 
     units = read_units(split(unit))
     found = {}
-    with steps(verbose) as progress:
+    with steps(verbose, quiet) as progress:
         opened = {str(path): open_bundle(path) for path in bundles}
         for bundle in opened.values():
             check_units(load_target(bundle.manifest.target), units)
@@ -73,3 +84,4 @@ def verify(
     for name, parity in found.items():
         for one, outputs in parity.items():
             check(outputs, f"{name} on {one}")
+    show_next(next_step.measure(bundles[0]), hidden=as_json or quiet)

@@ -1,0 +1,111 @@
+"""Which command comes after another one: words for `show_next`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnv4_mobile.errors import MobileError
+
+if TYPE_CHECKING:
+    from mnv4_mobile.bundle.manifest import Bundle
+    from mnv4_mobile.recipe import Recipe
+    from mnv4_mobile.target import Target
+
+Words = list[str | Path]
+
+
+def build(*what: str, target: str | None = None, recipe: str = "fp32") -> Words:
+    """Returns the command that builds a model, or `doctor` if no installed target can.
+
+    Args:
+        what: The model and its weights; nothing is the demo.
+        target: For it; None takes the first one that is installed and maps the recipe.
+        recipe: A shipped recipe, or a YAML file.
+    """
+    from mnv4_mobile.recipe import load_recipe
+
+    loaded = load_recipe(recipe)
+    found = installed_target(loaded, target)
+    if found is None:
+        return ["doctor"]
+    words: Words = ["build", *(what or ["demo"]), "-t", found]
+    words += ["-r", recipe] if recipe != "fp32" else []
+    return words + (["--calibrate", "random"] if loaded.needs_images else [])
+
+
+def installed_target(recipe: Recipe, name: str | None = None) -> str | None:
+    """Returns the first target that can build a recipe.
+
+    Args:
+        recipe: What is built.
+        name: The only target to look at; None looks at all.
+    """
+    from mnv4_mobile.target import load_target, missing, target_names
+
+    def fits(target: Target) -> bool:
+        return not missing(target) and recipe.scheme in target.schemes
+
+    return _first(target_names() if name is None else [name], lambda one: fits(load_target(one)))
+
+
+def predict(bundle: Bundle, images: Path | None) -> Words:
+    """Returns the command that classifies an image, if the bundle has classes.
+
+    Args:
+        bundle: What classifies.
+        images: The user's images; None takes one that is installed with this package.
+    """
+    from mnv4_mobile.images import list_images
+
+    try:
+        bundle.class_output("probabilities", "logits")
+    except MobileError:
+        return measure(bundle.path)
+    if images:
+        image = list_images(images)[0]
+    else:
+        digits = bundle.manifest.model.weights == "demo"
+        image = Path(__file__).parents[1] / "demo"
+        image /= "pictures/three.jpg" if digits else "photos/cat.jpg"
+    return ["predict", _typed(bundle.path), _typed(image)]
+
+
+def measure(path: Path, store: Path | None = None) -> Words:
+    """Returns the command that measures a bundle, or makes a library of it.
+
+    This machine does not measure a target that it only emulates.
+
+    Args:
+        path: The bundle, as the user named it.
+        store: The store that the user named.
+    """
+    from mnv4_mobile.bundle.manifest import open_bundle
+    from mnv4_mobile.target import first_unit, load_target
+
+    target = load_target(open_bundle(path).manifest.target)
+    if target.units and target.units[first_unit(target)].emulated:
+        return ["sdk", "ios", _typed(path), "-o", "MobileNetV4"]
+    return ["measure", _typed(path), *in_store(store)]
+
+
+def in_store(store: Path | None) -> Words:
+    """Returns the option for a store that the user named."""
+    return ["--store", store] if store else []
+
+
+def _typed(path: Path) -> Path:
+    """Returns a path as the user would type it here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _first(names: list[str], fits: Callable[[str], bool]) -> str | None:
+    for name in names:
+        try:
+            if fits(name):
+                return name
+        except MobileError:  # a target that cannot be loaded
+            continue
+    return None
