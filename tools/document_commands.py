@@ -179,6 +179,13 @@ def copy_checkout(folder: Path) -> None:
         (folder / tools).symlink_to(ROOT / tools)
 
 
+def _to_run(document: Path) -> int:
+    """The number of a document's commands that are run."""
+    return sum(
+        b.commands for b in read(document)[0] if b.language in RUN and "needs" not in b.marks
+    )
+
+
 def _run(block: Block, folder: Path, cache: Path) -> tuple[int, str]:
     """Runs one block; returns its exit code and what it printed."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -285,8 +292,11 @@ def main() -> None:
             shutil.copytree(base / "fixture", folder)
             return run(document, folder, base / "cache")
 
+        # The longest first, so that no worker idles at the end.
+        work = sorted(enumerate(chosen), key=lambda numbered: -_to_run(numbered[1]))
         with ThreadPoolExecutor(arguments.jobs) as pool:
-            reports = list(pool.map(one, enumerate(chosen)))
+            done = dict(zip(work, pool.map(one, work), strict=True))
+    reports = [done[numbered] for numbered in enumerate(chosen)]
     show(reports)
     sys.exit(any(report.problems for report in reports))
 
