@@ -56,7 +56,7 @@ class Entry(NamedTuple):
 
 
 class Ratio(NamedTuple):
-    """Of the latencies of two artifacts: the quartiles over the rounds."""
+    """The ratio of two artifacts' latencies: its quartiles over the rounds."""
 
     low: float
     middle: float
@@ -139,13 +139,13 @@ def measure(target: str, artifacts: dict[str, Entry], threads: int) -> dict[str,
 
 
 def ratio(ours: Sequence[float], other: Sequence[float]) -> Ratio:
-    """Of latencies of the same rounds."""
+    """Returns the ratio of latencies of the same rounds."""
     ratios = [a / b for a, b in zip(ours, other, strict=True)]
     return Ratio(*np.percentile(ratios, (25, 50, 75)).tolist())
 
 
 def convolutions_share(out: Path, model: str, target: str, threads: int) -> float:
-    """Of the time of our fp32, from 0 to 1."""
+    """Returns the share of convolutions in the time of our fp32, from 0 to 1."""
     found = profile_bundle(ours(out, model, target, "fp32"), threads=threads)
     return found.convolutions_ms / found.total.ms
 

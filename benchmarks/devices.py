@@ -56,7 +56,7 @@ def mnv4(*arguments: str | Path) -> None:
 
 
 def pictures(sheet: str, folder: Path) -> Path:
-    """Unpacks pictures of the tests into a folder a class."""
+    """Unpacks images of the tests into one folder per class."""
     images, labels = read_sheet(DATA / sheet)
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
         path = folder / f"{label:02}" / f"{index:03}.png"

@@ -25,7 +25,7 @@ from mnv4_mobile.model.random_weights import random_state
 
 TARGETS = {"executorch": ".pte", "tflite": ".tflite", "coreml": ".mlpackage"}
 IMAGES = 8
-"""To calibrate int8 with; the latency does not depend on it."""
+"""The number of images that calibrate int8; the latency does not depend on it."""
 
 
 def network(name: str) -> nn.Module:
@@ -49,7 +49,7 @@ def network(name: str) -> nn.Module:
 
 
 def inputs(name: str, count: int) -> Iterator[Tensor]:
-    """Made-up pictures (1, 3, H, W), normalised."""
+    """Yields random images (1, 3, H, W), normalised."""
     preprocess = Preprocess(size=load_model(name).input_size)
     for seed in range(count):
         yield torch.from_numpy(normalise(random_images(preprocess, 1, seed), preprocess))
@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("targets")
     parser.add_argument("recipes")
     parser.add_argument("-o", "--out", type=Path, required=True, help="A folder.")
-    parser.add_argument("--images", type=int, default=IMAGES, help="To calibrate int8 with.")
+    parser.add_argument("--images", type=int, default=IMAGES, help="Number of images that calibrate int8.")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     for model in arguments.models.split(","):

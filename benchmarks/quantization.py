@@ -62,7 +62,7 @@ VARIANTS: dict[str, list[str]] = {
     "unprepared-int8": [],
     "equalized-int8": ["equalize"],
 }
-"""Of the recipe `int8`, and how they prepare."""
+"""Variants of the recipe `int8`, and how they prepare."""
 CALIBRATION = 512
 Pictures = npt.NDArray[np.uint8]
 Values = npt.NDArray[Any]
@@ -97,7 +97,7 @@ class Place:
     interpreted: int
 
     def model(self, name: str) -> str:
-        """As `mnv4 build` takes it."""
+        """Returns the model as `mnv4 build` takes it."""
         file = self.checkpoints / f"{name}.yaml"
         return str(file) if file.exists() else name
 
@@ -133,7 +133,7 @@ class Place:
         )
 
     def artifact(self, model: str, target: str, recipe: str) -> Path:
-        """Of a cell that was built."""
+        """Returns the artifact of a cell that was built."""
         if recipe == "stock":
             return self.out / "stock" / f"{model}{naive.TARGETS[target]}"
         # With the size, as `int8` ends other recipes' names too.
@@ -264,7 +264,7 @@ def latencies(place: Place, model: str, target: str, recipes: list[str]) -> dict
 
 
 def table(records: list[dict[str, Any]]) -> str:
-    """In Markdown, a line a cell."""
+    """Returns the table in Markdown, with one line per cell."""
     lines = [
         "| network | target | recipe | MB | SQNR dB, median / p10 | agreement | top-1 drop, points "
         "| pictures | build s | ms | / all-int8 |",

@@ -39,7 +39,7 @@ DATA = ROOT / "tests" / "data"
 CONV = "conv-small-035-96x96-fp32-tflite"
 HYBRID = "hybrid-narrow-96x96-fp32-tflite"
 WRITTEN = ("result.json", "measurement.jsonl", "classified.json")
-"""By the Kotlin tests."""
+"""Files that the Kotlin tests write."""
 
 
 def write(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Makes docs/android-*.png of the screens that `make android` drew.
+"""Makes docs/images/android-*.png of the screens that `make android` drew.
 
     python -m tools.android_screens
 
@@ -18,7 +18,7 @@ UPRIGHT = ("camera", "refused", "models", "photo", "benchmark")
 TURNED = ("camera-turned", "photo-turned")
 GAP = 48
 SCALE = 2
-"""Of the screens' pixels to those of the page."""
+"""How many pixels of a screen make one of the page."""
 BEHIND = {"day": (228, 232, 230), "night": (38, 44, 42)}
 
 

@@ -3,7 +3,7 @@
     python -m tools.boards COMMAND...
 
 runs a command while two adb devices (adb:127.0.0.1:5601 and :5602) and an ssh host (ssh:board) are
-there. Needs the peers `adbd` and `sshd` (tools/peers.py), and root or user namespaces.
+attached. Needs the peers `adbd` and `sshd` (tools/peers.py), and root or user namespaces.
 
 Each adb device has a root folder of its own over this machine's programs, with /data/local/tmp and
 stand-ins for Android's services. All of them, with an adb server of their own, live in a network
@@ -168,7 +168,7 @@ class Adb:
         return done.stdout + done.stderr
 
     def unplug(self, port: int) -> None:
-        """Kills a device, as pulling its cable does: nobody is told."""
+        """Kills a device, as pulling its cable does: no connection is closed."""
         device = self._devices.pop(port)
         device.kill()
         device.wait()

@@ -169,7 +169,7 @@ def render(
     grain = 1 - draw.uniform(0, 0.35) * draw.smooth((96, 96), size).abs()
     paper = paper + (ink * draw.uniform(0.8, 1) * grain).clamp(0, 1) * (pen - paper)
 
-    # The sheet's edges, outside of which the background shows, darker close to the sheet.
+    # The sheet's edges. Outside them the background shows, darker close to the sheet.
     half = 0.85 * scale + torch.where(draw.chance(0.35), draw.uniform(0.05, 0.5), 5.0)
     over = torch.maximum((px - at[0]).abs() - half, (py - at[1]).abs() - half * 1.2)
     behind = behind * (1 - 0.5 * torch.exp(-over.clamp(min=0) / 0.06))

@@ -89,14 +89,14 @@ PEERS = {
 
 
 def find(program: str) -> str:
-    """Path of a program that is there."""
+    """Returns the path of an installed program."""
     path = shutil.which(program, path=_PATH)
     assert path is not None, program
     return path
 
 
 def missing() -> list[str]:
-    """Names of the peers that are not there."""
+    """Returns the names of the peers that are not installed."""
     return [name for name, peer in PEERS.items() if peer.missing]
 
 

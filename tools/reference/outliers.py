@@ -22,7 +22,7 @@ from mnv4_mobile.quantize.equalization import all_channels
 
 FACTOR = 64.0
 SHARE = 1 / 16
-"""Of the channels of a tensor, and one at least."""
+"""The share of a tensor's channels that become outliers, at least one."""
 
 
 def add_outliers(net: MobileNetV4, seed: int = 0) -> None:

@@ -31,10 +31,10 @@ from tools.reference.training import accuracy, fit, tensors
 SEED, BATCH, RATE = 20, 32, 2e-3
 STEPS, EVALUATED = 2000, 960
 EASY = 0.4
-"""Until this share of the steps the pictures grow from plain figures to what they are; without that
+"""The share of the steps in which images grow from plain figures to their final form; without that
 the network stays at chance for long."""
 SMALL = (0.7, 64)
-"""Until this share of the steps, at this side, which costs less than half."""
+"""The share of the steps that use images of this side, which cost less than half."""
 
 
 class Batches(Dataset[tuple[Tensor, Tensor]]):

@@ -47,7 +47,7 @@ def fit(
         steps: Batches to train on.
         rate: AdamW's at its highest.
         device: Where to train.
-        state: Is written whenever something is given; where it is there, training goes on from it.
+        state: Written whenever something is yielded; if it exists, training goes on from it.
 
     Yields:
         The steps done and the moving average of the weights and statistics.
