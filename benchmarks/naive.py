@@ -171,7 +171,9 @@ def main() -> None:
     parser.add_argument("targets")
     parser.add_argument("recipes")
     parser.add_argument("-o", "--out", type=Path, required=True, help="A folder.")
-    parser.add_argument("--images", type=int, default=IMAGES, help="Number of images that calibrate int8.")
+    parser.add_argument(
+        "--images", type=int, default=IMAGES, help="Number of images that calibrate int8."
+    )
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     for model in arguments.models.split(","):

@@ -40,7 +40,7 @@ FRAMEWORK = "org.robolectric:android-all:14-robolectric-10818077"
 KTLINT = "com.pinterest.ktlint:ktlint-cli:1.5.0"
 DETEKT = "io.gitlab.arturbosch.detekt:detekt-cli:1.23.8"
 JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-"""Options of every Java program here: they end before the better compiler of the two has paid off."""
+"""Options of every Java program here, which ends before the better compiler has paid off."""
 MIN_SDK, TARGET_SDK = 26, 34
 """SDK versions of the linked packages; 34 is the newest that the framework's classes here know."""
 

@@ -34,8 +34,8 @@ from tools.reference.training import accuracy, fit, logits_of, tensors
 MODEL, SIDE, SEED = "conv-small-035", 96, 20
 BATCH, STEPS, PEAK_RATE = 64, 6000, 3e-3
 PLAIN, SMALL = (0.05, 64), (0.65, 64)
-"""The shares of the steps that use this side: first plain digits, without which the network stays at
-chance for long, then scenes that cost less than half of the full size."""
+"""The shares of the steps that use this side: first plain digits, without which the network stays
+at chance for long, then scenes that cost less than half of the full size."""
 HELD_OUT_SHARE, HELD_OUT_SCENES = 0.15, 3000
 SHEET = 20
 """Rows, and columns, of the sheet of held-out scenes that the tests classify."""
