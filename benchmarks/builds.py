@@ -1,4 +1,4 @@
-"""What building takes: ours against timm's network exported as it is.
+"""Measures what building takes: ours against timm's network exported as it is.
 
     python -m benchmarks.builds -o out/builds [--models conv-small,...] [--recipes fp32,fp16]
 
@@ -33,7 +33,7 @@ _STEP = re.compile(r"^(.*) (\d+\.\d) s(?: \(.*\))?$")
 
 
 def timed(command: Sequence[str], log: Path) -> dict[str, Any]:
-    """Wall and CPU seconds and peak memory of a command and of what it starts.
+    """Returns wall and CPU seconds and peak memory of a command and of what it starts.
 
     Raises:
         RuntimeError: It failed; with the end of what it printed.
@@ -52,13 +52,13 @@ def timed(command: Sequence[str], log: Path) -> dict[str, Any]:
 
 
 def ours(models: Sequence[str], targets: Sequence[str], recipes: Sequence[str]) -> list[str]:
-    """The command that builds a matrix anew."""
+    """Returns the command that builds a matrix without the cache."""
     cells = ["-t", ",".join(targets), "-r", ",".join(recipes), "--calibrate", "random"]
     return [*_MNV4, *models, "--weights", "random:0", "--no-cache", "--force", *cells]
 
 
 def steps(log: Path) -> dict[str, float]:
-    """Seconds of our steps, by what is done; the rest is starting and importing."""
+    """Returns the seconds of our steps by name. The remaining time is starting and importing."""
     found: dict[str, float] = {}
     for line in log.read_text().splitlines():
         if match := _STEP.match(line):
@@ -68,7 +68,7 @@ def steps(log: Path) -> dict[str, float]:
 
 
 def cell(model: str, target: str, recipe: str, out: Path) -> dict[str, Any]:
-    """Both ways to one artifact."""
+    """Builds one artifact both ways."""
     log = out / "log.txt"
     command = [*ours([model], [target], [recipe]), "--no-verify", "-o", str(out / "ours")]
     mine = timed(command, log)
@@ -86,7 +86,7 @@ def cell(model: str, target: str, recipe: str, out: Path) -> dict[str, Any]:
 
 
 def row(record: dict[str, Any]) -> str:
-    """A line of the Markdown table."""
+    """Returns a line of the Markdown table."""
     mine, naive = record["ours"], record["naive"]
     spent = ", ".join(f"{what} {seconds:.1f}" for what, seconds in record["steps"].items())
     return (
@@ -97,7 +97,7 @@ def row(record: dict[str, Any]) -> str:
 
 
 def draw(records: Sequence[dict[str, Any]], path: Path) -> None:
-    """CPU seconds of both ways, a pair of bars a cell."""
+    """Draws the CPU seconds of both ways, one pair of bars per cell."""
     import matplotlib.pyplot as plt
 
     names = [f"{r['model']} {r['target']} {r['recipe']}" for r in records]

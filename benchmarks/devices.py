@@ -1,14 +1,15 @@
-"""A sweep over this computer, an adb device and a browser, its report, and pictures of that.
+"""Sweeps over this computer, an adb device and a browser, and writes the report and its images.
 
     python -m benchmarks.devices -o out/devices
 
 Needs the peers `adbd`, `c++` and `chromium` (tools/peers.py). The adb device is a real adbd
 (tools/boards.py) and the browser is Chromium, but all of it is this one computer: the figures show
-that the path works, and say nothing about a phone. The networks are the trained ones of the
-repository, so that accuracies are real: the demo's at three sizes, and a narrow hybrid.
+that every kind of device returns results, and say nothing about a phone. The networks are the
+trained ones of the repository, so that accuracies are real: the demo's at three sizes, and a narrow
+hybrid.
 
-The next call finds what was built, and the sessions of the computer and of adb; its browser is a
-new one, and so is measured as another device.
+The next call reuses the bundles and the sessions of the computer and of adb. Its browser is a new
+one, and is therefore measured as another device.
 """
 
 from __future__ import annotations
@@ -21,15 +22,14 @@ from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
 
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from benchmarks.pages import draw_charts, launch, picture
 from mnv4_mobile.measure.devices.adb import adb_path
 from tools.boards import Adb
 from tools.reference.sheet import read_sheet
+from tools.screenshots import launch, screenshots
 
 ROOT = Path(__file__).parent.parent
 DATA, DEMO = ROOT / "tests" / "data", ROOT / "mnv4_mobile" / "demo" / "pictures"
@@ -43,15 +43,10 @@ devices: [host, {{device: "adb:127.0.0.1:{port}", tool: {out}/runner}}, browser]
 threads: [1, 2]
 plan: {{repeats: 3, seconds: 0.5}}
 """
-VIEWS: Mapping[str, tuple[int, Literal["light", "dark"]]] = {
-    "desktop": (1180, "light"),
-    "dark": (1180, "dark"),
-    "phone": (390, "light"),
-}
 
 
 def mnv4(*arguments: str | Path) -> None:
-    """Runs a command of the package as anybody would."""
+    """Runs a command as a user would."""
     subprocess.run([MNV4, *arguments], check=True)
 
 
@@ -66,7 +61,7 @@ def pictures(sheet: str, folder: Path) -> Path:
 
 
 def prepare(out: Path) -> None:
-    """Bundles, their accuracies and the profiles of those of 96 pixels."""
+    """Builds and evaluates all bundles, and profiles those of 96 pixels."""
     bundles = out / "bundles"
     demo = ("conv-small-035", "--weights", "demo", "--input-size", "64,96,128")
     mnv4("build", *demo, *RECIPES, "--calibrate", DEMO, "--force", "-o", bundles)
@@ -85,7 +80,7 @@ def prepare(out: Path) -> None:
 
 
 def sweep(out: Path, browser: Browser, environment: Mapping[str, str]) -> None:
-    """Runs the sweep, with a page that it measures in."""
+    """Runs the sweep, and opens the page that it measures in."""
     file = out / "devices.yaml"
     file.write_text(SWEEP.format(out=out, port=PORT))
     command = [MNV4, "sweep", str(file), "--run", RUN]
@@ -103,20 +98,8 @@ def sweep(out: Path, browser: Browser, environment: Mapping[str, str]) -> None:
     page.wait_for_function("document.getElementById('state').textContent === 'Finished'")
 
 
-def photograph(out: Path, browser: Browser) -> None:
-    """Writes the report, and pictures of it."""
-    report = out / "report.html"
-    mnv4("report", "--run", RUN, "-o", report)
-    mnv4("report", "--run", RUN, "-o", report.with_suffix(".md"))
-    for name, (width, scheme) in VIEWS.items():
-        page = browser.new_page(viewport={"width": width, "height": 1900}, color_scheme=scheme)
-        page.goto(report.as_uri())
-        draw_charts(page, 2)
-        picture(page, out / f"report-{name}.png")
-
-
 def main() -> None:
-    """Prepares, measures and writes the report and the pictures."""
+    """Prepares, measures and writes the report and its images."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("-o", "--out", type=Path, default=Path("out/devices"))
     out = parser.parse_args().out.resolve()
@@ -130,8 +113,11 @@ def main() -> None:
         adb.device(PORT)
         browser = launch(stack.enter_context(sync_playwright()))
         sweep(out, browser, adb.environment)
-        photograph(out, browser)
         browser.close()
+    report = out / "report.html"
+    mnv4("report", "--run", RUN, "-o", report)
+    mnv4("report", "--run", RUN, "-o", report.with_suffix(".md"))
+    screenshots(report, out)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every variant on every target in fp32 and fp16: structure, parity, size and build time.
+"""Builds every variant on every target in fp32 and fp16: structure, parity, size and build time.
 
     python -m benchmarks.float_matrix -o out/bench [--models conv-small,...] [--recipes fp32]
 
@@ -27,7 +27,7 @@ _SLOW = ("transpose", "TRANSPOSE", "permute", "batch_norm", "expand")
 
 
 def build_cell(model: str, target: str, recipe: str, out: Path) -> dict[str, Any]:
-    """Builds one bundle with the command; what it took and what came out."""
+    """Builds one bundle with the command, and returns what it took and what came out."""
     command = [sys.executable, "-c", "from mnv4_mobile.cli import main; main()", "build", model]
     command += ["--no-cache", "--force"]
     command += ["--weights", "random:0", "-t", target, "-r", recipe, "-o", str(out), "--json"]
@@ -62,7 +62,7 @@ def build_cell(model: str, target: str, recipe: str, out: Path) -> dict[str, Any
 
 
 def row(record: dict[str, Any]) -> str:
-    """One line of the Markdown table."""
+    """Returns one line of the Markdown table."""
     head = f"| {record['model']} | {record['target']} | {record['recipe']} "
     if "error" in record:
         return head + f"| failed: {record['error'].strip().splitlines()[-1]} | | | | | |"

@@ -1,4 +1,4 @@
-"""Whether `mnv4 compare` catches a network that became slower and passes one that did not.
+"""Tests whether `mnv4 compare` catches a network that became slower and passes one that did not.
 
     python -m benchmarks.regression -o out/regression [--repeats 20]
 

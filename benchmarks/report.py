@@ -1,4 +1,4 @@
-"""How large the report of many measurements is, and how soon it shows its first chart.
+"""Measures how large the report of many measurements is, and how soon it shows its first chart.
 
     python -m benchmarks.report -o out/report [--measurements 10000]
 
@@ -21,10 +21,10 @@ from statistics import median
 from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks import synthetic
-from benchmarks.pages import launch
 from mnv4_mobile.measure.report.write import write_report
 from mnv4_mobile.measure.results.record import Stored, stored
 from mnv4_mobile.measure.results.store import Store
+from tools.screenshots import launch
 
 # The first frame in which there is a chart; there is no event for that.
 _FIRST_CHART = """
@@ -37,7 +37,7 @@ OPENED = 5
 
 
 def fill(path: Path, count: int, *, runs: int = 100) -> None:
-    """A store of so many synthetic sessions, with accuracies and profiles."""
+    """Fills a store with so many synthetic sessions, with accuracies and profiles."""
     path.unlink(missing_ok=True)
     records: list[Stored] = [
         stored(measurement) for measurement in synthetic.measurements(count, runs=runs)
@@ -50,7 +50,7 @@ def fill(path: Path, count: int, *, runs: int = 100) -> None:
 
 
 def write(folder: Path, count: int) -> tuple[Path, float]:
-    """A report of so many sessions, and the seconds that writing it took."""
+    """Writes a report of so many sessions, and returns the seconds that it took."""
     store, page = folder / "report.sqlite", folder / "report.html"
     fill(store, count)
     with Store(store) as opened:
@@ -60,7 +60,7 @@ def write(folder: Path, count: int) -> tuple[Path, float]:
 
 
 def first_chart(browser: Browser, page: Path) -> tuple[float, float]:
-    """Milliseconds to the first chart, and of CPU time to the end of the load."""
+    """Returns milliseconds to the first chart, and CPU time in ms to the end of the load."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     tab = context.new_page()
     tab.add_init_script(_FIRST_CHART)

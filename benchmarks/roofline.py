@@ -1,4 +1,4 @@
-"""The most that XNNPACK reaches on this machine, and how near artifacts come to it.
+"""Measures the most that XNNPACK reaches on this machine, and how near artifacts come to it.
 
     python -m benchmarks.roofline [--threads 1,2] [BUNDLE...]
 
@@ -30,7 +30,7 @@ RUNS = 100
 
 
 def peak_gflops(threads: int = 1, *, int8: bool = False) -> float:
-    """Billions of operations a second of the fastest matrix product, in a process of its own.
+    """Returns the GOPS of the fastest matrix product, measured in a process of its own.
 
     Args:
         threads: Number of runtime threads.
@@ -54,7 +54,7 @@ def peak_gflops(threads: int = 1, *, int8: bool = False) -> float:
 
 @cache
 def _program(int8: bool) -> bytes:
-    """The products as an ExecuTorch program."""
+    """Returns the products as an ExecuTorch program."""
     import torch
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
@@ -77,7 +77,7 @@ def _program(int8: bool) -> bytes:
 
 
 def _quantized(graph: Any, example: tuple[Any]) -> Any:
-    """The products with static 8-bit activations and a weight scale a channel."""
+    """Quantizes the products: static 8-bit activations, one weight scale per channel."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
         get_symmetric_quantization_config,
@@ -91,7 +91,7 @@ def _quantized(graph: Any, example: tuple[Any]) -> Any:
 
 
 def main() -> None:
-    """Prints the peaks, and what float32 bundles reach of them."""
+    """Prints the peaks, and which share of them float32 bundles reach."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("bundles", nargs="*", type=Path, metavar="BUNDLE")
     parser.add_argument("--threads", default=f"1,{os.cpu_count()}")

@@ -1,4 +1,4 @@
-"""Measurements that nobody made, drawn from a seed, to try tables and charts with.
+"""Draws synthetic measurements from a seed, to try tables and charts with.
 
 Latencies follow multiply-accumulates, threads, a slow warming of the device and a skewed noise; a
 few sessions are busy, hot, wrong or failed. They say nothing about any device.
@@ -40,7 +40,7 @@ RECIPES = {
     "int8": (0.52, 1.05, 0.9),
     "int8-dynamic": (0.7, 1.1, 0.4),
 }
-"""Share of fp32's latency, bytes a parameter, points of top-1 that it costs."""
+"""Share of fp32's latency, bytes per parameter, points of top-1 that it costs."""
 TARGETS = {"executorch": ("executorch 1.5.1", 1.0), "tflite": ("litert 2.3.0", 1.08)}
 THREADS = (1, 2, 4, 8)
 SESSIONS = 5
@@ -51,7 +51,7 @@ class _Phone:
     info: DeviceInfo
     gmacs_per_s: float
     heat: float
-    """Degrees that a second of work adds."""
+    """Degrees that one second of work adds."""
 
 
 def _phone(address: str, model: str, soc: str, os: str, speed: float, heat: float) -> _Phone:
@@ -74,7 +74,7 @@ PHONES = (
 
 
 def artifacts(models: Mapping[str, float] = MODELS) -> dict[str, Artifact]:
-    """Bundles of all models, recipes and targets, by id."""
+    """Returns the bundles of all models, recipes and targets, by id."""
     found = {}
     for model in models:
         spec = load_model(model)
@@ -96,12 +96,12 @@ def artifacts(models: Mapping[str, float] = MODELS) -> dict[str, Artifact]:
 
 
 def measurements(count: int, *, seed: int = 0, runs: int = 100) -> Iterator[Measurement]:
-    """So many sessions, phone after phone, with `runs` samples each."""
+    """Yields so many sessions, phone after phone, with `runs` samples each."""
     draw = random.Random(seed)
     made = 0
     start = datetime(2026, 1, 1, tzinfo=UTC)
     kinds = list(artifacts().values())
-    # Enough passes over everything: later ones are repeated with other warm-ups.
+    # Later passes over everything differ in their warm-up.
     for warmup in range(10, 1000):
         for phone in PHONES:
             for artifact in kinds:
@@ -187,7 +187,7 @@ def _samples(
 
 
 def evaluations(*, seed: int = 0) -> list[Evaluation]:
-    """Accuracies of all bundles but those of one network."""
+    """Returns accuracies of all bundles but those of one network."""
     draw = random.Random(seed)
     found = []
     for artifact in artifacts(
@@ -224,7 +224,7 @@ def evaluations(*, seed: int = 0) -> list[Evaluation]:
 
 
 def profile(artifact: Artifact, device: str, latency_ms: float) -> StoredProfile:
-    """A profile in which time goes by multiply-accumulates."""
+    """Returns a profile whose times are proportional to multiply-accumulates."""
     assert artifact.model is not None
     assert artifact.size is not None
     rows = load_model(artifact.model).table(artifact.size)

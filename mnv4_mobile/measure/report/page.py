@@ -1,10 +1,10 @@
-"""The report as one HTML file that needs nothing else.
+"""Writes the report as one HTML file that needs nothing else.
 
 `web/` has the sources of its script; `npm ci && npm run build` there writes `page.js`, which is
-committed, so that nobody who installs this needs npm. Its charts are Apache ECharts: of the kept
-libraries that draw all of these (630 kB with the parts used here; Vega-Lite 813 kB, Plotly's basic
-bundle 1206 kB), the one that also draws ten thousand points on a canvas at once; Observable Plot
-(302 kB) makes an SVG element of each, and uPlot (53 kB) draws lines only.
+committed, so that nobody who installs this needs npm. Apache ECharts draws the charts (630 kB with
+the parts used here). Vega-Lite (813 kB) and Plotly's basic bundle (1206 kB) are larger, Observable
+Plot (302 kB) makes an SVG element for each of ten thousand points, and uPlot (53 kB) draws lines
+only.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-# In a script's element only "</script" and "<!--" mean anything to the parser, and both begin so.
+# In a script element the parser reacts to "</script" and "<!--" only; both begin with one of these.
 _ESCAPED = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 
 
 def html(data: dict[str, Any]) -> str:
-    """The page of what `page_data` gives; all that it may load is its own script and style."""
+    """Returns the page for `page_data`. It may load nothing but its own script and style."""
     parts = {name: _part(f"page.{name}") for name in ("html", "css", "js")}
     policy = (
         f"default-src 'none'; script-src {_hash(parts['js'])}; style-src {_hash(parts['css'])}; "
@@ -38,7 +38,7 @@ def html(data: dict[str, Any]) -> str:
 
 
 def embedded(data: object) -> str:
-    """JSON that cannot end the element it is in, whatever names files have."""
+    """Returns JSON that cannot end the element that it is in, whatever names files have."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.translate(_ESCAPED)
 

@@ -1,4 +1,4 @@
-"""Figures that the paper of MobileNetV4 published, beside which ours are shown.
+"""Reads the figures of the MobileNetV4 paper, which the report shows beside ours.
 
 `data/published.json` has them with their source. A device matches by its model's name as its maker
 gives it (`ro.product.model` on Android, the name or the identifier of an iPhone), a network by its
@@ -23,15 +23,15 @@ class Published:
 
     device: str
     unit: str
-    """What it ran on: `CPU`, `GPU`, `EdgeTPU`, ..."""
+    """The unit: `CPU`, `GPU`, `EdgeTPU`, ..."""
     precision: str
-    """As our recipes are called: `int8`, `fp16`."""
+    """Name of the recipe: `int8`, `fp16`."""
     model: str
     size: int
     """Height and width of the input."""
     ms: float
     top1: float
-    """In percent."""
+    """Accuracy in percent."""
 
     def is_of(self, artifact: Artifact) -> bool:
         """Whether an artifact has the same network and input size."""
@@ -39,12 +39,12 @@ class Published:
 
 
 def source() -> dict[str, str]:
-    """Where the figures are from: `source`, `url`, `accuracy`, `protocol`."""
+    """Returns the origin of the figures: `source`, `url`, `accuracy`, `protocol`."""
     return {name: _data()[name] for name in ("source", "url", "accuracy", "protocol")}
 
 
 def published(device: DeviceInfo) -> Sequence[Published]:
-    """What was published of a device."""
+    """Returns the figures that were published for a device."""
     data = _data()
     return [
         Published(

@@ -39,7 +39,7 @@ def write_report(
         The measurements in it.
 
     Raises:
-        ConfigError: Nothing to report, a run that there is none of, or a folder that is not there.
+        ConfigError: Nothing to report, an unknown run, or a folder that does not exist.
         ToolchainError: Parquet without pyarrow.
     """
     measurements = store.measurements(runs=runs)

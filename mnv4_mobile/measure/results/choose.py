@@ -229,7 +229,7 @@ def one_device(wanted: str | None, measurements: Sequence[Measurement]) -> str:
     """Returns the id of a device that was measured.
 
     Args:
-        wanted: An id, a kind of which there is one device, or None if there is only one at all.
+        wanted: An id, or the kind of a single device. None if only one device was measured.
         measurements: The measurements of all devices.
 
     Raises:

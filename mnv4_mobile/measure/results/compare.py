@@ -35,7 +35,7 @@ SESSIONS = 3
 """Sessions that each run needs: two cannot tell a change from chance."""
 CONFIDENCE = 0.95
 NEGLIGIBLE = 0.05
-"""Without a bound, an interval around 0 that stays within this share shows no difference."""
+"""An interval around 0 that stays within this share shows no difference."""
 MOST_SESSIONS = 50
 """If more than these would be needed, the device is too busy to compare on."""
 _RESAMPLES = 4000

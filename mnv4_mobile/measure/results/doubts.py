@@ -1,4 +1,4 @@
-"""What makes a figure doubtful. Doubts are shown beside figures; none of them hides one."""
+"""Finds what makes figures doubtful. Doubts are shown beside figures and never hide one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BUSY = 0.1
 CV = 0.1
 """Coefficient of variation of a session's samples."""
 SAMPLES = 20
-"""With fewer, the 90th percentile rests on two of them."""
+"""Number of runs below which the 90th percentile rests on two of them."""
 SPREAD = 0.07
 """The largest spread of a group's sessions, and of a session's stretches, that raises no doubt; see
 `statistics.spread`."""

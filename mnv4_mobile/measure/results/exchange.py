@@ -1,4 +1,4 @@
-"""Records in and out of a store; a file's suffix says how.
+"""Exports and imports records; the file's suffix chooses the format.
 
 JSON lines (`{"measurement": {...}}`, `{"evaluation": {...}}` or `{"profile": {...}}` a line) and
 other stores hold every kind of record as it is. CSV and Parquet hold measurements for notebooks,
@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, kw_only=True)
 class Records:
-    """What is exported; CSV and Parquet take the measurements only."""
+    """The records of an export; CSV and Parquet hold the measurements only."""
 
     measurements: Sequence[Measurement]
     evaluations: Sequence[Evaluation] = ()
@@ -38,10 +38,10 @@ class Records:
 
 
 def export_records(found: Records, path: Path) -> None:
-    """Writes records to a file, whole or not at all.
+    """Writes records to a file. Nothing half-written stays.
 
     Raises:
-        ConfigError: An unknown suffix, or a folder that is not there.
+        ConfigError: An unknown suffix, or a folder that does not exist.
         ToolchainError: Parquet without pyarrow.
     """
     written = _by_suffix(path, _WRITERS)(found)
@@ -49,11 +49,11 @@ def export_records(found: Records, path: Path) -> None:
 
 
 def import_records(store: Store, path: Path) -> Added:
-    """Adds what a file holds to a store: all of it or, on an error, nothing.
+    """Adds a file's records to a store. After an error none of them is added.
 
     Raises:
         ConfigError: An unknown suffix, or a damaged file, naming the line.
-        StoreError: A different record with the same id is there.
+        StoreError: The store has a different record with the same id.
         ToolchainError: Parquet without pyarrow.
     """
     found = [stored(one) for one in read_records(path)]
@@ -64,7 +64,7 @@ def import_records(store: Store, path: Path) -> Added:
 
 
 def read_records(path: Path) -> list[Kept]:
-    """The records of a file, checked.
+    """Returns the records of a file, checked.
 
     Raises:
         ConfigError: An unknown suffix, or a damaged file, naming the line.
@@ -77,7 +77,7 @@ def read_records(path: Path) -> list[Kept]:
 
 
 def read_measurements(path: Path) -> list[Measurement]:
-    """The measurements of a file without a store; see `read_records`."""
+    """Returns the measurements of a file; see `read_records`."""
     return [one for one in read_records(path) if isinstance(one, Measurement)]
 
 
@@ -88,7 +88,7 @@ def _by_suffix(path: Path, table: Mapping[str, _T]) -> _T:
 
 
 class _Line(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """A line of a file: one record under the name of its kind."""
+    """A line of a JSON Lines file: one record under the name of its kind."""
 
     measurement: Measurement | None = None
     evaluation: Evaluation | None = None

@@ -1,4 +1,4 @@
-"""What a store keeps: records of three kinds."""
+"""Defines the three kinds of records that a store keeps."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Stored:
     kind: RecordKind
     columns: Mapping[str, str | int]
     body: str
-    """Its JSON text, equal for equal records."""
+    """The record's JSON text, equal for equal records."""
 
 
 def stored(record: Kept) -> Stored:
     """Returns a record as a store keeps it.
 
     Raises:
-        ConfigError: A value that could not be read again.
+        ConfigError: A value that could not be read back.
     """
     body = records.encode(record)
     columns: dict[str, str | int]

@@ -113,10 +113,10 @@ def _of(samples: Samples | None) -> Statistics | None:
 
 @dataclass(frozen=True)
 class SessionGroup:
-    """Sessions that may be reduced to one result, as they have the same `ResultKey`."""
+    """Sessions with the same `ResultKey`, which may be reduced to one result."""
 
     measurements: tuple[Measurement, ...]
-    """In the order in which they were recorded, the failed ones too."""
+    """All sessions in the order in which they were recorded, including failed ones."""
 
     @property
     def first(self) -> Measurement:

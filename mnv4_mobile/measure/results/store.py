@@ -1,6 +1,6 @@
-"""What was measured, evaluated and profiled, in one SQLite file that survives what befalls it.
+"""Keeps measurements, evaluations and profiles in one SQLite file.
 
-A record is kept as its JSON text; the columns beside it are only there to be searched. Records are
+A record is kept as its JSON text; the other columns exist only for searches. Records are
 added and deleted, never changed, so that files of several machines merge: the same id is the same
 record.
 """
@@ -63,7 +63,7 @@ CREATE TABLE profiles (
 
 @dataclass(frozen=True, kw_only=True)
 class Added:
-    """How many records came, and how many of them were there already."""
+    """How many records were new, and how many the store had already."""
 
     new: int
     known: int
@@ -78,8 +78,8 @@ class Store:
     """A store that is open; several processes may have it open at once.
 
     Args:
-        path: Its file, which is made if it is not there.
-        must_exist: To refuse a file that is not there instead.
+        path: The file, which is made if it does not exist.
+        must_exist: Whether to refuse a file that does not exist.
 
     Raises:
         StoreError: Not a store, a damaged one, one of a newer version, or one that another process
@@ -94,8 +94,8 @@ class Store:
                 f"{path}: there is no store of measurements; mnv4 measure makes one, and --store "
                 "names another"
             )
-        with self._told():
-            # Autocommit: where a transaction begins and ends is said below, and nowhere else.
+        with self._translated():
+            # Autocommit: transactions begin and end in `_transaction` only.
             self._db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
             try:
                 self._prepare()
@@ -151,28 +151,28 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the file."""
         self._db.close()
 
     def add(self, record: Kept) -> None:
-        """Adds a record; it is on the disk when this returns.
+        """Adds a record, which is on the disk when this returns.
 
         Raises:
             StoreError: Another record has its id.
-            ConfigError: A value that could not be read again.
+            ConfigError: A value that could not be read back.
             DiskError: A disk that is full or not writable.
         """
         self.add_all([stored(record)])
 
     def add_all(self, records: Sequence[Stored]) -> Added:
-        """Adds all records or, on an error, none of them; what is there already stays.
+        """Adds all records or, on an error, none of them. Known records stay as they are.
 
         Raises:
             StoreError: A different record has the id of one of them.
             DiskError: A disk that is full or not writable.
         """
         new = 0
-        with self._told(), self._transaction():
+        with self._translated(), self._transaction():
             for added in records:
                 id_ = added.columns["id"]
                 found = self._db.execute(
@@ -180,7 +180,7 @@ class Store:
                 ).fetchone()
                 if found and found[0] != added.body:
                     raise StoreError(
-                        f"{self.path}: {added.kind} {id_}: a different record is there"
+                        f"{self.path}: {added.kind} {id_}: a different record has this id"
                     )
                 if not found:
                     names, marks = ", ".join(added.columns), ", ?" * len(added.columns)
@@ -199,34 +199,34 @@ class Store:
         artifacts: Sequence[str] = (),
         ids: Sequence[str] = (),
     ) -> list[Measurement]:
-        """The measurements that match, in the order in which they were recorded.
+        """Returns the measurements that match, in the order in which they were recorded.
 
         Args:
             runs: Names of runs; none means all, here and below.
             devices: Ids of devices.
             artifacts: Hashes of artifacts.
-            ids: Of measurements.
+            ids: Ids of measurements.
         """
         wanted = {"run": runs, "device": devices, "artifact": artifacts, "id": ids}
         return list(self._read(Measurement, "measurement", wanted))
 
     def runs(self) -> list[str]:
-        """The names of all runs, in the order in which they began."""
-        with self._told():
+        """Returns the names of all runs, in the order in which they began."""
+        with self._translated():
             found = self._db.execute("SELECT run FROM measurements GROUP BY run ORDER BY min(seq)")
             return [run for (run,) in found]
 
     def evaluations(self) -> list[Evaluation]:
-        """All evaluations, in the order in which they were recorded."""
+        """Returns all evaluations, in the order in which they were recorded."""
         return list(self._read(Evaluation, "evaluation", {}))
 
     def profiles(self) -> list[StoredProfile]:
-        """All profiles, in the order in which they were recorded."""
+        """Returns all profiles, in the order in which they were recorded."""
         return list(self._read(StoredProfile, "profile", {}))
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Removes measurements; how many there were."""
-        with self._told(), self._transaction():
+        """Removes measurements, and returns how many were removed."""
+        with self._translated(), self._transaction():
             return sum(
                 self._db.execute("DELETE FROM measurements WHERE id = ?", (id_,)).rowcount
                 for id_ in ids
@@ -236,9 +236,9 @@ class Store:
         self, type_: type[T], kind: RecordKind, wanted: dict[str, Sequence[str]]
     ) -> Iterator[T]:
         asked = {column: list(values) for column, values in wanted.items() if values}
-        # One parameter a column, however many values: SQLite limits their number.
+        # One parameter per column, however many values: SQLite limits their number.
         where = " AND ".join(f"{column} IN (SELECT value FROM json_each(?))" for column in asked)
-        with self._told():
+        with self._translated():
             found = self._db.execute(
                 f"SELECT body FROM {kind}s WHERE {where or 'true'} ORDER BY seq",
                 [json.dumps(values) for values in asked.values()],
@@ -262,7 +262,7 @@ class Store:
             raise
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translated(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
@@ -270,7 +270,7 @@ class Store:
 
 
 def _error(path: Path, error: sqlite3.Error) -> MobileError:
-    """What an error of SQLite tells the user."""
+    """Returns an error of SQLite as one for the user."""
     match error.sqlite_errorcode & 0xFF:  # without what SQLite adds to its primary codes
         case sqlite3.SQLITE_NOTADB:
             return StoreError(f"{path}: is not a store of measurements")

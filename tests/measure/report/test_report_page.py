@@ -8,12 +8,12 @@ import pytest
 from records import ARTIFACT, DEVICE, PLAN, evaluation, measurement, profile
 
 import mnv4_mobile
-from benchmarks.pages import launch
 from mnv4_mobile.measure.measurement import Samples, Summary
 from mnv4_mobile.measure.profile import PartTime
 from mnv4_mobile.measure.report.data import page_data
 from mnv4_mobile.measure.report.page import html
 from mnv4_mobile.records import replace
+from tools.screenshots import launch
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"></script><script>document.title='taken'"
 CHARTS = 6

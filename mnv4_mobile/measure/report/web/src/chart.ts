@@ -22,11 +22,11 @@ echarts.use([
   LabelLayout,
 ]);
 
-/** What a chart shows, in pictures and in words. */
+/** What a chart shows, as a drawing, in words and as a table. */
 export interface View {
-  /** What the chart says, for those who do not see it, and below it for those who do. */
+  /** The chart in words, for screen readers and as the caption. */
   summary: string;
-  /** Of the chart, for a width in pixels. */
+  /** Returns the chart for a width in pixels. */
   draw: (width: number, ink: Ink) => { height: number; option: EChartsCoreOption };
   columns: [name: string, numeric?: boolean][];
   rows: Cell[][];
@@ -60,7 +60,7 @@ const DARK: Ink = {
 const charts = new Set<Chart>();
 const waiting = new Set<Chart>();
 
-/** One chart a frame, so that the first one is there at once and the page answers in between. */
+/** Draws one chart per frame, so that the first appears at once and the page stays responsive. */
 function drawLater(chart: Chart): void {
   if (!waiting.size) requestAnimationFrame(drawNext);
   waiting.add(chart);
@@ -152,11 +152,11 @@ export const isDark = (): boolean => {
   return asked ? asked === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 };
 
-/** In the first frame, without waiting to be told that it is in view. */
+/** Draws the first chart in the first frame, without waiting for the observer. */
 export const drawFirst = (): void => [...charts][0]?.draw();
 
 export const redraw = (): void => charts.forEach((chart) => chart.draw());
 
-// Paper is white and narrow, and shows what was never scrolled to.
+// Paper is white and narrow, and shows charts that were never in view.
 addEventListener("beforeprint", () => charts.forEach((chart) => chart.draw(PRINT_WIDTH, false)));
 addEventListener("afterprint", redraw);

@@ -28,7 +28,7 @@ export interface Artifact {
   sha256: string;
 }
 
-/** In percent; low and high are the 95 % interval. */
+/** Accuracy in percent; low and high are the 95 % interval. */
 export interface Accuracy {
   top1: number;
   low: number;
@@ -169,14 +169,14 @@ for (const artifact of data.artifacts) {
   shortNames.set(shortName(artifact), (shortNames.get(shortName(artifact)) ?? 0) + 1);
 }
 
-/** Network, recipe and target where no other artifact has the same three, else the name. */
+/** Network, recipe and target if no other artifact has the same three, else the name. */
 export const label = (row: { artifact: number }): string => {
   const artifact = artifactOf(row);
   const short = shortName(artifact);
   return shortNames.get(short) === 1 ? short : `${artifact.name} (${artifact.sha256.slice(0, 6)})`;
 };
 
-/** The label with the plan's threads, where rows of several numbers of threads are shown. */
+/** The label, with the plan's threads if rows with several numbers of threads are shown. */
 export const rowLabel = (row: Row, choice: Choice): string =>
   label(row) +
   (choice.threads === null ? `, ${count(row.threads, "thread")}` : "") +

@@ -11,7 +11,7 @@ const TARGETS = [...new Set(data.rows.map(targetOf))].sort();
 const SHAPES = ["circle", "rect", "triangle", "roundRect", "arrow"];
 const DASHES = ["solid", "dashed", "dotted"];
 
-/** Rows by recipe and target: a colour each recipe, a shape and a dash each target. */
+/** Groups rows by recipe and target. Each recipe has a colour, each target a shape and a dash. */
 export function kinds<T extends Row>(rows: T[], ink: Ink): { name: string; rows: T[]; color: string; symbol: string; dash: string }[] {
   const found = [];
   for (const [i, recipe] of RECIPES.entries()) {
@@ -119,7 +119,7 @@ export function percentAxis(ink: Ink, name: string, values: number[], rest: obje
   return valueAxis(ink, name, { ...range, interval, ...rest });
 }
 
-/** Lines of names above each other; where there is no room beside them, names stand over their line. */
+/** An axis of names, one per line. On a narrow page a name stands above its line. */
 export function nameAxis(ink: Ink, names: string[], width: number, gridIndex = 0): { axis: object; left: number; step: number } {
   const beside = width > 560;
   const left = beside ? Math.min(340, 20 + Math.max(...names.map(widthOf))) : 8;
@@ -150,7 +150,7 @@ export function nameAxis(ink: Ink, names: string[], width: number, gridIndex = 0
   };
 }
 
-/** Bars along lines of names, with their figures behind them; null is a figure that nobody knows. */
+/** Bars along lines of names, each followed by its figure; null is an unknown figure. */
 export const bars = (ink: Ink, index: number, color: string, values: [value: number | null, line: number][], name = ""): object => ({
   type: "custom",
   name,

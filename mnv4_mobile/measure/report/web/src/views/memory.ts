@@ -3,7 +3,7 @@ import { artifactOf, chosenRow, data, label, list, number } from "../data";
 import type { Choice, Row } from "../data";
 import { bars, grid, nameAxis, tooltip, valueAxis } from "../style";
 
-const [TOP, FIGURES] = [24, 52]; // room for headings, and for figures behind the bars
+const [TOP, FIGURES] = [24, 52]; // room for headings, and for figures after the bars
 
 export function memory(choice: Choice): [View | null, string] {
   const most = new Map<number, Row>(); // of several plans, the one that took the most memory

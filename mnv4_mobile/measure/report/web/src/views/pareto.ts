@@ -65,7 +65,7 @@ function draw({ judged, unknown, best, paper }: Points, choice: Choice, width: n
   const named = new Set<string>();
   // A network's name stands once, at its fastest point on the line.
   const namer = new Set(best.filter((row) => !named.has(network(artifactOf(row))) && named.add(network(artifactOf(row)))));
-  // Left of what is fast and accurate there is nothing; at the edge of the chart a name goes above its point.
+  // Names stand left of their points; at the edge of the chart a name goes above its point.
   const labelLayout = ({ labelRect: { x } }: { labelRect: { x: number } }) => {
     const dx = Math.max(0, LEFT + 4 - x);
     return { hideOverlap: true, dx, dy: dx ? -14 : 0 };
@@ -138,7 +138,7 @@ const whiskers = (rows: Judged[], name: string, color: string, choice: Choice): 
   },
 });
 
-/** The chart, and below it a strip for what has no accuracy, above one axis of latencies. */
+/** The axes of the chart, and of the strip below it for artifacts without accuracy. */
 function axes(times: number[], known: number[], top: number, strip: number, ink: Ink): object {
   const shared = msAxis(ink, "", times) as Record<string, unknown>;
   const [low, high] = [times[0]!, times.at(-1)!];

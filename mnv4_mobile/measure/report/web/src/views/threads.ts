@@ -4,7 +4,7 @@ import type { Choice, Row } from "../data";
 import { grid, kinds, legend, legendHeight, tooltip, valueAxis } from "../style";
 
 type Timed = Row & { ms: number };
-const LINE = 24; // of the legend: long enough to show dashes
+const LINE = 24; // width of a line in the legend: long enough to show dashes
 
 export function threads(choice: Choice): [View | null, string] {
   const every = { ...choice, threads: null };
