@@ -17,22 +17,12 @@ from mnv4_mobile.labels import read_labels
 from mnv4_mobile.target import target_names
 
 DEMO = Path(__file__).parent.parent / "mnv4_mobile" / "demo"
-TIMM = "mobilenetv4_"
-
-
-def model_of(weights: str) -> str:
-    """The configuration that weights named after timm's models are for."""
-    if weights == "demo":
-        return "conv-small-035"
-    name = weights.rpartition("/")[2].partition(".")[0]
-    return name.removeprefix(TIMM).replace("_", "-")
 
 
 def main() -> None:
     """Runs the demo."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", default="demo")
-    parser.add_argument("--model", help="default: from the name of the weights")
     parser.add_argument("--images", type=Path, help="a folder of pictures")
     parser.add_argument("-o", "--out", type=Path, default=Path("demo-out"))
     arguments = parser.parse_args()
@@ -41,8 +31,7 @@ def main() -> None:
     images = list_images(arguments.images or pictures)
     with steps(verbose=False) as progress:
         bundles = build(
-            arguments.model or model_of(weights),
-            weights=weights,
+            weights,
             out=arguments.out,
             targets=targets,
             force=True,

@@ -18,6 +18,7 @@ from mnv4_mobile.build_spec import BuildSpec, OptionValue
 from mnv4_mobile.builder.reference import golden_paths
 from mnv4_mobile.bundle.versions import versions
 from mnv4_mobile.images import Interpolation, KnownPreprocess, check_scale
+from mnv4_mobile.labels import check_labels
 from mnv4_mobile.model.checkpoint_source import file_sha256, find_checkpoint
 from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.option import Given
@@ -93,6 +94,9 @@ class Options:
                 if (value := getattr(self, name)) is not None
             },
         )
+        labels = self.labels or labels
+        if labels and model.head:
+            check_labels(labels, model.head.num_classes)
         outputs: list[str] = []
         for name in self.outputs:
             outputs += model.feature_channels() if name == "features" else [name]
@@ -104,7 +108,7 @@ class Options:
             input=self.input,
             layout=self.layout,
             outputs=tuple(outputs),
-            labels=self.labels or labels,
+            labels=labels,
         )
 
 

@@ -140,6 +140,8 @@ def cells(
     notes: dict[str, None] = {}
     resolving = functools.cache(resolve)  # sizes share a model
     for source in sources:
+        if (hub := weights or source).startswith("hf-hub:"):
+            progress.step(f"{hub}: fetch")
         for given, values in zip(options, chosen, strict=True):
             resolved = resolving(source, weights, num_classes=given.num_classes)
             if name is None:

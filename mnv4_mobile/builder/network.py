@@ -11,7 +11,6 @@ import numpy.typing as npt
 from mnv4_mobile.builder.cell import Cell, shown
 from mnv4_mobile.builder.reference import eager, golden_pixels, load_net
 from mnv4_mobile.bundle.manifest import ModelEntry
-from mnv4_mobile.labels import check_labels
 from mnv4_mobile.model.form import Form
 from mnv4_mobile.program.export import export
 from mnv4_mobile.program.operations import NAMELESS
@@ -52,8 +51,6 @@ class Network:
         self.spec = spec = options.build_spec(
             checkpoint.spec, checkpoint.preprocess, checkpoint.labels
         )
-        if spec.labels and spec.model.head:
-            check_labels(spec.labels, spec.model.head.num_classes)
         self.entry = ModelEntry(
             name=spec.model.name,
             config_sha256=spec.model.sha256(),

@@ -57,7 +57,7 @@ class ModelEntry(Record, frozen=True, kw_only=True):
     config_sha256: Sha256
     """Hash of the configuration."""
     weights: str
-    """What was given as `--weights`; of a file, its name."""
+    """The weights as they were given; for a file or folder, its name."""
     weights_sha256: Sha256
     """Hash of the weights."""
     licence: str | None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
 from mnv4_mobile import files
 from mnv4_mobile.errors import WeightsError, unknown
+from mnv4_mobile.model.timm_names import LOOKALIKES, lookalike
 
 DEMO = Path(__file__).parents[1] / "demo" / "conv-small-035.safetensors"
 SAFETENSORS = ".safetensors"
@@ -111,12 +113,17 @@ def reason(error: Exception) -> str:
     return text if " " in text else f"{type(error).__name__} {text}".strip()
 
 
+@functools.cache  # each call asks the hub whether the files have changed
 def _fetch_from_hub(repo: str) -> Path:
     """The weights of a Hugging Face repository, with its `config.json` beside them if it has one.
 
     Raises:
-        WeightsError: No such repository, no weights in it, or neither a network nor a cached copy.
+        WeightsError: No such repository, no weights in it, weights that are not supported, or
+            neither a connection nor a cached copy.
     """
+    name = repo.rpartition("/")[2].partition(".")[0]
+    if name in LOOKALIKES:
+        raise WeightsError(f"hf-hub:{repo}: {lookalike(name)}")
     for name in HUB_FILES:
         if weights := _fetch(repo, name):
             _fetch(repo, "config.json")

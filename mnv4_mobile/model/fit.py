@@ -15,7 +15,13 @@ from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.key_maps import KEY_MAPS, KeyMap
 from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.model.state import Shape, state_shapes
-from mnv4_mobile.model.timm_names import LOOKALIKES, is_timm_name, shipped_name, timm_name
+from mnv4_mobile.model.timm_names import (
+    LOOKALIKES,
+    is_timm_name,
+    lookalike,
+    shipped_name,
+    timm_name,
+)
 
 # Where training checkpoints keep the weights, the preferred place first.
 _HOLDERS = (("state_dict",), ("model_state_dict",), ("model",))
@@ -205,6 +211,8 @@ def _stated(about: About, key_map: KeyMap) -> ModelSpec | None:
         return _shipped()[name]
     if key_map.source == "mnv4-mobile":
         return None  # a network of the user's own
+    if name in LOOKALIKES:
+        raise WeightsError(f"{about.place}: {lookalike(name)}")
     ours = shipped_name(name)
     if ours is None:
         raise WeightsError(unknown(about.place, name, map(timm_name, _shipped())))

@@ -31,7 +31,13 @@ from mnv4_mobile.model.spec import (
     UIRSpec,
     where,
 )
-from mnv4_mobile.model.timm_names import LOOKALIKES, is_timm_name, shipped_name, timm_name
+from mnv4_mobile.model.timm_names import (
+    LOOKALIKES,
+    is_timm_name,
+    lookalike,
+    shipped_name,
+    timm_name,
+)
 from mnv4_mobile.records import Count, Natural, Record, Row, convert, show
 from mnv4_mobile.yaml_file import read_yaml
 
@@ -362,10 +368,7 @@ def _find(name: str) -> tuple[Path, str | None]:
         return find_config("models", name), None
     plain, _, tag = name.partition(".")
     if plain in LOOKALIKES:
-        raise ConfigError(
-            f"model: found {name!r}, an anti-aliased network, which is not supported; "
-            f"{LOOKALIKES[plain]} is the same without anti-aliasing"
-        )
+        raise ConfigError(f"model: {lookalike(plain)}")
     ours = shipped_name(plain)
     if ours is None:
         raise ConfigError(unknown("model", name, map(timm_name, shipped("models"))))

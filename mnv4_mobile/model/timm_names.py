@@ -25,6 +25,14 @@ def timm_name(name: str) -> str:
     return PREFIX + name.replace("-", "_")
 
 
+def lookalike(name: str) -> str:
+    """Returns why a network of `LOOKALIKES` is refused, in words."""
+    return (
+        f"found {name!r}, an anti-aliased network, which is not supported; {LOOKALIKES[name]} is "
+        "the same without anti-aliasing"
+    )
+
+
 def shipped_name(name: str) -> str | None:
     """Returns the shipped network of timm's name; the tag after a dot, if any, has no effect."""
     ours = name.partition(".")[0].removeprefix(PREFIX).replace("_", "-")

@@ -99,8 +99,8 @@ def test_doctor_says_which_path_a_target_takes(mnv4, monkeypatch, modules, teste
 
 
 BASE = ("build", "conv-small-035", "--weights", "demo", "-t", "tflite")
-SENSITIVITY = ("sensitivity", "conv-small-035", "--weights", "demo", "--calibrate")
-TUNE = ("tune", "conv-small-035", "--weights", "demo", "-t", "tflite", "--calibrate")
+SENSITIVITY = ("sensitivity", "demo", "--calibrate")
+TUNE = ("tune", "demo", "-t", "tflite", "--calibrate")
 BAD = [
     (
         ("build", "conv-small-035", "-t", "tflite"),

@@ -200,6 +200,13 @@ def test_what_a_config_does_not_say_is_assumed(timm_folder: Path, tmp_path: Path
     assert known(mean=[0, 0, 0], crop_pct=0.9).assumed == ("std", "interpolation")
     assert known(input_size=[3, 96, 64]).completed((224, 224)).size == (96, 64)
     assert known(mean=[0, 0, 0]).completed((224, 224)).mean == (0, 0, 0)
+    for key in ("mean", "std"):
+        with pytest.raises(ConfigError) as raised:
+            known(**{key: [127.5, 127.5, 127.5]})
+        assert str(raised.value) == (
+            f"{tmp_path / 'config.json'}: pretrained_cfg: {key}: found 127.5,127.5,127.5, must be "
+            "at most 1, as samples are scaled to 0..1; divide by 255: 0.5,0.5,0.5"
+        )
     (tmp_path / "config.json").write_text('{"trainer": "mine"}')
     resolved = resolve(str(tmp_path))
     assert resolved.preprocess == KnownPreprocess()
