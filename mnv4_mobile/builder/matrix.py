@@ -24,6 +24,7 @@ from mnv4_mobile.builder.cell import Cell, Options, key
 from mnv4_mobile.builder.naming import check_apart, check_name, check_overwriting, expected_id
 from mnv4_mobile.builder.pipeline import Built, Task
 from mnv4_mobile.builder.process import build_apart, end_all, kept_warm
+from mnv4_mobile.builder.selection import select_recipes, select_targets
 from mnv4_mobile.bundle.manifest import Bundle, open_bundle
 from mnv4_mobile.errors import ConfigError, CrashError, MobileError, ToolchainError
 from mnv4_mobile.files import cache_folder
@@ -31,13 +32,13 @@ from mnv4_mobile.images import assumption
 from mnv4_mobile.model.resolve import resolve
 from mnv4_mobile.option import choices
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.recipe import Recipe, load_recipe
+from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.target import (
     Target,
     check_recipe,
     check_units,
     load_target,
-    require,
     target_names,
 )
 from mnv4_mobile.tensors import CLASSES
@@ -54,6 +55,7 @@ def build(
     targets: Sequence[str],
     recipes: Sequence[str] = ("fp32",),
     options: Options | None = None,
+    skip_unsupported: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> list[Bundle]:
@@ -71,9 +73,11 @@ def build(
             configuration, timm's name for it, or a YAML file.
         weights: The weights of a model: as above, or `random:SEED`.
         out: The folder to put the bundles into.
-        targets: Names of installed targets.
-        recipes: Names of shipped recipes, or YAML files.
+        targets: Names of targets; `["all"]` stands for those whose toolchain is installed.
+        recipes: Names of shipped recipes, or YAML files; `["all"]` stands for every shipped one.
         options: All other choices.
+        skip_unsupported: Whether recipes that a target does not support, and those that need
+            calibration images that were not given, are left out instead of refused.
         force: Whether bundles in `out` that are made of other ingredients are replaced.
         progress: Is told how it goes.
 
@@ -84,7 +88,15 @@ def build(
     progress = progress or Progress()
     chosen = [options or Options()]
     named = [model_or_weights]
-    found = cells(named, weights, targets, recipes, chosen, progress=progress)
+    found = cells(
+        named,
+        weights,
+        targets,
+        recipes,
+        chosen,
+        skip_unsupported=skip_unsupported,
+        progress=progress,
+    )
     cache = Cache(cache_folder(), progress)
     built = build_cells(found, Path(out), cache=cache, force=force, progress=progress)
     for one in built:
@@ -100,32 +112,28 @@ def cells(
     recipes: Iterable[str],
     options: Sequence[Options],
     *,
+    skip_unsupported: bool = False,
     progress: Progress,
 ) -> list[Cell]:
-    """The cells of a matrix, once it is sure that each target can do what is asked of it.
+    """Returns the cells of a matrix, each once, after each target has agreed to what is asked.
 
     Args:
         models_or_weights: As for `build`.
         weights: As for `build`; `{model}` in it stands for the name of each model.
-        targets: Names of installed targets.
-        recipes: Names of shipped recipes, or YAML files.
+        targets: As for `build`.
+        recipes: As for `build`.
         options: One for each size.
-        progress: Is told what of a file is not used and what is assumed.
+        skip_unsupported: As for `build`.
+        progress: Hears what of a file is not used, what is assumed and what is skipped.
 
     Raises:
         MobileError: Naming what was found and what is allowed.
     """
-    named = {name: load_target(name) for name in dict.fromkeys(targets)}
-    for target in named.values():
-        require(target)
-    loaded = [load_recipe(name) for name in dict.fromkeys(recipes)]
+    named = select_targets(targets, progress)
+    loaded = select_recipes(recipes)
+    skipping = _Skipping(skip_unsupported, several=len(named) * len(loaded) > 1)
     if any(chosen.calibrate is None for chosen in options):
-        _do_without_images(loaded, progress)
-    names = [recipe.name for recipe in loaded]
-    for one in names:
-        check_name("recipe", one)
-        if names.count(one) > 1:
-            raise ConfigError(f"--recipe: found two of the name {one!r}, which names the bundle")
+        loaded = _without_images(loaded, skipping, progress)
     declared = {name: target.options for name, target in named.items()}
     chosen = [choices(declared, given.options, target_names()) for given in options]
     for given, target in product(options, named.values()):
@@ -136,7 +144,7 @@ def cells(
         raise ConfigError(f"--name: found {name!r} for {len(sources)} models, must be one model")
     if name is not None:
         check_name("--name", name)
-    found = []
+    found: dict[Cell, None] = {}
     notes: dict[str, None] = {}
     resolving = functools.cache(resolve)  # sizes share a model
     for source in sources:
@@ -150,6 +158,7 @@ def cells(
             spec = given.build_spec(resolved.model, resolved.preprocess)
             if spec.assumed:
                 notes[assumption(spec.assumed)] = None
+            given = replace(given, size=spec.preprocess.size)  # a size given twice counts once
             for target_name, recipe in product(named, loaded):
                 for own in values[target_name]:
                     cell = Cell(
@@ -161,13 +170,57 @@ def cells(
                         options=given,
                         chosen=own,
                     )
-                    _check(cell, spec, named[target_name])
-                    found.append(cell)
-    for note in notes:
+                    with skipping.unless(recipe, f"for {target_name}, which does not support them"):
+                        _check(cell, spec, named[target_name])
+                        found[cell] = None
+    if not found:
+        raise skipping.errors[0]
+    for note in [*notes, *skipping.notes()]:
         progress.note(note)
     if len(found) > 1:
-        check_apart(found)
-    return found
+        check_apart(list(found))
+    return list(found)
+
+
+class _Skipping:
+    """Leaves out what a matrix cannot have, or refuses it.
+
+    Args:
+        wanted: Whether to leave it out.
+        several: Whether anything else may be left to build.
+    """
+
+    def __init__(self, wanted: bool, *, several: bool) -> None:
+        self._wanted = wanted
+        self._several = several
+        self._skipped: dict[str, dict[str, None]] = {}  # names of recipes by reason
+        self.errors: list[MobileError] = []
+        """Why each was left out."""
+
+    @contextmanager
+    def unless(self, recipe: Recipe, reason: str) -> Iterator[None]:
+        """Within it, an error means that a recipe cannot be built.
+
+        Args:
+            recipe: The recipe.
+            reason: Why not, in the words of the note: `for tflite`.
+
+        Raises:
+            MobileError: The error, unless unsupported cells are skipped.
+        """
+        try:
+            yield
+        except MobileError as error:
+            if not self._wanted:
+                hint = "; --skip-unsupported builds the rest" if self._several else ""
+                raise type(error)(f"{error}{hint}") from None
+            self._skipped.setdefault(reason, {})[recipe.name] = None
+            self.errors.append(error)
+
+    def notes(self) -> Iterator[str]:
+        """Yields what was left out: one line for each reason."""
+        for reason, names in self._skipped.items():
+            yield f"skipped {reason}: {', '.join(names)}"
 
 
 def _check(cell: Cell, shared: BuildSpec, target: Target) -> None:
@@ -186,21 +239,29 @@ def _check(cell: Cell, shared: BuildSpec, target: Target) -> None:
     check_recipe(target, spec, recipe.on(target.made_for(spec)))
 
 
-def _do_without_images(recipes: Iterable[Recipe], progress: Progress) -> None:
-    """Says what recipes leave out without calibration images.
+def _without_images(
+    recipes: Sequence[Recipe], skipping: _Skipping, progress: Progress
+) -> list[Recipe]:
+    """Returns the recipes that work without calibration images, and says what they leave out.
 
     Raises:
-        ConfigError: A recipe that needs them.
+        ConfigError: A recipe that needs them, unless it is skipped.
     """
-    for recipe in recipes:
-        if recipe.needs_images:
-            raise ConfigError(
-                f"--calibrate: missing; recipe {recipe.name} needs a folder of pictures, or "
-                "random for generated ones"
-            )
+    needing = [recipe for recipe in recipes if recipe.needs_images]
+    if needing:
+        names = ", ".join(recipe.name for recipe in needing)
+        need = f"recipe {names} needs" if len(needing) == 1 else f"recipes {names} need"
+        for recipe in needing:
+            with skipping.unless(recipe, "without --calibrate"):
+                raise ConfigError(
+                    f"--calibrate: missing; {need} a folder of images, or random for generated ones"
+                )
+    found = [recipe for recipe in recipes if recipe not in needing]
+    for recipe in found:
         if recipe.prepare:
             steps = ", ".join(recipe.prepare)
             progress.note(f"recipe {recipe.name}: without --calibrate: {steps} left out")
+    return found
 
 
 def build_cells(

@@ -54,10 +54,22 @@ def build(
         ),
     ] = None,
     target: Annotated[
-        list[str], _Option("-t", "--target", help="Repeat, or separate by commas.", metavar="T")
+        list[str],
+        _Option(
+            "-t",
+            "--target",
+            help="Repeat, or separate by commas; all: every target whose toolchain is installed.",
+            metavar="T",
+        ),
     ] = [],  # noqa: B006 - typer makes a new list for every call
     recipe: Annotated[
-        list[str], _Option("-r", "--recipe", help="Repeat, or separate by commas.", metavar="R")
+        list[str],
+        _Option(
+            "-r",
+            "--recipe",
+            help="Repeat, or separate by commas; all: every shipped recipe.",
+            metavar="R",
+        ),
     ] = ["fp32"],  # noqa: B006
     out: Annotated[Path, _Option("-o", "--out", help="Folder for the bundles.")] = Path("out"),
     input_size: Annotated[
@@ -109,6 +121,14 @@ def build(
             metavar="DIR",
         ),
     ] = None,
+    skip_unsupported: Annotated[
+        bool,
+        _Option(
+            "--skip-unsupported",
+            help="Leave out recipes that a target does not support, and those that need "
+            "--calibrate where it is not given.",
+        ),
+    ] = False,
     sets: Sets = [],  # noqa: B006
     verify: Annotated[bool, _Option(help="Run each artifact against the PyTorch model.")] = True,
     unit: UnitNames = [],  # noqa: B006
@@ -139,7 +159,7 @@ def build(
     if not targets:
         from mnv4_mobile.target import target_names
 
-        raise ConfigError(f"--target: missing; allowed: {', '.join(target_names())}")
+        raise ConfigError(f"--target: missing; allowed: {', '.join(target_names())}, all")
     from mnv4_mobile.builder.cache import Cache
     from mnv4_mobile.builder.cell import Options
     from mnv4_mobile.builder.matrix import build_cells, cells
@@ -183,6 +203,7 @@ def build(
                 targets,
                 split(recipe),
                 options,
+                skip_unsupported=skip_unsupported,
                 progress=progress,
             ),
             out,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mnv4_mobile.builder.selection import maps
 from mnv4_mobile.cli import next_step
 from mnv4_mobile.cli.show import Json, Quiet, print_json, print_table, show_next
 from mnv4_mobile.configs import shipped
@@ -23,7 +24,7 @@ def recipes(
     """Lists recipes and the targets that map them, or explains one."""
     targets = [load_target(name) for name in target_names()]
     found = [load_recipe(name) for name in ([recipe] if recipe else shipped("recipes"))]
-    supported = {one.name: [t.name for t in targets if one.scheme in t.schemes] for one in found}
+    supported = {one.name: [t.name for t in targets if maps(t, one)] for one in found}
     if as_json:
         print_json({"recipes": [plain(one) | {"targets": supported[one.name]} for one in found]})
     elif recipe:

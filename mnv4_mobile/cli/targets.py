@@ -11,6 +11,7 @@ from mnv4_mobile.cli.show import Json, Quiet, option_text, print_json, print_tab
 
 if TYPE_CHECKING:
     from mnv4_mobile.option import Option
+    from mnv4_mobile.recipe import Recipe
     from mnv4_mobile.target import Target
 
 
@@ -36,7 +37,7 @@ def targets(
         except MobileError as error:
             rows.append({"target": name, "artifact": "", "recipes": "", "state": str(error)})
             continue
-        recipes = ", ".join(sorted(found.schemes))
+        recipes = ", ".join(recipe.name for recipe in _recipes(found))
         row = {"target": name, "artifact": found.suffix, "recipes": recipes, "state": _state(found)}
         rows.append(row)
     if as_json:
@@ -45,6 +46,13 @@ def targets(
     columns = ["target", "artifact", "recipes", "state"]
     print_table(columns, [[row[column] for column in columns] for row in rows])
     show_next(["targets", rows[0]["target"]], hidden=quiet)
+
+
+def _recipes(target: Target) -> list[Recipe]:
+    from mnv4_mobile.builder.selection import maps, select_recipes
+    from mnv4_mobile.option import ALL
+
+    return [recipe for recipe in select_recipes([ALL]) if maps(target, recipe)]
 
 
 def _state(target: Target) -> str:
@@ -61,13 +69,10 @@ def _state(target: Target) -> str:
 def _explain(name: str, as_json: bool) -> None:
     """What a target takes, and what it needs."""
     from mnv4_mobile.bundle.versions import versions
-    from mnv4_mobile.configs import shipped
-    from mnv4_mobile.recipe import load_recipe
     from mnv4_mobile.target import load_target
 
     target = load_target(name)
-    recipes = [recipe for one in shipped("recipes") if (recipe := load_recipe(one))]
-    mapped = [recipe for recipe in recipes if recipe.scheme in target.schemes]
+    mapped = _recipes(target)
     found: dict[str, Any] = {
         "target": name,
         "artifact": target.suffix,

@@ -103,9 +103,6 @@ def test_a_name_is_for_one_model_and_has_the_pattern_of_ids(tmp_path):
 
 
 def test_two_cells_of_one_name_are_refused_before_any_work(tmp_path):
-    sizes = [Options(size=size) for size in (None, (96, 96))]
-    with pytest.raises(ConfigError, match=r"conv-small-035-96x96-fp32-tflite: two .* options;"):
-        cells(["conv-small-035"], "demo", ["tflite"], ["fp32"], sizes, progress=SILENT)
     (tmp_path / "conv-small.yaml").write_text((DATA / "hybrid-narrow.yaml").read_text())
     twice = ["conv-small", str(tmp_path / "conv-small.yaml")]
     with pytest.raises(ConfigError, match=r"two of the bundles would have this name.* model;"):

@@ -135,7 +135,7 @@ BAD = [
     ((*BASE[:3], "random:x", *BASE[4:]), "random: found 'x', must be a seed"),
     ((*BASE, "--io", "float16"), "tflite: io: found 'float16'"),
     (("build", "conv-medium", *BASE[2:]), "conv-small-035"),
-    ((*BASE, "-r", "int8"), "--calibrate: missing; recipe int8 needs a folder of pictures"),
+    ((*BASE, "-r", "int8"), "--calibrate: missing; recipe int8 needs a folder of images"),
     ((*BASE, "-r", "int8", "--calibrate", "nowhere"), "nowhere: No such file"),
     ((*BASE, "--io", "uint8"), "tflite: io: found 'uint8', supported with recipe fp32: float32"),
     ((*SENSITIVITY, "nowhere"), "nowhere: No such file"),

@@ -1,0 +1,76 @@
+"""Which targets and recipes a matrix has: those that are named, or all that work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mnv4_mobile.builder.cell import Options
+from mnv4_mobile.builder.naming import check_name
+from mnv4_mobile.configs import shipped
+from mnv4_mobile.errors import ConfigError, MobileError, ToolchainError
+from mnv4_mobile.images import KnownPreprocess
+from mnv4_mobile.model.grammar import read_model
+from mnv4_mobile.option import ALL
+from mnv4_mobile.progress import Progress
+from mnv4_mobile.recipe import Recipe, load_recipe
+from mnv4_mobile.target import Target, check_recipe, completed, load_target, require, target_names
+
+
+def select_targets(names: Iterable[str], progress: Progress) -> dict[str, Target]:
+    """Loads targets and makes sure that their toolchains are installed.
+
+    Args:
+        names: Names of targets; `all` stands for those whose toolchain is installed.
+        progress: Hears which targets `all` leaves out, and why.
+
+    Raises:
+        ConfigError: A target that does not exist.
+        ToolchainError: A toolchain that is not installed; with `all`, none is.
+    """
+    names = list(dict.fromkeys(names))
+    found = {name: load_target(name) for name in names if name != ALL}
+    for target in found.values():
+        require(target)
+    if ALL in names:
+        for name in target_names():
+            try:
+                target = load_target(name)
+                require(target)
+            except MobileError as error:
+                progress.note(f"--target all: left out: {error}")
+            else:
+                found[name] = target
+        if not found:
+            raise ToolchainError(
+                "--target all: no toolchain is installed; pip install 'mnv4-mobile[all]'"
+            )
+    return found
+
+
+def select_recipes(names: Iterable[str]) -> list[Recipe]:
+    """Loads recipes; `all` stands for every shipped one.
+
+    Raises:
+        ConfigError: A recipe that cannot be read, or two of one name.
+    """
+    paths: dict[str, None] = {}
+    for name in names:
+        paths |= dict.fromkeys(shipped("recipes") if name == ALL else [name])
+    found = [load_recipe(path) for path in paths]
+    known = [recipe.name for recipe in found]
+    for name in known:
+        check_name("recipe", name)
+        if known.count(name) > 1:
+            raise ConfigError(f"--recipe: found two of the name {name!r}, which names the bundle")
+    return found
+
+
+def maps(target: Target, recipe: Recipe) -> bool:
+    """Whether a target can lower a network with a recipe when no other option is given."""
+    shared = Options().build_spec(read_model("conv-small").spec, KnownPreprocess())
+    try:
+        spec = completed(shared, target, recipe)
+        check_recipe(target, spec, recipe.on(target.made_for(spec)))
+    except MobileError:
+        return False
+    return True

@@ -1,0 +1,133 @@
+"""`all` targets and recipes, and what is skipped."""
+
+import sys
+
+import pytest
+
+from mnv4_mobile import Options
+from mnv4_mobile.builder.matrix import cells
+from mnv4_mobile.builder.selection import maps, select_recipes, select_targets
+from mnv4_mobile.configs import shipped
+from mnv4_mobile.errors import ConfigError, LoweringError, ToolchainError
+from mnv4_mobile.progress import Progress
+from mnv4_mobile.recipe import load_recipe
+from mnv4_mobile.target import load_target
+
+TARGETS = ("coreml", "executorch", "tflite")
+
+
+class Notes(Progress):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Pretends that the toolchains of some targets are installed, and those of others are not."""
+
+    def install(*names):
+        for name in TARGETS:
+            modules = ("json",) if name in names else ("no_such_toolchain",)
+            monkeypatch.setattr(type(load_target(name)), "modules", modules)
+
+    install(*TARGETS)
+    return install
+
+
+def matrix(targets=("all",), recipes=("all",), sizes=(None,), progress=None, **keywords):
+    options = [Options(size=size, calibrate=keywords.pop("calibrate", None)) for size in sizes]
+    return cells(
+        ["conv-small-035"],
+        "demo",
+        targets,
+        recipes,
+        options,
+        progress=progress or Notes(),
+        **keywords,
+    )
+
+
+def test_all_targets_are_those_whose_toolchain_is_installed(installed):
+    installed("executorch", "tflite")
+    progress = Notes()
+    assert list(select_targets(["all"], progress)) == ["executorch", "tflite"]
+    (note,) = progress.notes
+    assert note == (
+        "--target all: left out: coreml: its toolchain is not installed; "
+        "pip install 'mnv4-mobile[coreml]'"
+    )
+    with pytest.raises(ToolchainError, match="coreml: its toolchain is not installed"):
+        select_targets(["all", "coreml"], progress)
+    installed()
+    with pytest.raises(ToolchainError, match=r"no toolchain .* pip install 'mnv4-mobile\[all\]'"):
+        select_targets(["all"], progress)
+
+
+def test_a_broken_target_is_left_out_of_all(installed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mnv4_tflite", None)
+    progress = Notes()
+    assert list(select_targets(["all"], progress)) == ["coreml", "executorch"]
+    assert "target tflite: cannot be loaded" in progress.notes[0]
+
+
+def test_all_recipes_are_the_shipped_ones_and_others_join_them(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("precision: float32\ngate: {sqnr_db: 1}\n")
+    found = [recipe.name for recipe in select_recipes(["all", str(mine), "int8"])]
+    assert found == [*shipped("recipes"), "mine"]
+
+
+@pytest.mark.usefixtures("installed")
+def test_what_is_not_supported_is_refused_before_any_work():
+    with pytest.raises(ConfigError) as error:
+        matrix()
+    assert str(error.value) == (
+        "--calibrate: missing; recipes int8, int8-distilled need a folder of images, or random "
+        "for generated ones; --skip-unsupported builds the rest"
+    )
+    with pytest.raises(LoweringError, match=r"^coreml: recipe int8-dynamic: .*--skip-unsup"):
+        matrix(calibrate="random")
+    with pytest.raises(LoweringError, match=r"supported: fp16, fp32, int8$"):
+        matrix(["executorch"], ["int4-weights"], calibrate="random")
+
+
+@pytest.mark.usefixtures("installed")
+def test_what_is_not_supported_is_skipped_and_named_once():
+    progress = Notes()
+    found = matrix(skip_unsupported=True, progress=progress, sizes=((64, 64), (96, 96)))
+    assert {cell.target for cell in found} == {*TARGETS}
+    built = {cell.recipe.name for cell in found if cell.target == "executorch"}
+    assert built == {"fp16", "fp32"}
+    notes = [note for note in progress.notes if note.startswith("skipped")]
+    assert notes == [
+        "skipped without --calibrate: int8, int8-distilled",
+        "skipped for coreml, which does not support them: int8-dynamic",
+        "skipped for executorch, which does not support them: int4-weights, int8-dynamic, "
+        "int8-weights, palettize-4, palettize-6, palettize-8",
+        "skipped for tflite, which does not support them: int4-weights, palettize-4, "
+        "palettize-6, palettize-8",
+    ]
+    with pytest.raises(LoweringError, match="found 'int8-dynamic', supported: fp16"):
+        matrix(["executorch"], ["int8-dynamic"], skip_unsupported=True)
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_size_that_is_given_twice_is_built_once():
+    sizes = [None, (96, 96), (64, 64), (96, 96)]  # 96 x 96 is the demo's own
+    found = matrix(["tflite", "tflite"], ["fp32", "fp32"], sizes)
+    assert [cell.options.size for cell in found] == [(96, 96), (64, 64)]
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_recipes_of_a_target_are_those_that_it_accepts(mnv4, installed, name):
+    target = load_target(name)
+    supported = [one for one in shipped("recipes") if maps(target, load_recipe(one))]
+    found = matrix([name], calibrate="random", skip_unsupported=True)
+    assert [cell.recipe.name for cell in found] == supported
+    assert "int8-distilled" in supported
+    code, out, _ = mnv4("targets")
+    (line,) = [line for line in out.splitlines() if line.startswith(name)]
+    assert (code, ", ".join(supported) in line) == (0, True)
