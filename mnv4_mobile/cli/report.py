@@ -47,18 +47,16 @@ def report(
     known.
     """
     from mnv4_mobile.errors import ConfigError, unknown
-    from mnv4_mobile.measure.report.write import FORMATS, write_report
-    from mnv4_mobile.measure.results.store import Store, store_path
+    from mnv4_mobile.measure.report import write
+    from mnv4_mobile.measure.results.store import store_path
 
     path = out or Path(f"report.{kind or 'html'}")
-    suffix = path.suffix.removeprefix(".")
-    allowed = (kind,) if kind else FORMATS
-    if suffix not in allowed:
-        raise ConfigError(unknown(f"-o {path}", path.suffix, [f".{one}" for one in allowed]))
-    with Store(store_path(store), must_exist=True) as opened, steps(verbose=False) as progress:
-        progress.step(f"report from {opened.path}")
+    if kind and path.suffix != f".{kind}":
+        raise ConfigError(unknown(f"-o {path}", path.suffix, [f".{kind}"]))
+    with steps(verbose=False) as progress:
+        progress.step(f"report from {store_path(store)}")
         bounds = bounds_of(max_ms, max_mb, min_top1, min_agreement)
-        measurements = write_report(opened, path, suffix, runs=run or [], bounds=bounds)
+        measurements = write.report(path, store=store, runs=run or [], bounds=bounds)
     size = path.stat().st_size
     if as_json:
         print_json({"path": str(path), "bytes": size, "measurements": len(measurements)})

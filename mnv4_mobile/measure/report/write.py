@@ -13,9 +13,43 @@ from mnv4_mobile.measure.report.markdown import markdown
 from mnv4_mobile.measure.report.page import html
 from mnv4_mobile.measure.results.choose import Bounds
 from mnv4_mobile.measure.results.exchange import Records, export_records
-from mnv4_mobile.measure.results.store import Store
+from mnv4_mobile.measure.results.store import Store, store_path
 
 FORMATS = ("html", "md", "csv", "parquet")
+
+
+def report(
+    out: str | Path = "report.html",
+    *,
+    store: str | Path | None = None,
+    runs: Sequence[str] = (),
+    bounds: Bounds = NO_BOUNDS,
+) -> list[Measurement]:
+    """Writes what a store holds as one page that can be sent around, or as a table.
+
+        report("report.html", bounds=Bounds(max_ms=10))
+
+    Args:
+        out: The file. Its suffix chooses the format: `.html`, `.md`, `.csv` or `.parquet`.
+        store: The file with the measurements. Default: `$MNV4_STORE`, or `mnv4.sqlite`.
+        runs: Names of the runs to report. Default: all.
+        bounds: Bounds on the bundle that the page says to ship; for HTML and Markdown.
+
+    Returns:
+        The measurements in it.
+
+    Raises:
+        ConfigError: A suffix that is not known, nothing to report, a run that does not exist, or a
+            file that cannot be written.
+        StoreError: No such store, or a damaged one.
+        ToolchainError: Parquet without pyarrow.
+    """
+    path = Path(out)
+    kind = path.suffix.removeprefix(".")
+    if kind not in FORMATS:
+        raise ConfigError(unknown(f"-o {path}", path.suffix, [f".{one}" for one in FORMATS]))
+    with Store(store_path(store), must_exist=True) as opened:
+        return write_report(opened, path, kind, runs=runs, bounds=bounds)
 
 
 def write_report(
