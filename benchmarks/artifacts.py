@@ -37,7 +37,7 @@ from mnv4_mobile.bundle.manifest import Bundle, open_bundle
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.configs import find_config
 from mnv4_mobile.images import Preprocess, normalise, random_images
-from mnv4_mobile.measure.profile import profile_bundle
+from mnv4_mobile.measuring.profile import profile_bundle
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.target import load_target
 from mnv4_mobile.tensors import Tensors, feed

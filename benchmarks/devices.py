@@ -26,7 +26,7 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from mnv4_mobile.measure.devices.adb import adb_path
+from mnv4_mobile.measuring.devices.adb import adb_path
 from tools.boards import Adb
 from tools.reference.sheet import read_sheet
 from tools.screenshots import launch, screenshots

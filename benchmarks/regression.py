@@ -23,8 +23,8 @@ from typing import Any
 import mnv4_mobile
 from mnv4_mobile import Options
 from mnv4_mobile.configs import find_config
-from mnv4_mobile.measure.perform import measure
-from mnv4_mobile.measure.plan import preset
+from mnv4_mobile.measuring.perform import measure
+from mnv4_mobile.measuring.plan import preset
 
 MNV4 = str(Path(sys.executable).parent / "mnv4")
 NETWORK, SIZE, BOUND, SESSIONS = "conv-small-035", 96, "5", 6

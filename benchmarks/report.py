@@ -21,9 +21,9 @@ from statistics import median
 from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks import synthetic
-from mnv4_mobile.measure.report.write import write_report
-from mnv4_mobile.measure.results.record import Stored, stored
-from mnv4_mobile.measure.results.store import Store
+from mnv4_mobile.measuring.report.write import write_report
+from mnv4_mobile.measuring.results.record import Stored, stored
+from mnv4_mobile.measuring.results.store import Store
 from tools.screenshots import launch
 
 # The first frame in which there is a chart; there is no event for that.

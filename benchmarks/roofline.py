@@ -22,7 +22,7 @@ import numpy as np
 from mnv4_mobile.bundle.manifest import open_bundle
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.layers import is_convolution
-from mnv4_mobile.measure.profile import profile_bundle
+from mnv4_mobile.measuring.profile import profile_bundle
 
 ROWS = 256  # pixels of a 16 x 16 map
 WIDTHS = (256, 160, 640, 256, 512, 512, 96, 384)  # (rows, k) x (k, n) for all pairs of neighbours

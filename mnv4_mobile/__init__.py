@@ -1,18 +1,28 @@
-"""MobileNetV4 on phones: one PyTorch definition, three verified artifacts.
+"""MobileNetV4 on phones: one PyTorch definition, verified ExecuTorch, Core ML and LiteRT artifacts.
 
-    from mnv4_mobile import build, load
+    from mnv4_mobile import Store, build, evaluate, load, measure, report, sdk, verify
 
-    (bundle,) = build("conv-small-035", weights="demo", out="out", targets=["tflite"])
-    with load(bundle.path) as model:
+    bundles = build("demo", out="out", targets=["tflite"])
+    for bundle in bundles:
+        verify(bundle)
+        with Store("mnv4.sqlite") as store:
+            store.add(evaluate(bundle, "images"))
+    measure(bundles, device="host", store="mnv4.sqlite")
+    report("report.html", store="mnv4.sqlite")
+    sdk("android", bundles, out="mnv4")
+
+    with load(bundles[0]) as model:
         print(model.classify(["digit.jpg"])[0][0])
 
-`build` writes bundles, as `mnv4 build` does, with `Options` for everything beside model, weights,
-targets and recipes. `open_bundle` reads one from disk; `load` makes a `Model` of it that runs
-pictures. `verify` compares a bundle's artifact with the float model, `evaluate` judges it on a
-dataset. All of them raise a `MobileError` for what their caller can mend; its subclasses say what
-is wrong. `docs/how-to/your-own-target.md` has what a target of your own may import beside these.
+`build`, `verify`, `evaluate`, `measure`, `report` and `sdk` do what the commands of these names do,
+and take the same choices. `Options` has the choices of a build, `Plan` those of measuring, `Bounds`
+those of a report's verdict. `load` starts a bundle's runtime to classify images, `open_bundle`
+reads a bundle, `Store` reads and writes a file of measurements and evaluations.
 
-The names are imported on first use, so that `import mnv4_mobile` costs nothing.
+Every function raises a `MobileError` for a mistake of its caller; the subclasses say what is wrong.
+Other modules may change at any time, except those that docs/how-to/your-own-target.md lists.
+
+The names are imported on first use, so that `import mnv4_mobile` takes no time.
 """
 
 from importlib import import_module
@@ -35,33 +45,51 @@ if TYPE_CHECKING:
         ToolchainError,
         WeightsError,
     )
+    from mnv4_mobile.measuring.measurement import Measurement
+    from mnv4_mobile.measuring.perform import Failure, Measured, measure
+    from mnv4_mobile.measuring.plan import Plan
+    from mnv4_mobile.measuring.report.write import report
+    from mnv4_mobile.measuring.results.choose import Bounds
+    from mnv4_mobile.measuring.results.store import Store
     from mnv4_mobile.progress import Progress
     from mnv4_mobile.quality.evaluate import Evaluation, evaluate
     from mnv4_mobile.quality.predict import Model, Prediction, load
     from mnv4_mobile.quality.verify import verify
+    from mnv4_mobile.sdks.shipping import Written
+    from mnv4_mobile.sdks.write import sdk
 
 __all__ = [
+    "Bounds",
     "Bundle",
     "BundleError",
     "ConfigError",
     "CrashError",
     "DiskError",
     "Evaluation",
+    "Failure",
     "ImageError",
     "LoweringError",
+    "Measured",
+    "Measurement",
     "MobileError",
     "Model",
     "Options",
     "Parity",
     "ParityError",
+    "Plan",
     "Prediction",
     "Progress",
+    "Store",
     "ToolchainError",
     "WeightsError",
+    "Written",
     "build",
     "evaluate",
     "load",
+    "measure",
     "open_bundle",
+    "report",
+    "sdk",
     "verify",
 ]
 
@@ -71,10 +99,18 @@ _MODULES = {
     "bundle.manifest": ("Bundle", "open_bundle"),
     "bundle.parity": ("Parity",),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
+    "measuring.measurement": ("Measurement",),
+    "measuring.perform": ("Failure", "Measured", "measure"),
+    "measuring.plan": ("Plan",),
+    "measuring.report.write": ("report",),
+    "measuring.results.choose": ("Bounds",),
+    "measuring.results.store": ("Store",),
     "progress": ("Progress",),
     "quality.evaluate": ("Evaluation", "evaluate"),
     "quality.predict": ("Model", "Prediction", "load"),
     "quality.verify": ("verify",),
+    "sdks.shipping": ("Written",),
+    "sdks.write": ("sdk",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -9,9 +9,9 @@ from mnv4_mobile.bundle.manifest import (
     PreprocessEntry,
 )
 from mnv4_mobile.bundle.parity import Parity
-from mnv4_mobile.measure.measurement import Artifact, DeviceInfo, Measurement, Samples, Thermal
-from mnv4_mobile.measure.plan import Plan
-from mnv4_mobile.measure.profile import PartTime, Profile, StoredProfile
+from mnv4_mobile.measuring.measurement import Artifact, DeviceInfo, Measurement, Samples, Thermal
+from mnv4_mobile.measuring.plan import Plan
+from mnv4_mobile.measuring.profile import PartTime, Profile, StoredProfile
 from mnv4_mobile.quality.evaluate import Evaluation
 from mnv4_mobile.tensors import TensorSpec
 

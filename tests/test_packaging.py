@@ -123,7 +123,7 @@ def test_the_wheel_brings_everything_that_runs(wheel, tmp_path):
         "assert {'fp16', 'fp32', 'int8'} <= {load_recipe(n).name for n in shipped('recipes')}\n"
         "assert len(read_labels('imagenet-1k')) == 1000\n"
         "assert DEMO.is_file()\n"
-        "from mnv4_mobile.sdk import android, ios\n"
+        "from mnv4_mobile.sdks import android, ios\n"
         f"assert str(android.library()).startswith({str(site)!r})\n"
         f"assert str(ios.library()).startswith({str(site)!r})\n"
     )

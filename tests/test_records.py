@@ -15,10 +15,10 @@ from records import evaluation, manifest, measurement
 
 from mnv4_mobile.bundle.manifest import Manifest
 from mnv4_mobile.errors import BundleError, ConfigError
-from mnv4_mobile.measure.devices.app import Job, Result
-from mnv4_mobile.measure.measurement import Measurement
-from mnv4_mobile.measure.plan import Plan
-from mnv4_mobile.measure.sweep import Matrix, Sweep, SweepDevice
+from mnv4_mobile.measuring.devices.app import Job, Result
+from mnv4_mobile.measuring.measurement import Measurement
+from mnv4_mobile.measuring.plan import Plan
+from mnv4_mobile.measuring.sweep import Matrix, Sweep, SweepDevice
 from mnv4_mobile.recipe import load_recipe
 from mnv4_mobile.records import (
     Count,

@@ -125,7 +125,7 @@ def test_feed_gives_what_the_input_asks_for(layout, dtype):
     np.testing.assert_array_equal(planes, expected.astype(dtype))
 
 
-NAMED = ("sdk", "measure/devices/browser", "measure/devices/ios.py")
+NAMED = ("sdks", "measuring/devices/browser", "measuring/devices/ios.py")
 """Where the core may name a target: what the SDKs, the iOS app and the page of LiteRT.js run."""
 
 

@@ -164,7 +164,7 @@ def app() -> None:
 
 def generated() -> None:
     """What `mnv4 sdk android` writes for two bundles, one for each runtime."""
-    from mnv4_mobile.sdk.android import write_android
+    from mnv4_mobile.sdks.android import write_android
     from tools.android_fixtures import CONV
 
     two = [FIXTURES / "bundles" / CONV, FIXTURES / "bundles" / CONV.replace("tflite", "executorch")]

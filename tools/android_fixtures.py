@@ -28,10 +28,10 @@ from PIL import Image
 from mnv4_mobile import build, load, records
 from mnv4_mobile.bundle.manifest import open_bundle
 from mnv4_mobile.images import read_image
-from mnv4_mobile.measure.devices.app import Job, read_samples
-from mnv4_mobile.measure.plan import Plan
-from mnv4_mobile.measure.results.exchange import import_records
-from mnv4_mobile.measure.results.store import Store
+from mnv4_mobile.measuring.devices.app import Job, read_samples
+from mnv4_mobile.measuring.plan import Plan
+from mnv4_mobile.measuring.results.exchange import import_records
+from mnv4_mobile.measuring.results.store import Store
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "mnv4_mobile" / "demo"

@@ -275,7 +275,7 @@ def main() -> int:
         Its exit code; 2 where there is no command, or not what it takes to run one.
     """
     from mnv4_mobile.errors import MobileError
-    from mnv4_mobile.measure.devices.adb import adb_path
+    from mnv4_mobile.measuring.devices.adb import adb_path
 
     if not sys.argv[1:]:
         print("usage: python -m tools.boards COMMAND...", file=sys.stderr)

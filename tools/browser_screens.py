@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from mnv4_mobile import build
-from mnv4_mobile.measure.perform import perform
-from mnv4_mobile.measure.plan import Plan
-from mnv4_mobile.measure.sweep import Sweep, SweepDevice
+from mnv4_mobile.measuring.perform import perform
+from mnv4_mobile.measuring.plan import Plan
+from mnv4_mobile.measuring.sweep import Sweep, SweepDevice
 from mnv4_mobile.progress import Progress
 from tools import peers
 

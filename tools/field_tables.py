@@ -15,8 +15,8 @@ import msgspec
 from mnv4_mobile import records
 from mnv4_mobile.bundle.manifest import Manifest
 from mnv4_mobile.images import InputSize
-from mnv4_mobile.measure.plan import PRESETS, Plan
-from mnv4_mobile.measure.sweep import PLAN_KEYS, Sweep
+from mnv4_mobile.measuring.plan import PRESETS, Plan
+from mnv4_mobile.measuring.sweep import PLAN_KEYS, Sweep
 from mnv4_mobile.model.grammar import (
     Architecture,
     BareModel,

@@ -2,7 +2,7 @@
 
 What needs nothing but Foundation runs: MobileNetV4Core is built and tested by Swift on Linux, with
 bundles and jobs that Python wrote, and Python reads its results. All other code is type-checked
-against tests/sdk/ios_stubs, which have as much of Apple's modules as is used here, and are not
+against tests/sdks/ios_stubs, which have as much of Apple's modules as is used here, and are not
 Apple's.
 Swift is the one on the PATH, or Debian's from the cache (tools/peers.py).
 """
@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnv4_mobile import build, records
-from mnv4_mobile.measure.devices import app
-from mnv4_mobile.measure.plan import Plan
-from mnv4_mobile.measure.subject import Subject, open_subject
-from mnv4_mobile.sdk.ios import EXECUTORCH, write_ios
+from mnv4_mobile.measuring.devices import app
+from mnv4_mobile.measuring.plan import Plan
+from mnv4_mobile.measuring.subject import Subject, open_subject
+from mnv4_mobile.sdks.ios import EXECUTORCH, write_ios
 from tools import peers
 
 ROOT = Path(__file__).parent.parent

@@ -16,11 +16,11 @@ from typing import Any
 import msgspec
 
 from mnv4_mobile.bundle.manifest import Manifest
-from mnv4_mobile.measure.devices.app import Job, Result
-from mnv4_mobile.measure.measurement import Measurement
-from mnv4_mobile.measure.plan import PRESETS, Plan
-from mnv4_mobile.measure.profile import StoredProfile
-from mnv4_mobile.measure.sweep import PLAN_KEYS, Sweep
+from mnv4_mobile.measuring.devices.app import Job, Result
+from mnv4_mobile.measuring.measurement import Measurement
+from mnv4_mobile.measuring.plan import PRESETS, Plan
+from mnv4_mobile.measuring.profile import StoredProfile
+from mnv4_mobile.measuring.sweep import PLAN_KEYS, Sweep
 from mnv4_mobile.model.grammar import BareModel, Head, TrainingConfiguration
 from mnv4_mobile.quality.evaluate import Evaluation
 from mnv4_mobile.recipe import Recipe

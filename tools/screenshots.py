@@ -16,8 +16,8 @@ from typing import Literal
 from PIL import Image
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
-from mnv4_mobile.measure.report.write import write_report
-from mnv4_mobile.measure.results.store import Store
+from mnv4_mobile.measuring.report.write import write_report
+from mnv4_mobile.measuring.results.store import Store
 from tools import peers
 
 # Nothing that a browser does on its own, and nothing that a container lacks.

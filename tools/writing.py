@@ -82,7 +82,7 @@ NOT_YET = frozenset(RULES) - {"norm", "believed", "used-of", "archaic", "carrier
 
 _SKIPPED = re.compile(
     r"LICENSE|.*(package-lock\.json|third-party\.txt)|tests/golden/.*|tests/data/.*"
-    r"|mnv4_mobile/measure/report/page\.js|tools/writing\.py|tests/tools/test_writing\.py"
+    r"|mnv4_mobile/measuring/report/page\.js|tools/writing\.py|tests/tools/test_writing\.py"
 )
 _GAP = r"\s+(?:(?:///?|#|\*)\s*)?"
 """White space, with the mark of a comment that goes on in the next line."""

@@ -19,7 +19,7 @@ from mnv4_mobile.cli.show import Json, megabytes, print_json
 from mnv4_mobile.errors import BoundError, ConfigError
 
 if TYPE_CHECKING:
-    from mnv4_mobile.measure.results.choose import Candidate, Choice
+    from mnv4_mobile.measuring.results.choose import Candidate, Choice
 
 
 def choose(
@@ -47,9 +47,9 @@ def choose(
     interval of the most accurate one. If only accuracy is bounded, it ships the fastest. Exit code
     3: no bundle is known to keep the bounds.
     """
-    from mnv4_mobile.measure.results.choose import choose as run
-    from mnv4_mobile.measure.results.choose import on_dataset, one_device
-    from mnv4_mobile.measure.results.store import Store, store_path
+    from mnv4_mobile.measuring.results.choose import choose as run
+    from mnv4_mobile.measuring.results.choose import on_dataset, one_device
+    from mnv4_mobile.measuring.results.store import Store, store_path
 
     bounds = bounds_of(max_ms, max_mb, min_top1, min_agreement)
     if not bounds.any:

@@ -12,8 +12,8 @@ from mnv4_mobile.cli.show import Json, print_json
 from mnv4_mobile.errors import ConfigError, InconclusiveError, RegressionError
 
 if TYPE_CHECKING:
-    from mnv4_mobile.measure.results.compare import Comparison
-    from mnv4_mobile.measure.results.statistics import SessionGroup
+    from mnv4_mobile.measuring.results.compare import Comparison
+    from mnv4_mobile.measuring.results.statistics import SessionGroup
 
 _ARGUMENT = "A run of the store, or an exported file"
 
@@ -41,9 +41,9 @@ def compare(
 
     Exit codes: 4 for a regression, else 6 if a comparison is inconclusive, else 0.
     """
-    from mnv4_mobile.measure.results.compare import compare as run
-    from mnv4_mobile.measure.results.compare import side
-    from mnv4_mobile.measure.results.store import store_path
+    from mnv4_mobile.measuring.results.compare import compare as run
+    from mnv4_mobile.measuring.results.compare import side
+    from mnv4_mobile.measuring.results.store import store_path
 
     path = store_path(store)
     bound = None if max_regression is None else max_regression / 100
@@ -74,7 +74,7 @@ def compare(
 
 
 def _show(found: Comparison, bound: float | None) -> None:
-    from mnv4_mobile.measure.results.compare import CONFIDENCE
+    from mnv4_mobile.measuring.results.compare import CONFIDENCE
 
     columns = ["measured", "device", ">threads", ">n", "statistic", ">base ms", ">new ms"]
     columns += [">change", f">{CONFIDENCE:.0%} interval", "verdict"]

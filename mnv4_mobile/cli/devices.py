@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from mnv4_mobile.cli.show import Json, Quiet, print_json, print_table, show_next
 
 if TYPE_CHECKING:
-    from mnv4_mobile.measure.device import Attached
+    from mnv4_mobile.measuring.device import Attached
 
 
 def devices(as_json: Json = False, quiet: Quiet = False) -> None:
     """Lists the devices that are attached, and what is missing to use them."""
-    from mnv4_mobile.measure.device import all_attached
+    from mnv4_mobile.measuring.device import all_attached
 
     found = all_attached()
     if as_json:

@@ -39,7 +39,7 @@ def evaluate(
     evaluation of its own.
     """
     from mnv4_mobile.bundle.manifest import open_bundle
-    from mnv4_mobile.measure.results.store import Store, store_path
+    from mnv4_mobile.measuring.results.store import Store, store_path
     from mnv4_mobile.quality.evaluate import evaluate as run
     from mnv4_mobile.target import check_units, load_target
     from mnv4_mobile.units import read_units

@@ -62,8 +62,8 @@ def measure(
 ) -> None:
     """Measures the latency of bundles on devices, once their output is known to be right."""
     from mnv4_mobile.errors import ConfigError
-    from mnv4_mobile.measure import perform
-    from mnv4_mobile.measure.plan import preset
+    from mnv4_mobile.measuring import perform
+    from mnv4_mobile.measuring.plan import preset
     from mnv4_mobile.units import read_units
 
     counts = split(threads)

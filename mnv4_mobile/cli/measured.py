@@ -16,10 +16,10 @@ from mnv4_mobile.cli.steps import steps
 from mnv4_mobile.errors import StoppedError
 
 if TYPE_CHECKING:
-    from mnv4_mobile.measure.measurement import Measurement
-    from mnv4_mobile.measure.perform import Measured
-    from mnv4_mobile.measure.results.choose import Bounds
-    from mnv4_mobile.measure.results.doubts import Doubt
+    from mnv4_mobile.measuring.measurement import Measurement
+    from mnv4_mobile.measuring.perform import Measured
+    from mnv4_mobile.measuring.results.choose import Bounds
+    from mnv4_mobile.measuring.results.doubts import Doubt
 
 RunName = Annotated[
     str | None,
@@ -52,7 +52,7 @@ def bounds_of(
     max_ms: float | None, max_mb: float | None, min_top1: float | None, min_agreement: float | None
 ) -> Bounds:
     """Returns the bounds of these options, with percents as shares of 1."""
-    from mnv4_mobile.measure.results.choose import Bounds
+    from mnv4_mobile.measuring.results.choose import Bounds
 
     def share(percent: float | None) -> float | None:
         return None if percent is None else percent / 100
@@ -88,8 +88,8 @@ def perform_and_show(
     Raises:
         MobileError: Something failed; exit code 3 for wrong outputs only, else 5.
     """
-    from mnv4_mobile.measure.perform import new_run
-    from mnv4_mobile.measure.results.store import store_path
+    from mnv4_mobile.measuring.perform import new_run
+    from mnv4_mobile.measuring.results.store import store_path
 
     name = run or new_run(name)
     resume = f"mnv4 {shlex.join(sys.argv[1:])}" + ("" if run else f" --run {name}")
@@ -128,8 +128,8 @@ def show_groups(
         measurements: What was measured.
         newest: See `doubts.os_builds`.
     """
-    from mnv4_mobile.measure.results.doubts import doubts_of_group
-    from mnv4_mobile.measure.results.statistics import groups, typical
+    from mnv4_mobile.measuring.results.doubts import doubts_of_group
+    from mnv4_mobile.measuring.results.statistics import groups, typical
 
     columns = ["measured", "device", ">threads", ">n", ">p50 ms", ">p90 ms", ">mean ms", ">CV"]
     columns += [">first ms", ">load ms", ">peak MiB", ">golden dB"]
@@ -166,7 +166,7 @@ def print_doubted(
 
     Doubts that all rows have are printed once, above the table.
     """
-    from mnv4_mobile.measure.results.doubts import MEANINGS, common
+    from mnv4_mobile.measuring.results.doubts import MEANINGS, common
 
     everywhere = common(doubts)
     for code in everywhere:

@@ -13,7 +13,7 @@ from mnv4_mobile.cli.show import Json, Quiet, Verbose, print_json, print_table, 
 from mnv4_mobile.cli.steps import steps
 
 if TYPE_CHECKING:
-    from mnv4_mobile.measure.profile import PartTime
+    from mnv4_mobile.measuring.profile import PartTime
 
 
 def profile(
@@ -33,9 +33,9 @@ def profile(
     What was found is recorded in the store, where `mnv4 report` finds it.
     """
     from mnv4_mobile.bundle.manifest import open_bundle
-    from mnv4_mobile.measure.device import connect
-    from mnv4_mobile.measure.profile import StoredProfile, profile_bundle, stage_of
-    from mnv4_mobile.measure.results.store import Store, store_path
+    from mnv4_mobile.measuring.device import connect
+    from mnv4_mobile.measuring.profile import StoredProfile, profile_bundle, stage_of
+    from mnv4_mobile.measuring.results.store import Store, store_path
 
     opened = open_bundle(bundle)
     (host,) = connect("host")

@@ -47,8 +47,8 @@ def report(
     known.
     """
     from mnv4_mobile.errors import ConfigError, unknown
-    from mnv4_mobile.measure.report import write
-    from mnv4_mobile.measure.results.store import store_path
+    from mnv4_mobile.measuring.report import write
+    from mnv4_mobile.measuring.results.store import store_path
 
     path = out or Path(f"report.{kind or 'html'}")
     if kind and path.suffix != f".{kind}":

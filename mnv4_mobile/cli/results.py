@@ -21,9 +21,9 @@ from mnv4_mobile.records import plain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mnv4_mobile.measure.measurement import Measurement
-    from mnv4_mobile.measure.results.statistics import SessionGroup
-    from mnv4_mobile.measure.results.store import Store
+    from mnv4_mobile.measuring.measurement import Measurement
+    from mnv4_mobile.measuring.results.statistics import SessionGroup
+    from mnv4_mobile.measuring.results.store import Store
     from mnv4_mobile.quality.evaluate import Evaluation
 
 app = typer.Typer(help="Lists, shows, exports, imports and deletes measurements.")
@@ -91,7 +91,7 @@ def _filtered(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def _opened(option: Path | None, *, must_exist: bool = True) -> Iterator[Store]:
-    from mnv4_mobile.measure.results.store import Store, store_path
+    from mnv4_mobile.measuring.results.store import Store, store_path
 
     with Store(store_path(option), must_exist=must_exist) as opened:
         yield opened
@@ -99,7 +99,7 @@ def _opened(option: Path | None, *, must_exist: bool = True) -> Iterator[Store]:
 
 def _read(option: Path | None) -> tuple[Path, list[Measurement], list[Evaluation]]:
     """Reads a store; the default one may not exist yet and is then empty."""
-    from mnv4_mobile.measure.results.store import store_path
+    from mnv4_mobile.measuring.results.store import store_path
 
     path = store_path(option)
     if option is None and not path.exists():
@@ -158,8 +158,8 @@ def list_groups(
     as_json: Json = False,
 ) -> None:
     """Shows one row for each artifact, device and plan: the medians of its sessions."""
-    from mnv4_mobile.measure.results.doubts import os_builds
-    from mnv4_mobile.measure.results.statistics import groups
+    from mnv4_mobile.measuring.results.doubts import os_builds
+    from mnv4_mobile.measuring.results.statistics import groups
 
     path, measurements, _ = _read(store)
     found, newest = wanted.matching(measurements), os_builds(measurements)
@@ -174,8 +174,8 @@ def list_groups(
 
 
 def _group(group: SessionGroup, newest: dict[str, str]) -> dict[str, Any]:
-    from mnv4_mobile.measure.results.doubts import doubts_of_group
-    from mnv4_mobile.measure.results.statistics import typical
+    from mnv4_mobile.measuring.results.doubts import doubts_of_group
+    from mnv4_mobile.measuring.results.statistics import typical
 
     first = group.first
     return {
@@ -207,7 +207,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Shows every figure of one session."""
-    from mnv4_mobile.measure.results.flat import flat
+    from mnv4_mobile.measuring.results.flat import flat
 
     with _opened(store) as opened:
         (found,) = _by_ids(opened, [measurement])
@@ -277,7 +277,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Writes measurements to a file; JSON lines also hold their evaluations and profiles."""
-    from mnv4_mobile.measure.results.exchange import Records, export_records
+    from mnv4_mobile.measuring.results.exchange import Records, export_records
 
     with _opened(store) as opened:
         measurements = wanted.matching(opened.measurements())
@@ -302,7 +302,7 @@ def import_files(
     as_json: Json = False,
 ) -> None:
     """Adds the records of files to the store. A damaged file adds nothing."""
-    from mnv4_mobile.measure.results.exchange import import_records
+    from mnv4_mobile.measuring.results.exchange import import_records
 
     rows = []
     with _opened(store, must_exist=False) as opened:

@@ -10,7 +10,7 @@ import typer
 from mnv4_mobile.cli.show import Json, print_json
 
 if TYPE_CHECKING:
-    from mnv4_mobile.sdk.shipping import Written
+    from mnv4_mobile.sdks.shipping import Written
 
 app = typer.Typer(help="Writes libraries for apps, with bundles inside.", no_args_is_help=True)
 
@@ -24,7 +24,7 @@ def android(
     as_json: Json = False,
 ) -> None:
     """Writes a Gradle module that an Android app classifies pictures with in three lines."""
-    from mnv4_mobile.sdk.write import sdk
+    from mnv4_mobile.sdks.write import sdk
 
     _show(sdk("android", bundles, out), "a Gradle module", as_json)
 
@@ -38,7 +38,7 @@ def ios(
     as_json: Json = False,
 ) -> None:
     """Writes a Swift package that an iOS app classifies pictures with in three lines."""
-    from mnv4_mobile.sdk.write import sdk
+    from mnv4_mobile.sdks.write import sdk
 
     _show(sdk("ios", bundles, out), "a Swift package", as_json)
 

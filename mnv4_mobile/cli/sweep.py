@@ -34,8 +34,8 @@ def sweep(
     verbose: Verbose = False,
 ) -> None:
     """Measures bundles x devices x threads x units; resumes a run by its name."""
-    from mnv4_mobile.measure.perform import perform
-    from mnv4_mobile.measure.sweep import SweepDevice, load_sweep
+    from mnv4_mobile.measuring.perform import perform
+    from mnv4_mobile.measuring.sweep import SweepDevice, load_sweep
     from mnv4_mobile.records import replace
 
     found = load_sweep(file)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+from mnv4_mobile.bundle.manifest import AnyBundle, Bundle, open_bundle
 from mnv4_mobile.bundle.worker import Worker, run_pixels
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.images import pixels, read_image
@@ -90,11 +89,18 @@ def _decoded(picture: Picture) -> npt.NDArray[np.uint8]:
     return picture if isinstance(picture, np.ndarray) else read_image(picture)
 
 
-def load(path: str | Path, *, threads: int = 1) -> Model:
+def load(bundle: AnyBundle, *, threads: int = 1) -> Model:
     """Opens a bundle and starts its runtime.
+
+        with load("out/conv-small-224x224-int8-tflite") as model:
+            print(model.classify(["photo.jpg"], top=1)[0][0])
+
+    Args:
+        bundle: A bundle, its folder, or the artifact in it.
+        threads: Number of runtime threads.
 
     Raises:
         BundleError: The bundle is incomplete or damaged.
         ToolchainError: The target's runtime is not installed.
     """
-    return Model(open_bundle(path), threads=threads)
+    return Model(open_bundle(bundle), threads=threads)

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 from mnv4_coreml import compute_unit_of
 from mnv4_coreml.mil.saved import SavedModel
 from mnv4_mobile.errors import ConfigError, DeviceError, MobileError
-from mnv4_mobile.measure.device import Attached, Device
-from mnv4_mobile.measure.devices.ios import AppleDevice, failure, ready
-from mnv4_mobile.measure.measurement import DeviceInfo, Samples, Thermal
-from mnv4_mobile.measure.plan import Plan
-from mnv4_mobile.measure.subject import Subject
+from mnv4_mobile.measuring.device import Attached, Device
+from mnv4_mobile.measuring.devices.ios import AppleDevice, failure, ready
+from mnv4_mobile.measuring.measurement import DeviceInfo, Samples, Thermal
+from mnv4_mobile.measuring.plan import Plan
+from mnv4_mobile.measuring.subject import Subject
 from mnv4_mobile.progress import SILENT, Progress
 from mnv4_mobile.target import load_target, require
 from mnv4_mobile.tensors import Tensors

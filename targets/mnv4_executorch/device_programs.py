@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 
 from mnv4_mobile.errors import DeviceError
-from mnv4_mobile.measure.devices.tool import Foreign, Run, Runner, Tool
-from mnv4_mobile.measure.measurement import Samples, Summary
+from mnv4_mobile.measuring.devices.tool import Foreign, Run, Runner, Tool
+from mnv4_mobile.measuring.measurement import Samples, Summary
 
 
 class ExecutorRunner(Foreign):

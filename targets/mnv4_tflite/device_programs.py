@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mnv4_mobile.errors import DeviceError
-from mnv4_mobile.measure.devices.tool import Foreign, Run, Runner, Tool
-from mnv4_mobile.measure.measurement import Samples, Summary
+from mnv4_mobile.measuring.devices.tool import Foreign, Run, Runner, Tool
+from mnv4_mobile.measuring.measurement import Samples, Summary
 
 _NUMBER = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 _LONGEST_S = 3600

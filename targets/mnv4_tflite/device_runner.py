@@ -1,7 +1,7 @@
 """Runs a `.tflite` on a device that has LiteRT's Python runtime, and writes down how long it took.
 
 Copied to the device as it is: it needs Python 3.9, numpy, and ai-edge-litert or tflite-runtime.
-`mnv4_mobile.measure.devices.tool.Runner` says what it is asked and what it answers.
+`mnv4_mobile.measuring.devices.tool.Runner` says what it is asked and what it answers.
 """
 
 from __future__ import annotations

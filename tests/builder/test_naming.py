@@ -141,7 +141,7 @@ def test_an_edit_counts_only_where_it_decides_bytes(tmp_path):
     shutil.copytree(package, copy, ignore=lambda _, names: [n for n in names if n == "web"])
     before = folder_code_sha256(copy, CODE)
     assert before == folder_code_sha256(package, CODE)
-    for name in ("quality/evaluate.py", "cli/build.py", "measure/plan.py", "sdk/ios.py"):
+    for name in ("quality/evaluate.py", "cli/build.py", "measuring/plan.py", "sdks/ios.py"):
         (copy / name).write_text("# edited\n")
     (copy / "testing.py").unlink()
     assert folder_code_sha256(copy, CODE) == before

@@ -341,7 +341,7 @@ def test_measure_ends_with_3_on_a_wrong_output_and_names_it(mnv4, demo_bundle, t
 
 
 def test_devices_has_this_computer_and_survives_a_broken_kind(mnv4, monkeypatch):
-    from mnv4_mobile.measure import device
+    from mnv4_mobile.measuring import device
 
     class Hanging:
         name = "hanging"

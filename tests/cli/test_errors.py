@@ -9,7 +9,7 @@ import pytest
 from typer.main import get_command
 
 from mnv4_mobile.cli import app
-from mnv4_mobile.measure import device
+from mnv4_mobile.measuring import device
 
 MNV4 = Path(sys.executable).parent / "mnv4"
 

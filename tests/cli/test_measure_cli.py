@@ -5,8 +5,8 @@ import sqlite3
 import pytest
 from records import measurement
 
-from mnv4_mobile.measure.measurement import Samples, Summary
-from mnv4_mobile.measure.results.store import Store
+from mnv4_mobile.measuring.measurement import Samples, Summary
+from mnv4_mobile.measuring.results.store import Store
 
 
 @pytest.fixture

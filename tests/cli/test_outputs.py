@@ -4,7 +4,7 @@ import pytest
 from records import measurement
 
 from mnv4_mobile.configs import config_folder
-from mnv4_mobile.measure.results.store import Store
+from mnv4_mobile.measuring.results.store import Store
 
 DEMO = config_folder("models").parents[1] / "mnv4_mobile" / "demo"
 MODEL = ("conv-small-035", "--weights", "demo")

@@ -6,7 +6,7 @@ import json
 import pytest
 from records import ARTIFACT, DEVICE, evaluation, measurement
 
-from mnv4_mobile.measure.results.store import Store
+from mnv4_mobile.measuring.results.store import Store
 from mnv4_mobile.records import replace
 
 SLOWER = replace(ARTIFACT, sha256="b" * 64)

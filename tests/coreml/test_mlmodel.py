@@ -17,11 +17,11 @@ from mnv4_coreml import coremltools_device, profile, session, target
 from mnv4_mobile.errors import ConfigError, DeviceError, ParityError
 from mnv4_mobile.images import random_images
 from mnv4_mobile.layers import is_convolution
-from mnv4_mobile.measure.device import DeviceGoneError, connect
-from mnv4_mobile.measure.plan import Plan
-from mnv4_mobile.measure.subject import open_subject
+from mnv4_mobile.measuring.device import DeviceGoneError, connect
+from mnv4_mobile.measuring.plan import Plan
+from mnv4_mobile.measuring.subject import open_subject
 from mnv4_mobile.progress import Progress
-from tests.measure.devices.test_ios import UDID, listed, world  # noqa: F401 - a fixture
+from tests.measuring.devices.test_ios import UDID, listed, world  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.toolchain("coreml")
 

@@ -19,9 +19,9 @@ from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.errors import ConfigError, CrashError, ToolchainError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
-from mnv4_mobile.measure.devices.app import Result
-from mnv4_mobile.measure.plan import preset
-from mnv4_mobile.measure.subject import open_subject
+from mnv4_mobile.measuring.devices.app import Result
+from mnv4_mobile.measuring.plan import preset
+from mnv4_mobile.measuring.subject import open_subject
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.program.export import export

@@ -3,7 +3,7 @@ import json
 import pytest
 from PIL import Image
 
-from mnv4_mobile.measure.results.store import Store
+from mnv4_mobile.measuring.results.store import Store
 from mnv4_mobile.quality.evaluate import evaluate
 
 pytestmark = pytest.mark.toolchain("tflite")

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from mnv4_mobile.configs import config_folder, shipped
 from mnv4_mobile.errors import ConfigError
-from mnv4_mobile.measure.sweep import load_sweep
+from mnv4_mobile.measuring.sweep import load_sweep
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.recipe import load_recipe
 from tests.model.test_grammar import BARE

@@ -39,7 +39,7 @@ public class Phone(
         return AutoCloseable { power.removeThermalStatusListener(listener) }
     }
 
-    /** Android's levels as the plan's four; see `ThermalStatus` in `mnv4_mobile/measure/plan.py`. */
+    /** Android's levels as the plan's four; see `ThermalStatus` in `mnv4_mobile/measuring/plan.py`. */
     private fun name(status: Int): String =
         when (status) {
             PowerManager.THERMAL_STATUS_NONE -> "nominal"

@@ -3,7 +3,7 @@ package io.github.mnv4.core
 import kotlin.math.floor
 import kotlin.math.sqrt
 
-/** The statistics of a session's samples, as `mnv4_mobile/measure/results/statistics.py` specifies. */
+/** The statistics of a session's samples, as `mnv4_mobile/measuring/results/statistics.py` specifies. */
 public class Statistics private constructor(
     private val sorted: DoubleArray,
 ) {

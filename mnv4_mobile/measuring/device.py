@@ -1,0 +1,208 @@
+"""What a device is, and how devices are found.
+
+A kind of device is a module-level object that satisfies `Kind`, named by an entry point of the
+group `mnv4_mobile.devices`. On the command line a device is KIND or KIND:ADDRESS.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Thread
+from typing import Protocol, runtime_checkable
+
+from mnv4_mobile.errors import ConfigError, DeviceError
+from mnv4_mobile.measuring.measurement import DeviceInfo, Samples, Thermal
+from mnv4_mobile.measuring.plan import Plan
+from mnv4_mobile.measuring.subject import Subject
+from mnv4_mobile.plugins import Group
+from mnv4_mobile.progress import SILENT, Progress
+from mnv4_mobile.units import Unit
+
+ATTACHED_LIMIT_S = 15.0
+"""For all kinds of devices together to say what is attached."""
+
+
+def check_unit(what: str, plan: Plan, units: Sequence[Unit]) -> None:
+    """Refuses a plan for a unit that a device does not have.
+
+    Raises:
+        ConfigError: Naming the unit and those that it has.
+    """
+    if plan.unit is not None and plan.unit not in units:
+        raise ConfigError(f"unit: found {plan.unit!r}, {what} runs on: {', '.join(units)}")
+
+
+class DeviceGoneError(DeviceError):
+    """A device that vanished: what else was to be measured on it will fail too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attached:
+    """A line of `mnv4 devices`."""
+
+    address: str
+    """What `--device` takes: `adb:SERIAL`."""
+    info: DeviceInfo | None
+    """None where it does not say."""
+    missing: str | None
+    """What is missing to use it, and what to do; None when it is ready."""
+
+
+class Device(Protocol):
+    """A device that is connected. One at a time talks to it."""
+
+    def describe(self) -> DeviceInfo:
+        """What it is; the same in all sessions.
+
+        Raises:
+            DeviceError: It does not answer.
+        """
+
+    def thermal(self) -> Thermal:
+        """How warm it is now; empty where it does not say."""
+
+    def check(self, subject: Subject, plan: Plan) -> None:
+        """Refuses what it cannot measure, before any work.
+
+        Raises:
+            ConfigError: Naming what was found and what it can.
+        """
+
+    def measure(self, subject: Subject, plan: Plan, progress: Progress) -> Samples:
+        """One session in a fresh process, the golden check first.
+
+        Raises:
+            ParityError: The device computes something else; nothing was timed.
+            DeviceGoneError: The device vanished.
+            DeviceError: Whatever else failed.
+        """
+
+    def close(self) -> None:
+        """Lets go of it, and removes what was put on it."""
+
+
+@runtime_checkable
+class Kind(Protocol):
+    """A kind of device."""
+
+    name: str
+
+    def connect(
+        self, address: str, tool: str | None, progress: Progress = SILENT
+    ) -> Sequence[Device]:
+        """Returns the devices at an address, most often one.
+
+        Args:
+            address: What follows `KIND:` on the command line; may be empty.
+            tool: `--tool`: a program for the device that runs artifacts, where the kind takes one.
+            progress: Is told what the user has to do for it.
+
+        Raises:
+            ConfigError: An address or a tool that cannot be.
+            DeviceError: Nothing there, more than one for an empty address, not authorised, ...
+        """
+
+    def attached(self) -> list[Attached]:
+        """The devices that are there, ready or not; quickly, and without raising."""
+
+
+@runtime_checkable
+class Inviting(Kind, Protocol):
+    """A kind of device that a person has to bring, by opening a page on a phone for example.
+
+    Nobody is asked for what no such device can measure, or before all bundles are built.
+    """
+
+    def checker(self, address: str, tool: str | None) -> Callable[[Subject, Plan], None]:
+        """Returns what will be `Device.check` of the devices at an address.
+
+        Args:
+            address: As for `connect`.
+            tool: As for `connect`.
+
+        Raises:
+            ConfigError: An address or a tool that cannot be.
+            ToolchainError: Something is not installed on this computer.
+        """
+
+
+@runtime_checkable
+class Screen(Protocol):
+    """A device that shows its user how far the run is."""
+
+    def show(self, session: int, sessions: int, seconds_left: float | None) -> None:
+        """Says which session comes next.
+
+        Args:
+            session: Its number, from 1.
+            sessions: Number of sessions on this device.
+            seconds_left: An estimate for this session and the others; None before the first one.
+        """
+
+
+_KINDS = Group(name="mnv4_mobile.devices", what="device", option="--device")
+
+
+def kind_names() -> list[str]:
+    """Returns the names of the installed kinds of devices."""
+    return _KINDS.names()
+
+
+def load_kind(name: str) -> Kind:
+    """Imports an installed kind of device.
+
+    Raises:
+        ConfigError: See `Group.load`.
+    """
+    kind: Kind = _KINDS.load(name, Kind)
+    return kind
+
+
+def all_attached() -> list[Attached]:
+    """What is attached of all kinds, asked side by side; a kind that fails is a line of its own."""
+    found: dict[str, list[Attached]] = {}
+
+    def ask(name: str) -> None:
+        try:
+            found[name] = load_kind(name).attached()
+        except Exception as error:  # noqa: BLE001 - one broken kind must not hide the others
+            found[name] = [Attached(address=name, info=None, missing=str(error))]
+
+    names = kind_names()
+    # Daemons, as one that hangs in a driver must not keep the command from ending.
+    threads = [Thread(target=ask, args=(name,), daemon=True) for name in names]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + ATTACHED_LIMIT_S
+    for thread in threads:
+        thread.join(max(end - time.monotonic(), 0))
+    late = f"did not answer in {ATTACHED_LIMIT_S:g} s"
+    return [
+        one
+        for name in names
+        for one in found.get(name, [Attached(address=name, info=None, missing=late)])
+    ]
+
+
+def connect(device: str, tool: str | None = None, progress: Progress = SILENT) -> Sequence[Device]:
+    """The devices that KIND or KIND:ADDRESS means.
+
+    Raises:
+        ConfigError: No such kind, or an address that cannot be.
+        DeviceError: See `Kind.connect`.
+    """
+    name, _, address = device.partition(":")
+    return load_kind(name).connect(address, tool, progress)
+
+
+def invited(device: str, tool: str | None = None) -> Callable[[Subject, Plan], None] | None:
+    """Returns what the devices will check that a person has to bring; None for attached ones.
+
+    Raises:
+        MobileError: See `Inviting.checker`.
+    """
+    name, _, address = device.partition(":")
+    kind = load_kind(name)
+    return kind.checker(address, tool) if isinstance(kind, Inviting) else None

@@ -1,0 +1,111 @@
+"""The benchmark app on an Android device, driven by its instrumentation.
+
+The job and its result are files (`devices.app`). What `am instrument` prints, and its exit code,
+which is 0 for a crash too, only explain why there is no result.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+
+from mnv4_mobile import records
+from mnv4_mobile.errors import ConfigError, DeviceError
+from mnv4_mobile.measuring.devices import app
+from mnv4_mobile.measuring.devices.shell import Shell
+from mnv4_mobile.measuring.devices.tool import tools_of
+from mnv4_mobile.measuring.measurement import Samples
+from mnv4_mobile.measuring.plan import Plan
+from mnv4_mobile.measuring.subject import Subject
+
+PACKAGE = "io.github.mnv4.benchmark"
+_FILES = f"/sdcard/Android/data/{PACKAGE}/files"
+"""The app's own folder, which both it and the shell may use, without a permission."""
+
+
+class BenchmarkApp:
+    """The app on one device; a `Way` to run artifacts.
+
+    Args:
+        shell: The device's.
+        component: The app's instrumentation, `package/class`.
+    """
+
+    def __init__(self, shell: Shell, component: str) -> None:
+        self._shell, self._component = shell, component
+        self._copied: str | None = None
+
+    def check(self, subject: Subject) -> None:
+        """Refuses what is no bundle for Android.
+
+        Raises:
+            ConfigError: See `app.check`; or a target that has no runtime there.
+        """
+        app.check(self._shell.name, subject)
+        if not tools_of(subject.artifact.target):
+            raise ConfigError(f"{self._shell.name}: cannot run {subject.artifact.target}")
+
+    def copy(self, subject: Subject) -> None:
+        """Copies a bundle, unless it is the one that is there.
+
+        Raises:
+            DeviceError: No space left, ...
+        """
+        assert subject.bundle is not None
+        if self._copied == subject.artifact.sha256:
+            return
+        self._copied = None
+        self._shell.remove(f"{_FILES}/{app.BUNDLE}")
+        for file in sorted(subject.bundle.path.rglob("*")):
+            if file.is_file():
+                name = file.relative_to(subject.bundle.path).as_posix()
+                self._shell.push(file, f"{_FILES}/{app.BUNDLE}/{name}")
+        self._copied = subject.artifact.sha256
+
+    def measure(
+        self, subject: Subject, plan: Plan, cores: tuple[int, ...] | None, timeout_s: float
+    ) -> Samples:
+        """One session; the app pins itself, as the plan says.
+
+        Raises:
+            ParityError: The app's golden check failed.
+            DeviceError: It gave no result.
+        """
+        job = app.new_job(plan)
+        self._shell.remove(f"{_FILES}/{app.RESULT}")
+        self._shell.push(records.encode(job, indent=1), f"{_FILES}/{app.JOB}")
+        ended = self._shell.run(
+            ["am", "instrument", "-w", "-r", self._component], timeout_s=timeout_s
+        )
+        try:
+            data = self._shell.pull(f"{_FILES}/{app.RESULT}")
+            samples = app.read_samples(data, job, subject.artifact.name)
+        except DeviceError as error:
+            raise DeviceError(f"{self._shell.name}: {error}; {_why(ended.text)}") from None
+        if samples is None:
+            raise DeviceError(f"{self._shell.name}: the app wrote another job's result")
+        return samples
+
+    def close(self) -> None:
+        """Removes what was put there; a device that is gone keeps it."""
+        with suppress(DeviceError):
+            self._shell.remove(f"{_FILES}/mnv4")
+
+
+def find(shell: Shell) -> BenchmarkApp | None:
+    """The app, if it is installed.
+
+    Raises:
+        DeviceError: The device does not answer.
+    """
+    said = shell.ask({"listed": f"pm list instrumentation {PACKAGE}"})["listed"]
+    found = re.search(rf"^instrumentation:(\S+) \(target={re.escape(PACKAGE)}\)", said, re.M)
+    return BenchmarkApp(shell, found[1]) if found else None
+
+
+def _why(printed: str) -> str:
+    """What `am instrument` says of an app that ended early."""
+    for pattern in (r"^INSTRUMENTATION_RESULT: (?:short|long)Msg=(.*)", r"^(?:Error|.*FAILED): .*"):
+        if found := re.search(pattern, printed, re.MULTILINE):
+            return found[0].strip()[:300]
+    return "am instrument: no message"

@@ -1,0 +1,82 @@
+"""What a page tells about its phone, as a `DeviceInfo`."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from mnv4_mobile.measuring.measurement import DeviceInfo
+
+_LONGEST = 200
+_SYSTEMS = (
+    # Where agents are frozen (Android 10; K, Mac OS X 10_15_7, Windows NT 10.0), hints know better.
+    (r"\((?P<model>iPhone|iPad)[^)]*? OS (?P<version>[\d_]+)", "iOS"),
+    (r"Android (?P<version>[\d.]+); (?P<model>[^;)]+)", "Android"),
+    (r"(?P<model>Mac)intosh[^)]*? OS X (?P<version>[\d_.]+)", "macOS"),
+    (r"Windows NT (?P<version>[\d.]+)", "Windows"),
+    (r"Linux", "Linux"),
+)
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("EdgA", "Edge"),
+    ("SamsungBrowser", "Samsung Internet"),
+    ("Firefox", "Firefox"),
+    ("FxiOS", "Firefox"),
+    ("CriOS", "Chrome"),
+    ("Chrome", "Chrome"),
+    ("Version", "Safari"),
+)
+
+
+def text(value: object, longest: int = _LONGEST) -> str:
+    """Text from a page, fit for a terminal: printable, and not longer than that."""
+    printable = "".join(c if c.isprintable() else " " for c in str(value)[: 4 * longest])
+    return printable.strip()[:longest].rstrip()
+
+
+def device_info(secret: str, about: Mapping[str, Any], *, gpu: bool = False) -> DeviceInfo:
+    """A phone by what its page tells; `os_build` has the browser too, which decides as much.
+
+    Args:
+        secret: By which the phone is known again; the id is a hash of it.
+        about: `user_agent`, and the hints `model`, `platform` and `browser` where it gives them.
+        gpu: Whether its WebGPU is measured, which is another device.
+    """
+    agent = text(about.get("user_agent", ""), 500)
+    model, system = _system(agent)
+    cores = about.get("cores")
+    known = isinstance(cores, int) and not isinstance(cores, bool) and 1 <= cores <= 1024
+    return DeviceInfo(
+        id=f"browser:{hashlib.sha256(secret.encode()).hexdigest()[:8]}{':gpu' if gpu else ''}",
+        model=text(about.get("model", "")) or model or "unknown",
+        soc="",
+        os_build=", ".join(
+            filter(
+                None,
+                (
+                    text(about.get("platform", "")) or system,
+                    text(about.get("browser", "")) or _browser(agent),
+                ),
+            )
+        ),
+        cores=cores if known else None,
+    )
+
+
+def _system(agent: str) -> tuple[str, str]:
+    """Model, and system with its version."""
+    for pattern, name in _SYSTEMS:
+        if found := re.search(pattern, agent):
+            told = found.groupdict()
+            version = told.get("version", "").replace("_", ".")
+            return told.get("model", "PC").strip(), f"{name} {version}".strip()
+    return "", ""
+
+
+def _browser(agent: str) -> str:
+    for key, name in _BROWSERS:
+        if found := re.search(rf"\b{key}/([\d.]+)", agent):
+            return f"{name} {found[1]}"
+    return ""

@@ -1,0 +1,159 @@
+"""One phone: its page, whether it is there, what it is to do. All of it in the server's loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mnv4_mobile.errors import DeviceError, MobileError
+from mnv4_mobile.measuring.device import DeviceGoneError
+from mnv4_mobile.measuring.devices.browser.task import Task
+from mnv4_mobile.measuring.measurement import DeviceInfo, Samples
+
+_STARTS = 3
+"""How often a page may begin one session: it begins again when it was reloaded, or hidden."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long what is waited for, in seconds."""
+
+    join: float = 300
+    """Until all pages are there."""
+    poll: float = 15
+    """The longest that a page's question for work is left unanswered."""
+    silence: float = 30
+    """Until a page that says nothing counts as gone; longer than `poll`."""
+    reload: float = 8
+    """Until a page that was closed counts as gone, as it may only have been reloaded."""
+    goodbye: float = 3
+    """Until pages have heard that it is over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a session is in the run of one phone."""
+
+    session: int = 1
+    """Number of the session, from 1."""
+    sessions: int = 1
+    """Number of sessions on the phone."""
+    seconds_left: float | None = None
+    """An estimate for this session and those after it; None while nothing is known."""
+
+
+class Phone:
+    """A phone with a page that is, or was, open.
+
+    Args:
+        info: What it is.
+        patience: See there.
+    """
+
+    def __init__(self, info: DeviceInfo, patience: Patience) -> None:
+        self.info = info
+        self.page = ""
+        """The load of the page that is listened to: the newest."""
+        self.task: Task | None = None
+        self.place = Place()
+        self.doing = ""
+        """How far its page is."""
+        self._patience = patience
+        self._starts = 0
+        self._wake = asyncio.Event()
+        self._result: asyncio.Future[Samples] | None = None
+        self._closed_by_user = False
+        self._end: dict[str, Any] | None = None
+        self.told = asyncio.Event()
+        """Its page knows that it is over."""
+        self._deadline = 0.0
+        self.heard()
+
+    @property
+    def gone(self) -> bool:
+        """Whether its page was silent for too long."""
+        return time.monotonic() > self._deadline
+
+    def heard(self) -> None:
+        """Its page said something."""
+        self._closed_by_user = False
+        self._deadline = time.monotonic() + self._patience.silence
+
+    def left(self) -> None:
+        """Its page was closed, or is about to be loaded again."""
+        self._closed_by_user = True
+        self._deadline = time.monotonic() + self._patience.reload
+
+    async def measure(self, task: Task) -> Samples:
+        """Gives its page a task and waits for the result.
+
+        Raises:
+            ParityError: The page found wrong outputs.
+            DeviceGoneError: Its page was closed or fell silent.
+            DeviceError: It could not measure, or sent something else.
+        """
+        self.task, self._starts = task, 0
+        self._result = asyncio.get_running_loop().create_future()
+        # It may have gone to sleep while others were measured: there is time to wake it.
+        self._deadline = max(self._deadline, time.monotonic() + self._patience.silence)
+        self._wake.set()
+        try:
+            while not self._result.done():
+                await asyncio.wait([self._result], timeout=0.2)
+                if self.gone and not self._result.done():
+                    raise DeviceGoneError(f"{self.info.id} ({self.info.model}): {self._why()}")
+            return self._result.result()
+        finally:
+            self.task = self._result = None
+            self._wake.clear()
+
+    def _why(self) -> str:
+        if self._closed_by_user:
+            return "the page was closed, and not opened again"
+        return (
+            f"nothing was heard from the page for {self._patience.silence:g} s: the phone sleeps, "
+            "left the network, or the page was closed"
+        )
+
+    async def order(self) -> dict[str, Any]:
+        """What its page is to do next; waits a while for something to do."""
+        if self._end is None and self.task is None:
+            try:
+                await asyncio.wait_for(self._wake.wait(), self._patience.poll)
+            except TimeoutError:
+                return {"state": "wait"}
+        if self._end is not None:
+            self.told.set()
+            return self._end
+        if self.task is None:
+            return {"state": "wait"}
+        self._starts += 1
+        if self._starts > _STARTS:
+            self.settle(
+                DeviceError(
+                    f"{self.task.name}: the page began {_STARTS} times and did not get to the end: "
+                    "it was reloaded or in the background, or the browser ran out of memory"
+                )
+            )
+            return {"state": "wait"}
+        task = self.task
+        order = {"state": "measure", "job": task.job.id, "name": task.name}
+        return order | {"files": list(task.files), **asdict(self.place)}
+
+    def settle(self, outcome: Samples | MobileError) -> None:
+        """Ends the task."""
+        if self._result is None or self._result.done():
+            return
+        self.task = None  # its page asks for the next one at once
+        self._wake.clear()
+        if isinstance(outcome, MobileError):
+            self._result.set_exception(outcome)
+        else:
+            self._result.set_result(outcome)
+
+    def end(self, text: str) -> None:
+        """Tells its page that there is nothing more to do."""
+        self._end = {"state": "end", "text": text}
+        self._wake.set()

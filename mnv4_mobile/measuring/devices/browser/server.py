@@ -1,0 +1,268 @@
+"""The server of a run: the page, its files and what pages say, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import secrets
+import ssl
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import wait
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from mnv4_mobile import records
+from mnv4_mobile.errors import ConfigError, DeviceError, MobileError
+from mnv4_mobile.measuring.devices.app import Result
+from mnv4_mobile.measuring.devices.browser.about import device_info, text
+from mnv4_mobile.measuring.devices.browser.guard import MAX_BODY, guard
+from mnv4_mobile.measuring.devices.browser.phone import Patience, Phone
+from mnv4_mobile.measuring.measurement import Samples
+
+DIST = Path(__file__).parent / "dist"
+_COOKIE = "mnv4_phone"  # cookies are kept by host: the port is another one every time
+_MEANWHILE_S = 0.5
+_YEAR_S = 365 * 24 * 3600
+T = TypeVar("T")
+
+
+class Server:
+    """Serves pages for one run.
+
+    Args:
+        host: Address to listen on.
+        tls: For HTTPS; None serves HTTP.
+        places: Phones that may join.
+        patience: See there.
+        gpu: Whether WebGPU runs the artifacts.
+
+    Raises:
+        DeviceError: It cannot listen there.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        tls: ssl.SSLContext | None,
+        places: int,
+        patience: Patience,
+        *,
+        gpu: bool = False,
+    ) -> None:
+        self.gpu = gpu
+        self.token = secrets.token_urlsafe(16)
+        self.phones: dict[str, Phone] = {}
+        self.full = threading.Event()
+        """All places are taken."""
+        self._places, self._patience, self._secure = places, patience, tls is not None
+        self._static = {
+            path.name.removesuffix(".gz"): path for path in DIST.iterdir() if path.is_file()
+        }
+        self._loop = asyncio.new_event_loop()
+        self._runner = web.AppRunner(
+            self._app(lan=host not in ("127.0.0.1", "::1")), access_log=None
+        )
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="mnv4-browser", daemon=True
+        )
+        self._thread.start()
+        try:
+            self.port = self.run(self._listen(host, tls))
+        except OSError as error:
+            self.stop()
+            raise DeviceError(f"browser: cannot listen on {host}: {error.strerror}") from None
+
+    def run(self, work: Coroutine[Any, Any, T], meanwhile: Callable[[], None] | None = None) -> T:
+        """Does it in the server's loop, where all of its state lives.
+
+        Args:
+            work: What to do.
+            meanwhile: Is called in this thread, again and again, until it is done.
+        """
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            while meanwhile is not None and not future.done():
+                wait([future], timeout=_MEANWHILE_S)
+                meanwhile()
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        """Ends the server; idempotent."""
+        if not self._thread.is_alive():
+            return
+        self.run(self._goodbye())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _listen(self, host: str, tls: ssl.SSLContext | None) -> int:
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, 0, ssl_context=tls)
+        await site.start()
+        port: int = self._runner.addresses[0][1]
+        return port
+
+    async def _goodbye(self) -> None:
+        here = [phone for phone in self.phones.values() if not phone.gone]
+        for phone in here:
+            phone.end("The run is over. You can close this page, or go on classifying images.")
+        if here:
+            told = [asyncio.create_task(phone.told.wait()) for phone in here]
+            _, waiting = await asyncio.wait(told, timeout=self._patience.goodbye)
+            for task in waiting:
+                task.cancel()
+            await asyncio.sleep(0.1)  # for the answers to be sent
+        await self._runner.cleanup()
+
+    def _app(self, *, lan: bool) -> web.Application:
+        app = web.Application(middlewares=[guard(self.token, lan=lan)], client_max_size=MAX_BODY)
+        app.router.add_get("/{token}/", self._file)
+        app.router.add_get("/{token}/{name}", self._file)
+        app.router.add_post("/{token}/api/join", self._join)
+        app.router.add_get("/{token}/api/next", self._next)
+        app.router.add_get("/{token}/api/files/{job}/{name:.+}", self._task_file)
+        app.router.add_post("/{token}/api/progress", self._progress)
+        app.router.add_post("/{token}/api/result", self._result)
+        app.router.add_post("/{token}/api/bye", self._bye)
+        return app
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        """A file of the page; compressed ones go as they are."""
+        path = self._static.get(request.match_info.get("name", "index.html"))
+        if path is None:
+            raise web.HTTPNotFound(text="There is no such file.")
+        # The runtime is fetched for every session, and is the same in all of them.
+        cache = {"Cache-Control": "private, max-age=3600"}
+        return web.FileResponse(path.with_name(path.name.removesuffix(".gz")), headers=cache)
+
+    async def _join(self, request: web.Request) -> web.Response:
+        about = await _json(request)
+        found = request.cookies.get(_COOKIE, "")
+        secret = found if re.fullmatch("[0-9a-f]{32}", found) else secrets.token_hex(16)
+        phone = self.phones.get(secret)
+        if phone is None:
+            if len(self.phones) >= self._places:
+                raise web.HTTPForbidden(
+                    text=f"This run measures on {self._places} of the devices that open the "
+                    "address, and has them already."
+                )
+            phone = self.phones[secret] = Phone(
+                device_info(secret, about, gpu=self.gpu), self._patience
+            )
+        phone.page = request.query.get("page", "")
+        phone.heard()
+        if len(self.phones) == self._places:
+            self.full.set()
+        info = phone.info
+        device = {"id": info.id, "model": info.model, "os_build": info.os_build}
+        response = web.json_response({"device": device})
+        response.set_cookie(
+            _COOKIE, secret, max_age=_YEAR_S, httponly=True, samesite="Strict", secure=self._secure
+        )
+        return response
+
+    def _phone(self, request: web.Request) -> Phone:
+        phone = self.phones.get(request.cookies.get(_COOKIE, ""))
+        if phone is None:
+            raise web.HTTPForbidden(text="This device is not known here: are cookies off?")
+        if phone.page != request.query.get("page", ""):
+            raise web.HTTPConflict(text="The page was opened again, in another tab.")
+        phone.heard()
+        return phone
+
+    async def _next(self, request: web.Request) -> web.Response:
+        phone = self._phone(request)
+        order = await phone.order()
+        return web.json_response(order)
+
+    async def _task_file(self, request: web.Request) -> web.StreamResponse:
+        phone, asked = self._phone(request), request.match_info
+        task = phone.task
+        if task is None or task.job.id != asked["job"] or asked["name"] not in task.files:
+            raise web.HTTPNotFound(text="This measurement is over.")
+        content = task.files[asked["name"]]
+        if isinstance(content, Path):
+            return web.FileResponse(content)
+        return web.Response(body=content)
+
+    async def _progress(self, request: web.Request) -> web.Response:
+        phone, entries = self._phone(request), await _json(request)
+        if phone.task is None or phone.task.job.id != entries.get("job"):
+            raise web.HTTPConflict(text=_OVER)
+        phone.doing = text(entries.get("text", ""), 80)
+        return web.json_response({})
+
+    async def _result(self, request: web.Request) -> web.Response:
+        phone = self._phone(request)
+        task = phone.task
+        outcome: Samples | MobileError
+        refused: web.HTTPException | None = None
+        try:
+            body = await _body(request)
+            result = await asyncio.to_thread(records.decode, body, Result, "result")
+            if task is None or task.job.id != result.job:
+                raise web.HTTPConflict(text=_OVER)
+            outcome = task.samples(result)
+        except ConfigError as error:
+            refused = web.HTTPBadRequest(text=text(error, 500))
+        except MobileError as error:
+            outcome = error
+        except web.HTTPConflict:
+            raise
+        except web.HTTPException as error:
+            refused = error
+        if refused is not None:
+            # Its session failed; the next one may go well.
+            outcome = DeviceError(f"{phone.info.id}: sent an unusable result: {refused.text}")
+        if phone.task is task:
+            phone.settle(outcome)
+        if refused is not None:
+            raise refused
+        return web.json_response({})
+
+    async def _bye(self, request: web.Request) -> web.Response:
+        self._phone(request).left()
+        return web.json_response({})
+
+
+_OVER = (
+    "The computer has ended this measurement: it was interrupted, or had heard nothing from this "
+    "page for a while."
+)
+
+
+async def _body(request: web.Request) -> bytes:
+    """Returns the body of a request.
+
+    Raises:
+        HTTPRequestEntityTooLarge: It has more than `MAX_BODY` bytes.
+    """
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise web.HTTPRequestEntityTooLarge(
+            MAX_BODY, request.content_length or 0, text=f"More than {MAX_BODY} bytes were sent."
+        ) from None
+
+
+async def _json(request: web.Request) -> dict[str, Any]:
+    """Returns the JSON object of a request.
+
+    Raises:
+        HTTPRequestEntityTooLarge: It has more than `MAX_BODY` bytes.
+        HTTPBadRequest: It is something else.
+    """
+    try:
+        found = json.loads(await _body(request))
+    except (ValueError, RecursionError) as error:
+        raise web.HTTPBadRequest(text=f"Not JSON: {text(error)}") from None
+    if not isinstance(found, dict):
+        raise web.HTTPBadRequest(text="Not a JSON object.")
+    return found

@@ -1,0 +1,203 @@
+"""Programs on a device that run artifacts of a target.
+
+A target's package names its tools by an entry point of the group `mnv4_mobile.device_programs`
+that has the target's name: a tuple of `Tool`s, the best one first. The best of them follow this
+package's own contract, `Runner`: they give samples, and outputs to check against the golden pair.
+Those from elsewhere, `Foreign`, print a summary only, and nothing verifies what they computed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mnv4_mobile import records
+from mnv4_mobile.errors import DeviceError
+from mnv4_mobile.measuring.devices.app import Result
+from mnv4_mobile.measuring.measurement import Samples
+from mnv4_mobile.plugins import Group
+from mnv4_mobile.tensors import TensorSpec
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run of a tool; all paths are the device's."""
+
+    program: tuple[str, ...]
+    """What starts it: its path, or an interpreter and a script."""
+    model: str
+    out: str
+    """Folder for its results; it does not exist yet."""
+    threads: int
+    cores: tuple[int, ...] | None
+    """To pin it to."""
+    inputs: tuple[str, ...] = ()
+    """Files with an input tensor each, for the golden check."""
+    warmup: int = 0
+    runs: int = 0
+    """0 only loads the model and runs it once."""
+    seconds: float = 0.0
+
+
+class Tool(ABC):
+    """A program that runs artifacts of one target.
+
+    Args:
+        name: What it is called in messages and records.
+        files: Regular expression of the names that its file may have.
+        script: A script of this package that it runs, which is copied to the device with it.
+        default: The program on the device if the user names none; None is no tool then.
+    """
+
+    def __init__(
+        self, name: str, files: str, *, script: Path | None = None, default: str | None = None
+    ) -> None:
+        self.name, self.files, self.script, self.default = name, files, script, default
+
+    def recognises(self, file_name: str) -> bool:
+        """Whether a file of that name is this tool."""
+        return re.fullmatch(self.files, file_name) is not None
+
+    @abstractmethod
+    def argv(self, run: Run) -> list[str]:
+        """The command for a run."""
+
+    @abstractmethod
+    def memory_argv(self, run: Run) -> list[str] | None:
+        """The command of a pass that tells the peak memory; None for a tool that cannot."""
+
+    @abstractmethod
+    def read(self, printed: str, file: Callable[[str], bytes]) -> Samples:
+        """What a run told.
+
+        Args:
+            printed: Its output and errors.
+            file: Reads a file of the run's folder.
+
+        Raises:
+            DeviceError: Nothing that can be understood.
+        """
+
+
+class Runner(Tool):
+    """A tool of this package.
+
+    PROGRAM --model M --threads N [--cores 4,5] [--warmup W] [--runs R] [--seconds S]
+            [--input FILE]... --out FOLDER
+
+    It loads the model twice, runs it once, then once with each input, writing
+    `<input>.<output>.bin`, then W times untimed, then R times and S seconds at least timed, and
+    writes a `Result` whole: `result.json`, of the job "". Tensors are raw little-endian bytes in C
+    order.
+
+    Args:
+        name: See `Tool`.
+        files: See `Tool`.
+        script: See `Tool`.
+        default: See `Tool`.
+        named: Whether the files of outputs have their names instead of their numbers.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        files: str,
+        *,
+        script: Path | None = None,
+        default: str | None = None,
+        named: bool = False,
+    ) -> None:
+        super().__init__(name, files, script=script, default=default)
+        self.named = named
+
+    def argv(self, run: Run) -> list[str]:
+        """See `Tool.argv`."""
+        command = [*run.program, "--model", run.model, "--threads", str(run.threads)]
+        if run.cores:
+            command += ["--cores", ",".join(map(str, run.cores))]
+        command += ["--warmup", str(run.warmup), "--runs", str(run.runs)]
+        command += ["--seconds", f"{run.seconds:g}"]
+        for path in run.inputs:
+            command += ["--input", path]
+        return [*command, "--out", run.out]
+
+    def memory_argv(self, run: Run) -> list[str]:
+        """Loads and runs once, nothing else."""
+        return self.argv(replace(run, inputs=(), warmup=0, runs=0, seconds=0.0))
+
+    def read(self, printed: str, file: Callable[[str], bytes]) -> Samples:
+        """Reads `result.json`."""
+        result = records.decode(file(RESULT), Result, f"{self.name}: {RESULT}", DeviceError)
+        if result.samples is None:
+            raise DeviceError(f"{self.name}: {result.error}")
+        return result.samples
+
+    def outputs(
+        self, file: Callable[[str], bytes], inputs: int, tensors: Sequence[TensorSpec]
+    ) -> list[dict[str, npt.NDArray[Any]]]:
+        """What it computed of each input, arrays by output name.
+
+        Args:
+            file: Reads a file of the run's folder.
+            inputs: How many there were.
+            tensors: The artifact's outputs, in its order.
+
+        Raises:
+            DeviceError: Outputs of another size.
+        """
+        names = [tensor.name if self.named else str(j) for j, tensor in enumerate(tensors)]
+        return [
+            {
+                tensor.name: self._array(file(f"{i}.{name}.bin"), tensor)
+                for name, tensor in zip(names, tensors, strict=True)
+            }
+            for i in range(inputs)
+        ]
+
+    def _array(self, data: bytes, tensor: TensorSpec) -> npt.NDArray[Any]:
+        dtype = np.dtype(tensor.dtype).newbyteorder("<")
+        size = math.prod(tensor.shape) * dtype.itemsize
+        if len(data) != size:
+            raise DeviceError(
+                f"{self.name}: output {tensor.name}: found {len(data)} bytes, must be {size}"
+            )
+        return np.frombuffer(data, dtype).reshape(tensor.shape).astype(tensor.dtype)
+
+
+class Foreign(Tool):
+    """A tool from elsewhere, which prints a summary."""
+
+    def pinned(self, run: Run) -> list[str]:
+        """What starts it on the cores that are asked for: `taskset` of util-linux and Android."""
+        if not run.cores:
+            return [*run.program]
+        return ["taskset", f"{sum(1 << core for core in run.cores):x}", *run.program]
+
+
+_PROGRAMS = Group(name="mnv4_mobile.device_programs", what="device programs", option="target")
+
+
+def tools_of(target: str) -> tuple[Tool, ...]:
+    """Returns the programs that run a target's artifacts on a device, the best one first.
+
+    A target that names none has none there: an app runs its artifacts.
+    """
+    if target not in _PROGRAMS.names():
+        return ()
+    tools: tuple[Tool, ...] = _PROGRAMS.load(target, tuple)
+    return tools
+
+
+def tool_for(tools: Sequence[Tool], file_name: str) -> Tool | None:
+    """The tool that a file is."""
+    return next((tool for tool in tools if tool.recognises(file_name)), None)

@@ -1,0 +1,354 @@
+"""Performing a sweep in a run that can be resumed.
+
+Each measurement is stored as soon as it is there, so whatever ends a run (Ctrl-C, a dead battery, a
+killed process) loses the session that was going on. A run of the same name measures what is
+missing.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import product
+from pathlib import Path
+
+from mnv4_mobile.builder.cache import Cache
+from mnv4_mobile.builder.cell import Options
+from mnv4_mobile.builder.matrix import build_cells, cells
+from mnv4_mobile.bundle.manifest import AnyBundle, Bundle
+from mnv4_mobile.errors import ConfigError, DeviceError, MobileError, ParityError
+from mnv4_mobile.files import cache_folder
+from mnv4_mobile.measuring.device import Device, connect, invited, load_kind
+from mnv4_mobile.measuring.measurement import DeviceInfo, Measurement
+from mnv4_mobile.measuring.plan import Plan, PresetName, preset
+from mnv4_mobile.measuring.results.store import Store, store_path
+from mnv4_mobile.measuring.session import PlannedSession, measured
+from mnv4_mobile.measuring.subject import Subject, open_subject
+from mnv4_mobile.measuring.sweep import Matrix, Sweep, SweepDevice
+from mnv4_mobile.progress import Progress
+from mnv4_mobile.units import Unit
+
+
+def new_run(name: str) -> str:
+    """A name for a run: that of the sweep and the time."""
+    return f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+_Check = Callable[[Subject, Plan], None]
+"""`Device.check`, of a device or of those that will be invited."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Something that a run has not measured."""
+
+    what: str
+    """The device and the artifact."""
+    error: MobileError
+    """Why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The state of a run after measuring."""
+
+    run: str
+    """The run's name. Measuring again with it measures only what is missing."""
+    store: Path
+    """The file with the measurements."""
+    measurements: list[Measurement]
+    """Every session of the run; failed ones only where no later session replaced them."""
+    failures: list[Failure]
+    """What could not be measured this time."""
+
+
+def measure(
+    bundles: AnyBundle | Iterable[AnyBundle],
+    *,
+    device: str | Sequence[str] = "host",
+    plan: Plan | PresetName = "quick",
+    threads: int | Sequence[int] = 1,
+    units: Sequence[Unit] = (),
+    tool: str | None = None,
+    run: str | None = None,
+    store: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Measured:
+    """Measures the latency of bundles on devices, after checking each one's output there.
+
+        found = measure(bundles, device=["host", "adb:R58M123"], threads=[1, 4])
+        for one in found.measurements:
+            print(one.artifact.name, one.device.id, one.samples.latencies_ms)
+
+    Args:
+        bundles: Bundles, their folders or the artifacts in them, patterns of these, or `.pte`,
+            `.tflite` and `.mlpackage` from elsewhere.
+        device: KIND or KIND:ADDRESS, as `mnv4 devices` lists them; one or several.
+        plan: How to measure: a `Plan`, or the name of a preset. Threads and units are replaced.
+        threads: Numbers of runtime threads; each is measured.
+        units: Units to run on; each is measured. Default: what each artifact asks for.
+        tool: The program that runs artifacts on the device, where it needs one.
+        run: Name of the run. One that the store has is continued. Default: a new name.
+        store: The file to put measurements into. Default: `$MNV4_STORE`, or `mnv4.sqlite`.
+        progress: Receives steps, counts and notes.
+
+    Raises:
+        MobileError: Before anything was measured. What fails later is in `Measured.failures`.
+    """
+    given = [bundles] if isinstance(bundles, Bundle | str | os.PathLike) else bundles
+    sweep = Sweep(
+        name="measure",
+        bundles=tuple(str(b.path) if isinstance(b, Bundle) else os.fspath(b) for b in given),
+        devices=tuple(
+            SweepDevice(device=name, tool=tool)
+            for name in ([device] if isinstance(device, str) else device)
+        ),
+        threads=(threads,) if isinstance(threads, int) else tuple(threads),
+        units=tuple(units) or (None,),
+        plan=preset(plan) if isinstance(plan, str) else plan,
+    )
+    return perform(
+        sweep,
+        run=run or new_run(sweep.name),
+        store=store_path(store),
+        out=Path("out"),  # where nothing is built
+        progress=progress or Progress(),
+    )
+
+
+def perform(
+    sweep: Sweep, *, run: str, store: Path, out: Path, force: bool = False, progress: Progress
+) -> Measured:
+    """Measures what is missing of a run.
+
+    What a device cannot measure is left out and said; that is an error before any work where
+    nothing is left of an artifact or of a device.
+
+    Args:
+        sweep: What, where and how.
+        run: Its name; what the store has under it already is not measured again.
+        store: The file where each measurement is put as soon as it is there.
+        out: The folder for bundles that are built.
+        force: Whether bundles in it that are made of other ingredients are replaced.
+        progress: Receives steps, counts and notes.
+
+    Raises:
+        MobileError: Before anything was measured.
+    """
+    for wanted in sweep.devices:  # a wrong kind is reported before a wrong file
+        load_kind(wanted.device.partition(":")[0])
+    failures: list[Failure] = []
+    if store.exists():  # one that cannot be used is refused before any work
+        Store(store).close()
+    with ExitStack() as stack:
+        given = [open_subject(path) for path in _given(sweep)]
+        expected = {one: c for one in sweep.devices if (c := invited(one.device, one.tool))}
+        attached = [one for one in sweep.devices if one not in expected]
+        devices = _connected(attached, sweep, stack, failures, progress)
+        built = _built(sweep.build, out, failures, progress, force=force) if sweep.build else []
+        subjects = _each_once([*given, *map(open_subject, built)], progress)
+        if expected:  # refuses what is impossible before anybody is asked to open a page
+            checks: dict[str, _Check] = {info.id: one.check for info, one in devices.items()}
+            checks |= {one.device: check for one, check in expected.items()}
+            _possible(checks, sweep, subjects)
+            devices |= _connected(list(expected), sweep, stack, failures, progress)
+        if not devices:
+            raise DeviceError("; ".join(str(failure.error) for failure in failures))
+        planned = _planned(sweep, devices, subjects, progress)
+        # A new one is made only now, so that bad input leaves no file behind.
+        opened = stack.enter_context(Store(store))
+        progress.note(f"run {run} in {store}")
+        recorded = _recorded(opened.measurements(runs=(run,)))
+        missing: dict[DeviceInfo, list[PlannedSession]] = {}
+        for info, sessions in planned.items():
+            missing[info] = [
+                one for one in sessions if _key(info, *one.series, one.session) not in recorded
+            ]
+            if known := len(sessions) - len(missing[info]):
+                progress.note(f"{info.id}: {known} of {len(sessions)} sessions already recorded")
+        with progress.count(sum(map(len, missing.values())), "sessions"):
+            for info, device in devices.items():
+                failures += _measure(info, device, missing[info], run, opened, progress)
+        measurements = opened.measurements(runs=(run,))
+    recorded = _recorded(measurements)
+    return Measured(
+        run=run,
+        store=store,
+        measurements=[m for m in measurements if m.status == "ok" or _key_of(m) not in recorded],
+        failures=failures,
+    )
+
+
+def _key(device: DeviceInfo, artifact: str, plan: str, session: int) -> tuple[str, ...]:
+    """What a run measures once."""
+    return device.id, device.os_build, artifact, plan, str(session)
+
+
+def _key_of(m: Measurement) -> tuple[str, ...]:
+    return _key(m.device, m.artifact.sha256, m.plan.key, m.session)
+
+
+def _recorded(measurements: Sequence[Measurement]) -> set[tuple[str, ...]]:
+    """Returns the keys of the sessions that succeeded."""
+    return {_key_of(m) for m in measurements if m.status == "ok"}
+
+
+def _connected(
+    wanted: Sequence[SweepDevice],
+    sweep: Sweep,
+    stack: ExitStack,
+    failures: list[Failure],
+    progress: Progress,
+) -> dict[DeviceInfo, Device]:
+    """Returns those of the wanted devices that answer.
+
+    Raises:
+        DeviceError: The sweep's only device does not.
+    """
+    devices: dict[DeviceInfo, Device] = {}
+    for one in wanted:
+        try:
+            for device in connect(one.device, one.tool, progress):
+                stack.enter_context(closing(device))
+                devices.setdefault(device.describe(), device)
+        except DeviceError as error:
+            if len(sweep.devices) == 1:
+                raise
+            failures.append(Failure(what=one.device, error=error))
+    return devices
+
+
+def _given(sweep: Sweep) -> list[Path]:
+    """What the sweep names, in its order."""
+    paths: list[Path] = []
+    for pattern in sweep.bundles:
+        # A path as it is first: a folder may have brackets in its name.
+        found = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
+        if not found:
+            raise ConfigError(f"{pattern}: no such bundle or artifact")
+        paths += map(Path, found)
+    return list(dict.fromkeys(paths))
+
+
+def _each_once(subjects: Sequence[Subject], progress: Progress) -> list[Subject]:
+    """Without further copies of the same artifact."""
+    found: dict[str, Subject] = {}
+    for subject in subjects:
+        first = found.setdefault(subject.artifact.sha256, subject)
+        if first.path != subject.path:
+            progress.note(f"{subject.path}: the same artifact as {first.path}, measured once")
+    return list(found.values())
+
+
+def _built(
+    matrix: Matrix, out: Path, failures: list[Failure], progress: Progress, *, force: bool
+) -> list[Path]:
+    options = [
+        Options(size=size, calibrate=matrix.calibrate, options=matrix.options)
+        for size in matrix.input_sizes
+    ]
+    wanted = cells(
+        matrix.models, matrix.weights, matrix.targets, matrix.recipes, options, progress=progress
+    )
+    cache = Cache(cache_folder(), progress)
+    built = build_cells(wanted, out, cache=cache, force=force, progress=progress)
+    failures += [Failure(what=one.cell.name, error=one.error) for one in built if one.error]
+    paths = [one.path for one in built if one.path]
+    if not paths:
+        raise next(one.error for one in built if one.error)
+    return paths
+
+
+def _planned(
+    sweep: Sweep,
+    devices: Mapping[DeviceInfo, Device],
+    subjects: Sequence[Subject],
+    progress: Progress,
+) -> dict[DeviceInfo, list[PlannedSession]]:
+    """Returns the sessions of every device: the first of each series, then the second of each, ...
+
+    A B A B rather than A A B B, so that whatever drifts (temperature, other work) hits all alike.
+
+    Raises:
+        ConfigError: See `_possible`.
+    """
+    checks: dict[str, _Check] = {info.id: device.check for info, device in devices.items()}
+    possible, refused = _possible(checks, sweep, subjects)
+    for reason, whats in refused.items():
+        progress.note(f"not measured: {', '.join(dict.fromkeys(whats))}: {reason}")
+    planned = {
+        info: [
+            PlannedSession(subject=subject, plan=plan, session=session)
+            for subject, plan in possible[info.id]
+            for session in range(plan.repeats)
+        ]
+        for info in devices
+    }
+    for sessions in planned.values():
+        sessions.sort(key=lambda one: one.session)
+    return planned
+
+
+def _possible(
+    checks: Mapping[str, _Check], sweep: Sweep, subjects: Sequence[Subject]
+) -> tuple[dict[str, list[tuple[Subject, Plan]]], dict[str, list[str]]]:
+    """Asks every device what it can measure.
+
+    Args:
+        checks: `Device.check` by the device's name.
+        sweep: Its plans are asked for.
+        subjects: The artifacts.
+
+    Returns:
+        What is possible by device, and what was refused by the reason.
+
+    Raises:
+        ConfigError: An artifact that no device can measure, or a device that can measure none.
+    """
+    possible: dict[str, list[tuple[Subject, Plan]]] = {name: [] for name in checks}
+    refused: dict[str, list[str]] = {}
+    for (name, check), subject, plan in product(checks.items(), subjects, sweep.plans()):
+        try:
+            check(subject, plan)
+            possible[name].append((subject, plan))
+        except MobileError as error:
+            refused.setdefault(str(error), []).append(f"{subject.artifact.name} on {name}")
+    measured_at_all = {s.artifact.sha256 for found in possible.values() for s, _ in found}
+    if not all(possible.values()) or len(measured_at_all) < len(subjects):
+        raise ConfigError("; ".join(refused))
+    return possible, refused
+
+
+def _measure(
+    info: DeviceInfo,
+    device: Device,
+    missing: Sequence[PlannedSession],
+    run: str,
+    store: Store,
+    progress: Progress,
+) -> list[Failure]:
+    """Measures what is missing on one device, and returns what failed."""
+    names = {one.series: f"{info.id}: {one.name}" for one in missing}
+    left = Counter(one.series for one in missing)
+    failures: dict[tuple[str, str], Failure] = {}
+    try:
+        for measurement in measured(device, missing, run, progress):
+            store.add(measurement)
+            series = measurement.artifact.sha256, measurement.plan.key
+            left[series] -= 1
+            progress.advance()
+            if measurement.error is not None:
+                kind = ParityError if measurement.status == "wrong" else DeviceError
+                failures[series] = Failure(what=names[series], error=kind(measurement.error))
+    except DeviceError as error:  # it vanished
+        for series, sessions in left.items():
+            if sessions and series not in failures:
+                left_out = DeviceError(f"left out: {error}")
+                failures[series] = Failure(what=names[series], error=left_out)
+    progress.advance(left.total())  # what is left out after a failure
+    return list(failures.values())

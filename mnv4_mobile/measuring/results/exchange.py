@@ -1,0 +1,184 @@
+"""Exports and imports records; the file's suffix chooses the format.
+
+JSON lines (`{"measurement": {...}}`, `{"evaluation": {...}}` or `{"profile": {...}}` a line) and
+other stores hold every kind of record as it is. CSV and Parquet hold measurements for notebooks,
+one row each; Parquet has the samples and the whole record beside, so that it can be imported again.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from mnv4_mobile import records
+from mnv4_mobile.errors import ConfigError, StoreError, ToolchainError, unknown
+from mnv4_mobile.files import write_bytes
+from mnv4_mobile.measuring.measurement import Measurement
+from mnv4_mobile.measuring.profile import StoredProfile
+from mnv4_mobile.measuring.results.flat import FlatMeasurement, flat
+from mnv4_mobile.measuring.results.record import RECORD_KINDS, Kept, stored
+from mnv4_mobile.measuring.results.store import Added, Store
+from mnv4_mobile.quality.evaluate import Evaluation
+from mnv4_mobile.records import Record
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Records:
+    """The records of an export; CSV and Parquet hold the measurements only."""
+
+    measurements: Sequence[Measurement]
+    evaluations: Sequence[Evaluation] = ()
+    profiles: Sequence[StoredProfile] = ()
+
+
+def export_records(found: Records, path: Path) -> None:
+    """Writes records to a file. Nothing half-written stays.
+
+    Raises:
+        ConfigError: An unknown suffix, or a folder that does not exist.
+        ToolchainError: Parquet without pyarrow.
+    """
+    written = _by_suffix(path, _WRITERS)(found)
+    write_bytes(path, written)
+
+
+def import_records(store: Store, path: Path) -> Added:
+    """Adds a file's records to a store. After an error none of them is added.
+
+    Raises:
+        ConfigError: An unknown suffix, or a damaged file, naming the line.
+        StoreError: The store has a different record with the same id.
+        ToolchainError: Parquet without pyarrow.
+    """
+    found = [stored(one) for one in read_records(path)]
+    try:
+        return store.add_all(found)
+    except StoreError as error:
+        raise StoreError(f"{path}: not imported: {error}") from error
+
+
+def read_records(path: Path) -> list[Kept]:
+    """Returns the records of a file, checked.
+
+    Raises:
+        ConfigError: An unknown suffix, or a damaged file, naming the line.
+        ToolchainError: Parquet without pyarrow.
+    """
+    read = _by_suffix(path, _READERS)
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such file")
+    return list(read(path))
+
+
+def read_measurements(path: Path) -> list[Measurement]:
+    """Returns the measurements of a file; see `read_records`."""
+    return [one for one in read_records(path) if isinstance(one, Measurement)]
+
+
+def _by_suffix(path: Path, table: Mapping[str, _T]) -> _T:
+    if path.suffix not in table:
+        raise ConfigError(unknown(str(path), path.suffix, table))
+    return table[path.suffix]
+
+
+class _Line(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A line of a JSON Lines file: one record under the name of its kind."""
+
+    measurement: Measurement | None = None
+    evaluation: Evaluation | None = None
+    profile: StoredProfile | None = None
+
+
+def _lines(found: Records) -> bytes:
+    lines = [_Line(measurement=measurement) for measurement in found.measurements]
+    lines += [_Line(evaluation=evaluation) for evaluation in found.evaluations]
+    lines += [_Line(profile=profile) for profile in found.profiles]
+    return b"".join(records.encode(line) + b"\n" for line in lines)
+
+
+def _read_lines(path: Path) -> Iterator[Kept]:
+    with path.open("rb") as file:
+        for number, text in enumerate(file, 1):
+            place = f"{path}: line {number}"
+            line = records.decode(text, _Line, place)
+            kept = [one for one in (line.measurement, line.evaluation, line.profile) if one]
+            if len(kept) != 1:
+                kinds = ", ".join(RECORD_KINDS)
+                raise ConfigError(f"{place}: must be an object with one key, one of: {kinds}")
+            yield kept[0]
+
+
+def _csv(found: Records) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(get_type_hints(FlatMeasurement)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat(m) for m in found.measurements)
+    return text.getvalue().encode()
+
+
+def _parquet(found: Records) -> bytes:
+    arrow, parquet = _arrow()
+    types = {str: arrow.string(), int: arrow.int64(), float: arrow.float64()}
+    columns = [
+        (name, types[next(t for t in (get_args(hint) or (hint,)) if t in types)])
+        for name, hint in get_type_hints(FlatMeasurement).items()
+    ]
+    columns += [("latencies_ms", arrow.list_(arrow.float64())), ("record", arrow.string())]
+    rows = [
+        {
+            **flat(m),
+            "latencies_ms": m.samples.latencies_ms if m.samples else (),
+            "record": records.encode(m).decode(),
+        }
+        for m in found.measurements
+    ]
+    file = io.BytesIO()
+    table = arrow.Table.from_pylist(rows, schema=arrow.schema(columns))
+    parquet.write_table(table, file, compression="zstd")
+    return file.getvalue()
+
+
+def _read_parquet(path: Path) -> Iterator[Kept]:
+    arrow, parquet = _arrow()
+    try:
+        bodies = parquet.read_table(path, columns=["record"])["record"].to_pylist()
+    except (arrow.ArrowException, KeyError) as error:
+        raise ConfigError(f"{path}: no Parquet file of measurements: {error}") from error
+    for number, body in enumerate(bodies, 1):
+        yield records.decode(body or "", Measurement, f"{path}: row {number}")
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise ToolchainError("Parquet needs pyarrow: pip install 'mnv4-mobile[parquet]'") from None
+    return pyarrow, pyarrow.parquet
+
+
+def _read_store(path: Path) -> Iterator[Kept]:
+    with Store(path, must_exist=True) as other:
+        yield from other.measurements()
+        yield from other.evaluations()
+        yield from other.profiles()
+
+
+_WRITERS: Mapping[str, Callable[[Records], bytes]] = {
+    ".jsonl": _lines,
+    ".csv": _csv,
+    ".parquet": _parquet,
+}
+_READERS: Mapping[str, Callable[[Path], Iterator[Kept]]] = {
+    ".jsonl": _read_lines,
+    ".parquet": _read_parquet,
+    ".sqlite": _read_store,
+}
+IMPORTED = tuple(_READERS)
+"""Suffixes of files that can be imported."""

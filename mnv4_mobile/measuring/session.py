@@ -1,0 +1,142 @@
+"""Sessions, one after the other on one device: pauses, the thermal gate, and what fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from mnv4_mobile.errors import DeviceError, MobileError, ParityError, told
+from mnv4_mobile.measuring.device import Device, DeviceGoneError, Screen
+from mnv4_mobile.measuring.measurement import DeviceInfo, Measurement, Samples, Status, Thermal
+from mnv4_mobile.measuring.plan import THERMAL_STATUSES, Plan, ThermalStatus
+from mnv4_mobile.measuring.subject import Subject
+from mnv4_mobile.progress import Progress
+from mnv4_mobile.records import replace
+
+THERMAL_WAIT_S = 600.0
+"""How long a session waits for a warm device."""
+_POLL_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedSession:
+    """One session that is to be measured."""
+
+    subject: Subject
+    plan: Plan
+    session: int
+    """Which of the plan's repeats, from 0."""
+
+    @property
+    def series(self) -> tuple[str, str]:
+        """What its sessions have in common on a device."""
+        return self.subject.artifact.sha256, self.plan.key
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        plan = self.plan
+        unit = f", {plan.unit}" if plan.unit else ""
+        threads = "1 thread" if plan.threads == 1 else f"{plan.threads} threads"
+        return f"{self.subject.artifact.name}, {threads}{unit}"
+
+
+def measured(
+    device: Device, planned: Sequence[PlannedSession], run: str, progress: Progress
+) -> Iterator[Measurement]:
+    """Measures on one device, each record as soon as it is there.
+
+    What fails is a record too: `wrong` where the device computes something else, `failed` for
+    whatever else went wrong. The other sessions of its series are left out, the others go on.
+
+    Args:
+        device: Where.
+        planned: The sessions in order; before each but the first, its plan's cool-down is kept.
+        run: The name that the records belong to.
+        progress: Is told how it goes.
+
+    Raises:
+        DeviceGoneError: The device vanished, behind the record that says so.
+        DeviceError: It does not say what it is.
+    """
+    info = device.describe()
+    failed = set()
+    begin, finished = time.monotonic(), 0
+    for number, one in enumerate(planned):
+        if one.series in failed:
+            continue
+        if isinstance(device, Screen):
+            each = (time.monotonic() - begin) / finished if finished else None
+            left = None if each is None else each * (len(planned) - number)
+            device.show(number + 1, len(planned), left)
+        if number:
+            _cool_down(one, info, progress)
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        samples: Samples | None = None
+        error: MobileError | None = None
+        try:
+            _wait_until_cool(device, one.plan, info, progress)
+            progress.step(f"{info.id}: {one.name}, session {one.session + 1}")
+            samples = device.measure(one.subject, one.plan, progress)
+            ours = {"mnv4-mobile": version("mnv4-mobile")}
+            samples = replace(samples, versions={**samples.versions, **ours})
+        except Exception as caught:  # noqa: BLE001 - a night's sweep does not end for one session
+            error = told(caught)
+            failed.add(one.series)
+        finished += 1
+        yield Measurement(
+            run=run,
+            session=one.session,
+            artifact=one.subject.artifact,
+            device=info,
+            plan=one.plan,
+            status=_status(error),
+            error=str(error) if error else None,
+            samples=samples,
+            started_at=started,
+        )
+        if isinstance(error, DeviceGoneError):
+            raise error
+
+
+def _status(error: MobileError | None) -> Status:
+    if error is None:
+        return "ok"
+    return "wrong" if isinstance(error, ParityError) else "failed"
+
+
+def _cool_down(one: PlannedSession, info: DeviceInfo, progress: Progress) -> None:
+    end = time.monotonic() + one.plan.cooldown_s
+    if one.plan.cooldown_s:
+        progress.step(f"{info.id}: cool-down of {one.plan.cooldown_s:g} s")
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, 1))
+        progress.update(f"{info.id}: cool-down, {max(left - 1, 0):.0f} s left")
+
+
+def _wait_until_cool(device: Device, plan: Plan, info: DeviceInfo, progress: Progress) -> None:
+    """Waits for the status that the plan allows.
+
+    Raises:
+        DeviceError: It stays too warm, or does not answer any more.
+    """
+    begin = time.monotonic()
+    while not is_cool_enough(thermal := device.thermal(), plan.max_thermal):
+        waited = time.monotonic() - begin
+        degrees = "" if thermal.celsius is None else f" ({thermal.celsius:g} degrees Celsius)"
+        state = f"too warm: found {thermal.status}{degrees}, allowed: {plan.max_thermal}"
+        if waited >= THERMAL_WAIT_S:
+            raise DeviceError(f"{info.id}: {state} (max_thermal), after {waited:.0f} s of waiting")
+        if waited < _POLL_S:
+            progress.step(f"{info.id}: {state}")
+        time.sleep(min(_POLL_S, THERMAL_WAIT_S - waited))
+        progress.update(f"{info.id}: {state}, {waited:.0f} of {THERMAL_WAIT_S:.0f} s")
+
+
+def is_cool_enough(thermal: Thermal, limit: ThermalStatus) -> bool:
+    """Whether a status is the limit or better; so is one that nobody knows."""
+    order = THERMAL_STATUSES.index
+    return thermal.status is None or order(thermal.status) <= order(limit)

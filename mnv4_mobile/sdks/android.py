@@ -1,0 +1,69 @@
+"""A Gradle module: the Kotlin library of `android_demo/mnv4` with bundles in its assets."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mnv4_mobile.bundle.manifest import AnyBundle, Bundle
+from mnv4_mobile.sdks import shipping
+from mnv4_mobile.sdks.names import constants, open_bundles
+
+RUNTIMES = {
+    "tflite": "com.google.ai.edge.litert:litert:1.4.0",
+    "executorch": "org.pytorch:executorch-android:1.5.1",
+}
+PACKAGE = "io.github.mnv4"
+_KOTLIN = Path("src/main/kotlin", *PACKAGE.split("."))
+_SAMPLE = "CONV_SMALL_224X224_INT8_TFLITE"
+
+
+def write_android(given: Sequence[AnyBundle], out: Path) -> shipping.Written:
+    """Writes the module.
+
+    Args:
+        given: Bundles for LiteRT or ExecuTorch.
+        out: The module's folder. A module that was written before is replaced; files in it that
+            were not are kept.
+
+    Raises:
+        ConfigError: A bundle for another target, two bundles of one name, or `out` holds something
+            else.
+        BundleError: A damaged bundle.
+    """
+    bundles = open_bundles(given, tuple(RUNTIMES))
+    names = constants([bundle.manifest.id for bundle in bundles], "kotlin")
+    models = dict(zip(names, bundles, strict=True))
+    return shipping.write_library(out, models, lambda folder: _fill(folder, models))
+
+
+def library() -> Path:
+    """Returns the folder of the Kotlin library."""
+    return shipping.library("android", "android_demo/mnv4")
+
+
+def _fill(folder: Path, models: Mapping[str, Bundle]) -> None:
+    shutil.copytree(library(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("build"))
+    for bundle in models.values():
+        shutil.copytree(bundle.path, folder / "src/main/assets/mnv4" / bundle.manifest.id)
+    (folder / _KOTLIN / "Mnv4Models.kt").write_text(_code(models))
+    used = sorted({RUNTIMES[bundle.manifest.target] for bundle in models.values()})
+    gradle = folder / "build.gradle.kts"
+    lines = "".join(f'    implementation("{line}")\n' for line in used)
+    gradle.write_text(gradle.read_text().replace("    // runtimes\n", lines))
+    shipping.write_readme(folder / "README.md", models, _SAMPLE)
+
+
+def _code(models: Mapping[str, Bundle]) -> str:
+    lines = [f"package {PACKAGE}", "", "/** The bundles in this module's assets. */"]
+    lines.append("public object Mnv4Models {")
+    for constant, bundle in models.items():
+        lines += [f"    /** {shipping.about(bundle)}. */"]
+        lines += [
+            f'    public val {constant}: Mnv4Model = Mnv4Model("{bundle.manifest.id}")',
+            "",
+        ]
+    lines.append("    /** All bundles, in the order in which they were given. */")
+    lines.append(f"    public val ALL: List<Mnv4Model> = listOf({', '.join(models)})")
+    return "\n".join([*lines, "}", ""])

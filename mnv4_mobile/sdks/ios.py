@@ -1,0 +1,99 @@
+"""A Swift package: the library of `ios_demo/MobileNetV4Kit` with bundles in its resources.
+
+Bundles for ExecuTorch go into a second package inside it, so that an app with Core ML alone
+resolves without a network.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mnv4_mobile.bundle.manifest import AnyBundle, Bundle
+from mnv4_mobile.sdks import shipping
+from mnv4_mobile.sdks.names import constants, open_bundles
+
+TARGETS = ("coreml", "executorch")
+EXECUTORCH = "MobileNetV4ExecuTorch"
+"""Folder of the second package. The name `ExecuTorch` would clash with the package it needs."""
+_KIT = Path("Sources/MobileNetV4Kit")
+_EXECUTORCH = Path(EXECUTORCH, "Sources/MobileNetV4ExecuTorch")
+_CORE_TESTS = (
+    '        .testTarget(name: "MobileNetV4CoreTests", dependencies: ["MobileNetV4Core"]),\n'
+)
+_SAMPLE = "convSmall224x224Fp16Coreml"
+_IMPORT = "import MobileNetV4ExecuTorch"
+_NOT_SHIPPED = shutil.ignore_patterns(".build", ".swiftpm", ".gitkeep", "MobileNetV4CoreTests")
+
+
+def write_ios(given: Sequence[AnyBundle], out: Path) -> shipping.Written:
+    """Writes the package.
+
+    Args:
+        given: Bundles for Core ML or ExecuTorch.
+        out: The package's folder. A package that was written before is replaced; files in it that
+            were not are kept.
+
+    Raises:
+        ConfigError: A bundle for another target, two bundles of one name, or `out` holds something
+            else.
+        BundleError: A damaged bundle.
+    """
+    bundles = open_bundles(given, TARGETS)
+    names = constants([bundle.manifest.id for bundle in bundles], "swift")
+    models = dict(zip(names, bundles, strict=True))
+    return shipping.write_library(out, models, lambda folder: _fill(folder, models))
+
+
+def library() -> Path:
+    """Returns the folder of the Swift library."""
+    return shipping.library("ios", "ios_demo/MobileNetV4Kit")
+
+
+def _fill(folder: Path, models: Mapping[str, Bundle]) -> None:
+    coreml, executorch = (
+        {name: bundle for name, bundle in models.items() if bundle.manifest.target == target}
+        for target in TARGETS
+    )
+    shutil.copytree(library(), folder, dirs_exist_ok=True, ignore=_NOT_SHIPPED)
+    _fill_target(folder / _KIT, coreml, "all")
+    if executorch:
+        _fill_target(folder / _EXECUTORCH, executorch, "allExecuTorch")
+    else:
+        shutil.rmtree(folder / EXECUTORCH)
+    package = folder / "Package.swift"
+    text = package.read_text("utf-8")
+    assert _CORE_TESTS in text, package
+    package.write_text(text.replace(_CORE_TESTS, ""), "utf-8")
+    readme = folder / "README.md"
+    shipping.write_readme(readme, coreml | executorch, _SAMPLE)
+    if not coreml:  # the example must import the second package then
+        text = readme.read_text("utf-8").replace("import MobileNetV4Kit", _IMPORT)
+        text = text.replace("await MobileNetV4(.", "await MobileNetV4(executorch: .")
+        readme.write_text(text, "utf-8")
+
+
+def _fill_target(target: Path, models: Mapping[str, Bundle], every: str) -> None:
+    """Puts bundles into a target's resources, and their constants into its code."""
+    resources = target / "Resources" / "mnv4"
+    resources.mkdir(parents=True, exist_ok=True)
+    for bundle in models.values():
+        shutil.copytree(bundle.path, resources / bundle.manifest.id)
+    path = target / "MNV4Models.swift"
+    head, mark, _ = path.read_text("utf-8").partition("// `mnv4 sdk ios`")
+    assert mark, path
+    if not models:  # SwiftPM wants the folder, and does not copy an empty one
+        (resources / "README").write_text("No bundles for this runtime.\n", "utf-8")
+    path.write_text(head + _code(models, every), "utf-8")
+
+
+def _code(models: Mapping[str, Bundle], every: str) -> str:
+    lines = ["extension MNV4Model {"]
+    for constant, bundle in models.items():
+        value = f'MNV4Model(id: "{bundle.manifest.id}", in: .module)'
+        lines += [f"    /// {shipping.about(bundle)}."]
+        lines += [f"    public static let {constant} = {value}", ""]
+    lines += ["    /// All bundles in this package's resources."]
+    lines += [f"    public static let {every}: [MNV4Model] = [{', '.join(models)}]", "}", ""]
+    return "\n".join(lines)

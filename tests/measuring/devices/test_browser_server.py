@@ -1,0 +1,129 @@
+"""The browser's server, with a client in place of a page: who is let in, and to what."""
+
+import http.client
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from mnv4_mobile.errors import ConfigError, DeviceError
+from mnv4_mobile.measuring.devices.browser import BrowserKind, parse
+from mnv4_mobile.measuring.devices.browser.certificate import context
+from mnv4_mobile.measuring.devices.browser.guard import Rate
+from mnv4_mobile.records import replace
+from tests.measuring.devices.browser_client import PATIENCE, Client
+
+
+def test_two_pages_are_two_devices_and_a_third_is_refused(opened):
+    run = opened("2", pages=2)
+    assert len({device.describe().id for device in run.devices}) == 2
+    status, answer = Client(run.url).join()
+    assert status == 403
+    assert "has them already" in answer["error"]
+
+
+def test_a_phone_keeps_its_id_from_run_to_run(opened):
+    first = opened()
+    again, other = opened(cookie=first.clients[0].cookie), opened()
+    ids = [run.devices[0].describe().id for run in (first, again, other)]
+    assert ids[0] == ids[1] != ids[2]
+
+
+@pytest.mark.parametrize("path", ["", "x/", "x/api/next", "x" * 22 + "/page.js"])
+def test_a_wrong_token_gets_nothing(opened, path):
+    client = opened().clients[0]
+    client.prefix = path
+    status, answer = client.ask("GET", "")
+    assert status == 403
+    assert b"This address is not valid" in answer
+
+
+def test_guessing_is_slow(opened):
+    run = opened()
+    client = Client(run.url)
+    right, client.prefix = client.prefix, "guess/"
+    assert [client.ask("GET", "")[0] for _ in range(12)] == [403] * 10 + [429] * 2
+    client.prefix = right  # whoever has the token still gets in
+    assert client.ask("GET", "")[0] == 200
+
+
+@pytest.mark.parametrize("name", ["server.py", "..%2fserver.py", "page.js.gz", "api", "%00"])
+def test_nothing_else_is_served(opened, name):
+    assert opened().clients[0].ask("GET", name)[0] == 404
+
+
+def test_everything_tells_the_browser_to_be_careful(opened):
+    client = opened().clients[0]
+    connection = http.client.HTTPConnection(client.host)
+    connection.request("GET", f"/{client.prefix}")
+    headers = connection.getresponse().headers
+    assert headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+
+
+def test_it_closes_behind_the_last_device(opened):
+    run = opened("2", pages=2)
+    run.devices[0].close()
+    assert run.clients[0].ask("GET", "")[0] == 200
+    with ThreadPoolExecutor() as pool:
+        ending = pool.submit(run.devices[1].close)
+        order = {"state": "wait"}
+        while order["state"] == "wait":
+            order = run.clients[1].api("GET", "next")[1]
+        assert order["state"] == "end"
+        ending.result(10)
+    with pytest.raises(ConnectionRefusedError):
+        run.clients[0].ask("GET", "")
+
+
+def test_too_few_pages_in_time():
+    kind = BrowserKind(patience=replace(PATIENCE, join=0.3))
+    with pytest.raises(DeviceError, match=r"0 of 2 pages were opened within 0\.3 s"):
+        kind.connect("2", None)
+    assert "mnv4-browser" not in [thread.name for thread in threading.enumerate()]
+
+
+@pytest.mark.parametrize(
+    "address", ["0", "33", "two", "lan:lan", "1:lan", "lanes", "lan3", "-1", ":", "9" * 5000]
+)
+def test_addresses_that_cannot_be(address):
+    with pytest.raises(ConfigError, match="--device: found browser:"):
+        BrowserKind().connect(address, None)
+
+
+@pytest.mark.parametrize(
+    ("address", "pages", "lan", "gpu"),
+    [
+        ("", 1, False, False),
+        ("3", 3, False, False),
+        ("lan", 1, True, False),
+        ("lan:32", 32, True, False),
+        ("gpu:lan:2", 2, True, True),
+    ],
+)
+def test_addresses(address, pages, lan, gpu):
+    assert parse(address) == (pages, lan, gpu)
+
+
+def test_a_browser_takes_no_tool():
+    with pytest.raises(ConfigError, match="--tool: found 'x'"):
+        BrowserKind().connect("", "x")
+
+
+def test_a_rate_refills():
+    rate = Rate(burst=2, per_second=20)
+    assert [rate.allows("a"), rate.allows("a"), rate.allows("a")] == [True, True, False]
+    assert rate.allows("b")
+    time.sleep(0.2)
+    assert rate.allows("a")
+
+
+def test_the_certificate_is_new_and_leaves_no_key_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    _, one = context(["192.168.0.7"])
+    _, other = context(["192.168.0.7"])
+    assert one != other
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,173 @@
+"""Files of records: they come back as they went, and damage is named."""
+
+import csv
+import json
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from records import PROFILE, evaluation, measurement
+
+from mnv4_mobile.errors import ConfigError, MobileError, StoreError, ToolchainError
+from mnv4_mobile.measuring.measurement import Samples, Summary
+from mnv4_mobile.measuring.results.exchange import (
+    Records,
+    export_records,
+    import_records,
+    read_records,
+)
+from mnv4_mobile.measuring.results.store import Store
+from mnv4_mobile.records import encode, plain, replace
+
+SUMMARY = Samples(
+    golden_sqnr_db=None, summary=Summary(mean=4.0, std=None, min=None, max=None, count=9)
+)
+SEVERAL = [
+    measurement(latencies=[1 / 3, 5.0, 1e-3]),
+    measurement(status="failed", session=1),
+    measurement(samples=SUMMARY, session=2),
+]
+ALL = Records(measurements=SEVERAL, evaluations=[evaluation()], profiles=[PROFILE])
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(tmp_path / "mnv4.sqlite") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_what_is_exported_is_imported_once(store, tmp_path, suffix):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / f"all.{suffix}"
+    export_records(ALL, path)
+    added = import_records(store, path)
+    assert store.measurements() == SEVERAL
+    again = import_records(store, path)
+    assert (again.new, again.known) == (0, added.new)
+    if suffix == "jsonl":
+        assert (store.evaluations(), store.profiles()) == ([evaluation()], [PROFILE])
+
+
+def test_stores_of_several_machines_merge(store, tmp_path):
+    shared, there, here = measurement(), measurement(session=1), measurement(session=2)
+    path = tmp_path / "other.sqlite"
+    with Store(path) as other:
+        other.add(shared)
+        other.add(there)
+        other.add(evaluation())
+    store.add(shared)
+    store.add(here)
+    added = import_records(store, path)
+    assert (added.new, added.known) == (2, 1)
+    assert store.measurements() == [shared, here, there]
+    with Store(path) as other:
+        other.add(replace(here, run="another"))
+    with pytest.raises(StoreError, match=rf"other.sqlite: not imported: .*{here.id}: a different"):
+        import_records(store, path)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "not JSON: Input data was truncated"),
+        ("[]", r"found \[\], must be an object"),
+        ('{"measurement": null}', "must be an object with one key"),
+        ('{"thing": {}}', "thing: unknown key, allowed: measurement, evaluation, profile"),
+        ('{"measurement": {"schema": 1}}', "measurement.run: missing"),
+        ('{"measurement": {"schema": 7}}', "measurement.schema: written by a newer version"),
+        ('{"measurement": {"schema": NaN}}', "not JSON"),
+        ('{"evaluation": 3}', "evaluation: found 3, must be an object"),
+        ("\udcff", "not JSON"),
+        ("[" * 100_000, "recursion"),
+        ("", "not JSON"),
+    ],
+    ids=range(11),
+)
+def test_a_damaged_line_is_named_and_nothing_is_imported(store, tmp_path, line, said):
+    path = tmp_path / "damaged.jsonl"
+    good = json.dumps({"measurement": plain(SEVERAL[0])})
+    path.write_bytes(f"{good}\n{line}\n{good}\n".encode(errors="surrogateescape"))
+    with pytest.raises(ConfigError, match=rf"damaged.jsonl: line 2: .*{said}"):
+        import_records(store, path)
+    assert store.measurements() == []
+
+
+def test_two_records_of_one_file_with_one_id(store, tmp_path):
+    path = tmp_path / "twice.jsonl"
+    one = SEVERAL[0]
+    export_records(Records(measurements=[one, replace(one, run="b")]), path)
+    with pytest.raises(StoreError, match=f"{one.id}: a different record"):
+        import_records(store, path)
+    assert store.measurements() == []
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_any_damage_is_an_error_for_the_user(tmp_path_factory, data):
+    """One value of a good record is replaced by anything."""
+    entries = json.loads(encode(SEVERAL[0]))
+    place = entries
+    while True:
+        key = data.draw(st.sampled_from(sorted(place)))
+        if not isinstance(place[key], dict) or not place[key] or data.draw(st.booleans()):
+            break
+        place = place[key]
+    place[key] = data.draw(_JSON)
+    path = tmp_path_factory.mktemp("damage") / "one.jsonl"
+    path.write_text(json.dumps({"measurement": entries}) + "\n")
+    with Store(path.with_suffix(".sqlite")) as store:
+        said = None
+        try:
+            import_records(store, path)
+        except MobileError as error:
+            said = str(error)
+        imported = [m.id for m in store.measurements()]
+    assert imported == [entries["id"]] if said is None else "line 1" in said and not imported
+
+
+def test_csv_has_a_row_a_measurement(tmp_path):
+    path = tmp_path / "all.csv"
+    export_records(ALL, path)
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == ["ok", "failed", "ok"]
+    assert float(rows[0]["p50_ms"]) == pytest.approx(1 / 3)
+    assert (rows[1]["p50_ms"], rows[1]["error"]) == ("", "the device vanished")
+    assert (rows[2]["mean_ms"], rows[2]["doubts"]) == ("4.0", "unchecked; summary")
+    with pytest.raises(ConfigError, match=r"found '.csv', allowed: .jsonl, .parquet, .sqlite"):
+        read_records(path)
+
+
+def test_parquet_has_samples_and_types(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "all.parquet"
+    export_records(Records(measurements=SEVERAL[1:2]), path)
+    assert str(parquet.read_schema(path).field("p50_ms").type) == "double"
+    export_records(ALL, path)
+    table = parquet.read_table(path)
+    assert table["latencies_ms"].to_pylist()[:2] == [[1 / 3, 5.0, 1e-3], []]
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ConfigError, match="no Parquet file of measurements"):
+        read_records(path)
+    with pytest.raises(ConfigError, match="no such file"):
+        read_records(tmp_path / "none.parquet")
+
+
+def test_without_pyarrow(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    path = tmp_path / "all.parquet"
+    with pytest.raises(ToolchainError, match=r"pip install 'mnv4-mobile\[parquet\]'"):
+        export_records(ALL, path)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConfigError, match=r"found '.txt', allowed: .jsonl, .csv, .parquet"):
+        export_records(ALL, tmp_path / "all.txt")
