@@ -29,7 +29,7 @@ from tools import peers
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "ios_demo"
 KIT = DEMO / "MobileNetV4Kit"
-STUBS = ROOT / "tests" / "sdk" / "ios_stubs"
+STUBS = ROOT / "tests" / "sdks" / "ios_stubs"
 OUT = ROOT / "out" / "ios"
 FIXTURES = OUT / "fixtures"
 MODULES = OUT / "modules"

@@ -44,7 +44,7 @@ def embedded(data: object) -> str:
 
 
 def _part(name: str) -> str:
-    return (files("mnv4_mobile") / "measure/report" / name).read_text("utf-8")
+    return (files("mnv4_mobile") / "measuring/report" / name).read_text("utf-8")
 
 
 def _hash(text: str) -> str:
