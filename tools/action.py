@@ -52,8 +52,8 @@ def read_inputs(environment: dict[str, str]) -> Inputs:
     """
     given = {k.removeprefix("INPUT_"): v.strip() for k, v in environment.items()}
     agreement = _number("min-agreement", given["MIN_AGREEMENT"]) if given["MIN_AGREEMENT"] else None
-    if agreement is not None and not 0 <= agreement <= 1:
-        raise InputError(f"min-agreement: found {agreement:g}, must be from 0 to 1")
+    if agreement is not None and not 0 <= agreement <= 100:
+        raise InputError(f"min-agreement: found {agreement:g}, must be a percentage, 0 to 100")
     if agreement is not None and not given["IMAGES"]:
         raise InputError("min-agreement: needs images")
     if given["DEVICE"] and not given["BASE"]:
@@ -167,11 +167,11 @@ def too_different(evaluations: dict[str, dict[str, Any]], min_agreement: float |
     """Returns a reason for each bundle whose agreement with its fp32 bundle is too small."""
     return [
         f"{name} agrees with its fp32 bundle on {found['agreement']:.1%} of {found['n']} images, "
-        f"must be {min_agreement:.1%} or more"
+        f"must be {min_agreement:g}% or more"
         for name, found in evaluations.items()
         if min_agreement is not None
         and found["agreement"] is not None
-        and found["agreement"] < min_agreement
+        and 100 * found["agreement"] < min_agreement
     ]
 
 

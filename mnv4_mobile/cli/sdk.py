@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnv4_mobile.cli.show import Json, print_json
+from mnv4_mobile.cli.show import Json, Quiet, print_json, show_next
 
 if TYPE_CHECKING:
     from mnv4_mobile.sdks.shipping import Written
@@ -18,29 +18,41 @@ app = typer.Typer(help="Writes libraries for apps, with bundles inside.", no_arg
 @app.command()
 def android(
     bundles: Annotated[
-        list[Path], typer.Argument(metavar="BUNDLE...", help="For LiteRT or ExecuTorch.")
+        list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles for LiteRT or ExecuTorch.")
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the Gradle module.")],
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Writes a Gradle module that an Android app classifies pictures with in three lines."""
+    """Writes a Gradle module with which an Android app classifies images in three lines.
+
+    A module that was written before is replaced. The constants that leave and join are listed, and
+    files that you added are kept.
+    """
     from mnv4_mobile.sdks.write import sdk
 
     _show(sdk("android", bundles, out), "a Gradle module", as_json)
+    show_next(["measure", bundles[0], "-d", "adb"], hidden=as_json or quiet)
 
 
 @app.command()
 def ios(
     bundles: Annotated[
-        list[Path], typer.Argument(metavar="BUNDLE...", help="For Core ML or ExecuTorch.")
+        list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles for Core ML or ExecuTorch.")
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the Swift package.")],
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Writes a Swift package that an iOS app classifies pictures with in three lines."""
+    """Writes a Swift package with which an iOS app classifies images in three lines.
+
+    A package that was written before is replaced. The constants that leave and join are listed, and
+    files that you added are kept.
+    """
     from mnv4_mobile.sdks.write import sdk
 
     _show(sdk("ios", bundles, out), "a Swift package", as_json)
+    show_next(["measure", bundles[0], "-d", "ios"], hidden=as_json or quiet)
 
 
 def _show(written: Written, what: str, as_json: bool) -> None:

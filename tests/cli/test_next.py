@@ -31,6 +31,7 @@ COMMANDS = [
     (("lint", "BUNDLE"), "mnv4 measure 'my bundle'"),
     (("verify", "BUNDLE"), "mnv4 measure 'my bundle'"),
     (("evaluate", "BUNDLE", PHOTOS), "mnv4 measure 'my bundle'"),
+    (("sdk", "android", "BUNDLE", "-o", "module"), "mnv4 measure 'my bundle' -d adb"),
     (
         ("profile", "BUNDLE", "--runs", "1", "--store", "a b.sqlite"),
         "mnv4 measure 'my bundle' --store 'a b.sqlite'",

@@ -81,7 +81,7 @@ def test_builds_verifies_and_compares(run, demo_bundle, tmp_path):
         recipes="fp32,fp16",
         out="my bundles",
         images=str(PICTURES),
-        min_agreement="0.9",
+        min_agreement="90",
         base=str(base),
         device="host",
         sessions="1",
@@ -113,8 +113,8 @@ def test_a_failed_build_is_in_the_summary(run):
     ("inputs", "message"),
     [
         ({"min_agreement": "90 %"}, "min-agreement: found '90 %', must be a number"),
-        ({"min_agreement": "90", "images": "x"}, "min-agreement: found 90, must be from 0 to 1"),
-        ({"min_agreement": "0.9"}, "min-agreement: needs images"),
+        ({"min_agreement": "900", "images": "x"}, "min-agreement: found 900, must be a percentage"),
+        ({"min_agreement": "90"}, "min-agreement: needs images"),
         ({"device": "adb"}, "device: needs base"),
         ({"base": "nowhere"}, "base: nowhere: no such folder"),
         ({"sessions": "0.5"}, "sessions: found 0.5, must be a whole number"),
@@ -131,6 +131,6 @@ def test_too_little_agreement_is_a_reason():
         "fp16": {"agreement": 0.95, "n": 50},
         "fp32": {"agreement": None, "n": 50},
     }
-    (reason,) = action.too_different(found, 0.95)
-    assert reason.startswith("int8 agrees with its fp32 bundle on 94.0% of 50 images, must be 95.0")
+    (reason,) = action.too_different(found, 95)
+    assert reason.startswith("int8 agrees with its fp32 bundle on 94.0% of 50 images, must be 95%")
     assert action.too_different(found, None) == []
