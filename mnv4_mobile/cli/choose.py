@@ -14,8 +14,9 @@ from mnv4_mobile.cli.measured import (
     StorePath,
     bounds_of,
     print_doubted,
+    ship_next,
 )
-from mnv4_mobile.cli.show import Json, megabytes, print_json
+from mnv4_mobile.cli.show import Json, Quiet, megabytes, print_json
 from mnv4_mobile.errors import BoundError, ConfigError
 
 if TYPE_CHECKING:
@@ -40,12 +41,12 @@ def choose(
     ] = None,
     store: StorePath = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Names the bundle to ship to a device, given at least one bound.
 
     Of the bundles that keep all bounds it ships the fastest whose accuracy lies in the 95 %
-    interval of the most accurate one. If only accuracy is bounded, it ships the fastest. Exit code
-    3: no bundle is known to keep the bounds.
+    interval of the most accurate one. If only accuracy is bounded, it ships the fastest.
     """
     from mnv4_mobile.measuring.results.choose import choose as run
     from mnv4_mobile.measuring.results.choose import on_dataset, one_device
@@ -67,6 +68,7 @@ def choose(
         _show(found)
     if not found.ship:
         raise BoundError(f"{device}: {found.verdict}")
+    ship_next(found, hidden=as_json or quiet)
 
 
 def _show(found: Choice) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mnv4_mobile.cli.measured import StorePath, print_doubted
-from mnv4_mobile.cli.show import Json, print_json
+from mnv4_mobile.cli.next_step import in_store
+from mnv4_mobile.cli.show import Json, Quiet, print_json, show_next
 from mnv4_mobile.errors import ConfigError, InconclusiveError, RegressionError
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ def compare(
     ] = None,
     store: StorePath = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compares what two runs have both measured, by a 95 % interval over their sessions.
 
@@ -39,10 +42,11 @@ def compare(
     interval excludes 0, "no difference shown" if it holds 0 and stays within 5 %, else
     "inconclusive". Fewer than 3 sessions of a run are inconclusive.
 
-    Exit codes: 4 for a regression, else 6 if a comparison is inconclusive, else 0.
+    A regression (exit code 4) outranks an inconclusive comparison (6).
     """
     from mnv4_mobile.measuring.results.compare import compare as run
     from mnv4_mobile.measuring.results.compare import side
+    from mnv4_mobile.measuring.results.exchange import IMPORTED
     from mnv4_mobile.measuring.results.store import store_path
 
     path = store_path(store)
@@ -71,6 +75,9 @@ def compare(
             f"{len(undecided)} of {len(found.differences)} comparisons inconclusive; "
             "measure both runs with more --repeats, in turns"
         )
+    runs = [run for run in (base, new) if Path(run).suffix not in IMPORTED]
+    words = ["report", *(word for run in runs for word in ("--run", run)), *in_store(store)]
+    show_next(words, hidden=as_json or quiet)
 
 
 def _show(found: Comparison, bound: float | None) -> None:

@@ -18,7 +18,7 @@ from mnv4_mobile.errors import StoppedError
 if TYPE_CHECKING:
     from mnv4_mobile.measuring.measurement import Measurement
     from mnv4_mobile.measuring.perform import Measured
-    from mnv4_mobile.measuring.results.choose import Bounds
+    from mnv4_mobile.measuring.results.choose import Bounds, Choice
     from mnv4_mobile.measuring.results.doubts import Doubt
 
 RunName = Annotated[
@@ -63,6 +63,14 @@ def bounds_of(
         min_top1=share(min_top1),
         min_agreement=share(min_agreement),
     )
+
+
+def ship_next(choice: Choice, *, hidden: bool) -> None:
+    """Says which command ships the bundle of a choice; a store does not know where bundles are."""
+    if choice.ship:
+        name = choice.ship.name
+        places = [str(place / name) for place in (Path(), Path("out")) if (place / name).is_dir()]
+        show_next(choice.ship_words(next(iter(places), name)), hidden=hidden)
 
 
 def perform_and_show(

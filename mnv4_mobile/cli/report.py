@@ -14,8 +14,9 @@ from mnv4_mobile.cli.measured import (
     MinTop1,
     StorePath,
     bounds_of,
+    ship_next,
 )
-from mnv4_mobile.cli.show import Json, megabytes, print_json
+from mnv4_mobile.cli.show import Json, Quiet, megabytes, print_json
 from mnv4_mobile.cli.steps import steps
 
 
@@ -39,6 +40,7 @@ def report(
     min_agreement: MinAgreement = None,
     store: StorePath = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Writes what was measured as one page that can be sent around, or as a table.
 
@@ -48,18 +50,35 @@ def report(
     """
     from mnv4_mobile.errors import ConfigError, unknown
     from mnv4_mobile.measuring.report import write
-    from mnv4_mobile.measuring.results.store import store_path
+    from mnv4_mobile.measuring.report.data import accuracies, choices
+    from mnv4_mobile.measuring.results.store import Store, store_path
 
     path = out or Path(f"report.{kind or 'html'}")
     if kind and path.suffix != f".{kind}":
         raise ConfigError(unknown(f"-o {path}", path.suffix, [f".{kind}"]))
-    with steps(verbose=False) as progress:
+    bounds = bounds_of(max_ms, max_mb, min_top1, min_agreement)
+    with steps(False, quiet) as progress:
         progress.step(f"report from {store_path(store)}")
-        bounds = bounds_of(max_ms, max_mb, min_top1, min_agreement)
         measurements = write.report(path, store=store, runs=run or [], bounds=bounds)
+        with Store(store_path(store), must_exist=True) as opened:
+            found = choices(measurements, accuracies(opened.evaluations()), bounds)
     size = path.stat().st_size
     if as_json:
-        print_json({"path": str(path), "bytes": size, "measurements": len(measurements)})
+        verdicts = [
+            {
+                "device": choice.device,
+                "dataset": evaluation.dataset if evaluation else None,
+                "ship": choice.ship.name if choice.ship else None,
+                "verdict": choice.verdict,
+                "next": choice.next_commands,
+            }
+            for choice, evaluation in found
+        ]
+        document = {"path": str(path), "bytes": size, "measurements": len(measurements)}
+        print_json({**document, "verdicts": verdicts})
         return
     count = f"{len(measurements)} measurement{'s' if len(measurements) != 1 else ''}"
     print(f"{path}: {count}, {megabytes(size)}")
+    for choice, _ in found:
+        print(f"{choice.device}: {choice.verdict}")
+    ship_next(next((one for one, _ in found if one.ship), found[0][0]), hidden=quiet)

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mnv4_mobile.cli import next_step
 from mnv4_mobile.cli.measured import StorePath, show_groups
-from mnv4_mobile.cli.show import Json, print_json, print_table, split
+from mnv4_mobile.cli.next_step import in_store
+from mnv4_mobile.cli.show import Json, Quiet, print_json, print_table, show_next, split
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.records import plain
 
@@ -109,10 +111,12 @@ def _read(option: Path | None) -> tuple[Path, list[Measurement], list[Evaluation
 
 
 @app.callback(invoke_without_command=True)
-def runs(context: typer.Context, store: StorePath = None, as_json: Json = False) -> None:
+def runs(
+    context: typer.Context, store: StorePath = None, as_json: Json = False, quiet: Quiet = False
+) -> None:
     """Lists the runs of the store. Its commands list sessions, and export or delete them."""
     if context.invoked_subcommand:
-        if store or as_json:
+        if store or as_json or quiet:
             raise ConfigError(f"results: options go after {context.invoked_subcommand}")
         return
     path, measurements, evaluations = _read(store)
@@ -133,21 +137,23 @@ def runs(context: typer.Context, store: StorePath = None, as_json: Json = False)
         print_json({"store": str(path), "runs": rows, "evaluations": len(evaluations)})
         return
     if not rows:
-        _say_empty(path)
+        _say_empty(path, quiet)
         return
     print_table(
         ["run", "began", "devices", ">artifacts", ">sessions", ">failed"],
         [[", ".join(v) if isinstance(v, list) else str(v) for v in row.values()] for row in rows],
         f"{path}: {_count(len(rows), 'run')}, {_count(len(evaluations), 'evaluation')}",
     )
+    show_next(["results", "list", "--run", rows[-1]["run"], *in_store(store)], hidden=quiet)
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _say_empty(path: Path) -> None:
-    print(f"No measurements in {path} yet.")
+def _say_empty(path: Path, quiet: bool) -> None:
+    print(f"No measurements in {path} yet; mnv4 measure BUNDLE adds some.")
+    show_next(next_step.build(), hidden=quiet)
 
 
 @app.command("list")
@@ -156,6 +162,7 @@ def list_groups(
     wanted: _Filter,
     store: StorePath = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Shows one row for each artifact, device and plan: the medians of its sessions."""
     from mnv4_mobile.measuring.results.doubts import os_builds
@@ -167,10 +174,12 @@ def list_groups(
         print_json({"groups": [_group(group, newest) for group in groups(found)]})
     elif found:
         show_groups(found, newest)
+        show_next(["report", *in_store(store)], hidden=quiet)
     elif measurements:
         print(f"None of the {_count(len(measurements), 'measurement')} in {path} matches.")
+        show_next(["results", *in_store(store)], hidden=quiet)
     else:
-        _say_empty(path)
+        _say_empty(path, quiet)
 
 
 def _group(group: SessionGroup, newest: dict[str, str]) -> dict[str, Any]:
@@ -205,6 +214,7 @@ def show(
     ],
     store: StorePath = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Shows every figure of one session."""
     from mnv4_mobile.measuring.results.flat import flat
@@ -219,6 +229,7 @@ def show(
         rows += [[name, _text(value)] for name, value in found.samples.conditions.items()]
         rows += [[f"version of {name}", v] for name, v in found.samples.versions.items()]
     print_table(["", ""], rows)
+    show_next(["results", "list", "--run", found.run, *in_store(store)], hidden=quiet)
 
 
 def _text(value: object) -> str:
@@ -235,6 +246,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     store: StorePath = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Deletes measurements, by their ids or by the options that choose them."""
     if bool(ids) == (not wanted.empty):
@@ -247,13 +259,16 @@ def delete(
                     f"--yes: needed to delete {_count(len(found), 'measurement')} unasked"
                 )
             of_runs = ", ".join(sorted({m.run for m in found}))
-            question = f"Delete {len(found)} measurements of {of_runs} from {opened.path}?"
+            question = (
+                f"Delete {_count(len(found), 'measurement')} of {of_runs} from {opened.path}?"
+            )
             found = found if typer.confirm(question, err=True) else []
-        count = opened.delete([m.id for m in found])
+        deleted = opened.delete([m.id for m in found])
     if as_json:
-        print_json({"deleted": count})
+        print_json({"deleted": deleted})
     else:
-        print(f"deleted {_count(count, 'measurement')}")
+        print(f"deleted {_count(deleted, 'measurement')}")
+    show_next(["results", *in_store(store)], hidden=as_json or quiet)
 
 
 def _by_ids(store: Store, ids: Sequence[str]) -> list[Measurement]:
@@ -275,6 +290,7 @@ def export(
     wanted: _Filter,
     store: StorePath = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Writes measurements to a file; JSON lines also hold their evaluations and profiles."""
     from mnv4_mobile.measuring.results.exchange import Records, export_records
@@ -293,6 +309,7 @@ def export(
         print_json({"file": str(file), "measurements": len(measurements)})
     else:
         print(f"{file}: {_count(len(measurements), 'measurement')}")
+    show_next(["results", *in_store(store)], hidden=as_json or quiet)
 
 
 @app.command("import")
@@ -300,6 +317,7 @@ def import_files(
     files: Annotated[list[Path], typer.Argument(help="Exported files, or stores (.sqlite).")],
     store: StorePath = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Adds the records of files to the store. A damaged file adds nothing."""
     from mnv4_mobile.measuring.results.exchange import import_records
@@ -313,3 +331,4 @@ def import_files(
                 print(f"{file}: {added.new} new records, {added.known} already known")
     if as_json:
         print_json({"files": rows})
+    show_next(["results", *in_store(store)], hidden=as_json or quiet)

@@ -106,9 +106,37 @@ def test_empty_lists_say_so(mnv4, path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "nothing")
     for command in (["results"], ["results", "list"]):
         code, out, _ = mnv4(*command)
-        assert (code, out) == (0, "No measurements in mnv4.sqlite yet.\n")
+        assert (code, out) == (
+            0,
+            "No measurements in mnv4.sqlite yet; mnv4 measure BUNDLE adds some.\n",
+        )
     assert json.loads(mnv4("results", "list", "--json")[1])["groups"] == []
     assert not (tmp_path / "nothing" / "mnv4.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "following"),
+    [
+        (("results",), "results list --run new --store STORE"),
+        (("results", "list"), "report --store STORE"),
+        (("results", "list", "--recipe", "fp32"), "results --store STORE"),
+        (("results", "delete", "--run", "new", "--yes"), "results --store STORE"),
+        (("results", "export", "x.csv"), "results --store STORE"),
+        (("compare", "base", "new"), "report --run base --run new --store STORE"),
+        (("choose", "--max-ms", "9"), f"sdk android {ARTIFACT.name} -o mnv4"),
+        (("report",), f"sdk android {ARTIFACT.name} -o mnv4"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value[:2]),
+)
+def test_the_next_command(mnv4, path, tmp_path, monkeypatch, words, following):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = mnv4(*words, "--store", path)
+    last = f"Next: mnv4 {following.replace('STORE', str(path))}"
+    assert (code, err.splitlines()[-1]) == (0, last)
+    assert mnv4(*words, "--store", path, "-q")[2] == ""
+    if words[0] in ("choose", "report"):
+        (tmp_path / "out" / ARTIFACT.name).mkdir(parents=True)
+        assert f"sdk android out/{ARTIFACT.name} -o mnv4" in mnv4(*words, "--store", path)[2]
 
 
 def test_doubts_are_codes_with_a_legend(mnv4, path):
@@ -177,9 +205,9 @@ def test_compare_says_what_it_does_not_compare(mnv4, path):
     with Store(path) as store:
         store.add(measurement(run="base", device=replace(DEVICE, id="adb:2")))
     code, _, err = mnv4("compare", "base", "new", "--max-regression", "25")
-    assert (code, err) == (
+    assert (code, err.splitlines()[0]) == (
         0,
-        "not compared: conv-small-224x224-int8-tflite on adb:2: only in base\n",
+        "not compared: conv-small-224x224-int8-tflite on adb:2: only in base",
     )
     code, _, err = mnv4("compare", "base", "nothing")
     assert (code, "found no run 'nothing'; runs: base, new" in err) == (2, True)

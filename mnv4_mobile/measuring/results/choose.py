@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -164,20 +165,30 @@ class Choice:
     def next_commands(self) -> list[str]:
         """The commands that ship the bundle or, without one, that find out what is missing."""
         if self.ship:
-            kind = self.device.partition(":")[0]
-            ios = kind == "ios" or self.ship.target == "coreml"
-            return [f"mnv4 sdk {'ios' if ios else 'android'} {self.ship.name} -o sdk"]
+            return [f"mnv4 {shlex.join(self.ship_words(self.ship.name))}"]
         return [command for one in self.undecided for command in self.commands(one)]
+
+    def ship_words(self, bundle: str) -> list[str]:
+        """Returns the command that puts the bundle to ship into an app's library.
+
+        Args:
+            bundle: The bundle's path.
+        """
+        kind = self.device.partition(":")[0]
+        if kind == "ios" or (self.ship and self.ship.target == "coreml"):
+            return ["sdk", "ios", bundle, "-o", "MobileNetV4"]
+        return ["sdk", "android", bundle, "-o", "mnv4"]
 
     def commands(self, one: Candidate) -> list[str]:
         """Returns the commands that find out what is unknown about a candidate."""
         # Computers and browsers have a name of their own after the kind, which is no address.
         kind, *rest = self.device.split(":")
         address = self.device if kind not in ("host", "browser") else ":".join([kind, *rest[1:]])
-        measure = [] if one.group else [f"mnv4 measure {one.name} --device {address}"]
+        name = shlex.quote(one.name)
+        measure = [] if one.group else [f"mnv4 measure {name} --device {address}"]
         parent = " --parent PARENT" if self.bounds.min_agreement is not None else ""
         known = one.agreement if parent else one.accuracy
-        return measure + ([f"mnv4 evaluate {one.name} DATASET{parent}"] if known is None else [])
+        return measure + ([f"mnv4 evaluate {name} DATASET{parent}"] if known is None else [])
 
 
 Accuracies = Mapping[str, Sequence["Evaluation"]]

@@ -173,7 +173,7 @@ def test_a_verdict_for_each_device_and_dataset_of_its_bundles():
         (0, "zoo", "ship animals", "the only one that was compared"),
         (1, None, "no bundle can be named", "1 not evaluated"),
     ]
-    assert found[0]["next"] == ["mnv4 sdk android digits -o sdk"]
+    assert found[0]["next"] == ["mnv4 sdk android digits -o mnv4"]
     assert found[2]["next"] == ["mnv4 evaluate unknown DATASET"]
     assert "top-1 74.0% (95% interval 71.2 to 76.6, 1000 images)" in found[0]["facts"]
 
@@ -191,7 +191,7 @@ def test_bounds_decide_what_the_report_ships(tmp_path):
             write_report(store, tmp_path / "r.md", "md", bounds=bounds)
             texts.append((tmp_path / "r.md").read_text().splitlines()[4])
     assert texts[0].startswith("- **Pixel 8**: ship slow: 8.00 ms (p50, 1 thread), top-1 90.0%")
-    assert texts[0].endswith("Next: `mnv4 sdk android slow -o sdk`")
+    assert texts[0].endswith("Next: `mnv4 sdk android slow -o mnv4`")
     assert texts[1].startswith("- **Pixel 8**: ship conv-small-224x224-int8-tflite: 5.00 ms")
     assert texts[2] == "- **Pixel 8**: no bundle is known to fit: 2 rejected."
 
@@ -316,7 +316,10 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert run(monkeypatch, "report", "--store", "store.sqlite", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
     size = (tmp_path / "report.html").stat().st_size
+    (verdict,) = printed.pop("verdicts")
     assert printed == {"schema": 1, "path": "report.html", "bytes": size, "measurements": 1}
+    assert (verdict["device"], verdict["ship"]) == (DEVICE.id, None)
+    assert verdict["verdict"] == "no bundle can be named: 1 not evaluated"
     for wrong in (["-o", "report.txt"], ["-o", "report.html", "--format", "md"]):
         assert run(monkeypatch, "report", "--store", "store.sqlite", *wrong) == 2
         assert f"error: -o {wrong[1]}: found" in capsys.readouterr().err

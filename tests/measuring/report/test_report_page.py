@@ -175,7 +175,7 @@ def test_it_opens_with_a_verdict(open_page):
         "1 undecided."
     )
     assert first.locator("code").first.inner_text() == (
-        "mnv4 sdk android conv-small-224x224-int8-tflite -o sdk"
+        "mnv4 sdk android conv-small-224x224-int8-tflite -o mnv4"
     )
     box = first.locator(".verdict").first.bounding_box()
     assert box["y"] + box["height"] < 300

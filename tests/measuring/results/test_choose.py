@@ -54,7 +54,7 @@ def test_the_most_accurate_that_fits():
         "ship better: 9.00 ms (p50, 1 thread), top-1 82.0% (95% interval 81.7 to 82.3, "
         "50000 images), 4.00 MB; the most accurate of 3 that fit, 4 undecided"
     )
-    assert found.next_commands == ["mnv4 sdk android better -o sdk"]
+    assert found.next_commands == ["mnv4 sdk android better -o mnv4"]
     assert {one.name: one.missing for one in found.undecided} == {
         "elsewhere": ("not measured on the device",),
         "never measured": ("size unknown", "not measured on the device"),
