@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import warnings
 import zipfile
 from collections.abc import Iterable
@@ -14,32 +13,46 @@ import torch
 from torch import Tensor
 
 from mnv4_mobile.errors import WeightsError
-from mnv4_mobile.model.checkpoint_index import Key, stand_in
+from mnv4_mobile.model.checkpoint_index import (
+    Key,
+    StoredTensor,
+    members,
+    stored_tensors,
+    unreadable,
+)
 from mnv4_mobile.model.checkpoint_source import SAFETENSORS, reason
+
+_DTYPES = {
+    "torch.DoubleStorage": torch.float64,
+    "torch.FloatStorage": torch.float32,
+    "torch.HalfStorage": torch.float16,
+    "torch.BFloat16Storage": torch.bfloat16,
+    "torch.LongStorage": torch.int64,
+    "torch.IntStorage": torch.int32,
+    "torch.ShortStorage": torch.int16,
+    "torch.CharStorage": torch.int8,
+    "torch.ByteStorage": torch.uint8,
+    "torch.BoolStorage": torch.bool,
+    "torch.ComplexFloatStorage": torch.complex64,
+}
+"""The type of values by the class that a checkpoint names for them."""
 
 
 def read_tensors(path: Path, keys: Iterable[Key]) -> dict[Key, Tensor]:
-    """Reads tensors of a .safetensors file, or of a PyTorch checkpoint by the weights-only reader.
+    """Reads tensors of a checkpoint.
 
     Args:
-        path: A file whose index was read.
-        keys: The tensors to read; a key of the index (`read_index`).
+        path: A checkpoint whose index was read (`read_index`).
+        keys: Keys of that index.
 
     Raises:
-        WeightsError: Not readable, or code in a pickle.
+        WeightsError: Not readable, or a tensor that is not dense.
     """
     if path.name.endswith(SAFETENSORS):
         return _read_safetensors(path, keys)
-    loaded = _read_pickle(path)
-    found: dict[Key, Tensor] = {}
-    for key in keys:
-        value: Any = loaded
-        for name in key:
-            value = value[name]
-        if not isinstance(value, Tensor):
-            raise WeightsError(f"{path}: {'.'.join(key)}: found a {type(value).__name__}")
-        found[key] = value
-    return found
+    if zipfile.is_zipfile(path):
+        return _read_archive(path, keys)
+    return _read_old_pickle(path, keys)
 
 
 def _read_safetensors(path: Path, keys: Iterable[Key]) -> dict[Key, Tensor]:
@@ -50,20 +63,51 @@ def _read_safetensors(path: Path, keys: Iterable[Key]) -> dict[Key, Tensor]:
         raise WeightsError(f"{path}: not a readable safetensors file: {reason(error)}") from None
 
 
-def _read_pickle(path: Path) -> Any:
+def _read_archive(path: Path, keys: Iterable[Key]) -> dict[Key, Tensor]:
+    """Reads what `torch.save` wrote.
+
+    torch's own weights-only reader refuses a file for any object of a trainer's beside the tensors.
+    """
+    stored = stored_tensors(path)
+    found: dict[Key, Tensor] = {}
+    for key in keys:
+        if stored[key].shape is None:
+            raise WeightsError(
+                f"{path}: {'.'.join(key)}: found {stored[key].kind}, must be dense floating-point "
+                "numbers"
+            )
     try:
-        with torch.serialization.safe_globals(_harmless(path)), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+        with zipfile.ZipFile(path) as archive:
+            names = members(archive)
+            if "byteorder" in names and archive.read(names["byteorder"]) != b"little":
+                raise ValueError("written on a big-endian machine")
+            for key in keys:
+                found[key] = _values(archive, names, stored[key])
     except Exception as error:  # noqa: BLE001 - damaged bytes make it raise errors of every kind
-        raise WeightsError(
-            f"{path}: not a whole PyTorch checkpoint that holds only weights: {reason(error)}"
-        ) from None
+        raise unreadable(path, error) from None
+    return found
 
 
-def _harmless(path: Path) -> list[Any]:
-    """What may be in a pickle beside tensors: inert stand-ins for the classes of a trainer."""
-    if not zipfile.is_zipfile(path):
-        return [argparse.Namespace]
-    names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    return [(stand_in(name), name) for name in names]
+def _values(archive: zipfile.ZipFile, names: dict[str, str], stored: StoredTensor) -> Tensor:
+    _, kind, name, *_ = stored.storage
+    dtype = _DTYPES[kind.__name__]
+    data = bytearray(archive.read(names[f"data/{name}"]))
+    values = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
+    return values.as_strided(stored.shape or (), stored.stride, stored.offset).clone()
+
+
+def _read_old_pickle(path: Path, keys: Iterable[Key]) -> dict[Key, Tensor]:
+    """Reads what `torch.save` wrote before torch 1.6."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - damaged bytes make it raise errors of every kind
+        raise unreadable(path, error) from None
+    found = {}
+    for key in keys:
+        value: Any = loaded
+        for name in key:
+            value = value[name]
+        found[key] = value
+    return found

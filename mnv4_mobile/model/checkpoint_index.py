@@ -56,11 +56,16 @@ def read_index(path: Path) -> Index:
                 f"{path}: found {_kind(loaded)}, must be a state dict, as in "
                 "torch.save(net.state_dict(), 'net.pth')"
             )
-        shapes = dict(_tensors(loaded, ()))
+        shapes = {key: tensor.shape for key, tensor in _tensors(loaded, ())}
         found = loaded.get("arch")
         arch = found if isinstance(found, str) else None
     shapes = {key: s for key, s in shapes.items() if key[-1].rpartition(".")[2] != COUNTER}
     return Index(path=path, shapes=shapes, metadata=metadata, arch=arch)
+
+
+def stored_tensors(path: Path) -> dict[Key, StoredTensor]:
+    """Returns the tensors of a PyTorch checkpoint whose index was read, without their values."""
+    return dict(_tensors(_read_pickle(path), ()))
 
 
 def _read_safetensors(path: Path) -> tuple[dict[Key, Shape | None], dict[str, str]]:
@@ -91,7 +96,7 @@ def _read_pickle(path: Path) -> Any:
             with path.open("rb") as file:
                 return _read_old_pickle(file)
         with zipfile.ZipFile(path) as archive:
-            names = {name.partition("/")[2]: name for name in archive.namelist()}
+            names = members(archive)
             if "constants.pkl" in names:
                 raise ValueError("a TorchScript archive, must be a state dict")
             if archive.getinfo(names["data.pkl"]).file_size > _MAX_HEADER:
@@ -99,9 +104,17 @@ def _read_pickle(path: Path) -> Any:
             with archive.open(names["data.pkl"]) as file:
                 return _Reader(file).load()
     except Exception as error:  # noqa: BLE001 - damaged bytes make it raise errors of every kind
-        raise WeightsError(
-            f"{path}: not a whole PyTorch checkpoint that holds only weights: {reason(error)}"
-        ) from None
+        raise unreadable(path, error) from None
+
+
+def members(archive: zipfile.ZipFile) -> dict[str, str]:
+    """Returns the names in a checkpoint's archive by their names without its top folder."""
+    return {name.partition("/")[2]: name for name in archive.namelist()}
+
+
+def unreadable(path: Path, error: Exception) -> WeightsError:
+    """Returns the error of a PyTorch checkpoint that cannot be read."""
+    return WeightsError(f"{path}: not a whole PyTorch checkpoint: {reason(error)}")
 
 
 def _read_old_pickle(file: BinaryIO) -> Any:
@@ -113,20 +126,28 @@ def _read_old_pickle(file: BinaryIO) -> Any:
 
 
 @dataclass(frozen=True)
-class _Tensor:
-    """Stands for a tensor."""
+class StoredTensor:
+    """A tensor in a PyTorch checkpoint, without its values."""
 
+    kind: str
+    """The function that makes it of what is stored."""
     shape: Shape | None
+    storage: Any = None
+    """What says where the values are: a tuple with torch's class for them and a file's name."""
+    offset: int = 0
+    """The index of the first value."""
+    stride: Shape = ()
+    """How far apart in the storage the values along each axis are."""
 
 
 class _Dict(dict[Any, Any]):
     """Stands for an OrderedDict, which takes attributes."""
 
 
-class StandIn:
+class _StandIn:
     """Stands for an object of any other class; does nothing, whatever is done with it."""
 
-    def __new__(cls, *_: object, **__: object) -> StandIn:
+    def __new__(cls, *_: object, **__: object) -> _StandIn:
         """An instance, whatever the arguments are."""
         return super().__new__(cls)
 
@@ -146,14 +167,13 @@ class StandIn:
         """Does nothing."""
 
 
-def stand_in(name: str) -> type[StandIn]:
-    """A class of that name that stands for another one."""
-    return type(name, (StandIn,), {})
+_REBUILD = "torch._utils._rebuild_"
 
 
-def _rebuilt(_: object, __: object, size: Any, *___: object) -> _Tensor:
+def _dense(storage: Any, offset: Any, size: Any, stride: Any, *_: object) -> StoredTensor:
     """Stands for torch._utils._rebuild_tensor and _rebuild_tensor_v2."""
-    return _Tensor(tuple(int(side) for side in size))
+    shape, steps = (tuple(int(side) for side in sides) for sides in (size, stride))
+    return StoredTensor(f"{_REBUILD}tensor", shape, storage, int(offset), steps)
 
 
 # The pickle module's reader in Python: the one in C takes gigabytes for a damaged number.
@@ -163,10 +183,10 @@ class _Reader(pickle._Unpickler):
     _KNOWN: Mapping[str, Any] = {
         "collections.OrderedDict": _Dict,
         "torch.Size": tuple,
-        "torch._utils._rebuild_tensor": _rebuilt,
-        "torch._utils._rebuild_tensor_v2": _rebuilt,
-        "torch._utils._rebuild_parameter": lambda data, *_: data,
-        "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
+        f"{_REBUILD}tensor": _dense,
+        f"{_REBUILD}tensor_v2": _dense,
+        f"{_REBUILD}parameter": lambda data, *_: data,
+        f"{_REBUILD}parameter_with_state": lambda data, *_: data,
     }
 
     def find_class(self, module: str, name: str) -> Any:
@@ -176,28 +196,28 @@ class _Reader(pickle._Unpickler):
             raise pickle.UnpicklingError(f"found the code {full}")
         if full in self._KNOWN:
             return self._KNOWN[full]
-        if full.startswith("torch._utils._rebuild"):
-            return lambda *_: _Tensor(None)
-        return stand_in(full)
+        if full.startswith(_REBUILD):
+            return lambda *_: StoredTensor(full, None)
+        return type(full, (_StandIn,), {})
 
     def persistent_load(self, pid: Any) -> object:
-        """Tensors' bytes are not read."""
+        """Returns what says where a tensor's values are; they are not read."""
         return pid
 
 
-def _tensors(found: Any, at: Key) -> Iterator[tuple[Key, Shape | None]]:
+def _tensors(found: Any, at: Key) -> Iterator[tuple[Key, StoredTensor]]:
     """The tensors in dicts, and in dicts in them."""
     for name, value in found.items():
         if not isinstance(name, str):
             continue
         key = (*at, name)
-        if isinstance(value, _Tensor):
-            yield key, value.shape
+        if isinstance(value, StoredTensor):
+            yield key, value
         elif isinstance(value, dict) and len(key) < _MAX_DEPTH:
             yield from _tensors(value, key)
 
 
 def _kind(value: object) -> str:
-    if isinstance(value, _Tensor):
+    if isinstance(value, StoredTensor):
         return "a tensor"
     return f"a {type(value).__name__}"

@@ -64,7 +64,7 @@ def bad_files() -> dict[str, tuple[str, object]]:
     return {
         "empty.pth": ("is empty", b""),
         "empty.safetensors": ("is empty", b""),
-        "text.pth": ("only weights", b"hello, this is no checkpoint"),
+        "text.pth": ("not a whole PyTorch checkpoint", b"hello, this is no checkpoint"),
         "text.safetensors": ("not a readable safetensors", b"hello, this is no checkpoint"),
         "header.safetensors": (
             "not a readable safetensors",
@@ -75,7 +75,7 @@ def bad_files() -> dict[str, tuple[str, object]]:
         "nothing.safetensors": ("no tensor at all", safetensors.torch.save({})),
         "other.safetensors": ("not a MobileNetV4.*found fc.weight", other),
         "code.pth": (r"posix\.system|nt\.system", {"state_dict": Code()}),
-        "code.ckpt": ("only weights", pickle.dumps(Code(), protocol=2)),
+        "code.ckpt": (r"the code (posix|nt)\.system", pickle.dumps(Code(), protocol=2)),
         "module.pt": (r"torch\.nn\.modules\.linear\.Linear", nn.Linear(1, 1)),
         "list.pth": ("found a list, must be a state dict", [torch.ones(1)]),
         "tensor.pth": ("found a tensor, must be a state dict", torch.ones(1)),
@@ -148,3 +148,24 @@ def test_any_bytes_are_read_or_refused(
         index = read_index(path)
         tensors = read_tensors(path, index.shapes)
         assert all(tuple(t.shape) == index.shapes[key] for key, t in tensors.items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_values_of_every_type_in_any_order(dtype: torch.dtype, tmp_path: Path) -> None:
+    base = torch.arange(24).to(dtype)
+    state = {
+        "plain": base.reshape(2, 3, 4),
+        "transposed": base.reshape(4, 6).t(),
+        "part": base[5:9],
+        "parameter": nn.Parameter(base.clone()),
+        "number": torch.tensor(1.5, dtype=dtype),
+        "nothing": torch.empty(0, dtype=dtype),
+    }
+    path = tmp_path / "x.pth"
+    torch.save(state, path)
+    index = read_index(path)
+    found = read_tensors(path, index.shapes)
+    for name, tensor in state.items():
+        assert found[(name,)].dtype == dtype
+        assert index.shapes[(name,)] == tuple(tensor.shape)
+        assert torch.equal(found[(name,)], tensor.detach())

@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -26,11 +28,8 @@ DATA = Path(__file__).parents[1] / "data"
 State = dict[str, Tensor]
 
 
-class Settings:
+class Settings(dict[str, object]):
     """A class of a trainer's own, as hyperparameters may have it."""
-
-    def __init__(self) -> None:
-        self.rate = 0.1
 
 
 def lightning(state: State) -> dict[str, object]:
@@ -43,7 +42,12 @@ def lightning(state: State) -> dict[str, object]:
             "criterion.weight": torch.ones(3),
         },
         "optimizer_states": [{"state": {0: {"exp_avg": torch.zeros(2)}}}],
-        "hyper_parameters": {"folder": Path("/data"), "settings": Settings()},
+        "hyper_parameters": {
+            "folder": Path("/data"),
+            "settings": Settings(rate=0.1),
+            "loss": torch.nn.CrossEntropyLoss(weight=torch.ones(3)),
+            "history": deque([np.float64(0.9)]),
+        },
         "callbacks": {"ModelCheckpoint{'monitor': None}": {"best_model_path": "x"}},
     }
 
