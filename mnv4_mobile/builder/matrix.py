@@ -26,7 +26,7 @@ from mnv4_mobile.builder.pipeline import Built, Task
 from mnv4_mobile.builder.process import build_apart, end_all, kept_warm
 from mnv4_mobile.builder.selection import select_recipes, select_targets
 from mnv4_mobile.bundle.manifest import Bundle, open_bundle
-from mnv4_mobile.errors import ConfigError, CrashError, MobileError, ToolchainError
+from mnv4_mobile.errors import BundleError, ConfigError, CrashError, MobileError, ToolchainError
 from mnv4_mobile.files import cache_folder
 from mnv4_mobile.images import assumption
 from mnv4_mobile.model.resolve import resolve
@@ -304,6 +304,9 @@ def build_cells(
     for cell in cells:
         if cache and (path := cache.take(key(made_of[cell]), out)):
             found[cell] = Built(cell=cell, path=path, cached=True)
+        elif cache and (path := _finished(out / expected_id(cell), made_of[cell])):
+            cache.put(key(made_of[cell]), path)
+            found[cell] = Built(cell=cell, path=path, cached=True)
     rest = [cell for cell in cells if cell not in found]
     if rest:
         with _folders(out) as scratch:
@@ -318,6 +321,17 @@ def build_cells(
                     if cache and built.path:
                         cache.put(key(made_of[built.cell]), built.path)
     return [found[cell] for cell in cells]
+
+
+def _finished(path: Path, ingredients: Mapping[str, str]) -> Path | None:
+    """Returns a bundle's folder if it is whole and made of these ingredients.
+
+    An interrupted build leaves bundles that did not reach the cache.
+    """
+    try:
+        return path if open_bundle(path).manifest.ingredients == ingredients else None
+    except BundleError:
+        return None
 
 
 @contextmanager

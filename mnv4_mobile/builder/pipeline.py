@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from msgspec.structs import asdict
 
 from mnv4_mobile import files
+from mnv4_mobile.builder.advice import advised
 from mnv4_mobile.builder.cell import Cell
 from mnv4_mobile.builder.naming import artifact_id, bundle_id, check_overwriting
 from mnv4_mobile.builder.network import Network
@@ -33,7 +35,7 @@ from mnv4_mobile.bundle.manifest import (
 from mnv4_mobile.bundle.parity import Parity, check, check_agreement, parities
 from mnv4_mobile.bundle.versions import versions
 from mnv4_mobile.bundle.worker import Worker, run_pixels
-from mnv4_mobile.errors import ConfigError, MobileError, told
+from mnv4_mobile.errors import ConfigError, MobileError, ParityError, told
 from mnv4_mobile.layers import Layer, block_of
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Recipe
@@ -127,13 +129,19 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
             progress.step(f"{path.name}: verify")
         units = cell.units(target)
         golden, parity = _golden_pairs(folder, network, target, recipe, lowered, units)
-        for unit, outputs in parity.items():
-            check(outputs, f"{path.name} on {unit}" if len(parity) > 1 else path.name)
         agreement = None
-        if units and calibration and recipe.gate.top1_agreement is not None:
-            gate = recipe.gate.top1_agreement
-            agreement = _agreement(network, target, lowered, calibration, units, gate)
-            check_agreement(agreement.top1, agreement.gate, path.name)
+        try:
+            for unit, outputs in parity.items():
+                check(outputs, f"{path.name} on {unit}" if len(parity) > 1 else path.name)
+            if units and calibration and recipe.gate.top1_agreement is not None:
+                gate = recipe.gate.top1_agreement
+                agreement = _agreement(network, target, lowered, calibration, units, gate)
+                check_agreement(agreement.top1, agreement.gate, path.name)
+        except ParityError as error:
+            finite = all(isfinite(p.max_abs) for o in parity.values() for p in o.values())
+            raise advised(
+                error, cell, recipe, network, program, calibration, finite=finite
+            ) from None
         write_manifest(
             folder,
             Manifest(

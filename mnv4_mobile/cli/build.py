@@ -27,12 +27,13 @@ from mnv4_mobile.cli.show import (
     split,
 )
 from mnv4_mobile.cli.steps import steps
-from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.errors import ConfigError, StoppedError
 
 if TYPE_CHECKING:
     from mnv4_mobile.builder.pipeline import Built
 
 _Option = typer.Option
+_GO_ON = "finished bundles are kept; run the same command again to build the rest"
 
 
 def build(
@@ -195,24 +196,27 @@ def build(
         )
         for size in sizes or [None]
     ]
-    with steps(verbose, quiet) as progress:
-        built = build_cells(
-            cells(
-                split(models_or_weights),
-                weights,
-                targets,
-                split(recipe),
-                options,
-                skip_unsupported=skip_unsupported,
+    try:
+        with steps(verbose, quiet) as progress:
+            built = build_cells(
+                cells(
+                    split(models_or_weights),
+                    weights,
+                    targets,
+                    split(recipe),
+                    options,
+                    skip_unsupported=skip_unsupported,
+                    progress=progress,
+                ),
+                out,
+                cache=Cache(cache_folder(), progress) if cache else None,
+                jobs=jobs,
+                scheduler=scheduler,
+                force=force,
                 progress=progress,
-            ),
-            out,
-            cache=Cache(cache_folder(), progress) if cache else None,
-            jobs=jobs,
-            scheduler=scheduler,
-            force=force,
-            progress=progress,
-        )
+            )
+    except KeyboardInterrupt:
+        raise StoppedError(f"interrupted; {_GO_ON}") from None
     if as_json:
         print_json({"bundles": [_record(one) for one in built]})
     else:
@@ -225,7 +229,7 @@ def build(
         if one.error:
             print(f"error: {one.cell.name}: {one.error}", file=sys.stderr)
     if errors:
-        raise type(errors[0])(f"{len(errors)} of {len(built)} bundles failed")
+        raise type(errors[0])(f"{len(errors)} of {len(built)} bundles failed; {_GO_ON}")
     first = open_bundle(built[0].path) if built[0].path else None
     if first:
         show_next(next_step.predict(first, images), hidden=as_json or quiet)

@@ -111,6 +111,11 @@ def test_a_killed_builder_fails_its_cell_only_and_a_second_run_completes(tiny, t
     assert [path.name for path in out.iterdir()] == [built[0].path.name]
     built = build_cells(todo, out, cache=cache, jobs=2)
     assert [(one.error, one.cached) for one in built] == [(None, True), (None, False)]
+    # Finished bundles that did not reach the cache are taken from where they are, if whole.
+    other = Cache(tmp_path / "other")
+    next(built[1].path.glob("*.mlpackage/Manifest.json")).write_text("{}")
+    assert [one.cached for one in build_cells(todo, out, cache=other)] == [True, False]
+    assert len(other.entries()) == 2
 
 
 def test_a_dask_cluster_loses_a_worker(tiny, tmp_path):

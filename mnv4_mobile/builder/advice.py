@@ -1,0 +1,149 @@
+"""What to do about a bundle that missed its gate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from mnv4_mobile.builder.cell import Cell
+from mnv4_mobile.builder.network import Network
+from mnv4_mobile.builder.selection import maps
+from mnv4_mobile.errors import ParityError
+from mnv4_mobile.quantize.calibration import MADE_UP
+from mnv4_mobile.recipe import Recipe, load_recipe
+from mnv4_mobile.target import load_target
+
+if TYPE_CHECKING:
+    import torch
+    from torch import fx
+    from torch.export import ExportedProgram
+
+    from mnv4_mobile.quantize.calibration import Calibration
+
+FLOAT16_MAX = 65504.0
+_IMAGES = 32  # of the calibration images, beside the golden ones
+_CLOSER = {
+    "fp16": ("fp32", "int8"),
+    "int8": ("int8-distilled", "int8-weights", "fp16"),
+    "int8-dynamic": ("int8-weights", "fp16"),
+    "int8-weights": ("fp16", "fp32"),
+    "int4-weights": ("int8-weights", "fp16"),
+    "palettize-4": ("palettize-6", "palettize-8"),
+    "palettize-6": ("palettize-8", "fp16"),
+    "palettize-8": ("fp16", "fp32"),
+}
+"""Shipped recipes that come closer to the float network, by the scheme of the one that missed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Largest:
+    """The layer with the largest value of a network."""
+
+    layer: str
+    value: float
+    first: str | None
+    """The first layer with a value that float16 cannot hold; None where all fit."""
+
+
+def advised(
+    error: ParityError,
+    cell: Cell,
+    recipe: Recipe,
+    network: Network,
+    program: ExportedProgram,
+    calibration: Calibration | None,
+    *,
+    finite: bool,
+) -> ParityError:
+    """Returns the error of a missed gate with what to do about it.
+
+    Args:
+        error: The missed gate.
+        cell: What was built.
+        recipe: The cell's, for the unit that it is made for.
+        network: The network and its golden images.
+        program: The deploy form that was lowered.
+        calibration: The calibration images.
+        finite: Whether all outputs of the artifact are finite.
+    """
+    lines: list[str] = []
+    if recipe.precision == "float16" or not finite:
+        lines += _overflow(largest_value(program, network, calibration))
+    lines += _images(cell, recipe, calibration)
+    lines += _commands(cell, recipe)
+    return ParityError("\n  ".join([str(error), *lines]))
+
+
+def largest_value(
+    program: ExportedProgram, network: Network, calibration: Calibration | None
+) -> Largest:
+    """Runs a deploy form on the golden and some calibration images and finds its largest value."""
+    from mnv4_mobile.program.observe import observe
+    from mnv4_mobile.program.operations import operations
+
+    names = {operation.node: operation.name for operation in operations(program.graph)}
+    peaks = dict.fromkeys(names.values(), 0.0)
+
+    def see(node: fx.Node, value: torch.Tensor) -> None:
+        peaks[names[node]] = max(peaks[names[node]], float(value.abs().max()))
+
+    images = [*network.images, *islice(calibration or (), _IMAGES)]
+    observe(program, names, network.spec, images, see)
+    layer = max(peaks, key=lambda name: peaks[name])
+    beyond = (name for name, peak in peaks.items() if not peak <= FLOAT16_MAX)
+    return Largest(layer=layer, value=peaks[layer], first=next(beyond, None))
+
+
+def _overflow(found: Largest) -> Iterator[str]:
+    reached = f"{found.layer} reaches {found.value:.6g}"
+    if found.first is None:
+        yield f"no layer overflows: float16 holds up to {FLOAT16_MAX:g}, {reached}"
+        return
+    where = "" if found.first == found.layer else f"; {found.first} is the first to exceed that"
+    yield f"float16 overflows: it holds up to {FLOAT16_MAX:g}, {reached}{where}"
+
+
+def _images(cell: Cell, recipe: Recipe, calibration: Calibration | None) -> Iterator[str]:
+    if recipe.calibration is None:
+        return
+    wanted = recipe.calibration.images
+    if cell.options.calibrate is None:
+        yield f"calibrate with up to {wanted} images: --calibrate DIR"
+    elif cell.options.calibrate == MADE_UP:
+        yield "calibrate with images of your app: random ones are for speed and structure only"
+    elif calibration is not None and len(calibration) < wanted:
+        yield f"calibrate with more images: found {len(calibration)}, the recipe uses {wanted}"
+
+
+def _commands(cell: Cell, recipe: Recipe) -> Iterator[str]:
+    """Yields commands that build a closer bundle, or find out how."""
+    target = load_target(cell.target)
+    folder = cell.options.calibrate
+    calibrate = f" --calibrate {folder if folder not in (None, MADE_UP) else 'DIR'}"
+    for name in _CLOSER.get(recipe.scheme, ()):
+        other = load_recipe(name)
+        if name != recipe.name and maps(target, other):
+            useful = other.calibration and folder not in (None, MADE_UP)
+            needs = calibrate if other.needs_images or useful else ""
+            yield f"try: mnv4 build {_same(cell)} -t {cell.target} -r {name}{needs}"
+    if recipe.static:
+        yield f"see what each block costs: mnv4 sensitivity {_network(cell)}{calibrate}"
+        yield (
+            f"search what to keep in float: mnv4 tune {_network(cell)} -t {cell.target}"
+            f"{calibrate} --max-drop 1"
+        )
+
+
+def _network(cell: Cell) -> str:
+    return f"{cell.model.name} --weights {cell.weights}"
+
+
+def _same(cell: Cell) -> str:
+    """The arguments of `mnv4 build` for the same network and the same options of the target."""
+    sets = [f"--set {cell.target}.{name}={value}" for name, value in cell.chosen.items()]
+    size = cell.options.size
+    if size and size != cell.preprocess.completed(cell.model.input_size).size:
+        sets.insert(0, f"--input-size {size[0]}x{size[1]}")
+    return " ".join([_network(cell), *sets])

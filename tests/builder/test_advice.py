@@ -1,0 +1,123 @@
+"""What the error of a missed gate says to do, on real artifacts."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+import mnv4_mobile
+from mnv4_mobile import Options, build
+from mnv4_mobile.builder.advice import FLOAT16_MAX, largest_value
+from mnv4_mobile.builder.cell import Cell
+from mnv4_mobile.builder.network import Network
+from mnv4_mobile.configs import config_folder
+from mnv4_mobile.errors import ParityError
+from mnv4_mobile.model.grammar import load_model
+from mnv4_mobile.progress import SILENT
+from mnv4_mobile.recipe import load_recipe
+
+DEMO = Path(mnv4_mobile.__file__).parent / "demo" / "conv-small-035.safetensors"
+FACTOR = 1e5
+
+
+@pytest.fixture(scope="module")
+def overflowing(tmp_path_factory):
+    """The demo's weights with a stem that gives values beyond float16, which the next layer undoes.
+
+    ReLU lets factors through, so that the float32 network computes what it did before.
+    """
+    with safe_open(DEMO, "pt") as file:
+        state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - no mapping
+        metadata = file.metadata()
+    for name in ("stem.norm.weight", "stem.norm.bias"):
+        state[name] = state[name] * FACTOR
+    state["stages.0.0.conv.weight"] = state["stages.0.0.conv.weight"] / FACTOR
+    path = tmp_path_factory.mktemp("overflowing") / "large.safetensors"
+    save_file(state, path, metadata)
+    return path
+
+
+def network(weights, target="coreml", recipe="fp16"):
+    cell = Cell(
+        model=load_model("conv-small-035"),
+        weights=str(weights),
+        target=target,
+        recipe=load_recipe(recipe),
+        options=Options(size=(96, 96)),
+    )
+    return cell, Network(cell, SILENT)
+
+
+def test_the_layer_that_overflows_is_found(overflowing):
+    cell, found = network(overflowing)
+    program = found.program("nchw", cell.recipe, None)
+    largest = largest_value(program, found, None)
+    assert largest.layer == largest.first == "stem.conv"
+    assert largest.value > FLOAT16_MAX
+    cell, usual = network("demo")
+    before = largest_value(usual.program("nchw", cell.recipe, None), usual, None)
+    assert before.first is None
+    np.testing.assert_allclose(found.reference["logits"], usual.reference["logits"], atol=1e-3)
+    assert 0 < before.value < FLOAT16_MAX
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param("coreml", marks=pytest.mark.toolchain("coreml")),
+        pytest.param("executorch", marks=pytest.mark.toolchain("executorch")),
+    ],
+)
+def test_an_overflow_names_the_layer_and_what_to_build_instead(overflowing, tmp_path, target):
+    with pytest.raises(ParityError) as error:
+        build(
+            "conv-small-035",
+            weights=str(overflowing),
+            out=tmp_path / "out",
+            targets=[target],
+            recipes=["fp16"],
+        )
+    first, overflow, *rest = str(error.value).split("\n  ")
+    assert "does not compute what the model computes: logits at " in first
+    assert overflow.startswith("float16 overflows: it holds up to 65504, stem.conv reaches ")
+    assert float(overflow.split()[-1]) > FLOAT16_MAX
+    same = f"conv-small-035 --weights {overflowing} -t {target}"
+    assert rest == [
+        f"try: mnv4 build {same} -r fp32",
+        f"try: mnv4 build {same} -r int8 --calibrate DIR",
+    ]
+
+
+@pytest.mark.toolchain("tflite")
+def test_a_missed_int8_gate_names_the_commands_that_raise_it(tmp_path, demo_images):
+    values = yaml.safe_load((config_folder("recipes") / "int8.yaml").read_text())
+    strict = tmp_path / "strict.yaml"
+    strict.write_text(yaml.safe_dump(values | {"gate": {"sqnr_db": 150}, "prepare": ["equalize"]}))
+    with pytest.raises(ParityError) as error:
+        build(
+            "conv-small-035",
+            weights="demo",
+            out=tmp_path / "out",
+            targets=["tflite"],
+            recipes=[str(strict)],
+            options=Options(calibrate=str(demo_images)),
+        )
+    first, *rest = str(error.value).split("\n  ")
+    assert "must be 150 or more" in first
+    network, calibrate = "conv-small-035 --weights demo", f"--calibrate {demo_images}"
+    assert rest == [
+        "calibrate with more images: found 9, the recipe uses 128",
+        f"try: mnv4 build {network} -t tflite -r int8-distilled {calibrate}",
+        f"try: mnv4 build {network} -t tflite -r int8-weights {calibrate}",
+        f"try: mnv4 build {network} -t tflite -r fp16",
+        f"see what each block costs: mnv4 sensitivity {network} {calibrate}",
+        f"search what to keep in float: mnv4 tune {network} -t tflite {calibrate} --max-drop 1",
+    ]
+
+
+@pytest.fixture
+def demo_images():
+    return DEMO.parent / "pictures"
