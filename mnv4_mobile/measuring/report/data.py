@@ -160,9 +160,10 @@ def page_data(
     newest = os_builds(measurements)
     limit = max(_LEAST, min(_MOST, POINTS // max(1, len(measurements))))
     doubts = [row.doubts(newest) for row in found]
+    everywhere = common(doubts)
     return {
         "verdicts": [
-            _verdict(choice, place[choice.device], evaluation)
+            _verdict(choice, place[choice.device], evaluation, everywhere)
             for choice, evaluation in choices(measurements, datasets, bounds)
         ],
         "doubts": {
@@ -170,7 +171,7 @@ def page_data(
             for code, meaning in MEANINGS.items()
             if any(doubt.code == code for row in doubts for doubt in row)
         },
-        "common": common(doubts),
+        "common": everywhere,
         "runs": list(dict.fromkeys(measurement.run for measurement in measurements)),
         "sessions": len(measurements),
         "limit": limit,
@@ -212,8 +213,11 @@ def page_data(
     }
 
 
-def _verdict(choice: Choice, device: int, evaluation: Evaluation | None) -> _Json:
+def _verdict(
+    choice: Choice, device: int, evaluation: Evaluation | None, everywhere: Sequence[str]
+) -> _Json:
     ship = choice.ship
+    doubts = [doubt for doubt in ship.doubts if doubt.code not in everywhere] if ship else []
     return {
         "device": device,
         "dataset": evaluation.dataset if evaluation else None,
@@ -221,7 +225,7 @@ def _verdict(choice: Choice, device: int, evaluation: Evaluation | None) -> _Jso
         "headline": choice.headline,
         "facts": ship.facts if ship else "",
         "why": choice.why,
-        "doubts": [doubt.sentence for doubt in ship.doubts] if ship else [],
+        "doubts": [doubt.sentence for doubt in doubts],
         "next": choice.next_commands,
     }
 

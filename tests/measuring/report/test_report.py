@@ -178,6 +178,25 @@ def test_a_verdict_for_each_device_and_dataset_of_its_bundles():
     assert "top-1 74.0% (95% interval 71.2 to 76.6, 1000 images)" in found[0]["facts"]
 
 
+def test_a_doubt_that_all_rows_have_is_said_once():
+    other = replace(ARTIFACT, sha256="b" * 64, name="other")
+    timed = [
+        measurement(latencies=(4.0,) * 10),
+        measurement(artifact=other, latencies=[5.0, 9.0] * 5),
+    ]
+    judged = [evaluation(), evaluation("b" * 64)]
+    found = page_data(timed, judged, [])
+    assert found["common"] == ["few"]
+    assert [row["doubts"] for row in found["rows"]] == [
+        [["few", ""]],
+        [["scatter", ""], ["few", ""]],
+    ]
+    assert found["verdicts"][0]["doubts"] == []
+    text = markdown(timed, judged)
+    assert text.count("few") == 1  # in the sentence about all rows
+    assert "- All rows: a session has fewer than 20 runs" in text
+
+
 def test_bounds_decide_what_the_report_ships(tmp_path):
     slow = replace(ARTIFACT, sha256="b" * 64, name="slow")
     with store_of(

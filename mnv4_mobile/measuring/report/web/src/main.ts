@@ -75,7 +75,7 @@ function notes(): HTMLElement {
     ...data.common.map((code) => h("li", {}, `⚠ All ${data.rows.length} lines: ${data.doubts[code]}.`)),
     failed.length > 0 && h("li", {}, `⚠ ${count(failed.length, "session")} of ${data.sessions} gave no latency, because the device failed or its output was not the model's.`),
     doubtful.length > 0 &&
-      h("li", {}, `⚠ ${doubtful.length} of ${count(data.rows.length, "line")} look unsound. They are hollow in the chart of accuracy and marked ⚠ elsewhere; the table says why.`),
+      h("li", {}, `⚠ ${doubtful.length} of ${count(data.rows.length, "line")} look unsound${data.common.length ? " for further reasons" : ""}. They are hollow in the chart of accuracy and marked ⚠ elsewhere; the table says why.`),
     unknown.length > 0 &&
       h(
         "li",
