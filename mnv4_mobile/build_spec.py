@@ -24,11 +24,13 @@ class BuildSpec:
     """
 
     model: ModelSpec
+    """The network."""
     preprocess: Preprocess
     """Its size is the input's."""
     assumed: tuple[Assumable, ...] = ()
     """The keys of it that have their defaults, as neither the weights nor the user gave them."""
     batch: int = 1
+    """Number of images per run."""
     input: Literal["float", "pixels"] = "float"
     """`float`: normalised outside. `pixels`: RGB bytes, normalised in the artifact."""
     layout: Layout | None = None
@@ -37,7 +39,9 @@ class BuildSpec:
     """Type of inputs and outputs, but for an input of pixels; integers stand for floats by a scale
     and a zero point."""
     outputs: tuple[str, ...] = ("logits",)
+    """Outputs of the artifact, in order."""
     labels: tuple[str, ...] | None = None
+    """Class names in the order of the classes; None if they are not known."""
     options: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
     """The value of every option of the target (`Target.options`), by name."""
 

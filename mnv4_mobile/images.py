@@ -100,10 +100,15 @@ class KnownPreprocess(Record, frozen=True, kw_only=True):
     """What a checkpoint or a user says about preprocessing; None where nothing is said."""
 
     size: tuple[Side, Side] | None = None
+    """Height and width of the model's input."""
     crop: Annotated[float, Meta(ge=0.01, le=1)] | None = None
+    """Share of the resized image that the centre crop keeps."""
     interpolation: Interpolation | None = None
+    """The filter that resizes the image."""
     mean: tuple[Finite, Finite, Finite] | None = None
+    """Mean of red, green and blue, from 0 to 1."""
     std: tuple[Positive, Positive, Positive] | None = None
+    """Standard deviation of red, green and blue, from 0 to 1."""
 
     def completed(self, size: tuple[int, int]) -> Preprocess:
         """The preprocessing with a default for every key that is not known, `size` for the size."""

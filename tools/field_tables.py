@@ -47,11 +47,11 @@ def optional(kind: type[Record]) -> set[str]:
     return {f.name for f in fields if not f.required and kind.__struct_config__.omit_defaults}
 
 
-def texts(kind: type[Record | Row]) -> dict[str, str]:
-    """Returns the docstrings of a class's fields."""
+def texts(kind: type) -> dict[str, str]:
+    """Returns the docstrings of the fields of a record or a dataclass."""
     found: dict[str, str] = {}
     for base in reversed(kind.__mro__):
-        if base in (Record, Row) or not issubclass(base, (Record, Row)):
+        if base in (Record, Row) or not vars(base).get("__annotations__"):
             continue
         (tree,) = ast.parse(inspect.getsource(base)).body
         assert isinstance(tree, ast.ClassDef)

@@ -25,7 +25,7 @@ from mnv4_mobile.model.grammar import BareModel, Head, TrainingConfiguration
 from mnv4_mobile.quality.evaluate import Evaluation
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import Record, Row
-from tools import command_reference, field_tables
+from tools import command_reference, field_tables, python_reference
 from tools.field_tables import classes, optional, texts
 
 ROOT = Path(__file__).parents[1]
@@ -71,10 +71,17 @@ def _commands_page(text: str) -> str:
     return _replaced(text, "commands", command_reference.sections())
 
 
+def _python_page(text: str) -> str:
+    text = _replaced(text, "functions", python_reference.functions())
+    text = _replaced(text, "classes", python_reference.classes())
+    return _replaced(text, "errors", python_reference.errors())
+
+
 PAGES: Mapping[Path, Callable[[str], str]] = {
     ROOT / "docs/reference/bundle.md": _bundle_page,
     ROOT / "docs/reference/yaml.md": _yaml_page,
     ROOT / "docs/reference/commands.md": _commands_page,
+    ROOT / "docs/reference/python.md": _python_page,
 }
 """Pages whose marked parts are made of the code; the rest of a page is written by hand."""
 

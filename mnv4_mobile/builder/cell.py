@@ -34,38 +34,47 @@ Hash = Callable[[Path], str]
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What may be chosen beside model, weights, targets and recipes; see `BuildSpec`.
+    """Everything that may be chosen in a build beside model, weights, targets and recipes.
 
     Options(size=(224, 224), options={"coreml": {"min_ios": 17}})
     """
 
     name: str | None = None
-    """Stands for the model's name in the bundle's; for one model only."""
+    """Replaces the model's name in the bundle's; for one model only."""
     size: tuple[int, int] | None = None
-    """(height, width); None is the checkpoint's, or else the configuration's."""
+    """Height and width of the input. Default: the checkpoint's, or else the model's."""
     batch: int = 1
+    """Number of images per run."""
     input: Literal["float", "pixels"] = "float"
+    """`float`: normalised floats. `pixels`: RGB bytes, which the artifact normalises."""
     layout: Layout | None = None
+    """Input layout. Default: what the runtime prefers."""
     io: Io | None = None
-    """None is the target's own."""
+    """Type of inputs and outputs. Default: the target's own for the recipe."""
     outputs: tuple[str, ...] = ("logits",)
-    """`features` stands for all of the configuration's feature maps."""
+    """`logits`, `probabilities`, `embedding`, `stage_N`, or `features` for all feature maps."""
     num_classes: int | None = None
+    """Replaces the classifier by an untrained one of this size."""
     labels: tuple[str, ...] | None = None
-    """None is what the checkpoint says."""
+    """Class names in the order of the classes. Default: what the checkpoint says."""
     mean: tuple[float, float, float] | None = None
+    """Mean of red, green and blue, from 0 to 1. Default: what the checkpoint says."""
     std: tuple[float, float, float] | None = None
+    """Standard deviation of red, green and blue. Default: what the checkpoint says."""
     crop: float | None = None
+    """Share of the image that the centre crop keeps. Default: what the checkpoint says."""
     interpolation: Interpolation | None = None
+    """The filter that resizes images. Default: what the checkpoint says."""
     images: Path | None = None
-    """Pictures for the golden pairs; None makes some up."""
+    """A folder of images for the golden pairs. Default: generated images."""
     calibrate: str | None = None
-    """A folder of pictures for recipes that calibrate, or `random`: made up."""
+    """A folder of images for recipes that calibrate, or `random` for generated ones."""
     options: Given = field(default_factory=dict, hash=False)
-    """Options of targets: values by option name by target name (`Target.options`)."""
+    """Options of targets: `{"coreml": {"min_ios": 17}}` (`mnv4 targets NAME` lists them)."""
     verify: bool = True
+    """Whether each artifact is compared with the PyTorch model before its bundle is written."""
     units: tuple[Unit, ...] = ()
-    """Units to verify on; empty is the first one that the target has on this machine."""
+    """Units to verify on. Default: the first one that the target has on this machine."""
 
     def build_spec(
         self,

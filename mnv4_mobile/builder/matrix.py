@@ -59,7 +59,7 @@ def build(
     force: bool = False,
     progress: Progress | None = None,
 ) -> list[Bundle]:
-    """Builds one bundle for each target and recipe, as `out`/<model>-<H>x<W>-<recipe>-<target>.
+    """Builds a bundle for each target and recipe, as `OUT/MODEL-HxW-RECIPE-TARGET`.
 
         build("my.safetensors", out="out", targets=["coreml"], recipes=["int8"],
               options=Options(calibrate="photos", options={"coreml": {"min_ios": 18}}))

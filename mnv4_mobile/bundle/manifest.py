@@ -208,7 +208,9 @@ class Bundle:
     """A bundle on disk."""
 
     path: Path
+    """The bundle's folder."""
     manifest: Manifest
+    """What the bundle is, and what its files are."""
 
     @property
     def artifact(self) -> Path:

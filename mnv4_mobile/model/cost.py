@@ -13,8 +13,11 @@ class Cost:
     """What one block does to an image: the shape it leaves, and what that takes."""
 
     shape: Shape
+    """Channels, height and width of the output."""
     params: int
+    """Number of parameters."""
     macs: int
+    """Number of multiply-accumulates."""
 
 
 def conv_cost(shape: Shape, out: int, kernel: int, stride: int = 1, groups: int = 1) -> Cost:

@@ -41,10 +41,14 @@ class ConvSpec:
     """`conv`: convolution, norm, activation."""
 
     out_channels: int
+    """Output channels."""
     kernel_size: int
+    """Side of the kernel."""
     stride: int
+    """Stride."""
 
     role: ClassVar[str] = "Conv"
+    """What the paper calls the block."""
 
     def __post_init__(self) -> None:
         _positive(out_channels=self.out_channels, stride=self.stride)
@@ -60,11 +64,16 @@ class FusedIBSpec:
     """`fi`: a k x k convolution that expands, a 1 x 1 that projects; no residual."""
 
     out_channels: int
+    """Output channels."""
     hidden_channels: int
+    """Channels after the expansion."""
     kernel_size: int
+    """Side of the kernel that expands."""
     stride: int
+    """Stride of the convolution that expands."""
 
     role: ClassVar[str] = "FusedIB"
+    """What the paper calls the block."""
 
     def __post_init__(self) -> None:
         _positive(
@@ -83,7 +92,9 @@ class UIRSpec:
     """`uir`: universal inverted residual, with an optional depthwise conv before and inside it."""
 
     out_channels: int
+    """Output channels."""
     hidden_channels: int
+    """Channels after the expansion."""
     extra_kernel_size: int | None
     """Kernel of the depthwise convolution before the expansion; None leaves it out."""
     middle_kernel_size: int | None
@@ -139,16 +150,20 @@ class MMQASpec:
     """`mmqa`: mobile multi-query attention; all heads share one key and one value."""
 
     out_channels: int
+    """Output channels, equal to the input's."""
     attention_channels: int
     """Query channels of all heads together."""
     num_heads: int
+    """Number of heads."""
     query_pooling_stride: int | None
     """Average pooling of the queries; None leaves it out."""
     kv_kernel_size: int | None
     """Kernel of the depthwise convolution before keys and values; None leaves it out."""
     kv_stride: int | None
+    """Stride of that convolution."""
 
     role: ClassVar[str] = "MQA"
+    """What the paper calls the block."""
 
     def __post_init__(self) -> None:
         _positive(
@@ -219,8 +234,11 @@ class HeadSpec:
     hidden_channels: int | None = 1280
     """Width of the 1 x 1 convolution; None classifies the pooled features directly."""
     num_classes: int = 1000
+    """Number of classes."""
     act: str = "relu"
+    """Activation after the 1 x 1 convolution."""
     dropout: float = 0.0
+    """Dropout before the classifier while training."""
 
     def __post_init__(self) -> None:
         _positive(num_classes=self.num_classes)
@@ -257,7 +275,9 @@ class BlockRow:
     name: str
     """`stem`, `stages.S.I`, `final` or `head`: also the module's name in the network."""
     role: str
+    """What the paper calls the block."""
     cost: Cost
+    """The shape that the block leaves, and what it takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,14 +285,19 @@ class ModelSpec:
     """A whole network."""
 
     name: str
+    """The configuration's name."""
     stem: ConvSpec
+    """The first convolution."""
     stages: tuple[tuple[BlockSpec, ...], ...]
+    """The stages in order, each a tuple of blocks."""
     final: ConvSpec
     """The convolution that ends the last stage."""
     head: HeadSpec | None = field(default_factory=HeadSpec)
     """None where the network only gives features."""
     norm: str = "batch_norm"
+    """Normalisation after every convolution."""
     act: str = "relu"
+    """Activation of all blocks."""
     layer_scale: float | None = None
     """Initial value of the learned scale after a uir's projection and an mmqa; None for none."""
     features: tuple[int, ...] = ()

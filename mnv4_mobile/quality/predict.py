@@ -25,9 +25,11 @@ class Prediction:
     """One class of a picture."""
 
     index: int
+    """Index of the class."""
     label: str
     """The class name, or the index as text where the bundle has no labels."""
     probability: float
+    """Probability from 0 to 1."""
 
 
 class Model:

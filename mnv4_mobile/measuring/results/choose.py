@@ -24,6 +24,7 @@ class Bounds:
     """What a bundle must keep. None asks for nothing."""
 
     max_ms: float | None = None
+    """Highest latency in milliseconds."""
     max_mb: float | None = None
     """MB of 10^6 bytes."""
     min_top1: float | None = None

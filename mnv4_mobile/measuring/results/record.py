@@ -27,7 +27,9 @@ class Stored:
     """A record as a store keeps it."""
 
     kind: RecordKind
+    """`measurement`, `evaluation` or `profile`."""
     columns: Mapping[str, str | int]
+    """What the store is searched by."""
     body: str
     """The record's JSON text, equal for equal records."""
 

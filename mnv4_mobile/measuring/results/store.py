@@ -66,7 +66,9 @@ class Added:
     """How many records were new, and how many the store had already."""
 
     new: int
+    """Number of records that were added."""
     known: int
+    """Number of records that the store had."""
 
 
 def store_path(option: str | Path | None) -> Path:
