@@ -1,4 +1,4 @@
-"""The configurations that ship with the package: where they are, and what they are called."""
+"""Finds the configurations that ship with the package, and the files of users."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from mnv4_mobile.yaml_file import read_yaml
 
 
 def config_folder(kind: str) -> Path:
-    """The folder of shipped configurations: `models`, `recipes`, ..."""
+    """Returns the folder of shipped configurations: `models`, `recipes`, ..."""
     package = Path(__file__).parent
     inside = package / "configs"  # in a wheel; beside the package in a checkout
     return (inside if inside.is_dir() else package.parent / "configs") / kind
 
 
 def shipped(kind: str) -> list[str]:
-    """Names of the shipped configurations of a kind."""
+    """Returns the names of the shipped configurations of a kind."""
     return sorted(path.stem for path in config_folder(kind).glob("*.yaml"))
 
 
 def find_config(kind: str, name: str) -> Path:
-    """The file of a shipped configuration's name, or of a path.
+    """Returns the file of a shipped configuration's name, or of a path.
 
     Raises:
-        ConfigError: Neither; the message lists what is shipped.
+        ConfigError: No such name or file; the message lists what is shipped.
     """
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
@@ -38,7 +38,7 @@ def find_config(kind: str, name: str) -> Path:
 
 
 def read_config(kind: str, name: str) -> tuple[Path, dict[str, Any]]:
-    """Reads a configuration that is named by its file, see `find_config`.
+    """Reads a configuration whose name is that of its file; see `find_config`.
 
     Returns:
         The file, and its values with the name.

@@ -2,7 +2,7 @@
 
 Golden cases pin it. Sizes are (height, width); real numbers are IEEE doubles unless said otherwise;
 `rint` rounds halves to even. The result equals, bit for bit, timm's evaluation transform
-(`timm.data.create_transform`, crop_mode "center") on the same decoded picture.
+(`timm.data.create_transform`, crop_mode "center") on the same decoded image.
 
 1. Decode (`read_image`) to 8-bit RGB: the first frame, turned as EXIF's orientation says. Palettes
    are looked up, grey is repeated, of 16-bit samples the high byte is kept, CMYK is 255 less ink
@@ -45,7 +45,7 @@ from msgspec import Meta
 from mnv4_mobile.errors import ConfigError, ImageError
 from mnv4_mobile.records import Finite, Positive, Record
 
-if TYPE_CHECKING:  # imported where it is used: the command has to start fast
+if TYPE_CHECKING:  # imported on first use, so that the command starts fast
     from PIL import Image
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -53,7 +53,7 @@ Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Not everything that Pillow knows: it would hand an EPS file to Ghostscript. The formats of
+# A part of what Pillow reads, as it would hand an EPS file to Ghostscript. The formats of
 # Image.preinit() come first, so that Pillow loads its forty other plug-ins only for the rare ones.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF")
 _SUFFIXES = (
@@ -61,11 +61,11 @@ _SUFFIXES = (
     *(".webp", ".tif", ".tiff", ".jp2", ".avif"),
 )
 _MAX_PIXELS = 178_956_970
-"""Pillow's limit against decompression bombs, kept for the resized picture too."""
+"""Pillow's limit against decompression bombs, applied to the resized image too."""
 
 
 Side = Annotated[int, Meta(ge=1, le=16384)]
-"""A height or width of an input; larger ones are mistakes, and would take gigabytes."""
+"""A height or width of an input. Larger ones are mistakes and would take gigabytes."""
 # Not tuple[Side, Side]: msgspec 0.23 crashes where a bounded number or a pair is allowed.
 InputSize = Side | Annotated[tuple[Side, ...], Meta(min_length=2, max_length=2)]
 """An input size as YAML files give it: a number, or [height, width]."""
@@ -78,14 +78,14 @@ def height_and_width(size: int | tuple[int, ...]) -> tuple[int, int]:
 
 
 class Preprocess(Record, frozen=True, kw_only=True):
-    """How a decoded picture becomes a model's input."""
+    """How a decoded image becomes a model's input."""
 
     size: tuple[Side, Side]
     """Height and width of the model's input."""
     crop: Annotated[float, Meta(ge=0.01, le=1)] = 0.875
-    """Share of the resized picture that the centre crop keeps (timm's crop_pct)."""
+    """Share of the resized image that the centre crop keeps (timm's crop_pct)."""
     interpolation: Interpolation = "bicubic"
-    """The filter that resizes the picture."""
+    """The filter that resizes the image."""
     mean: tuple[Finite, Finite, Finite] = IMAGENET_MEAN
     """Mean of red, green and blue, which are between 0 and 1."""
     std: tuple[Positive, Positive, Positive] = IMAGENET_STD
@@ -111,18 +111,22 @@ class KnownPreprocess(Record, frozen=True, kw_only=True):
     """Standard deviation of red, green and blue, from 0 to 1."""
 
     def completed(self, size: tuple[int, int]) -> Preprocess:
-        """The preprocessing with a default for every key that is not known, `size` for the size."""
-        known = {name: value for name in self.__struct_fields__ if (value := getattr(self, name))}
+        """Returns preprocessing with defaults for the unknown keys, and `size` for the size."""
+        known = {
+            name: value
+            for name in self.__struct_fields__
+            if (value := getattr(self, name)) is not None
+        }
         return Preprocess(**{"size": size, **known})
 
     @property
     def assumed(self) -> tuple[Assumable, ...]:
-        """The keys that `completed` takes the default of, but for the size."""
+        """The unknown keys, except for the size: `completed` gives them their defaults."""
         return tuple(name for name in get_args(Assumable) if getattr(self, name) is None)
 
 
 def assumption(assumed: Sequence[Assumable]) -> str:
-    """Says what was assumed, and which options change it."""
+    """Returns a note that says what was assumed, and which options change it."""
     statistics = " and ".join(name for name in ("mean", "std") if name in assumed)
     default = Preprocess(size=(1, 1))
     parts = [f"ImageNet {statistics}"] if statistics else []
@@ -148,46 +152,46 @@ def check_scale(place: str, values: Sequence[float]) -> None:
 
 
 def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
-    """Decodes a picture (step 1 above).
+    """Decodes an image (step 1 above).
 
     Returns:
         (H, W, 3) RGB.
 
     Raises:
-        ImageError: The file is missing, damaged, no picture, of a format that is not read, or has
-            more pixels than Pillow's limit.
+        ImageError: The file is missing, damaged, in a format that is not read, or has more pixels
+            than Pillow's limit.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     Image.preinit()
     try:
         with warnings.catch_warnings():
-            # About damaged metadata and large pictures; neither changes the pixels.
+            # Warnings are about damaged metadata and large images; neither changes the pixels.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=_FORMATS) as picture:
-                return _rgb(ImageOps.exif_transpose(picture))
+            with Image.open(path, formats=_FORMATS) as image:
+                return _rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"{path}: no picture in a format that is read ({', '.join(_FORMATS)})"
+            f"{path}: not an image in a format that is read ({', '.join(_FORMATS)})"
         ) from error
-    except Exception as error:  # what a decoder raises on foreign bytes is not documented
+    except Exception as error:  # a decoder may raise any error on foreign bytes
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ImageError(f"{path}: not readable as a picture: {reason}") from error
+        raise ImageError(f"{path}: not readable as an image: {reason}") from error
 
 
-def _rgb(picture: Image.Image) -> npt.NDArray[np.uint8]:
-    if picture.mode == "F":
+def _rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
+    if image.mode == "F":
         raise ValueError("found floating-point samples, must be 8 or 16 bits")
-    if picture.mode.startswith("I"):  # convert("RGB") would clip 16-bit grey to 255
-        grey = np.asarray(picture)
+    if image.mode.startswith("I"):  # convert("RGB") would clip 16-bit grey to 255
+        grey = np.asarray(image)
         if grey.min() < 0 or grey.max() > 0xFFFF:
             raise ValueError("found 32-bit samples, must be 8 or 16 bits")
         return np.repeat((grey >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
-    return np.array(picture.convert("RGB"))
+    return np.array(image.convert("RGB"))
 
 
 def pixels(image: npt.NDArray[np.uint8], preprocess: Preprocess) -> npt.NDArray[np.uint8]:
-    """Resizes and crops a picture to the model's input (steps 2 and 3 above).
+    """Resizes and crops an image to the model's input (steps 2 and 3 above).
 
     Args:
         image: (h, w, 3) RGB of any size.
@@ -197,14 +201,14 @@ def pixels(image: npt.NDArray[np.uint8], preprocess: Preprocess) -> npt.NDArray[
         (H, W, 3) RGB.
 
     Raises:
-        ImageError: The picture is so long that it would be resized beyond Pillow's limit.
+        ImageError: The image is so long that it would be resized beyond Pillow's limit.
     """
     from PIL import Image
 
     height, width = _resized(image.shape[0], image.shape[1], preprocess)
     if height * width > _MAX_PIXELS:
         raise ImageError(
-            f"a picture of {image.shape[0]}x{image.shape[1]} would be resized to {height}x{width}, "
+            f"an image of {image.shape[0]}x{image.shape[1]} would be resized to {height}x{width}, "
             f"at most {_MAX_PIXELS} pixels are allowed"
         )
     resampling = Image.Resampling[preprocess.interpolation.upper()]
@@ -217,7 +221,7 @@ def pixels(image: npt.NDArray[np.uint8], preprocess: Preprocess) -> npt.NDArray[
 
 
 def _resized(height: int, width: int, preprocess: Preprocess) -> tuple[int, int]:
-    """As torchvision's Resize for a square target, as timm's ResizeKeepRatio for any other."""
+    """Resizes as torchvision's Resize for a square target, and as timm's ResizeKeepRatio else."""
     to_height, to_width = (math.floor(side / preprocess.crop) for side in preprocess.size)
     if to_height != to_width:
         ratio = min(height / to_height, width / to_width)
@@ -247,12 +251,12 @@ def normalise(pixels: npt.NDArray[np.uint8], preprocess: Preprocess) -> npt.NDAr
 
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """Finds the pictures of a folder and of the folders in it, by suffix, sorted by path.
+    """Finds the images in a folder and its subfolders by suffix, sorted by path.
 
-    Hidden files are left out: macOS writes a `._name.jpg` beside every picture on foreign disks.
+    Hidden files are left out: macOS writes a `._name.jpg` beside every image on foreign disks.
 
     Raises:
-        ImageError: The folder is missing, not readable, or holds no picture.
+        ImageError: The folder is missing, not readable, or holds no image.
     """
 
     def refuse(error: OSError) -> None:
@@ -265,16 +269,16 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
         if Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".")
     ]
     if not found:
-        raise ImageError(f"{folder}: no picture found, looked for {' '.join(_SUFFIXES)}")
+        raise ImageError(f"{folder}: no image found, looked for {' '.join(_SUFFIXES)}")
     return sorted(found, key=lambda path: path.relative_to(folder).parts)
 
 
 def random_images(preprocess: Preprocess, n: int, seed: int) -> npt.NDArray[np.uint8]:
-    """Makes up pictures with the statistics of natural ones, for goldens without any pictures.
+    """Generates images with the statistics of natural ones, for golden pairs without any images.
 
-    Octaves of smooth noise of equal strength, which is the 1/f amplitude spectrum of natural
-    scenes, under rectangles for their edges. Picture i depends on the seed and i alone; there is
-    nothing but elementwise IEEE arithmetic, so every platform gets the same bytes.
+    Each image is smooth noise in octaves of equal strength, which has the 1/f amplitude spectrum of
+    natural scenes, covered by rectangles for their edges. Image i depends on the seed and i alone.
+    All arithmetic is elementwise IEEE, so that every platform gets the same bytes.
 
     Returns:
         (n, H, W, 3) RGB of the size in `preprocess`.
@@ -289,13 +293,13 @@ def random_images(preprocess: Preprocess, n: int, seed: int) -> npt.NDArray[np.u
 
 
 def _colours(shape: tuple[int, int], rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """(H, W, 3) random colours around 0: mostly grey, as most of the world is."""
+    """Returns (H, W, 3) random colours around 0, mostly grey, as in natural scenes."""
     grey = rng.integers(-128, 128, (*shape, 1))
     return grey + rng.integers(-32, 32, (*shape, 3))
 
 
 def _noise(size: tuple[int, int], rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """(H, W, 3) noise from the coarsest octave down, doubled bilinearly at every step."""
+    """Returns (H, W, 3) noise: octaves from the coarsest down, doubled bilinearly at each step."""
 
     def cells(octave: int) -> tuple[int, int]:
         return -(-size[0] >> octave) + 1, -(-size[1] >> octave) + 1
@@ -313,7 +317,7 @@ def _noise(size: tuple[int, int], rng: np.random.Generator) -> npt.NDArray[np.fl
 
 
 def _doubled(grid: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float64]:
-    """The grid with the mean of each two neighbours put between them: n values become 2 n - 1."""
+    """Inserts the mean of each two neighbours between them: n values become 2 n - 1."""
     values = np.moveaxis(grid, axis, 0)
     out = np.empty((2 * len(values) - 1, *values.shape[1:]))
     out[::2] = values
@@ -322,7 +326,7 @@ def _doubled(grid: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float64
 
 
 def _add_rectangles(scene: npt.NDArray[np.float64], rng: np.random.Generator) -> None:
-    """Puts twelve rectangles of an eighth to half of each side over the scene."""
+    """Covers the scene with twelve rectangles of an eighth to half of each side."""
     height, width, _ = scene.shape
     for colour in _colours((12, 1), rng)[:, 0]:
         top, left = int(rng.integers(height)), int(rng.integers(width))

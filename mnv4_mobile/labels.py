@@ -1,4 +1,4 @@
-"""Class names of a model's outputs."""
+"""Reads the names of a model's classes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def read_labels(source: str) -> tuple[str, ...]:
 
     Args:
         source: `imagenet-1k` (the 1000 classes of ILSVRC-2012), or a UTF-8 file: a `.json` file
-            with a list of names or a mapping {"0": name, ...}, any other with one name a line.
+            with a list of names or a mapping {"0": name, ...}, any other with one name per line.
 
     Raises:
         ConfigError: The file cannot be read, or holds anything else.
@@ -35,7 +35,7 @@ def read_labels(source: str) -> tuple[str, ...]:
 
 
 def check_labels(labels: Sequence[str], num_classes: int) -> None:
-    """Raises ConfigError unless there is one label a class."""
+    """Raises ConfigError unless there is one label for each class."""
     if len(labels) != num_classes:
         raise ConfigError(f"labels: found {len(labels)}, the model has {num_classes} classes")
 
@@ -66,7 +66,7 @@ def _json(source: str, text: str) -> tuple[str, ...]:
 
 
 def _checked(source: str, labels: Mapping[str, object]) -> tuple[str, ...]:
-    """The labels as a tuple; the keys say where each one stands."""
+    """Returns the labels as a tuple; the keys say where each one is."""
     if not labels or list(labels.values()) == [""]:
         raise ConfigError(f"{source}: no labels")
     for where, label in labels.items():

@@ -1,4 +1,4 @@
-"""YAML files read strictly: every mistake is an error that names its place."""
+"""Reads YAML files strictly: every mistake is an error that names its place."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _MAX_NODES = 100_000
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which also refuses a key that stands twice."""
+    """The safe loader, which also refuses a key that occurs twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         mapping = super().construct_mapping(node, deep)
         if len(mapping) != len(node.value):
             line = node.start_mark.line + 1
-            raise yaml.constructor.ConstructorError(None, None, f"line {line}: a key stands twice")
+            raise yaml.constructor.ConstructorError(None, None, f"line {line}: a key occurs twice")
         return mapping
 
 
 def _count(value: object, inside: tuple[int, ...] = ()) -> int:
-    """Nodes of a document with every alias written out."""
+    """Counts the nodes of a document with every alias written out."""
     if id(value) in inside:
         raise ConfigError("an alias contains itself")
     children: list[object] = []
@@ -46,7 +46,7 @@ def _count(value: object, inside: tuple[int, ...] = ()) -> int:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping, through the safe loader.
+    """Reads a YAML mapping with the safe loader.
 
     Raises:
         ConfigError: Not readable, not YAML, a tag, a key twice, an alias bomb, not a mapping.
@@ -73,7 +73,7 @@ _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 
 class Section:
-    """A mapping of a configuration whose keys are taken one by one.
+    """A mapping whose keys are taken one by one, so that unknown ones are noticed.
 
     Args:
         value: What the file has at this place.
@@ -91,11 +91,11 @@ class Section:
         return key in self._rest
 
     def at(self, key: str) -> str:
-        """The place of a key, for messages."""
+        """Returns the place of a key, for messages."""
         return f"{self.place}: {key}"
 
     def any(self, key: str, default: object = ...) -> Any:
-        """The value of a key as it is; required where there is no default."""
+        """Takes the value of a key as it is; the key is required if there is no default."""
         self._known.append(key)
         if key not in self._rest:
             if default is ...:
@@ -104,30 +104,33 @@ class Section:
         return self._rest.pop(key)
 
     def get(self, key: str, kind: type[T], default: Any = ...) -> T:
-        """The value of a key, of the given type."""
+        """Takes the value of a key, which must be of the given type."""
         return checked(self.any(key, default), kind, self.at(key))
 
     def values(self, key: str, kind: type[T], default: object = ...) -> tuple[T, ...]:
-        """The values of a list, each of the given type."""
+        """Takes the values of a list, each of which must be of the given type."""
         found = self.any(key, default)
         if not isinstance(found, list):
             raise ConfigError(f"{self.at(key)}: found {show(found)}, must be a list")
         return tuple(checked(value, kind, self.at(key)) for value in found)
 
     def optional(self, key: str, kind: type[T]) -> T | None:
-        """The value of a key that may be ~ or left out."""
+        """Takes the value of a key that may be ~ or left out."""
         value = self.any(key, None)
         return None if value is None else checked(value, kind, self.at(key))
 
     def section(self, key: str) -> Section:
-        """The mapping under a key."""
+        """Takes the mapping under a key."""
         return Section(self.any(key), self.at(key))
 
     def close(self, unused: tuple[str, ...] = ()) -> list[str]:
-        """Ends the section: the keys present that are known but have no meaning here.
+        """Ends the section, and returns the keys in it that have no meaning here.
+
+        Args:
+            unused: The keys that may be there without a meaning.
 
         Raises:
-            ConfigError: A key that nobody knows.
+            ConfigError: Any other key.
         """
         for key in self._rest:
             if key not in unused:
@@ -137,7 +140,7 @@ class Section:
 
 
 def checked(value: object, kind: type[T], place: str) -> T:
-    """The value, once it is sure to be of the given type; an int is a float, a bool is neither."""
+    """Returns the value if it is of the given type; an int is a float, a bool is neither."""
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return kind(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):

@@ -162,8 +162,8 @@ FINE = saved(Image.fromarray(picture(40, 60)), "JPEG")
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        pytest.param(b"", "no picture in a format", id="empty"),
-        pytest.param(b"just text\n", "no picture in a format", id="text"),
+        pytest.param(b"", "not an image in a format", id="empty"),
+        pytest.param(b"just text\n", "not an image in a format", id="text"),
         pytest.param(FINE[: len(FINE) // 2], "truncated", id="truncated-jpeg"),
         pytest.param(saved(Image.fromarray(GREY), "PNG")[:60], "truncated", id="truncated-png"),
         pytest.param(png(60_000, 60_000, 8, 2, b"\0" * 60_000), "decompression bomb", id="bomb"),
@@ -175,7 +175,9 @@ FINE = saved(Image.fromarray(picture(40, 60)), "JPEG")
         pytest.param(
             saved(Image.fromarray(np.ones((2, 2), np.float32)), "TIFF"), "floating", id="float"
         ),
-        pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture", id="eps"),
+        pytest.param(
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image", id="eps"
+        ),
     ],
 )
 def test_read_image_refuses(tmp_path: Path, data: bytes, message: str) -> None:
@@ -238,7 +240,7 @@ def test_list_images(tmp_path: Path) -> None:
 def test_list_images_refuses(tmp_path: Path) -> None:
     file = tmp_path / "labels.txt"
     file.touch()
-    with pytest.raises(ImageError, match="no picture found"):
+    with pytest.raises(ImageError, match="no image found"):
         list_images(tmp_path)
     with pytest.raises(ImageError, match="missing: No such file"):
         list_images(tmp_path / "missing")

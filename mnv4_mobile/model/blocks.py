@@ -1,4 +1,4 @@
-"""The blocks of MobileNetV4 as trainable modules, one class a kind of the grammar."""
+"""The blocks of MobileNetV4 as trainable modules: one class for each kind in the grammar."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 def activation(name: str) -> nn.Module:
-    """The activation of that name in the grammar."""
+    """Returns the activation of that name in the grammar."""
     return _ACTIVATIONS[name]()
 
 
 class ConvNorm(nn.Module):
-    """Convolution with padding (k - 1) // 2, batch norm, and an activation where one is named.
+    """Convolution with padding (k - 1) // 2, batch norm, and an activation if one is named.
 
     The deploy form folds the norm into the convolution and leaves `norm` None.
     """
@@ -59,12 +59,12 @@ class ConvNorm(nn.Module):
 
 
 def conv_block(in_channels: int, spec: ConvSpec, act: str) -> ConvNorm:
-    """`conv`: a convolution with norm and activation."""
+    """Returns the block `conv`: a convolution with norm and activation."""
     return ConvNorm(in_channels, spec.out_channels, spec.kernel_size, spec.stride, act=act)
 
 
 class LayerScale(nn.Module):
-    """A learned factor per channel."""
+    """A learned factor for each channel."""
 
     def __init__(self, channels: int, init: float) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class LayerScale(nn.Module):
 
 
 class FusedIB(nn.Module):
-    """`fi`: the grammar's source has no residual here, and no shipped variant differs."""
+    """The block `fi`. It has no residual, as in the project that the grammar is from."""
 
     def __init__(self, in_channels: int, spec: FusedIBSpec, act: str) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class FusedIB(nn.Module):
 
 
 class UIR(nn.Module):
-    """`uir`: [extra depthwise] [expand] [middle depthwise] project [layer scale] [+ input].
+    """The block `uir`: [extra depthwise] [expand] [middle depthwise] project [scale] [+ input].
 
     Only the expansion and the middle depthwise convolution have an activation.
     """
@@ -132,7 +132,7 @@ class UIR(nn.Module):
 
 
 class KeyValue(nn.Module):
-    """Projection to the shared key or value: [depthwise conv, norm] 1 x 1 conv."""
+    """The projection to the shared key or value: [depthwise conv, norm] 1 x 1 conv."""
 
     def __init__(self, spec: MMQASpec) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ class KeyValue(nn.Module):
 
 
 class MMQA(nn.Module):
-    """`mmqa`: norm, multi-query attention, layer scale, + input (paper, section 3.2)."""
+    """The block `mmqa`: norm, multi-query attention, layer scale, + input (paper, section 3.2)."""
 
     def __init__(self, spec: MMQASpec, layer_scale: float | None) -> None:
         super().__init__()

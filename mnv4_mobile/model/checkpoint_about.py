@@ -1,4 +1,4 @@
-"""What a checkpoint says beside its tensors: network, preprocessing, labels, licence."""
+"""Reads what accompanies a checkpoint's tensors: network, preprocessing, labels, licence."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class About:
 
 
 def about_ours(path: Path, metadata: Mapping[str, str]) -> About:
-    """What the metadata of one of our own safetensors files says.
+    """Reads the metadata of one of our own safetensors files.
 
     Raises:
-        MobileError: A value that cannot be used, named.
+        MobileError: Names a value that cannot be used.
     """
     if metadata.get("format") != "mnv4-mobile":
         return About()
@@ -51,13 +51,13 @@ def about_ours(path: Path, metadata: Mapping[str, str]) -> About:
 
 
 def about_timm(path: Path) -> About:
-    """What timm's `config.json` beside a checkpoint says (timm: models/_hub.py).
+    """Reads timm's `config.json` beside a checkpoint (timm: models/_hub.py).
 
     A `config.json` without an `architecture` is another program's and has no effect.
 
     Raises:
         WeightsError: An unreadable file, or a network that the tensors alone do not describe.
-        ConfigError: A value that cannot be used, named.
+        ConfigError: Names a value that cannot be used.
     """
     path = path.with_name("config.json")
     if not path.exists():
@@ -67,7 +67,7 @@ def about_timm(path: Path) -> About:
     except (OSError, UnicodeDecodeError) as error:
         raise WeightsError(f"{path}: cannot be read: {error}") from None
     if "architecture" not in config:
-        return About(notes=(f"{path}: has no architecture, as timm's have: not used",))
+        return About(notes=(f"{path}: ignored, as it has no key architecture",))
     architecture = config.get("architecture", str)
     if "model_args" in config:
         _check_arguments(config.section("model_args"))
@@ -98,7 +98,7 @@ def _preprocess(values: object, place: str) -> KnownPreprocess:
 
 
 def _check_arguments(section: Section) -> None:
-    """Refuses timm's creation arguments where they change the network."""
+    """Refuses arguments of timm's `create_model` that change the network."""
     harmless = ("num_classes", "drop_rate", "drop_path_rate")
     standard = {"in_chans": 3, "global_pool": "avg"}
     for key, value in standard.items():
@@ -119,7 +119,7 @@ def _json(text: str, place: str) -> Any:
 
 
 def _labels(section: Section, key: str) -> tuple[str, ...] | None:
-    """A list of names; timm's may also be a mapping from the index of the class."""
+    """Returns a list of names; timm's may also be a mapping from the index of the class."""
     value = section.any(key, None)
     if value is None:
         return None

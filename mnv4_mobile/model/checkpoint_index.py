@@ -1,4 +1,4 @@
-"""Names and shapes of a checkpoint's tensors, read without torch and without running its code."""
+"""Reads names and shapes of a checkpoint's tensors, without torch and without running its code."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Index:
     metadata: Mapping[str, str]
     """The metadata of a safetensors file."""
     arch: str | None
-    """The network that a training checkpoint of timm says it is of."""
+    """The network that a training checkpoint of timm names, if it is one."""
 
 
 def read_index(path: Path) -> Index:
@@ -69,7 +69,7 @@ def stored_tensors(path: Path) -> dict[Key, StoredTensor]:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[Key, Shape | None], dict[str, str]]:
-    """(shapes, metadata) out of the header (huggingface.co/docs/safetensors)."""
+    """Returns shapes and metadata from the header (huggingface.co/docs/safetensors)."""
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
@@ -118,7 +118,7 @@ def unreadable(path: Path, error: Exception) -> WeightsError:
 
 
 def _read_old_pickle(file: BinaryIO) -> Any:
-    """The format of torch before 1.6: magic number, version, system, and then the checkpoint."""
+    """Reads the format of torch before 1.6: magic number, version, system, then the checkpoint."""
     magic, _, _ = (_Reader(file).load() for _ in range(3))
     if magic != _MAGIC:
         raise ValueError("has no magic number of torch")
@@ -130,10 +130,10 @@ class StoredTensor:
     """A tensor in a PyTorch checkpoint, without its values."""
 
     kind: str
-    """The function that makes it of what is stored."""
+    """The function that rebuilds it."""
     shape: Shape | None
     storage: Any = None
-    """What says where the values are: a tuple with torch's class for them and a file's name."""
+    """Where the values are: a tuple that has the name of their type and of their file."""
     offset: int = 0
     """The index of the first value."""
     stride: Shape = ()
@@ -171,7 +171,7 @@ _REBUILD = "torch._utils._rebuild_"
 
 
 def _dense(storage: Any, offset: Any, size: Any, stride: Any, *_: object) -> StoredTensor:
-    """Stands for torch._utils._rebuild_tensor and _rebuild_tensor_v2."""
+    """Stands for torch._utils._rebuild_tensor and _rebuild_tensor_v2, which make dense tensors."""
     shape, steps = (tuple(int(side) for side in sides) for sides in (size, stride))
     return StoredTensor(f"{_REBUILD}tensor", shape, storage, int(offset), steps)
 
@@ -190,7 +190,7 @@ class _Reader(pickle._Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for a name in the pickle."""
+        """Returns what stands for a name in the pickle."""
         full = f"{module}.{name}"
         if module.partition(".")[0] in _FORBIDDEN:
             raise pickle.UnpicklingError(f"found the code {full}")
@@ -201,12 +201,12 @@ class _Reader(pickle._Unpickler):
         return type(full, (_StandIn,), {})
 
     def persistent_load(self, pid: Any) -> object:
-        """Returns what says where a tensor's values are; they are not read."""
+        """Returns where a tensor's values are, without reading them."""
         return pid
 
 
 def _tensors(found: Any, at: Key) -> Iterator[tuple[Key, StoredTensor]]:
-    """The tensors in dicts, and in dicts in them."""
+    """Yields the tensors in dicts, and in dicts in them."""
     for name, value in found.items():
         if not isinstance(name, str):
             continue

@@ -102,7 +102,7 @@ def file_sha256(path: Path, hashed: Callable[[Path], str] = files.sha256) -> str
 
 
 def reason(error: Exception) -> str:
-    """A library's message in one line, without its advice to load the file unsafely."""
+    """Returns a library's message in one line, without its advice to load the file unsafely."""
     text = " ".join(str(error).split())
     text = text.partition("Check the documentation")[0].partition("Please use")[0]
     for advice in ("WeightsUnpickler error:", "from a trusted source."):
@@ -115,7 +115,7 @@ def reason(error: Exception) -> str:
 
 @functools.cache  # each call asks the hub whether the files have changed
 def _fetch_from_hub(repo: str) -> Path:
-    """The weights of a Hugging Face repository, with its `config.json` beside them if it has one.
+    """Returns the weights of a Hugging Face repository, with its `config.json` beside them.
 
     Raises:
         WeightsError: No such repository, no weights in it, weights that are not supported, or
@@ -141,7 +141,7 @@ _ADVICE = (
 
 
 def _fetch(repo: str, name: str) -> Path | None:
-    """A file of a repository; None where it has none, or offline where the cache has none."""
+    """Returns a file of a repository, or None if it has none, or the cache has none offline."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 

@@ -1,4 +1,4 @@
-"""What layers do to a shape, and the parameters and multiply-accumulates that it takes."""
+"""Computes shapes, parameters and multiply-accumulates of layers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What one block does to an image: the shape it leaves, and what that takes."""
+    """The output shape of one block, and its parameters and multiply-accumulates."""
 
     shape: Shape
     """Channels, height and width of the output."""
@@ -21,7 +21,7 @@ class Cost:
 
 
 def conv_cost(shape: Shape, out: int, kernel: int, stride: int = 1, groups: int = 1) -> Cost:
-    """A bias-free convolution with batch norm (two parameters a channel), padding (k - 1) // 2."""
+    """Returns the cost of a bias-free convolution, padded by (k - 1) // 2, with batch norm."""
     channels, height, width = shape
     height, width = ((n + 2 * ((kernel - 1) // 2) - kernel) // stride + 1 for n in (height, width))
     weights = out * (channels // groups) * kernel * kernel
@@ -29,7 +29,7 @@ def conv_cost(shape: Shape, out: int, kernel: int, stride: int = 1, groups: int 
 
 
 def chain_cost(first: Cost, *rest: Cost, extra_params: int = 0) -> Cost:
-    """The cost of one layer after the other."""
+    """Returns the cost of layers that follow each other."""
     parts = (first, *rest)
     return Cost(
         shape=parts[-1].shape,

@@ -1,8 +1,8 @@
-"""The deploy form: the same function, rewritten so that every runtime finds what it is fast at.
+"""Rewrites a network into its deploy form, which computes the same and suits the runtimes.
 
-Everything here is exact up to rounding: norms, layer scale, query scale and input normalisation go
-into the neighbouring convolutions. Done before export, because converters leave part of it undone
-and are slow at the rest. What does not fold is kept as a constant to add (see `_fold_key_value`).
+Everything here is exact up to rounding. Norms, layer scale, query scale and input normalisation are
+folded into the neighbouring convolutions before export, because converters leave part of this
+undone and are slow at the rest. What does not fold is added as a constant (see `_fold_key_value`).
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from mnv4_mobile.model.form import Form
 from mnv4_mobile.model.net import MobileNetV4
 
 Flatten = Callable[[Tensor], Tensor]
-"""A map of keys or values (N, d, H', W'), or what is added to one, as the product takes it."""
+"""Turns a map of keys or values (N, d, H', W'), or its offset, into what the product takes."""
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Queries (N, heads * d, H, W), flat keys and flat values -> (N, heads * d, H, W)."""
 
 
 def _nchw(heads: int, dim: int) -> tuple[Flatten, Attend]:
-    """Channels first: one product for each head, of rank 4."""
+    """Returns the functions for channels first: one product for each head, of rank 4."""
 
     def flatten(x: Tensor) -> Tensor:
-        return x.reshape(x.shape[0], 1, x.shape[1], -1)  # no expand_dims of its own
+        return x.reshape(x.shape[0], 1, x.shape[1], -1)  # without an expand_dims
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         n, _, height, width = q.shape
@@ -41,7 +41,7 @@ def _nchw(heads: int, dim: int) -> tuple[Flatten, Attend]:
 
 
 def _nhwc(heads: int, dim: int) -> tuple[Flatten, Attend]:
-    """Channels last: all heads share keys and values, and become rows of one product of rank 3."""
+    """Returns the functions for channels last: heads become rows of one product of rank 3."""
 
     def flatten(x: Tensor) -> Tensor:
         return x.permute(0, 2, 3, 1).flatten(1, 2)
@@ -56,11 +56,11 @@ def _nhwc(heads: int, dim: int) -> tuple[Flatten, Attend]:
 
 
 FORMS: dict[Form, Callable[[int, int], tuple[Flatten, Attend]]] = {"nchw": _nchw, "nhwc": _nhwc}
-"""For (heads, channels of a head): how a form flattens maps, and how it attends."""
+"""Functions of (heads, channels of a head) that return how a form flattens and attends."""
 
 
 def _scale_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Batch norm in inference as x * scale + shift."""
+    """Returns scale and shift of a batch norm in inference: x * scale + shift."""
     assert norm.running_var is not None
     assert norm.running_mean is not None
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
@@ -68,14 +68,14 @@ def _scale_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 def _scale_output(conv: nn.Conv2d, scale: Tensor, shift: Tensor) -> None:
-    """Makes conv(x) into conv(x) * scale + shift."""
+    """Changes conv(x) into conv(x) * scale + shift."""
     bias = shift if conv.bias is None else conv.bias * scale + shift
     conv.weight = nn.Parameter(conv.weight * scale.view(-1, 1, 1, 1))
     conv.bias = nn.Parameter(bias)
 
 
 def _scale_input(conv: nn.Conv2d, scale: Tensor, shift: Tensor) -> None:
-    """Makes conv(x) into conv(x * scale + shift), for an unpadded 1 x 1 convolution."""
+    """Changes conv(x) into conv(x * scale + shift), for an unpadded 1 x 1 convolution."""
     shift = torch.einsum("oi,i->o", conv.weight[:, :, 0, 0], shift)
     conv.weight = nn.Parameter(conv.weight * scale.view(1, -1, 1, 1))
     conv.bias = nn.Parameter(shift if conv.bias is None else conv.bias + shift)
@@ -93,11 +93,11 @@ def _fold_layer_scale(conv: nn.Conv2d, layer_scale: LayerScale | None) -> None:
 
 
 def _fold_key_value(branch: KeyValue, norm: nn.BatchNorm2d, size: tuple[int, int]) -> Tensor | None:
-    """Folds the norm before a key or value branch; a map (1, d, H', W') to add, if any, is left.
+    """Folds the norm before a key or value branch, and returns an offset (1, d, H', W') or None.
 
-    Behind a zero-padded convolution a shift does not fold into a bias, since the padding is not
-    shifted. But the input size is fixed, so what the shift amounts to behind the branch is a
-    constant: a small one, as the branch ends in the channels of a single head.
+    Before a zero-padded convolution, a shift does not fold into a bias, since the padding is not
+    shifted. But the input size is fixed, so that the effect of the shift on the branch's output is
+    a constant. It is small, as the branch ends in the channels of a single head.
     """
     scale, shift = _scale_shift(norm)
     if branch.down is None:
@@ -116,9 +116,9 @@ class DeployAttention(nn.Module):
     """`MMQA` with all norms and scales folded, for one input size.
 
     Args:
-        block: The trained block; its parts are taken over.
-        size: (height, width) of the map that comes in.
-        form: How it computes its products.
+        block: The trained block, whose parts are reused.
+        size: (height, width) of the input map.
+        form: How products are computed.
     """
 
     def __init__(self, block: MMQA, size: tuple[int, int], form: Form) -> None:
@@ -162,7 +162,7 @@ class DeployNet(nn.Module):
         net: The trained network; it is not changed.
         size: (height, width) of the input.
         form: How attention computes its products.
-        pixels: The normalisation that goes into the graph; None where it is done outside.
+        pixels: The normalisation to do inside the graph; None if it is done outside.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class DeployNet(nn.Module):
                 scale = 1 / (255 * torch.tensor(pixels.std))
                 stem = net.stem.conv
                 stem.weight = nn.Parameter(stem.weight * scale.view(1, -1, 1, 1))
-                # As a row: LiteRT broadcasts slowly over an innermost axis of three channels.
+                # A row, because LiteRT broadcasts slowly over an innermost axis of three channels.
                 mean = (255 * torch.tensor(pixels.mean)).view(1, 3, 1, 1)
                 offset = mean.expand(1, 3, 1, size[1]).contiguous()
         self.register_buffer("offset", offset)

@@ -1,4 +1,4 @@
-"""Finds a network among a checkpoint's tensors: which one it is, and what is called how."""
+"""Finds the network in a checkpoint: which one it is, and which tensor is which."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Fit:
 
 @functools.cache
 def _shipped() -> dict[str, ModelSpec]:
-    """The networks that this package ships, by name."""
+    """Returns the networks that this package ships, by name."""
     return {name: load_model(name) for name in shipped("models")}
 
 
@@ -103,13 +103,13 @@ def fit_checkpoint(
 
 @dataclass(frozen=True, kw_only=True)
 class _Place:
-    """Where in a checkpoint the tensors of a network are."""
+    """The place in a checkpoint that has the tensors of a network."""
 
     key_map: KeyMap
     holder: Key
     """The keys of the dicts around the tensors."""
     prefix: str
-    """What the name of each begins with."""
+    """The beginning of every tensor's name."""
     shapes: dict[str, Shape | None] = field(default_factory=dict)
     """The shapes of the tensors by name, without the prefix."""
     others: tuple[str, ...] = ()
@@ -126,17 +126,17 @@ class _Place:
         return "ema" in re.split(r"[._]", self.label.lower())
 
     def key(self, name: str) -> Key:
-        """Where a tensor is in the checkpoint."""
+        """Returns where a tensor is in the checkpoint."""
         return (*self.holder, f"{self.prefix}{name}")
 
     def notes(self) -> Iterator[str]:
-        """What the user should know about the choice."""
+        """Yields what the user should know about the choice."""
         if self.averaged:
             yield f"the averaged weights of the checkpoint were taken ({self.label})"
 
 
 def _find(index: Index) -> _Place:
-    """The place of the network.
+    """Returns the place of the network.
 
     Raises:
         WeightsError: None, or several of which none is preferred.
@@ -178,7 +178,7 @@ def _find(index: Index) -> _Place:
 
 
 def _places(holder: Key, names: Sequence[str]) -> Iterator[_Place]:
-    """The networks in one dict; a tensor is the sign of one network at most."""
+    """Yields the networks in one dict; a tensor is the sign of one network at most."""
     seen = set()
     for key_map in KEY_MAPS:
         for name in names:
@@ -189,7 +189,7 @@ def _places(holder: Key, names: Sequence[str]) -> Iterator[_Place]:
 
 
 def _about(index: Index, key_map: KeyMap) -> About:
-    """What is said about a checkpoint in it and beside it."""
+    """Reads what the checkpoint, or a file beside it, says about it."""
     if key_map.source == "mnv4-mobile":
         return about_ours(index.path, index.metadata)
     about = about_timm(index.path) if key_map.source == "timm" else About()
@@ -199,10 +199,10 @@ def _about(index: Index, key_map: KeyMap) -> About:
 
 
 def _stated(about: About, key_map: KeyMap) -> ModelSpec | None:
-    """The shipped network that a checkpoint says it is of.
+    """Returns the shipped network that a checkpoint claims to be.
 
     Raises:
-        WeightsError: A network of timm's that is none of these.
+        WeightsError: A network of timm's that is not supported.
     """
     name = about.made_for
     if name is None:
@@ -226,10 +226,10 @@ def _recognized(
     stated: ModelSpec | None,
     num_classes: int | None,
 ) -> _Match:
-    """The shipped network that a checkpoint says it is of, or else whose tensors it has.
+    """Returns the shipped network that a checkpoint claims to be, or else whose tensors it has.
 
     Raises:
-        WeightsError: None fits; names the nearest.
+        WeightsError: None fits; the message names the nearest.
     """
     if stated is not None:
         match = _match(stated, place, num_classes)
@@ -291,7 +291,7 @@ class _Match:
         return self.missing + self.unexpected + self.misshaped
 
     def text(self, place: _Place) -> str:
-        """What does not fit, in words and in the checkpoint's names."""
+        """Returns what does not fit, in words and in the checkpoint's names."""
         parts = [
             f"{len(names)} {what}: {_some(names, '; ')}"
             for what, names in (
@@ -361,7 +361,7 @@ def _fit_head(
     shapes: Mapping[str, Shape | None],
     num_classes: int | None,
 ) -> tuple[ModelSpec, str | None, tuple[str, ...]]:
-    """(spec with the right head, our module that starts untrained, notes)."""
+    """Returns the spec with the right head, our module that starts untrained, and notes."""
     has_head = any(name.startswith(key_map.head) for name in shapes)
     if spec.head is None and num_classes is None:
         note = "the model has no head: the checkpoint's is left out"
@@ -397,7 +397,7 @@ def _check_labels(index: Index, spec: ModelSpec, about: About) -> None:
 
 
 def _some(names: Sequence[str], separator: str) -> str:
-    """The first names of a list."""
+    """Returns the first names of a list as text."""
     return separator.join([*names[:3], *(["..."] if len(names) > 3 else [])])
 
 

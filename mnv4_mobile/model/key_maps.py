@@ -1,4 +1,4 @@
-"""Names of our modules in the checkpoints of timm and of NetsPresso Trainer."""
+"""Maps the names of our modules to those in checkpoints of timm and NetsPresso Trainer."""
 
 from __future__ import annotations
 
@@ -89,12 +89,12 @@ def _timm(spec: ModelSpec) -> Modules:
 
 
 def _conv_layer(ours: str, theirs: str) -> Modules:
-    """NetsPresso's ConvLayer."""
+    """Returns the names in NetsPresso's ConvLayer."""
     return {f"{ours}.conv": f"{theirs}.block.conv", f"{ours}.norm": f"{theirs}.block.norm"}
 
 
 def _attention(ours: str, theirs: str, block: MMQASpec) -> Modules:
-    """NetsPresso's MobileMultiQueryAttention2D, whose parts are numbered as they are present."""
+    """Returns the names in NetsPresso's MobileMultiQueryAttention2D, which numbers its parts."""
     pooled = int(block.query_pooling_stride is not None)
     down = block.kv_kernel_size is not None
     names = {
@@ -138,7 +138,7 @@ def _netspresso(spec: ModelSpec, backbone: str) -> Modules:
 
 
 def _parts(block: FusedIBSpec | UIRSpec, channels: int) -> list[str]:
-    """The convolutions of a block in the order in which they run."""
+    """Returns the convolutions of a block in the order in which they run."""
     if isinstance(block, FusedIBSpec):
         return ["expand", "project"]
     present = {
@@ -147,7 +147,7 @@ def _parts(block: FusedIBSpec | UIRSpec, channels: int) -> list[str]:
         "middle": block.middle_kernel_size is not None,
         "project": True,
     }
-    return [part for part, there in present.items() if there]
+    return [part for part, is_present in present.items() if is_present]
 
 
 def _ours(spec: ModelSpec) -> Modules:

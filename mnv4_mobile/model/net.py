@@ -1,4 +1,4 @@
-"""The network of a `ModelSpec`."""
+"""The trainable network of a `ModelSpec`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mnv4_mobile.model.spec import (
 def build_block(
     in_channels: int, spec: BlockSpec, act: str, layer_scale: float | None
 ) -> nn.Module:
-    """The module of one block."""
+    """Returns the module of one block."""
     match spec:
         case ConvSpec():
             return conv_block(in_channels, spec, act)
@@ -34,7 +34,7 @@ def build_block(
 
 
 class Head(nn.Module):
-    """Pooled features to logits: [1 x 1 convolution, norm, activation] dropout, linear.
+    """Turns pooled features into logits: [1 x 1 convolution, norm, activation] dropout, linear.
 
     The parts are 1 x 1 convolutions on a 1 x 1 map, which every runtime runs without a reshape.
     """
@@ -65,7 +65,7 @@ class MobileNetV4(nn.Module):
             (the pooled features before the head) and `stage_N` of the spec's features.
 
     Raises:
-        ConfigError: An output that this network does not have.
+        ConfigError: The network does not have an output.
     """
 
     def __init__(self, spec: ModelSpec, outputs: tuple[str, ...] = ("logits",)) -> None:

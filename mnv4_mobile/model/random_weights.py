@@ -1,8 +1,7 @@
-"""Weights for benchmarks and tests of structure, where no trained ones are at hand.
+"""Makes weights for benchmarks and tests of structure, which need no trained ones.
 
-A network as it is initialised is dead: its outputs are near 1e-16 and prove nothing. These
-weights keep every activation near unit scale and give logits of order 1 that differ between
-pictures.
+A freshly initialised network is dead: its outputs are near 1e-16 and prove nothing. These weights
+keep every activation near unit scale and give logits of order 1 that differ between images.
 """
 
 from __future__ import annotations
@@ -18,24 +17,24 @@ from mnv4_mobile.model.spec import ModelSpec
 
 _LAYER_SCALE = 0.5
 _LOGITS_STD = 1.0
-_PICTURES = 32
+_IMAGES = 32
 _SIZE = 64  # pixels
 
 
 def random_state(spec: ModelSpec, seed: int) -> dict[str, Tensor]:
-    """A complete state dict of `MobileNetV4(spec)`, the same for the same seed."""
+    """Returns a complete state dict of `MobileNetV4(spec)`, the same for the same seed."""
     generator = torch.Generator().manual_seed(seed)
     output = "logits" if spec.head else "embedding"
     with torch.device("meta"):
         net = MobileNetV4(spec, outputs=(output,))
     net.to_empty(device="cpu").eval()
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the last bits of a sum depend on how it was shared out
+    torch.set_num_threads(1)  # the last bits of a sum depend on the number of threads
     try:
         with torch.no_grad():
             for module in net.modules():
                 _initialise(module, generator)
-            found = net(_pictures(_calibration_size(spec), generator))[output]
+            found = net(_images(_calibration_size(spec), generator))[output]
             if net.head is not None:
                 _scale_logits(net.head.classifier, found)
     finally:
@@ -47,9 +46,9 @@ def _initialise(module: nn.Module, generator: torch.Generator) -> None:
     if isinstance(module, nn.Conv2d):
         weight = torch.randn(module.weight.shape, generator=generator)
         weight *= module.weight[0].numel() ** -0.5
-        # Filters that ignore what all channels have in common, and depthwise ones that mostly
-        # copy: otherwise the zeros around a map count for much, and the statistics of small
-        # pictures do not hold for larger ones.
+        # Filters ignore what all channels have in common, and depthwise ones mostly copy. Otherwise
+        # the zeros around a map weigh a lot, and the statistics of small images do not hold for
+        # larger ones.
         if module.groups == 1:
             weight -= weight.mean((1, 2, 3), keepdim=True)
         else:
@@ -60,18 +59,18 @@ def _initialise(module: nn.Module, generator: torch.Generator) -> None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
-        # Most values pass the activation. With half of them cut off at every layer, pictures
-        # become either all alike or chaotic: a change of 1e-7 of the input grows a thousandfold.
+        # Most values pass the activation. If half of them were cut off at every layer, outputs
+        # would be all alike or chaotic: a change of 1e-7 in the input would grow a thousandfold.
         nn.init.normal_(module.bias, mean=0.5, std=0.2, generator=generator)
         module.reset_running_stats()
-        module.momentum = None  # takes the statistics of the batches that it sees as they are
+        module.momentum = None  # averages the statistics of all batches
         module.train()
     elif isinstance(module, LayerScale):
         nn.init.constant_(module.gamma, _LAYER_SCALE)
 
 
 def _scale_logits(classifier: nn.Conv2d, logits: Tensor) -> None:
-    """Takes the mean away, as otherwise every picture would have nearly the same ranking."""
+    """Scales the logits and removes their mean, without which all images rank alike."""
     mean = logits.mean(0)
     scale = _LOGITS_STD / (logits - mean).std()
     classifier.weight.mul_(scale)
@@ -80,7 +79,7 @@ def _scale_logits(classifier: nn.Conv2d, logits: Tensor) -> None:
 
 
 def _calibration_size(spec: ModelSpec) -> tuple[int, int]:
-    """Small pictures are enough for statistics, where the network takes them."""
+    """Returns a small size, which is enough for statistics, if the network takes it."""
     try:
         spec.table((_SIZE, _SIZE))
     except ConfigError:
@@ -88,12 +87,12 @@ def _calibration_size(spec: ModelSpec) -> tuple[int, int]:
     return (_SIZE, _SIZE)
 
 
-def _pictures(size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """(N, 3, H, W): colour, blotches, texture and grain, of each more or less."""
-    pictures = torch.zeros(_PICTURES, 3, *size)
+def _images(size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Returns (N, 3, H, W) of colour, blotches, texture and grain in random shares."""
+    images = torch.zeros(_IMAGES, 3, *size)
     for share in (1, 4, 16, 64):
         cells = [max(side * share // 64, 1) for side in size]
-        noise = torch.randn((_PICTURES, 3, *cells), generator=generator)
-        amount = 1.5 * torch.rand((_PICTURES, 1, 1, 1), generator=generator)
-        pictures += amount * F.interpolate(noise, size=size, mode="bilinear", align_corners=False)
-    return pictures
+        noise = torch.randn((_IMAGES, 3, *cells), generator=generator)
+        amount = 1.5 * torch.rand((_IMAGES, 1, 1, 1), generator=generator)
+        images += amount * F.interpolate(noise, size=size, mode="bilinear", align_corners=False)
+    return images

@@ -1,4 +1,4 @@
-"""Decides what a user names: a network, its weights, or weights from which the network follows."""
+"""Decides whether a user names a network or weights, and finds the network of weights."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Resolved:
 
 
 def is_weights(text: str) -> bool:
-    """Whether a text names weights rather than a network.
+    """Returns whether a text names weights rather than a network.
 
     The names of shipped networks, timm's names and YAML files are networks. Weights are `demo`,
     what begins with `hf-hub:` or `random:`, an existing file or folder, and any other name with the
@@ -118,7 +118,7 @@ def _with_weights(
 
 
 def _repository(model: str) -> str:
-    """The repository on the Hugging Face hub that has a network's weights."""
+    """Returns the repository on the Hugging Face hub to name for a network's weights."""
     if not is_timm_name(model):
         return "OWNER/NAME"
     return f"timm/{model}" if "." in model else f"timm/{model}.TAG"

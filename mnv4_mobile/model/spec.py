@@ -21,7 +21,7 @@ Activation = Literal["relu", "relu6", "gelu", "silu", "swish", "hard_swish", "le
 Norm = Literal["batch_norm"]
 
 POOLED = ("logits", "probabilities", "embedding")
-"""The outputs that come from the pooled features; `stage_N` are the others."""
+"""The outputs that come from the pooled features. The others are `stage_N`."""
 
 
 def _positive(**values: int) -> None:
@@ -38,7 +38,7 @@ def _odd(**kernels: int | None) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ConvSpec:
-    """`conv`: convolution, norm, activation."""
+    """The block `conv`: convolution, norm, activation."""
 
     out_channels: int
     """Output channels."""
@@ -55,13 +55,13 @@ class ConvSpec:
         _odd(kernel_size=self.kernel_size)
 
     def cost(self, shape: Shape, *, layer_scale: bool) -> Cost:
-        """The cost on an input of `shape`; a conv has no layer scale."""
+        """Returns the cost on an input of `shape`; a conv has no layer scale."""
         return conv_cost(shape, self.out_channels, self.kernel_size, self.stride)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FusedIBSpec:
-    """`fi`: a k x k convolution that expands, a 1 x 1 that projects; no residual."""
+    """The block `fi`: a k x k convolution expands, a 1 x 1 projects; there is no residual."""
 
     out_channels: int
     """Output channels."""
@@ -82,14 +82,14 @@ class FusedIBSpec:
         _odd(kernel_size=self.kernel_size)
 
     def cost(self, shape: Shape, *, layer_scale: bool) -> Cost:
-        """The cost on an input of `shape`; a fused block has no layer scale."""
+        """Returns the cost on an input of `shape`; a fused block has no layer scale."""
         expand = conv_cost(shape, self.hidden_channels, self.kernel_size, self.stride)
         return chain_cost(expand, conv_cost(expand.shape, self.out_channels, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class UIRSpec:
-    """`uir`: universal inverted residual, with an optional depthwise conv before and inside it."""
+    """The block `uir`: a universal inverted residual, with up to two depthwise convolutions."""
 
     out_channels: int
     """Output channels."""
@@ -100,8 +100,7 @@ class UIRSpec:
     middle_kernel_size: int | None
     """Kernel of the depthwise convolution after the expansion; None leaves it out."""
     stride: int
-    """Sits on the middle depthwise convolution, on the extra one where there is no middle one
-    (timm's rule)."""
+    """Stride of the middle depthwise convolution, or else of the extra one (timm's rule)."""
 
     def __post_init__(self) -> None:
         _positive(
@@ -118,17 +117,17 @@ class UIRSpec:
 
     @property
     def role(self) -> str:
-        """The instance of the universal inverted bottleneck (paper, figure 4)."""
+        """The name of this instance of the universal inverted bottleneck (paper, figure 4)."""
         if self.extra_kernel_size:
             return "ExtraDW" if self.middle_kernel_size else "ConvNeXt-like"
         return "IB" if self.middle_kernel_size else "FFN"
 
     def has_residual(self, in_channels: int) -> bool:
-        """Whether the input is added to the output."""
+        """Returns whether the input is added to the output."""
         return self.stride == 1 and in_channels == self.out_channels
 
     def cost(self, shape: Shape, *, layer_scale: bool) -> Cost:
-        """The cost on an input of `shape`."""
+        """Returns the cost on an input of `shape`."""
         parts: list[Cost] = []
         at = shape
         if self.extra_kernel_size:
@@ -147,7 +146,7 @@ class UIRSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class MMQASpec:
-    """`mmqa`: mobile multi-query attention; all heads share one key and one value."""
+    """The block `mmqa`: mobile multi-query attention; all heads share one key and one value."""
 
     out_channels: int
     """Output channels, equal to the input's."""
@@ -193,7 +192,7 @@ class MMQASpec:
         return self.attention_channels // self.num_heads
 
     def cost(self, shape: Shape, *, layer_scale: bool) -> Cost:
-        """The cost on an input of `shape`, both matrix products included."""
+        """Returns the cost on an input of `shape`, both matrix products included."""
         channels, height, width = shape
         if channels != self.out_channels:
             raise ConfigError(
@@ -229,7 +228,7 @@ BlockSpec = ConvSpec | FusedIBSpec | UIRSpec | MMQASpec
 
 @dataclass(frozen=True, kw_only=True)
 class HeadSpec:
-    """Classification: pool, 1 x 1 convolution, norm, activation, dropout, linear."""
+    """The classification head: pool, 1 x 1 convolution, norm, activation, dropout, linear."""
 
     hidden_channels: int | None = 1280
     """Width of the 1 x 1 convolution; None classifies the pooled features directly."""
@@ -249,7 +248,7 @@ class HeadSpec:
             raise ConfigError(f"dropout_prob: found {self.dropout}, must be at least 0, below 1")
 
     def cost(self, channels: int) -> Cost:
-        """The cost after pooling; the classifier has a bias."""
+        """Returns the cost after pooling; the classifier has a bias."""
         hidden = self.hidden_channels
         params = macs = 0
         if hidden:
@@ -270,7 +269,7 @@ def _known(key: str, value: str, allowed: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockRow:
-    """One line of the stage table."""
+    """One row of the stage table."""
 
     name: str
     """`stem`, `stages.S.I`, `final` or `head`: also the module's name in the network."""
@@ -293,7 +292,7 @@ class ModelSpec:
     final: ConvSpec
     """The convolution that ends the last stage."""
     head: HeadSpec | None = field(default_factory=HeadSpec)
-    """None where the network only gives features."""
+    """None if the network only gives features."""
     norm: str = "batch_norm"
     """Normalisation after every convolution."""
     act: str = "relu"
@@ -319,22 +318,22 @@ class ModelSpec:
             raise ConfigError(f"return_stage_idx: found a stage twice in {list(self.features)}")
 
     def blocks(self) -> Iterator[tuple[str, BlockSpec]]:
-        """Every block with its module name, in order; the final conv is not among them."""
+        """Yields every block with its module name, in order; the final conv is not among them."""
         for s, stage in enumerate(self.stages):
             for i, block in enumerate(stage):
                 yield f"stages.{s}.{i}", block
 
     @property
     def total_stride(self) -> int:
-        """Input pixels to one pixel of the last map, in each direction."""
+        """Input pixels per pixel of the last map, in each direction."""
         strided = (block for _, block in self.blocks() if not isinstance(block, MMQASpec))
         return math.prod(block.stride for block in (self.stem, *strided, self.final))
 
     def table(self, size: tuple[int, int] | None = None) -> list[BlockRow]:
-        """The stage table at an input of `size` (height, width).
+        """Returns the stage table at an input of `size` (height, width).
 
         Raises:
-            ConfigError: channels that do not fit, or a size that the strides do not divide.
+            ConfigError: Channels that do not fit, or a size that the strides do not divide.
         """
         height, width = size or self.input_size
         stride = self.total_stride
@@ -358,17 +357,17 @@ class ModelSpec:
         return rows
 
     def sha256(self) -> str:
-        """Of the specification: the same for the same network, whatever file it came from."""
+        """Returns the hash of the network, which does not depend on the file that describes it."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def with_head(self, num_classes: int) -> ModelSpec:
-        """The same network with another number of classes."""
+        """Returns the same network with another number of classes."""
         return replace(
             self, head=replace(self.head or HeadSpec(act=self.act), num_classes=num_classes)
         )
 
     def feature_channels(self) -> dict[str, int]:
-        """Channels of every feature map that can be asked for, by output name."""
+        """Returns the channels of every feature map that can be asked for, by output name."""
         last = len(self.stages) - 1
         return {
             f"stage_{index}": (self.final if index == last else self.stages[index][-1]).out_channels
@@ -376,10 +375,10 @@ class ModelSpec:
         }
 
     def check_outputs(self, outputs: tuple[str, ...]) -> tuple[str, ...]:
-        """The outputs as they were asked for, once it is sure that the network has them.
+        """Returns the outputs if the network has them.
 
         Raises:
-            ConfigError: Naming the output, and the ones that there are.
+            ConfigError: Names the output, and the outputs that exist.
         """
         allowed = (*(POOLED if self.head else ("embedding",)), *self.feature_channels())
         for name in outputs:
@@ -391,6 +390,6 @@ class ModelSpec:
 
 
 def where(name: str) -> str:
-    """A module name in words: `stages.2.1` is `stage 2, block 1`."""
+    """Returns a module name in words: `stages.2.1` is `stage 2, block 1`."""
     parts = name.split(".")
     return f"stage {parts[1]}, block {parts[2]}" if parts[0] == "stages" else name

@@ -92,18 +92,18 @@ def _random(spec: ModelSpec, seed: int, num_classes: int | None) -> Checkpoint:
 
 
 def _skeleton(spec: ModelSpec) -> MobileNetV4:
-    """The network without memory for its weights."""
+    """Returns the network without memory for its weights."""
     with torch.device("meta"):
         return MobileNetV4(spec, outputs=("logits",) if spec.head else ("embedding",))
 
 
 def _is_counter(name: str) -> bool:
-    """Whether a tensor counts batches, which says nothing about a trained network."""
+    """Returns whether a tensor counts batches, which says nothing about a trained network."""
     return name.endswith(f".{COUNTER}")
 
 
 def _plain(tensor: Tensor, place: str, shape: tuple[int, ...]) -> Tensor:
-    """The tensor as float32, once it is sure that it holds numbers."""
+    """Returns the tensor as float32 if it holds finite numbers."""
     if not tensor.is_floating_point() or tensor.layout != torch.strided or tensor.is_meta:
         raise WeightsError(f"{place}: found {tensor.dtype}, must be dense floating-point numbers")
     tensor = tensor.detach().to(torch.float32)
@@ -113,7 +113,7 @@ def _plain(tensor: Tensor, place: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def _fresh_head(spec: ModelSpec, module: str | None) -> dict[str, Tensor]:
-    """Untrained tensors of the head under that module, the same every time."""
+    """Returns untrained tensors of the head under that module, the same every time."""
     if module is None or spec.head is None:
         return {}
     with torch.random.fork_rng(devices=[]):

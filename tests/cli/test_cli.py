@@ -246,7 +246,7 @@ def test_predict_names_an_unreadable_picture(mnv4, demo_bundle, tmp_path):
     broken.write_bytes(b"no picture")
     code, _, err = mnv4("predict", demo_bundle("tflite").path, broken)
     assert code == 2
-    assert "broken.jpg: no picture in a format that is read" in err
+    assert "broken.jpg: not an image in a format that is read" in err
 
 
 @pytest.mark.toolchain("tflite")

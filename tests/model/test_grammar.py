@@ -245,7 +245,7 @@ def test_a_bad_key_is_named(tmp_path, changes, message):
         ("a: [", r"not a plain YAML file"),
         ("a: !!python/object/apply:os.system ['true']", r"not a plain YAML file.*tag"),
         ("a: !mine 3", r"not a plain YAML file"),
-        ("a: 1\na: 2", r"a key stands twice"),
+        ("a: 1\na: 2", r"a key occurs twice"),
         ("a: &x [*x]", r"an alias contains itself"),
         ("\x00", r"not a plain YAML file"),
         ("a: " + "[" * 3000 + "]" * 3000, r"not a plain YAML file|too large"),

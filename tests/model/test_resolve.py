@@ -214,7 +214,7 @@ def test_what_a_config_does_not_say_is_assumed(timm_folder: Path, tmp_path: Path
     (tmp_path / "config.json").write_text('{"trainer": "mine"}')
     resolved = resolve(str(tmp_path))
     assert resolved.preprocess == KnownPreprocess()
-    assert any("config.json: has no architecture" in note for note in resolved.notes)
+    assert any("config.json: ignored" in note for note in resolved.notes)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_pictures_that_look_alike(tmp_path):
 
 
 def test_too_few(tmp_path):
-    with pytest.raises(ImageError, match="no picture found"):
+    with pytest.raises(ImageError, match="no image found"):
         chosen(tmp_path)
     for index in range(4):
         Image.new("RGB", (32, 32), (60 * index, 0, 0)).save(tmp_path / f"{index}.png")
