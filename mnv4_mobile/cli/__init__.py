@@ -33,7 +33,7 @@ from mnv4_mobile.cli import (
     tune,
     verify,
 )
-from mnv4_mobile.cli.examples import epilog
+from mnv4_mobile.cli.examples import EXIT_CODES, epilog
 from mnv4_mobile.cli.show import end_json
 from mnv4_mobile.errors import (
     ConfigError,
@@ -48,7 +48,7 @@ app = typer.Typer(
     name="mnv4",
     help="MobileNetV4 on phones: builds, verifies and runs ExecuTorch, Core ML and LiteRT bundles.",
     no_args_is_help=True,
-    add_completion=False,
+    epilog="\n\n".join(["Exit codes:", *(f"{code}: {what}" for code, what in EXIT_CODES.items())]),
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},

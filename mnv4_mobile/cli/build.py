@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mnv4_mobile.bundle.manifest import open_bundle
-from mnv4_mobile.cli import next_step
+from mnv4_mobile.cli import complete, next_step
 from mnv4_mobile.cli.show import (
     Json,
     Quiet,
@@ -41,6 +40,7 @@ def build(
         list[str],
         typer.Argument(
             metavar="MODEL_OR_WEIGHTS...",
+            autocompletion=complete.models,
             help="Weights, whose model is found from them: a checkpoint's file or folder, "
             "hf-hub:OWNER/NAME or demo. Or models, with --weights: names of mnv4 models, timm's "
             "names, or .yaml files. Also separated by commas.",
@@ -52,6 +52,7 @@ def build(
             help="The weights of the models: a checkpoint's file or folder, hf-hub:OWNER/NAME, "
             "demo or random:SEED; {model} in it stands for the name of each model.",
             metavar="W",
+            autocompletion=complete.weights,
         ),
     ] = None,
     target: Annotated[
@@ -59,8 +60,10 @@ def build(
         _Option(
             "-t",
             "--target",
-            help="Repeat, or separate by commas; all: every target whose toolchain is installed.",
+            help="Runtime to build for (see mnv4 targets). Repeat, or separate by commas. all: "
+            "every target whose toolchain is installed.",
             metavar="T",
+            autocompletion=complete.targets,
         ),
     ] = [],  # noqa: B006 - typer makes a new list for every call
     recipe: Annotated[
@@ -68,19 +71,21 @@ def build(
         _Option(
             "-r",
             "--recipe",
-            help="Repeat, or separate by commas; all: every shipped recipe.",
+            help="Precision to build in (see mnv4 recipes). Repeat, or separate by commas. all: "
+            "every shipped recipe.",
             metavar="R",
+            autocompletion=complete.recipes,
         ),
     ] = ["fp32"],  # noqa: B006
     out: Annotated[Path, _Option("-o", "--out", help="Folder for the bundles.")] = Path("out"),
     input_size: Annotated[
         list[str],
-        _Option(help="H or HxW; repeat, or separate by commas.", metavar="SIZE"),
+        _Option(help="H or HxW. Repeat, or separate by commas.", metavar="SIZE"),
     ] = [],  # noqa: B006
-    batch: Annotated[int, _Option(help="Images a run.")] = 1,
+    batch: Annotated[int, _Option(help="Number of images in one run.")] = 1,
     input: Annotated[
         Literal["float", "pixels"],
-        _Option(help="Normalised floats, or RGB bytes normalised in the artifact."),
+        _Option(help="Input: normalised floats, or RGB bytes that the artifact normalises."),
     ] = "float",
     layout: Annotated[
         Literal["nchw", "nhwc"] | None,
@@ -89,8 +94,8 @@ def build(
     io: Annotated[
         Literal["float32", "float16", "int8", "uint8"] | None,
         _Option(
-            help="Type of inputs and outputs; integers with static int8 only. Default: the "
-            "target's own for the recipe."
+            help="Type of inputs and outputs; integers need static int8. Default: what the target "
+            "prefers for the recipe."
         ),
     ] = None,
     outputs: Annotated[
@@ -101,24 +106,29 @@ def build(
         ),
     ] = ["logits"],  # noqa: B006
     num_classes: Annotated[
-        int | None, _Option(help="Replaces the classifier by an untrained one of this size.")
+        int | None, _Option(help="Replace the classifier by an untrained one of this size.")
     ] = None,
-    labels: Annotated[str | None, _Option(help="A file, or imagenet-1k.")] = None,
+    labels: Annotated[
+        str | None, _Option(help="Class names: a file with one per line, or imagenet-1k.")
+    ] = None,
     mean: Annotated[str | None, _Option(help="R,G,B in 0..1.", metavar="R,G,B")] = None,
     std: Annotated[str | None, _Option(help="R,G,B in 0..1.", metavar="R,G,B")] = None,
-    crop: Annotated[float | None, _Option(help="Share that the centre crop keeps.")] = None,
+    crop: Annotated[
+        float | None, _Option(help="Share of the image that the centre crop keeps.")
+    ] = None,
     interpolation: Annotated[
         Literal["nearest", "bilinear", "bicubic", "lanczos"] | None,
         _Option(help="How images are resized."),
     ] = None,
     images: Annotated[
-        Path | None, _Option(help="Images for the golden pairs. Default: generated ones.")
+        Path | None,
+        _Option(help="Folder of images for the golden pairs. Default: generated images."),
     ] = None,
     calibrate: Annotated[
         str | None,
         _Option(
-            help="Folder of images for recipes that calibrate; random: generated ones, for speed "
-            "and structure only.",
+            help="Folder of images, for recipes that calibrate. random: generated images, for "
+            "speed and structure only.",
             metavar="DIR",
         ),
     ] = None,
@@ -135,14 +145,14 @@ def build(
     unit: UnitNames = [],  # noqa: B006
     jobs: Annotated[
         int | None,
-        _Option(help="Tasks at a time; default: what cores and memory allow.", min=1),
+        _Option(help="Number of tasks at a time. Default: what cores and memory allow.", min=1),
     ] = None,
     scheduler: Annotated[
         str | None,
-        _Option(help="A Dask scheduler, whose workers build instead.", metavar="tcp://HOST:PORT"),
+        _Option(help="Build on the workers of this Dask scheduler.", metavar="tcp://HOST:PORT"),
     ] = None,
     name: Annotated[
-        str | None, _Option(help="Stands for the model's name in the bundle's.", metavar="NAME")
+        str | None, _Option(help="Replace the model's name in the bundle's name.", metavar="NAME")
     ] = None,
     force: Annotated[
         bool,
@@ -164,6 +174,7 @@ def build(
     from mnv4_mobile.builder.cache import Cache
     from mnv4_mobile.builder.cell import Options
     from mnv4_mobile.builder.matrix import build_cells, cells
+    from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.files import cache_folder
     from mnv4_mobile.labels import read_labels
     from mnv4_mobile.option import parse_set
@@ -236,6 +247,8 @@ def build(
 
 
 def _record(one: Built) -> dict[str, Any]:
+    from mnv4_mobile.bundle.manifest import open_bundle
+
     if one.path is None:
         assert one.error is not None
         return {"cell": one.cell.name, "error": error_document(one.error)}
@@ -244,6 +257,8 @@ def _record(one: Built) -> dict[str, Any]:
 
 
 def _row(one: Built) -> list[str]:
+    from mnv4_mobile.bundle.manifest import open_bundle
+
     if one.path is None:
         return [one.cell.name, "failed", "", "", ""]
     manifest = open_bundle(one.path).manifest

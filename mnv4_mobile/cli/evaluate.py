@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnv4_mobile.cli import next_step
+from mnv4_mobile.cli import complete, next_step
 from mnv4_mobile.cli.measured import StorePath
-from mnv4_mobile.cli.show import Json, Quiet, UnitNames, print_json, print_table, show_next, split
+from mnv4_mobile.cli.show import (
+    BundlePath,
+    Json,
+    Quiet,
+    Threads,
+    UnitNames,
+    print_json,
+    print_table,
+    show_next,
+    split,
+)
 from mnv4_mobile.cli.steps import steps
 
 if TYPE_CHECKING:
@@ -17,17 +27,26 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(help="Its folder, or the artifact in it.")],
+    bundle: BundlePath,
     dataset: Annotated[
-        Path, typer.Argument(help="Folder of pictures; with a folder a class, accuracy is known.")
+        Path,
+        typer.Argument(
+            help="Folder of images. Accuracy needs one folder per class in it, named by the labels."
+        ),
     ],
     parent: Annotated[
-        Path | None, typer.Option(help="The float bundle to compare with.", metavar="BUNDLE")
+        Path | None,
+        typer.Option(
+            help="The float bundle of the same network, to compare with.",
+            metavar="BUNDLE",
+            autocompletion=complete.bundles,
+        ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(help="Pictures at most, evenly spread.", min=1)
+        int | None,
+        typer.Option(help="Use at most so many images, evenly spread.", metavar="N", min=1),
     ] = None,
-    threads: Annotated[int, typer.Option(help="Number of threads of each runtime.", min=1)] = 1,
+    threads: Threads = 1,
     unit: UnitNames = [],  # noqa: B006 - typer makes a new list for every call
     store: StorePath = None,
     as_json: Json = False,
@@ -35,7 +54,7 @@ def evaluate(
 ) -> None:
     """Measures an artifact's accuracy on a dataset, and its agreement with its float parent.
 
-    What was found is recorded in the store, where `mnv4 choose` finds it. Each unit gets an
+    The evaluation is recorded in the store, where `mnv4 choose` finds it. Each unit gets an
     evaluation of its own.
     """
     from mnv4_mobile.bundle.manifest import open_bundle

@@ -16,56 +16,51 @@ EXIT_CODES: Mapping[int, str] = {
 }
 """What `mnv4` ends with. 0, 1, 2 and 130 may be the end of every verb."""
 
+_FLOAT = "out/conv-small-035-96x96-fp32-tflite"
+_INT8 = "out/conv-small-035-96x96-int8-tflite"
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "build": (
-        "mnv4 build demo -t tflite",
-        "mnv4 build my_checkpoint.safetensors -t executorch,tflite -r int8 --calibrate photos/",
-        "mnv4 build conv-small,conv-medium --weights random:0 -t all -r fp32,fp16",
+        "mnv4 build demo -t tflite,executorch",
+        "mnv4 build demo -t tflite -r int8 --calibrate photos",
         "mnv4 build my_checkpoint.safetensors -t coreml --set coreml.min_ios=18",
     ),
     "models": ("mnv4 models", "mnv4 models conv-small"),
     "recipes": ("mnv4 recipes", "mnv4 recipes int8"),
     "targets": ("mnv4 targets", "mnv4 targets coreml"),
     "doctor": ("mnv4 doctor",),
-    "cache": ("mnv4 cache",),
-    "cache prune": ("mnv4 cache prune",),
-    "verify": (
-        "mnv4 verify out/*",
-        "mnv4 verify out/* --weights my_checkpoint.safetensors",
-    ),
-    "predict": ("mnv4 predict out/conv-small-224x224-fp32-tflite photo.jpg",),
-    "evaluate": (
-        "mnv4 evaluate out/conv-small-224x224-int8-tflite val/ "
-        "--parent out/conv-small-224x224-fp32-tflite",
-    ),
-    "inspect": ("mnv4 inspect out/conv-small-224x224-int8-tflite",),
-    "lint": ("mnv4 lint out/* --strict",),
-    "sensitivity": ("mnv4 sensitivity my_checkpoint.safetensors --calibrate photos/",),
-    "tune": ("mnv4 tune my_checkpoint.safetensors -t tflite --calibrate photos/ --max-drop 0.5",),
+    "verify": (f"mnv4 verify {_FLOAT}", f"mnv4 verify {_FLOAT} --weights demo"),
+    "predict": (f"mnv4 predict {_INT8} photo.jpg --top 3",),
+    "evaluate": (f"mnv4 evaluate {_INT8} photos --parent {_FLOAT}",),
+    "inspect": (f"mnv4 inspect {_INT8}",),
+    "lint": (f"mnv4 lint {_FLOAT} {_INT8}",),
+    "sensitivity": ("mnv4 sensitivity demo --calibrate photos",),
+    "tune": ("mnv4 tune demo -t tflite --calibrate photos --max-drop 1",),
     "measure": (
-        "mnv4 measure out/*",
-        "mnv4 measure out/* -d host,adb --threads 1,4 --run monday",
+        f"mnv4 measure {_FLOAT} {_INT8} --threads 1,2 --run monday",
+        f"mnv4 measure {_INT8} -d adb --run tuesday",
     ),
     "sweep": ("mnv4 sweep quick", "mnv4 sweep mine.yaml -d adb"),
     "devices": ("mnv4 devices",),
-    "profile": ("mnv4 profile out/conv-small-224x224-int8-tflite",),
-    "report": ("mnv4 report --max-ms 10", "mnv4 report -o results.parquet --run monday"),
-    "compare": ("mnv4 compare monday tuesday --max-regression 5",),
-    "choose": (
-        "mnv4 choose --max-ms 10",
-        "mnv4 choose --device host --max-ms 10 --min-top1 70",
-    ),
+    "profile": (f"mnv4 profile {_INT8} --operators",),
+    "report": ("mnv4 report --max-ms 10", "mnv4 report -o results.csv --run monday"),
     "results": ("mnv4 results",),
-    "results list": ("mnv4 results list --device host",),
+    "results list": ("mnv4 results list --recipe int8",),
     "results show": ("mnv4 results show 3f2a",),
-    "results export": ("mnv4 results export results.csv",),
-    "results import": ("mnv4 results import phone.jsonl",),
-    "results delete": ("mnv4 results delete --run monday",),
-    "sdk": ("mnv4 sdk android out/*-tflite -o mnv4",),
-    "sdk android": ("mnv4 sdk android out/*-tflite -o mnv4",),
-    "sdk ios": ("mnv4 sdk ios out/*-coreml -o MobileNetV4Kit",),
+    "results export": ("mnv4 results export monday.jsonl --run monday",),
+    "results import": ("mnv4 results import monday.jsonl",),
+    "compare": ("mnv4 compare monday tuesday --max-regression 5",),
+    "choose": ("mnv4 choose --max-ms 20", "mnv4 choose --device host --min-top1 50"),
+    "results delete": ("mnv4 results delete --run monday --yes",),
+    "cache": ("mnv4 cache",),
+    "cache prune": ("mnv4 cache prune --older-than 30",),
+    "sdk": ("mnv4 sdk android --help",),
+    "sdk android": (f"mnv4 sdk android {_INT8} -o app/mnv4",),
+    "sdk ios": ("mnv4 sdk ios out/conv-small-035-96x96-fp32-executorch -o Models",),
 }
-"""Examples of each verb. A test parses them."""
+"""Examples of each verb, in an order in which they run: later ones use what earlier ones made.
+
+Besides that they need the user's folder `photos` and an image `photo.jpg`.
+"""
 
 _CODES: Mapping[str, tuple[int, ...]] = {
     "build": (3, 5),

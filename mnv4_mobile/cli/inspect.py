@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from mnv4_mobile.cli.show import (
+    BundlePath,
     Json,
     Quiet,
     agreement,
@@ -22,7 +19,7 @@ from mnv4_mobile.cli.show import (
 
 
 def inspect(
-    bundle: Annotated[Path, typer.Argument(help="Its folder, or the artifact in it.")],
+    bundle: BundlePath,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

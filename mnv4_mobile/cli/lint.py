@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mnv4_mobile.cli import next_step
-from mnv4_mobile.cli.show import Json, Quiet, print_json, print_table, show_next
+from mnv4_mobile.cli.show import BundlePaths, Json, Quiet, print_json, print_table, show_next
 from mnv4_mobile.errors import BoundError
 
 
 def lint(
-    bundles: Annotated[
-        list[Path], typer.Argument(metavar="BUNDLE...", help="Folders, or the artifacts in them.")
-    ],
-    strict: Annotated[bool, typer.Option(help="Exit code 3 if anything is found.")] = False,
+    bundles: BundlePaths,
+    strict: Annotated[
+        bool, typer.Option(help="End with exit code 3 if anything is found.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from mnv4_mobile.cli import complete
 from mnv4_mobile.cli.measured import RunName, StorePath, perform_and_show
 from mnv4_mobile.cli.show import Json, Quiet, UnitNames, Verbose, split
 
@@ -18,8 +19,9 @@ def measure(
         list[str],
         typer.Argument(
             metavar="BUNDLE...",
-            help="Bundles (folders, or the artifacts in them); or .pte, .tflite and .mlpackage "
-            "from elsewhere as a baseline.",
+            autocompletion=complete.bundles,
+            help="Bundles: their folders, or the artifacts in them. A .pte, .tflite or .mlpackage "
+            "from elsewhere is measured as a baseline.",
         ),
     ],
     device: Annotated[
@@ -27,28 +29,33 @@ def measure(
         _Option(
             "-d",
             "--device",
-            help="KIND or KIND:ADDRESS (mnv4 devices); repeat, or separate by commas.",
+            help="KIND or KIND:ADDRESS (see mnv4 devices). Repeat, or separate by commas.",
             metavar="D",
+            autocompletion=complete.devices,
         ),
     ] = ["host"],  # noqa: B006 - typer makes a new list for every call
     plan: Annotated[
-        Literal["quick", "paper", "mlperf"], _Option(help="What the options below start from.")
+        Literal["quick", "paper", "mlperf"], _Option(help="Defaults for the options below.")
     ] = "quick",
     threads: Annotated[
         list[str],
-        _Option(help="Number of runtime threads; repeat, or separate by commas.", metavar="N"),
+        _Option(help="Number of runtime threads. Repeat, or separate by commas.", metavar="N"),
     ] = ["1"],  # noqa: B006
-    warmup: Annotated[int | None, _Option(help="Runs that are not timed.")] = None,
-    runs: Annotated[int | None, _Option(help="Timed runs at least.")] = None,
-    seconds: Annotated[float | None, _Option(help="Timed at least.")] = None,
-    repeats: Annotated[int | None, _Option(help="Sessions, each a fresh process.")] = None,
-    cooldown: Annotated[float | None, _Option(help="Seconds of pause between sessions.")] = None,
+    warmup: Annotated[int | None, _Option(help="Number of runs before the timed ones.")] = None,
+    runs: Annotated[int | None, _Option(help="Least number of timed runs.")] = None,
+    seconds: Annotated[float | None, _Option(help="Least time of timed runs.")] = None,
+    repeats: Annotated[
+        int | None, _Option(help="Number of sessions, each in a new process.")
+    ] = None,
+    cooldown: Annotated[float | None, _Option(help="Seconds between sessions.")] = None,
     max_thermal: Annotated[
         str | None,
-        _Option(help="Warmest status that a session begins at: nominal, fair, serious, critical."),
+        _Option(
+            help="Warmest status at which a session begins: nominal, fair, serious or critical."
+        ),
     ] = None,
     affinity: Annotated[
-        str | None, _Option(help="none, fastest, or numbers of cores as in 4,5.")
+        str | None, _Option(help="Cores to run on: none (any), fastest, or numbers as in 4,5.")
     ] = None,
     unit: UnitNames = [],  # noqa: B006
     tool: Annotated[

@@ -7,14 +7,17 @@ from typing import Annotated
 
 import typer
 
-from mnv4_mobile.cli import next_step
+from mnv4_mobile.cli import complete, next_step
 from mnv4_mobile.cli.show import Json, Quiet, print_json, print_table, show_next
 from mnv4_mobile.model.spec import BlockRow
 
 
 def models(
     name: Annotated[
-        str | None, typer.Argument(help="A shipped configuration or a YAML file.")
+        str | None,
+        typer.Argument(
+            help="A shipped configuration or a YAML file.", autocompletion=complete.models
+        ),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -8,18 +8,26 @@ from typing import Annotated
 import typer
 
 from mnv4_mobile.cli import next_step
-from mnv4_mobile.cli.show import Json, Quiet, print_json, print_table, show_next
+from mnv4_mobile.cli.show import (
+    BundlePath,
+    Json,
+    Quiet,
+    Threads,
+    print_json,
+    print_table,
+    show_next,
+)
 
 
 def predict(
-    bundle: Annotated[Path, typer.Argument(help="Its folder, or the artifact in it.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures.")],
-    top: Annotated[int, typer.Option(help="Classes a picture.", min=1)] = 5,
-    threads: Annotated[int, typer.Option(help="Number of runtime threads.", min=1)] = 1,
+    bundle: BundlePath,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    top: Annotated[int, typer.Option(help="Number of classes for each image.", min=1)] = 5,
+    threads: Threads = 1,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Classifies pictures with the artifact of a bundle."""
+    """Classifies images with the artifact of a bundle."""
     from mnv4_mobile.quality.predict import load
 
     with load(bundle, threads=threads) as model:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mnv4_mobile.cli import next_step
 from mnv4_mobile.cli.measured import StorePath
-from mnv4_mobile.cli.show import Json, Quiet, Verbose, print_json, print_table, show_next
+from mnv4_mobile.cli.show import (
+    BundlePath,
+    Json,
+    Quiet,
+    Threads,
+    Verbose,
+    print_json,
+    print_table,
+    show_next,
+)
 from mnv4_mobile.cli.steps import steps
 
 if TYPE_CHECKING:
@@ -17,9 +25,9 @@ if TYPE_CHECKING:
 
 
 def profile(
-    bundle: Annotated[Path, typer.Argument(help="Its folder, or the artifact in it.")],
-    threads: Annotated[int, typer.Option(help="Number of runtime threads.", min=1)] = 1,
-    runs: Annotated[int, typer.Option(help="How often it is run, after a warm-up.", min=1)] = 50,
+    bundle: BundlePath,
+    threads: Threads = 1,
+    runs: Annotated[int, typer.Option(help="Number of runs, after a warm-up.", min=1)] = 50,
     operators: Annotated[
         bool, typer.Option("--operators", help="List every operator with its layer.")
     ] = False,
@@ -30,7 +38,7 @@ def profile(
 ) -> None:
     """Times every operator of an artifact on this machine, by block and by kind.
 
-    What was found is recorded in the store, where `mnv4 report` finds it.
+    The profile is recorded in the store, where `mnv4 report` finds it.
     """
     from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.measuring.device import connect

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mnv4_mobile.builder.selection import maps
-from mnv4_mobile.cli import next_step
+from mnv4_mobile.cli import complete, next_step
 from mnv4_mobile.cli.show import Json, Quiet, print_json, print_table, show_next
 from mnv4_mobile.configs import shipped
 from mnv4_mobile.recipe import Keep, Recipe, load_recipe
@@ -17,7 +17,12 @@ from mnv4_mobile.units import UNITS
 
 
 def recipes(
-    recipe: Annotated[str | None, typer.Argument(help="One to explain: a name or a file.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            help="The recipe to explain: a name or a YAML file.", autocompletion=complete.recipes
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mnv4_mobile.cli import next_step
+from mnv4_mobile.cli import complete, next_step
 from mnv4_mobile.cli.show import Json, Quiet, Verbose, print_json, print_table, show_next, size_of
 from mnv4_mobile.cli.steps import steps
 
@@ -17,29 +17,44 @@ def sensitivity(
         str,
         typer.Argument(
             metavar="MODEL_OR_WEIGHTS",
+            autocompletion=complete.models,
             help="A checkpoint's file or folder, hf-hub:OWNER/NAME or demo; or a model, with "
             "--weights.",
         ),
     ],
     calibrate: Annotated[
-        str, typer.Option(help="Folder of pictures; a fifth of them judges.", metavar="DIR")
+        str, typer.Option(help="Folder of images. A fifth of them judges.", metavar="DIR")
     ],
     weights: Annotated[
-        str | None, typer.Option(help="The weights of a model; see mnv4 build.", metavar="W")
+        str | None,
+        typer.Option(
+            help="The weights of a model; see mnv4 build.",
+            metavar="W",
+            autocompletion=complete.weights,
+        ),
     ] = None,
     recipe: Annotated[
-        str, typer.Option("-r", "--recipe", help="With static integers.", metavar="R")
+        str,
+        typer.Option(
+            "-r",
+            "--recipe",
+            help="A recipe with static integers.",
+            metavar="R",
+            autocompletion=complete.recipes,
+        ),
     ] = "int8",
-    images: Annotated[int, typer.Option(help="Pictures to judge by, at most.", min=2)] = 64,
+    images: Annotated[
+        int, typer.Option(help="Judge by at most so many images.", metavar="N", min=2)
+    ] = 64,
     unit: Annotated[
         Literal["cpu", "gpu", "npu"] | None,
         typer.Option(help="Keep in float what the recipe keeps on this unit."),
     ] = None,
     input_size: Annotated[
-        str | None, typer.Option(help="H or HxW; default: the checkpoint's.", metavar="SIZE")
+        str | None, typer.Option(help="H or HxW. Default: the checkpoint's.", metavar="SIZE")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="A plot: .png, .svg, .pdf or .html.")
+        Path | None, typer.Option("-o", "--out", help="File for a plot: .png, .svg, .pdf or .html.")
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -6,12 +6,14 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from mnv4_mobile.cli import complete
 from mnv4_mobile.errors import ConfigError, MobileError
 from mnv4_mobile.records import plain
 
@@ -21,13 +23,28 @@ if TYPE_CHECKING:
 
     Parities = Mapping[Unit, Mapping[str, Parity]]
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+BundlePath = Annotated[
+    Path,
+    typer.Argument(
+        help="A bundle: its folder, or the artifact in it.", autocompletion=complete.bundles
+    ),
+]
+BundlePaths = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Bundles: their folders, or the artifacts in them.",
+        metavar="BUNDLE...",
+        autocompletion=complete.bundles,
+    ),
+]
+Threads = Annotated[int, typer.Option(help="Number of runtime threads.", min=1)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 Sets = Annotated[
     list[str],
     typer.Option(
         "--set",
-        help="An option of one target (mnv4 targets NAME); repeat. One that takes a list takes A,B "
-        "or all, and each value makes a bundle.",
+        help="Set an option of one target (see mnv4 targets NAME). Repeat for more. An option with "
+        "a list of values takes A,B or all: each value makes a bundle.",
         metavar="TARGET.OPTION=VALUE",
     ),
 ]
@@ -35,8 +52,9 @@ UnitNames = Annotated[
     list[str],
     typer.Option(
         "--unit",
-        help="What artifacts run on: cpu, gpu or npu; repeat, or separate by commas.",
+        help="What artifacts run on: cpu, gpu or npu. Repeat, or separate by commas.",
         metavar="UNIT",
+        autocompletion=complete.units,
     ),
 ]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show what the toolchains print.")]

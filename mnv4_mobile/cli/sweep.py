@@ -8,24 +8,39 @@ from typing import Annotated
 
 import typer
 
+from mnv4_mobile.cli import complete
 from mnv4_mobile.cli.measured import RunName, StorePath, perform_and_show
 from mnv4_mobile.cli.show import Json, Quiet, Verbose, split
 
 
 def sweep(
     file: Annotated[
-        str, typer.Argument(metavar="SWEEP", help="A shipped sweep (quick, paper) or a YAML file.")
+        str,
+        typer.Argument(
+            metavar="SWEEP",
+            help="A shipped sweep (quick, paper) or a YAML file.",
+            autocompletion=complete.sweeps,
+        ),
     ],
     device: Annotated[
         list[str],
-        typer.Option("-d", "--device", help="Instead of the sweep's devices.", metavar="D"),
+        typer.Option(
+            "-d",
+            "--device",
+            help="Measure on this device, not on those of the sweep. Repeat, or separate by "
+            "commas.",
+            metavar="D",
+            autocompletion=complete.devices,
+        ),
     ] = [],  # noqa: B006 - typer makes a new list for every call
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder for bundles that are built.")
+        Path, typer.Option("-o", "--out", help="Folder for the bundles that the sweep builds.")
     ] = Path("out"),
     force: Annotated[
         bool,
-        typer.Option("--force", help="Replace bundles in --out made of other ingredients."),
+        typer.Option(
+            "--force", help="Replace bundles in --out that are made of other ingredients."
+        ),
     ] = False,
     run: RunName = None,
     store: StorePath = None,
@@ -33,7 +48,7 @@ def sweep(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Measures bundles x devices x threads x units; resumes a run by its name."""
+    """Builds and measures what a sweep lists; resumes a run by its name."""
     from mnv4_mobile.measuring.perform import perform
     from mnv4_mobile.measuring.sweep import SweepDevice, load_sweep
     from mnv4_mobile.records import replace

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnv4_mobile.cli import next_step
+from mnv4_mobile.cli import complete, next_step
 from mnv4_mobile.cli.show import Json, Quiet, option_text, print_json, print_table, show_next
 
 if TYPE_CHECKING:
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 def targets(
     target: Annotated[
-        str | None, typer.Argument(help="One to explain: its recipes, options and units.")
+        str | None,
+        typer.Argument(
+            help="The target to explain: its recipes, options and units.",
+            autocompletion=complete.targets,
+        ),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from mnv4_mobile.cli import complete
 from mnv4_mobile.cli.show import Json, Quiet, Sets, Verbose, print_json, show_next, size_of
 from mnv4_mobile.cli.steps import steps
 from mnv4_mobile.errors import ConfigError
@@ -17,48 +18,74 @@ def tune(
         str,
         typer.Argument(
             metavar="MODEL_OR_WEIGHTS",
+            autocompletion=complete.models,
             help="A checkpoint's file or folder, hf-hub:OWNER/NAME or demo; or a model, with "
             "--weights.",
         ),
     ],
-    calibrate: Annotated[str, typer.Option(help="Folder of pictures.", metavar="DIR")],
-    target: Annotated[str, typer.Option("-t", "--target", metavar="T")],
+    calibrate: Annotated[str, typer.Option(help="Folder of images.", metavar="DIR")],
+    target: Annotated[
+        str,
+        typer.Option(
+            "-t",
+            "--target",
+            help="The target of the recipe.",
+            metavar="T",
+            autocompletion=complete.targets,
+        ),
+    ],
     weights: Annotated[
-        str | None, typer.Option(help="The weights of a model; see mnv4 build.", metavar="W")
+        str | None,
+        typer.Option(
+            help="The weights of a model; see mnv4 build.",
+            metavar="W",
+            autocompletion=complete.weights,
+        ),
     ] = None,
     max_drop: Annotated[
         float,
         typer.Option(
-            help="Points of top-1 that may be lost on --dataset; without classes, percent of the "
-            "pictures that may change theirs.",
+            help="Largest loss of top-1 on --dataset, in points. Without classes: largest "
+            "percentage of images whose class changes.",
             min=0,
         ),
     ] = 0.5,
     dataset: Annotated[
         Path | None,
-        typer.Option(help="Folder to judge by; default: a fifth of --calibrate.", metavar="DIR"),
+        typer.Option(help="Folder to judge by. Default: a fifth of --calibrate.", metavar="DIR"),
     ] = None,
-    objective: Annotated[Literal["size", "latency"], typer.Option(help="What is least.")] = "size",
+    objective: Annotated[
+        Literal["size", "latency"], typer.Option(help="What to minimize.")
+    ] = "size",
     recipe: Annotated[
-        str, typer.Option("-r", "--recipe", help="To begin with; with static integers.")
+        str,
+        typer.Option(
+            "-r",
+            "--recipe",
+            help="The recipe to begin with; it has static integers.",
+            metavar="R",
+            autocompletion=complete.recipes,
+        ),
     ] = "int8",
     input_size: Annotated[
-        str | None, typer.Option(help="H or HxW; default: the checkpoint's.", metavar="SIZE")
+        str | None, typer.Option(help="H or HxW. Default: the checkpoint's.", metavar="SIZE")
     ] = None,
     sets: Sets = [],  # noqa: B006 - typer makes a new list for every call
-    out: Annotated[Path, typer.Option("-o", "--out", help="The recipe that is found.")] = Path(
-        "tuned.yaml"
-    ),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="File for the recipe that is found.")
+    ] = Path("tuned.yaml"),
     state: Annotated[
         Path | None,
-        typer.Option(help="Where the search is kept; default: beside --out, as .state.json."),
+        typer.Option(
+            help="File that keeps the search. Default: --out with the suffix .state.json."
+        ),
     ] = None,
     cache: Annotated[bool, typer.Option(help="Keep bundles in the cache (mnv4 cache).")] = True,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Searches ranges, preparation and blocks in float that keep a bound on accuracy."""
+    """Searches a recipe that keeps a bound on accuracy: ranges, preparation, blocks in float."""
     from dataclasses import asdict
 
     from mnv4_mobile.builder.cache import Cache

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mnv4_mobile.cli import next_step
+from mnv4_mobile.cli import complete, next_step
 from mnv4_mobile.cli.show import (
+    BundlePaths,
     Json,
     Quiet,
+    Threads,
     UnitNames,
     Verbose,
     print_json,
@@ -22,18 +23,24 @@ from mnv4_mobile.cli.steps import steps
 
 
 def verify(
-    bundles: Annotated[
-        list[Path], typer.Argument(metavar="BUNDLE...", help="Folders, or the artifacts in them.")
-    ],
+    bundles: BundlePaths,
     weights: Annotated[
         str | None,
-        typer.Option(help="Compare with this checkpoint on fresh images, not the golden pairs."),
+        typer.Option(
+            help="Compare with this checkpoint on new images. Default: the bundle's golden pairs.",
+            metavar="W",
+            autocompletion=complete.weights,
+        ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="The configuration for --weights; default: the one that is named."),
+        typer.Option(
+            help="The model for --weights. Default: the bundle's.",
+            metavar="MODEL",
+            autocompletion=complete.models,
+        ),
     ] = None,
-    threads: Annotated[int, typer.Option(help="Number of runtime threads.", min=1)] = 1,
+    threads: Threads = 1,
     unit: UnitNames = [],  # noqa: B006 - typer makes a new list for every call
     as_json: Json = False,
     quiet: Quiet = False,

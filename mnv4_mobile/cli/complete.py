@@ -1,0 +1,66 @@
+"""Values that the shell completes: names, and bundles in the folders below; without a toolchain."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable
+from pathlib import Path
+
+from mnv4_mobile.configs import shipped
+from mnv4_mobile.units import UNITS
+
+
+def models(incomplete: str) -> list[str]:
+    """Completes names of models and what stands for weights."""
+    return _listed(incomplete, [*shipped("models"), "demo", "hf-hub:"])
+
+
+def weights(incomplete: str) -> list[str]:
+    """Completes what stands for weights; the shell completes files."""
+    return _begin(incomplete, ["demo", "hf-hub:", "random:0"])
+
+
+def targets(incomplete: str) -> list[str]:
+    """Completes names of installed targets."""
+    from mnv4_mobile.target import target_names
+
+    return _listed(incomplete, target_names())
+
+
+def recipes(incomplete: str) -> list[str]:
+    """Completes names of shipped recipes."""
+    return _listed(incomplete, shipped("recipes"))
+
+
+def sweeps(incomplete: str) -> list[str]:
+    """Completes names of shipped sweeps."""
+    return _begin(incomplete, shipped("sweeps"))
+
+
+def units(incomplete: str) -> list[str]:
+    """Completes names of units."""
+    return _listed(incomplete, UNITS)
+
+
+def devices(incomplete: str) -> list[str]:
+    """Completes kinds of devices; asking which are attached would take seconds."""
+    from mnv4_mobile.measuring.device import kind_names
+
+    return _listed(incomplete, kind_names())
+
+
+def bundles(incomplete: str) -> list[str]:
+    """Completes folders of bundles, two levels deep."""
+    begin = glob.escape(incomplete)
+    found = [p for deep in ("", "*/") for p in glob.glob(f"{begin}*/{deep}manifest.json")]
+    return sorted(str(Path(path).parent) for path in found)
+
+
+def _listed(incomplete: str, names: Iterable[str]) -> list[str]:
+    """Completes the last name of several that are separated by commas."""
+    before, comma, last = incomplete.rpartition(",")
+    return [before + comma + name for name in _begin(last, names)]
+
+
+def _begin(incomplete: str, names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
