@@ -15,7 +15,7 @@ final class Bench: ObservableObject {
             case unit, result
         }
 
-        /// For people; without a unit, Core ML chooses among what the bundle asks for.
+        /// The title; without a unit, Core ML chooses among what the bundle asks for.
         var title: String {
             switch unit {
             case nil: return "As built"
@@ -62,7 +62,7 @@ final class Bench: ObservableObject {
         return file
     }
 
-    /// A figure with one digit behind the point.
+    /// Formats a time with one digit after the point.
     static func ms(_ value: Double) -> String {
         value.formatted(.number.precision(.fractionLength(1)))
     }

@@ -5,7 +5,7 @@ import SwiftUI
 /// The back camera, whose frames are classified one after the other.
 @MainActor
 final class Camera: ObservableObject {
-    /// Of the last frame.
+    /// The outputs of the last frame.
     @Published private(set) var outputs: Outputs?
     /// Why there are none.
     @Published private(set) var failure: String?
@@ -76,7 +76,7 @@ final class Camera: ObservableObject {
 
 /// Hands frames to a network, and drops those that come while it is busy.
 final class Frames: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate, @unchecked Sendable {
-    /// Is told what came of a frame.
+    /// Receives the outputs of a frame, or why there are none.
     typealias Tell = @MainActor (Result<Outputs, any Error>) -> Void
 
     private let lock = NSLock()

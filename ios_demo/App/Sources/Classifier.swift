@@ -61,7 +61,7 @@ final class Classifier: ObservableObject {
 }
 
 extension ComputeUnit {
-    /// For people.
+    /// The title that people read.
     var title: String {
         switch self {
         case .all: return "All"

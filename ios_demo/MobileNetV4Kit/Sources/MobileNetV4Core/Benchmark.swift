@@ -20,7 +20,7 @@ public struct Benchmark: Sendable {
 
     private let device: any Device
     private let open: Opener
-    /// Is told every step.
+    /// Receives every step.
     public let say: @Sendable (String) -> Void
 
     /// A benchmark on a device.
@@ -28,7 +28,7 @@ public struct Benchmark: Sendable {
     /// - Parameters:
     ///   - device: Is asked for what bears on the figures.
     ///   - open: Opens the bundle: twice a session.
-    ///   - say: Is told every step.
+    ///   - say: Receives every step.
     public init(
         device: any Device, open: @escaping Opener, say: @escaping @Sendable (String) -> Void
     ) {
@@ -125,7 +125,7 @@ public struct Benchmark: Sendable {
         return (latencies, starts.map { max($0 - starts[0], 0) })
     }
 
-    /// From the pixels of a decoded picture of a camera's usual size to the input.
+    /// Times the way from the pixels of a decoded picture of a camera's usual size to the input.
     private func preprocess(_ model: MobileNetV4) async throws -> [Double] {
         let bytes = Data((0..<640 * 480 * 4).map { UInt8(truncatingIfNeeded: $0) })
         let picture = try PackedPixels(

@@ -98,7 +98,7 @@ public enum Digest {
         @inline(__always)
         private static func turn(_ x: UInt32, _ n: UInt32) -> UInt32 { x >> n | x << (32 - n) }
 
-        /// Primes, whose roots' first 32 bits behind the point are the constants.
+        /// Primes, whose roots' first 32 bits of the fraction are the constants.
         private static let primes = (2...311).filter { n in !(2..<n).contains { n % $0 == 0 } }
         private static let initial = primes.prefix(8).map { fraction(Double($0).squareRoot()) }
         private static let constants = primes.map { fraction(cbrt(Double($0))) }

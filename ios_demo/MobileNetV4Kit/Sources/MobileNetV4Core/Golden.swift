@@ -2,19 +2,19 @@ import Foundation
 
 /// A bundle's golden pairs: what a device checks itself with.
 public struct Golden: Sendable {
-    /// As many pictures as `mnv4 measure` checks elsewhere.
+    /// The number of golden pictures to check, as in `mnv4 measure`.
     private static let checked = 2
 
     private let manifest: Manifest
     private let pixels: [UInt8]
     private let expected: [String: Data]
     private let count: Int
-    /// Of the float model's outputs, in the manifest's order.
+    /// The golden tensors of the float model's outputs, in the manifest's order.
     private let entries: [GoldenSpec]
 
     /// Reads them.
     ///
-    /// - Throws: ``MNV4Error/badBundle(_:)``: they are not there.
+    /// - Throws: - Throws: ``MNV4Error/badBundle(_:)``: the bundle has none.
     public init(_ bundle: ModelBundle) throws {
         manifest = bundle.manifest
         guard let pixels = try bundle.golden(.input)["pixels"] else {

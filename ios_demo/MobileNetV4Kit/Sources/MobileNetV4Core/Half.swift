@@ -3,7 +3,7 @@ public struct Half: Sendable, Equatable {
     /// Sign, five bits of exponent, ten of fraction.
     public let bits: UInt16
 
-    /// Of its bits.
+    /// Makes a number of its bits.
     public init(bits: UInt16) {
         self.bits = bits
     }

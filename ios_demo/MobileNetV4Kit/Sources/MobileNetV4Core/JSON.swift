@@ -40,7 +40,7 @@ struct JSON {
         self.place = place
     }
 
-    /// Reads an object of which `read` takes every key.
+    /// Reads an object; `read` has to take every key of it.
     func record<T>(_ read: (JSONEntries) throws -> T) throws -> T {
         guard case .object(let values) = value else { throw wrong("an object") }
         let entries = JSONEntries(values, place)

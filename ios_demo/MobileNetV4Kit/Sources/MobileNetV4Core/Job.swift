@@ -5,7 +5,7 @@ public struct Job: Sendable {
     /// The schema that this version reads.
     public static let schema = 1
 
-    /// By which its result is known.
+    /// The id by which its result is known.
     public let id: String
     /// The bundle's folder.
     public let bundle: URL

@@ -56,17 +56,17 @@ public struct Quantization: Decodable, Sendable, Equatable {
 
 /// An input or output of an artifact.
 public struct TensorSpec: Sendable, Equatable {
-    /// As the artifact calls it.
+    /// The name by which the artifact knows the tensor.
     public let name: String
     /// `image` for the input; `logits`, `probabilities`, `embedding` or `stage_N` for an output.
     public let kind: String
     /// Its sides, the picture's number first.
     public let shape: [Int]
-    /// Of its elements.
+    /// The type of the elements.
     public let dtype: ElementType
-    /// Of tensors with four dimensions.
+    /// The order of the axes of tensors with four dimensions.
     public let layout: Layout?
-    /// Of integers that stand for floats; pixels stand for themselves.
+    /// What integers stand for; pixels stand for themselves.
     public let quantization: Quantization?
 
     /// A tensor of that form.
@@ -96,9 +96,9 @@ public struct PreprocessSpec: Sendable, Equatable {
     public let crop: Double
     /// The filter.
     public let interpolation: Interpolation
-    /// Of red, green and blue in 0..1.
+    /// The mean of red, green and blue, from 0 to 1.
     public let mean: [Float]
-    /// Of red, green and blue in 0..1.
+    /// The standard deviation of red, green and blue, from 0 to 1.
     public let std: [Float]
 
     /// A preprocessing of these values.
@@ -112,9 +112,9 @@ public struct PreprocessSpec: Sendable, Equatable {
         self.std = std
     }
 
-    /// Of the input.
+    /// The height of the input.
     public var height: Int { size[0] }
-    /// Of the input.
+    /// The width of the input.
     public var width: Int { size[1] }
 }
 
@@ -130,13 +130,13 @@ public struct GoldenSpec: Sendable, Equatable {
         case artifact
     }
 
-    /// Of its file, inside the bundle.
+    /// The path of the file in the bundle.
     public let path: String
     /// `pixels`, or the name of an output.
     public let tensor: String
     /// Its sides, the number of pictures first.
     public let shape: [Int]
-    /// Of its elements.
+    /// The type of the elements.
     public let dtype: ElementType
     /// Where it comes from.
     public let source: Source
@@ -153,7 +153,7 @@ public struct Manifest: Sendable, Equatable {
     public struct Model: Sendable, Equatable {
         /// The variant.
         public let name: String
-        /// Of the weights, where the generator knows it.
+        /// The licence of the weights, where the generator knows it.
         public let licence: String?
     }
 
@@ -161,9 +161,9 @@ public struct Manifest: Sendable, Equatable {
     public struct Artifact: Sendable, Equatable {
         /// Inside the bundle.
         public let path: String
-        /// Of all its files.
+        /// The size of all its files.
         public let bytes: Int
-        /// Of its bytes; of a folder, see ``Digest/sha256(of:)``.
+        /// The hash of its bytes; for a folder, see ``Digest/sha256(of:)``.
         public let sha256: String
     }
 
@@ -183,7 +183,7 @@ public struct Manifest: Sendable, Equatable {
     public let outputs: [TensorSpec]
     /// How a picture becomes the input.
     public let preprocess: PreprocessSpec
-    /// Of the classes, in their order; nil where they have no names.
+    /// The names of the classes, in their order; nil where they have none.
     public let labels: [String]?
     /// What a device checks itself with.
     public let golden: [GoldenSpec]

@@ -13,14 +13,14 @@ public struct FeatureMap: Sendable, Equatable {
 /// What a network gave for one picture.
 public struct Outputs: Sendable {
     private let manifest: Manifest
-    /// Of all outputs, in the manifest's order.
+    /// The values of all outputs, in the manifest's order.
     public let values: [[Float]]
     /// How long its parts took.
     public let times: Times
 
     /// How long the parts of a call took, in milliseconds.
     public struct Times: Sendable, Equatable {
-        /// From the picture to the network's input.
+        /// The time from the picture to the network's input.
         public let preprocess: Double
         /// The network.
         public let network: Double
@@ -32,12 +32,12 @@ public struct Outputs: Sendable {
         self.times = times
     }
 
-    /// Of the classes, in the order of the labels; nil where the bundle has no class output.
+    /// The probabilities of the classes, in the order of the labels; nil without a class output.
     public var probabilities: [Float]? {
         of("probabilities") ?? of("logits").map(Scores.softmax)
     }
 
-    /// What is behind the pooling; nil where the bundle does not give it.
+    /// The pooled features; nil where the bundle does not give them.
     public var embedding: [Float]? { of("embedding") }
 
     /// Those that the bundle gives.

@@ -2,7 +2,7 @@ import Foundation
 
 /// How the samples of a pixel lie in memory.
 public struct PixelFormat: Sendable, Equatable {
-    /// From one pixel to the next.
+    /// The distance from one pixel to the next.
     public let bytesPerPixel: Int
     /// Where in a pixel red, green and blue are; all the same for grey. Of 16-bit samples, the
     /// high byte.

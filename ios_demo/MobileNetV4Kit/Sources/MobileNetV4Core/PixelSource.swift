@@ -16,7 +16,7 @@ public protocol PixelSource: Sendable {
 
 /// How a stored picture is to be turned to be upright: EXIF's orientation, or a camera's rotation.
 public enum Orientation: Int, Sendable, CaseIterable {
-    /// As it is.
+    /// The picture is upright as it is stored.
     case upright = 1
     /// Left and right are swapped.
     case mirrored = 2
@@ -33,12 +33,12 @@ public enum Orientation: Int, Sendable, CaseIterable {
     /// Clockwise by 270 degrees.
     case turned270 = 8
 
-    /// Of EXIF's number; upright for a number that EXIF does not have.
+    /// Makes the orientation of EXIF's number; upright for a number that EXIF does not have.
     public init(exif number: Int) {
         self = Orientation(rawValue: number) ?? .upright
     }
 
-    /// Of a camera's clockwise rotation.
+    /// Makes the orientation of a camera's clockwise rotation.
     ///
     /// - Throws: ``MNV4Error/badPicture(_:)``: not a multiple of 90.
     public init(degrees: Int) throws {

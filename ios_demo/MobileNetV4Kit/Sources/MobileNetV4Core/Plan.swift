@@ -42,7 +42,7 @@ public struct Plan: Sendable, Equatable {
         case mean
     }
 
-    /// Runs that are not timed, behind the first inference.
+    /// Runs after the first inference that are not timed.
     public var warmup = 10
     /// Timed runs at least.
     public var runs = 50
@@ -54,13 +54,13 @@ public struct Plan: Sendable, Equatable {
     public var cooldownSeconds = 0.0
     /// A session begins only at this thermal status or a better one.
     public var maxThermal = ThermalStatus.nominal
-    /// Of the runtime; Core ML chooses its own.
+    /// Number of runtime threads; Core ML chooses its own.
     public var threads = 1
     /// `none`, `fastest`, or numbers of cores; iOS pins none, so only `none` is followed.
     public var affinity = "none"
     /// What runs the artifact; nil leaves it to what the artifact asks for.
     public var unit: Unit?
-    /// Of the samples.
+    /// The statistic of the samples that is shown first.
     public var statistic = Statistic.p50
 
     /// One session of the plan that `mnv4 measure` calls `quick`.

@@ -144,7 +144,7 @@ public final class Preprocessor {
         source = (width, height)
     }
 
-    /// As whole numbers; doubles hold products of sides that integers might not.
+    /// Returns whole numbers; doubles hold products of sides that integers might not.
     private func resizedSize(_ width: Double, _ height: Double) -> (Double, Double) {
         let toWidth = (Double(spec.width) / spec.crop).rounded(.down)
         let toHeight = (Double(spec.height) / spec.crop).rounded(.down)

@@ -2,7 +2,7 @@
 public struct Thermal: Encodable, Sendable, Equatable {
     /// Nil where it does not say.
     public var status: ThermalStatus?
-    /// Of its hottest sensor; iOS tells none.
+    /// The temperature of the hottest sensor; iOS tells none.
     public var celsius: Double?
 
     /// A state of these values.
@@ -15,7 +15,7 @@ public struct Thermal: Encodable, Sendable, Equatable {
         case status, celsius
     }
 
-    /// With a null for what is not there, as the schema wants it.
+    /// Writes null for what is missing, as the schema wants it.
     public func encode(to encoder: any Encoder) throws {
         var values = encoder.container(keyedBy: CodingKeys.self)
         try values.encode(status, forKey: .status)
@@ -43,7 +43,7 @@ public enum Condition: Encodable, Sendable, Equatable {
 /// What one session gave, in milliseconds and MiB: `samples` of the generator's
 /// `measurement.schema.json`.
 public struct Samples: Encodable, Sendable, Equatable {
-    /// Of the worst output against the golden pair.
+    /// The SQNR of the worst output against the golden pair.
     public var goldenSqnrDb: Double
     /// Loading in a fresh process.
     public var loadColdMs: Double?
@@ -51,11 +51,11 @@ public struct Samples: Encodable, Sendable, Equatable {
     public var loadWarmMs: Double?
     /// The first inference of a fresh process.
     public var firstMs: Double?
-    /// Of the timed runs.
+    /// The latencies of the timed runs.
     public var latenciesMs: [Double]
     /// When each of them began, from the first one on.
     public var startsMs: [Double]
-    /// From the pixels of a decoded picture to the input.
+    /// Times from the pixels of a decoded picture to the input.
     public var preprocessMs: [Double]
     /// Most memory of the process until the first inference.
     public var peakRssMb: Double?
@@ -85,7 +85,7 @@ public struct Samples: Encodable, Sendable, Equatable {
 }
 
 extension Samples {
-    /// With a null for what is not there, as the schema wants it.
+    /// Writes null for what is missing, as the schema wants it.
     public func encode(to encoder: any Encoder) throws {
         var values = encoder.container(keyedBy: CodingKeys.self)
         try values.encode(goldenSqnrDb, forKey: .goldenSqnrDb)

@@ -2,11 +2,11 @@ import Foundation
 
 /// A class that a picture may show.
 public struct Classification: Sendable, Equatable {
-    /// Of the class, from 0.
+    /// The index of the class, from 0.
     public let index: Int
     /// The class's name; its index where the bundle has no labels.
     public let label: String
-    /// In 0..1.
+    /// The probability, from 0 to 1.
     public let probability: Float
 }
 

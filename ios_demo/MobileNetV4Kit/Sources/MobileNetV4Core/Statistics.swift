@@ -1,10 +1,10 @@
 /// The statistics of a session's samples, as the generator's `statistics.py` specifies.
 public struct Statistics: Sendable, Equatable {
     private let sorted: [Double]
-    /// Of the samples.
+    /// The mean of the samples.
     public let mean: Double
 
-    /// Of samples in any order; nil of none.
+    /// Makes the statistics of samples in any order; nil without samples.
     public init?(_ samples: [Double]) {
         if samples.isEmpty { return nil }
         sorted = samples.sorted()

@@ -1,10 +1,10 @@
 /// One plane of a YUV frame.
 public struct YUVPlane {
-    /// From its first value on.
+    /// The bytes of the plane from its first value on.
     public let bytes: UnsafeRawBufferPointer
-    /// From one row to the next.
+    /// The distance from one row to the next.
     public let bytesPerRow: Int
-    /// From one value to the next.
+    /// The distance from one value to the next.
     public let bytesPerValue: Int
 
     /// A plane in memory, beginning with the value that is wanted.

@@ -10,7 +10,7 @@ public struct AppleDevice: Device {
     /// This device.
     public init() {}
 
-    /// As the system says; it tells no temperature.
+    /// Returns the status that the system reports; it tells no temperature.
     public func thermal() -> Thermal {
         switch ProcessInfo.processInfo.thermalState {
         case .nominal: return Thermal(status: .nominal)

@@ -21,7 +21,7 @@ struct CompiledModel: Sendable {
             "mnv4/compiled/\(bundle.manifest.artifact.sha256)-\(system).mlmodelc")
     }
 
-    /// Where it is; compiled now if it is not there.
+    /// Returns where the compiled model is, and compiles it now if it does not exist.
     func url() async throws -> URL {
         if FileManager.default.fileExists(atPath: kept.path) { return kept }
         do {

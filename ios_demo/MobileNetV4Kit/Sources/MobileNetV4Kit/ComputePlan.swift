@@ -5,9 +5,9 @@ import Foundation
 public struct OperatorPlan: Codable, Sendable, Equatable, Identifiable {
     /// Its place in the program.
     public let id: Int
-    /// As Core ML calls it: `ios16.conv`.
+    /// The kind as Core ML calls it: `ios16.conv`.
     public let kind: String
-    /// Of its first output.
+    /// The name of its first output.
     public let name: String
     /// `cpu`, `gpu` or `neural engine`; nil where Core ML does not say.
     public let device: String?

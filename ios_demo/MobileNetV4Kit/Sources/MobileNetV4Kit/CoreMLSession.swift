@@ -22,7 +22,7 @@ public enum ComputeUnit: String, Sendable, CaseIterable {
         }
     }
 
-    /// As Core ML calls it.
+    /// The units as Core ML calls them.
     public var units: MLComputeUnits {
         switch self {
         case .all: return .all
@@ -39,7 +39,7 @@ struct CoreMLLoader: SessionLoader {
     private let compiled: CompiledModel
     private let unit: ComputeUnit
 
-    /// For a bundle whose artifact was checked.
+    /// Makes a session for a bundle whose artifact was checked.
     init(_ bundle: ModelBundle, computeUnit: ComputeUnit?) throws {
         manifest = bundle.manifest
         compiled = try CompiledModel(of: bundle)

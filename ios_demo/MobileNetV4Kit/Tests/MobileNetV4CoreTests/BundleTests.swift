@@ -36,7 +36,7 @@ struct BundleTests {
         let bundle = try ModelBundle(folder: pte)
         #expect(message { try bundle.checkArtifact() }.contains("\(program): damaged: sha256"))
 
-        // Of a folder: a file more, one that is hidden, and one that is gone.
+        // Changes of a folder: a file more, one that is hidden, and one that is gone.
         for change in ["more", ".hidden"] {
             let folder = try Fixtures.copy(Fixtures.float16)
             let package = folder.appendingPathComponent(Fixtures.package(Fixtures.float16))

@@ -53,7 +53,7 @@ internal class AssetArtifact(
                 )
             }
         } catch (error: FileNotFoundException) {
-            // The asset is there, as its hash was checked: it is compressed.
+            // The asset exists, as its hash was checked: it is compressed.
             throw Mnv4Exception.BadBundle(
                 "${files.name}/$path: is compressed in the app, so it cannot be mapped; add to the app's " +
                     "build.gradle.kts: android { androidResources { noCompress += \"${File(path).extension}\" } }",

@@ -32,22 +32,22 @@ public class FeatureMap(
     public val shape: List<Int>,
     /** `nchw` or `nhwc`. */
     public val layout: String,
-    /** As many as [shape] says. */
+    /** The values; their number follows from [shape]. */
     public val values: FloatArray,
 )
 
 /** What a network gave for one picture. */
 public class Outputs internal constructor(
     private val manifest: Manifest,
-    /** Of all outputs, in the manifest's order. */
+    /** The values of all outputs, in the manifest's order. */
     public val values: List<FloatArray>,
 ) {
-    /** Of the classes, in the order of the labels; null where the bundle has no class output. */
+    /** The probabilities of the classes, in the order of the labels; null without a class output. */
     public val probabilities: FloatArray? by lazy {
         of("probabilities") ?: of("logits")?.let(Scores::softmax)
     }
 
-    /** What is behind the pooling; null where the bundle does not give it. */
+    /** The pooled features; null where the bundle does not give them. */
     public val embedding: FloatArray? get() = of("embedding")
 
     /** Those that the bundle gives. */
@@ -102,9 +102,9 @@ public class MobileNetV4 private constructor(
 
     /** How long the parts of a call took, in milliseconds. */
     public data class Times(
-        /** From the picture to the input. */
+        /** The time from the picture to the input. */
         public val preprocess: Double,
-        /** From the input to the outputs. */
+        /** The time from the input to the outputs. */
         public val network: Double,
     )
 
@@ -130,13 +130,13 @@ public class MobileNetV4 private constructor(
         top: Int = 5,
     ): List<Classification> = run(Pictures.of(frame, rotationDegrees)).top(top)
 
-    /** As [classify], on a thread of its own, without blocking the caller's. */
+    /** Does what [classify] does on a thread of its own, without blocking the caller's. */
     public suspend fun classifyAsync(
         bitmap: Bitmap,
         top: Int = 5,
     ): List<Classification> = aside { classify(bitmap, top) }
 
-    /** As [run], on a thread of its own, without blocking the caller's. */
+    /** Does what [run] does on a thread of its own, without blocking the caller's. */
     public suspend fun runAsync(picture: PixelSource): Outputs = aside { run(picture) }
 
     /**

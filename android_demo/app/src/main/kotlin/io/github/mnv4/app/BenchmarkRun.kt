@@ -49,7 +49,7 @@ internal class BenchmarkRun(
     var state: State = State.Idle
         private set
 
-    /** Is told of every change, on the main thread. */
+    /** Called at every change, on the main thread. */
     var changed: (State) -> Unit = {}
 
     /** Measures a model, as `mnv4 measure --plan quick` does. */

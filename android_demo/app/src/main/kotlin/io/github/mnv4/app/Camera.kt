@@ -23,9 +23,9 @@ import kotlin.math.abs
 internal class Camera private constructor(
     private val manager: CameraManager,
     private val id: String,
-    /** By how much the frames are turned, clockwise, on a display in its natural position. */
+    /** The clockwise rotation of the frames on a display in its natural position, in degrees. */
     private val orientation: Int,
-    /** Of frames and of the picture alike, so that both show the same. */
+    /** The size of the frames and of the picture, so that both show the same. */
     val size: Size,
     private val frame: (Image, Int) -> Unit,
     private val failed: (String) -> Unit,
@@ -124,7 +124,7 @@ internal class Camera private constructor(
          *
          * @param frame gets the frames, and how many degrees they are turned clockwise to be upright on
          *     a display in its natural position, on a thread in the background; they are closed after it.
-         * @param failed is told why the camera ended, on the main thread.
+         * @param failed receives why the camera ended, on the main thread.
          */
         fun find(
             context: Context,

@@ -144,7 +144,7 @@ internal class CameraActivity :
         findViewById<CropFrame>(R.id.crop).crop = models.chosen?.manifest?.let { viewfinder.crop(it.preprocess) }
     }
 
-    /** Of a frame, on the camera's thread. */
+    /** Classifies a frame, on the camera's thread. */
     private fun classify(
         frame: Image,
         orientation: Int,

@@ -16,15 +16,15 @@ import kotlin.math.min
 internal class Viewfinder(
     private val width: Float,
     private val height: Float,
-    /** Of the frames, as the sensor gives them: wide. */
+    /** The size of the frames as the sensor gives them: wide. */
     private val frame: Size,
-    /** Of the display, counterclockwise from its natural position, in quarter turns. */
+    /** Quarter turns of the display, counterclockwise from its natural position. */
     private val turns: Int,
 ) {
     private val upright = if (turns % 2 == 0) Size(frame.height, frame.width) else frame
     private val scale = min(width / upright.width, height / upright.height)
 
-    /** For a TextureView, which stretches the picture of the display's natural position over itself. */
+    /** The transform of a TextureView, which stretches the picture of the display's natural position over itself. */
     fun matrix(): Matrix {
         val natural = RectF(0f, 0f, frame.height.toFloat(), frame.width.toFloat())
         natural.offset(width / 2 - natural.centerX(), height / 2 - natural.centerY())
@@ -62,7 +62,7 @@ internal class CropFrame(
             color = context.getColor(R.color.on_overlay)
         }
 
-    /** In this view's pixels; null shows nothing. */
+    /** The crop in this view's pixels; null shows nothing. */
     var crop: RectF? = null
         set(value) {
             field = value
@@ -74,7 +74,7 @@ internal class CropFrame(
         val radius = dp(24f)
         val reach = dp(36f)
         canvas.save()
-        // A rounded rectangle of which only the corners are drawn.
+        // Only the corners of the rounded rectangle are drawn.
         canvas.clipOutRect(around.left + reach, around.top - reach, around.right - reach, around.bottom + reach)
         canvas.clipOutRect(around.left - reach, around.top + reach, around.right + reach, around.bottom - reach)
         canvas.drawRoundRect(around, radius, radius, paint)

@@ -15,7 +15,7 @@ import java.io.IOException
 /** Measures one session of one bundle: the job in the app's folder. */
 internal class Benchmark(
     context: Context,
-    /** Is told every step. */
+    /** Receives every step. */
     private val say: (String) -> Unit,
 ) {
     private val measure = Measure(context, say = say)

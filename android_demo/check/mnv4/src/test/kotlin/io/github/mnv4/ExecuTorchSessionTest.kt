@@ -8,7 +8,7 @@ import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.pytorch.executorch.Module
 
-/** Against a stand-in for ExecuTorch (org.pytorch.executorch.Module beside this); see there. */
+/** Uses a stand-in for ExecuTorch: org.pytorch.executorch.Module, beside this file. */
 class ExecuTorchSessionTest {
     private val bundle = Fixtures.bundle("conv-small-035-96x96-fp32-executorch")
 

@@ -75,7 +75,7 @@ internal class Golden(
     }
 
     private companion object {
-        /** As many as `mnv4 measure` checks elsewhere. */
+        /** The number of golden pictures to check, as in `mnv4 measure`. */
         const val CHECKED = 2
     }
 }

@@ -14,7 +14,7 @@ public class Measure(
     context: Context,
     /** Asked now and then whether to end early. */
     private val cancelled: () -> Boolean = { false },
-    /** Is told every step. */
+    /** Receives every step. */
     private val say: (String) -> Unit,
 ) {
     private val phone = Phone(context)
@@ -91,7 +91,7 @@ public class Measure(
         return DoubleArray(starts.size) { starts[it] - starts[0] } to latencies.toDoubleArray()
     }
 
-    /** From the pixels of a decoded picture of a camera's usual size to the input. */
+    /** Times the way from the pixels of a decoded picture of a camera's usual size to the input. */
     private fun preprocess(model: MobileNetV4): DoubleArray {
         val picture =
             object : PixelSource {

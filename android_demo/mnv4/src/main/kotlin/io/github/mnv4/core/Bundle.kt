@@ -10,7 +10,7 @@ import java.security.MessageDigest
 
 /** The files of a bundle, wherever they are. */
 public interface BundleFiles {
-    /** For messages. */
+    /** The name in messages. */
     public val name: String
 
     /**

@@ -4,7 +4,7 @@ import java.nio.ByteBuffer
 
 /** Where integers stand for floats: `(integer - zeroPoint) * scale`. */
 public class Quantization(
-    /** Of one step. */
+    /** The step between two neighbouring integers. */
     public val scale: Float,
     /** The integer that stands for 0. */
     public val zeroPoint: Int,
@@ -12,7 +12,7 @@ public class Quantization(
 
 /** An input or output of an artifact. */
 public class TensorSpec(
-    /** As the artifact calls it. */
+    /** The name by which the artifact knows the tensor. */
     public val name: String,
     /** `image` for the input; `logits`, `probabilities`, `embedding` or `stage_N` for an output. */
     public val kind: String,
@@ -22,7 +22,7 @@ public class TensorSpec(
     public val dtype: String,
     /** `nchw` or `nhwc` of tensors with four dimensions. */
     public val layout: String?,
-    /** Of integers; an input of uint8 without it takes RGB bytes. */
+    /** What integers stand for; an input of uint8 without it takes RGB bytes. */
     public val quantization: Quantization? = null,
 ) {
     /** Number of its elements. */
@@ -63,29 +63,29 @@ internal fun bytesOf(dtype: String): Int =
 
 /** How a decoded picture becomes the input. */
 public class PreprocessSpec(
-    /** Of the input. */
+    /** The height of the input. */
     public val height: Int,
-    /** Of the input. */
+    /** The width of the input. */
     public val width: Int,
     /** Share of the resized picture that the centre crop keeps. */
     public val crop: Double,
     /** `nearest`, `bilinear`, `bicubic` or `lanczos`. */
     public val interpolation: String,
-    /** Of red, green and blue in 0..1. */
+    /** The mean of red, green and blue, from 0 to 1. */
     public val mean: List<Float>,
-    /** Of red, green and blue in 0..1. */
+    /** The standard deviation of red, green and blue, from 0 to 1. */
     public val std: List<Float>,
 )
 
 /** One golden tensor: what a device checks itself with. */
 public class GoldenSpec(
-    /** Of its file in the bundle. */
+    /** The path of the file in the bundle. */
     public val path: String,
     /** `pixels`, or the name of an output. */
     public val tensor: String,
-    /** Of all pictures together. */
+    /** The shape of all pictures together. */
     public val shape: List<Int>,
-    /** As an artifact's. */
+    /** The type of the elements. */
     public val dtype: String,
     /** `input`, `eager` (the float model) or `artifact`. */
     public val source: String,
@@ -97,19 +97,19 @@ public class GoldenSpec(
 public class Manifest(
     /** The bundle's name. */
     public val id: String,
-    /** Of the network: `conv-small`. */
+    /** The name of the network: `conv-small`. */
     public val modelName: String,
-    /** Of the weights, where the generator knows it. */
+    /** The licence of the weights, where the generator knows it. */
     public val licence: String?,
     /** The runtime: `tflite` or `executorch`. */
     public val target: String,
-    /** Of its precision: `fp32`, `int8`. */
+    /** The name of the precision: `fp32`, `int8`. */
     public val recipe: String,
-    /** Of the artifact's file in the bundle. */
+    /** The path of the artifact in the bundle. */
     public val artifactPath: String,
     /** Its length. */
     public val artifactBytes: Long,
-    /** Of its bytes, in hexadecimal. */
+    /** The hash of its bytes, in hexadecimal. */
     public val artifactSha256: String,
     /** What the artifact takes. */
     public val input: TensorSpec,
@@ -117,7 +117,7 @@ public class Manifest(
     public val outputs: List<TensorSpec>,
     /** How pictures become its input. */
     public val preprocess: PreprocessSpec,
-    /** Of the classes, in their order; null where they have no names. */
+    /** The names of the classes, in their order; null where they have none. */
     public val labels: List<String>?,
     /** Pictures, and what they must give. */
     public val golden: List<GoldenSpec>,

@@ -8,7 +8,7 @@ import java.time.Instant
 public class DeviceInfo(
     /** Always the same for the same device. */
     public val id: String,
-    /** As its maker calls it. */
+    /** The name that its maker gives it. */
     public val model: String,
     /** Its system on a chip; empty where unknown. */
     public val soc: String,

@@ -6,10 +6,10 @@ package io.github.mnv4.core
  * Pixels are packed as `0x??RRGGBB`; what is in the upper byte does not matter.
  */
 public interface PixelSource {
-    /** In pixels. */
+    /** The width in pixels. */
     public val width: Int
 
-    /** In pixels. */
+    /** The height in pixels. */
     public val height: Int
 
     /** Puts row [y], from left to right, into the first [width] elements of [into]. */
@@ -33,7 +33,7 @@ public enum class Orientation(
     internal val fromRight: Boolean,
     internal val fromBottom: Boolean,
 ) {
-    /** As it is stored. */
+    /** The picture is upright as it is stored. */
     UPRIGHT(1, false, false, false),
 
     /** Left and right change places. */
@@ -60,11 +60,11 @@ public enum class Orientation(
 
     /** Finding of orientations. */
     public companion object {
-        /** Of EXIF's number; upright for a number that EXIF does not have. */
+        /** Returns the orientation of EXIF's number; upright for a number that EXIF does not have. */
         public fun ofExif(number: Int): Orientation = entries.firstOrNull { it.exif == number } ?: UPRIGHT
 
         /**
-         * Of a camera's clockwise rotation.
+         * Returns the orientation of a camera's clockwise rotation.
          *
          * @throws Mnv4Exception.BadPicture not a multiple of 90.
          */

@@ -7,7 +7,7 @@ import org.json.JSONObject
 public data class Thermal(
     /** `nominal`, `fair`, `serious`, `critical`; null where it does not say. */
     public val status: String? = null,
-    /** Of the hottest sensor; null where it does not say. */
+    /** The temperature of the hottest sensor; null where the device does not say. */
     public val celsius: Double? = null,
 ) {
     internal fun toJson(): JSONObject = JSONObject().put("status", status.orNull()).put("celsius", celsius.orNull())
@@ -15,7 +15,7 @@ public data class Thermal(
 
 /** What one session gave, in milliseconds and MiB: `samples` of the generator's `measurement.schema.json`. */
 public class Samples(
-    /** Of the worst output against the golden pair. */
+    /** The SQNR of the worst output against the golden pair. */
     public val goldenSqnrDb: Double?,
     /** Loading in a fresh process. */
     public val loadColdMs: Double?,
@@ -23,13 +23,13 @@ public class Samples(
     public val loadWarmMs: Double?,
     /** The first inference of a fresh process. */
     public val firstMs: Double?,
-    /** Of the timed runs. */
+    /** The latencies of the timed runs. */
     public val latenciesMs: DoubleArray,
     /** When each of them began, from the first one on. */
     public val startsMs: DoubleArray,
-    /** From the pixels of a decoded picture to the input, apart from the latencies. */
+    /** Times from the pixels of a decoded picture to the input, apart from the latencies. */
     public val preprocessMs: DoubleArray,
-    /** Of a process that loaded and ran it once. */
+    /** The peak memory of a process that loaded and ran it once. */
     public val peakRssMb: Double?,
     /** Before the network was loaded. */
     public val thermalBefore: Thermal,

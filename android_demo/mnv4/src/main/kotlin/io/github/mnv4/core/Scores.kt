@@ -5,11 +5,11 @@ import kotlin.math.log10
 
 /** A class that a picture may show. */
 public data class Classification(
-    /** Of the class, from 0. */
+    /** The index of the class, from 0. */
     public val index: Int,
     /** The class's name; its index where the bundle has no labels. */
     public val label: String,
-    /** In 0..1. */
+    /** The probability, from 0 to 1. */
     public val probability: Float,
 )
 

@@ -10,7 +10,7 @@ public class Statistics private constructor(
     /** Number of samples. */
     public val count: Int get() = sorted.size
 
-    /** Of all samples. */
+    /** The mean of all samples. */
     public val mean: Double = sorted.average()
 
     /** The least sample. */
@@ -37,7 +37,7 @@ public class Statistics private constructor(
 
     /** Making of statistics. */
     public companion object {
-        /** Of samples in any order; null of none. */
+        /** Returns the statistics of samples in any order; null without samples. */
         public fun of(samples: DoubleArray): Statistics? =
             if (samples.isEmpty()) null else Statistics(samples.sortedArray())
     }

@@ -18,7 +18,7 @@ import org.robolectric.annotation.Config
 import org.robolectric.shadows.ShadowCameraCharacteristics
 import org.robolectric.shadows.StreamConfigurationMapBuilder
 
-/** Against Robolectric's camera, which opens and is configured, but gives no frames. */
+/** Uses Robolectric's camera, which opens and is configured, but gives no frames. */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [34])
 class CameraTest {
