@@ -31,20 +31,20 @@ class OperatorTime(Record, frozen=True, kw_only=True):
 
 
 def block_of(layer: str) -> str:
-    """The block of the YAML that a layer is in, as the stage table names it."""
+    """Returns the block of the YAML that a layer is in, as the stage table names it."""
     parts = layer.split(".")
     return ".".join(parts[:3]) if parts[0] == "stages" else parts[0]
 
 
 def assign(convolutions: Sequence[bool], names: Sequence[str]) -> list[str]:
-    """The layer of every operator, for runtimes that do not keep names.
+    """Returns the layer of every operator, for runtimes that do not keep names.
 
     Runtimes fuse and rename, but keep the order of convolutions: the first is the network's first.
     What is no convolution belongs to the one before it, or to the first.
 
     Args:
-        convolutions: Of every operator, in the order in which they run, whether it is one.
-        names: Of the network's convolutions in the same order, as the manifest's layers have them.
+        convolutions: Whether each operator is a convolution, in the order in which they run.
+        names: Names of the network's convolutions in the same order, as in the manifest.
     """
     found, index = [], -1
     for is_convolution in convolutions:
@@ -57,7 +57,7 @@ _CONVOLUTIONS = ("convolution", "conv_2d", "depthwise_conv_2d", "fully connected
 
 
 def is_convolution(kind: str) -> bool:
-    """Whether an operator, as a runtime calls it, is one of the network's convolutions.
+    """Returns whether an operator, as a runtime calls it, is one of the network's convolutions.
 
     XNNPACK runs 1 x 1 convolutions as "Fully Connected"; Core ML says "conv" and the unit.
     """
@@ -67,14 +67,14 @@ def is_convolution(kind: str) -> bool:
 def operator_times(
     runs: Sequence[Sequence[tuple[str, float]]], layers: Sequence[str]
 ) -> list[OperatorTime]:
-    """The times of the operators of a network, each the shortest of all runs.
+    """Returns the times of the operators of a network, each the shortest of all runs.
 
-    Whatever else the machine does only ever adds, and to long operators more than to short ones:
-    the scheduler's slices (3 ms on Linux) end inside of them. A median blames the longest ones.
+    Other work of the machine only adds time, and to long operators more than to short ones, as the
+    scheduler's slices (3 ms on Linux) end inside of them. A median blames the longest ones.
 
     Args:
-        runs: Of every run, what each operator is called and the milliseconds that it took, in
-            the order in which they ran.
+        runs: For every run, the name of each operator and the milliseconds that it took, in the
+            order in which they ran.
         layers: Names of the network's convolutions in the order in which they run.
 
     Raises:

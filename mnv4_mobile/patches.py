@@ -29,7 +29,7 @@ STOCK = Option(
     default=False,
     help="Leave out what only saves time of a build, to see whether a fault comes from upstream.",
 )
-"""For the options of a target that patches its toolchain."""
+"""The option of every target that patches its toolchain."""
 
 _GONE = (AttributeError, ImportError)
 """What a patch raises whose upstream names have changed."""
@@ -40,7 +40,9 @@ class Patch:
     """One thing that is replaced or reached into upstream."""
 
     name: str
+    """What messages call the patch."""
     kind: PatchKind
+    """What the patch is for."""
     reason: str
     """What upstream does."""
     upstream: str

@@ -63,7 +63,7 @@ def check_bytes(shape: Sequence[int], dtype: str) -> None:
 
 
 def feed(image: TensorSpec, pixels: npt.NDArray[np.uint8], preprocess: Preprocess) -> Tensors:
-    """RGB pixels as an artifact's input wants them: normalised or not, ordered, quantized, typed.
+    """Returns RGB pixels as an artifact's input wants them: normalised, ordered, quantized, typed.
 
     Args:
         image: The artifact's input.
@@ -87,7 +87,7 @@ def feed(image: TensorSpec, pixels: npt.NDArray[np.uint8], preprocess: Preproces
 
 
 def answer(outputs: Sequence[TensorSpec], found: Tensors) -> dict[str, npt.NDArray[Any]]:
-    """What an artifact gave, in floats where its integers stand for them."""
+    """Returns an artifact's outputs, with floats for the integers that stand for them."""
     return {
         o.name: found[o.name]
         if o.quantization is None

@@ -143,7 +143,7 @@ class CalibrationEntry(Record, frozen=True, kw_only=True):
     range: str | None
     """The rule of the ranges of static activations; what `auto` chose. Null without them."""
     agreement: AgreementEntry | None
-    """Agreement on the images held back, where the recipe has a gate for it."""
+    """Agreement on the held-out images, where the recipe has a gate for it."""
 
 
 class Manifest(Record, frozen=True, kw_only=True, omit_defaults=True):

@@ -100,8 +100,8 @@ def check_agreement(agreement: float, gate: float, what: str) -> None:
     """
     if agreement < gate:
         raise ParityError(
-            f"{what}: names the float network's class for {agreement:.1%} of the pictures held "
-            f"back of the calibration, must be {gate:.1%} or more"
+            f"{what}: names the float network's class for {agreement:.1%} of the "
+            f"images held out of calibration, must be {gate:.1%} or more"
         )
 
 

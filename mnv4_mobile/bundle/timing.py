@@ -13,9 +13,10 @@ WARM_UP = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Some runs, one after the other."""
+    """Runs, one after the other."""
 
     latencies_ms: tuple[float, ...]
+    """How long each run took."""
     t_ms: tuple[float, ...]
     """When each of them began, from the first one on."""
     busy: float | None
@@ -61,7 +62,7 @@ _LEAST_CPU_S = 0.2
 
 
 def _cpu_seconds() -> tuple[float, float]:
-    """Of all cores so far: all seconds, and those in which they worked for other processes.
+    """Returns the seconds of all cores so far, and those spent on other processes.
 
     What a hypervisor took away (steal) is other work.
     """

@@ -48,7 +48,7 @@ def start(
     Args:
         code: What it runs; its last two arguments are the pipes to read from and to write to.
         arguments: The arguments before them.
-        threads: Of the numerical libraries in it.
+        threads: Number of threads of the numerical libraries in it.
         log: Takes what it prints; None leaves that where this process's goes.
 
     Returns:
@@ -77,9 +77,9 @@ class Loads:
     runtime: str
     """Name and version of what runs it: `executorch 1.5.1`."""
     cold_ms: float
-    """In a fresh process; the system may have the file in its cache."""
+    """The time in a fresh process; the system may have the file in its cache."""
     warm_ms: float
-    """Once more in the same process."""
+    """The time once more in the same process."""
     runtime_rss_mb: float
     """Peak memory of the process before either: Python and the runtime, in MiB."""
 
@@ -125,7 +125,7 @@ class Worker:
         self.close()
 
     def run(self, inputs: Tensors) -> dict[str, npt.NDArray[Any]]:
-        """Arrays by input name in, arrays by output name out.
+        """Runs arrays by input name, returns arrays by output name.
 
         Raises:
             DeviceError: The runtime failed, died or did not answer in time.
@@ -134,7 +134,7 @@ class Worker:
         return outputs
 
     def loads(self) -> Loads:
-        """How long loading took, and takes once more.
+        """Returns how long loading took, and takes once more.
 
         Raises:
             DeviceError: As for `run`.
@@ -151,7 +151,7 @@ class Worker:
         seconds: float = 0,
         run_s: float = 0,
     ) -> Timing:
-        """How long each of some runs takes, without the pipes.
+        """Times runs, without the pipes.
 
         Args:
             inputs: Arrays by input name.
@@ -170,7 +170,7 @@ class Worker:
     def preprocess(
         self, image: TensorSpec, picture: npt.NDArray[np.uint8], preprocess: Preprocess, runs: int
     ) -> Timing:
-        """How long a decoded picture takes to become the input.
+        """Times how long a decoded picture takes to become the input.
 
         Args:
             image: The artifact's input.
@@ -191,7 +191,7 @@ class Worker:
         return found
 
     def peak_rss_mb(self) -> float:
-        """Peak memory of the process so far, in MiB."""
+        """Returns the peak memory of the process so far, in MiB."""
         peak: float = self._ask("peak_rss_mb")
         return peak
 
@@ -236,7 +236,7 @@ def run_pixels(
     """Runs RGB pixels through an artifact, in batches of its own size.
 
     Args:
-        worker: Of the artifact.
+        worker: The artifact's worker.
         image: The artifact's input.
         outputs: Its outputs.
         images: (N, H, W, 3), after resizing.

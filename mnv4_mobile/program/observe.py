@@ -46,7 +46,7 @@ def observe(
         values: Of its graph.
         spec: What is built.
         pictures: (H, W, 3) RGB after resizing, each.
-        see: Is given every value as soon as it is there.
+        see: Receives every value as soon as it is computed.
     """
     interpreter = _Interpreter(program.graph_module, values, see)
     known = {**program.state_dict, **program.constants}

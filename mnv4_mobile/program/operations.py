@@ -44,9 +44,10 @@ def layer_name(node: fx.Node) -> str:
 
 
 def operations(graph: fx.Graph) -> Iterator[Operation]:
-    """The computations of a graph in their order.
+    """Returns the computations of a graph in their order.
 
-    What only reorders values is left out, and clamps behind a convolution, which are part of it.
+    What only reorders values is left out, and so are clamps after a convolution, which are part of
+    it.
     """
     import torch
 

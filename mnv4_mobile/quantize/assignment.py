@@ -21,7 +21,7 @@ class Assignment:
 
     operation: Operation
     scheme: str | None
-    """As `Recipe.scheme`; None in float."""
+    """The scheme, as in `Recipe.scheme`; None in float."""
     why: str | None
     """Why it is not the recipe's; None where it is."""
 

@@ -63,7 +63,7 @@ def distill(
         spec: What is built.
         recipe: Its `distill` says how long and how fast.
         calibration: Unlabelled images; the seed of their choice is that of the batches.
-        progress: Is told the steps and what the images held out say.
+        progress: Receives the steps and what the held-out images say.
 
     Raises:
         ConfigError: Too few images.
@@ -177,7 +177,7 @@ def _optimizer(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         settings.rate,
-        # Of ten steps one would be the rise, and torch divides by what is left of it: zero.
+        # With ten steps, one would be the rise, and torch would divide by zero.
         total_steps=max(settings.steps, 20),
         pct_start=_WARM_UP,
         cycle_momentum=False,

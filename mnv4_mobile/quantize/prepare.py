@@ -34,7 +34,7 @@ def prepared(
         spec: What is built.
         recipe: Its `prepare` names the steps, which always run in the same order.
         calibration: Images that show how large activations are, and to distill on.
-        progress: Is told how far long steps are.
+        progress: Receives how far long steps are.
     """
     found = copy.deepcopy(net)
     if "equalize" in recipe.prepare:

@@ -102,7 +102,7 @@ def _best(values: _Values, rule: Callable[[_Values], _Cost]) -> tuple[float, flo
 
 
 def _squared_error(values: _Values) -> _Cost:
-    """Of values on a range's 8-bit grid."""
+    """Returns the squared error of values on a range's 8-bit grid."""
 
     def cost(low: float, high: float) -> float:
         scale = (high - low) / (_LEVELS - 1)
@@ -114,12 +114,12 @@ def _squared_error(values: _Values) -> _Cost:
 
 
 def _divergence(values: _Values) -> _Cost:
-    """Of the values' histogram from what is left of it on 256 levels (Kullback and Leibler).
+    """Returns the divergence of the values' histogram on 256 levels (Kullback and Leibler).
 
     What is cut off counts at the ends (Migacz, "8-bit inference with TensorRT", 2017).
     """
     bounds = proper(float(values.min()), float(values.max()))
-    # Zero, of which ReLU gives many, is a step of every range: nothing of it is lost.
+    # ReLU gives many zeros. Zero is a step of every range, so that nothing of it is lost.
     counts, edges = np.histogram(values[values != 0], _BINS, bounds)
     middles = (edges[1:] + edges[:-1]) / 2
 

@@ -33,7 +33,7 @@ _IMAGES = 16  # 32 round no better
 _SAMPLES = 4
 """Outputs of a convolution that are looked at, over all images, for each weight of an output."""
 _DAMPING = 0.01
-"""Of the mean of the squared inputs, added to each (GPTQ, section 3.3)."""
+"""Share of the mean of the squared inputs that is added to each (GPTQ, section 3.3)."""
 _BLOCK = 64
 """Weights whose errors are passed on to all others at once (GPTQ, section 3.3)."""
 _TINY = 1e-10  # where all inputs are zero
@@ -49,7 +49,7 @@ def rounded(
     Args:
         program: It is not changed.
         spec: What is built.
-        recipe: With integer weights, one scale a tensor or channel.
+        recipe: A recipe with integer weights and one scale per tensor or channel.
         calibration: Images that show the inputs of convolutions.
     """
     assert recipe.weights is not None
@@ -107,7 +107,7 @@ class _Inputs:
 
 
 _DEFAULTS: tuple[Any, ...] = (None, None, None, [1, 1], [0, 0], [1, 1], 1)
-"""Of `aten.conv2d`; an export leaves out those at its end."""
+"""Defaults of `aten.conv2d`; an export leaves out those at its end."""
 
 
 def _geometry(node: fx.Node) -> tuple[list[int], list[int], list[int], int]:

@@ -1,8 +1,8 @@
 """What a recipe's integers do to a network, simulated in PyTorch.
 
 Values and weights are rounded where the plan that all targets share puts integers: the inputs and
-outputs of quantized operations, one scale a tensor, and weights with a scale a channel. That is a
-matter of seconds, where lowering takes a minute, and gradients flow through it.
+outputs of quantized operations with one scale per tensor, weights with one scale per channel. It
+takes seconds, where lowering takes a minute, and gradients flow through it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Simulation(nn.Module):
         if weights is None or weights.form != "integer" or weights.per not in ("tensor", "channel"):
             raise ConfigError(
                 f"recipe {recipe.name}: cannot be simulated; only integer weights with one scale "
-                "a tensor or channel are"
+                "per tensor or channel are"
             )
         self._spec, self._batch = replace(spec, batch=batch, input="float", io="float32"), batch
         self._recipe = recipe
@@ -242,7 +242,7 @@ def weight_grid(weight: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
 
     Args:
         weight: (O, I, H, W).
-        weights: The recipe's: integers with one scale a tensor or channel.
+        weights: The recipe's: integers with one scale per tensor or channel.
     """
     axes = (1, 2, 3) if weights.per == "channel" else (0, 1, 2, 3)
     peak = weight.abs().amax(axes, keepdim=True)

@@ -65,7 +65,7 @@ def test_rules_that_are_open_and_agreement_on_pictures_held_back(pictures, tmp_p
     assert found.agreement.top1 >= 0.5
     assert len(found.dataset_sha256) == 64
     assert failed.error.exit_code == 3
-    assert "of the pictures held back" in str(failed.error)
+    assert "of the images held out of calibration" in str(failed.error)
     assert [path.name for path in (tmp_path / "out").iterdir()] == [kept.path.name]
 
 

@@ -61,7 +61,7 @@ def test_steps_updates_and_notes_come_out_of_the_process(tmp_path):
     assert ("step", "conv-small-035: prepare for quantization") in told
     (update,) = [text for kind, text in told if kind == "update"]
     assert update.startswith("distill: 1/1, ")
-    assert ("note", "calibration images are made up: good for structure and speed only") in told
+    assert ("note", "calibration images are generated: good for structure and speed only") in told
     # All but notes name the process, so that the display of several keeps them apart.
     workers = {worker for kind, _, worker in progress.told if kind != "note"}
     assert len(workers) == 1
