@@ -21,7 +21,7 @@ from mnv4_mobile.progress import SILENT, Progress
 from mnv4_mobile.units import Unit
 
 ATTACHED_LIMIT_S = 15.0
-"""For all kinds of devices together to say what is attached."""
+"""Seconds that all kinds of devices together have to list what is attached."""
 
 
 def check_unit(what: str, plan: Plan, units: Sequence[Unit]) -> None:
@@ -35,7 +35,7 @@ def check_unit(what: str, plan: Plan, units: Sequence[Unit]) -> None:
 
 
 class DeviceGoneError(DeviceError):
-    """A device that vanished: what else was to be measured on it will fail too."""
+    """The device vanished, so everything else that is planned on it will fail too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,42 +45,42 @@ class Attached:
     address: str
     """What `--device` takes: `adb:SERIAL`."""
     info: DeviceInfo | None
-    """None where it does not say."""
+    """None if the device does not say."""
     missing: str | None
-    """What is missing to use it, and what to do; None when it is ready."""
+    """What is missing to use it and what to do. None: it is ready."""
 
 
 class Device(Protocol):
-    """A device that is connected. One at a time talks to it."""
+    """A connected device. It is used by one thread at a time."""
 
     def describe(self) -> DeviceInfo:
-        """What it is; the same in all sessions.
+        """Returns what the device is, which is the same in all sessions.
 
         Raises:
-            DeviceError: It does not answer.
+            DeviceError: The device does not answer.
         """
 
     def thermal(self) -> Thermal:
-        """How warm it is now; empty where it does not say."""
+        """Returns how warm the device is now; empty if it does not say."""
 
     def check(self, subject: Subject, plan: Plan) -> None:
-        """Refuses what it cannot measure, before any work.
+        """Refuses what the device cannot measure, before any work.
 
         Raises:
-            ConfigError: Naming what was found and what it can.
+            ConfigError: Naming what was found and what the device can measure.
         """
 
     def measure(self, subject: Subject, plan: Plan, progress: Progress) -> Samples:
-        """One session in a fresh process, the golden check first.
+        """Measures one session in a fresh process, after the golden check.
 
         Raises:
             ParityError: The device computes something else; nothing was timed.
             DeviceGoneError: The device vanished.
-            DeviceError: Whatever else failed.
+            DeviceError: Anything else failed.
         """
 
     def close(self) -> None:
-        """Lets go of it, and removes what was put on it."""
+        """Disconnects, and removes what was copied to the device."""
 
 
 @runtime_checkable
@@ -92,20 +92,20 @@ class Kind(Protocol):
     def connect(
         self, address: str, tool: str | None, progress: Progress = SILENT
     ) -> Sequence[Device]:
-        """Returns the devices at an address, most often one.
+        """Returns the devices at an address, usually one.
 
         Args:
             address: What follows `KIND:` on the command line; may be empty.
-            tool: `--tool`: a program for the device that runs artifacts, where the kind takes one.
-            progress: Is told what the user has to do for it.
+            tool: `--tool`: a program for the device that runs artifacts, if the kind takes one.
+            progress: Receives what the user has to do.
 
         Raises:
             ConfigError: An address or a tool that cannot be.
-            DeviceError: Nothing there, more than one for an empty address, not authorised, ...
+            DeviceError: No device, several devices for an empty address, not authorised, ...
         """
 
     def attached(self) -> list[Attached]:
-        """The devices that are there, ready or not; quickly, and without raising."""
+        """Returns the attached devices, ready or not. Must be quick and must not raise."""
 
 
 @runtime_checkable
@@ -161,7 +161,10 @@ def load_kind(name: str) -> Kind:
 
 
 def all_attached() -> list[Attached]:
-    """What is attached of all kinds, asked side by side; a kind that fails is a line of its own."""
+    """Returns the attached devices of all kinds, asked in parallel.
+
+    A kind that fails is an entry of its own.
+    """
     found: dict[str, list[Attached]] = {}
 
     def ask(name: str) -> None:
@@ -171,7 +174,7 @@ def all_attached() -> list[Attached]:
             found[name] = [Attached(address=name, info=None, missing=str(error))]
 
     names = kind_names()
-    # Daemons, as one that hangs in a driver must not keep the command from ending.
+    # Daemon threads: one that hangs in a driver must not keep the command from ending.
     threads = [Thread(target=ask, args=(name,), daemon=True) for name in names]
     for thread in threads:
         thread.start()
@@ -187,7 +190,7 @@ def all_attached() -> list[Attached]:
 
 
 def connect(device: str, tool: str | None = None, progress: Progress = SILENT) -> Sequence[Device]:
-    """The devices that KIND or KIND:ADDRESS means.
+    """Connects to the devices that KIND or KIND:ADDRESS means.
 
     Raises:
         ConfigError: No such kind, or an address that cannot be.
@@ -198,7 +201,7 @@ def connect(device: str, tool: str | None = None, progress: Progress = SILENT) -
 
 
 def invited(device: str, tool: str | None = None) -> Callable[[Subject, Plan], None] | None:
-    """Returns what the devices will check that a person has to bring; None for attached ones.
+    """Returns the check of devices that a person has to bring; None for attached devices.
 
     Raises:
         MobileError: See `Inviting.checker`.

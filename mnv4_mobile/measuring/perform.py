@@ -1,7 +1,7 @@
-"""Performing a sweep in a run that can be resumed.
+"""Performs a sweep as a run that can be resumed.
 
-Each measurement is stored as soon as it is there, so whatever ends a run (Ctrl-C, a dead battery, a
-killed process) loses the session that was going on. A run of the same name measures what is
+Each measurement is stored as soon as it exists, so whatever ends a run (Ctrl-C, a dead battery, a
+killed process) loses only the session that was going on. A run of the same name measures what is
 missing.
 """
 
@@ -35,7 +35,7 @@ from mnv4_mobile.units import Unit
 
 
 def new_run(name: str) -> str:
-    """A name for a run: that of the sweep and the time."""
+    """Returns a name for a run: the sweep's name and the time."""
     return f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
@@ -126,13 +126,13 @@ def perform(
 ) -> Measured:
     """Measures what is missing of a run.
 
-    What a device cannot measure is left out and said; that is an error before any work where
-    nothing is left of an artifact or of a device.
+    What a device cannot measure is skipped with a note. If no device can measure an artifact, or a
+    device can measure nothing, that is an error before any work.
 
     Args:
-        sweep: What, where and how.
-        run: Its name; what the store has under it already is not measured again.
-        store: The file where each measurement is put as soon as it is there.
+        sweep: What to measure, where and how.
+        run: The run's name. Sessions that the store has under it are not measured again.
+        store: The file that receives each measurement as soon as it exists.
         out: The folder for bundles that are built.
         force: Whether bundles in it that are made of other ingredients are replaced.
         progress: Receives steps, counts and notes.
@@ -143,7 +143,7 @@ def perform(
     for wanted in sweep.devices:  # a wrong kind is reported before a wrong file
         load_kind(wanted.device.partition(":")[0])
     failures: list[Failure] = []
-    if store.exists():  # one that cannot be used is refused before any work
+    if store.exists():  # an unusable store is refused before any work
         Store(store).close()
     with ExitStack() as stack:
         given = [open_subject(path) for path in _given(sweep)]
@@ -160,7 +160,7 @@ def perform(
         if not devices:
             raise DeviceError("; ".join(str(failure.error) for failure in failures))
         planned = _planned(sweep, devices, subjects, progress)
-        # A new one is made only now, so that bad input leaves no file behind.
+        # A new store is created only now, so that bad input leaves no file.
         opened = stack.enter_context(Store(store))
         progress.note(f"run {run} in {store}")
         recorded = _recorded(opened.measurements(runs=(run,)))
@@ -185,7 +185,7 @@ def perform(
 
 
 def _key(device: DeviceInfo, artifact: str, plan: str, session: int) -> tuple[str, ...]:
-    """What a run measures once."""
+    """Identifies what a run measures once."""
     return device.id, device.os_build, artifact, plan, str(session)
 
 
@@ -208,7 +208,7 @@ def _connected(
     """Returns those of the wanted devices that answer.
 
     Raises:
-        DeviceError: The sweep's only device does not.
+        DeviceError: The sweep's only device does not answer.
     """
     devices: dict[DeviceInfo, Device] = {}
     for one in wanted:
@@ -224,10 +224,10 @@ def _connected(
 
 
 def _given(sweep: Sweep) -> list[Path]:
-    """What the sweep names, in its order."""
+    """Returns the paths that the sweep names, in its order."""
     paths: list[Path] = []
     for pattern in sweep.bundles:
-        # A path as it is first: a folder may have brackets in its name.
+        # An existing path is no pattern, even with brackets in its name.
         found = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
         if not found:
             raise ConfigError(f"{pattern}: no such bundle or artifact")
@@ -236,7 +236,7 @@ def _given(sweep: Sweep) -> list[Path]:
 
 
 def _each_once(subjects: Sequence[Subject], progress: Progress) -> list[Subject]:
-    """Without further copies of the same artifact."""
+    """Returns the subjects without further copies of the same artifact."""
     found: dict[str, Subject] = {}
     for subject in subjects:
         first = found.setdefault(subject.artifact.sha256, subject)
@@ -272,7 +272,7 @@ def _planned(
 ) -> dict[DeviceInfo, list[PlannedSession]]:
     """Returns the sessions of every device: the first of each series, then the second of each, ...
 
-    A B A B rather than A A B B, so that whatever drifts (temperature, other work) hits all alike.
+    A B A B rather than A A B B, so that drift (temperature, other work) affects all equally.
 
     Raises:
         ConfigError: See `_possible`.
@@ -301,11 +301,11 @@ def _possible(
 
     Args:
         checks: `Device.check` by the device's name.
-        sweep: Its plans are asked for.
+        sweep: The sweep, whose plans are checked.
         subjects: The artifacts.
 
     Returns:
-        What is possible by device, and what was refused by the reason.
+        What is possible, by device; and what was refused, by reason.
 
     Raises:
         ConfigError: An artifact that no device can measure, or a device that can measure none.
@@ -318,8 +318,8 @@ def _possible(
             possible[name].append((subject, plan))
         except MobileError as error:
             refused.setdefault(str(error), []).append(f"{subject.artifact.name} on {name}")
-    measured_at_all = {s.artifact.sha256 for found in possible.values() for s, _ in found}
-    if not all(possible.values()) or len(measured_at_all) < len(subjects):
+    measurable = {s.artifact.sha256 for found in possible.values() for s, _ in found}
+    if not all(possible.values()) or len(measurable) < len(subjects):
         raise ConfigError("; ".join(refused))
     return possible, refused
 

@@ -152,7 +152,7 @@ def _blocks(bundle: Bundle, operators: Sequence[OperatorTime]) -> list[PartTime]
 
 
 def _table(bundle: Bundle) -> dict[str, BlockRow]:
-    """The stage table by block; empty where the configuration is not a shipped one."""
+    """Returns the stage table by block; empty unless the configuration is a shipped one."""
     model = bundle.manifest.model
     if model.name not in shipped("models"):
         return {}

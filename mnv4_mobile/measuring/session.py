@@ -17,13 +17,13 @@ from mnv4_mobile.progress import Progress
 from mnv4_mobile.records import replace
 
 THERMAL_WAIT_S = 600.0
-"""How long a session waits for a warm device."""
+"""Seconds that a session waits for a warm device to cool."""
 _POLL_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedSession:
-    """One session that is to be measured."""
+    """One session to measure."""
 
     subject: Subject
     plan: Plan
@@ -32,12 +32,12 @@ class PlannedSession:
 
     @property
     def series(self) -> tuple[str, str]:
-        """What its sessions have in common on a device."""
+        """Identifies the sessions of one artifact and plan on a device."""
         return self.subject.artifact.sha256, self.plan.key
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """Name of the session's series in messages."""
         plan = self.plan
         unit = f", {plan.unit}" if plan.unit else ""
         threads = "1 thread" if plan.threads == 1 else f"{plan.threads} threads"
@@ -47,20 +47,20 @@ class PlannedSession:
 def measured(
     device: Device, planned: Sequence[PlannedSession], run: str, progress: Progress
 ) -> Iterator[Measurement]:
-    """Measures on one device, each record as soon as it is there.
+    """Measures on one device and yields each record as soon as it exists.
 
-    What fails is a record too: `wrong` where the device computes something else, `failed` for
-    whatever else went wrong. The other sessions of its series are left out, the others go on.
+    A failure is a record too: `wrong` if the device computes something else, otherwise `failed`.
+    The remaining sessions of its series are skipped, other series go on.
 
     Args:
-        device: Where.
-        planned: The sessions in order; before each but the first, its plan's cool-down is kept.
-        run: The name that the records belong to.
-        progress: Is told how it goes.
+        device: The device.
+        planned: The sessions in order. Each but the first waits for its plan's cool-down.
+        run: The run that the records belong to.
+        progress: Receives the steps.
 
     Raises:
-        DeviceGoneError: The device vanished, behind the record that says so.
-        DeviceError: It does not say what it is.
+        DeviceGoneError: The device vanished; raised after the record that says so.
+        DeviceError: The device does not say what it is.
     """
     info = device.describe()
     failed = set()
@@ -118,10 +118,10 @@ def _cool_down(one: PlannedSession, info: DeviceInfo, progress: Progress) -> Non
 
 
 def _wait_until_cool(device: Device, plan: Plan, info: DeviceInfo, progress: Progress) -> None:
-    """Waits for the status that the plan allows.
+    """Waits until the device is as cool as the plan wants.
 
     Raises:
-        DeviceError: It stays too warm, or does not answer any more.
+        DeviceError: The device stays too warm, or no longer answers.
     """
     begin = time.monotonic()
     while not is_cool_enough(thermal := device.thermal(), plan.max_thermal):
@@ -137,6 +137,6 @@ def _wait_until_cool(device: Device, plan: Plan, info: DeviceInfo, progress: Pro
 
 
 def is_cool_enough(thermal: Thermal, limit: ThermalStatus) -> bool:
-    """Whether a status is the limit or better; so is one that nobody knows."""
+    """Returns whether a status is the limit or better. An unknown status counts as cool."""
     order = THERMAL_STATUSES.index
     return thermal.status is None or order(thermal.status) <= order(limit)

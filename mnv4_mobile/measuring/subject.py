@@ -19,7 +19,7 @@ from mnv4_mobile.target import load_target, target_names
 from mnv4_mobile.tensors import Tensors, TensorSpec, answer, feed
 
 CHECKED_IMAGES = 2
-"""Golden images that a device is checked with, in one session."""
+"""Number of golden runs that check a device in one session."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +31,13 @@ class Subject:
     bundle: Bundle | None
 
     def feeds(self) -> list[Tensors]:
-        """The inputs of the golden check, a run each, arrays by input name.
+        """Returns the inputs of each run of the golden check: arrays by input name.
 
-        Of an artifact without golden pair, one run: the same noise every time.
+        An artifact without a golden pair has one run, with the same noise every time.
 
         Raises:
-            BundleError: An artifact that is damaged.
-            ConfigError: One whose inputs are neither floats nor integers.
+            BundleError: A damaged artifact.
+            ConfigError: An input that has neither floats nor integers.
         """
         if self.bundle is None:
             return [noise(load_target(self.artifact.target).inputs(self.path))]
@@ -49,10 +49,10 @@ class Subject:
         ]
 
     def check(self, outputs: list[dict[str, npt.NDArray[Any]]]) -> float | None:
-        """What the device's outputs for `feeds` are worth: SQNR in dB of the worst output.
+        """Compares the device's outputs for `feeds` with the float model's.
 
         Returns:
-            None for an artifact without golden pair.
+            SQNR in dB of the worst output; None for an artifact without a golden pair.
 
         Raises:
             ParityError: An output missed the gate of the bundle.
@@ -87,12 +87,12 @@ class Subject:
 
 
 def noise(inputs: Sequence[TensorSpec]) -> dict[str, npt.NDArray[Any]]:
-    """Inputs for an artifact that nothing is known about, by name, from a fixed seed.
+    """Returns random inputs by name, from a fixed seed, for an artifact without a golden pair.
 
     Floats are from the standard normal distribution, integers from 0 to 127.
 
     Raises:
-        ConfigError: An input that is neither.
+        ConfigError: An input that has neither.
     """
     for tensor in inputs:
         if not tensor.dtype.startswith(("float", "int", "uint")):
@@ -111,7 +111,7 @@ def noise(inputs: Sequence[TensorSpec]) -> dict[str, npt.NDArray[Any]]:
 
 
 def open_subject(path: Path) -> Subject:
-    """A bundle's folder or the artifact in it, or an artifact from elsewhere.
+    """Opens a bundle's folder or the artifact in it, or an artifact from elsewhere.
 
     Raises:
         BundleError: A damaged bundle.

@@ -1,4 +1,4 @@
-"""What a sweep is, and how it is read: bundles x devices x threads x units, and a plan."""
+"""Sweeps: bundles x devices x threads x units, and a plan."""
 
 from __future__ import annotations
 

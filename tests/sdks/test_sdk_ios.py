@@ -13,7 +13,7 @@ KIT = "Sources/MobileNetV4Kit"
 
 @pytest.fixture
 def copied(demo_bundle, tmp_path):
-    """A function that copies the demo bundle for a target, under another recipe's name if told."""
+    """Copies the demo bundle for a target, with the name of another recipe if one is given."""
 
     def copy(target, recipe="fp32"):
         source = demo_bundle(target)

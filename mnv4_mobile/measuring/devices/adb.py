@@ -16,7 +16,7 @@ from mnv4_mobile.measuring.devices.shell import Shell
 from mnv4_mobile.progress import SILENT, Progress
 
 _FOLDER = "/data/local/tmp"
-"""The one place of an Android device where the shell may write and run programs."""
+"""The only folder of an Android device where the shell may write and run programs."""
 _MISSING = {
     "unauthorized": "not authorised: unlock it and allow USB debugging for this computer's key",
     "authorizing": "still being authorised: allow USB debugging on its screen",
@@ -48,7 +48,7 @@ class AdbShell(Shell):
         return [self._adb, "-s", self.serial, "shell", "-T", script]
 
     def _lost(self, message: str) -> DeviceGoneError:
-        # Asked again: what `adb shell` prints depends on the moment.
+        # What `adb shell` prints depends on the moment, so the state is asked for again.
         state = dict(_listed()).get(self.serial)
         if state == "device":
             return DeviceGoneError(f"{self.name}: the connection broke: {message}")
@@ -85,7 +85,7 @@ class Adb:
         return [Remote(shell, tool, find(shell))]
 
     def attached(self) -> list[Attached]:
-        """What `adb devices` lists, or why that cannot be asked."""
+        """Returns what `adb devices` lists, or why it cannot be asked."""
         try:
             return [_attached(serial, state) for serial, state in _listed()]
         except (ToolchainError, DeviceError) as error:
@@ -105,9 +105,9 @@ def _attached(serial: str, state: str) -> Attached:
 
 
 def _connect(address: str) -> None:
-    _adb("disconnect", address)  # what is offline stays so
+    _adb("disconnect", address)  # otherwise an offline device stays offline
     said = _adb("connect", address)
-    # Its exit code is 0 whatever happens; what has still to be allowed is listed as such.
+    # Its exit code is always 0. A device that still has to be allowed is listed as such.
     if "connected to" not in said and "failed to authenticate" not in said:
         raise DeviceError(
             f"adb:{address}: {said.strip()}; is wireless debugging on, and this computer paired "
@@ -116,10 +116,12 @@ def _connect(address: str) -> None:
 
 
 def adb_path() -> str:
-    """Google's adb: the one on the PATH, so that versions do not fight, else adbutils' own.
+    """Returns the path of Google's adb: the one on the PATH, otherwise the one in adbutils.
+
+    Two versions of adb would restart each other's server.
 
     Raises:
-        ToolchainError: Neither is there.
+        ToolchainError: Neither is installed.
     """
     if found := shutil.which("adb"):
         return found
@@ -147,7 +149,7 @@ def _adb(*arguments: str) -> str:
 
 
 def _listed() -> list[tuple[str, str]]:
-    """Serial number and state of what `adb devices` lists."""
+    """Returns the serial number and the state of every device that `adb devices` lists."""
     said = _adb("devices")
     header, found, rows = said.partition("List of devices attached")
     if not found:

@@ -20,14 +20,14 @@ from mnv4_mobile.measuring.subject import Subject
 
 PACKAGE = "io.github.mnv4.benchmark"
 _FILES = f"/sdcard/Android/data/{PACKAGE}/files"
-"""The app's own folder, which both it and the shell may use, without a permission."""
+"""The app's own folder, which both the app and the shell may use without a permission."""
 
 
 class BenchmarkApp:
     """The app on one device; a `Way` to run artifacts.
 
     Args:
-        shell: The device's.
+        shell: The device's shell.
         component: The app's instrumentation, `package/class`.
     """
 
@@ -36,17 +36,17 @@ class BenchmarkApp:
         self._copied: str | None = None
 
     def check(self, subject: Subject) -> None:
-        """Refuses what is no bundle for Android.
+        """Refuses anything but a bundle for Android.
 
         Raises:
-            ConfigError: See `app.check`; or a target that has no runtime there.
+            ConfigError: See `app.check`; or a target without a runtime on Android.
         """
         app.check(self._shell.name, subject)
         if not tools_of(subject.artifact.target):
             raise ConfigError(f"{self._shell.name}: cannot run {subject.artifact.target}")
 
     def copy(self, subject: Subject) -> None:
-        """Copies a bundle, unless it is the one that is there.
+        """Copies a bundle, unless it was copied last.
 
         Raises:
             DeviceError: No space left, ...
@@ -65,11 +65,11 @@ class BenchmarkApp:
     def measure(
         self, subject: Subject, plan: Plan, cores: tuple[int, ...] | None, timeout_s: float
     ) -> Samples:
-        """One session; the app pins itself, as the plan says.
+        """Measures one session. The app pins itself as the plan says.
 
         Raises:
             ParityError: The app's golden check failed.
-            DeviceError: It gave no result.
+            DeviceError: The app gave no result.
         """
         job = app.new_job(plan)
         self._shell.remove(f"{_FILES}/{app.RESULT}")
@@ -87,13 +87,13 @@ class BenchmarkApp:
         return samples
 
     def close(self) -> None:
-        """Removes what was put there; a device that is gone keeps it."""
+        """Removes what was copied, unless the device is gone."""
         with suppress(DeviceError):
             self._shell.remove(f"{_FILES}/mnv4")
 
 
 def find(shell: Shell) -> BenchmarkApp | None:
-    """The app, if it is installed.
+    """Returns the app, or None if it is not installed.
 
     Raises:
         DeviceError: The device does not answer.
@@ -104,7 +104,7 @@ def find(shell: Shell) -> BenchmarkApp | None:
 
 
 def _why(printed: str) -> str:
-    """What `am instrument` says of an app that ended early."""
+    """Returns what `am instrument` says about an app that ended early."""
     for pattern in (r"^INSTRUMENTATION_RESULT: (?:short|long)Msg=(.*)", r"^(?:Error|.*FAILED): .*"):
         if found := re.search(pattern, printed, re.MULTILINE):
             return found[0].strip()[:300]

@@ -1,21 +1,21 @@
-"""What this package and a benchmark app on a phone say to each other, iOS and Android alike.
+"""The files that this package and a benchmark app on a phone exchange, on iOS and Android.
 
-Through a folder `mnv4/` of the app's own files, in this order:
+They lie in a folder `mnv4/` of the app's own files and appear in this order:
 
-    mnv4/job/bundle/     the bundle to measure, its folder as it is; its name is in the job
+    mnv4/job/bundle/     the folder of the bundle to measure; the job has its name
     mnv4/job/job.json    a `Job`
                          The app is launched now, measures one session and prints a line
                          `mnv4: TEXT` for every step.
     mnv4/result.json     a `Result`;
-                         written beside and renamed, so that who sees it sees all of it
+                         written under another name and renamed, so that it is never partial
 
-`mnv4/` lies in `Android/data/<package>/files/` of an Android app. Of an iOS app, the job lies in
-`Documents/` and the result in `Library/Caches/`: what is copied to an iPhone belongs to root, and
-no app writes to folders of root's. The result names its job, so that an old one is never taken for
-a new one.
+`mnv4/` lies in `Android/data/<package>/files/` of an Android app. On iOS the job lies in
+`Documents/` and the result in `Library/Caches/`, because files that are copied to an iPhone belong
+to root, and apps cannot write to root's folders. The result names its job, so that an old result is
+never taken for a new one.
 
 A page in a browser fetches the same files by HTTP and posts the result. The programs of
-`devices.tool` are asked on their command line, and write the same `Result` without a job.
+`devices.tool` are started with arguments and write the same `Result` without a job.
 """
 
 from __future__ import annotations
@@ -99,10 +99,10 @@ def new_job(plan: Plan, bundle: str = BUNDLE) -> Job:
 
 
 def read_samples(data: bytes, job: Job, name: str) -> Samples | None:
-    """Reads what result.json says of an artifact.
+    """Reads result.json.
 
     Returns:
-        None where it is another job's.
+        The samples, or None if the result is another job's.
 
     Raises:
         ParityError: The app's golden check failed.
@@ -121,6 +121,6 @@ def read_samples(data: bytes, job: Job, name: str) -> Samples | None:
 
 
 def said(line: str) -> str | None:
-    """The step that a line of the app's output tells, as the progress display has it."""
+    """Returns the step that a line of the app's output names, or None if it names none."""
     _, mark, text = line.partition(_SAID)
     return text.strip() if mark else None

@@ -1,4 +1,4 @@
-"""What a device behind a shell says about itself: Android by its services, Linux by its files."""
+"""What a device says about itself in a shell: Android through services, Linux through files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mnv4_mobile.records import replace
 
 _CPUS = "/sys/devices/system/cpu/cpu[0-9]*"
 _ANDROID: tuple[ThermalStatus, ...] = ("nominal", "fair", "fair", "serious")
-"""Android's thermal status by its number; above are critical ones only."""
+"""Android's thermal statuses by number. Higher numbers are critical."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,16 +22,16 @@ class Facts:
 
     info: DeviceInfo
     machine: str
-    """Of its processor, as `uname -m` has it."""
+    """The processor's architecture, as `uname -m` prints it."""
     fastest: tuple[int, ...]
-    """The cores of the highest clock; all where it does not say."""
+    """The cores with the highest clock; all cores if the device does not say."""
 
 
 def ask(shell: Shell) -> Facts:
-    """Asks a device.
+    """Asks a device for its facts.
 
     Raises:
-        DeviceError: It does not answer.
+        DeviceError: The device does not answer.
     """
     said = shell.ask(
         {
@@ -75,7 +75,7 @@ def _android(name: str, props: dict[str, str], cores: int | None) -> DeviceInfo:
     build = (first("ro.build.id"), first("ro.build.version.incremental"))
     serial = first("ro.serialno", "ro.boot.serialno")
     return DeviceInfo(
-        # Not the address of a wireless device, whose port is another one every time.
+        # A wireless device's address is no id, because its port changes every time.
         id=f"adb:{serial}" if serial else name,
         model=model if model.lower().startswith(maker.lower()) else f"{maker} {model}",
         soc=" ".join(part for part in soc if part)
@@ -87,21 +87,26 @@ def _android(name: str, props: dict[str, str], cores: int | None) -> DeviceInfo:
 
 
 def _fastest(cores: str, clocks: str) -> tuple[int, ...]:
-    """From the cores' folders, and from lines `FILE:kHz` of those that tell their clock."""
+    """Returns the fastest cores.
+
+    Args:
+        cores: The cores' folders.
+        clocks: Lines `FILE:kHz`, one for each core that has a known clock.
+    """
     known = {
         int(core): int(clock)
         for core, clock in re.findall(r"/cpu(\d+)/cpufreq/\w+:(\d+)$", clocks, re.MULTILINE)
     }
-    there = sorted(int(core) for core in re.findall(r"/cpu(\d+)$", cores, re.MULTILINE))
-    highest = max((known.get(core, 0) for core in there), default=0)
-    return tuple(core for core in there if known.get(core, 0) == highest)
+    listed = sorted(int(core) for core in re.findall(r"/cpu(\d+)$", cores, re.MULTILINE))
+    highest = max((known.get(core, 0) for core in listed), default=0)
+    return tuple(core for core in listed if known.get(core, 0) == highest)
 
 
 def thermal(shell: Shell) -> Thermal:
-    """How warm a device is now.
+    """Returns how warm a device is now.
 
     Raises:
-        DeviceError: It does not answer.
+        DeviceError: The device does not answer.
     """
     said = shell.ask(
         {
@@ -109,7 +114,7 @@ def thermal(shell: Shell) -> Thermal:
             "sensors": f"cat {SENSORS}",
         }
     )
-    # The cached values before it may be from another day; the thresholds behind it are no values.
+    # The cached values before this line may be a day old, and thresholds follow the values.
     _, _, service = said["service"].partition("Current temperatures from HAL:")
     service, _, _ = service.partition("Current cooling devices")
     values = re.findall(r"mValue=(-?\d+(?:\.\d+)?)", service)
@@ -122,14 +127,14 @@ def thermal(shell: Shell) -> Thermal:
 
 
 def conditions(shell: Shell) -> dict[str, float | str]:
-    """What else bears on a measurement; see `Samples.conditions`. Takes a second.
+    """Returns what else affects a measurement (`Samples.conditions`). Takes a second.
 
     Raises:
-        DeviceError: It does not answer.
+        DeviceError: The device does not answer.
     """
     said = shell.ask(
         {
-            # First, as all else here is work too.
+            # This comes first, because the other commands are work too.
             "begin": "head -n 1 /proc/stat",
             "wait": "sleep 1",
             "end": "head -n 1 /proc/stat",
@@ -157,11 +162,11 @@ def conditions(shell: Shell) -> dict[str, float | str]:
 
 
 def _busy(begin: str, end: str) -> float | None:
-    """The share of all cores' time between two lines of /proc/stat that was not idle."""
+    """Returns the share of all cores' time between two lines of /proc/stat that was not idle."""
     before, after = (list(map(int, re.findall(r"\b\d+", line))) for line in (begin, end))
     if len(before) < 5 or len(before) != len(after):
         return None
-    # user nice system idle iowait irq softirq steal; guests are in user already.
+    # user nice system idle iowait irq softirq steal; user includes guests.
     spent = [b - a for a, b in zip(before[:8], after[:8], strict=True)]
     total = sum(spent)
     return round(1 - (spent[3] + spent[4]) / total, 3) if total > 0 else None

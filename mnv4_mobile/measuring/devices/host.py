@@ -24,10 +24,10 @@ from mnv4_mobile.units import Unit
 
 _CPUS = Path("/sys/devices/system/cpu")
 _SLOW = 10
-"""How much slower than the first inference a run may be before it counts as hanging."""
+"""How many times slower than the first inference a run may be before it counts as hanging."""
 
-PICTURE = (480, 640)
-"""(height, width) of the picture whose preprocessing is timed: what a phone's camera gives."""
+CAMERA_SIZE = (480, 640)
+"""Height and width of the image whose preprocessing is timed: a phone camera's frame."""
 PREPROCESS_RUNS = 20
 
 
@@ -39,14 +39,14 @@ class Host:
         return _describe()
 
     def thermal(self) -> Thermal:
-        """Of the hottest sensor; only Linux tells."""
+        """Returns the hottest sensor's temperature, which only Linux tells."""
         return read_sensors()
 
     def check(self, subject: Subject, plan: Plan) -> None:
         """See `Device.check`.
 
         Raises:
-            ConfigError: A runtime that only something else stands in for, or cores that it lacks.
+            ConfigError: The runtime is emulated here, or the plan names cores that do not exist.
             ToolchainError: The target's runtime is not installed.
         """
         target = load_target(subject.artifact.target)
@@ -54,15 +54,14 @@ class Host:
         unit: Unit = first_unit(target) if plan.unit is None else plan.unit
         if target.units[unit].emulated:
             raise ConfigError(
-                f"{subject.artifact.name}: cannot be measured on this computer: what runs "
-                f"{target.suffix} on {platform.system()} stands in for the runtime, so its times "
-                "mean nothing"
+                f"{subject.artifact.name}: cannot be measured on this computer: {target.suffix} is "
+                f"only emulated on {platform.system()}, so its times mean nothing"
             )
         require(target)
         _cores(plan)
 
     def measure(self, subject: Subject, plan: Plan, progress: Progress) -> Samples:
-        """See `Device.measure`: one process for all that is timed, then one for memory."""
+        """See `Device.measure`. One process is timed, then another one measures the memory."""
         del progress  # a session is one step
         name, feeds, cores = subject.artifact.target, subject.feeds(), _cores(plan)
 
@@ -110,24 +109,24 @@ class Host:
         )
 
     def close(self) -> None:
-        """Nothing was put on it."""
+        """Does nothing: no files were copied."""
 
 
 def _preprocess_ms(worker: Worker, subject: Subject) -> tuple[float, ...]:
-    """Of a decoded picture; empty for an artifact of which nobody knows the preprocessing."""
+    """Times the preprocessing of a decoded image; empty for an artifact without a bundle."""
     bundle = subject.bundle
     if bundle is None:
         return ()
-    picture = random_images(Preprocess(size=PICTURE), 1, seed=0)[0]
-    timing = worker.preprocess(bundle.input, picture, bundle.preprocess, PREPROCESS_RUNS)
+    image = random_images(Preprocess(size=CAMERA_SIZE), 1, seed=0)[0]
+    timing = worker.preprocess(bundle.input, image, bundle.preprocess, PREPROCESS_RUNS)
     return timing.latencies_ms
 
 
 def _cores(plan: Plan) -> tuple[int, ...] | None:
-    """The cores that a plan pins the process to; None for all.
+    """Returns the cores that a plan pins the process to; None for all.
 
     Raises:
-        ConfigError: A system that pins none, or cores that there are not.
+        ConfigError: The system cannot pin, or a core does not exist.
     """
     if plan.affinity == "none":
         return None
@@ -135,25 +134,25 @@ def _cores(plan: Plan) -> tuple[int, ...] | None:
         raise ConfigError(
             f"affinity: found {plan.affinity!r}, allowed on {platform.system()}: none"
         )
-    there = sorted(os.sched_getaffinity(0))
+    allowed = sorted(os.sched_getaffinity(0))
     if plan.cores is None:
-        clocks = {core: _clock(core) for core in there}
-        return tuple(core for core in there if clocks[core] == max(clocks.values()))
-    if not set(plan.cores) <= set(there):
-        names = ", ".join(map(str, there))
+        clocks = {core: _clock(core) for core in allowed}
+        return tuple(core for core in allowed if clocks[core] == max(clocks.values()))
+    if not set(plan.cores) <= set(allowed):
+        names = ", ".join(map(str, allowed))
         raise ConfigError(f"affinity: found {plan.affinity!r}, this computer has cores {names}")
     return plan.cores
 
 
 def _clock(core: int) -> int:
-    """The highest clock of a core in kHz; 0 where the system does not say, as in virtual ones."""
+    """Returns a core's highest clock in kHz; 0 if unknown, as in virtual machines."""
     with suppress(OSError):
         return int((_CPUS / f"cpu{core}" / "cpufreq" / "cpuinfo_max_freq").read_text())
     return 0
 
 
 def _governors() -> str:
-    """How the kernel chooses clocks: `performance`, `schedutil`, ..."""
+    """Returns how the kernel chooses clocks: `performance`, `schedutil`, ..."""
     found = set()
     for path in _CPUS.glob("cpu[0-9]*/cpufreq/scaling_governor"):
         with suppress(OSError):
@@ -166,7 +165,7 @@ def _describe() -> DeviceInfo:
     processor = _processor()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return DeviceInfo(
-        # With its name, as stores of several computers are merged.
+        # The id has the computer's name, because stores of several computers are merged.
         id=f"host:{platform.node()}",
         model=_board() or processor,
         soc=processor,
@@ -176,7 +175,7 @@ def _describe() -> DeviceInfo:
 
 
 def _board() -> str:
-    """`Raspberry Pi 5 Model B Rev 1.0`; empty on most computers."""
+    """Returns a board's name, `Raspberry Pi 5 Model B Rev 1.0`; empty on most computers."""
     with suppress(OSError):
         return Path("/proc/device-tree/model").read_text().strip("\0\n ")
     return ""
@@ -184,7 +183,7 @@ def _board() -> str:
 
 def _processor() -> str:
     if platform.system() == "Darwin":
-        return _told("sysctl", "-n", "machdep.cpu.brand_string")
+        return _printed("sysctl", "-n", "machdep.cpu.brand_string")
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             key, _, value = line.partition(":")
@@ -195,28 +194,28 @@ def _processor() -> str:
 
 def _system() -> str:
     if platform.system() == "Darwin":
-        return f"macOS {platform.mac_ver()[0]} ({_told('sw_vers', '-buildVersion')})"
+        return f"macOS {platform.mac_ver()[0]} ({_printed('sw_vers', '-buildVersion')})"
     with suppress(OSError):
         name = platform.freedesktop_os_release()["PRETTY_NAME"]
         return f"{name}, {platform.system()} {platform.release()}"
     return f"{platform.system()} {platform.release()}"
 
 
-def _told(*command: str) -> str:
-    """What a program of the system prints."""
+def _printed(*command: str) -> str:
+    """Returns what a program of the system prints."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     return done.stdout.strip()
 
 
 class HostKind:
-    """The kind `host`, of which there is one."""
+    """The kind `host`: this computer."""
 
     name = "host"
 
     def connect(
         self, address: str, tool: str | None, progress: Progress = SILENT
     ) -> Sequence[Device]:
-        """See `Kind.connect`; the address may be this computer's name."""
+        """See `Kind.connect`. The address may be this computer's name."""
         if address not in ("", platform.node()):
             raise ConfigError(
                 f"--device host:{address}: this computer is host:{platform.node()}; measure on "

@@ -1,8 +1,8 @@
 """iPhones and iPads, through Xcode's devicectl and the benchmark app of the iOS SDK.
 
 The job and its result are files (`devices.app`). The app is launched with its console
-attached, which ends with the app, so that nothing polls the device while it measures. A simulator
-is no device here: it computes on the Mac, which is the kind `host`.
+attached, which ends with the app, so that nothing polls the device while it measures. Simulators
+are not listed: they compute on the Mac, which is the kind `host`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from mnv4_mobile.progress import SILENT, Progress
 from mnv4_mobile.units import UNITS
 
 BUNDLE_ID = "io.github.mnv4.benchmark"
-"""Of the benchmark app; a team that signs it under another one names that with `--tool`."""
+"""Bundle id of the benchmark app. A team that signs it with another id gives that as `--tool`."""
 LAUNCHED_FOR_JOB = "--mnv4-job"
-"""The app's argument: run the job that is there, then exit."""
+"""The app's argument that makes it run the copied job and exit."""
 _READ, _WRITTEN = "Documents", "Library/Caches"
-"""Folders of the app: of what it reads, which is root's once copied, and of what it writes."""
+"""Folders of the app: copied files, which belong to root, and files that the app writes."""
 _LIST_S, _COPY_S, _START_S, _SLOWEST_RUN_S = 60, 600, 300, 2
 
 
@@ -51,8 +51,8 @@ class IosDevice:
     """One iPhone or iPad.
 
     Args:
-        phone: As it is listed.
-        bundle_id: Of the benchmark app on it.
+        phone: The device, as devicectl lists it.
+        bundle_id: Bundle id of the benchmark app on it.
     """
 
     def __init__(self, phone: AppleDevice, bundle_id: str) -> None:
@@ -64,7 +64,7 @@ class IosDevice:
         return self._phone.info
 
     def thermal(self) -> Thermal:
-        """Only the app can tell: it waits for `max_thermal`, and its samples have the status."""
+        """Returns nothing: the app waits for `max_thermal`, and its samples have the status."""
         return Thermal()
 
     def check(self, subject: Subject, plan: Plan) -> None:
@@ -80,7 +80,7 @@ class IosDevice:
         """See `Device.measure`."""
         assert subject.bundle is not None
         name, device = subject.artifact.name, self._phone.info.id
-        # A folder of its own: the app cannot remove root's files, and devicectl removes too much.
+        # Each bundle gets a folder: the app cannot remove root's files, devicectl removes too much.
         folder = f"{app.BUNDLE}-{subject.artifact.sha256[:16]}"
         job = app.new_job(plan, folder)
         if folder not in self._copied:
@@ -104,7 +104,7 @@ class IosDevice:
                 timeout_s,
                 tell,
             )
-            # Whatever devicectl says of the end: a result is one, and nothing else is.
+            # Only a result counts, whatever devicectl says about the end.
             result = Path(work, "result.json")
             self._copy("from", f"{_WRITTEN}/{app.RESULT}", str(result))
             samples = app.read_samples(result.read_bytes(), job, name) if result.is_file() else None
@@ -113,7 +113,7 @@ class IosDevice:
         return samples
 
     def close(self) -> None:
-        """What was copied stays until the app is removed: devicectl cannot delete files."""
+        """Does nothing: copied files stay until the app is removed, as devicectl cannot delete."""
 
     def _copy_to(self, source: Path, to: str) -> None:
         ended = self._copy("to", str(source), f"{_READ}/{to}")
@@ -144,14 +144,14 @@ class Ios:
     def connect(
         self, address: str, tool: str | None, progress: Progress = SILENT
     ) -> Sequence[IosDevice]:
-        """See `Kind.connect`; `tool` is the bundle id of the benchmark app."""
+        """See `Kind.connect`. `tool` is the bundle id of the benchmark app."""
         bundle_id = tool or BUNDLE_ID
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", bundle_id):
             raise ConfigError(f"--tool: found {tool!r}, for ios it is the app's bundle id")
         return [IosDevice(ready(address), bundle_id)]
 
     def attached(self) -> list[Attached]:
-        """What devicectl lists, or why that cannot be asked; nothing where this is no Mac."""
+        """Returns what devicectl lists, or why it cannot be asked; nothing if this is no Mac."""
         if shutil.which("xcrun") is None:
             return []
         try:
@@ -162,11 +162,11 @@ class Ios:
 
 
 def ready(address: str) -> AppleDevice:
-    """The phone of a UDID, or the only one that is ready.
+    """Returns the phone of a UDID, or the only one that is ready.
 
     Raises:
-        ToolchainError: There is no Xcode.
-        DeviceError: There is none, or it lacks something.
+        ToolchainError: Xcode is not installed.
+        DeviceError: No such phone, or it is not ready.
     """
     known = _phones()
     names = ", ".join(phone.info.id for phone in known) or "none"
@@ -174,7 +174,7 @@ def ready(address: str) -> AppleDevice:
         phones = [phone for phone in known if phone.udid == address]
         if not phones:
             raise DeviceError(f"ios:{address}: not known to this Mac; known: {names}")
-    else:  # pairing lasts for ever, so most of those may be away
+    else:  # pairing lasts for ever, so most of them may be away
         phones = [phone for phone in known if not phone.missing] or known
     if not phones:
         raise DeviceError("ios: no device is known: plug one in and trust this computer")
@@ -187,7 +187,7 @@ def ready(address: str) -> AppleDevice:
 
 
 def failure(phone: AppleDevice, message: str) -> DeviceError:
-    """An error of a phone; asked again whether it is there, as messages depend on the moment."""
+    """Returns a phone's error, after looking again whether the phone is still connected."""
     now = next((one for one in _phones() if one.udid == phone.udid), None)
     if now is None or now.missing:
         return DeviceGoneError(f"{phone.info.id}: {now.missing if now else 'is gone'}")
@@ -235,7 +235,7 @@ def _devicectl(
 
 
 def _why(ended: _Ended) -> str:
-    """What devicectl says went wrong, with the reason below it; else the last line."""
+    """Returns devicectl's error with the reason below it, or else the last line."""
     lines = [line.strip() for line in ended.text.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR:")][:1]
     errors += [line for line in lines if "FailureReason" in line][:1]
@@ -243,10 +243,10 @@ def _why(ended: _Ended) -> str:
 
 
 def _phones() -> list[AppleDevice]:
-    """The iPhones and iPads that this Mac knows.
+    """Returns the iPhones and iPads that this Mac knows.
 
     Raises:
-        ToolchainError: There is no Xcode.
+        ToolchainError: Xcode is not installed.
         DeviceError: devicectl fails.
     """
     with tempfile.TemporaryDirectory() as work:
@@ -286,7 +286,7 @@ def _phone(entries: dict[str, Any]) -> AppleDevice:
 def _missing(connection: dict[str, Any], about: dict[str, Any]) -> str | None:
     if connection.get("pairingState") != "paired":
         return "not paired: plug it in, unlock it and trust this computer"
-    # "disconnected" is there, and nobody talks to it.
+    # "disconnected" means reachable, without a connection at the moment.
     if connection.get("tunnelState") == "unavailable":
         return "not reachable: plug it in and unlock it"
     if about.get("developerModeStatus") == "disabled":

@@ -1,4 +1,4 @@
-"""Running artifacts on a device by programs, which are copied there if need be."""
+"""Runs artifacts on a device with programs, which are copied to it if necessary."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mnv4_mobile.measuring.subject import Subject
 from mnv4_mobile.records import replace
 
 ON_DEVICE = "device:"
-"""Before the path of a tool that is on the device already."""
+"""Begins the path of a tool that the device already has."""
 _MEMORY_S = 300.0
 _MACHINES = {
     0x03: ("x86", ("i386", "i686", "x86_64")),
@@ -27,18 +27,18 @@ _MACHINES = {
     0x3E: ("x86-64", ("x86_64",)),
     0xB7: ("arm64", ("aarch64",)),
 }
-"""By ELF's number: a name, and what `uname -m` says where such a program may run."""
+"""ELF machine numbers: a name, and the `uname -m` of machines that run such a program."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Program:
-    """A tool, and what starts it on the device."""
+    """A tool, and the command that starts it on the device."""
 
     tool: Tool
     argv: tuple[str, ...]
     version: str
-    """Its name, and where it came from this machine the beginning of its hash: programs from
-    elsewhere tell no version."""
+    """The tool's name; if it was copied, with the beginning of its hash, as foreign programs do not
+    tell their version."""
     libraries: str | None = None
     """A folder on the device with shared libraries that came with it."""
 
@@ -55,11 +55,11 @@ class Programs:
     """A `Way` to run artifacts: the tools of their targets.
 
     Args:
-        shell: The device's.
-        machine: The device's processor, as `uname -m` has it.
+        shell: The device's shell.
+        machine: The device's processor, as `uname -m` prints it.
         tool: `--tool`: a program of this machine, a folder of programs with what they need, or
-            `device:PATH` for one that is on the device. What it has no program for is run by the
-            target's default, if the device has that.
+            `device:PATH` for one that the device already has. Artifacts that it cannot run are run
+            by their target's default program, if the device has it.
     """
 
     def __init__(self, shell: Shell, machine: str, tool: str | None) -> None:
@@ -72,21 +72,21 @@ class Programs:
         """Refuses an artifact that no tool runs.
 
         Raises:
-            ConfigError: Naming the tools that would.
+            ConfigError: Naming the tools that would run it.
         """
         _, file = self._choose(subject.artifact.target)
         if not file.startswith(ON_DEVICE):
             self._check_machine(Path(file))
 
     def copy(self, subject: Subject) -> None:
-        """Copies what is not there yet: the tool, the artifact, its golden inputs."""
+        """Copies the tool, the artifact and its golden inputs, each once."""
         self._program(subject.artifact.target)
         self._push(subject)
 
     def measure(
         self, subject: Subject, plan: Plan, cores: tuple[int, ...] | None, timeout_s: float
     ) -> Samples:
-        """One session, and a pass for the memory."""
+        """Measures one session, and the memory in a separate run."""
         program, pushed = self._program(subject.artifact.target), self._push(subject)
         run = Run(
             program=program.argv,
@@ -100,7 +100,7 @@ class Programs:
             seconds=plan.seconds,
         )
         samples, outputs = self._session(program, run, subject, timeout_s)
-        # Checked when it is over: it was one process, and nothing is recorded of a wrong one.
+        # One process did everything, so outputs are checked afterwards; wrong ones record nothing.
         golden = subject.check(outputs) if outputs else None
         peak = None
         if argv := program.tool.memory_argv(run):
@@ -116,12 +116,12 @@ class Programs:
         )
 
     def close(self) -> None:
-        """Nothing: all is in the shell's folder."""
+        """Does nothing: all files are in the shell's folder."""
 
     def _session(
         self, program: _Program, run: Run, subject: Subject, timeout_s: float
     ) -> tuple[Samples, list[dict[str, npt.NDArray[Any]]]]:
-        """What a run told, and its outputs for the golden pair."""
+        """Returns a run's samples, and its outputs for the golden pair."""
         ended = self._start(program, program.tool.argv(run), run, timeout_s)
         samples = program.tool.read(ended.text, self._reader(run))
         if not (isinstance(program.tool, Runner) and subject.bundle):
@@ -135,7 +135,7 @@ class Programs:
         if ended.code in (126, 127):
             raise DeviceError(
                 f"{self._shell.name}: {program.tool.name}: cannot be started: {ended.last_line}; "
-                "is it there, and built for this device?"
+                "does it exist, and is it built for this device?"
             )
         if ended.code:
             raise DeviceError(
@@ -152,7 +152,7 @@ class Programs:
         key, target = subject.artifact.sha256, subject.artifact.target
         if key not in self._pushed:
             model = self._shell.push(subject.path, f"{key[:16]}{subject.path.suffix}")
-            # A foreign tool makes inputs of its own.
+            # Foreign tools generate their own inputs.
             feeds = subject.feeds() if isinstance(self._choose(target)[0], Runner) else []
             if any(len(feed) != 1 for feed in feeds):
                 raise ConfigError(
@@ -167,10 +167,10 @@ class Programs:
         return self._pushed[key]
 
     def _choose(self, target: str) -> tuple[Tool, str]:
-        """The tool for a target, and the file that it is: of `--tool`, else the target's default.
+        """Returns the tool for a target and its file: `--tool`, or else the target's default.
 
         Raises:
-            ConfigError: There is neither, naming what would do.
+            ConfigError: Neither exists; naming the tools that would run the target.
         """
         if target in self._chosen:
             return self._chosen[target]
@@ -182,8 +182,8 @@ class Programs:
             allowed = ", ".join(f"{tool.name} ({tool.files})" for tool in tools) or "none"
             given = f"--tool {self._tool}" if self._tool else "without --tool"
             raise ConfigError(
-                f"{self._shell.name}: {given}: nothing there runs {target}; programs that do, by "
-                f"the names of their files: {allowed}"
+                f"{self._shell.name}: {given}: no program for {target}; allowed, by the names of "
+                f"their files: {allowed}"
             )
         self._chosen[target] = found[0]
         return found[0]
@@ -236,7 +236,7 @@ class Programs:
 
 
 def _files(tool: str | None) -> list[str]:
-    """The files that `--tool` means.
+    """Returns the files that `--tool` means.
 
     Raises:
         ConfigError: It does not exist.
@@ -252,5 +252,5 @@ def _files(tool: str | None) -> list[str]:
 
 
 def little_endian(tensor: npt.NDArray[Any]) -> bytes:
-    """A tensor's bytes as golden files have them, in C order."""
+    """Returns a tensor's bytes as golden files have them, in C order."""
     return tensor.astype(tensor.dtype.newbyteorder("<"), copy=False).tobytes()

@@ -1,4 +1,4 @@
-"""A device that is reached through a shell: an Android phone, a Linux board."""
+"""Devices that are reached through a shell: Android phones and Linux boards."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ _START_S = 300.0
 
 
 class Way(Protocol):
-    """How artifacts are run on a device: by programs, or by an app that is there."""
+    """How artifacts run on a device: with programs, or with an installed app."""
 
     def check(self, subject: Subject) -> None:
-        """Refuses what it cannot run, before any work; raises ConfigError."""
+        """Refuses what cannot run, before any work; raises ConfigError."""
 
     def copy(self, subject: Subject) -> None:
-        """Copies what a session needs, unless it is there; raises DeviceError."""
+        """Copies what a session needs, unless it was copied before; raises DeviceError."""
 
     def measure(
         self, subject: Subject, plan: Plan, cores: tuple[int, ...] | None, timeout_s: float
     ) -> Samples:
-        """One session in a fresh process, as `Device.measure`.
+        """Measures one session in a fresh process, as `Device.measure` does.
 
         Args:
             subject: What was copied.
-            plan: How.
-            cores: To pin it to; None leaves that to the device.
-            timeout_s: For all of it.
+            plan: How to measure.
+            cores: Cores to pin the process to; None leaves that to the device.
+            timeout_s: Limit for the whole session.
         """
 
     def close(self) -> None:
-        """Removes what is not in the shell's folder."""
+        """Removes what was copied to places outside the shell's folder."""
 
 
 class Remote:
-    """A device behind a shell; a `Device`.
+    """A `Device` with a shell.
 
     Args:
-        shell: Connected.
+        shell: The device's shell.
         tool: `--tool`; see `Programs`.
-        app: The benchmark app that is on it, which is taken where there is no `--tool`.
+        app: The installed benchmark app, which is used unless `tool` is given.
     """
 
     def __init__(self, shell: Shell, tool: str | None, app: Way | None = None) -> None:

@@ -1,9 +1,9 @@
 """A shell on a device, over adb or ssh.
 
 Everything goes through one command of the system (`adb shell`, `ssh`): files too, as its input and
-output, so that a device needs nothing but a shell with `cat`. The exit codes of
-adb and ssh are not trusted (`adb shell` ends with 0 when the device vanishes): a marker with the
-exit code of the device's own command ends the output, and without it the connection is lost.
+output, so that a device needs nothing but a shell with `cat`. The exit codes of adb and ssh are not
+trusted (`adb shell` ends with 0 when the device vanishes): a marker with the exit code of the
+device's own command ends the output, and without it the connection is lost.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from mnv4_mobile.errors import DeviceError
 from mnv4_mobile.measuring.device import DeviceGoneError
 
 _ANSWER_S = 60
-"""What a device may take for a short command."""
+"""Seconds that a short command may take."""
 _COPY_S = 1800
 _LEFT = "mnv4-"
-"""Begins the names of our folders on devices."""
+"""The beginning of our folders' names on devices."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +40,12 @@ class Ended:
 
     @property
     def text(self) -> str:
-        """All that it printed."""
+        """Everything that it printed."""
         return self.stdout.decode(errors="replace") + self.stderr
 
     @property
     def last_line(self) -> str:
-        """Of its errors, or of what it printed, for a message."""
+        """The last line of its errors, or of its output, for a message."""
         for text in (self.stderr, self.stdout.decode(errors="replace")):
             if lines := text.strip().splitlines():
                 return lines[-1].strip()[:300]
@@ -53,7 +53,7 @@ class Ended:
 
 
 class Shell(ABC):
-    """A device's shell, and a folder of ours on the device.
+    """A device's shell, and our folder on the device.
 
     Args:
         name: The device, for messages: `adb:SERIAL`.
@@ -66,13 +66,13 @@ class Shell(ABC):
 
     @cached_property
     def folder(self) -> str:
-        """Path of the folder of ours on the device, made when it is first needed.
+        """Path of our folder on the device, which is created when it is first needed.
 
         Raises:
-            DeviceError: It cannot be made.
+            DeviceError: It cannot be created.
         """
         folder = f"{self._parent}/{_LEFT}{uuid.uuid4().hex[:12]}"
-        # What a killed measurement left behind is removed a day later.
+        # Leftovers of killed measurements are removed after a day.
         made = self._run(
             f"find {self._parent} -maxdepth 1 -name '{_LEFT}*' -mtime +1 -exec rm -rf {{}} + "
             f"2>/dev/null; mkdir -p {folder} && cd {folder} && pwd"
@@ -83,39 +83,39 @@ class Shell(ABC):
 
     @abstractmethod
     def _shell_command(self, script: str) -> list[str]:
-        """The command of this machine that runs a script in the device's shell."""
+        """Returns the command on this machine that runs a script in the device's shell."""
 
     @abstractmethod
     def _lost(self, message: str) -> DeviceGoneError:
         """Returns why there is no connection and what to do, from what adb or ssh printed."""
 
     def close(self) -> None:
-        """Removes the folder of ours, if there is one; a device that is gone keeps it."""
+        """Removes our folder, if it was created and the device is still connected."""
         if "folder" in self.__dict__:
             with suppress(DeviceError):
                 self.remove(self.folder)
 
     def run(self, argv: Sequence[str], *, timeout_s: float, libraries: str | None = None) -> Ended:
-        """Runs a program in our folder, whatever its exit code.
+        """Runs a program in our folder and returns its output, whatever its exit code.
 
-        It is killed when it takes too long, and also when this process ends or the connection is
-        lost, so that no device is left busy.
+        The program is killed when it takes too long, when this process ends, and when the
+        connection is lost, so that no device stays busy.
 
         Args:
             argv: The program and its arguments.
-            timeout_s: What it may take.
-            libraries: A folder on the device that the program's shared libraries are in.
+            timeout_s: Seconds that it may take.
+            libraries: Folder on the device with the program's shared libraries.
 
         Raises:
             DeviceGoneError: The connection was lost.
-            DeviceError: It took longer.
+            DeviceError: The program took too long.
         """
         settings = f"LD_LIBRARY_PATH={shlex.quote(libraries)} " if libraries else ""
         # The program lives as long as the input of adb or ssh is open: a `cat` on the device waits
         # for its end, and kills the program with all that it started (hence a session of its own).
-        # No `cat` may be left at the end, as adbd waits for who has its socket open: KILL, for a
-        # shell that has not become `cat` yet would lose a TERM. Input of what runs in the
-        # background is nothing unless it is said.
+        # No `cat` may remain at the end, because adbd waits until its socket is closed. It gets
+        # KILL, because a shell that has not become `cat` yet would lose a TERM. Programs in the
+        # background have no input unless it is redirected.
         script = (
             f"cd {shlex.quote(self.folder)} && "
             f"{{ {settings}setsid {shlex.join(argv)} </dev/null & program=$!; "
@@ -148,10 +148,10 @@ class Shell(ABC):
         return ended
 
     def ask(self, questions: Mapping[str, str]) -> dict[str, str]:
-        """What several short commands print, in one go; a command that fails answers nothing.
+        """Returns what several short commands print, with one call; nothing for one that fails.
 
         Args:
-            questions: Shell commands by name; written in this package, never made of data.
+            questions: Shell commands by name, which are constants of this package, never data.
 
         Raises:
             DeviceGoneError: The connection was lost.
@@ -171,7 +171,7 @@ class Shell(ABC):
 
         Args:
             source: The file or the bytes.
-            name: Its name in our folder, or a whole path; folders are made.
+            name: Its name in our folder, or a whole path. Folders are created.
             executable: Whether it is a program.
 
         Returns:
@@ -194,11 +194,11 @@ class Shell(ABC):
         return path
 
     def pull(self, path: str) -> bytes:
-        """The bytes of a file on the device.
+        """Returns the bytes of a file on the device.
 
         Raises:
             DeviceGoneError: The connection was lost.
-            DeviceError: There is no such file.
+            DeviceError: No such file.
         """
         ended = self._run(f"cat {shlex.quote(path)}", timeout_s=_COPY_S)
         if ended.code:
@@ -206,7 +206,7 @@ class Shell(ABC):
         return ended.stdout
 
     def remove(self, path: str) -> None:
-        """Removes a file or a folder, if it is there."""
+        """Removes a file or a folder, if it exists."""
         self._run(f"rm -rf {shlex.quote(path)}")
 
     def _run(self, script: str, *, data: bytes = b"", timeout_s: float = _ANSWER_S) -> Ended:
@@ -218,9 +218,9 @@ class Shell(ABC):
         return self._ended(mark, done.stdout, done.stderr)
 
     def _command(self, script: str) -> tuple[bytes, list[str]]:
-        """The marker that ends a script's output, and the command of this machine."""
+        """Returns the marker that ends a script's output, and the command on this machine."""
         mark = uuid.uuid4().hex
-        # In parentheses, so that an `exit` or a signal in it does not keep the marker away.
+        # In parentheses, so that the marker is printed even after an `exit` or a signal.
         return mark.encode(), self._shell_command(f"( {script} ); printf '\\n%s %s\\n' {mark} $?")
 
     def _ended(self, mark: bytes, printed: bytes, errors: bytes) -> Ended:

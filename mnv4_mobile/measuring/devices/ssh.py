@@ -1,4 +1,4 @@
-"""Linux boards, through the system's ssh and what the user's configuration says of them."""
+"""Linux boards, through the system's ssh and the user's configuration of it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class SshShell(Shell):
     """The shell of one host.
 
     Args:
-        destination: `host` or `user@host`, which may be a name of the user's configuration.
-        port: None is what the configuration says.
+        destination: `host` or `user@host`; the host may be a name in the user's configuration.
+        port: The port. None: what the configuration says.
     """
 
     def __init__(self, destination: str, port: str | None) -> None:
@@ -40,8 +40,8 @@ class SshShell(Shell):
         program = shutil.which("ssh")
         if program is None:
             raise ToolchainError("ssh: not installed; install OpenSSH's client")
-        # One connection for all commands, so that each takes a round trip and no handshake.
-        # In /tmp, as a socket's path must be short, which TMPDIR's is not on macOS.
+        # All commands share one connection, so that each takes a round trip and no handshake.
+        # Its socket lies in /tmp, because its path must be short, and macOS's TMPDIR is not.
         self._sockets = tempfile.TemporaryDirectory(
             prefix="mnv4-", dir="/tmp", ignore_cleanup_errors=True
         )
@@ -61,7 +61,7 @@ class SshShell(Shell):
         super().__init__(f"ssh:{destination}{':' + port if port else ''}", '"$HOME"')
 
     def _shell_command(self, script: str) -> list[str]:
-        # sh: the account's own shell may be any.
+        # The account's own shell may be any; this needs sh.
         return [*self._ssh, "--", self._destination, f"exec sh -c {shlex.quote(script)}"]
 
     def _lost(self, message: str) -> DeviceGoneError:
@@ -72,7 +72,7 @@ class SshShell(Shell):
         return DeviceGoneError(f"{self.name}: the connection was lost: {message.splitlines()[-1]}")
 
     def close(self) -> None:
-        """Removes the folder of ours and ends the connection."""
+        """Removes our folder and ends the connection."""
         super().close()
         subprocess.run(
             [*self._ssh, "-O", "exit", "--", self._destination],
@@ -100,7 +100,7 @@ class Ssh:
         return [Remote(SshShell(destination, found["port"]), tool)]
 
     def attached(self) -> list[Attached]:
-        """None: a host is there when it is named."""
+        """Returns nothing: hosts cannot be listed."""
         return []
 
 

@@ -1,4 +1,4 @@
-"""How warm computers and boards are: the kernel's sensors, and what their degrees mean."""
+"""How warm computers and boards are: the kernel's sensors, and what their temperatures mean."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from mnv4_mobile.measuring.measurement import Thermal
 from mnv4_mobile.measuring.plan import ThermalStatus
 
 SENSORS = "/sys/class/thermal/thermal_zone*/temp"
-"""Linux's and Android's sensors: a file each, thousandths of a degree Celsius."""
+"""Linux's and Android's sensors: one file for each, in thousandths of a degree Celsius."""
 
 LIMITS_C: tuple[tuple[float, ThermalStatus], ...] = (
     (70, "nominal"),
     (80, "fair"),
     (90, "serious"),
 )
-"""Below which temperature of the hottest sensor each status is, where a system has no status of its
-own. A Raspberry Pi begins to slow down at 80 degrees Celsius; most processors of computers stop at
-95 to 105."""
+"""Upper limits of the hottest sensor for each status, on systems without a status of their own. A
+Raspberry Pi begins to slow down at 80 degrees Celsius; most computers' processors stop at 95 to
+105."""
 
 _PLAUSIBLE_C = (1, 150)
-"""Sensors that are not connected say 0, -127, 200, ..."""
+"""Range of credible temperatures. Unconnected sensors say 0, -127, 200, ..."""
 
 
 def hottest(readings: Iterable[str]) -> Thermal:
-    """What the sensors' files say, as far as it is plausible; empty where none is."""
+    """Returns the hottest credible sensor; empty if no reading is credible."""
     low, high = _PLAUSIBLE_C
     degrees = []
     for reading in readings:
@@ -39,7 +39,7 @@ def hottest(readings: Iterable[str]) -> Thermal:
 
 
 def status(celsius: float) -> ThermalStatus:
-    """The status that a temperature stands for."""
+    """Returns the status for a temperature."""
     for limit, found in LIMITS_C:
         if celsius < limit:
             return found
@@ -47,7 +47,7 @@ def status(celsius: float) -> ThermalStatus:
 
 
 def read_sensors() -> Thermal:
-    """This computer's."""
+    """Reads this computer's sensors."""
     root = Path("/")
     readings = []
     for path in root.glob(SENSORS.removeprefix("/")):

@@ -1,9 +1,9 @@
 """Programs on a device that run artifacts of a target.
 
 A target's package names its tools by an entry point of the group `mnv4_mobile.device_programs`
-that has the target's name: a tuple of `Tool`s, the best one first. The best of them follow this
-package's own contract, `Runner`: they give samples, and outputs to check against the golden pair.
-Those from elsewhere, `Foreign`, print a summary only, and nothing verifies what they computed.
+with the target's name: a tuple of `Tool`s, the best one first. A `Runner` follows this package's
+contract: it returns samples, and outputs to check against the golden pair. A `Foreign` tool only
+prints a summary, and nothing verifies what it computed.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ RESULT = "result.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One run of a tool; all paths are the device's."""
+    """One run of a tool. All paths are on the device."""
 
     program: tuple[str, ...]
-    """What starts it: its path, or an interpreter and a script."""
+    """The command: the tool's path, or an interpreter and a script."""
     model: str
     out: str
-    """Folder for its results; it does not exist yet."""
+    """Folder for the results, which does not exist yet."""
     threads: int
     cores: tuple[int, ...] | None
-    """To pin it to."""
+    """Cores to pin the process to; None for all."""
     inputs: tuple[str, ...] = ()
-    """Files with an input tensor each, for the golden check."""
+    """Files with one input tensor each, for the golden check."""
     warmup: int = 0
     runs: int = 0
-    """0 only loads the model and runs it once."""
+    """Number of timed runs; 0 only loads the model and runs it once."""
     seconds: float = 0.0
 
 
@@ -53,10 +53,10 @@ class Tool(ABC):
     """A program that runs artifacts of one target.
 
     Args:
-        name: What it is called in messages and records.
-        files: Regular expression of the names that its file may have.
-        script: A script of this package that it runs, which is copied to the device with it.
-        default: The program on the device if the user names none; None is no tool then.
+        name: The tool's name in messages and records.
+        files: Regular expression for the names that its file may have.
+        script: A script of this package that the tool runs; it is copied to the device too.
+        default: The program on the device that is used if the user names none.
     """
 
     def __init__(
@@ -65,27 +65,27 @@ class Tool(ABC):
         self.name, self.files, self.script, self.default = name, files, script, default
 
     def recognises(self, file_name: str) -> bool:
-        """Whether a file of that name is this tool."""
+        """Returns whether a file of that name is this tool."""
         return re.fullmatch(self.files, file_name) is not None
 
     @abstractmethod
     def argv(self, run: Run) -> list[str]:
-        """The command for a run."""
+        """Returns the command for a run."""
 
     @abstractmethod
     def memory_argv(self, run: Run) -> list[str] | None:
-        """The command of a pass that tells the peak memory; None for a tool that cannot."""
+        """Returns the command of a run that measures peak memory; None if the tool cannot."""
 
     @abstractmethod
     def read(self, printed: str, file: Callable[[str], bytes]) -> Samples:
-        """What a run told.
+        """Reads the samples of a run.
 
         Args:
-            printed: Its output and errors.
+            printed: The run's output and errors.
             file: Reads a file of the run's folder.
 
         Raises:
-            DeviceError: Nothing that can be understood.
+            DeviceError: The output cannot be understood.
         """
 
 
@@ -97,15 +97,15 @@ class Runner(Tool):
 
     It loads the model twice, runs it once, then once with each input, writing
     `<input>.<output>.bin`, then W times untimed, then R times and S seconds at least timed, and
-    writes a `Result` whole: `result.json`, of the job "". Tensors are raw little-endian bytes in C
-    order.
+    writes a `Result` with the job "" to `result.json`, which is never partial. Tensors are raw
+    little-endian bytes in C order.
 
     Args:
         name: See `Tool`.
         files: See `Tool`.
         script: See `Tool`.
         default: See `Tool`.
-        named: Whether the files of outputs have their names instead of their numbers.
+        named: Whether output files have the outputs' names instead of their numbers.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Runner(Tool):
         return [*command, "--out", run.out]
 
     def memory_argv(self, run: Run) -> list[str]:
-        """Loads and runs once, nothing else."""
+        """Returns the command that loads and runs once, nothing else."""
         return self.argv(replace(run, inputs=(), warmup=0, runs=0, seconds=0.0))
 
     def read(self, printed: str, file: Callable[[str], bytes]) -> Samples:
@@ -145,15 +145,15 @@ class Runner(Tool):
     def outputs(
         self, file: Callable[[str], bytes], inputs: int, tensors: Sequence[TensorSpec]
     ) -> list[dict[str, npt.NDArray[Any]]]:
-        """What it computed of each input, arrays by output name.
+        """Returns what the tool computed for each input, as arrays by output name.
 
         Args:
             file: Reads a file of the run's folder.
-            inputs: How many there were.
-            tensors: The artifact's outputs, in its order.
+            inputs: Number of inputs.
+            tensors: The artifact's outputs, in the artifact's order.
 
         Raises:
-            DeviceError: Outputs of another size.
+            DeviceError: An output has another size.
         """
         names = [tensor.name if self.named else str(j) for j, tensor in enumerate(tensors)]
         return [
@@ -178,7 +178,7 @@ class Foreign(Tool):
     """A tool from elsewhere, which prints a summary."""
 
     def pinned(self, run: Run) -> list[str]:
-        """What starts it on the cores that are asked for: `taskset` of util-linux and Android."""
+        """Returns the command that pins the tool: `taskset` of util-linux and Android."""
         if not run.cores:
             return [*run.program]
         return ["taskset", f"{sum(1 << core for core in run.cores):x}", *run.program]
@@ -190,7 +190,7 @@ _PROGRAMS = Group(name="mnv4_mobile.device_programs", what="device programs", op
 def tools_of(target: str) -> tuple[Tool, ...]:
     """Returns the programs that run a target's artifacts on a device, the best one first.
 
-    A target that names none has none there: an app runs its artifacts.
+    A target without programs is run by an app.
     """
     if target not in _PROGRAMS.names():
         return ()
@@ -199,5 +199,5 @@ def tools_of(target: str) -> tuple[Tool, ...]:
 
 
 def tool_for(tools: Sequence[Tool], file_name: str) -> Tool | None:
-    """The tool that a file is."""
+    """Returns the tool that a file is, or None."""
     return next((tool for tool in tools if tool.recognises(file_name)), None)

@@ -114,12 +114,12 @@ def test_tools_that_cannot_be(adb, subject, fake_tool):
     cases = [
         (
             None,
-            "without --tool: nothing there runs executorch; programs that do, .*: mnv4-executorch-",
+            "without --tool: no program for executorch; allowed, .*: mnv4-executorch-",
         ),
         ("/no/such/file", "--tool: /no/such/file: does not exist"),
         (
             str(fake_tool("benchmark_model", "")),
-            r"--tool .*/benchmark_model: nothing there runs executorch",
+            r"--tool .*/benchmark_model: no program for executorch",
         ),
     ]
     for tool, message in cases:

@@ -1,4 +1,4 @@
-"""Which Android devices are there, and what they lack: real adbd processes, Google's adb."""
+"""Which Android devices are attached, and what they lack: real adbd processes, Google's adb."""
 
 import sys
 import threading

@@ -395,5 +395,5 @@ def test_a_phone_too_many_is_told(visit, chromium):
     page = chromium.new_page()
     page.goto(run.url)
     state(page, "Stopped")
-    assert "has them already" in page.text_content("#text")
+    assert "has them all" in page.text_content("#text")
     page.close()

@@ -20,7 +20,7 @@ def test_two_pages_are_two_devices_and_a_third_is_refused(opened):
     assert len({device.describe().id for device in run.devices}) == 2
     status, answer = Client(run.url).join()
     assert status == 403
-    assert "has them already" in answer["error"]
+    assert "has them all" in answer["error"]
 
 
 def test_a_phone_keeps_its_id_from_run_to_run(opened):

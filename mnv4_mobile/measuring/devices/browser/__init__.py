@@ -6,9 +6,9 @@
     browser:lan:3      three of them
     browser:gpu        WebGPU in place of the CPU; also `browser:lan:gpu:3`
 
-A session is a fresh Web Worker with a fresh WebAssembly instance: it has a heap, threads and
-compiled kernels of its own, as a process has. What the browser keeps beside it, such as the
-runtime's compiled code, is not counted in: `load_cold_ms` begins when the runtime has started.
+A session is a fresh Web Worker with a fresh WebAssembly instance: it has its own heap, threads and
+compiled kernels, as a process has. What the browser keeps between sessions, such as the runtime's
+compiled code, is not counted: `load_cold_ms` begins when the runtime has started.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Browser:
         return self._phone.info
 
     def thermal(self) -> Thermal:
-        """Browsers do not say."""
+        """Returns nothing: browsers do not say."""
         return Thermal()
 
     def check(self, subject: Subject, plan: Plan) -> None:
@@ -86,7 +86,7 @@ class Browser:
         return samples
 
     def close(self) -> None:
-        """Tells the page when it is over; the last one closes the server."""
+        """Releases the phone; the last one ends the run on all pages and closes the server."""
         self._close(self)
 
 
@@ -148,13 +148,13 @@ class BrowserKind:
             if time.monotonic() > end:
                 raise DeviceError(
                     f"browser: {seen} of {pages} pages were opened within "
-                    f"{self.patience.join:g} s; the address is not valid any more"
+                    f"{self.patience.join:g} s; the address is no longer valid"
                 )
         for phone in list(server.phones.values())[seen:]:
             progress.note(f"{phone.info.id}: {phone.info.model}, {phone.info.os_build}")
 
     def attached(self) -> list[Attached]:
-        """What `mnv4 devices` says: any browser will do."""
+        """Returns one entry: any browser will do."""
         return [Attached(address="browser", info=None, missing=_HELP if _lacking() else None)]
 
 
@@ -166,7 +166,7 @@ def _lacking() -> bool:
 
 
 def parse(address: str) -> tuple[int, bool, bool]:
-    """Number of pages, whether other computers may open them, and whether WebGPU runs."""
+    """Reads an address: number of pages, whether for other computers, whether with WebGPU."""
     words = address.split(":") if address else []
     number = words.pop() if words and words[-1].isdecimal() else "1"
     known = set(words) <= {"lan", "gpu"} and len(set(words)) == len(words)
@@ -195,19 +195,19 @@ def _invitation(url: str, pages: int, *, qr: bool = True) -> str:
 
 def _warning(fingerprint: str) -> str:
     return (
-        "\nThe phone will warn that the connection is not private, because it cannot know the\n"
-        "certificate, which was made just now on this computer. It is encrypted all the same:\n"
+        "\nThe phone will warn that the connection is not private, because it does not know the\n"
+        "certificate, which this computer has just made. The connection is encrypted anyway:\n"
         "  Chrome    Advanced, then Proceed\n"
         "  Safari    Show Details, then visit this website\n"
         "  Firefox   Advanced, then Accept the Risk and Continue\n"
-        "Whoever wants to be sure compares the certificate's SHA-256 fingerprint:\n"
+        "To be sure, compare the certificate's SHA-256 fingerprint:\n"
         f"  {fingerprint}\n"
-        "Whoever has the address can join until all pages are there. It ends with this run.\n"
+        "Anyone with the address can join until all pages are open. It ends with this run.\n"
     )
 
 
 def _devices(server: Server) -> list[Device]:
-    """A device for every phone; the server stops behind the last of them."""
+    """Returns a device for every phone; the server stops when the last one is closed."""
     opened: list[Browser] = []
 
     def close(device: Browser) -> None:

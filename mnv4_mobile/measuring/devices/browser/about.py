@@ -1,4 +1,4 @@
-"""What a page tells about its phone, as a `DeviceInfo`."""
+"""What a page says about its phone, as a `DeviceInfo`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mnv4_mobile.measuring.measurement import DeviceInfo
 
 _LONGEST = 200
 _SYSTEMS = (
-    # Where agents are frozen (Android 10; K, Mac OS X 10_15_7, Windows NT 10.0), hints know better.
+    # Hints are preferred to frozen agents (Android 10; K, Mac OS X 10_15_7, Windows NT 10.0).
     (r"\((?P<model>iPhone|iPad)[^)]*? OS (?P<version>[\d_]+)", "iOS"),
     (r"Android (?P<version>[\d.]+); (?P<model>[^;)]+)", "Android"),
     (r"(?P<model>Mac)intosh[^)]*? OS X (?P<version>[\d_.]+)", "macOS"),
@@ -31,18 +31,18 @@ _BROWSERS = (
 
 
 def text(value: object, longest: int = _LONGEST) -> str:
-    """Text from a page, fit for a terminal: printable, and not longer than that."""
+    """Makes text from a page safe for a terminal: printable, and at most so long."""
     printable = "".join(c if c.isprintable() else " " for c in str(value)[: 4 * longest])
     return printable.strip()[:longest].rstrip()
 
 
 def device_info(secret: str, about: Mapping[str, Any], *, gpu: bool = False) -> DeviceInfo:
-    """A phone by what its page tells; `os_build` has the browser too, which decides as much.
+    """Describes a phone. `os_build` includes the browser, which affects speed as much.
 
     Args:
-        secret: By which the phone is known again; the id is a hash of it.
-        about: `user_agent`, and the hints `model`, `platform` and `browser` where it gives them.
-        gpu: Whether its WebGPU is measured, which is another device.
+        secret: Identifies the phone; the id is a hash of it.
+        about: `user_agent`, and the hints `model`, `platform` and `browser` if the page gives them.
+        gpu: Whether WebGPU is measured, which counts as another device.
     """
     agent = text(about.get("user_agent", ""), 500)
     model, system = _system(agent)
@@ -66,12 +66,12 @@ def device_info(secret: str, about: Mapping[str, Any], *, gpu: bool = False) -> 
 
 
 def _system(agent: str) -> tuple[str, str]:
-    """Model, and system with its version."""
+    """Returns the model, and the system with its version."""
     for pattern, name in _SYSTEMS:
         if found := re.search(pattern, agent):
-            told = found.groupdict()
-            version = told.get("version", "").replace("_", ".")
-            return told.get("model", "PC").strip(), f"{name} {version}".strip()
+            parts = found.groupdict()
+            version = parts.get("version", "").replace("_", ".")
+            return parts.get("model", "PC").strip(), f"{name} {version}".strip()
     return "", ""
 
 

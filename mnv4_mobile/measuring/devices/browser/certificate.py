@@ -1,4 +1,4 @@
-"""A certificate made on the fly, for the addresses of this computer."""
+"""Makes a certificate for the addresses of this computer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _VALID = timedelta(days=2)
 
 
 def addresses() -> list[str]:
-    """This computer's IPv4 addresses on its networks, the one that others are to use first.
+    """Returns this computer's IPv4 addresses on its networks, the one for other computers first.
 
     Empty without a network.
     """
@@ -29,7 +29,7 @@ def addresses() -> list[str]:
     ]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing; asks which way packets would go
+            probe.connect(("192.0.2.1", 9))  # sends nothing, but finds the route
         except OSError:
             return found
         first: str = probe.getsockname()[0]
@@ -37,7 +37,7 @@ def addresses() -> list[str]:
 
 
 def context(names: list[str]) -> tuple[ssl.SSLContext, str]:
-    """A TLS context with a new key and a certificate of its own for these addresses.
+    """Makes a TLS context with a new key and a certificate for these addresses.
 
     Returns:
         The context, and the certificate's SHA-256 as browsers show it: `AB:CD:...`.

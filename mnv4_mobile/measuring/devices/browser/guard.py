@@ -1,4 +1,4 @@
-"""Who may ask the server for what: addresses, the token, rates and sizes."""
+"""Limits who may ask the server: addresses, the token, rates and sizes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 MAX_BODY = 16 * 2**20
-"""Bytes of a request; a result of `task.MAX_SAMPLES` has about a third of that."""
+"""Limit of a request in bytes; a result of `task.MAX_SAMPLES` has about a third."""
 _MAX_CLIENTS = 1000
 HEADERS = {
-    # Threads and fine timers need a page that is isolated from other origins.
+    # Browsers give threads and fine timers only to pages isolated from other origins.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -31,11 +31,11 @@ HEADERS = {
 
 
 class Rate:
-    """A bucket of permits for every client, refilled steadily.
+    """Limits how often each client may ask, with a bucket of permits that is refilled steadily.
 
     Args:
         burst: Permits at first.
-        per_second: How fast they come back.
+        per_second: Permits that are added each second.
     """
 
     def __init__(self, burst: float, per_second: float) -> None:
@@ -43,7 +43,7 @@ class Rate:
         self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def allows(self, client: str) -> bool:
-        """Takes a permit, if there is one."""
+        """Takes a permit and returns whether the client had one."""
         now = time.monotonic()
         left, then = self._clients.pop(client, (self._burst, now))
         left = min(self._burst, left + (now - then) * self._per_second)
@@ -54,11 +54,11 @@ class Rate:
 
 
 def guard(token: str, *, lan: bool) -> Middleware:
-    """A middleware that lets only the holders of the token through, and not too fast.
+    """Returns a middleware that admits only requests with the token, at a limited rate.
 
     Args:
         token: The first part of every path.
-        lan: Whether other computers of the network may ask; those beyond it never may.
+        lan: Whether other computers of the network may ask; computers outside it never may.
     """
     requests, wrong = Rate(burst=300, per_second=30), Rate(burst=10, per_second=0.2)
 
@@ -94,7 +94,7 @@ def guard(token: str, *, lan: bool) -> Middleware:
 
 
 def _refusal(request: web.Request, refused: web.HTTPException) -> web.Response:
-    """The reason as JSON for the page's own requests, otherwise for people."""
+    """Returns the reason as JSON for the page's own requests, otherwise as text."""
     if "/api/" in request.path:
         return web.json_response({"error": refused.text}, status=refused.status)
     return web.Response(text=f"{refused.text}\n", status=refused.status)

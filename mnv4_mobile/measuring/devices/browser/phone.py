@@ -1,4 +1,4 @@
-"""One phone: its page, whether it is there, what it is to do. All of it in the server's loop."""
+"""One phone: its page, whether the page answers, and its task. Runs in the server's loop."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from mnv4_mobile.measuring.devices.browser.task import Task
 from mnv4_mobile.measuring.measurement import DeviceInfo, Samples
 
 _STARTS = 3
-"""How often a page may begin one session: it begins again when it was reloaded, or hidden."""
+"""How often a page may begin one session. It begins again after it was reloaded or hidden."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How long what is waited for, in seconds."""
+    """How long to wait, in seconds."""
 
     join: float = 300
-    """Until all pages are there."""
+    """Limit for all pages to be opened."""
     poll: float = 15
-    """The longest that a page's question for work is left unanswered."""
+    """Longest time before a page's request for work is answered."""
     silence: float = 30
-    """Until a page that says nothing counts as gone; longer than `poll`."""
+    """Time after which a silent page counts as gone; longer than `poll`."""
     reload: float = 8
-    """Until a page that was closed counts as gone, as it may only have been reloaded."""
+    """Time after which a closed page counts as gone; it may only have been reloaded."""
     goodbye: float = 3
-    """Until pages have heard that it is over."""
+    """Limit for pages to hear that the run is over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,44 +45,44 @@ class Place:
 
 
 class Phone:
-    """A phone with a page that is, or was, open.
+    """A phone with a page that is or was open.
 
     Args:
-        info: What it is.
-        patience: See there.
+        info: What the phone is.
+        patience: How long to wait.
     """
 
     def __init__(self, info: DeviceInfo, patience: Patience) -> None:
         self.info = info
         self.page = ""
-        """The load of the page that is listened to: the newest."""
+        """Identifies the newest load of the page; older ones are ignored."""
         self.task: Task | None = None
         self.place = Place()
         self.doing = ""
-        """How far its page is."""
+        """What its page is doing, for the progress display."""
         self._patience = patience
         self._starts = 0
         self._wake = asyncio.Event()
         self._result: asyncio.Future[Samples] | None = None
         self._closed_by_user = False
         self._end: dict[str, Any] | None = None
-        self.told = asyncio.Event()
-        """Its page knows that it is over."""
+        self.heard_end = asyncio.Event()
+        """Its page knows that the run is over."""
         self._deadline = 0.0
         self.heard()
 
     @property
     def gone(self) -> bool:
-        """Whether its page was silent for too long."""
+        """Whether its page has been silent for too long."""
         return time.monotonic() > self._deadline
 
     def heard(self) -> None:
-        """Its page said something."""
+        """Notes that its page said something."""
         self._closed_by_user = False
         self._deadline = time.monotonic() + self._patience.silence
 
     def left(self) -> None:
-        """Its page was closed, or is about to be loaded again."""
+        """Notes that its page was closed or is being reloaded."""
         self._closed_by_user = True
         self._deadline = time.monotonic() + self._patience.reload
 
@@ -92,11 +92,11 @@ class Phone:
         Raises:
             ParityError: The page found wrong outputs.
             DeviceGoneError: Its page was closed or fell silent.
-            DeviceError: It could not measure, or sent something else.
+            DeviceError: The page could not measure, or sent something else.
         """
         self.task, self._starts = task, 0
         self._result = asyncio.get_running_loop().create_future()
-        # It may have gone to sleep while others were measured: there is time to wake it.
+        # It may sleep after others were measured; this leaves time to wake it.
         self._deadline = max(self._deadline, time.monotonic() + self._patience.silence)
         self._wake.set()
         try:
@@ -118,20 +118,20 @@ class Phone:
         )
 
     async def order(self) -> dict[str, Any]:
-        """What its page is to do next; waits a while for something to do."""
+        """Returns what its page has to do next; waits a while for it."""
         if self._end is None and self.task is None:
             try:
                 await asyncio.wait_for(self._wake.wait(), self._patience.poll)
             except TimeoutError:
                 return {"state": "wait"}
         if self._end is not None:
-            self.told.set()
+            self.heard_end.set()
             return self._end
         if self.task is None:
             return {"state": "wait"}
         self._starts += 1
         if self._starts > _STARTS:
-            self.settle(
+            self.finish(
                 DeviceError(
                     f"{self.task.name}: the page began {_STARTS} times and did not get to the end: "
                     "it was reloaded or in the background, or the browser ran out of memory"
@@ -142,11 +142,11 @@ class Phone:
         order = {"state": "measure", "job": task.job.id, "name": task.name}
         return order | {"files": list(task.files), **asdict(self.place)}
 
-    def settle(self, outcome: Samples | MobileError) -> None:
+    def finish(self, outcome: Samples | MobileError) -> None:
         """Ends the task."""
         if self._result is None or self._result.done():
             return
-        self.task = None  # its page asks for the next one at once
+        self.task = None  # its page asks for the next one immediately
         self._wake.clear()
         if isinstance(outcome, MobileError):
             self._result.set_exception(outcome)
@@ -154,6 +154,6 @@ class Phone:
             self._result.set_result(outcome)
 
     def end(self, text: str) -> None:
-        """Tells its page that there is nothing more to do."""
+        """Tells its page that the run is over."""
         self._end = {"state": "end", "text": text}
         self._wake.set()

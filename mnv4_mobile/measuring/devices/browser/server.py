@@ -1,4 +1,4 @@
-"""The server of a run: the page, its files and what pages say, in a thread of its own."""
+"""The server of a run, in its own thread: serves the page and its files, and hears the pages."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Server:
 
     Args:
         host: Address to listen on.
-        tls: For HTTPS; None serves HTTP.
-        places: Phones that may join.
-        patience: See there.
+        tls: Makes it HTTPS; None serves HTTP.
+        places: Number of phones that may join.
+        patience: How long to wait.
         gpu: Whether WebGPU runs the artifacts.
 
     Raises:
-        DeviceError: It cannot listen there.
+        DeviceError: It cannot listen on the address.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Server:
         self.token = secrets.token_urlsafe(16)
         self.phones: dict[str, Phone] = {}
         self.full = threading.Event()
-        """All places are taken."""
+        """Set when all phones have joined."""
         self._places, self._patience, self._secure = places, patience, tls is not None
         self._static = {
             path.name.removesuffix(".gz"): path for path in DIST.iterdir() if path.is_file()
@@ -77,11 +77,11 @@ class Server:
             raise DeviceError(f"browser: cannot listen on {host}: {error.strerror}") from None
 
     def run(self, work: Coroutine[Any, Any, T], meanwhile: Callable[[], None] | None = None) -> T:
-        """Does it in the server's loop, where all of its state lives.
+        """Runs a coroutine in the server's loop, where all of its state lives.
 
         Args:
             work: What to do.
-            meanwhile: Is called in this thread, again and again, until it is done.
+            meanwhile: Called in this thread repeatedly until the work is done.
         """
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
@@ -114,8 +114,8 @@ class Server:
         for phone in here:
             phone.end("The run is over. You can close this page, or go on classifying images.")
         if here:
-            told = [asyncio.create_task(phone.told.wait()) for phone in here]
-            _, waiting = await asyncio.wait(told, timeout=self._patience.goodbye)
+            heard = [asyncio.create_task(phone.heard_end.wait()) for phone in here]
+            _, waiting = await asyncio.wait(heard, timeout=self._patience.goodbye)
             for task in waiting:
                 task.cancel()
             await asyncio.sleep(0.1)  # for the answers to be sent
@@ -134,7 +134,7 @@ class Server:
         return app
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
-        """A file of the page; compressed ones go as they are."""
+        """Serves a file of the page; compressed files stay compressed."""
         path = self._static.get(request.match_info.get("name", "index.html"))
         if path is None:
             raise web.HTTPNotFound(text="There is no such file.")
@@ -151,7 +151,7 @@ class Server:
             if len(self.phones) >= self._places:
                 raise web.HTTPForbidden(
                     text=f"This run measures on {self._places} of the devices that open the "
-                    "address, and has them already."
+                    "address, and has them all."
                 )
             phone = self.phones[secret] = Phone(
                 device_info(secret, about, gpu=self.gpu), self._patience
@@ -222,7 +222,7 @@ class Server:
             # Its session failed; the next one may go well.
             outcome = DeviceError(f"{phone.info.id}: sent an unusable result: {refused.text}")
         if phone.task is task:
-            phone.settle(outcome)
+            phone.finish(outcome)
         if refused is not None:
             raise refused
         return web.json_response({})

@@ -48,13 +48,13 @@ class Task:
     golden: bool
     """Whether there is a golden pair."""
     files: dict[str, Path | bytes]
-    """By their paths in `mnv4/job/`."""
+    """Files by their paths in `mnv4/job/`."""
 
     def samples(self, result: Result) -> Samples:
         """Returns what a page measured, after checking it.
 
         Raises:
-            ConfigError: More or other figures than a page can have, naming the key.
+            ConfigError: A figure that no page can have, naming the key.
             ParityError: The page found wrong outputs.
             DeviceError: The page could not measure.
         """
@@ -139,7 +139,7 @@ def _tensors(subject: Subject) -> Sequence[TensorSpec]:
         return (subject.bundle.input, *subject.bundle.outputs)
     try:
         return load_target(subject.artifact.target).inputs(subject.path)
-    except ModuleNotFoundError:  # the browser needs no toolchain; the page checks them, too
+    except ModuleNotFoundError:  # a browser needs no toolchain; the page checks the types too
         return ()
 
 

@@ -1,16 +1,16 @@
-// Talking to the server. It goes by requests, as Safari does not let a WebSocket use a certificate
-// that its user accepted by hand.
+// Talks to the server by requests, because Safari allows no WebSocket with a certificate that the
+// user accepted by hand.
 
 const RETRY_MS = 1000;
 const GIVE_UP_MS = 60_000;
-const GONE = "The computer does not answer any more: it has ended the run, or the network is gone.";
+const GONE = "The computer no longer answers: the run has ended, or the network is gone.";
 /** Names this load of the page: the server listens only to the newest one of a phone. */
 const page = crypto.randomUUID();
 
-/** What the server refuses, in its words, or that it is not there any more. */
+/** The server refused a request and said why, or no longer answers. */
 export class Refused extends Error {}
 
-/** Sends once, and again while the server cannot be reached. */
+/** Sends a request, and repeats it while the server cannot be reached. */
 async function send(path, options, onTrouble) {
   const begin = performance.now();
   for (;;) {
@@ -38,7 +38,7 @@ export const progress = (job, text) => post("progress", { job, text });
 export const result = (body, onTrouble) => post("result", body, onTrouble);
 export const bye = () => navigator.sendBeacon(`api/bye?page=${page}`);
 
-/** A file of a job, as an ArrayBuffer. */
+/** Fetches a file of a job as an ArrayBuffer. */
 export const file = (job, name) => {
   const path = name.split("/").map(encodeURIComponent).join("/");
   return send(`files/${job}/${path}`, {}).then((r) => r.arrayBuffer());

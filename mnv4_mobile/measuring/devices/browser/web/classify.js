@@ -47,7 +47,7 @@ export function offer(found) {
   $("classify").hidden = false;
 }
 
-/** Loads the model that is chosen, unless it is there. */
+/** Loads the chosen model, unless it is loaded. */
 async function ready() {
   const name = $("model").value;
   if (loaded === name && session.alive) return;
@@ -132,5 +132,5 @@ $("file").addEventListener("change", () => {
 $("camera").addEventListener("click", toggleCamera);
 $("model").addEventListener("change", () => {
   $("classes").replaceChildren();
-  if (file && !$("image").hidden) classifyFile(); // the camera's loop sees the choice by itself
+  if (file && !$("image").hidden) classifyFile(); // the camera's loop reads the choice itself
 });

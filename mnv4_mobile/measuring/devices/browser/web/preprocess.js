@@ -22,7 +22,7 @@ const KERNELS = {
   lanczos: { radius: 3, f: (x) => sinc(x) * sinc(x / 3) },
 };
 
-/** Height and width that an image is resized to, so that it covers the crop. */
+/** Returns the height and width to which an image is resized, so that it covers the crop. */
 export function resizedTo(height, width, { size, crop }) {
   const [th, tw] = size.map((side) => Math.floor(side / crop));
   if (th !== tw) {
@@ -33,7 +33,7 @@ export function resizedTo(height, width, { size, crop }) {
   return [Math.floor((th * height) / shorter), Math.floor((th * width) / shorter)];
 }
 
-/** For each of m values made from n: the first value that it is made from, and the weights. */
+/** Returns the first source value and the weights for each of m values made from n. */
 function filters(n, m, interpolation) {
   const scale = n / m;
   if (interpolation === "nearest") {

@@ -128,7 +128,7 @@ function row({ name, on, medians, wrong }) {
   return found;
 }
 
-/** Names the model that classifies; several are a choice, of which one is chosen. */
+/** Names the model that classifies, or lets the user choose from several. */
 export function models(names, chosen) {
   $("which").textContent = names.length > 1 ? "Classified by" : `Classified by ${chosen}`;
   $("model").hidden = names.length === 1;

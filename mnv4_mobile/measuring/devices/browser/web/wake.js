@@ -1,4 +1,4 @@
-// Keeping the screen on while there is something to do: a phone that sleeps measures nothing.
+// Keeps the screen on during a run: a sleeping phone measures nothing.
 
 let lock = null;
 let wanted = false;
@@ -14,7 +14,7 @@ export function keepAwake() {
   return hold();
 }
 
-/** Whether the screen is kept on. */
+/** Returns whether the screen is kept on. */
 export const awake = () => Boolean(lock && !lock.released);
 
 /** Lets the screen go off again. */
