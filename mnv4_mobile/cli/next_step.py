@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ def build(*what: str, target: str | None = None, recipe: str = "fp32") -> Words:
 
 
 def installed_target(recipe: Recipe, name: str | None = None) -> str | None:
-    """Returns the first target that can build a recipe.
+    """Returns a target that can build a recipe, best one that this machine runs.
 
     Args:
         recipe: What is built.
@@ -44,10 +44,13 @@ def installed_target(recipe: Recipe, name: str | None = None) -> str | None:
     """
     from mnv4_mobile.target import load_target, missing, target_names
 
-    def fits(target: Target) -> bool:
-        return not missing(target) and recipe.scheme in target.schemes
-
-    return _first(target_names() if name is None else [name], lambda one: fits(load_target(one)))
+    found = []
+    for one in target_names() if name is None else [name]:
+        with suppress(MobileError):  # a target that cannot be loaded
+            target = load_target(one)
+            if not missing(target) and recipe.scheme in target.schemes:
+                found.append(target)
+    return min(found, key=_emulated).name if found else None
 
 
 def predict(bundle: Bundle, images: Path | None) -> Words:
@@ -82,10 +85,9 @@ def measure(path: Path, store: Path | None = None) -> Words:
         store: The store that the user named.
     """
     from mnv4_mobile.bundle.manifest import open_bundle
-    from mnv4_mobile.target import first_unit, load_target
+    from mnv4_mobile.target import load_target
 
-    target = load_target(open_bundle(path).manifest.target)
-    if target.units and target.units[first_unit(target)].emulated:
+    if _emulated(load_target(open_bundle(path).manifest.target)):
         return ["sdk", "ios", _typed(path), "-o", "MobileNetV4"]
     return ["measure", _typed(path), *in_store(store)]
 
@@ -101,11 +103,7 @@ def _typed(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def _first(names: list[str], fits: Callable[[str], bool]) -> str | None:
-    for name in names:
-        try:
-            if fits(name):
-                return name
-        except MobileError:  # a target that cannot be loaded
-            continue
-    return None
+def _emulated(target: Target) -> bool:
+    """Returns whether this machine only emulates the runtime, or lacks it."""
+    executor = next(iter(target.units.values()), None)
+    return executor is None or executor.emulated

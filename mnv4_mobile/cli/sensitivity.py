@@ -107,5 +107,6 @@ def sensitivity(
     print_table(columns, rows, f"{spec.name}, {chosen.name}: {found.pictures} pictures")
     words = ["tune", model_or_weights, *(["--weights", weights] if weights else [])]
     words += ["--calibrate", calibrate, "-r", recipe]
+    words += ["--input-size", input_size] if input_size else []
     words += ["-t", next_step.installed_target(chosen) or "T"]
     show_next(words, hidden=quiet)

@@ -132,4 +132,5 @@ def tune(
         print(text, end="")
     words = ["build", model_or_weights, *(["--weights", weights] if weights else [])]
     words += ["-t", target, "-r", str(out), "--calibrate", calibrate]
+    words += ["--input-size", input_size] if input_size else []
     show_next(words, hidden=as_json or quiet)

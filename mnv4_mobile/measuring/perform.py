@@ -174,6 +174,7 @@ def perform(
         with progress.count(sum(map(len, missing.values())), "sessions"):
             for info, device in devices.items():
                 failures += _measure(info, device, missing[info], run, opened, progress)
+            progress.end()
         measurements = opened.measurements(runs=(run,))
     recorded = _recorded(measurements)
     return Measured(

@@ -42,7 +42,7 @@ COMMANDS = [
     ),
     (
         ("sensitivity", "demo", "--calibrate", PHOTOS, "--images", "2", "--input-size", "32"),
-        f"mnv4 tune demo --calibrate {PHOTOS} -r int8 -t ",
+        f"mnv4 tune demo --calibrate {PHOTOS} -r int8 --input-size 32 -t ",
     ),
 ]
 
