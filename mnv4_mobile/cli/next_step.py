@@ -76,18 +76,23 @@ def predict(bundle: Bundle, images: Path | None) -> Words:
 
 
 def measure(path: Path, store: Path | None = None) -> Words:
-    """Returns the command that measures a bundle, or makes a library of it.
+    """Returns the command that measures a bundle.
 
-    This machine does not measure a target that it only emulates.
+    If this machine only emulates the target, it is the command that puts the bundle into an app for
+    iOS, or the one that shows it.
 
     Args:
         path: The bundle, as the user named it.
         store: The store that the user named.
     """
     from mnv4_mobile.bundle.manifest import open_bundle
+    from mnv4_mobile.sdks.ios import TARGETS
     from mnv4_mobile.target import load_target
 
-    if _emulated(load_target(open_bundle(path).manifest.target)):
+    name = open_bundle(path).manifest.target
+    if _emulated(load_target(name)):
+        if name not in TARGETS:
+            return ["inspect", _typed(path)]
         return ["sdk", "ios", _typed(path), "-o", "MobileNetV4"]
     return ["measure", _typed(path), *in_store(store)]
 
