@@ -91,7 +91,7 @@ def test_the_default_stays_on_a_trained_hybrid(trained_hybrid):
 @pytest.mark.slow
 def test_another_rule_is_chosen_where_it_is_better(heldout):
     checkpoint = load_checkpoint(read_model("conv-small-035").spec, "demo")
-    spec = BuildSpec(model=checkpoint.spec, preprocess=checkpoint.preprocess)
+    spec = BuildSpec(model=checkpoint.spec, preprocess=checkpoint.preprocess.completed((96, 96)))
     images = heldout[0][np.random.default_rng(0).permutation(400)]
     # Of 40 images, a percentile leaves out four, and what they show is not rare.
     net = load_net(checkpoint, spec)

@@ -91,6 +91,11 @@ def test_what_is_assumed_is_said_once(bare, options, note):
             ("random:0",),
             "random:0: random weights fit any model, so name one: conv-small --weights random:0",
         ),
+        (
+            ("conv-small",),
+            "--weights: missing for the model conv-small; allowed: the file or folder of a "
+            "checkpoint, hf-hub:OWNER/NAME, demo, random:SEED",
+        ),
         (("my.ckpt",), "my.ckpt: no such file"),
         (
             ("conv-medium", "--weights", "demo"),

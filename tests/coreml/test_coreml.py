@@ -182,7 +182,6 @@ def test_labels_and_preprocessing_are_in_the_metadata(package):
         "mean": [0.485, 0.456, 0.406],
         "std": [0.229, 0.224, 0.225],
         "inside": False,
-        "assumed": [],
     }
     assert metadata["compute_unit"] == package.requires["compute_unit"] == "cpu_and_ne"
     assert description.predictedFeatureName == ""

@@ -68,7 +68,7 @@ def test_the_command_writes_a_checkpoint_that_loads(tmp_path, monkeypatch):
     train.main()
     found = load_checkpoint(load_model(str(DATA / "hybrid-narrow.yaml")), str(out))
     assert found.labels == LABELS
-    assert found.preprocess == PREPROCESS
+    assert found.preprocess.completed((1, 1)) == PREPROCESS
     assert found.licence == "Apache-2.0"
 
 
