@@ -137,6 +137,7 @@ def test_a_tools_summary_is_shown_by_its_mean_and_marked(mnv4, tmp_path):
         store.add(measurement(samples=Samples(golden_sqnr_db=None, summary=told)))
     code, out, _ = mnv4("results", "list", "--store", tmp_path / "s.sqlite")
     assert code == 0
-    header, row = out.splitlines()
+    header, row, *legend = out.splitlines()
     assert row[: header.index("mean ms") + len("mean ms")].split()[-3:] == ["-", "-", "4.250"]
-    assert "output not checked on the device; a tool's summary" in row
+    assert row.endswith("unchecked, summary")
+    assert "  summary    the tool reports a mean without its samples" in legend

@@ -92,7 +92,7 @@ def test_every_key_is_read(tmp_path):
         ),
         (
             "build: {models: [a], weights: x, targets: [coreml], options: {coreml: {min_io: 17}}}",
-            r"mine\.yaml: build: option coreml\.min_io: no such option of coreml; did you mean",
+            r"mine\.yaml: build: option coreml: found 'min_io', did you mean min_ios\?",
         ),
         (
             "build: {models: [a], weights: x, targets: [tflite], options: {coreml: {min_ios: 17}}}",
