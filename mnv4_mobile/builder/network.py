@@ -46,8 +46,6 @@ class Network:
         self._progress = progress
         self._options = options = cell.options
         checkpoint = load_checkpoint(cell.model, cell.weights, num_classes=options.num_classes)
-        for note in checkpoint.notes:
-            progress.note(note)
         self.spec = spec = options.build_spec(
             checkpoint.spec, checkpoint.preprocess, checkpoint.labels
         )

@@ -9,7 +9,7 @@ from mnv4_mobile.configs import shipped
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.images import KnownPreprocess
 from mnv4_mobile.model.checkpoint_index import read_index
-from mnv4_mobile.model.checkpoint_source import SUFFIXES, find_checkpoint, random_seed
+from mnv4_mobile.model.checkpoint_source import RANDOM_NOTE, SUFFIXES, find_checkpoint, random_seed
 from mnv4_mobile.model.fit import fit_checkpoint
 from mnv4_mobile.model.grammar import read_model
 from mnv4_mobile.model.spec import ModelSpec
@@ -104,7 +104,10 @@ def _with_weights(
         assert spec is not None
         model = spec if num_classes is None else spec.with_head(num_classes)
         return Resolved(
-            model=model, weights=source, preprocess=KnownPreprocess(), notes=tuple(notes)
+            model=model,
+            weights=source,
+            preprocess=KnownPreprocess(),
+            notes=(*notes, RANDOM_NOTE),
         )
     fit = fit_checkpoint(read_index(path), spec, num_classes=num_classes)
     if Path(source).exists():

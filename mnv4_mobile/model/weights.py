@@ -12,7 +12,12 @@ from mnv4_mobile.errors import WeightsError
 from mnv4_mobile.images import KnownPreprocess
 from mnv4_mobile.model.checkpoint_file import read_tensors
 from mnv4_mobile.model.checkpoint_index import COUNTER, read_index
-from mnv4_mobile.model.checkpoint_source import file_sha256, find_checkpoint, random_seed
+from mnv4_mobile.model.checkpoint_source import (
+    RANDOM_NOTE,
+    file_sha256,
+    find_checkpoint,
+    random_seed,
+)
 from mnv4_mobile.model.fit import fit_checkpoint
 from mnv4_mobile.model.net import Head, MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
@@ -87,7 +92,7 @@ def _random(spec: ModelSpec, seed: int, num_classes: int | None) -> Checkpoint:
         licence=None,
         labels=None,
         preprocess=KnownPreprocess(),
-        notes=("the weights are random: the outputs mean nothing",),
+        notes=(RANDOM_NOTE,),
     )
 
 

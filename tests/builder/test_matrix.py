@@ -175,7 +175,7 @@ def test_every_ingredient_changes_the_key(tiny, tmp_path, demo_pictures):
         replace(base, recipe=replace(base.recipe, gate=Gate(sqnr_db=81))),
         replace(base, options=Options(crop=0.9)),
         replace(base, preprocess=KnownPreprocess(crop=0.9)),
-        replace(base, options=Options(labels=("a", "b"))),
+        replace(base, options=Options(labels=tuple(map(str, range(1000))))),
         replace(base, options=Options(images=demo_pictures)),
         replace(base, recipe=load_recipe("int8"), options=Options(calibrate="random")),
         replace(base, recipe=load_recipe("int8"), options=Options(calibrate=str(demo_pictures))),

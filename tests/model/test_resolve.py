@@ -16,7 +16,7 @@ from torch import Tensor
 from mnv4_mobile.configs import shipped
 from mnv4_mobile.errors import ConfigError, MobileError, WeightsError
 from mnv4_mobile.images import KnownPreprocess
-from mnv4_mobile.model.checkpoint_source import DEMO
+from mnv4_mobile.model.checkpoint_source import DEMO, RANDOM_NOTE
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.resolve import is_weights, resolve
 from mnv4_mobile.model.timm_names import LOOKALIKES, shipped_name, timm_name
@@ -251,12 +251,13 @@ def test_names_of_timm_are_models() -> None:
     for name in SUPPORTED:
         plain = resolve(name, "random:0")
         assert plain.model == load_model(shipped_name(name))
-        assert plain.notes == ()
+        assert plain.notes == (RANDOM_NOTE,)
     tagged = resolve("mobilenetv4_conv_small.e2400_r224_in1k", "random:0", num_classes=4)
     assert tagged.model == load_model("conv-small").with_head(4)
     assert tagged.notes == (
         "mobilenetv4_conv_small.e2400_r224_in1k: the tag e2400_r224_in1k has no effect; --weights "
         "names the weights",
+        RANDOM_NOTE,
     )
 
 
