@@ -120,7 +120,7 @@ def new_folder(path: Path, marker: str, within: Path | None = None) -> Iterator[
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """Copies what is in a folder into another one, which is there.
+    """Copies what is in a folder into another one that exists.
 
     Raises:
         OSError: The first file that cannot be copied; `shutil.copytree` raises an error of its own.
@@ -160,9 +160,9 @@ def _sync(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    r"""Of a file's bytes, or of the lines `<sha256>  <posix path>\n` of a folder's files.
+    r"""Hashes a file's bytes, or the lines `<sha256>  <posix path>\n` of a folder's files.
 
-    They are sorted by the parts of their paths.
+    The lines are sorted by the parts of their paths.
     """
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file())

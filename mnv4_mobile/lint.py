@@ -61,7 +61,7 @@ class Operator:
     """Names of values."""
     outputs: tuple[str, ...] = ()
     permutation: tuple[int, ...] = ()
-    """Of a transpose with constant axes."""
+    """The axes of a transpose with constant axes."""
     kernel: tuple[int, ...] = ()
     """(height, width) of a pooling."""
     convolution: Convolution | None = None
@@ -73,7 +73,7 @@ class Graph:
 
     operators: Sequence[Operator]
     layers: Sequence[str]
-    """Of every operator, the layer that it belongs to."""
+    """The layer that each operator belongs to."""
     values: Mapping[str, Value]
 
     def __post_init__(self) -> None:
@@ -100,7 +100,7 @@ class Graph:
         return self.operators[: next(i for i, o in enumerate(self.operators) if o is operator)]
 
     def types(self, operator: Operator) -> tuple[str, str]:
-        """Of what an operator takes first and of what it gives."""
+        """Returns the types of an operator's first input and first output."""
         return self.values[operator.inputs[0]].dtype, self.values[operator.outputs[0]].dtype
 
     def convolutions(self) -> list[Operator]:

@@ -36,7 +36,7 @@ class Option:
 
     name: str
     type: type[int] | type[str] | type[bool] | type[list]  # type: ignore[type-arg]
-    """`list`: texts, of which several may be given; each makes a bundle of its own."""
+    """The type of a value. With `list`, several texts may be given; each makes its own bundle."""
     values: tuple[OptionValue, ...] = ()
     """What is allowed; empty: any value of the type. A list must have some."""
     default: OptionValue | Callable[[Recipe], OptionValue]

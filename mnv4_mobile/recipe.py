@@ -22,7 +22,7 @@ Mode = Literal["static", "dynamic"]
 Rule = Literal["image-percentile", "minmax", "mse", "histogram", "auto"]
 Step = Literal["equalize", "distill", "gptq"]
 HELD_BACK = 128
-"""Pictures that are held back at most: they tell 99 % from 98 %."""
+"""The most images to hold out: they tell 99 % from 98 %."""
 JUDGED = 1024
 """Images that `range: auto` judges at most: three standard errors of what a rule gains are then
 0.5 to 0.7 dB, about what it must gain to be chosen (`mnv4_mobile.builder.range_rule`)."""
@@ -56,9 +56,9 @@ class Activations(Record, frozen=True, kw_only=True, omit_defaults=True):
     """`static`: ranges from calibration images; `dynamic`: from every input, while running."""
     range: Rule = "image-percentile"
     """How a tensor's range follows from the images (`quantize.ranges`); `auto`: by
-    `image-percentile`, unless another rule is clearly better on images that are held back."""
+    `image-percentile`, unless another rule is clearly better on held-out images."""
     percentile: Annotated[float, Meta(ge=50, le=100)] = 90
-    """For `image-percentile`: over images, of each image's smallest and largest value."""
+    """The percentile, for `image-percentile`, over each image's smallest and largest value."""
     symmetric: bool = False
     """Whether zero is in the middle of the range; affine ranges fit ReLU's outputs better."""
 
@@ -115,7 +115,7 @@ class Keep(Record, frozen=True, kw_only=True, omit_defaults=True):
         return replace(self, **{unit: replace(own, modules=(*own.modules, *patterns))})
 
     def why(self, layer: str) -> str | None:
-        """Which of these keeps a layer in float; None where it is to be quantized."""
+        """Returns which of these keeps a layer in float; None if it is to be quantized."""
         if self.residual_additions and layer.endswith(".add"):
             return "keep.residual_additions"
         for pattern in self.modules:
@@ -152,7 +152,7 @@ class Distill(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CalibrationImages(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """Which images a recipe calibrates with."""
+    """The images that a recipe calibrates with."""
 
     images: Count
     """The most images used."""
@@ -166,7 +166,7 @@ class Gate(Record, frozen=True, kw_only=True, omit_defaults=True):
     sqnr_db: Finite
     """The least SQNR of every output in verification."""
     top1_agreement: Annotated[float, Meta(gt=0, le=1)] | None = None
-    """The share of the images held back from calibration for which the artifact must name the float
+    """The share of the images held out of calibration for which the artifact must name the float
     network's class."""
 
 
@@ -228,7 +228,7 @@ class Recipe(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def scheme(self) -> str:
-        """For targets: fp32, fp16, int8 (static), int8-dynamic, intN-weights or palettize-N."""
+        """The scheme: fp32, fp16, int8 (static), int8-dynamic, intN-weights or palettize-N."""
         if self.weights is None:
             return {"float32": "fp32", "float16": "fp16"}[self.precision]
         if self.weights.form == "palette":
@@ -289,13 +289,13 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
     if "distill" in recipe.prepare:
         if not recipe.static or (weights and weights.per == "block"):
             yield (
-                "prepare: distill: only with static activations and one weight scale a tensor or "
+                "prepare: distill: only with static activations and one weight scale per tensor or "
                 "channel"
             )
     elif recipe.distill != Distill():
         yield "distill: only with distill in prepare"
     if "gptq" in recipe.prepare and weights and (weights.size or weights.form == "palette"):
-        yield "prepare: gptq: only with integer weights, one scale a tensor or channel"
+        yield "prepare: gptq: only with integer weights, one scale per tensor or channel"
     images = recipe.static or bool(recipe.prepare)
     if images != (recipe.calibration is not None):
         yield "calibration: " + (
@@ -303,7 +303,7 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
         )
     if recipe.gate.top1_agreement is not None and not images:
         yield (
-            "gate.top1_agreement: is judged on calibration images that are held back, and this "
+            "gate.top1_agreement: is judged on held-out calibration images, and this "
             "recipe has none"
         )
 

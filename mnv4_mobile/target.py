@@ -58,7 +58,7 @@ class Target(Protocol):
 
     name: str
     suffix: str
-    """Of its artifacts, with the dot."""
+    """The suffix of its artifacts, with the dot."""
     extra: str
     """The extra of this distribution that installs its toolchain."""
     modules: tuple[str, ...]
@@ -71,8 +71,8 @@ class Target(Protocol):
     options: tuple[Option, ...]
     """What only this target understands (`--set NAME.OPTION=VALUE`)."""
     units: Mapping[Unit, Executor]
-    """What its runtime can be told to use on this machine; verification runs on the first one
-    unless told otherwise."""
+    """The units that its runtime can use on this machine. Verification runs on the first one by
+    default."""
     requires: Mapping[str, str]
     """The keys of `Lowered.requires` and what they mean; the manifest has them as `NAME.KEY`."""
     other_names: tuple[str, ...]
@@ -264,7 +264,7 @@ def check_units(target: Target, units: Iterable[Unit]) -> None:
 
 
 def check_weights(name: str, recipe: Recipe) -> None:
-    """For targets with one kind of integer weights: a scale a channel, beside float32.
+    """Refuses other integer weights than those with one scale per channel, next to float32.
 
     Raises:
         LoweringError: A recipe with quantized weights of another kind.

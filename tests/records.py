@@ -53,7 +53,7 @@ def samples(latencies):
 
 
 def measurement(latencies=(5.0,) * 50, **fields):
-    """A sound one, unless told otherwise; `latencies` are its samples."""
+    """A sound measurement but for the given fields; `latencies` are its samples."""
     status = fields.get("status", "ok")
     values = {
         "run": "a",

@@ -1,4 +1,4 @@
-"""Preprocessing against timm and against its own description, and made-up pictures."""
+"""Preprocessing against timm and against its own description, and generated pictures."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Cache:
 
     Args:
         folder: Where they lie; it is made when the first one comes.
-        progress: Is told where the cache cannot be used.
+        progress: Receives notes where the cache cannot be used.
     """
 
     def __init__(self, folder: Path, progress: Progress | None = None) -> None:

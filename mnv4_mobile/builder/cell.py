@@ -127,7 +127,7 @@ class Cell:
 
     model: ModelSpec
     weights: str
-    """As the command line has it; the path of a file or folder is absolute."""
+    """The weights as given on the command line, but with an absolute path."""
     target: str
     recipe: Recipe
     options: Options
@@ -138,7 +138,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """For messages; as the bundle's, but for choices and a size that the checkpoint decides."""
+        """The name in messages: the bundle's, without what the checkpoint decides."""
         size = "x".join(map(str, self.options.size)) + "-" if self.options.size else ""
         own = "".join(f"-{value}" for value in self.chosen.values())
         return f"{self.options.name or self.model.name}-{size}{self.recipe.name}{own}-{self.target}"

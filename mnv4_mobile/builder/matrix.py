@@ -79,7 +79,7 @@ def build(
         skip_unsupported: Whether recipes that a target does not support, and those that need
             calibration images that were not given, are left out instead of refused.
         force: Whether bundles in `out` that are made of other ingredients are replaced.
-        progress: Is told how it goes.
+        progress: Receives steps, counts and notes.
 
     Raises:
         MobileError: What is asked for cannot be built, or a bundle in `out` would be replaced; or a
@@ -283,7 +283,7 @@ def build_cells(
         jobs: Tasks at a time; None is what cores and memory allow, or the cluster.
         scheduler: Address of a Dask scheduler, as in tcp://host:8786; None is this machine.
         force: Whether bundles in `out` that are made of other ingredients are replaced.
-        progress: Is told how it goes.
+        progress: Receives steps, counts and notes.
 
     Returns:
         What became of every cell, in order.

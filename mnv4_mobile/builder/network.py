@@ -33,7 +33,7 @@ class Network:
 
     Args:
         cell: One of the cells that share it: model, weights and options count.
-        progress: Is told what is made.
+        progress: Receives what is made.
 
     Raises:
         MobileError: Weights or options that cannot be used.

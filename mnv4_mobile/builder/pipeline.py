@@ -1,4 +1,4 @@
-"""From a configuration and a checkpoint to verified bundles: the only file that knows the order."""
+"""Builds verified bundles from a checkpoint: the only file that knows the order of a build."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class _Builder:
         self._process, self._requests, self._answers = start(code, threads=1)
         self.name = str(self._process.pid)
         self.targets: set[str] = set()
-        """Whose toolchains it has imported."""
+        """The targets whose toolchains it has imported."""
 
     def run(self, task: Task, built: list[Built], progress: Progress) -> MobileError | None:
         """Runs a task.
@@ -45,7 +45,7 @@ class _Builder:
         Args:
             task: What to build.
             built: Gets what became of each cell, as soon as it is known.
-            progress: Is told how it goes.
+            progress: Receives steps, counts and notes.
 
         Returns:
             What all cells need and failed, if so.
@@ -120,7 +120,7 @@ def build_apart(task: Task, progress: Progress | None = None) -> list[Built]:
 
     Args:
         task: What to build.
-        progress: Is told how it goes.
+        progress: Receives steps, counts and notes.
 
     Returns:
         What became of every cell, in order. A process that dies fails the cells that it had not

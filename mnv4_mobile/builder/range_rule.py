@@ -98,8 +98,8 @@ def judge_rules(
         net: The float network, in inference mode.
         prepared: The same as the recipe prepares it, but for the rounding of its weights.
         spec: What is built.
-        recipe: With static activations.
-        calibration: Its images give the ranges, those held back are judged.
+        recipe: A recipe with static activations.
+        calibration: Its images give the ranges, the held-out ones are judged.
     """
     simulation = _as_built(prepared, spec, recipe, calibration)
     observed = simulation.observe(calibration)
@@ -133,7 +133,7 @@ def _as_built(
 
 
 def _batches(calibration: Calibration) -> Iterator[npt.NDArray[np.uint8]]:
-    """The images held back, decoded a batch at a time."""
+    """Yields the held-out images, decoded a batch at a time."""
     images = calibration.others()
     while some := list(islice(images, _BATCH)):
         yield np.stack(some)

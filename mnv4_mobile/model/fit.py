@@ -139,7 +139,7 @@ def _find(index: Index) -> _Place:
     """Returns the place of the network.
 
     Raises:
-        WeightsError: None, or several of which none is preferred.
+        WeightsError: None, or several without a preferred one.
     """
     holders: dict[Key, list[str]] = {}
     for key in index.shapes:
@@ -276,7 +276,7 @@ class _Match:
     """How a network compares with a checkpoint's tensors."""
 
     spec: ModelSpec
-    """With the checkpoint's layer scale and number of classes."""
+    """The network with the checkpoint's layer scale and number of classes."""
     names: dict[str, str]
     """The checkpoint's name of each tensor that it gives, by ours."""
     untrained: str | None

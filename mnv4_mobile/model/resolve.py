@@ -21,9 +21,9 @@ class Resolved:
     """A network with its weights."""
 
     model: ModelSpec
-    """With the number of classes and the layer scale of the weights."""
+    """The network with the number of classes and the layer scale of the weights."""
     weights: str
-    """As `load_checkpoint` takes them; the path of a file or folder is absolute."""
+    """The weights for `load_checkpoint`, with an absolute path."""
     preprocess: KnownPreprocess
     """What the checkpoint says about preprocessing."""
     notes: tuple[str, ...]

@@ -91,7 +91,7 @@ def _round(
 
     The zero point is 0, which Core ML is fastest at (coremltools,
     `nullify_redundant_quantization_zero_point`): unsigned bytes where nothing is negative, as
-    behind ReLU, and a symmetric range elsewhere.
+    after ReLU, and a symmetric range elsewhere.
     """
     if low < 0:
         bound, limits, dtype = max(-low, high), (-128, 127), torch.int8

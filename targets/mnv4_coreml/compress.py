@@ -20,9 +20,9 @@ from mnv4_mobile.recipe import Form, Weights
 from mnv4_mobile.records import replace
 
 _SMALLEST_BLOCK = 8
-"""Of int4 weights: a scale has 16 bits, so that fewer would not be worth it."""
+"""The smallest block of int4 weights: a scale has 16 bits, so that less saves nothing."""
 _ITERATIONS = 100
-"""Of k-means at most; it has stopped moving long before, but for very small clusters."""
+"""The most iterations of k-means. All but very small clusters stop moving long before."""
 
 
 def fitted(

@@ -1,6 +1,6 @@
 """What makes an `.mlpackage` slow, and what keeps it from the Neural Engine.
 
-Which unit runs an operation is settled on the device and Apple documents it nowhere; the rules are
+Which unit runs an operation is decided on the device and Apple does not document it; the rules are
 those that have a public source, which docs/reference/lint.md names.
 """
 
@@ -144,11 +144,11 @@ def lint(path: Path, layers: Sequence[str]) -> list[Finding]:
 
 
 def _graph(model: SavedModel, layers: Sequence[str]) -> Graph:
-    """The program without its constants, of which only small ones are read."""
+    """Returns the program without its constants. Only small ones are read."""
     values = {port.name: _value(model, port) for port in model.function.inputs}
     literals: dict[str, Message] = {}
     stored: dict[str, str] = {}
-    """By a compressed weight's name, the operation that decompresses it while loading."""
+    """The operation that decompresses a weight while loading, by the weight's name."""
     operators: list[Operator] = []
     for op in model.block().operations:
         constant = op.type == "const" or op.type.startswith("constexpr_")

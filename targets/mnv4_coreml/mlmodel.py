@@ -48,7 +48,7 @@ class CoreMLModel:
         features = [*description.input, *description.output]
         self.operations = [op.outputs[0].name for op in saved.block().operations if op.outputs]
         self.kinds = {feature.name: feature.type.WhichOneof("Type") for feature in features}
-        """Of inputs and outputs, by name: `multiArrayType`, `imageType`, ..."""
+        """The kinds of inputs and outputs, by name: `multiArrayType`, `imageType`, ..."""
         self._labels = json.loads(metadata["labels"]) if "labels" in metadata else []
         ct = coremltools()
         unit = ct.ComputeUnit[(compute_unit or metadata.get("compute_unit", "all")).upper()]

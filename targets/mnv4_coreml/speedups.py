@@ -30,7 +30,7 @@ def coremltools(*, stock: bool = False) -> Any:
     if not PATCHES.active(stock):
         hidden = []
     for name in hidden:
-        sys.modules[name] = None  # type: ignore[assignment] # Python's mark of what is not there
+        sys.modules[name] = None  # type: ignore[assignment] # Python's mark of a missing module
     try:
         return importlib.import_module("coremltools")
     finally:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 CAST = torch.ops.prims.convert_element_type.default
-"""From bytes to float32, or between floats, for the delegate of `partitioner`."""
+"""Converts bytes to float32, or between floats, for the delegate of `partitioner`."""
 
 
 def cast(x: TorchTensor, dtype: torch.dtype) -> TorchTensor:

@@ -35,7 +35,7 @@ from mnv4_mobile.tensors import Quantization
 
 aten = torch.ops.aten
 Ports = list[Quantization | None]
-"""Of the input and of every output in order; None where it is no integer for a float."""
+"""Quantization of the input and every output in order; None for what stays float."""
 
 _POOLED_OUTPUT = "XNNPACK cannot pool integers that are an output too"
 _SMALLEST_SCALE = 1e-10  # torchao's default, 1.2e-7, is not small for weights with a layer scale
@@ -158,7 +158,7 @@ def quantized(
         _possible(s) for s in assignments(graph.graph, recipe, weights_alone="int8-dynamic")
     ]
     ranges = Ranges(recipe.activations)
-    # Of an output nothing is cut off: classes that share the largest score could not be told apart.
+    # Outputs are not clipped: classes that share the largest score could not be told apart.
     ports = Ranges(replace(recipe.activations, range="minmax")) if spec.io == "int8" else None
     prepared = prepare_pt2e(graph, _Quantizer(assigned, ranges, ports))
     if calibration is not None:
@@ -192,7 +192,7 @@ def _integer_ports(graph: fx.GraphModule) -> Ports:
 
 
 def _grid(node: fx.Node) -> Quantization:
-    """Of a quantize or dequantize."""
+    """Returns scale and zero point of a quantize or dequantize."""
     _, scale, zero_point, *_ = cast(tuple[Any, ...], node.args)
     return Quantization(scale=float(scale), zero_point=int(zero_point))
 

@@ -47,7 +47,7 @@ def load(path: Path, threads: int, *, profiled: bool = False) -> tuple[Any, Sess
             ("output", meta.num_outputs(), "get_output_names"),
         )
     )
-    # The runtime takes all cores unless told otherwise, before a method is loaded.
+    # The runtime takes all cores unless this is set before a method is loaded.
     set_threads(runtime, threads)
     forward = program.load_method("forward")
 

@@ -55,7 +55,7 @@ _PORTS = {
     "ScaledDotProductAttention": ((0, 1, 2, 3, 4), 5),
     "ArgMaxPooling2d": ((6,), 7),
 }
-"""By kind, the fields of the inputs' and the output's numbers; the others have them in 0 and 1."""
+"""Fields of the inputs' and the output's numbers by kind; other kinds have them in 0 and 1."""
 
 _CONVERSIONS = {(False, True): "Quantize", (True, False): "Dequantize"}
 

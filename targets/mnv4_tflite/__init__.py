@@ -99,7 +99,7 @@ class LiteRT:
         return inputs(path)
 
     def operators(self, path: Path) -> dict[str, int]:
-        """See `Target.operators`; which of them a delegate takes is settled on the device."""
+        """See `Target.operators`; the device decides which of them a delegate takes."""
         from mnv4_tflite.flatbuffer import operators
 
         return operators(path)

@@ -22,7 +22,7 @@ def read_model(data: bytes) -> Any:
 
     model = schema.ModelT.InitFromPackedBuf(data, 0)
     for buffer in model.buffers:
-        if buffer.offset > 1:  # it lies behind the flatbuffer
+        if buffer.offset > 1:  # it lies after the flatbuffer
             buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
             buffer.offset = buffer.size = 0
     return model

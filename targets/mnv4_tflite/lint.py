@@ -220,7 +220,7 @@ def _convolution(
 def _layers(
     operators: Sequence[Operator], names: Sequence[str], layers: Sequence[str]
 ) -> list[str]:
-    """From the names of filters and results, which are layers' where mnv4 made the model."""
+    """Returns layers by the names of filters and results, as mnv4 names them."""
     known = {layer.partition(".")[0] for layer in layers}
     counted = assign([operator.convolution is not None for operator in operators], layers)
     found = []

@@ -17,10 +17,10 @@ from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.tensors import CLASSES
 
 NAME = "TFLITE_METADATA"
-"""Of the model's metadata entry that points at the buffer."""
+"""Name of the model's metadata entry that points at the buffer."""
 
 LABELS = "labels.txt"
-"""Of the file that is packed behind the model, a label a line."""
+"""Name of the file that is packed after the model, one label per line."""
 
 _SCHEMA: dict[str, tuple[str, ...]] = {
     "ModelMetadata": (
@@ -134,7 +134,7 @@ def _output(name: str, *, labels: bool) -> _Table:
         ),
     }
     if labels:
-        file = {"name": LABELS, "description": "A label a line.", "type": _AXIS_LABELS}
+        file = {"name": LABELS, "description": "One label per line.", "type": _AXIS_LABELS}
         fields["associated_files"] = [_Table("AssociatedFile", file)]
     return _Table("TensorMetadata", fields)
 

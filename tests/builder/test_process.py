@@ -20,7 +20,7 @@ from mnv4_mobile.records import replace
 
 
 class Recorded(Progress):
-    """Keeps all that it is told."""
+    """Keeps all that it receives."""
 
     def __init__(self):
         self.told = []
@@ -78,7 +78,7 @@ def alone(monkeypatch):
 
 @pytest.fixture
 def lost(tmp_path):
-    """A task that fails at once, without a toolchain: its folder is not there."""
+    """A task that fails at once, without a toolchain: its folder does not exist."""
     found = cells(
         *(["conv-small-035"], "random:0", ["tflite"], ["fp32"], [Options()]), progress=Progress()
     )
@@ -147,7 +147,7 @@ def test_a_builder_that_was_killed_or_has_grown_is_replaced(alone, lost, monkeyp
 
 @pytest.mark.toolchain("tflite")
 def test_all_end_at_once(alone, lost):
-    """As after Ctrl-C: those that wait, and those that build."""
+    """Ctrl-C ends the builders that wait and those that build."""
 
     class Ends(Progress):
         def step(self, text, worker=""):

@@ -54,7 +54,7 @@ def test_the_judgement_in_words():
 
 
 class Pictures(list):
-    """Calibration images, decoded already, and those held back of them."""
+    """Decoded calibration images, and the held-out ones."""
 
     seed = 0
 
@@ -67,7 +67,7 @@ class Pictures(list):
 
 
 def chosen_and_unseen(net, spec, seen, others, held):
-    """The rule chosen on the first images that are held back, and what all reach on the rest."""
+    """The rule chosen on the first held-out images, and what all reach on the rest."""
     calibration = Pictures(seen, others, spec.preprocess)
     found = judge_rules(net, prepared(net, spec, INT8, calibration), spec, AUTO, calibration)
     parts = (
@@ -93,7 +93,7 @@ def test_another_rule_is_chosen_where_it_is_better(heldout):
     checkpoint = load_checkpoint(read_model("conv-small-035").spec, "demo")
     spec = BuildSpec(model=checkpoint.spec, preprocess=checkpoint.preprocess.completed((96, 96)))
     images = heldout[0][np.random.default_rng(0).permutation(400)]
-    # Of 40 images, a percentile leaves out four, and what they show is not rare.
+    # A percentile leaves out four of 40 images, and what they show is not rare.
     net = load_net(checkpoint, spec)
     best, unseen = chosen_and_unseen(net, spec, images[:40], images[40:300], 160)
     assert best == "minmax"

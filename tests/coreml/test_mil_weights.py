@@ -65,7 +65,7 @@ COMPRESSIONS = {
 
 @pytest.mark.parametrize("name", COMPRESSIONS)
 def test_compressed_weights_agree_with_coremltools(ct, layers, tmp_path, name):
-    """Against the same package after coremltools' own decompression."""
+    """The reference is the same package after coremltools' own decompression."""
     import coremltools.optimize.coreml as co
 
     image, models = layers

@@ -126,7 +126,7 @@ class Graph:
 
 
 def compressed(case, name):
-    """Of every convolution by name, whether its weights are compressed."""
+    """Whether the weights of each convolution are compressed, by its name."""
     graph = Graph(case[name].path)
     kinds = [graph.maker(op, "weight") for op in graph.operations if op.type == "conv"]
     names = case.convolutions
@@ -231,7 +231,7 @@ def test_an_activation_belongs_to_its_convolution(act):
 
 
 def test_zero_points_are_zero(case):
-    """Unsigned behind ReLU, signed elsewhere."""
+    """Types are unsigned after ReLU, signed elsewhere."""
     path = case["int8"].path
     graph, model = Graph(path), SavedModel(path)
     kinds = set()

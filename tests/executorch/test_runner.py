@@ -43,7 +43,7 @@ KINDS = {
     "float16": ("fp16", {"io": "float16"}),
     "uint8": ("int8", {"input": "pixels", "batch": 2}),
 }
-"""By the input's type: the recipe and the options of a program."""
+"""The recipe and the options of a program, by the input's type."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,7 +197,7 @@ def test_an_error_is_one_line(flags, message, programs, executorch_runner, tmp_p
     data = bytearray(programs["float32"].path.read_bytes())
     (tmp_path / "cut.pte").write_bytes(data[:20000])
     (tmp_path / "noise.pte").write_bytes(random.Random(0).randbytes(5000))
-    # The tables behind the header, which the runtime itself would trust.
+    # The tables after the header, which the runtime itself would trust.
     data[64:1064] = random.Random(1).randbytes(1000)
     (tmp_path / "scratched.pte").write_bytes(data)
     defaults = {"--model": str(programs["float32"].path), "--threads": "1", "--out": "out"}

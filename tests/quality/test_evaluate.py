@@ -11,7 +11,7 @@ pytestmark = pytest.mark.toolchain("tflite")
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory, heldout):
-    """Sixty of the held-out scenes in a folder a class."""
+    """Sixty of the held-out scenes, in one folder per class."""
     folder = tmp_path_factory.mktemp("dataset")
     for index, (image, label) in enumerate(zip(*heldout, strict=True)):
         if index < 60:

@@ -48,7 +48,7 @@ def wish():
 
 
 def write_state(path, wish, drops):
-    """As a search leaves it that has built as many rungs."""
+    """Writes the state of a search that has built as many rungs."""
     order = ["stem", "stages.0.0", "stages.1.0", "stages.1.1"]
     plan = {"range": "mse", "prepare": [], "order": order, "reasons": ["mse: 31.0 dB"]}
     values = {"plan": plan}

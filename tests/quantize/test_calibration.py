@@ -1,4 +1,4 @@
-"""Calibration images: chosen, held back, skipped, complained about."""
+"""Calibration images: chosen, held out, skipped, complained about."""
 
 import pytest
 from PIL import Image

@@ -139,7 +139,7 @@ def seen(trained):
 
 
 def decibel(net, spec, recipe, seen, pictures):
-    """Of the simulated integers to the float network, on pictures, the median."""
+    """The median SQNR of the simulated integers to the float network on pictures."""
     simulation = Simulation(net, spec, recipe, batch=32)
     simulation.adopt(simulation.observe(seen))
     found = simulation.run(pictures)["logits"]

@@ -73,7 +73,7 @@ def test_integers_in_and_out(conv, folder):
     lowered, said, decibel = quantized(conv, folder / "conv-io.tflite", io="int8")
     floats, _, given = quantized(conv, folder / "conv-int8.tflite")
     found = target.operators(lowered.path)
-    # The QUANTIZE of the input is gone, one of the output is there.
+    # The QUANTIZE of the input is gone, that of the output exists.
     assert found == target.operators(floats.path)
     assert said["delegated"]
     assert {lowered.input.dtype, lowered.outputs[0].dtype} == {"int8"}

@@ -35,7 +35,7 @@ def build(arch: str, out: Path, progress: Progress) -> Path:
         arch: One of `ARCHITECTURES`.
         out: Becomes a folder with the runner and the libraries that it needs beside it, to be
             copied to a device as it is.
-        progress: Is told the steps.
+        progress: Receives the steps.
 
     Returns:
         The runner in `out`.

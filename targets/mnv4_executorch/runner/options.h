@@ -14,7 +14,7 @@ const char kUsage[] =
     "mnv4-executorch-runner --model FILE --threads N --out DIR\n"
     "    [--cores 4,5] [--warmup W] [--runs R] [--seconds S] [--input FILE]...\n";
 
-// Of the user, the device or the program: one line on stderr.
+// A failure of the user, the device or the program: one line on stderr.
 struct Failure : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

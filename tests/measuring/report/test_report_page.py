@@ -92,7 +92,7 @@ def open_page(browser, file):
 
 
 def draw_all(page):
-    """Scrolls through the page until all charts are there."""
+    """Scrolls through the page until all charts are drawn."""
     for chart in page.locator(".chart:visible").all():
         chart.scroll_into_view_if_needed()
         chart.locator("canvas").first.wait_for()

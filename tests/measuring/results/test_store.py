@@ -1,4 +1,4 @@
-"""The store: what was added is there, whatever happened in between."""
+"""The store keeps what was added, whatever happened in between."""
 
 import os
 import random

@@ -3,7 +3,7 @@
 import Foundation
 
 extension Foundation.Bundle {
-    /// Of a package with resources; SwiftPM writes it.
+    /// The bundle of a package with resources; SwiftPM writes it.
     static var module: Foundation.Bundle { .main }
 }
 extension ProcessInfo {
