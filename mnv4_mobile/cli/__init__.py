@@ -1,4 +1,4 @@
-"""The command `mnv4`: thin, one file a verb."""
+"""The command `mnv4`: thin, one file per verb."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def inspect(
     if calibration := manifest.calibration:
         text = f"{calibration.images} images, {calibration.skipped} skipped"
         if calibration.held_back:
-            text += f", {calibration.held_back} held back"
+            text += f", {calibration.held_back} held out"
         if calibration.range:
             text += f", range {calibration.range}"
         rows.append(["calibration", text])

@@ -46,7 +46,7 @@ def _kept(keep: Keep) -> str:
     return ", ".join(
         [
             *(["residual additions"] if keep.residual_additions else []),
-            *(["activations behind the pooling"] if keep.after_pooling else []),
+            *(["activations after the pooling"] if keep.after_pooling else []),
             *(["depthwise convolutions"] if keep.depthwise else []),
             *keep.modules,
         ]
@@ -86,6 +86,6 @@ def _explained(recipe: Recipe) -> list[list[str]]:
         rows.append(["calibration images", text])
     rows.append(["gate", f"{recipe.gate.sqnr_db:g} dB on the golden pairs"])
     if recipe.gate.top1_agreement is not None:
-        text = f"the same class for {recipe.gate.top1_agreement:.1%} of the images held back"
+        text = f"the same class for {recipe.gate.top1_agreement:.1%} of the held-out images"
         rows.append(["", text])
     return rows

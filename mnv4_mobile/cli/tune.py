@@ -104,7 +104,7 @@ def tune(
     for file in (out, state):
         check_file(file)
     if calibrate == MADE_UP:
-        raise ConfigError("--calibrate: found 'random'; made-up pictures judge no accuracy")
+        raise ConfigError("--calibrate: found 'random'; generated images judge no accuracy")
     list_images(dataset or calibrate)  # are there any?
     options = Options(
         size=size_of(input_size) if input_size else None,

@@ -1,7 +1,7 @@
 """Accuracy of an artifact on a dataset, and how far it is from its float parent.
 
-Everything is measured on the bytes of the artifacts. The dataset is a folder of pictures: with one
-folder a class its accuracy is known, without only how often artifact and parent agree.
+Everything is measured on the bytes of the artifacts. The dataset is a folder of images. With one
+folder per class accuracy is known, otherwise only how often artifact and parent agree.
 """
 
 from __future__ import annotations
@@ -323,5 +323,5 @@ class _Pictures:
             yield image
 
     def sha256(self) -> str:
-        """Of the sorted lines `<sha256>  <posix path>` of those that were read."""
+        """Hashes the sorted lines `<sha256>  <posix path>` of the images that were read."""
         return hashlib.sha256("".join(sorted(self._lines)).encode()).hexdigest()

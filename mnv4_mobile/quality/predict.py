@@ -1,4 +1,4 @@
-"""Running a bundle on pictures."""
+"""Runs a bundle on images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Picture = str | os.PathLike[str] | npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """One class of a picture."""
+    """One class of an image."""
 
     index: int
     """Index of the class."""
@@ -52,7 +52,7 @@ class Model:
         self._worker.close()
 
     def run(self, pictures: Sequence[Picture]) -> dict[str, npt.NDArray[Any]]:
-        """All outputs by name, one row a picture.
+        """Returns all outputs by name, one row per image.
 
         Raises:
             ImageError: A file that is no readable picture.
@@ -65,7 +65,7 @@ class Model:
         return run_pixels(self._worker, bundle.input, bundle.outputs, images, bundle.preprocess)
 
     def classify(self, pictures: Sequence[Picture], top: int = 5) -> list[list[Prediction]]:
-        """The likeliest classes of every picture, best first.
+        """Returns the likeliest classes of every image, best first.
 
         Raises:
             ConfigError: The bundle has no class output.

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from mnv4_mobile.quantize.simulate import Simulation
 
 SUFFIXES = (".png", ".svg", ".pdf", ".html")
-"""Of what `plot` writes."""
+"""Suffixes of the files that `plot` writes."""
 IMAGES = 64
-"""Pictures that are judged, unless told otherwise."""
+"""Default number of images to judge by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +57,9 @@ class BlockCost:
     params: int
     macs: int
     alone: Score
-    """With this block in integers and all others in float."""
+    """The score with this block in integers and all others in float."""
     without: Score
-    """With this block in float and all others in integers."""
+    """The score with this block in float and all others in integers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class Sensitivity:
     recipe: str
     pictures: int
     total: Score
-    """With everything in integers that the recipe has in integers."""
+    """The score with everything in integers that the recipe has in integers."""
     blocks: tuple[BlockCost, ...]
 
 
@@ -82,7 +82,7 @@ class Judge:
         recipe: With static activations.
         options: What is built; `calibrate` must be there.
         images: Pictures to judge by, at most; a fifth of those that can be read.
-        progress: Is told what is done.
+        progress: Receives what is done.
 
     Raises:
         MobileError: Weights, recipe or pictures that cannot be used.
@@ -169,7 +169,7 @@ def sensitivity(judge: Judge, recipe: Recipe, progress: Progress) -> Sensitivity
     Args:
         judge: Of the network.
         recipe: What is quantized.
-        progress: Is told which block.
+        progress: Receives which block is judged.
     """
     simulation = judge.simulation(recipe)
     total = judge.score(simulation)

@@ -47,9 +47,10 @@ class Wish:
     cell: Cell
     """Network, weights, target, options, and the recipe to begin with."""
     max_drop: float
-    """In points of 100: of top-1 on a dataset with classes, else of pictures that change theirs."""
+    """The largest drop in points of 100: of top-1 on a dataset with classes, else the share of
+    images whose class changes."""
     dataset: Path | None
-    """None judges by the pictures that are held back of the calibration images."""
+    """The folder to judge by. None judges by held-out calibration images."""
     objective: Objective
 
     def key(self) -> str:
@@ -69,7 +70,7 @@ class Rung:
     latency_ms: float
     """Median of the host, one thread."""
     drop: float
-    """In points."""
+    """The drop in points of 100."""
     sqnr_db: float
     pictures: int
     """That it was judged by."""
@@ -97,8 +98,8 @@ def tune(wish: Wish, state: Path, *, cache: Cache | None, progress: Progress) ->
     Args:
         wish: What is searched for.
         state: The file; another wish's is begun anew.
-        cache: Of bundles.
-        progress: Is told what is done and found.
+        cache: The cache of bundles.
+        progress: Receives what is done and found.
 
     Raises:
         ParityError: The bound cannot be kept; names the best that was found.
@@ -190,7 +191,7 @@ def _plan(wish: Wish, progress: Progress) -> dict[str, Any]:
     reasons = []
     tried: list[tuple[float, Recipe]] = []
     assert cell.recipe.activations is not None
-    # Of no use to a simulation, which rounds weights itself, or too slow to be tried.
+    # The others are useless to a simulation, which rounds weights itself, or too slow to try.
     untried = tuple(step for step in cell.recipe.prepare if step != "equalize")
     for prepare in ((), ("equalize",)):
         open_rule = replace(cell.recipe.activations, range="auto")
@@ -240,7 +241,7 @@ def _confirm(
 ) -> Rung:
     """Builds and evaluates a recipe: its bytes against the float bundle's of the same target."""
     with tempfile.TemporaryDirectory(prefix="mnv4-tune-") as folder:
-        # The bound is the gate: others let all pass, but hold back what the recipe's would.
+        # The bound is the gate: others let all pass, but hold out what the recipe's would.
         passing = None if recipe.gate.top1_agreement is None else 0.0
         judged = replace(recipe, gate=Gate(sqnr_db=-EXACT_DB, top1_agreement=passing))
         bundle = _built(wish, judged, Path(folder), cache, progress)
