@@ -176,7 +176,7 @@ class Choice:
             bundle: The bundle's path.
         """
         kind = self.device.partition(":")[0]
-        if kind == "ios" or (self.ship and self.ship.target == "coreml"):
+        if kind in ("ios", "coremltools"):  # which run what iOS apps run
             return ["sdk", "ios", bundle, "-o", "MobileNetV4"]
         return ["sdk", "android", bundle, "-o", "mnv4"]
 
