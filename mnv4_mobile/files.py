@@ -40,11 +40,11 @@ def check_folder(path: Path) -> None:
         ConfigError: Something on the path is no folder.
         DiskError: The folder that exists on the path cannot be written to.
     """
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    if not there.is_dir():
-        raise ConfigError(f"{there}: is a file, must be a folder")
+    nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not nearest.is_dir():
+        raise ConfigError(f"{nearest}: is a file, must be a folder")
     with _writing(path):
-        Path(tempfile.mkdtemp(dir=there)).rmdir()
+        Path(tempfile.mkdtemp(dir=nearest)).rmdir()
 
 
 @contextmanager
@@ -80,17 +80,17 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 @contextmanager
 def new_folder(path: Path, marker: str, within: Path | None = None) -> Iterator[Path]:
-    """A folder to fill, which becomes `path` when the block ends well and vanishes otherwise.
+    """Makes a folder to fill; it becomes `path` when the block succeeds, and vanishes otherwise.
 
     Args:
-        path: What it becomes. A folder that is there is replaced if it holds the file `marker`,
-            by which it is known as one of ours.
-        marker: The file that every such folder holds.
+        path: What it becomes. An existing folder is replaced if it holds the file `marker`, which
+            shows that it is one of ours.
+        marker: The name of a file that every such folder holds.
         within: A folder on the same filesystem to work in; None is a new one beside `path`.
 
     Raises:
         ConfigError: Something else is at `path`.
-        DiskError: No folder can be made there.
+        DiskError: The folder cannot be made.
     """
     check_replaceable(path, marker)
     check_folder(path.parent)
@@ -120,7 +120,7 @@ def new_folder(path: Path, marker: str, within: Path | None = None) -> Iterator[
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """Copies what is in a folder into another one that exists.
+    """Copies what is in a folder into an existing one.
 
     Raises:
         OSError: The first file that cannot be copied; `shutil.copytree` raises an error of its own.
@@ -160,9 +160,9 @@ def _sync(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    r"""Hashes a file's bytes, or the lines `<sha256>  <posix path>\n` of a folder's files.
+    r"""Returns the hash of a file, or of the lines `<sha256>  <posix path>\n` of a folder's files.
 
-    The lines are sorted by the parts of their paths.
+    The lines are sorted by the parts of the paths.
     """
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file())
@@ -173,7 +173,7 @@ def sha256(path: Path) -> str:
 
 
 def size(path: Path) -> int:
-    """Bytes of a file, or of all files of a folder."""
+    """Returns the bytes of a file, or of all files of a folder."""
     if path.is_dir():
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return path.stat().st_size

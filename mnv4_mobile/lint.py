@@ -19,9 +19,9 @@ class Finding:
     rule: str
     """`transpose`, `delegate-break`, ..."""
     layer: str
-    """The layer where it is, as the manifest names it; empty for the whole artifact."""
+    """The layer, as the manifest names it; empty for the whole artifact."""
     what: str
-    """What was found, in a line."""
+    """What was found, in one line."""
     advice: str
     """What to do about it."""
 
@@ -61,7 +61,7 @@ class Operator:
     """Names of values."""
     outputs: tuple[str, ...] = ()
     permutation: tuple[int, ...] = ()
-    """The axes of a transpose with constant axes."""
+    """The axes of a transpose, if they are constant."""
     kernel: tuple[int, ...] = ()
     """(height, width) of a pooling."""
     convolution: Convolution | None = None
@@ -73,7 +73,7 @@ class Graph:
 
     operators: Sequence[Operator]
     layers: Sequence[str]
-    """The layer that each operator belongs to."""
+    """The layer of every operator."""
     values: Mapping[str, Value]
 
     def __post_init__(self) -> None:
@@ -86,25 +86,25 @@ class Graph:
         object.__setattr__(self, "_producers", producers)
 
     def users(self, operator: Operator) -> list[Operator]:
-        """The operators that take what an operator gives."""
+        """Returns the operators that take the results of an operator."""
         users: dict[str, list[Operator]] = self.__dict__["_users"]
         return [user for name in operator.outputs for user in users.get(name, ())]
 
     def sources(self, operator: Operator) -> list[Operator]:
-        """The operators whose results an operator takes."""
+        """Returns the operators whose results an operator takes."""
         producers: dict[str, Operator] = self.__dict__["_producers"]
         return [producers[name] for name in operator.inputs if name in producers]
 
     def before(self, operator: Operator) -> Sequence[Operator]:
-        """The operators that run before one, in order."""
+        """Returns the operators that run before one, in order."""
         return self.operators[: next(i for i, o in enumerate(self.operators) if o is operator)]
 
     def types(self, operator: Operator) -> tuple[str, str]:
-        """Returns the types of an operator's first input and first output."""
+        """Returns the types of an operator's first input and of its output."""
         return self.values[operator.inputs[0]].dtype, self.values[operator.outputs[0]].dtype
 
     def convolutions(self) -> list[Operator]:
-        """All convolutions."""
+        """Returns all convolutions."""
         return [operator for operator in self.operators if operator.convolution]
 
 
@@ -120,11 +120,11 @@ class Rule:
     check: Check
     advice: str
     whole: bool = False
-    """Whether it is about the whole artifact, not about the layers that break it."""
+    """Whether the rule is about the whole artifact, not about single layers."""
 
 
 def apply(rules: Sequence[Rule], graph: Graph) -> list[Finding]:
-    """One finding a layer and thing found.
+    """Returns one finding for each layer and thing found.
 
     Of the rules for layers that an operator breaks, the first counts.
     """
@@ -177,7 +177,7 @@ def transpose_pair(*names: str) -> Check:
 
 
 def per_channel(*names: str) -> Check:
-    """What is left of a batch norm or a layer scale: a product or sum with a value a channel."""
+    """Finds products and sums with one value per channel: what is left of norms and scales."""
 
     def check(graph: Graph, operator: Operator) -> str:
         conv = operator.convolution
@@ -236,7 +236,7 @@ def back_to_back(first: Collection[str], second: Collection[str]) -> Check:
         if operator.kind not in second:
             return ""
         before = [source.kind for source in graph.sources(operator) if source.kind in first]
-        return f"{operator.kind} behind {before[0]}" if before else ""
+        return f"{operator.kind} after {before[0]}" if before else ""
 
     return check
 

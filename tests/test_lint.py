@@ -28,7 +28,7 @@ def conv(outputs, *, weights="float32", groups=1, kernel=(3, 3), inputs=16, **po
 
 
 def chain(*operators, constants=None, shape=(1, 4, 5, 6)):
-    """Operators one behind the other; `constants` by kind are taken as well."""
+    """Operators one after the other; `constants` by kind are taken as well."""
     constants = constants or {}
     values = {f"{i}": Value(dtype="float32", shape=shape) for i in range(len(operators) + 1)}
     values |= {
@@ -144,5 +144,5 @@ def test_float_islands_and_pairs():
     assert found(island, chain(back, add, to)) == ["", "add in float between integers", ""]
     assert not any(found(island, chain(back, add, add, to)))
     pair = back_to_back(("dequantize",), ("quantize",))
-    assert found(pair, chain(back, to, back)) == ["", "quantize behind dequantize", ""]
+    assert found(pair, chain(back, to, back)) == ["", "quantize after dequantize", ""]
     assert not any(found(pair, chain(back, add, to)))

@@ -1,4 +1,4 @@
-"""The command `mnv4`: thin, one file per verb."""
+"""The command `mnv4`: one thin file for each verb."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def build(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Builds verified bundles: one a model, size, recipe and target, on all cores."""
+    """Builds a verified bundle for each model, size, recipe and target, on all cores."""
     targets = split(target)
     if not targets:
         from mnv4_mobile.target import target_names
@@ -273,7 +273,7 @@ def _row(one: Built) -> list[str]:
 
 
 def _folder(calibrate: str | None) -> str | None:
-    """Absolute, as the work may be done elsewhere."""
+    """Returns an absolute path, as the work may be done elsewhere."""
     from mnv4_mobile.quantize.calibration import MADE_UP
 
     return calibrate if calibrate in (None, MADE_UP) else str(Path(calibrate).absolute())

@@ -92,7 +92,7 @@ def evaluate(
 
 
 def _show(found: Evaluation) -> None:
-    rows = [["pictures", f"{found.n}, {len(found.skipped)} skipped"]]
+    rows = [["images", f"{found.n}, {len(found.skipped)} skipped"]]
     for name, key in (("top-1", "top1"), ("top-5", "top5")):
         rows.append([name, _share(getattr(found, key))])
         if found.parent_sha256:
@@ -101,12 +101,12 @@ def _show(found: Evaluation) -> None:
         rows.append(["same class as the parent", _share(found.agreement)])
         rows.append(["SQNR in dB, median", f"{found.sqnr_db:.1f}"])
         rows.append(["SQNR in dB, 10th percentile", f"{found.sqnr_db_p10:.1f}"])
-    rows.append(["pictures a second", f"{found.images_per_s:.0f}"])
+    rows.append(["images per second", f"{found.images_per_s:.0f}"])
     on = f" on {found.unit}" if found.unit else ""
     print_table(["", ""], rows, found.bundle_id + on)
     if found.confusion:
         rows = [[c.parent, c.artifact, str(c.count)] for c in found.confusion[:20]]
-        print_table(["parent says", "artifact says", ">pictures"], rows)
+        print_table(["parent says", "artifact says", ">images"], rows)
 
 
 def _share(value: float | None) -> str:

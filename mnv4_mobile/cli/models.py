@@ -76,7 +76,7 @@ def models(
 
 
 def _totals(table: list[BlockRow]) -> tuple[int, int]:
-    """Parameters and multiply-accumulates."""
+    """Returns the numbers of parameters and of multiply-accumulates."""
     return sum(row.cost.params for row in table), sum(row.cost.macs for row in table)
 
 

@@ -85,7 +85,7 @@ def sensitivity(
         judge = Judge(spec, resolved.weights, chosen, options, images=images, progress=progress)
         found = run(judge, chosen, progress)
         if out:
-            plot(found, out, f"{spec.name}, {chosen.name}, {found.pictures} pictures")
+            plot(found, out, f"{spec.name}, {chosen.name}, {found.images} images")
     if as_json:
         print_json(asdict(found))
         return
@@ -104,7 +104,7 @@ def sensitivity(
     everything = f"{total.sqnr_db:.1f}"
     rows.append(["all", "", everything, f"{total.agreement:.1%}", "", ""])
     columns = ["block", "role", ">alone, dB", ">agreement", ">gain in float, dB", ">agreement"]
-    print_table(columns, rows, f"{spec.name}, {chosen.name}: {found.pictures} pictures")
+    print_table(columns, rows, f"{spec.name}, {chosen.name}: {found.images} images")
     words = ["tune", model_or_weights, *(["--weights", weights] if weights else [])]
     words += ["--calibrate", calibrate, "-r", recipe]
     words += ["--input-size", input_size] if input_size else []

@@ -1,4 +1,4 @@
-"""What all verbs print with: tables and JSON, and the options that they share."""
+"""Tables, JSON and the options that all verbs share."""
 
 from __future__ import annotations
 
@@ -120,15 +120,15 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
 
 
 def split(values: Sequence[str]) -> list[str]:
-    """Values of an option that may be repeated or take commas."""
+    """Returns the values of an option that may be repeated or take commas."""
     return [part.strip() for value in values for part in value.split(",") if part.strip()]
 
 
 def size_of(text: str) -> tuple[int, int]:
-    """(height, width) of an `--input-size`.
+    """Returns (height, width) of an `--input-size`.
 
     Raises:
-        ConfigError: Saying what it must be.
+        ConfigError: The text is no size.
     """
     parts = text.lower().split("x")
     if len(parts) > 2 or not all(part.isascii() and part.isdecimal() for part in parts):
@@ -137,12 +137,12 @@ def size_of(text: str) -> tuple[int, int]:
 
 
 def option_text(value: object) -> str:
-    """An option's value, as `--set` takes it."""
+    """Returns an option's value as `--set` takes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def megabytes(size: int) -> str:
-    """Bytes in MB of 10^6."""
+    """Returns bytes in MB of 10^6."""
     return f"{size / 1e6:.2f} MB"
 
 

@@ -154,7 +154,7 @@ class Steps(Progress):
             self._console.print(Text(text), soft_wrap=True)
 
     def interrupt(self, *_: object) -> None:
-        """Handles Ctrl-C; remembers it, as there are toolchains that swallow the exception."""
+        """Handles Ctrl-C and remembers it, because some toolchains swallow the exception."""
         self._interrupted = True
         raise KeyboardInterrupt
 

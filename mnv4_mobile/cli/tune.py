@@ -105,7 +105,7 @@ def tune(
         check_file(file)
     if calibrate == MADE_UP:
         raise ConfigError("--calibrate: found 'random'; generated images judge no accuracy")
-    list_images(dataset or calibrate)  # are there any?
+    list_images(dataset or calibrate)  # refuses a folder without images
     options = Options(
         size=size_of(input_size) if input_size else None,
         calibrate=str(Path(calibrate).absolute()),

@@ -1,7 +1,7 @@
 """Accuracy of an artifact on a dataset, and how far it is from its float parent.
 
-Everything is measured on the bytes of the artifacts. The dataset is a folder of images. With one
-folder per class accuracy is known, otherwise only how often artifact and parent agree.
+Everything is measured on the bytes of the artifacts. The dataset is a folder of images. With
+one folder per class it gives the accuracy, otherwise only how often artifact and parent agree.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from mnv4_mobile.target import check_units, load_target, require
 from mnv4_mobile.tensors import CLASSES
 from mnv4_mobile.units import Unit
 
-_CHUNK = 16  # pictures in memory at a time
+_CHUNK = 16  # images in memory at a time
 
 
 class Confusion(Record, frozen=True, kw_only=True):
@@ -122,8 +122,8 @@ def evaluate(
 
     Raises:
         ConfigError: No class output, a unit that the target lacks, folders that are not the
-            classes, or a parent that prepares pictures in another way.
-        ImageError: No readable picture.
+            classes, or a parent that prepares images in another way.
+        ImageError: No image can be read.
     """
     progress = progress or Progress()
     bundle, dataset = open_bundle(bundle), Path(dataset)
@@ -131,13 +131,13 @@ def evaluate(
     check_units(load_target(bundle.manifest.target), [unit] if unit else [])
     if parent and parent.preprocess != bundle.preprocess:
         raise ConfigError(
-            f"--parent: {parent.path}: prepares pictures as {parent.preprocess}, must be as "
+            f"--parent: {parent.path}: prepares images as {parent.preprocess}, must be as "
             f"{bundle.path}: {bundle.preprocess}"
         )
     paths = list_images(dataset)
     if limit is not None and limit < len(paths):
         paths = [paths[i * len(paths) // limit] for i in range(limit)]
-    pictures = _Pictures(dataset, _Classes.of(bundle).truths(dataset, paths), bundle.preprocess)
+    dataset_images = _Images(dataset, _Classes.of(bundle).truths(dataset, paths), bundle.preprocess)
     started = datetime.now(UTC)
     ratios: list[float] = []
     seen = 0
@@ -147,39 +147,39 @@ def evaluate(
         stack.enter_context(progress.count(len(paths), "images"))
         judged = stack.enter_context(_judging(bundle, threads, unit))
         reference = stack.enter_context(_judging(parent, threads)) if parent else None
-        for images in pictures.chunks():
+        for images in dataset_images.chunks():
             scores = judged.run(images)
             if reference:
                 ratios += list(sqnr_db(reference.run(images), scores))
-            progress.advance(pictures.seen - seen)
-            seen = pictures.seen
-            speed = len(pictures.known) / (pictures.seconds + judged.seconds)
+            progress.advance(dataset_images.seen - seen)
+            seen = dataset_images.seen
+            speed = len(dataset_images.known) / (dataset_images.seconds + judged.seconds)
             progress.update(f"{name}: evaluate, {speed:.0f} images per second")
-    if not pictures.known:
-        raise ImageError(f"{dataset}: no readable picture; the first: {pictures.skipped[0]}")
-    return _evaluation(judged, reference, pictures, ratios, threads, unit, started)
+    if not dataset_images.known:
+        raise ImageError(f"{dataset}: no image can be read; the first: {dataset_images.skipped[0]}")
+    return _evaluation(judged, reference, dataset_images, ratios, threads, unit, started)
 
 
 def _evaluation(
     judged: _Judged,
     reference: _Judged | None,
-    pictures: _Pictures,
+    dataset_images: _Images,
     ratios: Sequence[float],
     threads: int,
     unit: Unit | None,
     started: datetime,
 ) -> Evaluation:
-    """What the record says of an artifact and its parent, if there is one."""
-    known = pictures.known
+    """Returns the record of an artifact and its parent, if it has one."""
+    known = dataset_images.known
     pairs = judged.confusion(reference) if reference else Counter()
     manifest = judged.bundle.manifest
     return Evaluation(
         artifact_sha256=manifest.artifact.sha256,
         bundle_id=manifest.id,
-        dataset=pictures.dataset.name,
-        dataset_sha256=pictures.sha256(),
+        dataset=dataset_images.dataset.name,
+        dataset_sha256=dataset_images.sha256(),
         n=len(known),
-        skipped=tuple(pictures.skipped),
+        skipped=tuple(dataset_images.skipped),
         top1=judged.top(1, known),
         top5=judged.top(5, known),
         parent_sha256=reference.bundle.manifest.artifact.sha256 if reference else None,
@@ -192,7 +192,7 @@ def _evaluation(
             Confusion(parent=judged.classes.name(a), artifact=judged.classes.name(b), count=count)
             for (a, b), count in pairs.most_common()
         ),
-        images_per_s=round(len(known) / (pictures.seconds + judged.seconds), 1),
+        images_per_s=round(len(known) / (dataset_images.seconds + judged.seconds), 1),
         threads=threads,
         unit=unit,
         started_at=started.isoformat(timespec="seconds"),
@@ -202,7 +202,7 @@ def _evaluation(
 
 @contextmanager
 def _judging(bundle: Bundle, threads: int, unit: Unit | None = None) -> Iterator[_Judged]:
-    """A bundle's artifact in a process of its own."""
+    """Runs a bundle's artifact in a process of its own."""
     target = bundle.manifest.target
     require(load_target(target))
     with Worker(target, bundle.artifact, threads=threads, unit=unit) as worker:
@@ -227,13 +227,13 @@ class _Classes:
         return self.labels[index] if self.labels else str(index)
 
     def truths(self, dataset: Path, paths: Sequence[Path]) -> dict[Path, int | None]:
-        """The class of every picture, by the first folder that it is in."""
+        """Returns the class of every image, by the first folder that it is in."""
         folders = {path: path.relative_to(dataset).parts[:-1] for path in paths}
         names = sorted({parts[0] for parts in folders.values() if parts})
         if not names:
             return dict.fromkeys(paths)
         if not all(folders.values()):
-            raise ConfigError(f"{dataset}: found pictures in folders of classes and beside them")
+            raise ConfigError(f"{dataset}: found images in folders of classes and beside them")
         if self.labels and set(names) <= set(self.labels):
             order = {label: index for index, label in enumerate(self.labels)}
         elif len(names) == self.count:
@@ -248,7 +248,7 @@ class _Classes:
 
 
 class _Judged:
-    """An artifact that runs, and the classes that it named, best first, of all pictures so far."""
+    """An artifact that runs, and the classes that it named, best first, of all images so far."""
 
     def __init__(self, bundle: Bundle, worker: Worker) -> None:
         self.bundle, self.classes = bundle, _Classes.of(bundle)
@@ -257,7 +257,7 @@ class _Judged:
         self._best: list[npt.NDArray[np.int64]] = []
 
     def run(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-        """The scores for some pictures, (N, H, W, 3) RGB after resizing."""
+        """Returns the scores for some images, (N, H, W, 3) RGB after resizing."""
         begin = time.perf_counter()
         bundle = self.bundle
         found = run_pixels(self._worker, bundle.input, bundle.outputs, images, bundle.preprocess)
@@ -267,23 +267,23 @@ class _Judged:
         return scores
 
     def top(self, k: int, known: Sequence[int | None]) -> float | None:
-        """How often the class is among the first k."""
+        """Returns the share of images whose class is among the first k."""
         if None in known:
             return None
         return float(np.mean([t in best[:k] for t, best in zip(known, self._best, strict=True)]))
 
     def confusion(self, parent: _Judged) -> Counter[tuple[int, int]]:
-        """How often (the parent's class, this one's) differ."""
+        """Counts the pairs (the parent's class, this one's) that differ."""
         pairs = zip(parent._best, self._best, strict=True)
         return Counter((int(a[0]), int(b[0])) for a, b in pairs if a[0] != b[0])
 
 
-class _Pictures:
-    """A dataset's pictures, and what is known of those that could be read, in their order.
+class _Images:
+    """The images of a dataset, and what is known of those that could be read, in their order.
 
     Args:
         dataset: The folder.
-        truths: The class of every picture, where it is known.
+        truths: The class of every image, where it is known.
         preprocess: How they are resized.
     """
 
@@ -323,5 +323,5 @@ class _Pictures:
             yield image
 
     def sha256(self) -> str:
-        """Hashes the sorted lines `<sha256>  <posix path>` of the images that were read."""
+        """Returns the hash of the sorted lines `<sha256>  <posix path>` of the images read."""
         return hashlib.sha256("".join(sorted(self._lines)).encode()).hexdigest()

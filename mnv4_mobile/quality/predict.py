@@ -16,7 +16,7 @@ from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.images import pixels, read_image
 from mnv4_mobile.target import load_target, require
 
-Picture = str | os.PathLike[str] | npt.NDArray[np.uint8]
+Image = str | os.PathLike[str] | npt.NDArray[np.uint8]
 """A file, or (H, W, 3) RGB bytes."""
 
 
@@ -51,27 +51,27 @@ class Model:
     def __exit__(self, *_: object) -> None:
         self._worker.close()
 
-    def run(self, pictures: Sequence[Picture]) -> dict[str, npt.NDArray[Any]]:
-        """Returns all outputs by name, one row per image.
+    def run(self, images: Sequence[Image]) -> dict[str, npt.NDArray[Any]]:
+        """Returns all outputs by name, with one row for each image.
 
         Raises:
-            ImageError: A file that is no readable picture.
+            ImageError: A file that is no image or cannot be read.
             DeviceError: The runtime failed.
         """
-        if not pictures:
-            raise ConfigError("no picture given")
-        images = np.stack([pixels(_decoded(p), self.bundle.preprocess) for p in pictures])
+        if not images:
+            raise ConfigError("no image given")
+        resized = np.stack([pixels(_decoded(image), self.bundle.preprocess) for image in images])
         bundle = self.bundle
-        return run_pixels(self._worker, bundle.input, bundle.outputs, images, bundle.preprocess)
+        return run_pixels(self._worker, bundle.input, bundle.outputs, resized, bundle.preprocess)
 
-    def classify(self, pictures: Sequence[Picture], top: int = 5) -> list[list[Prediction]]:
+    def classify(self, images: Sequence[Image], top: int = 5) -> list[list[Prediction]]:
         """Returns the likeliest classes of every image, best first.
 
         Raises:
             ConfigError: The bundle has no class output.
         """
         output = self.bundle.class_output("probabilities", "logits")
-        values = self.run(pictures)[output.name].astype(np.float64)
+        values = self.run(images)[output.name].astype(np.float64)
         if output.kind == "logits":
             values = np.exp(values - values.max(1, keepdims=True))
             values /= values.sum(1, keepdims=True)
@@ -87,8 +87,8 @@ class Model:
         ]
 
 
-def _decoded(picture: Picture) -> npt.NDArray[np.uint8]:
-    return picture if isinstance(picture, np.ndarray) else read_image(picture)
+def _decoded(image: Image) -> npt.NDArray[np.uint8]:
+    return image if isinstance(image, np.ndarray) else read_image(image)
 
 
 def load(bundle: AnyBundle, *, threads: int = 1) -> Model:

@@ -41,11 +41,11 @@ class Score:
     """How close a simulation comes to the float network."""
 
     sqnr_db: float
-    """Median over the pictures."""
+    """Median over the images."""
     sqnr_db_p10: float
-    """Their 10th percentile."""
+    """10th percentile over the images."""
     agreement: float
-    """Share of the pictures with the same class."""
+    """Share of the images with the same class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,25 +67,26 @@ class Sensitivity:
     """What the blocks of a network cost, in the order in which they run."""
 
     recipe: str
-    pictures: int
+    images: int
+    """Number of images that it was judged by."""
     total: Score
     """The score with everything in integers that the recipe has in integers."""
     blocks: tuple[BlockCost, ...]
 
 
 class Judge:
-    """A network in float, and pictures that calibration has not seen to judge integers by.
+    """A network in float, and images to judge integers by, which calibration does not see.
 
     Args:
         model: The network.
         weights: As the command line has them.
         recipe: With static activations.
-        options: What is built; `calibrate` must be there.
-        images: Pictures to judge by, at most; a fifth of those that can be read.
+        options: What is built; `calibrate` must be set.
+        images: Number of images to judge by, at most; a fifth of those that can be read.
         progress: Receives what is done.
 
     Raises:
-        MobileError: Weights, recipe or pictures that cannot be used.
+        MobileError: Weights, recipe or images that cannot be used.
     """
 
     def __init__(
@@ -123,17 +124,17 @@ class Judge:
             progress=progress,
             held_back=images,
         )
-        self.pictures = self.calibration.held_back()
-        self._reference = eager(self.network.net, self.pictures, self.spec)[self._output]
+        self.held_out = self.calibration.held_back()
+        self._reference = eager(self.network.net, self.held_out, self.spec)[self._output]
 
     def simulation(self, recipe: Recipe) -> Simulation:
-        """A recipe's, with ranges; `auto` becomes the rule that a build would choose."""
+        """Returns a recipe's simulation with ranges; `auto` is the rule that a build chooses."""
         simulation, ranges = self.observed(self.network.resolved(_quick(recipe)))
         simulation.adopt(ranges)
         return simulation
 
     def observed(self, recipe: Recipe) -> tuple[Simulation, Ranges]:
-        """A recipe's, with what is seen of the calibration images; nothing is rounded yet."""
+        """Returns a recipe's simulation and its observed ranges; nothing is rounded yet."""
         from mnv4_mobile.quantize.simulate import Simulation
 
         recipe = _quick(recipe)
@@ -143,9 +144,9 @@ class Judge:
         return simulation, simulation.observe(self.calibration)
 
     def score(self, simulation: Simulation, layers: Container[str] | None = None) -> Score:
-        """How close it comes with these layers in integers; None: all that the recipe has so."""
+        """Returns the score with these layers in integers; None takes those of the recipe."""
         simulation.quantize(layers)
-        return self._score(simulation.run(self.pictures)[self._output])
+        return self._score(simulation.run(self.held_out)[self._output])
 
     def _score(self, found: npt.NDArray[np.float32]) -> Score:
         ratios = sqnr_db(self._reference, found)
@@ -158,7 +159,7 @@ class Judge:
 
 
 def _quick(recipe: Recipe) -> Recipe:
-    """A recipe without the steps of preparation that take long or round weights."""
+    """Returns a recipe without the steps of preparation that take long or round weights."""
     exact: tuple[Step, ...] = tuple(step for step in recipe.prepare if step == "equalize")
     return replace(recipe, prepare=exact)
 
@@ -169,7 +170,7 @@ def sensitivity(judge: Judge, recipe: Recipe, progress: Progress) -> Sensitivity
     Args:
         judge: Of the network.
         recipe: What is quantized.
-        progress: Receives which block is judged.
+        progress: Receives which block runs.
     """
     simulation = judge.simulation(recipe)
     total = judge.score(simulation)
@@ -196,7 +197,7 @@ def sensitivity(judge: Judge, recipe: Recipe, progress: Progress) -> Sensitivity
             progress.advance()
         progress.update(f"{recipe.name}: quantize block by block")
     return Sensitivity(
-        recipe=recipe.name, pictures=len(judge.pictures), total=total, blocks=tuple(costs)
+        recipe=recipe.name, images=len(judge.held_out), total=total, blocks=tuple(costs)
     )
 
 

@@ -47,14 +47,13 @@ class Wish:
     cell: Cell
     """Network, weights, target, options, and the recipe to begin with."""
     max_drop: float
-    """The largest drop in points of 100: of top-1 on a dataset with classes, else the share of
-    images whose class changes."""
+    """Largest loss in points of 100: of top-1 with classes, else of images that change theirs."""
     dataset: Path | None
-    """The folder to judge by. None judges by held-out calibration images."""
+    """None judges by images that are held out from calibration."""
     objective: Objective
 
     def key(self) -> str:
-        """The hash of everything that decides what is measured: not of the bound."""
+        """Returns the hash of everything that decides what is measured; the bound does not."""
         dataset = files.sha256(self.dataset) if self.dataset else None
         ingredients = [key(self.cell.ingredients()), dataset, self.objective]
         return hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()
@@ -72,11 +71,11 @@ class Rung:
     drop: float
     """The drop in points of 100."""
     sqnr_db: float
-    pictures: int
-    """That it was judged by."""
+    images: int
+    """Number of images that it was judged by."""
 
     def text(self) -> str:
-        """A line about it."""
+        """Returns a line about it."""
         return (
             f"{len(self.kept)} blocks in float: {self.drop:.2f} points, {self.sqnr_db:.1f} dB, "
             f"{self.bytes / 1e6:.2f} MB, {self.latency_ms:.2f} ms"
@@ -93,12 +92,12 @@ class Found:
 
 
 def tune(wish: Wish, state: Path, *, cache: Cache | None, progress: Progress) -> Found:
-    """Searches; what was found so far is kept in a file, so that the next run goes on from there.
+    """Searches a recipe; a file keeps what was found, so that the next run goes on from it.
 
     Args:
         wish: What is searched for.
         state: The file; another wish's is begun anew.
-        cache: The cache of bundles.
+        cache: Of bundles.
         progress: Receives what is done and found.
 
     Raises:
@@ -134,9 +133,9 @@ def tune(wish: Wish, state: Path, *, cache: Cache | None, progress: Progress) ->
         values = known.values[name]
         confirmed[count] = Rung(**{**values, "kept": tuple(values["kept"])})
         progress.note(confirmed[count].text())
-        if count == 0 and 100 / confirmed[0].pictures > wish.max_drop > 0:
+        if count == 0 and 100 / confirmed[0].images > wish.max_drop > 0:
             progress.note(
-                f"one of {confirmed[0].pictures} pictures is {100 / confirmed[0].pictures:.2f} "
+                f"one of {confirmed[0].images} images is {100 / confirmed[0].images:.2f} "
                 f"points: too few to judge {wish.max_drop:g} by"
             )
         return confirmed[count].drop <= wish.max_drop
@@ -183,7 +182,7 @@ def _fewest(keeps: Callable[[int], bool], most: int) -> int | None:
 
 
 def _plan(wish: Wish, progress: Progress) -> dict[str, Any]:
-    """What simulation chooses, as JSON: range, preparation, order of blocks, and why."""
+    """Returns what simulation chooses, as JSON: range, preparation, order of blocks, and why."""
     cell = replace(wish.cell, recipe=wish.cell.recipe.on(wish.cell.unit))
     judge = Judge(
         cell.model, cell.weights, cell.recipe, cell.options, images=HELD_BACK, progress=progress
@@ -246,7 +245,7 @@ def _confirm(
         judged = replace(recipe, gate=Gate(sqnr_db=-EXACT_DB, top1_agreement=passing))
         bundle = _built(wish, judged, Path(folder), cache, progress)
         parent = _built(wish, load_recipe("fp32"), Path(folder), cache, progress)
-        dataset = wish.dataset or _held_back(wish, bundle, Path(folder))
+        dataset = wish.dataset or _held_out(wish, bundle, Path(folder))
         found = evaluate(bundle, dataset, parent=parent, progress=progress)
         assert found.agreement is not None
         assert found.sqnr_db is not None
@@ -259,7 +258,7 @@ def _confirm(
             latency_ms=_latency_ms(bundle),
             drop=round(100 * drop, 3),
             sqnr_db=found.sqnr_db,
-            pictures=found.n,
+            images=found.n,
         )
 
 
@@ -274,8 +273,8 @@ def _built(
     return open_bundle(built.path)
 
 
-def _held_back(wish: Wish, bundle: Bundle, folder: Path) -> Path:
-    """A folder without classes of the pictures that no calibration of `_plan` or build has seen."""
+def _held_out(wish: Wish, bundle: Bundle, folder: Path) -> Path:
+    """Returns a folder without classes of the images that no calibration has seen."""
     from mnv4_mobile.quantize.calibration import choose_images
 
     recipe, source = wish.cell.recipe, wish.cell.options.calibrate
@@ -289,7 +288,7 @@ def _held_back(wish: Wish, bundle: Bundle, folder: Path) -> Path:
         progress=Progress(),
         held_back=HELD_BACK,
     )
-    held = folder / "held-back"
+    held = folder / "held-out"
     held.mkdir()
     for index, path in enumerate(calibration.held):
         (held / f"{index:04d}{path.suffix}").symlink_to(path.absolute())
@@ -297,7 +296,7 @@ def _held_back(wish: Wish, bundle: Bundle, folder: Path) -> Path:
 
 
 def _latency_ms(bundle: Bundle) -> float:
-    """Median of one thread on this machine."""
+    """Returns the median of one thread on this machine."""
     import numpy as np
 
     pixels = bundle.golden("input")["pixels"][: bundle.input.shape[0]]

@@ -1,4 +1,4 @@
-"""A bundle's artifact, from its bytes, against the float PyTorch model."""
+"""Compares a bundle's artifact, from its bytes, with the float PyTorch model."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def verify(
 def _afresh(
     bundle: Bundle, weights: str, model: str
 ) -> tuple[npt.NDArray[np.uint8], dict[str, npt.NDArray[Any]]]:
-    """Images that the bundle does not hold, and what a checkpoint gives for them."""
+    """Returns images that the bundle does not hold, and what a checkpoint gives for them."""
     from mnv4_mobile.model.weights import load_checkpoint
 
     classes = [o.shape[1] for o in bundle.outputs if o.kind in CLASSES]

@@ -40,7 +40,7 @@ def found(judge):
 
 def test_every_block_alone_costs_less_than_all(judge, found):
     assert [cost.block for cost in found.blocks] == [row.name for row in judge.spec.model.table()]
-    assert found.pictures == 16
+    assert found.images == 16
     assert 25 < found.total.sqnr_db < 36
     assert all(cost.alone.sqnr_db > found.total.sqnr_db for cost in found.blocks)
     assert max(cost.without.sqnr_db for cost in found.blocks) > found.total.sqnr_db

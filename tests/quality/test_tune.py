@@ -59,7 +59,7 @@ def write_state(path, wish, drops):
             latency_ms=1.5,
             drop=drop,
             sqnr_db=30 + count,
-            pictures=100,
+            images=100,
         )
         values[f"rung {count}"] = asdict(rung)
     path.write_text(json.dumps({"key": wish.key(), "values": values}))
@@ -75,7 +75,7 @@ def test_goes_on_from_its_state_and_writes_a_recipe(wish, tmp_path):
             notes.append(text)
 
     found = tune(wish, state, cache=None, progress=Notes())
-    assert "one of 100 pictures is 1.00 points: too few to judge 0.5 by" in notes
+    assert "one of 100 images is 1.00 points: too few to judge 0.5 by" in notes
     assert found.rung.kept == ("stem", "stages.0.0")
     path = tmp_path / "tuned.yaml"
     path.write_text(recipe_yaml(found))
