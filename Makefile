@@ -13,13 +13,14 @@ UV := .tools/bin/uv
 # Imports of these toolchains are slow enough; keep their compiled bytecode.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env demo test test-quick android ios lint documents bench clean
+.PHONY: help env demo test test-quick extras android ios lint documents bench clean
 
 help:
 	@echo "make demo   build the demo model for all targets and classify pictures with each"
 	@echo "            WEIGHTS=hf-hub:timm/mobilenetv4_conv_small.e2400_r224_in1k for ImageNet"
 	@echo "make test   the whole test suite, Android's and iOS's included"
 	@echo "make test-quick  the tests that need no toolchain and no other program: within a minute"
+	@echo "make extras   installs the toolchain of one target at a time, and tests each installation"
 	@echo "make android  builds and tests android_demo, without the Android SDK"
 	@echo "make ios    builds and tests ios_demo, without a Mac"
 	@echo "make lint   ruff, mypy, the direction of imports, and the words of texts (tools/writing.py)"
@@ -47,6 +48,9 @@ test: env
 
 test-quick: env
 	$(PYTEST) -n 2 -m 'not toolchain and not peer and not slow' # which do not wait
+
+extras: env
+	$(BIN)/python -m tools.extras
 
 android: env
 	$(BIN)/python -m tools.android

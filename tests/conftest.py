@@ -3,6 +3,7 @@
 import os
 import sys
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,9 @@ def pytest_runtest_setup(item):
             continue
         reason = f"{target.name}: not installed: {', '.join(absent)}; extra: {target.extra}"
         _lacking(reason)
+    for marker in item.iter_markers("package"):
+        if find_spec(marker.args[0]) is None:
+            _lacking(f"{marker.args[0]}: not installed")
     for marker in item.iter_markers("peer"):
         if peers.PEERS[marker.args[0]].missing:
             _lacking(f"{marker.args[0]}: not installed; python -m tools.peers install")

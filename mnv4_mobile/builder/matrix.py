@@ -39,6 +39,7 @@ from mnv4_mobile.target import (
     check_recipe,
     check_units,
     load_target,
+    require,
     target_names,
 )
 from mnv4_mobile.tensors import CLASSES
@@ -289,10 +290,12 @@ def build_cells(
         What became of every cell, in order.
 
     Raises:
-        MobileError: A bundle that would be replaced, a scheduler that does not answer, a folder
-            that cannot be written to.
+        MobileError: A toolchain that is not installed, a bundle that would be replaced, a
+            scheduler that does not answer, a folder that cannot be written to.
     """
     progress = progress or Progress()
+    for target in {cell.target: load_target(cell.target) for cell in cells}.values():
+        require(target)
     files.check_folder(out)
     out = out.absolute()
     found: dict[Cell, Built] = {}

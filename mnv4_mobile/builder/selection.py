@@ -17,7 +17,7 @@ from mnv4_mobile.target import Target, check_recipe, completed, load_target, req
 
 
 def select_targets(names: Iterable[str], progress: Progress) -> dict[str, Target]:
-    """Loads targets and makes sure that their toolchains are installed.
+    """Loads targets; planning needs no toolchain, which `build_cells` asks for.
 
     Args:
         names: Names of targets; `all` stands for those whose toolchain is installed.
@@ -25,12 +25,10 @@ def select_targets(names: Iterable[str], progress: Progress) -> dict[str, Target
 
     Raises:
         ConfigError: A target that does not exist.
-        ToolchainError: A toolchain that is not installed; with `all`, none is.
+        ToolchainError: With `all`, no toolchain is installed.
     """
     names = list(dict.fromkeys(names))
     found = {name: load_target(name) for name in names if name != ALL}
-    for target in found.values():
-        require(target)
     if ALL in names:
         for name in target_names():
             try:

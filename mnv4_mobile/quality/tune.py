@@ -32,6 +32,7 @@ from mnv4_mobile.quality.evaluate import evaluate
 from mnv4_mobile.quality.sensitivity import Judge, sensitivity
 from mnv4_mobile.recipe import HELD_BACK, Gate, Recipe, load_recipe
 from mnv4_mobile.records import plain, replace
+from mnv4_mobile.target import load_target, require
 from mnv4_mobile.tensors import feed
 from mnv4_mobile.units import Unit
 
@@ -103,6 +104,7 @@ def tune(wish: Wish, state: Path, *, cache: Cache | None, progress: Progress) ->
     Raises:
         ParityError: The bound cannot be kept; names the best that was found.
     """
+    require(load_target(wish.cell.target))
     known = _State(state, wish.key())
     base = wish.cell.recipe
     if "plan" not in known.values:

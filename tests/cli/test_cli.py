@@ -146,7 +146,11 @@ BAD = [
     ((*TUNE, "random", "-o", "x.json"), "--out: found 'x.json', must be a .yaml file"),
     ((*TUNE, "random", "--max-drop", "-1"), "--max-drop: "),
     ((*BASE, "--jobs", "0"), "--jobs: "),
-    ((*BASE, "--scheduler", "somewhere"), "--scheduler: somewhere: no Dask scheduler there"),
+    pytest.param(
+        (*BASE, "--scheduler", "somewhere"),
+        "--scheduler: somewhere: no Dask scheduler there",
+        marks=[pytest.mark.toolchain("tflite"), pytest.mark.package("distributed")],
+    ),
     (("predict", "nowhere", "x.jpg"), "nowhere: not a bundle"),
     (("verify", "nowhere"), "nowhere: not a bundle"),
     (("inspect", "nowhere"), "nowhere: not a bundle"),

@@ -1,0 +1,145 @@
+"""Tests installations with the toolchain of one target only, and one with none.
+
+    python -m tools.extras [EXTRA...]
+
+Every extra gets an environment of its own, out of uv's cache. In it run the tests that need no
+toolchain, and commands: with the installed target they must work, with the others they must end
+with exit code 2 and the `pip install` line. No command may print a traceback. The exit code is 1 if
+anything failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnv4_mobile.target import load_target, target_names
+
+ROOT = Path(__file__).parents[1]
+NONE = "none"
+_UV = ROOT / ".tools" / "bin" / "uv"
+_QUICK = "not toolchain and not peer and not slow"
+_PICTURES = ROOT / "mnv4_mobile" / "demo" / "pictures"
+_IGNORED = (
+    *("test_browser_*", "test_report_page*"),
+    *("test_packaging*", "test_notebooks*", "test_document*"),
+)
+"""Tests that need an extra of no target: browser, dev."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """A command and how it must end."""
+
+    arguments: tuple[str, ...]
+    code: int = 0
+    says: str = ""
+    """Text that it must print."""
+
+
+def checks(extra: str, bundles: Path, out: Path) -> Iterator[Check]:
+    """Yields the commands for an environment.
+
+    Args:
+        extra: The installed one.
+        bundles: A folder with a bundle of the demo for every target, made elsewhere.
+        out: A folder to write to.
+    """
+    for verb in ("targets", "recipes", "models", "doctor", "devices"):
+        yield Check(arguments=(verb,))
+    for name in target_names():
+        (bundle,) = bundles.glob(f"*-{name}")
+        build = ("build", "demo", "-t", name, "-o", str(out), "--no-cache")
+        run = [
+            ("verify", str(bundle)),
+            ("predict", str(bundle), str(_PICTURES / "seven.jpg")),
+            ("lint", str(bundle)),
+            ("inspect", str(bundle)),
+        ]
+        yield Check(arguments=("targets", name))
+        if name == extra:
+            yield from (Check(arguments=one) for one in (build, *run))
+            emulated = load_target(name).units["cpu"].emulated
+            yield Check(arguments=("profile", str(bundle)), code=5 if emulated else 0)
+            quick = ("--plan", "quick", "--seconds", "0", "--runs", "3", "--repeats", "1")
+            measure = ("measure", str(bundle), *quick, "--store", str(out / "s.sqlite"))
+            yield Check(arguments=measure, code=2 if emulated else 0)
+        else:
+            pip = f"pip install 'mnv4-mobile[{name}]'"
+            tune = ("tune", "demo", "--calibrate", str(_PICTURES), "-t", name)
+            for arguments in (build, *run, tune):
+                yield Check(arguments=arguments, code=2, says=pip)
+
+
+def _run(command: list[str], **variables: str) -> tuple[int, str]:
+    names = ("MNV4_REQUIRE_ALL", "PYTHONPATH", "VIRTUAL_ENV")
+    environment = {k: v for k, v in os.environ.items() if k not in names} | variables
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def _install(extra: str, folder: Path) -> None:
+    """Makes an environment."""
+    extras = "test" if extra == NONE else f"{extra},test"
+    python = str(folder / "bin" / "python")
+    for command in (
+        ("venv", "--python", sys.executable, str(folder)),
+        ("pip", "install", "--python", python, "-c", "constraints.txt", "-e", f".[{extras}]"),
+    ):
+        subprocess.run([_UV, "--quiet", *command], cwd=ROOT, check=True)
+
+
+def _tests(extra: str, folder: Path) -> str | None:
+    """Runs the suite's core; what it printed where it failed."""
+    others = [f"--ignore=tests/{name}" for name in target_names() if name != extra]
+    ignored = [f"--ignore-glob=*/{name}.py" for name in _IGNORED]
+    pytest = [str(folder / "bin" / "python"), "-m", "pytest", "-q", "-n", "2", "-m", _QUICK]
+    code, text = _run([*pytest, *others, *ignored], OMP_NUM_THREADS="1")
+    return "\n".join(text.splitlines()[-60:]) if code else None
+
+
+def _failures(extra: str, folder: Path, bundles: Path, out: Path) -> Iterator[str]:
+    """Runs the commands; yields what was wrong with each."""
+    for check in checks(extra, bundles, out):
+        code, text = _run([str(folder / "bin" / "mnv4"), *check.arguments])
+        if code != check.code or check.says not in text or "Traceback" in text:
+            asked = " ".join(check.arguments)
+            yield f"mnv4 {asked}: exit code {code}, must be {check.code} {check.says}\n{text}"
+
+
+def main() -> None:
+    """Runs the checks."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("extras", nargs="*", help="Default: none, and each target's.")
+    extras = parser.parse_args().extras or [NONE, *target_names()]
+    wrong = 0
+    with tempfile.TemporaryDirectory(prefix="mnv4-extras-") as name:
+        folder = Path(name)
+        mnv4, bundles = str(Path(sys.executable).with_name("mnv4")), folder / "bundles"
+        code, text = _run([mnv4, "build", "demo", "-t", "all", "-o", str(bundles)])
+        if code:
+            sys.exit(text)
+        for extra in extras:
+            begin = time.monotonic()
+            environment = folder / extra
+            _install(extra, environment)
+            failures = list(_failures(extra, environment, bundles, folder / "out"))
+            if extra != NONE and (failed := _tests(extra, environment)):
+                failures.append(failed)
+            state = f"{len(failures)} failed" if failures else "works"
+            print(f"extra {extra}: {state}, {time.monotonic() - begin:.0f} s", *failures, sep="\n")
+            wrong += len(failures)
+    sys.exit(wrong > 0)
+
+
+if __name__ == "__main__":
+    main()
