@@ -40,7 +40,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def tiny_model(act: str = "relu", *, pooled_queries: bool = False) -> ModelSpec:
-    """A network of a few thousand parameters with every kind of block."""
+    """Returns a network of a few thousand parameters with every kind of block."""
     return ModelSpec(
         name="tiny",
         stem=ConvSpec(out_channels=8, kernel_size=3, stride=2),
@@ -157,7 +157,7 @@ def check_target(target: Target, folder: Path) -> None:
 
 
 def _check_declarations(target: Target) -> None:
-    """What a target says of itself, without its toolchain."""
+    """Checks what a target says of itself, without its toolchain."""
     names = [option.name for option in target.options]
     assert len(set(names)) == len(names), f"options: found one twice: {names}"
     recipes = [recipe for name in shipped("recipes") if _maps(target, recipe := load_recipe(name))]

@@ -234,7 +234,7 @@ class Bundle:
         return Preprocess(**{name: getattr(entry, name) for name in Preprocess.__struct_fields__})
 
     def class_output(self, *kinds: str) -> TensorSpec:
-        """The output with the classes' scores: of the first of these kinds that there is.
+        """Returns the output with the classes' scores, the first of these kinds that exists.
 
         Raises:
             ConfigError: There is none.
@@ -254,7 +254,7 @@ class Bundle:
         return [layer.name for layer in self.manifest.layers if layer.kind == "convolution"]
 
     def gates(self) -> dict[str, float]:
-        """The least SQNR in dB that every output must reach on the golden pairs, by its name.
+        """Returns the least SQNR in dB of every output on the golden pairs, by its name.
 
         Raises:
             BundleError: The golden pairs are incomplete.
@@ -270,7 +270,7 @@ class Bundle:
         return found
 
     def golden(self, source: str) -> dict[str, npt.NDArray[Any]]:
-        """The golden tensors of a source (`input`, `eager`, `artifact`) by tensor name.
+        """Returns the golden tensors of a source (`input`, `eager`, `artifact`) by tensor name.
 
         Raises:
             BundleError: A file is missing or has the wrong length.
@@ -299,7 +299,7 @@ def bundle_folder(path: Path) -> Path:
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether a path is a bundle's folder.
+    """Returns whether a path is a bundle's folder.
 
     The names in it are compared, as a system that ignores their case finds an `.mlpackage`'s
     Manifest.json under this name too.

@@ -52,7 +52,7 @@ def sqnr_db(reference: npt.NDArray[Any], found: npt.NDArray[Any]) -> npt.NDArray
 def compare(
     reference: npt.NDArray[Any], found: npt.NDArray[Any], *, classes: bool, gate_db: float
 ) -> Parity:
-    """How close `found` came to `reference`, both (N, ...).
+    """Returns how close `found` came to `reference`, both (N, ...).
 
     Raises:
         ParityError: The shapes differ.
@@ -80,7 +80,7 @@ def parities(
     found: dict[str, npt.NDArray[Any]],
     gate_db: float,
 ) -> dict[str, Parity]:
-    """The parity of every output."""
+    """Returns the parity of every output."""
     return {
         o.name: compare(
             expected[o.name],

@@ -220,7 +220,7 @@ class Worker:
         return answer
 
     def _tail(self) -> str:
-        """The last lines that the runtime printed."""
+        """Returns the last lines that the runtime printed."""
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()[-5:]
         return "".join(f"\n  {line}" for line in lines)

@@ -33,7 +33,7 @@ Table = Mapping[Any, Callable[..., Any]]
 
 
 def decomposed(program: ExportedProgram, table: Table) -> ExportedProgram:
-    """What `ExportedProgram.run_decompositions` gives, in a fraction of the time.
+    """Returns what `ExportedProgram.run_decompositions` gives, in a fraction of the time.
 
     That traces a whole program twice, through three layers of dispatch; this traces the operators
     that change, each kind once, and copies all others. For programs without symbolic sizes whose
@@ -100,13 +100,13 @@ def _value(node: fx.Node) -> Any:
 
 
 def _with_value(node: fx.Node, value: Any) -> dict[str, Any]:
-    """What is known of a node, with another value than its own."""
+    """Returns what is known of a node, with another value than its own."""
     described = tree_map_only(Tensor, _extract_tensor_metadata, value)
     return {**node.meta, "val": value, "tensor_meta": described}
 
 
 def _code(target: Any) -> Any:
-    """What a function does: litert-torch makes one anew for every convolution."""
+    """Returns what identifies a function: litert-torch makes one anew for every convolution."""
     if not isinstance(target, FunctionType):
         return target
     return target.__code__, *(cell.cell_contents for cell in target.__closure__ or ())
@@ -120,7 +120,7 @@ class _Traced:
         self._known: dict[Any, fx.Graph] = {}
 
     def of(self, node: fx.Node, found: Mapping[fx.Node, fx.Node]) -> fx.Graph:
-        """A graph with a placeholder for each node that an operator reads."""
+        """Returns a graph with a placeholder for each node that an operator reads."""
         inputs = node.all_input_nodes
         values = [found[n].meta["val"] for n in inputs]
         places = {n: f"input {i}" for i, n in enumerate(inputs)}
@@ -161,7 +161,7 @@ def _in_place_of(
 def _with_graph(
     program: ExportedProgram, graph: fx.Graph, found: Mapping[fx.Node, fx.Node]
 ) -> ExportedProgram:
-    """A program with another graph of the same inputs and outputs."""
+    """Returns a program with another graph of the same inputs and outputs."""
     names = {
         before.name: after.name for before, after in found.items() if isinstance(after, fx.Node)
     }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def export(net: MobileNetV4, spec: BuildSpec, form: Form) -> ExportedProgram:
-    """The deploy form as one graph, which all targets with this form share.
+    """Returns the deploy form as one graph, which all targets with this form share.
 
     Args:
         net: In inference mode.

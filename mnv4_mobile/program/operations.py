@@ -30,14 +30,14 @@ class Operation:
 
 
 def image_of(graph: fx.Graph, signature: ExportGraphSignature) -> fx.Node:
-    """The only input of an exported deploy form."""
+    """Returns the only input of an exported deploy form."""
     (name,) = signature.user_inputs
     image: fx.Node = next(node for node in graph.nodes if node.name == name)
     return image
 
 
 def layer_name(node: fx.Node) -> str:
-    """The module of the network that a node comes from, as the manifest names it."""
+    """Returns the module of the network that a node comes from, as the manifest names it."""
     *_, (path, _) = node.meta["nn_module_stack"].values()
     name: str = path
     return name.removeprefix("net.")

@@ -67,7 +67,7 @@ def _is_depthwise(operation: Operation) -> bool:
 
 
 def layers(assigned: list[Assignment], recipe: Recipe) -> tuple[Layer, ...]:
-    """The layers that differ from the recipe, and what is quantized beside convolutions."""
+    """Returns the layers that differ from the recipe, and what is quantized beside convolutions."""
     found = [
         Layer(name=one.operation.name, precision=one.scheme or recipe.precision, why=one.why)
         for one in assigned

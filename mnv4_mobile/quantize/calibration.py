@@ -39,7 +39,7 @@ class Calibration:
     """Files that could not be read."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Returns the number of images."""
         return self.made_up or len(self.paths)
 
     def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
@@ -57,7 +57,7 @@ class Calibration:
             yield pixels(read_image(path), self.preprocess)
 
     def held_back(self) -> npt.NDArray[np.uint8]:
-        """All `others` at once, (N, H, W, 3) RGB."""
+        """Returns all `others` at once, (N, H, W, 3) RGB."""
         return np.stack(list(self.others()))
 
     def sha256(self) -> str | None:
@@ -75,7 +75,7 @@ def made_up(preprocess: Preprocess, count: int, seed: int) -> Iterator[npt.NDArr
 
 
 def candidates(source: str, *, images: int, seed: int) -> list[Path]:
-    """The pictures of a folder that may be chosen, in the seed's order.
+    """Returns the pictures of a folder that may be chosen, in the seed's order.
 
     Twice as many as are asked for: those that cannot be read are replaced by the next ones.
 

@@ -162,7 +162,7 @@ def attached(net: MobileNetV4, folded: nn.Module) -> list[tuple[Channels, Factor
 
 
 def _folded_readers(reader: nn.Conv2d | nn.BatchNorm2d, net: MobileNetV4) -> list[nn.Conv2d]:
-    """The convolutions that are left of a reader; the norm of attention goes into three."""
+    """Returns the convolutions that are left of a reader; the norm of attention goes into three."""
     if isinstance(reader, nn.Conv2d):
         return [reader]
     (block,) = (b for b in net.modules() if isinstance(b, MMQA) and b.norm is reader)
@@ -205,7 +205,7 @@ def _closeness(
     held: npt.NDArray[np.uint8],
     goals: dict[str, npt.NDArray[np.float32]],
 ) -> float:
-    """The mean over outputs and images held out of the ratio of signal to noise, in dB."""
+    """Returns the mean over outputs and images held out of the ratio of signal to noise, in dB."""
     network.adopt(network.observe(seen[:_OBSERVED]))
     found = network.run(held)
     return float(np.mean([sqnr_db(goals[name], value) for name, value in found.items()]))

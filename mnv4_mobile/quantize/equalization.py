@@ -115,7 +115,7 @@ def _scale_read(module: nn.Conv2d | nn.BatchNorm2d, factor: Tensor) -> None:
 
 
 def all_channels(net: MobileNetV4) -> Iterator[Channels]:
-    """All channels of a network that can be scaled so."""
+    """Yields all channels of a network that can be scaled so."""
     for block in net.modules():
         match block:
             case UIR():
@@ -129,7 +129,7 @@ def all_channels(net: MobileNetV4) -> Iterator[Channels]:
 
 
 def _chain(parts: list[ConvNorm]) -> Iterator[Channels]:
-    """The channels between consecutive convolutions."""
+    """Yields the channels between consecutive convolutions."""
     for first, second in pairwise(parts):
         if _passes_factors(first):
             yield Channels(written=[first], read=[second.conv], seen=[first])
@@ -142,7 +142,7 @@ def _passes_factors(block: nn.Module) -> bool:
 
 
 def _streams(net: MobileNetV4) -> Iterator[Channels]:
-    """The channels between blocks; residual blocks share those of their input.
+    """Yields the channels between blocks; residual blocks share those of their input.
 
     Those that are outputs of the network are left as they are.
     """
@@ -174,7 +174,7 @@ def _is_residual(block: nn.Module) -> bool:
 
 
 def _reader(block: nn.Module) -> nn.Conv2d | nn.BatchNorm2d:
-    """The part of a block that its input goes into."""
+    """Returns the part of a block that its input goes into."""
     match block:
         case nn.Conv2d():
             return block
@@ -190,7 +190,7 @@ def _reader(block: nn.Module) -> nn.Conv2d | nn.BatchNorm2d:
 
 
 def _writer(block: nn.Module) -> ConvNorm | nn.Conv2d:
-    """The part of a block that its output, or what is added to its input, comes from."""
+    """Returns the part of a block that its output, or what is added to its input, comes from."""
     match block:
         case ConvNorm():
             return block

@@ -27,7 +27,7 @@ def prepared(
     calibration: Calibration,
     progress: Progress | None = None,
 ) -> MobileNetV4:
-    """The network with the recipe's preparation, as far as it computes the same.
+    """Returns the network with the recipe's preparation, as far as it computes the same.
 
     Args:
         net: In inference mode; it is not changed.

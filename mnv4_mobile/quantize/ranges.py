@@ -38,7 +38,7 @@ class Ranges:
         self._found: dict[str, tuple[float, float]] = {}
 
     def following(self, activations: Activations) -> Ranges:
-        """The same observations, by another rule."""
+        """Returns the same observations under another rule."""
         other = Ranges(activations)
         other._low, other._high, other._samples = self._low, self._high, self._samples
         return other
@@ -54,7 +54,7 @@ class Ranges:
             self._samples.setdefault(name, []).append(flat[::step][:_SAMPLES].copy())
 
     def of(self, name: str) -> tuple[float, float]:
-        """The range of a tensor, (low, high), which always holds zero.
+        """Returns the range of a tensor, (low, high), which always holds zero.
 
         Symmetric where the recipe asks for it, and never empty. `auto` must have been replaced
         by now (`mnv4_mobile.builder.range_rule`).
@@ -80,7 +80,7 @@ class Ranges:
         return proper(*found, symmetric=self._rule.symmetric)
 
     def all(self) -> dict[str, tuple[float, float]]:
-        """The ranges of all tensors by name."""
+        """Returns the ranges of all tensors by name."""
         return {name: self.of(name) for name in self._low}
 
 
@@ -94,7 +94,7 @@ def proper(low: float, high: float, *, symmetric: bool = False) -> tuple[float, 
 
 
 def _best(values: _Values, rule: Callable[[_Values], _Cost]) -> tuple[float, float]:
-    """The range of the least cost, among shrunken ones."""
+    """Returns the range of the least cost, among shrunken ones."""
     low, high = proper(float(values.min()), float(values.max()))
     cost = rule(values)
     ranges = [(low * share, high * share) for share in np.linspace(1, 1 / _STEPS, _STEPS)]

@@ -44,7 +44,7 @@ _Floats = npt.NDArray[np.floating]
 def rounded(
     program: ExportedProgram, spec: BuildSpec, recipe: Recipe, calibration: Calibration
 ) -> ExportedProgram:
-    """A deploy form whose weights are on the grids of a recipe.
+    """Returns a deploy form whose weights are on the grids of a recipe.
 
     Args:
         program: It is not changed.

@@ -74,7 +74,7 @@ class Simulation(nn.Module):
         self.quantize(())
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """The outputs by name for normalised pictures (`batch`, 3, H, W)."""
+        """Returns the outputs by name for normalised pictures (`batch`, 3, H, W)."""
         outputs: dict[str, Tensor] = self.body(x)
         return outputs
 
@@ -90,7 +90,7 @@ class Simulation(nn.Module):
             rounding.on = layers is None or any(name in layers for name in rounding.layers)
 
     def observe(self, pictures: Iterable[npt.NDArray[np.uint8]]) -> Ranges:
-        """What is seen in float of all values that are rounded, picture by picture.
+        """Returns what is seen in float of all values that are rounded, picture by picture.
 
         Args:
             pictures: (H, W, 3) RGB after resizing, each.
@@ -134,7 +134,7 @@ class Simulation(nn.Module):
 
     @torch.inference_mode()
     def run(self, pictures: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
-        """The outputs by name for (N, H, W, 3) RGB pixels after resizing, N rows each."""
+        """Returns the outputs by name for (N, H, W, 3) RGB pixels after resizing, N rows each."""
         parts: dict[str, list[npt.NDArray[np.float32]]] = {}
         for start in range(0, len(pictures), self._batch):
             some = pictures[start : start + self._batch]
@@ -143,7 +143,7 @@ class Simulation(nn.Module):
         return {name: np.concatenate(values) for name, values in parts.items()}
 
     def _fed(self, pictures: npt.NDArray[np.uint8]) -> Tensor:
-        """Normalised, and filled up to a whole batch with the last one."""
+        """Normalises images and fills them up to a whole batch with the last one."""
         missing = self._batch - len(pictures)
         filled = np.concatenate([pictures, np.repeat(pictures[-1:], missing, axis=0)])
         return torch.from_numpy(normalise(filled, self._spec.preprocess))
@@ -157,7 +157,7 @@ def _observe(
 
 
 def _round(x: Tensor) -> Tensor:
-    """Rounded; gradients pass as if it were not (Bengio et al., arXiv 1308.3432)."""
+    """Rounds; gradients pass as if it did not (Bengio et al., arXiv 1308.3432)."""
     return x + (x.round() - x).detach()
 
 
@@ -192,7 +192,7 @@ class _Values(nn.Module):
         self.share = share
 
     def _grid(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """The first of 256 integers and their scale, for a range widened to hold zero."""
+        """Returns the first of 256 integers and their scale, for a range widened to hold zero."""
         low, high = low.clamp(max=0), high.clamp(min=0)
         if self.symmetric:
             scale = (torch.maximum(-low, high) / 127).clamp(min=_TINY)
@@ -252,7 +252,7 @@ def weight_grid(weight: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
 def _places(
     graph: fx.Graph, recipe: Recipe, weights: Weights
 ) -> Iterator[tuple[fx.Node, fx.Node, _Values | _Weights]]:
-    """What is rounded: a value, the node that reads it so, and how."""
+    """Yields what is rounded: a value, the node that reads it so, and how."""
     assigned = assignments(graph, recipe, weights_alone="int8-dynamic")
     symmetric = recipe.activations is not None and recipe.activations.symmetric
     named = {one.operation.node: one.operation.name for one in assigned}
@@ -287,7 +287,7 @@ def _places(
 
 
 def _inputs(operation: Operation) -> list[fx.Node]:
-    """The activations that an operation reads."""
+    """Returns the activations that an operation reads."""
     node = operation.node
     if operation.kind != "conv":
         return list(dict.fromkeys(node.all_input_nodes))
