@@ -6,13 +6,13 @@
     for bundle in bundles:
         verify(bundle)
         with Store("mnv4.sqlite") as store:
-            store.add(evaluate(bundle, "images"))
+            store.add(evaluate(bundle, "dataset"))
     measure(bundles, device="host", store="mnv4.sqlite")
     report("report.html", store="mnv4.sqlite")
     sdk("android", bundles, out="mnv4")
 
     with load(bundles[0]) as model:
-        print(model.classify(["digit.jpg"])[0][0])
+        print(model.classify(["photo.jpg"])[0][0])
 
 `build`, `verify`, `evaluate`, `measure`, `report` and `sdk` do what the commands of these names do,
 and take the same choices. `Options` has the choices of a build, `Plan` those of measuring, `Bounds`
