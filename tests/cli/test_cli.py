@@ -324,7 +324,7 @@ def test_measure_shows_a_row_a_cell_and_resumes(mnv4, demo_bundle, tmp_path):
     assert code == 0, err
     rows = [line.split() for line in out.splitlines() if line.startswith(bundle.name)]
     assert [row[2] for row in rows] == ["1", "2"]
-    assert "fewer than 20 samples" in out
+    assert "fewer than 20 runs" in out
     code, out, err = mnv4(*arguments, "--runs", "5", "--threads", "2,1", "--json")
     assert code == 0
     assert "2 of 2 sessions already recorded" in " ".join(err.split())
@@ -341,7 +341,7 @@ def test_measure_ends_with_3_on_a_wrong_output_and_names_it(mnv4, demo_bundle, t
         "measure", copy, "--run", "mine", "--store", tmp_path / "s.sqlite", "--repeats", "1"
     )
     assert code == 3
-    assert "wrong: 1 of 1 sessions" in out
+    assert "wrong 1/1" in out
     assert "1 thread: " in err
     assert "output logits: wrong on the device" in err
     assert "not all was measured; measure the rest with: mnv4 measure" in err

@@ -27,6 +27,14 @@ def commands(group=None, path=()):
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_can_be_quiet_and_print_json(words):
+    command = get_command(app)
+    for word in words:
+        command = command.commands[word]
+    assert {"--json", "--quiet"} <= {option for param in command.params for option in param.opts}
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_every_command_says_what_is_wrong_as_text_and_as_json(mnv4, words):
     code, out, err = mnv4(*words, "--nonsense")
     assert (code, out) == (2, "")
