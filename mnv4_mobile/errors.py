@@ -28,7 +28,7 @@ class WeightsError(MobileError):
 
 
 class ImageError(MobileError):
-    """A picture that cannot be read."""
+    """An image that cannot be read."""
 
 
 class BundleError(MobileError):
@@ -151,14 +151,14 @@ def _meant(
 
 
 def disk_error(error: Exception) -> DiskError | None:
-    """What an error tells the user, if it is about a disk."""
+    """Returns the error for the user, if an error is about a disk."""
     if not isinstance(error, OSError) or error.errno not in _DISK:
         return None
     return DiskError(f"{error.filename or 'cannot write'}: {error.strerror}")
 
 
-def told(error: Exception) -> MobileError:
-    """Any error of a build as one for the user; what nobody foresaw is printed with its place."""
+def user_error(error: Exception) -> MobileError:
+    """Returns an error of a build for the user; prints the traceback of an unexpected one."""
     if isinstance(error, MobileError):
         return error
     if disk := disk_error(error):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 Images = Iterable[npt.NDArray[np.uint8]]
-"""Pictures, (H, W, 3) RGB after resizing each; every iteration decodes them anew, in order."""
+"""Images, (H, W, 3) RGB after resizing each; every iteration decodes them anew, in order."""
 Session = Callable[[Tensors], dict[str, npt.NDArray[Any]]]
 """Runs an artifact: arrays by input name in, arrays by output name out."""
 
@@ -49,7 +49,7 @@ class Lowered:
     requires: Mapping[str, str] = field(default_factory=dict)
     """What a device must have, or an app should ask for, by a key of `Target.requires`."""
     notes: tuple[str, ...] = ()
-    """What the user should know of how it was made."""
+    """What the user should know about how it was made."""
 
 
 @runtime_checkable
@@ -144,7 +144,7 @@ class Target(Protocol):
         """
 
     def operators(self, path: Path) -> dict[str, int]:
-        """How often each operator stands in the artifact, delegate calls included."""
+        """Returns how often each operator occurs in the artifact, delegate calls included."""
 
     def lint(self, path: Path, layers: Sequence[str]) -> list[Finding]:
         """Finds what makes an artifact slow on its target, without running it.
@@ -191,7 +191,7 @@ def require(target: Target) -> None:
 
 
 def missing(target: Target) -> list[str]:
-    """The modules of a target's toolchain that are not installed."""
+    """Returns the modules of a target's toolchain that are not installed."""
     return [name for name in target.modules if not _installed(name)]
 
 

@@ -42,7 +42,7 @@ class Cache:
     """Finished bundles by key.
 
     Args:
-        folder: Where they lie; it is made when the first one comes.
+        folder: Where they are kept; it is made with the first one.
         progress: Receives notes where the cache cannot be used.
     """
 

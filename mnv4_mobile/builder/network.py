@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mnv4_mobile.model.net import MobileNetV4
 
 Judged = tuple[npt.NDArray[np.uint8], dict[str, npt.NDArray[np.float32]]]
-"""Pictures (N, H, W, 3) and the outputs for them by name."""
+"""Images (N, H, W, 3) and the outputs for them by name."""
 
 
 class Network:
@@ -95,7 +95,7 @@ class Network:
         return self._resolved[recipe]
 
     def judged(self, calibration: Calibration) -> Judged:
-        """The pictures that calibration does not see, and the PyTorch model's outputs for them."""
+        """The images that calibration does not see, and the PyTorch model's outputs for them."""
         if calibration not in self._judged:
             pictures = calibration.held_back()
             self._judged[calibration] = pictures, eager(self.net, pictures, self.spec)

@@ -35,7 +35,7 @@ from mnv4_mobile.bundle.manifest import (
 from mnv4_mobile.bundle.parity import Parity, check, check_agreement, parities
 from mnv4_mobile.bundle.versions import versions
 from mnv4_mobile.bundle.worker import Worker, run_pixels
-from mnv4_mobile.errors import ConfigError, MobileError, ParityError, told
+from mnv4_mobile.errors import ConfigError, MobileError, ParityError, user_error
 from mnv4_mobile.layers import Layer, block_of
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Recipe
@@ -81,7 +81,7 @@ def run(task: Task, progress: Progress) -> Iterator[Built]:
     """Builds the cells of a task one by one, as `naming.bundle_id` has it.
 
     Raises:
-        MobileError: What all cells need failed: weights, pictures, the export.
+        MobileError: What all cells need failed: weights, images, the export.
     """
     if not task.scratch.is_dir():
         raise ConfigError(
@@ -90,14 +90,14 @@ def run(task: Task, progress: Progress) -> Iterator[Built]:
         )
     begin = time.monotonic()
     network = Network(task.cells[0], progress)
-    _ = network.reference  # now, not after the first lowering: pictures may be unreadable
+    _ = network.reference  # now, not after the first lowering: images may be unreadable
     for cell in task.cells:
         path: Path | None = None
         error = None
         try:
             path = _bundle(task, cell, network, progress)
         except Exception as failed:  # noqa: BLE001 - the other cells go on
-            error = told(failed)
+            error = user_error(failed)
         yield Built(cell=cell, path=path, error=error, seconds=time.monotonic() - begin)
         begin = time.monotonic()
 
@@ -198,7 +198,7 @@ def _agreement(
     units: Sequence[Unit],
     gate: float,
 ) -> AgreementEntry:
-    """Compares classes on the pictures that calibration has not seen, on the worst of the units."""
+    """Compares classes on the images that calibration has not seen, on the worst of the units."""
     output = next(o for o in lowered.outputs if o.kind in CLASSES)
     pictures, expected = network.judged(calibration)
     top1 = 1.0

@@ -23,7 +23,7 @@ import psutil
 
 from mnv4_mobile.builder.pipeline import Built, Task, run
 from mnv4_mobile.bundle.worker import start
-from mnv4_mobile.errors import CrashError, MobileError, told
+from mnv4_mobile.errors import CrashError, MobileError, user_error
 from mnv4_mobile.progress import Progress
 
 _MAX_IDLE_BYTES = 2 * 10**9  # all toolchains take 1.2 GB together; the rest has leaked
@@ -169,7 +169,7 @@ def _give_back(builder: _Builder, *, keep: bool) -> None:
 
 
 def end_all() -> None:
-    """Ends all builders of this process, which fails what they were building."""
+    """Ends all builders of this process, and fails what they were building."""
     for builder in [*_running, *_idle]:
         builder.kill()
 
@@ -214,7 +214,7 @@ def serve() -> None:
                 answers.send(built)
                 gc.collect()
         except Exception as error:  # noqa: BLE001 - whatever a toolchain raises, the parent shows it
-            answers.send(told(error))
+            answers.send(user_error(error))
 
 
 def _receive(requests: Connection, tasks: SimpleQueue[tuple[str, Task]]) -> None:

@@ -34,7 +34,7 @@ def load_net(checkpoint: Checkpoint, spec: BuildSpec) -> MobileNetV4:
 
 
 def golden_paths(images: Path, batch: int) -> list[Path]:
-    """The pictures of the golden pairs, a multiple of the batch, out of a folder or a file.
+    """The images of the golden pairs, a multiple of the batch, out of a folder or a file.
 
     Raises:
         ConfigError: Too few.
@@ -43,7 +43,7 @@ def golden_paths(images: Path, batch: int) -> list[Path]:
     count = _golden_count(batch)
     paths = list_images(images) if images.is_dir() else [images]
     if len(paths) < count:
-        raise ConfigError(f"--images: {images}: found {len(paths)} pictures, needs {count}")
+        raise ConfigError(f"--images: {images}: found {len(paths)} images, needs {count}")
     # Evenly spread, as a folder of classes is sorted by class.
     return [paths[i * len(paths) // count] for i in range(count)]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from mnv4_mobile.errors import DeviceError, MobileError, ParityError, told
+from mnv4_mobile.errors import DeviceError, MobileError, ParityError, user_error
 from mnv4_mobile.measuring.device import Device, DeviceGoneError, Screen
 from mnv4_mobile.measuring.measurement import DeviceInfo, Measurement, Samples, Status, Thermal
 from mnv4_mobile.measuring.plan import THERMAL_STATUSES, Plan, ThermalStatus
@@ -84,7 +84,7 @@ def measured(
             ours = {"mnv4-mobile": version("mnv4-mobile")}
             samples = replace(samples, versions={**samples.versions, **ours})
         except Exception as caught:  # noqa: BLE001 - a night's sweep does not end for one session
-            error = told(caught)
+            error = user_error(caught)
             failed.add(one.series)
         finished += 1
         yield Measurement(

@@ -200,7 +200,7 @@ def _least_ios(recipe: Recipe) -> tuple[int, str]:
 
 
 def is_classifier(spec: BuildSpec) -> bool:
-    """Whether the artifact becomes a Core ML classifier, which describes a single picture.
+    """Whether the artifact becomes a Core ML classifier, which describes a single image.
 
     A batch has its probabilities as a tensor; the labels are in the metadata in either case.
     """

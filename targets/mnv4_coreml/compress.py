@@ -75,8 +75,8 @@ def compression_pass(compressions: Sequence[Weights | None], form: Form) -> str:
     """Registers a pass that compresses the weights of convolutions.
 
     Args:
-        compressions: Of all convolutions, from `fitted`.
-        form: Of the compressed ones.
+        compressions: The compression of every convolution, from `fitted`.
+        form: Whether the compressed weights are integers or palettes.
     """
     from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
     from coremltools.converters.mil.mil.passes.pass_registry import register_pass

@@ -142,7 +142,7 @@ def _convert(
 
 
 def _with_float_input(program: ExportedProgram) -> ExportedProgram:
-    """A decomposed copy that takes floats: of a picture's bytes Core ML makes floats by itself.
+    """A decomposed copy that takes floats: of an image's bytes Core ML makes floats by itself.
 
     What is left of the normalisation is the subtraction of the mean. `ImageType(bias=...)` gives
     the same operation, but before the cast to float16, where the Neural Engine cannot run it.

@@ -55,7 +55,7 @@ class CoreMLModel:
         self.model = ct.models.MLModel(str(path), compute_units=unit, skip_model_load=not load)
 
     def feed(self, inputs: Tensors) -> dict[str, Any]:
-        """Arrays by input name as Core ML takes them: pictures as such."""
+        """Arrays by input name as Core ML takes them: images as such."""
         from PIL import Image
 
         return {

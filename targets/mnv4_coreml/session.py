@@ -68,7 +68,7 @@ def open_session(path: Path, threads: int, compute_unit: str | None) -> Session:
     Args:
         path: The folder.
         threads: Not used: Core ML has no such option, and numpy takes it from the environment.
-        compute_unit: Of Core ML; None is the one that the package was made for.
+        compute_unit: Core ML's compute units; None means those that the package was made for.
 
     Raises:
         BundleError: A package that is incomplete or damaged.

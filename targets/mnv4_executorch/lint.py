@@ -116,7 +116,7 @@ def lint(path: Path, layers: Sequence[str]) -> list[Finding]:
 
 
 def _graph(program: Program, layers: Sequence[str]) -> Graph:
-    """All operators, those of delegates behind the call."""
+    """Returns all operators; those of a delegate follow its call."""
     operators: list[Operator] = []
     values = {
         f"{number}": Value(dtype=tensor.dtype, shape=tensor.shape)

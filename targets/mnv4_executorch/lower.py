@@ -61,7 +61,7 @@ class _Io(nn.Module):
     """Puts the input's layout and type, and the outputs', around a graph.
 
     The mean of pixels is subtracted here, before the permutation and in float32: behind the
-    permutation XNNPACK would permute the picture twice, and float16 has it by sixteenths.
+    permutation XNNPACK would permute the image twice, and float16 has it by sixteenths.
     """
 
     offset: TorchTensor | None

@@ -155,7 +155,10 @@ class Program:
         return found
 
     def _delegate_data(self, reference: Table) -> bytes:
-        """The bytes behind a reference, in a segment (`extract_delegate_segments`, the default)."""
+        """Returns the bytes that a reference points to, in a segment.
+
+        Segments are what `extract_delegate_segments` makes, the default.
+        """
         index = reference.integer(_DATA_INDEX, 32)
         segment = self._root.tables(_PROGRAM_SEGMENTS)[index]
         start = int.from_bytes(self._data[_BASE], "little")

@@ -60,7 +60,7 @@ class _Observer(UniformQuantizationObserverBase):  # type: ignore[misc]
 
 
 class _WeightObserver(PerChannelMinMaxObserver):  # type: ignore[misc]
-    """Looks at weights once, not for every picture again: they are constant."""
+    """Looks at weights once, not for every image again: they are constant."""
 
     def forward(self, x: TorchTensor) -> TorchTensor:
         return x if self.min_val.numel() else super().forward(x)
@@ -148,7 +148,7 @@ def quantized(
     """A graph with int8 convolutions, the layers that differ from the recipe, and its ports.
 
     Args:
-        graph: Of the deploy form, (N, 3, H, W).
+        graph: The graph of the deploy form, which takes (N, 3, H, W).
         spec: What is built.
         recipe: With weights of 8 bits and quantized activations.
         calibration: Images, for static activations.
@@ -209,6 +209,6 @@ def _possible(one: Assignment) -> Assignment:
 
 
 def _calibrate(prepared: fx.GraphModule, spec: BuildSpec, calibration: Images) -> None:
-    """Shows pictures to the observers, one at a time: ranges are of pictures, not of batches."""
+    """Shows images to the observers, one at a time: ranges are of images, not of batches."""
     for picture in calibration:
         prepared(fed(picture, spec))

@@ -17,7 +17,7 @@ def _move_ahead(graph: Any) -> None:
     """Puts transposes ahead of conversions of floats.
 
     That brings the pair together that is around the quantization of attention's output. And the
-    picture is transposed before it is quantized, in a third of the time: XNNPACK takes 16 channels
+    image is transposed before it is quantized, in a third of the time: XNNPACK takes 16 channels
     of bytes at a time, and there are three.
     """
     from executorch.backends.xnnpack.serialization.xnnpack_graph_schema import (

@@ -65,7 +65,7 @@ def read(data: bytes, prefix: str) -> tuple[list[Operator], dict[str, Value]]:
 
     Args:
         data: What the program holds for the delegate.
-        prefix: Of the values' names, as each delegate numbers them from 0.
+        prefix: Begins the names of values, as each delegate numbers them from 0.
     """
     start = int.from_bytes(data[_GRAPH_OFFSET], "little") if data[4:8] == _MAGIC else 0
     graph = root(data[start:])
@@ -102,7 +102,7 @@ def _operator(node: Table, values: dict[str, Value], prefix: str) -> Operator:
             dilated=any(table.integer(field, 32) > 1 for field in _DILATION),
         )
     if kind == "Convert":
-        # Bytes are what a picture is given in, and no integers of a recipe.
+        # Bytes are what an image is given in, and no integers of a recipe.
         before, after = (values[name].dtype.startswith("int") for name in (inputs[0], result))
         kind = _CONVERSIONS.get((before, after), kind)
     return Operator(

@@ -156,7 +156,7 @@ def add_metadata(model: Any, name: str, data: bytes) -> None:
 
 
 def halve_weights(model: Any) -> None:
-    """Stores the filters of convolutions as float16, each behind a DEQUANTIZE.
+    """Stores the filters of convolutions as float16, each with a DEQUANTIZE after it.
 
     This is how a `.tflite` holds float16 weights: delegates take the float16 values themselves,
     kernels what DEQUANTIZE makes of them once. Biases and other constants are too small to count.

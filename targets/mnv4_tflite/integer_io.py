@@ -19,7 +19,7 @@ def make_integer(
 
     Args:
         model: With float inputs and outputs; it is changed.
-        dtype: Of the integers.
+        dtype: Type of the integers.
         image: The range of the input; None where it stays as it is.
         outputs: The ranges of the outputs, in order.
     """

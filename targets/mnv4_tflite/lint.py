@@ -80,7 +80,7 @@ def _outside(graph: Graph, operator: Operator) -> str:
 
 
 def _delegate_break(graph: Graph, operator: Operator) -> str:
-    """An operator that is not taken, with others before and behind it that are."""
+    """Finds an operator that the delegate does not take, between others that it takes."""
     earlier = graph.before(operator)
     before = any(_taken(graph, op) and not _unpacks(graph, op) for op in earlier)
     behind = any(_taken(graph, op) for op in graph.operators[len(earlier) :])

@@ -145,7 +145,7 @@ def labelled(spec: BuildSpec) -> list[str]:
 
 
 def metadata(spec: BuildSpec) -> bytes:
-    """The metadata flatbuffer: picture size, normalisation and where the labels are."""
+    """The metadata flatbuffer: image size, normalisation and where the labels are."""
     import flatbuffers
 
     subgraph = _Table(

@@ -130,12 +130,12 @@ def _observed(
     With integer inputs and outputs, also of those, where nothing is cut off an output: classes that
     share the largest score could not be told apart.
 
-    The float model is run for them, a picture at a time: ranges are of pictures, not of batches.
+    The float model is run for them, an image at a time: ranges are of images, not of batches.
     """
     from ai_edge_litert.interpreter import Interpreter
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that all tensors take memory: those of one picture
+        warnings.simplefilter("ignore")  # that all tensors take memory: those of one image
         interpreter = Interpreter(
             model_content=data, num_threads=1, experimental_preserve_all_tensors=True
         )

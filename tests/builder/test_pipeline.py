@@ -125,7 +125,7 @@ def test_too_few_pictures_for_the_golden_pairs(tiny, tmp_path):
     folder.mkdir()
     Image.new("RGB", (64, 64)).save(folder / "a.png")
     options = Options(images=folder)
-    with pytest.raises(ConfigError, match=r"--images: .*: found 1 pictures, needs 4"):
+    with pytest.raises(ConfigError, match=r"--images: .*: found 1 images, needs 4"):
         build(
             tiny,
             weights="random:0",
