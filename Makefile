@@ -28,6 +28,8 @@ help:
 	@echo "make bench  artifacts and builds against naive exports, and the matrix of float bundles"
 
 $(UV):
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit( \
+	  "PYTHON: found $(PYTHON), which is Python %d.%d; needs 3.11 to 3.13: make PYTHON=python3.12 ..." % v)'
 	$(PYTHON) -m venv .tools
 	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
