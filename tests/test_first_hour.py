@@ -33,8 +33,8 @@ MODELS = (
     [
         pytest.param(
             "conv-medium --weights plants.safetensors -t tflite",
-            "plants.safetensors: these are the weights of conv-small-035, but conv-medium was asked "
-            "for; leave the model out to build conv-small-035, or give other weights",
+            "plants.safetensors: these are the weights of conv-small-035, but conv-medium was "
+            "asked for; leave the model out to build conv-small-035, or give other weights",
             id="wrong model for the weights",
         ),
         pytest.param(
@@ -57,13 +57,14 @@ MODELS = (
         ),
         pytest.param(
             "plants.safetensors -t tflite --input-size 100",
-            "--input-size: found 100x100, both must be multiples of 32, the network's total stride; "
-            "the nearest is 96x96",
+            "--input-size: found 100x100, both must be multiples of 32, the network's total "
+            "stride; the nearest is 96x96",
             id="a wrong size",
         ),
         pytest.param(
             "conv-smal --weights plants.safetensors -t tflite",
-            f"model: found 'conv-smal', did you mean conv-small? allowed: {MODELS}; or a .yaml file",
+            f"model: found 'conv-smal', did you mean conv-small? allowed: {MODELS}; "
+            "or a .yaml file",
             id="a typo in a name",
         ),
     ],

@@ -110,7 +110,7 @@ class _Place:
     """The keys of the dicts around the tensors."""
     prefix: str
     """The beginning of every tensor's name."""
-    shapes: dict[str, Shape | None] = field(default_factory=dict)
+    shapes: dict[str, Shape] = field(default_factory=dict)
     """The shapes of the tensors by name, without the prefix."""
     others: tuple[str, ...] = ()
     """The names of the other tensors beside them."""
@@ -344,7 +344,7 @@ def _match(spec: ModelSpec, place: _Place, num_classes: int | None) -> _Match:
 
 
 def _fit_layer_scale(
-    spec: ModelSpec, shapes: Mapping[str, Shape | None]
+    spec: ModelSpec, shapes: Mapping[str, Shape]
 ) -> tuple[ModelSpec, tuple[str, ...]]:
     found = any(name.endswith(".layer_scale.gamma") for name in shapes)
     if found and spec.layer_scale is None:
@@ -358,7 +358,7 @@ def _fit_layer_scale(
 def _fit_head(
     spec: ModelSpec,
     key_map: KeyMap,
-    shapes: Mapping[str, Shape | None],
+    shapes: Mapping[str, Shape],
     num_classes: int | None,
 ) -> tuple[ModelSpec, str | None, tuple[str, ...]]:
     """Returns the spec with the right head, our module that starts untrained, and notes."""
