@@ -301,9 +301,8 @@ def build_cells(
     found: dict[Cell, Built] = {}
     hashed = functools.cache(files.sha256)  # of this run: files may have changed by the next
     made_of = {cell: cell.ingredients(hashed) for cell in cells}
-    if not force and out.exists():
-        for cell, ingredients in made_of.items():
-            check_overwriting(out / expected_id(cell), cell, ingredients, force=False)
+    for cell, ingredients in made_of.items():
+        check_overwriting(out / expected_id(cell), cell, ingredients, force=force)
     for cell in cells:
         if cache and (path := cache.take(key(made_of[cell]), out)):
             found[cell] = Built(cell=cell, path=path, cached=True)

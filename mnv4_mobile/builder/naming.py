@@ -13,6 +13,7 @@ from mnv4_mobile.builder.cell import Cell, shown
 from mnv4_mobile.bundle.manifest import MANIFEST
 from mnv4_mobile.bundle.versions import versions
 from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.files import check_replaceable
 from mnv4_mobile.target import Target, load_target
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -97,17 +98,18 @@ def check_apart(cells: Sequence[Cell]) -> None:
 def check_overwriting(
     path: Path, cell: Cell, ingredients: Mapping[str, str], *, force: bool
 ) -> None:
-    """Refuses to replace a bundle that is made of other ingredients.
+    """Refuses to replace a bundle that is made of other ingredients, or what is no bundle.
 
     Args:
         path: Where the bundle goes.
         cell: What it is made of.
         ingredients: The hash of each part of that (`Cell.ingredients`).
-        force: Whether to replace it all the same.
+        force: Whether to replace a bundle all the same.
 
     Raises:
-        ConfigError: Naming the parts that differ.
+        ConfigError: Something else is there, or a bundle, whose parts that differ are named.
     """
+    check_replaceable(path, MANIFEST)
     if force:
         return
     try:

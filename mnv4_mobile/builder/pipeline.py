@@ -111,7 +111,6 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
     target = load_target(cell.target)
     spec = cell.spec(network.spec, target)
     path = task.out / bundle_id(spec, cell, target)
-    files.check_replaceable(path, MANIFEST)
     check_overwriting(path, cell, task.ingredients[cell], force=task.force)
     recipe = cell.recipe.on(target.made_for(spec))
     check_recipe(target, spec, recipe)

@@ -110,7 +110,7 @@ def reason(error: Exception) -> str:
     text = text.partition("Check the documentation")[0].partition("Please use")[0]
     for advice in ("WeightsUnpickler error:", "from a trusted source."):
         text = text.rpartition(advice)[2]
-    text = text.strip()
+    text = text.strip().removesuffix(".")
     if len(text) > 160:
         text = text[:157] + "..."
     return text if " " in text else f"{type(error).__name__} {text}".strip()

@@ -338,9 +338,10 @@ class ModelSpec:
         height, width = size or self.input_size
         stride = self.total_stride
         if min(height, width) < stride or height % stride or width % stride:
+            near = "x".join(str(max(1, round(side / stride)) * stride) for side in (height, width))
             raise ConfigError(
                 f"input size: found {height}x{width}, both must be multiples of {stride}, "
-                "the network's total stride"
+                f"the network's total stride; the nearest is {near}"
             )
         rows: list[BlockRow] = []
         at: Shape = (3, height, width)
