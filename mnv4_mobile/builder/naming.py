@@ -107,7 +107,8 @@ def check_overwriting(
         force: Whether to replace a bundle all the same.
 
     Raises:
-        ConfigError: Something else is there, or a bundle, whose parts that differ are named.
+        ConfigError: Something else stands at the path, or another bundle; names the parts that
+            differ.
     """
     check_replaceable(path, MANIFEST)
     if force:
