@@ -122,6 +122,10 @@ def _usage(error: Any) -> str:
         return unknown(path, found[1], command.list_commands(error.ctx))
     if param and (found := re.search(r"'([^']*)' is not one of (.*)", error.message)):
         return unknown(param.opts[-1], found[1], re.findall(r"'(.*?)'", found[2]))
+    if param and (details := getattr(error.__cause__, "errors", None)):  # pydantic's
+        detail = details()[0]
+        must = re.sub("^Input should be|, unable to parse.*", "", detail["msg"])
+        return f"{param.opts[-1]}: found {detail['input']!r}, must be{must}"
     if param and error.message:
         return f"{param.opts[-1]}: {error.message}"
     return f"{path}: {text} See {path} --help."
@@ -129,7 +133,6 @@ def _usage(error: Any) -> str:
 
 def main() -> None:
     """Runs the command; an error for the user becomes one line on stderr and an exit code.
-
 
     With `--json` it is part of the JSON object on stdout, too.
     """

@@ -71,7 +71,7 @@ def test_bad_input(demo_bundle, dataset, tmp_path, mnv4):
     for arguments, message in (
         ((tmp_path,), "folder 'cats' is no label of the bundle, and 1 folders are not its 10"),
         ((tmp_path / "nowhere",), "nowhere"),
-        ((dataset, "--limit", "0"), "--limit: Input should be greater than or equal to 1"),
+        ((dataset, "--limit", "0"), "--limit: found '0', must be greater than or equal to 1"),
     ):
         code, _, err = mnv4("evaluate", bundle, *arguments)
         assert code == 2
