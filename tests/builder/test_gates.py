@@ -78,7 +78,7 @@ def test_agreement_needs_classes_and_calibration(pictures, tmp_path):
     values = yaml.safe_load((config_folder("recipes") / "int8-dynamic.yaml").read_text())
     values["gate"]["top1_agreement"] = 0.99
     weights_only.write_text(yaml.safe_dump(values))
-    with pytest.raises(ConfigError, match=r"gate.top1_agreement: is judged on calibration"):
+    with pytest.raises(ConfigError, match=r"gate.top1_agreement: is judged on held-out calibration"):
         load_recipe(str(weights_only))
 
 

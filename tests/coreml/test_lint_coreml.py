@@ -108,7 +108,7 @@ def test_everything_wrong(tmp_path):
         ("batch-norm", "b", "mul by a constant of each channel"),
         ("neural-engine", "b", "avg_pool with a kernel of 15 x 15"),
         ("neural-engine", "b", "gather"),
-        ("conversion-pair", "b", "quantize behind dequantize"),
+        ("conversion-pair", "b", "quantize after dequantize"),
         ("linear", "b", "linear"),
         ("float-layer", "c", "conv in float16, others in constexpr_affine_dequantize"),
     }
