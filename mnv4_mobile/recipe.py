@@ -21,7 +21,7 @@ Clustering = Literal["kmeans", "uniform"]
 Mode = Literal["static", "dynamic"]
 Rule = Literal["image-percentile", "minmax", "mse", "histogram", "auto"]
 Step = Literal["equalize", "distill", "gptq"]
-HELD_BACK = 128
+HELD_OUT = 128
 """The most images to hold out: they tell 99 % from 98 %."""
 JUDGED = 1024
 """Images that `range: auto` judges at most: three standard errors of what a rule gains are then
@@ -210,11 +210,11 @@ class Recipe(Record, frozen=True, kw_only=True, omit_defaults=True):
             self.keep.on(unit).check(layers)
 
     @property
-    def held_back(self) -> int:
+    def held_out(self) -> int:
         """How many images calibration does not see, if there are enough: they judge it."""
         if self.activations is not None and self.activations.range == "auto":
             return JUDGED
-        return HELD_BACK if self.gate.top1_agreement is not None else 0
+        return HELD_OUT if self.gate.top1_agreement is not None else 0
 
     @property
     def static(self) -> bool:

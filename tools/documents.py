@@ -153,7 +153,7 @@ _PARITY: dict[str, Any] = {
 
 _CALIBRATION: dict[str, Any] = {
     "images": 460,
-    "held_back": 51,
+    "held_out": 51,
     "skipped": 0,
     "seed": 0,
     "dataset_sha256": _SHA256,
@@ -608,7 +608,7 @@ def _wrong_facts(kind: _Kind) -> None:
     kind.refuse("layers[1].precision", None, _GONE, other=_FULL)
     kind.refuse("layers[1].surprise", 1, other=_FULL)
     kind.refuse("calibration.images", 0, 2.5, other=_FULL)
-    kind.refuse("calibration.held_back", -1, other=_FULL)
+    kind.refuse("calibration.held_out", -1, other=_FULL)
     kind.refuse("calibration.skipped", _GONE, other=_FULL)
     kind.refuse("calibration.seed", "0", other=_FULL)
     kind.refuse("calibration.dataset_sha256", "0", other=_FULL)

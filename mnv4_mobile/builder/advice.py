@@ -11,7 +11,7 @@ from mnv4_mobile.builder.cell import Cell
 from mnv4_mobile.builder.network import Network
 from mnv4_mobile.builder.selection import maps
 from mnv4_mobile.errors import ParityError
-from mnv4_mobile.quantize.calibration import MADE_UP
+from mnv4_mobile.quantize.calibration import RANDOM_IMAGES
 from mnv4_mobile.recipe import Recipe, load_recipe
 from mnv4_mobile.target import load_target
 
@@ -111,7 +111,7 @@ def _images(cell: Cell, recipe: Recipe, calibration: Calibration | None) -> Iter
     wanted = recipe.calibration.images
     if cell.options.calibrate is None:
         yield f"calibrate with up to {wanted} images: --calibrate DIR"
-    elif cell.options.calibrate == MADE_UP:
+    elif cell.options.calibrate == RANDOM_IMAGES:
         yield "calibrate with images of your app: random ones are for speed and structure only"
     elif calibration is not None and len(calibration) < wanted:
         yield f"calibrate with more images: found {len(calibration)}, the recipe uses {wanted}"
@@ -121,11 +121,11 @@ def _commands(cell: Cell, recipe: Recipe) -> Iterator[str]:
     """Yields commands that build a closer bundle, or find out how."""
     target = load_target(cell.target)
     folder = cell.options.calibrate
-    calibrate = f" --calibrate {folder if folder not in (None, MADE_UP) else 'DIR'}"
+    calibrate = f" --calibrate {folder if folder not in (None, RANDOM_IMAGES) else 'DIR'}"
     for name in _CLOSER.get(recipe.scheme, ()):
         other = load_recipe(name)
         if name != recipe.name and maps(target, other):
-            useful = other.calibration and folder not in (None, MADE_UP)
+            useful = other.calibration and folder not in (None, RANDOM_IMAGES)
             needs = calibrate if other.needs_images or useful else ""
             yield f"try: mnv4 build {_same(cell)} -t {cell.target} -r {name}{needs}"
     if recipe.static:

@@ -22,7 +22,7 @@ from mnv4_mobile.labels import check_labels
 from mnv4_mobile.model.checkpoint_source import file_sha256, find_checkpoint
 from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.option import Given
-from mnv4_mobile.quantize.calibration import MADE_UP, candidates
+from mnv4_mobile.quantize.calibration import RANDOM_IMAGES, candidates
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import plain, replace
 from mnv4_mobile.target import Target, completed, first_unit, load_target, target_package
@@ -185,10 +185,10 @@ class Cell:
         folder, calibration = options.pop("calibrate"), self.recipe.calibration
         if calibration is None:
             folder = None
-        elif folder is not None and folder != MADE_UP:
+        elif folder is not None and folder != RANDOM_IMAGES:
             paths = candidates(
                 folder,
-                images=calibration.images + self.recipe.held_back,
+                images=calibration.images + self.recipe.held_out,
                 seed=calibration.seed,
             )
             folder = [hashed(path) for path in paths]

@@ -294,8 +294,6 @@ def build_cells(
             scheduler that does not answer, a folder that cannot be written to.
     """
     progress = progress or Progress()
-    for target in {cell.target: load_target(cell.target) for cell in cells}.values():
-        require(target)
     files.check_folder(out)
     out = out.absolute()
     found: dict[Cell, Built] = {}
@@ -303,6 +301,8 @@ def build_cells(
     made_of = {cell: cell.ingredients(hashed) for cell in cells}
     for cell, ingredients in made_of.items():
         check_overwriting(out / expected_id(cell), cell, ingredients, force=force)
+    for name in dict.fromkeys(cell.target for cell in cells):
+        require(load_target(name))
     for cell in cells:
         if cache and (path := cache.take(key(made_of[cell]), out)):
             found[cell] = Built(cell=cell, path=path, cached=True)

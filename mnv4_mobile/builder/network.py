@@ -97,7 +97,7 @@ class Network:
     def judged(self, calibration: Calibration) -> Judged:
         """The images that calibration does not see, and the PyTorch model's outputs for them."""
         if calibration not in self._judged:
-            pictures = calibration.held_back()
+            pictures = calibration.held_out()
             self._judged[calibration] = pictures, eager(self.net, pictures, self.spec)
         return self._judged[calibration]
 
@@ -154,7 +154,7 @@ class Network:
         """
         if recipe.calibration is None or self._options.calibrate is None:
             return None
-        chosen = recipe.calibration.images, recipe.calibration.seed, recipe.held_back
+        chosen = recipe.calibration.images, recipe.calibration.seed, recipe.held_out
         if chosen not in self._calibrations:
             self._progress.step(f"{self.entry.name}: choose the calibration images")
             self._calibrations[chosen] = choose_images(
@@ -162,7 +162,7 @@ class Network:
                 self.spec.preprocess,
                 images=chosen[0],
                 seed=chosen[1],
-                held_back=chosen[2],
+                held_out=chosen[2],
                 progress=self._progress,
             )
         return self._calibrations[chosen]

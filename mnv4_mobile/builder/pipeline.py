@@ -180,7 +180,7 @@ def _calibration(
         return None
     return CalibrationEntry(
         images=len(calibration),
-        held_back=len(calibration.held),
+        held_out=len(calibration.held),
         skipped=calibration.skipped,
         seed=calibration.seed,
         dataset_sha256=calibration.sha256(),

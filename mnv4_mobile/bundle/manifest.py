@@ -131,7 +131,7 @@ class CalibrationEntry(Record, frozen=True, kw_only=True):
 
     images: Count
     """Number of images used for ranges and preparation."""
-    held_back: Natural
+    held_out: Natural
     """Number of images left out of calibration and used to judge it."""
     skipped: Natural
     """Number of files that could not be read."""

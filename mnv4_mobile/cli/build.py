@@ -274,9 +274,9 @@ def _row(one: Built) -> list[str]:
 
 def _folder(calibrate: str | None) -> str | None:
     """Returns an absolute path, as the work may be done elsewhere."""
-    from mnv4_mobile.quantize.calibration import MADE_UP
+    from mnv4_mobile.quantize.calibration import RANDOM_IMAGES
 
-    return calibrate if calibrate in (None, MADE_UP) else str(Path(calibrate).absolute())
+    return calibrate if calibrate in (None, RANDOM_IMAGES) else str(Path(calibrate).absolute())
 
 
 def _rgb(flag: str, text: str | None) -> tuple[float, float, float] | None:

@@ -73,8 +73,8 @@ def inspect(
     ]
     if calibration := manifest.calibration:
         text = f"{calibration.images} images, {calibration.skipped} skipped"
-        if calibration.held_back:
-            text += f", {calibration.held_back} held out"
+        if calibration.held_out:
+            text += f", {calibration.held_out} held out"
         if calibration.range:
             text += f", range {calibration.range}"
         rows.append(["calibration", text])

@@ -96,14 +96,14 @@ def tune(
     from mnv4_mobile.option import parse_set
     from mnv4_mobile.quality.tune import Wish, recipe_yaml
     from mnv4_mobile.quality.tune import tune as run
-    from mnv4_mobile.quantize.calibration import MADE_UP
+    from mnv4_mobile.quantize.calibration import RANDOM_IMAGES
 
     if out.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"--out: found {str(out)!r}, must be a .yaml file")
     state = state or out.with_suffix(".state.json")
     for file in (out, state):
         check_file(file)
-    if calibrate == MADE_UP:
+    if calibrate == RANDOM_IMAGES:
         raise ConfigError("--calibrate: found 'random'; generated images judge no accuracy")
     list_images(dataset or calibrate)  # refuses a folder without images
     options = Options(

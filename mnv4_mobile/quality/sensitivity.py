@@ -122,9 +122,9 @@ class Judge:
             images=recipe.calibration.images,
             seed=recipe.calibration.seed,
             progress=progress,
-            held_back=images,
+            held_out=images,
         )
-        self.held_out = self.calibration.held_back()
+        self.held_out = self.calibration.held_out()
         self._reference = eager(self.network.net, self.held_out, self.spec)[self._output]
 
     def simulation(self, recipe: Recipe) -> Simulation:

@@ -30,7 +30,7 @@ from mnv4_mobile.errors import ConfigError, ParityError
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.evaluate import evaluate
 from mnv4_mobile.quality.sensitivity import Judge, sensitivity
-from mnv4_mobile.recipe import HELD_BACK, Gate, Recipe, load_recipe
+from mnv4_mobile.recipe import HELD_OUT, Gate, Recipe, load_recipe
 from mnv4_mobile.records import plain, replace
 from mnv4_mobile.target import load_target, require
 from mnv4_mobile.tensors import feed
@@ -187,7 +187,7 @@ def _plan(wish: Wish, progress: Progress) -> dict[str, Any]:
     """Returns what simulation chooses, as JSON: range, preparation, order of blocks, and why."""
     cell = replace(wish.cell, recipe=wish.cell.recipe.on(wish.cell.unit))
     judge = Judge(
-        cell.model, cell.weights, cell.recipe, cell.options, images=HELD_BACK, progress=progress
+        cell.model, cell.weights, cell.recipe, cell.options, images=HELD_OUT, progress=progress
     )
     reasons = []
     tried: list[tuple[float, Recipe]] = []
@@ -288,7 +288,7 @@ def _held_out(wish: Wish, bundle: Bundle, folder: Path) -> Path:
         images=recipe.calibration.images,
         seed=recipe.calibration.seed,
         progress=Progress(),
-        held_back=HELD_BACK,
+        held_out=HELD_OUT,
     )
     held = folder / "held-out"
     held.mkdir()

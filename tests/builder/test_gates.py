@@ -11,7 +11,7 @@ from mnv4_mobile.bundle.manifest import open_bundle
 from mnv4_mobile.configs import config_folder
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.recipe import HELD_BACK, Gate, load_recipe
+from mnv4_mobile.recipe import HELD_OUT, Gate, load_recipe
 from mnv4_mobile.records import replace
 
 pytestmark = pytest.mark.toolchain("tflite")
@@ -48,7 +48,7 @@ def pictures(tmp_path_factory, heldout):
     return folder
 
 
-def test_rules_that_are_open_and_agreement_on_pictures_held_back(pictures, tmp_path):
+def test_rules_that_are_open_and_agreement_on_pictures_held_out(pictures, tmp_path):
     file = recipe(tmp_path / "mine.yaml", range="auto", gate={"top1_agreement": 0.5})
     passing = cell(pictures, file)
     # More than all of them, which no artifact has.
@@ -59,7 +59,7 @@ def test_rules_that_are_open_and_agreement_on_pictures_held_back(pictures, tmp_p
     kept, failed = build_cells([passing, missed], tmp_path / "out", cache=None)
     manifest = open_bundle(kept.path).manifest
     found = manifest.calibration
-    assert (found.images, found.held_back, found.skipped) == (40, 10, 1)
+    assert (found.images, found.held_out, found.skipped) == (40, 10, 1)
     assert found.range in RULES
     assert found.agreement.n == 10
     assert found.agreement.top1 >= 0.5
@@ -71,14 +71,16 @@ def test_rules_that_are_open_and_agreement_on_pictures_held_back(pictures, tmp_p
 
 def test_agreement_needs_classes_and_calibration(pictures, tmp_path):
     file = recipe(tmp_path / "mine.yaml", gate={"top1_agreement": 0.99})
-    assert load_recipe(str(file)).held_back == HELD_BACK
+    assert load_recipe(str(file)).held_out == HELD_OUT
     with pytest.raises(ConfigError, match=r"top1_agreement, which needs one of logits"):
         cell(pictures, file, outputs=("embedding",))
     weights_only = tmp_path / "weights.yaml"
     values = yaml.safe_load((config_folder("recipes") / "int8-dynamic.yaml").read_text())
     values["gate"]["top1_agreement"] = 0.99
     weights_only.write_text(yaml.safe_dump(values))
-    with pytest.raises(ConfigError, match=r"gate.top1_agreement: is judged on held-out calibration"):
+    with pytest.raises(
+        ConfigError, match=r"gate.top1_agreement: is judged on held-out calibration"
+    ):
         load_recipe(str(weights_only))
 
 

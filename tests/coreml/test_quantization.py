@@ -41,7 +41,7 @@ pytestmark = pytest.mark.toolchain("coreml")
 PREPROCESS = Preprocess(
     size=(56, 72), crop=0.95, interpolation="bicubic", mean=IMAGENET_MEAN, std=IMAGENET_STD
 )
-CALIBRATION = Calibration(paths=(), made_up=4, seed=1, preprocess=PREPROCESS)
+CALIBRATION = Calibration(paths=(), random=4, seed=1, preprocess=PREPROCESS)
 INT8 = load_recipe("int8")
 SOME = ("stages.1.4", "*.middle.conv")
 GROUPS = Weights(bits=6, form="palette", clustering="uniform", per="group", size=8)

@@ -31,10 +31,10 @@ def folder(tmp_path_factory):
     return path
 
 
-def chosen(folder, images=200, held_back=0, seed=0):
+def chosen(folder, images=200, held_out=0, seed=0):
     notes = Notes()
     found = choose_images(
-        str(folder), PREPROCESS, images=images, seed=seed, progress=notes, held_back=held_back
+        str(folder), PREPROCESS, images=images, seed=seed, progress=notes, held_out=held_out
     )
     return found, notes.notes
 
@@ -47,17 +47,17 @@ def test_a_broken_file_is_named_skipped_and_counted(folder):
     assert "broken.png" in note
 
 
-def test_pictures_held_back_are_others(folder):
-    found, _ = chosen(folder, images=20, held_back=50)
+def test_pictures_held_out_are_others(folder):
+    found, _ = chosen(folder, images=20, held_out=50)
     assert (len(found), len(found.held)) == (20, 50)
     assert not {*found.paths} & {*found.held}
-    assert found.held_back().shape == (50, 32, 32, 3)
-    assert chosen(folder, images=20, held_back=50)[0] == found
-    assert chosen(folder, images=20, held_back=50, seed=1)[0].paths != found.paths
+    assert found.held_out().shape == (50, 32, 32, 3)
+    assert chosen(folder, images=20, held_out=50)[0] == found
+    assert chosen(folder, images=20, held_out=50, seed=1)[0].paths != found.paths
 
 
-def test_a_fifth_is_held_back_where_there_are_few(folder):
-    found, notes = chosen(folder, held_back=128)
+def test_a_fifth_is_held_out_where_there_are_few(folder):
+    found, notes = chosen(folder, held_out=128)
     assert (len(found), len(found.held)) == (96, 23)
     assert any("only 96 pictures, better 100" in note for note in notes)
 
@@ -68,9 +68,9 @@ def test_the_hash_is_of_the_pictures(folder):
     assert chosen("random", images=3)[0].sha256() is None
 
 
-def test_made_up_pictures_held_back_are_others():
+def test_random_images_held_out_are_others():
     found, _ = chosen("random", images=3)
-    assert not (found.held_back()[0] == next(iter(found))).all()
+    assert not (found.held_out()[0] == next(iter(found))).all()
 
 
 def test_pictures_that_look_alike(tmp_path):
@@ -88,7 +88,7 @@ def test_too_few(tmp_path):
         Image.new("RGB", (32, 32), (60 * index, 0, 0)).save(tmp_path / f"{index}.png")
     assert len(chosen(tmp_path)[0]) == 4
     with pytest.raises(ConfigError, match="found 4 readable pictures, must be 5 or more"):
-        chosen(tmp_path, held_back=10)
+        chosen(tmp_path, held_out=10)
     for index in range(1, 4):
         (tmp_path / f"{index}.png").unlink()
     with pytest.raises(ConfigError, match="found 1 readable pictures, must be 2 or more"):

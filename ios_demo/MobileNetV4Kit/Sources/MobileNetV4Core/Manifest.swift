@@ -244,7 +244,7 @@ extension Manifest {
 
     private static func checkCalibration(_ entries: JSONEntries) throws {
         _ = try entries["images"].integer()
-        for key in ["held_back", "skipped"] {
+        for key in ["held_out", "skipped"] {
             _ = try entries[key].integer(0...JSON.mostInt32)
         }
         _ = try entries["seed"].integer(-JSON.mostExact...JSON.mostExact)

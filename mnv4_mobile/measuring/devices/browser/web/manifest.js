@@ -90,7 +90,7 @@ const parity = (json) =>
 const calibration = (json) =>
   json.record({
     images: count,
-    held_back: natural,
+    held_out: natural,
     skipped: natural,
     seed: (value) => value.integer(-MOST_EXACT, MOST_EXACT),
     dataset_sha256: (value) => value.orNull(sha256),

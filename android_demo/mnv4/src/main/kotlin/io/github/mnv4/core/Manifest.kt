@@ -312,7 +312,7 @@ private fun Json.Entries.layer() {
 
 private fun Json.Entries.calibration() {
     get("images").integer()
-    get("held_back").integer(least = 0)
+    get("held_out").integer(least = 0)
     get("skipped").integer(least = 0)
     get("seed").integer(-MOST_EXACT, MOST_EXACT)
     get("dataset_sha256").orNull { text(SHA256) }
