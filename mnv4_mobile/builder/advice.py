@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -121,7 +122,8 @@ def _commands(cell: Cell, recipe: Recipe) -> Iterator[str]:
     """Yields commands that build a closer bundle, or find out how."""
     target = load_target(cell.target)
     folder = cell.options.calibrate
-    calibrate = f" --calibrate {folder if folder not in (None, RANDOM_IMAGES) else 'DIR'}"
+    images = "DIR" if folder in (None, RANDOM_IMAGES) else folder
+    calibrate = f" --calibrate {shlex.quote(images)}"
     for name in _CLOSER.get(recipe.scheme, ()):
         other = load_recipe(name)
         if name != recipe.name and maps(target, other):
@@ -129,15 +131,11 @@ def _commands(cell: Cell, recipe: Recipe) -> Iterator[str]:
             needs = calibrate if other.needs_images or useful else ""
             yield f"try: mnv4 build {_same(cell)} -t {cell.target} -r {name}{needs}"
     if recipe.static:
-        yield f"see what each block costs: mnv4 sensitivity {_network(cell)}{calibrate}"
+        yield f"see what each block costs: mnv4 sensitivity {shlex.join(cell.asked)}{calibrate}"
         yield (
-            f"search what to keep in float: mnv4 tune {_network(cell)} -t {cell.target}"
+            f"search what to keep in float: mnv4 tune {shlex.join(cell.asked)} -t {cell.target}"
             f"{calibrate} --max-drop 1"
         )
-
-
-def _network(cell: Cell) -> str:
-    return f"{cell.model.name} --weights {cell.weights}"
 
 
 def _same(cell: Cell) -> str:
@@ -146,4 +144,4 @@ def _same(cell: Cell) -> str:
     size = cell.options.size
     if size and size != cell.preprocess.completed(cell.model.input_size).size:
         sets.insert(0, f"--input-size {size[0]}x{size[1]}")
-    return " ".join([_network(cell), *sets])
+    return " ".join([shlex.join(cell.asked), *sets])

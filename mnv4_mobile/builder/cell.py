@@ -135,6 +135,8 @@ class Cell:
     """The given values of the target's own options; the others have their defaults."""
     preprocess: KnownPreprocess = field(default_factory=KnownPreprocess)
     """What the weights say about preprocessing."""
+    asked: tuple[str, ...] = field(default=(), compare=False)
+    """The words of a command that name the network and its weights, as the user gave them."""
 
     @property
     def name(self) -> str:

@@ -160,6 +160,9 @@ def cells(
             if spec.assumed:
                 notes[assumption(spec.assumed)] = None
             given = replace(given, size=spec.preprocess.size)  # a size given twice counts once
+            asked = [source]
+            if weights:
+                asked += ["--weights", weights.replace("{model}", resolved.model.name)]
             for target_name, recipe in product(named, loaded):
                 for own in values[target_name]:
                     cell = Cell(
@@ -170,6 +173,7 @@ def cells(
                         recipe=recipe,
                         options=given,
                         chosen=own,
+                        asked=tuple(asked),
                     )
                     with skipping.unless(recipe, f"for {target_name}, which does not support them"):
                         _check(cell, spec, named[target_name])

@@ -96,18 +96,20 @@ def test_a_missed_int8_gate_names_the_commands_that_raise_it(tmp_path, demo_imag
     values = yaml.safe_load((config_folder("recipes") / "int8.yaml").read_text())
     strict = tmp_path / "strict.yaml"
     strict.write_text(yaml.safe_dump(values | {"gate": {"sqnr_db": 150}, "prepare": ["equalize"]}))
+    mine = tmp_path / "my net.yaml"
+    mine.write_text((config_folder("models") / "conv-small-035.yaml").read_text())
     with pytest.raises(ParityError) as error:
         build(
-            "conv-small-035",
+            str(mine),
             weights="demo",
             out=tmp_path / "out",
             targets=["tflite"],
             recipes=[str(strict)],
-            options=Options(calibrate=str(demo_images)),
+            options=Options(calibrate=str(demo_images), name="mine"),
         )
     first, *rest = str(error.value).split("\n  ")
     assert "must be 150 or more" in first
-    network, calibrate = "conv-small-035 --weights demo", f"--calibrate {demo_images}"
+    network, calibrate = f"'{mine}' --weights demo", f"--calibrate {demo_images}"
     assert rest == [
         "calibrate with more images: found 9, the recipe uses 128",
         f"try: mnv4 build {network} -t tflite -r int8-distilled {calibrate}",
