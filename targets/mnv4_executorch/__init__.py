@@ -53,12 +53,13 @@ class ExecuTorch:
         return "cpu"
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
-        """Refuses uint8, and float16 inputs and outputs of a float32 program.
+        """Refuses a type of inputs and outputs that the recipe does not support.
 
-        See `check_weights` too.
+        That is uint8, float16 unless the program computes in float16, and int8 unless the recipe
+        is static. Applies `check_weights` too.
 
         Raises:
-            LoweringError: Naming the option and what is supported.
+            LoweringError: An option is not supported; the message names it and what is supported.
         """
         check_weights(self.name, recipe)
         supported = ["float32"]
@@ -116,7 +117,7 @@ class ExecuTorch:
         )
 
     def operators(self, path: Path) -> dict[str, int]:
-        """Delegate calls, and every operator that runs beside them."""
+        """See `Target.operators`. Operators inside a delegate are not counted."""
         from mnv4_executorch.pte import operators
 
         return operators(path)

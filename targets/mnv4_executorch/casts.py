@@ -2,8 +2,8 @@
 
 XNNPACK converts bytes to floats, and float32 to float16 and back, but ExecuTorch hands it neither
 (`ToDimOrderCopyConfig` in executorch/backends/xnnpack/partition/config/generic_node_configs.py):
-`Tensor.to` runs outside the delegate, in one thread and without vectors. So casts are another
-operator in our graphs, which the delegate takes.
+`Tensor.to` runs outside the delegate, in one thread and without vectors. So our graphs cast with
+another operator, which the delegate takes.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 CAST = torch.ops.prims.convert_element_type.default
-"""Converts bytes to float32, or between floats, for the delegate of `partitioner`."""
+"""Converts bytes to float32, or between floats, in the delegates of `partitioner`."""
 
 
 def cast(x: TorchTensor, dtype: torch.dtype) -> TorchTensor:
-    """`x.to(dtype)` as `CAST`, where the types differ."""
+    """Returns `x` converted to `dtype` by `CAST`, or `x` itself if it has that type."""
     return x if x.dtype == dtype else CAST(x, dtype)
 
 
 def partitioner() -> XnnpackPartitioner:
-    """ExecuTorch's own, which also takes what `cast` writes."""
+    """Returns ExecuTorch's own XNNPACK partitioner, extended to take `CAST`."""
     from executorch.backends.xnnpack.operators.node_visitor import (
         NodeVisitor,
         register_node_visitor,
@@ -62,7 +62,7 @@ def partitioner() -> XnnpackPartitioner:
         ) -> None:
             (source,) = node.all_input_nodes
             if source.meta["val"].dtype == torch.uint8:
-                # As integers of scale 1 and zero point 0, which the serializer takes to be signed.
+                # Integers of scale 1 and zero point 0. The serializer would make them signed.
                 whole = QuantParams(False, source, 1.0, 0, 0, torch.uint8, 255, 0, False, True)
                 self.define_tensor(source, graph, ids, quant_params=whole)
                 tensor = graph.xvalues[-1].xvalue_union.tensor_value

@@ -1,4 +1,4 @@
-"""What runs a `.pte` on a device."""
+"""Programs that run a `.pte` on a device."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mnv4_mobile.measuring.measurement import Samples, Summary
 
 
 class ExecutorRunner(Foreign):
-    """ExecuTorch's `executor_runner`, which has no warm-up: its mean has the first inference."""
+    """ExecuTorch's `executor_runner`. It has no warm-up: its mean includes the first inference."""
 
     def argv(self, run: Run) -> list[str]:
-        """See `Tool.argv`; it computes with ones, and knows runs but no seconds."""
+        """See `Tool.argv`. The inputs are ones, and `run.seconds` is ignored: no option sets it."""
         return [
             *self.pinned(run),
             f"--model_path={run.model}",
@@ -23,7 +23,7 @@ class ExecutorRunner(Foreign):
         ]
 
     def memory_argv(self, run: Run) -> None:
-        """It does not tell."""
+        """Returns None: the tool does not report its memory."""
         return
 
     def read(self, printed: str, file: Callable[[str], bytes]) -> Samples:
@@ -32,10 +32,10 @@ class ExecutorRunner(Foreign):
 
 
 def parse(printed: str) -> Samples:
-    """What `executor_runner` logs: `Model executed successfully N time(s) in X ms.`
+    """Reads what `executor_runner` logs: `Model executed successfully N time(s) in X ms.`
 
     Raises:
-        DeviceError: There is no such line, or one of an old release, without a time.
+        DeviceError: There is no such line, or it has no time, as in old releases.
     """
     found = re.search(
         r"Model executed successfully(?: (\d+) time\(s\))?(?: in (\d+(?:\.\d+)?) ms)?\.", printed
@@ -46,7 +46,9 @@ def parse(printed: str) -> Samples:
             "may log to logcat only"
         )
     if found[1] is None or found[2] is None or int(found[1]) == 0:
-        raise DeviceError(f"executor_runner: {found[0]!r} tells no time: too old a release")
+        raise DeviceError(
+            f"executor_runner: {found[0]!r} has no time per run; its release may be too old"
+        )
     count = int(found[1])
     mean = float(found[2]) / count
     return Samples(

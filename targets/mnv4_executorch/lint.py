@@ -1,4 +1,4 @@
-"""What makes a `.pte` slow: what XNNPACK was not given, and what it was given too much of."""
+"""Finds what makes a `.pte` slow: operators outside XNNPACK, and needless ones inside it."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _NORMS = (
 
 
 def _delegate_break(graph: Graph, operator: Operator) -> str:
-    """Every call of a delegate but the first, with what runs before it."""
+    """Finds each delegate call but the first, and what runs between it and the one before."""
     if operator.kind != _DELEGATE:
         return ""
     between: list[str] = []
     for before in reversed(graph.before(operator)):
         if before.kind == _DELEGATE or "::" not in before.kind:
             between = between or ["nothing"]
-            return f"another delegate call, behind {', '.join(sorted(set(between)))}"
+            return f"another delegate call; between the two: {', '.join(sorted(set(between)))}"
         between.append(before.kind)
     return ""  # the first
 
@@ -56,8 +56,8 @@ RULES = (
     Rule(
         name="delegate-break",
         check=_delegate_break,
-        advice="every call copies its inputs and outputs: fold or rewrite what stands between "
-        "before export (mnv4 build does)",
+        advice="every call copies its inputs and outputs: fold or rewrite the operators between "
+        "the calls before export (mnv4 build does)",
     ),
     Rule(
         name="transpose-pair",
@@ -72,12 +72,12 @@ RULES = (
     Rule(
         name="transpose",
         check=transpose(*_TRANSPOSES),
-        advice="XNNPACK keeps channels last: write it in that order before export",
+        advice="XNNPACK keeps channels last: write the model in that order before export",
     ),
     Rule(
         name="pad",
         check=kinds(*_PADS),
-        advice="give the padding to the convolution behind it, before export",
+        advice="move the padding into the convolution after it, before export",
     ),
     Rule(
         name="batch-norm",
@@ -92,7 +92,8 @@ RULES = (
     Rule(
         name="outside-delegate",
         check=_outside,
-        advice="it runs in a portable kernel, one thread and no vectors: rewrite it before export",
+        advice="it runs in a portable kernel, in one thread and without vectors: rewrite it before "
+        "export",
     ),
     *integer_rules("Quantize", "Dequantize"),
     Rule(
@@ -107,7 +108,7 @@ def lint(path: Path, layers: Sequence[str]) -> list[Finding]:
     """Finds what makes a program slow; see `Target.lint`.
 
     Raises:
-        BundleError: Not an ExecuTorch program, or a damaged one.
+        BundleError: The file is not an ExecuTorch program, or is damaged.
     """
     try:
         return apply(RULES, _graph(Program(path), layers))
@@ -116,7 +117,7 @@ def lint(path: Path, layers: Sequence[str]) -> list[Finding]:
 
 
 def _graph(program: Program, layers: Sequence[str]) -> Graph:
-    """Returns all operators; those of a delegate follow its call."""
+    """Returns the graph of all operators; those of a delegate follow its call."""
     operators: list[Operator] = []
     values = {
         f"{number}": Value(dtype=tensor.dtype, shape=tensor.shape)

@@ -1,4 +1,4 @@
-"""Lowering to a `.pte` for XNNPACK."""
+"""Lowers programs to `.pte` for XNNPACK."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from mnv4_mobile.tensors import Layout, TensorSpec
 aten = torch.ops.aten
 
 _OFFSET = "offset"
-"""What a deploy form calls the mean that it subtracts from pixels."""
+"""The name of a deploy form's buffer with the mean that it subtracts from pixels."""
 
 
 class _Recast(fx.Transformer):
-    """A graph whose input comes already as `_Io` gives it: cast, and less the mean of pixels.
+    """Rewrites a graph for the input that `_Io` prepares: cast, and with the mean subtracted.
 
-    In float16, if asked, but for GELU.
+    With `half`, the graph computes in float16, except for GELU.
     """
 
     def __init__(self, graph: fx.GraphModule, *, half: bool) -> None:
@@ -40,12 +40,12 @@ class _Recast(fx.Transformer):
         self.half = half
 
     def get_attr(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        # Left out whole, or the program would store the mean twice.
+        # Left out, or the program would store the mean twice.
         return None if target == _OFFSET else super().get_attr(target, args, kwargs)
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if target is aten._assert_tensor_metadata.default:
-            return None  # of the cast from bytes
+            return None  # it belongs to the cast from bytes
         if target is aten.sub.Tensor and args[1] is None:
             return args[0]
         if self.half:
@@ -58,10 +58,11 @@ class _Recast(fx.Transformer):
 
 
 class _Io(nn.Module):
-    """Puts the input's layout and type, and the outputs', around a graph.
+    """Wraps a graph so that its input and outputs have the artifact's layouts and types.
 
-    The mean of pixels is subtracted here, before the permutation and in float32: behind the
-    permutation XNNPACK would permute the image twice, and float16 has it by sixteenths.
+    The mean of pixels is subtracted here, before the permutation and in float32: if it were
+    subtracted after the permutation, XNNPACK would permute the image twice, and float16 would
+    round the mean to sixteenths.
     """
 
     offset: TorchTensor | None
@@ -72,7 +73,7 @@ class _Io(nn.Module):
         super().__init__()
         self.body = graph
         self.compute = compute
-        self.io = None if spec.io == "int8" else getattr(torch, spec.io)  # in integers already
+        self.io = None if spec.io == "int8" else getattr(torch, spec.io)  # integers already
         self.nhwc = input_layout(spec) == "nhwc"
         if offset is not None and self.nhwc:
             offset = offset.permute(0, 2, 3, 1).contiguous()
@@ -94,12 +95,16 @@ class _Io(nn.Module):
 
 
 def input_layout(spec: BuildSpec) -> Layout:
-    """Bytes come as cameras and decoders give them, floats as ExecuTorch's own tools do."""
+    """Returns the input's layout.
+
+    By default bytes come as cameras and decoders give them (NHWC), and floats as ExecuTorch's own
+    tools do (NCHW).
+    """
     return spec.layout or ("nhwc" if spec.input == "pixels" else "nchw")
 
 
 def _example(spec: BuildSpec) -> tuple[TorchTensor]:
-    """An input of the artifact's own layout and type."""
+    """Returns an input with the artifact's layout and type."""
     height, width = spec.preprocess.size
     shape = (spec.batch, 3, height, width)
     if input_layout(spec) == "nhwc":
@@ -111,9 +116,9 @@ def _example(spec: BuildSpec) -> tuple[TorchTensor]:
 def _adapted(
     program: ExportedProgram, spec: BuildSpec, recipe: Recipe, calibration: Images | None
 ) -> tuple[ExportedProgram, tuple[Layer, ...], Ports]:
-    """The program in the recipe's precision, with the artifact's own input and outputs.
+    """Returns the program in the recipe's precision, with the artifact's input and outputs.
 
-    Also the layers that do not have that precision, and what integers of input and outputs mean.
+    Also returns the layers that do not have that precision, and the quantization of the ports.
     """
     half = recipe.precision == "float16"
     nhwc = input_layout(spec) == "nhwc"
@@ -135,7 +140,7 @@ def _adapted(
 
 
 def _constants(spec: BuildSpec) -> dict[str, list[str] | list[float] | str]:
-    """Methods without arguments that answer what an app must know about the program."""
+    """Returns the constant methods and their values: what an app must know about the program."""
     constants: dict[str, list[str] | list[float] | str] = {
         "get_input_names": ["image"],
         "get_output_names": list(spec.outputs),
@@ -150,7 +155,7 @@ def _constants(spec: BuildSpec) -> dict[str, list[str] | list[float] | str]:
 
 
 def _gelus(program: ExportedProgram) -> list[Layer]:
-    """The layers whose activation is not in the recipe's precision."""
+    """Returns the layers whose activation is not in the recipe's precision."""
     return [
         Layer(name=layer_name(node), precision="float32", why="XNNPACK has no float16 GELU")
         for node in program.graph.nodes
@@ -171,7 +176,7 @@ def lower(
     calibration: Images | None,
     out: Path,
 ) -> Lowered:
-    """Lowers a deploy form in one XNNPACK delegate to the file `out`; see `Target.lower`."""
+    """Lowers a deploy form to the file `out`, as one XNNPACK delegate; see `Target.lower`."""
     from executorch.exir import to_edge_transform_and_lower
 
     with torch.no_grad(), PATCHES.applied(stock(spec)) as notes:

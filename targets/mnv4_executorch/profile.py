@@ -1,7 +1,7 @@
-"""Times of the operators of a `.pte`, from ExecuTorch's event dump (ETDump).
+"""Times the operators of a `.pte`, by ExecuTorch's event dump (ETDump).
 
-ExecuTorch's own reader, `executorch.devtools.Inspector`, imports all of exir and calls flatc; the
-few tables with times are read here (field numbers: executorch/devtools/etdump/
+ExecuTorch's own reader, `executorch.devtools.Inspector`, imports all of exir and calls flatc, so
+the few tables with times are read here (field numbers: executorch/devtools/etdump/
 etdump_schema_flatcc.fbs).
 """
 
@@ -21,16 +21,16 @@ _DUMP_RUNS = 1
 _RUN_NAME, _RUN_EVENTS = 0, 3
 _EVENT_PROFILE = 0
 _PROFILE_NAME, _PROFILE_DELEGATED, _PROFILE_START, _PROFILE_END = 0, 4, 6, 7
-_KERNEL = "native_call_"  # what the runtime puts before the names of its own kernels
+_KERNEL = "native_call_"  # the runtime's prefix for the names of its own kernels
 
 
 def profile(
     path: Path, inputs: Tensors, layers: Sequence[str], *, threads: int, runs: int
 ) -> list[OperatorTime]:
-    """Times every operator of the delegate and beside it; see `Target.profile`.
+    """Times every operator, inside and outside the delegate; see `Target.profile`.
 
     Raises:
-        BundleError: Not a program, or not one of ours.
+        BundleError: The file is not an ExecuTorch program, or has no method `forward`.
     """
     program, run = load(path, threads, profiled=True)
     for _ in range(WARM_UP + runs):
@@ -43,7 +43,7 @@ def profile(
 
 
 def _runs(data: bytes) -> list[list[tuple[str, float]]]:
-    """Name and milliseconds of every operator, by run; the dump begins with its own size."""
+    """Returns each run's operators: name and milliseconds. The dump begins with its own size."""
     dump = root(data[4:])
     return [
         list(_operators(run)) for run in dump.tables(_DUMP_RUNS) if run.text(_RUN_NAME) == "Execute"
@@ -55,7 +55,7 @@ def _operators(run: Table) -> Iterator[tuple[str, float]]:
         if not event.has(_EVENT_PROFILE):
             continue
         entry = event.table(_EVENT_PROFILE)
-        # "Add (ND) #3" in the delegate; beside it, a kernel's name among the calls around it.
+        # In the delegate, "Add (ND) #3". Outside it, kernels are mixed with the calls around them.
         kind = entry.text(_PROFILE_DELEGATED).rpartition(" #")[0]
         name = entry.text(_PROFILE_NAME)
         if name.startswith(_KERNEL):

@@ -1,6 +1,6 @@
-"""What stands in a `.pte`, read from its flatbuffer.
+"""Reads the contents of a `.pte` from its flatbuffer.
 
-ExecuTorch's own deserializer needs all of exir and its flatc; the few tables that are needed are
+ExecuTorch's own deserializer needs all of exir and its flatc, so the few tables that are needed are
 read here with the flatbuffers library (field numbers: executorch/schema/program.fbs).
 """
 
@@ -25,13 +25,13 @@ _CALLED, _ARGUMENTS = 0, 1  # of either call
 _DELEGATE_DATA, _DATA_INDEX = 1, 1
 _SEGMENT_OFFSET, _SEGMENT_SIZE = 0, 1
 _TENSOR_TYPE, _TENSOR_SIZES = 0, 2
-_BASE = slice(24, 32)  # of the segments; in the extended header (executorch/schema/README.md)
+_BASE = slice(24, 32)  # segments' offset, in the extended header (executorch/schema/README.md)
 _TYPES = {0: "uint8", 1: "int8", 3: "int32", 4: "int64", 5: "float16", 6: "float32"}
 _DAMAGED = (IndexError, KeyError, ValueError, struct.error)
 
 
 class Table:
-    """A flatbuffer table with fields by number."""
+    """A flatbuffer table whose fields are read by number."""
 
     def __init__(self, data: bytes, position: int) -> None:
         from flatbuffers.table import Table as Flat
@@ -43,7 +43,7 @@ class Table:
         return offset
 
     def integer(self, field: int, bits: int) -> int:
-        """An integer of so many bits; 0 where it is not stored."""
+        """Returns an integer with the given number of bits; 0 if it is not stored."""
         from flatbuffers import number_types as types
 
         flags = {
@@ -56,7 +56,7 @@ class Table:
         return int(self._table.Get(flags, self._table.Pos + offset)) if offset else 0
 
     def integers(self, field: int) -> list[int]:
-        """A vector of 32-bit integers."""
+        """Returns a vector of 32-bit integers; an empty list if it is not stored."""
         from flatbuffers.number_types import Int32Flags
 
         offset = self._offset(field)
@@ -66,21 +66,21 @@ class Table:
         return values
 
     def text(self, field: int) -> str:
-        """A string."""
+        """Returns a string; an empty one if it is not stored."""
         offset = self._offset(field)
         return bytes(self._table.String(self._table.Pos + offset)).decode() if offset else ""
 
     def has(self, field: int) -> bool:
-        """Whether a field is stored."""
+        """Returns whether a field is stored."""
         return bool(self._offset(field))
 
     def table(self, field: int) -> Table:
-        """A table, or a union's."""
+        """Returns a table, or the table of a union."""
         position = self._table.Pos + self._offset(field)
         return Table(self._table.Bytes, self._table.Indirect(position))
 
     def tables(self, field: int) -> list[Table]:
-        """A vector of tables."""
+        """Returns a vector of tables; an empty list if it is not stored."""
         offset = self._offset(field)
         if not offset:
             return []
@@ -91,13 +91,13 @@ class Table:
 
 
 def root(data: bytes) -> Table:
-    """The root table of a flatbuffer."""
+    """Returns the root table of a flatbuffer."""
     return Table(data, int.from_bytes(data[:4], "little"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tensor:
-    """A tensor outside of delegates."""
+    """A tensor outside the delegates."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -105,25 +105,25 @@ class Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """An instruction of the program: an operator, or a delegate."""
+    """An instruction of the program that calls an operator or a delegate."""
 
     name: str
-    """Empty for a delegate."""
+    """Name of the operator; empty for a delegate."""
     arguments: tuple[int, ...]
     """Numbers of values; the last one is an operator's output."""
     delegate: bytes = b""
-    """What was made for the delegate."""
+    """The data of the delegate; empty for an operator."""
 
 
 class Program:
     """The method `forward` of a `.pte`.
 
     Attributes:
-        calls: Its instructions, in order.
-        tensors: Its values that are tensors, by number.
+        calls: The calls that it makes, in order.
+        tensors: Those of its values that are tensors, by number.
 
     Raises:
-        BundleError: Not an ExecuTorch program, or a damaged one.
+        BundleError: The file is not an ExecuTorch program, or is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -157,7 +157,7 @@ class Program:
     def _delegate_data(self, reference: Table) -> bytes:
         """Returns the bytes that a reference points to, in a segment.
 
-        Segments are what `extract_delegate_segments` makes, the default.
+        Programs have segments because `extract_delegate_segments` is on by default.
         """
         index = reference.integer(_DATA_INDEX, 32)
         segment = self._root.tables(_PROGRAM_SEGMENTS)[index]
@@ -174,15 +174,16 @@ def _read(path: Path) -> bytes:
 
 
 def _plans(program: Table) -> dict[str, Table]:
-    """The methods of a program."""
+    """Returns the methods of a program by name."""
     return {plan.text(_PLAN_NAME): plan for plan in program.tables(_PROGRAM_PLANS)}
 
 
 def inputs(path: Path) -> dict[str, Tensor]:
-    """The inputs of `forward` by name, as `mnv4_executorch.session` names them.
+    """Returns the inputs of `forward` by name, as `mnv4_executorch.session` names them.
 
     Raises:
-        BundleError: Not an ExecuTorch program, a damaged one, or inputs that are no tensors.
+        BundleError: The file is not an ExecuTorch program, is damaged, or has other inputs than
+            tensors.
     """
     data = _read(path)
     try:
@@ -193,13 +194,13 @@ def inputs(path: Path) -> dict[str, Tensor]:
         names = port_names("input", len(found), _texts(plans.get("get_input_names")))
     except _DAMAGED as error:
         raise BundleError(
-            f"{path}: not a program whose inputs are tensors, or a damaged one: {error!r}"
+            f"{path}: inputs are not tensors, or the program is damaged: {error!r}"
         ) from error
     return dict(zip(names, found, strict=True))
 
 
 def _texts(constant: Table | None) -> list[str]:
-    """The strings that a constant method gives."""
+    """Returns the strings that a constant method returns; none if there is no such method."""
     if constant is None:
         return []
     values = constant.tables(_PLAN_VALUES)
@@ -208,7 +209,7 @@ def _texts(constant: Table | None) -> list[str]:
 
 
 def port_names(kind: str, count: int, own: Sequence[str]) -> list[str]:
-    """Names of a program's inputs or outputs: those it gives, or else by position."""
+    """Returns the names of a program's inputs or outputs: its own, or else their positions."""
     return list(own) or [f"{kind}_{i}" for i in range(count)]
 
 
@@ -226,9 +227,9 @@ def _tensors(plan: Table) -> dict[int, Tensor]:
 
 
 def operators(path: Path) -> dict[str, int]:
-    """How often each operator is called, with `delegate` for calls of a delegate.
+    """Returns how often each operator is called, with `delegate` for calls of a delegate.
 
     Raises:
-        BundleError: Not an ExecuTorch program.
+        BundleError: The file is not an ExecuTorch program, or is damaged.
     """
     return dict(Counter(call.name or "delegate" for call in Program(path).calls))

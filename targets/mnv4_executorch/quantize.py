@@ -1,4 +1,4 @@
-"""Quantizing an exported graph for XNNPACK, through torchao's PT2E flow with our own ranges."""
+"""Quantizes an exported graph for XNNPACK by torchao's PT2E flow, with our own ranges."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from mnv4_mobile.tensors import Quantization
 
 aten = torch.ops.aten
 Ports = list[Quantization | None]
-"""Quantization of the input and every output in order; None for what stays float."""
+"""Quantization of the input and of every output, in order; None for floats and pixels."""
 
 _POOLED_OUTPUT = "XNNPACK cannot pool integers that are an output too"
-_SMALLEST_SCALE = 1e-10  # torchao's default, 1.2e-7, is not small for weights with a layer scale
+_SMALLEST_SCALE = 1e-10  # torchao's default, 1.2e-7, is too large for weights with a layer scale
 
 
 class _Observer(UniformQuantizationObserverBase):  # type: ignore[misc]
-    """Shows what flows through a graph to `Ranges`, and quantizes by what it answers."""
+    """Passes a graph's activations to `Ranges`, and quantizes by the ranges that it returns."""
 
     def __init__(self, ranges: Ranges, names: Iterator[int], **kwargs: Any) -> None:
         super().__init__(eps=_SMALLEST_SCALE, **kwargs)
@@ -60,7 +60,7 @@ class _Observer(UniformQuantizationObserverBase):  # type: ignore[misc]
 
 
 class _WeightObserver(PerChannelMinMaxObserver):  # type: ignore[misc]
-    """Looks at weights once, not for every image again: they are constant."""
+    """Observes weights once, not once per image: they are constant."""
 
     def forward(self, x: TorchTensor) -> TorchTensor:
         return x if self.min_val.numel() else super().forward(x)
@@ -88,12 +88,12 @@ _WEIGHT = QuantizationSpec(
 
 
 class _Quantizer(Quantizer):  # type: ignore[misc]
-    """Tells torchao what is quantized.
+    """Tells torchao what to quantize.
 
     Args:
-        assigned: The decisions.
-        ranges: Where ranges of static activations come from.
-        ports: Where ranges of the outputs come from, if inputs and outputs are integers too.
+        assigned: The scheme of every operation.
+        ranges: Finds the ranges of static activations.
+        ports: Finds the ranges of the outputs, if inputs and outputs are integers too.
     """
 
     def __init__(self, assigned: list[Assignment], ranges: Ranges, ports: Ranges | None) -> None:
@@ -129,7 +129,7 @@ class _Quantizer(Quantizer):  # type: ignore[misc]
         return model
 
     def _annotate_ports(self, graph: fx.Graph) -> None:
-        """Has what goes into the graph and comes out of it quantized, whatever reads it."""
+        """Marks the outputs and a float input as quantized, whatever reads them."""
         (image,) = graph.find_nodes(op="placeholder")
         for node, how in (
             *((node, self.output) for node in graph.output_node().all_input_nodes),
@@ -139,18 +139,18 @@ class _Quantizer(Quantizer):  # type: ignore[misc]
             annotation.output_qspec = annotation.output_qspec or how
 
     def validate(self, model: fx.GraphModule) -> None:
-        """Nothing can be wrong that `annotate` does."""
+        """Checks nothing: what `annotate` does cannot be wrong."""
 
 
 def quantized(
     graph: fx.GraphModule, spec: BuildSpec, recipe: Recipe, calibration: Images | None
 ) -> tuple[fx.GraphModule, tuple[Layer, ...], Ports]:
-    """A graph with int8 convolutions, the layers that differ from the recipe, and its ports.
+    """Returns a graph with int8 convolutions, layers that differ from the recipe, and its ports.
 
     Args:
         graph: The graph of the deploy form, which takes (N, 3, H, W).
         spec: What is built.
-        recipe: With weights of 8 bits and quantized activations.
+        recipe: A recipe with 8-bit weights and quantized activations.
         calibration: Images, for static activations.
     """
     assert recipe.activations is not None
@@ -158,7 +158,7 @@ def quantized(
         _possible(s) for s in assignments(graph.graph, recipe, weights_alone="int8-dynamic")
     ]
     ranges = Ranges(recipe.activations)
-    # Outputs are not clipped: classes that share the largest score could not be told apart.
+    # Outputs are not clipped, as that could give several classes the same largest score.
     ports = Ranges(replace(recipe.activations, range="minmax")) if spec.io == "int8" else None
     prepared = prepare_pt2e(graph, _Quantizer(assigned, ranges, ports))
     if calibration is not None:
@@ -171,10 +171,10 @@ def quantized(
 
 
 def _integer_ports(graph: fx.GraphModule) -> Ports:
-    """Takes the quantization of inputs and the dequantization of outputs out of a graph.
+    """Removes the quantization of the input and the dequantization of outputs from a graph.
 
     Returns:
-        What the integers stand for: those of the input, None for pixels, and of every output.
+        The quantization of the input, None for pixels, and of every output.
     """
     grids: list[Quantization | None] = [None]
     (image,) = graph.graph.find_nodes(op="placeholder")
@@ -192,23 +192,23 @@ def _integer_ports(graph: fx.GraphModule) -> Ports:
 
 
 def _grid(node: fx.Node) -> Quantization:
-    """Returns scale and zero point of a quantize or dequantize."""
+    """Returns the scale and zero point of a quantize or dequantize node."""
     _, scale, zero_point, *_ = cast(tuple[Any, ...], node.args)
     return Quantization(scale=float(scale), zero_point=int(zero_point))
 
 
 def _possible(one: Assignment) -> Assignment:
-    """The assignment, with the scheme that XNNPACK has for it."""
+    """Returns the assignment with a scheme that XNNPACK has for it."""
     node = one.operation.node
     if one.scheme == "int8" and one.operation.kind == "conv":
         readers = {user.target for user in with_clamp(node).users}
         if {"output", aten.mean.dim} <= readers:
-            # The delegate is built, but ends in xnn_status_invalid_parameter when it runs.
+            # The delegate is built, but fails with xnn_status_invalid_parameter when it runs.
             one = replace(one, scheme="int8-dynamic", why=_POOLED_OUTPUT)
     return one
 
 
 def _calibrate(prepared: fx.GraphModule, spec: BuildSpec, calibration: Images) -> None:
-    """Shows images to the observers, one at a time: ranges are of images, not of batches."""
+    """Runs the observers on one image at a time: ranges are per image, not per batch."""
     for picture in calibration:
         prepared(fed(picture, spec))

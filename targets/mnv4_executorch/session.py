@@ -1,4 +1,4 @@
-"""Running a `.pte` through the Python runtime."""
+"""Runs a `.pte` through the Python runtime."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from mnv4_mobile.tensors import Tensors
 def open_session(path: Path, threads: int) -> Session:
     """Loads a program; inputs and outputs have the names that its constant methods give.
 
-    A program without those, from elsewhere, has `input_0`, `output_0` and so on.
+    A program without such methods, from elsewhere, has `input_0`, `output_0` and so on.
 
     Raises:
-        BundleError: Not a program, or one without `forward`.
+        BundleError: The file is not an ExecuTorch program, or has no method `forward`.
     """
     _, run = load(path, threads)
     return run
 
 
 def load(path: Path, threads: int, *, profiled: bool = False) -> tuple[Any, Session]:
-    """The program with its session; `profiled` records the times of all that runs."""
+    """Returns the program and its session; `profiled` records the times of all that runs."""
     import torch
 
     runtime = extension()

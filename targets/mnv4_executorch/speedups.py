@@ -1,11 +1,11 @@
 """What the ExecuTorch target patches in its toolchain.
 
-All that needs more than the public interfaces of torch and executorch stands here, and `PATCHES`
+All code that needs more than the public interfaces of torch and executorch is here, and `PATCHES`
 lists it. Nothing is imported before it is needed.
 
-Where a speedup says seconds, they are the CPU time that lowering takes longer without it: of the
-trained hybrid of the tests (tests/data/hybrid-narrow.yaml, 96 x 96, int8), which takes 3.6 s
-with all of them.
+The seconds that a speedup saves are CPU time: how much longer it takes to lower the trained hybrid
+of the tests (tests/data/hybrid-narrow.yaml, 96 x 96, int8) without it. With all speedups, that
+takes 3.6 s.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def _fewer_passes() -> Iterator[None]:
         _passes.ChannelsLastTaggedReshapePass,
         _passes.RemoveRedundantCopyPass,
     ]
-    # Those before it that find nothing: `aten.t`, views that are left, symbolic sizes and operands
-    # of different types.
+    # Earlier passes that find nothing in them: they look for `aten.t`, leftover views, symbolic
+    # sizes and operands of different types.
     needless = (
         NormalizeTransposePass,
         ReplaceBrokenOpsWithFunctionalOpsPass,
@@ -109,7 +109,7 @@ def _shapes_once() -> Iterator[None]:
 
 @contextmanager
 def _delegates_not_run() -> Iterator[None]:
-    # By its path: the package has a function of the same name.
+    # Imported by its path: the package has a function of the same name.
     delegates = import_module("torch._higher_order_ops.executorch_call_delegate")
 
     def of_delegate(lowered: Any, *args: Any) -> Any:
@@ -122,7 +122,7 @@ def _delegates_not_run() -> Iterator[None]:
 
 
 def _described(value: Any) -> Any:
-    """What of an argument decides the shape and type of a result; None where that is unknown."""
+    """Returns what in an argument decides a result's shape and type; None if that is unknown."""
     import torch
     from torch._subclasses import FakeTensor
 
@@ -135,11 +135,11 @@ def _described(value: Any) -> Any:
         return None if None in found else found
     if isinstance(value, torch.Tensor):
         return None
-    return type(value), value  # 1 and 1.0 are equal
+    return type(value), value  # with the type, as 1 and 1.0 are equal
 
 
 def _alike(tensor: FakeTensor, mode: FakeTensorMode | None = None) -> FakeTensor:
-    """Another tensor of this shape and type, in the same mode if none is given."""
+    """Returns another tensor of this shape and type, in the same mode if none is given."""
     import torch
     from torch._subclasses import FakeTensor
     from torch._subclasses.fake_tensor import in_kernel_invocation_manager
@@ -168,7 +168,7 @@ def _code_when_called() -> Iterator[None]:
             self._out_spec = self.graph._codegen.pytree_info.out_spec
         type(self).forward = first
 
-    # Together: graphs are printed into messages that are not shown, and text needs the code.
+    # Together: graphs are printed into messages that are not shown, and printing needs the code.
     with (
         patch.object(fx.GraphModule, "recompile", later),
         patch.object(fx.GraphModule, "__str__", lambda self: type(self).__name__),
@@ -219,7 +219,7 @@ def _without_pairs() -> Iterator[None]:
 
 
 def compile_config(stock: bool) -> Any:
-    """Returns ExecuTorch's options for the edge program; the table says more ("no checks")."""
+    """Returns ExecuTorch's options for the edge program; see "no checks" in `PATCHES`."""
     from executorch.exir import EdgeCompileConfig
 
     if not PATCHES.active(stock):
@@ -228,7 +228,7 @@ def compile_config(stock: bool) -> Any:
 
 
 def extension() -> ModuleType:
-    """Imports the runtime's extension module; the table says more ("runtime alone")."""
+    """Imports the runtime's extension module; see "runtime alone" in `PATCHES`."""
     import torch  # noqa: F401 - it links to torch's libraries
 
     if PATCHES.active():
@@ -245,7 +245,7 @@ def load_program(runtime: ModuleType, path: str, *, profiled: bool) -> Any:
 
 
 def set_threads(runtime: ModuleType, threads: int) -> None:
-    """Sets the number of threads; to be called before a method is loaded."""
+    """Sets the number of threads; call it before a method is loaded."""
     runtime._unsafe_reset_threadpool(threads)
 
 
@@ -269,25 +269,25 @@ PATCHES = Patches(
         Patch(
             name="float16 weights",
             kind="artifact",
-            reason="The serializer makes float32 of the weights of float16 convolutions "
+            reason="The serializer converts the weights of float16 convolutions to float32 "
             "(force_fp32=True); XNNPACK packs the same weights from either.",
             upstream="executorch/backends/xnnpack/operators/op_conv2d.py",
-            saves="Half of a float16 file.",
+            saves="Half the size of a float16 file.",
             apply=_float16_weights,
         ),
         Patch(
             name="pairs of transposes",
             kind="artifact",
-            reason="Maps are channels last in XNNPACK; one that a graph permutes to channels last "
-            "is brought back to channels first and permuted again. No pass follows that one.",
+            reason="XNNPACK keeps maps channels last. A map that the graph itself permutes to "
+            "channels last is permuted back and then again, and no later pass removes that pair.",
             upstream="executorch/backends/xnnpack/_passes/channels_last_tagged_reshape_pass.py",
-            saves="Two transposes at each attention block and the input.",
+            saves="Two transposes at each attention block and at the input.",
             apply=_without_pairs,
         ),
         Patch(
             name="fewer passes",
             kind="speedup",
-            reason="Each pass traces the graph anew; these find nothing in ours.",
+            reason="Each pass traces the graph again; these find nothing in our graphs.",
             upstream="executorch/backends/xnnpack/_passes/__init__.py, "
             "executorch/exir/passes/__init__.py",
             saves="5.2 s.",
@@ -296,7 +296,7 @@ PATCHES = Patches(
         Patch(
             name="fewer decompositions",
             kind="speedup",
-            reason="The whole program is decomposed three times where nothing is left to "
+            reason="The whole program is decomposed three times although nothing is left to "
             "decompose, and traced twice each time.",
             upstream="executorch/exir/program/_program.py, _gen_edge_manager_for_partitioners",
             saves="4.4 s.",
@@ -305,7 +305,7 @@ PATCHES = Patches(
         Patch(
             name="shapes once",
             kind="speedup",
-            reason="Each of a dozen passes finds the shape of every operator's output again.",
+            reason="Each of a dozen passes computes the shape of every operator's output again.",
             upstream="torch/fx/interpreter.py, Interpreter.call_function",
             saves="1.6 s.",
             apply=_shapes_once,
@@ -321,7 +321,7 @@ PATCHES = Patches(
         Patch(
             name="no history",
             kind="speedup",
-            reason="Every trace copies each node's whole history, which nobody changes.",
+            reason="Every trace copies each node's whole history, although nothing changes it.",
             upstream="torch/fx/traceback.py, NodeSource",
             saves="1.3 s.",
             apply=_no_history,
@@ -340,14 +340,14 @@ PATCHES = Patches(
             kind="speedup",
             reason="After ten of the passes, the types of all operands are checked.",
             upstream="executorch/exir/capture/_config.py, EdgeCompileConfig._check_ir_validity",
-            saves="A tenth of lowering.",
+            saves="A tenth of the time of lowering.",
         ),
         Patch(
             name="runtime alone",
             kind="speedup",
             reason="The modules `portable_lib` and `runtime` import all of exir.",
             upstream="executorch/extension/pybindings/portable_lib.py",
-            saves="The import of exir, longer than loading and running a small program.",
+            saves="The import of exir, which takes longer than to load and run a small program.",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Leaves out the transposes that ExecuTorch writes for XNNPACK and undoes again."""
+"""Removes transposes that ExecuTorch writes for XNNPACK and then undoes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 
 def remove_pairs(graph: Any) -> None:
-    """Removes pairs of transposes from an XNNPACK graph in which the second undoes the first."""
+    """Removes pairs of transposes from an XNNPACK graph if the second undoes the first."""
     _move_ahead(graph)
     _remove_pairs(graph)
 
 
 def _move_ahead(graph: Any) -> None:
-    """Puts transposes ahead of conversions of floats.
+    """Moves transposes ahead of conversions from floats.
 
-    That brings the pair together that is around the quantization of attention's output. And the
-    image is transposed before it is quantized, in a third of the time: XNNPACK takes 16 channels
-    of bytes at a time, and there are three.
+    This brings together the pair around the quantization of attention's output. It also transposes
+    the image before it is quantized, in a third of the time: XNNPACK transposes bytes 16 channels
+    at a time, and an image has three.
     """
     from executorch.backends.xnnpack.serialization.xnnpack_graph_schema import (
         XNNConvert,
@@ -53,7 +53,7 @@ def _move_ahead(graph: Any) -> None:
 
 
 def _remove_pairs(graph: Any) -> None:
-    """Has what takes a map that was permuted there and back take the map itself."""
+    """Makes operators that read a map permuted back and forth read the map itself."""
     from executorch.backends.xnnpack.serialization.xnnpack_graph_schema import XNNStaticTranspose
 
     nodes = [node.xnode_union for node in graph.xnodes]
@@ -66,7 +66,7 @@ def _remove_pairs(graph: Any) -> None:
     for node in nodes:
         for name in _input_fields(node):
             setattr(node, name, same.get(getattr(node, name), getattr(node, name)))
-    # Behind each other: without the second transpose of a pair, the first may have no use either.
+    # Twice: without the second transpose of a pair, the first may have no use either.
     for _ in range(2):
         uses = _uses(graph)
         graph.xnodes = [
@@ -78,7 +78,7 @@ def _remove_pairs(graph: Any) -> None:
 
 
 def _uses(graph: Any) -> Counter[int]:
-    """How often a tensor is taken, by its number."""
+    """Returns how often each tensor is used, by its number."""
     nodes = [node.xnode_union for node in graph.xnodes]
     taken = (getattr(node, name) for node in nodes for name in _input_fields(node))
     return Counter([*taken, *graph.output_ids])

@@ -1,7 +1,7 @@
-"""The graph that the XNNPACK delegate of a `.pte` runs.
+"""Reads the graph that the XNNPACK delegate of a `.pte` runs.
 
 Field numbers: executorch/backends/xnnpack/serialization/runtime_schema.fbs; header: `XNNHeader` in
-xnnpack_graph_serialize.py beside it.
+xnnpack_graph_serialize.py in the same folder.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _KINDS = (
     *("BatchMatrixMultiply", "Concatenate5", "ConvTranspose2d", "ReciprocalSquareRoot", "Log"),
     *("Gelu", "Tanh", "Exp", "Sin", "Copy", "Cos"),
 )
-"""The members of the union of nodes, in the schema's order, which is their number."""
+"""The members of the union of nodes, in the schema's order: a member's index is its number."""
 
 _CONVOLUTIONS = ("Conv2d", "DepthwiseConv2d", "ConvTranspose2d")
 _TWO = ((0, 1), 2)
@@ -55,17 +55,17 @@ _PORTS = {
     "ScaledDotProductAttention": ((0, 1, 2, 3, 4), 5),
     "ArgMaxPooling2d": ((6,), 7),
 }
-"""Fields of the inputs' and the output's numbers by kind; other kinds have them in 0 and 1."""
+"""Fields with the numbers of inputs and output, by kind; in other kinds, fields 0 and 1."""
 
 _CONVERSIONS = {(False, True): "Quantize", (True, False): "Dequantize"}
 
 
 def read(data: bytes, prefix: str) -> tuple[list[Operator], dict[str, Value]]:
-    """The nodes of a delegate's graph in order, and its values.
+    """Returns the nodes of a delegate's graph in order, and its values.
 
     Args:
-        data: What the program holds for the delegate.
-        prefix: Begins the names of values, as each delegate numbers them from 0.
+        data: The delegate's data in the program.
+        prefix: Prefix of the names of values, as each delegate numbers them from 0.
     """
     start = int.from_bytes(data[_GRAPH_OFFSET], "little") if data[4:8] == _MAGIC else 0
     graph = root(data[start:])
@@ -102,7 +102,7 @@ def _operator(node: Table, values: dict[str, Value], prefix: str) -> Operator:
             dilated=any(table.integer(field, 32) > 1 for field in _DILATION),
         )
     if kind == "Convert":
-        # Bytes are what an image is given in, and no integers of a recipe.
+        # Unsigned bytes are an image's pixels, not integers of a recipe.
         before, after = (values[name].dtype.startswith("int") for name in (inputs[0], result))
         kind = _CONVERSIONS.get((before, after), kind)
     return Operator(

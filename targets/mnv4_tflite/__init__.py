@@ -55,10 +55,10 @@ class LiteRT:
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
         """Refuses float16 inputs and outputs, which the runtime's own kernels do not take.
 
-        See `check_weights` too.
+        Applies `check_weights` too.
 
         Raises:
-            LoweringError: Naming the option and what is supported.
+            LoweringError: An option is not supported; the message names it and what is supported.
         """
         check_weights(self.name, recipe)
         if spec.io == "float16":
@@ -99,7 +99,7 @@ class LiteRT:
         return inputs(path)
 
     def operators(self, path: Path) -> dict[str, int]:
-        """See `Target.operators`; the device decides which of them a delegate takes."""
+        """See `Target.operators`. The device decides which of them a delegate takes."""
         from mnv4_tflite.flatbuffer import operators
 
         return operators(path)

@@ -1,4 +1,4 @@
-"""What runs a `.tflite` on a device."""
+"""Programs that run a `.tflite` on a device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class BenchmarkModel(Foreign):
     """LiteRT's and TensorFlow Lite's `benchmark_model`."""
 
     def argv(self, run: Run) -> list[str]:
-        """See `Tool.argv`; it computes with random inputs."""
+        """See `Tool.argv`. The inputs are random."""
         return [
             *self.pinned(run),
             f"--graph={run.model}",
@@ -32,7 +32,7 @@ class BenchmarkModel(Foreign):
         ]
 
     def memory_argv(self, run: Run) -> list[str]:
-        """Memory in a pass of its own: watching it perturbs the latency."""
+        """See `Tool.memory_argv`. It is a separate run: watching memory perturbs the latency."""
         return [
             *self.pinned(run),
             f"--graph={run.model}",
@@ -51,14 +51,14 @@ class BenchmarkModel(Foreign):
 
 
 def parse(printed: str) -> Samples:
-    """What `benchmark_model` prints, of releases old and new.
+    """Reads what old and new releases of `benchmark_model` print.
 
     The timed runs are the last line `count=... first=... curr=... min=... max=... avg=... std=...`,
     in microseconds, which is `count=N curr=X(all same)` if they do not differ. The line `Inference
     timings in us:` (formerly `Average inference timings in us:`) has the mean and the loading time.
 
     Raises:
-        DeviceError: There is no mean in it.
+        DeviceError: The output has no mean.
     """
     timings = _last(r"(?:Average inference|Inference) timings in us: (.*)", printed)
     if timings is None:
@@ -91,7 +91,7 @@ def _last(pattern: str, printed: str) -> re.Match[str] | None:
 
 
 def _value(name: str, timings: str) -> float | None:
-    """A time of the line with the timings, in ms."""
+    """Returns a time from the line with the timings, in ms; None if it is missing."""
     found = re.search(rf"(?:^|, ){name}: ({_NUMBER})", timings)
     return float(found[1]) / 1000 if found else None
 

@@ -1,7 +1,8 @@
-"""Runs a `.tflite` on a device that has LiteRT's Python runtime, and writes down how long it took.
+"""Runs a `.tflite` on a device that has LiteRT's Python runtime, and records how long it took.
 
-Copied to the device as it is: it needs Python 3.9, numpy, and ai-edge-litert or tflite-runtime.
-`mnv4_mobile.measuring.devices.tool.Runner` says what it is asked and what it answers.
+This file is copied to the device as it is. It needs Python 3.9, numpy, and ai-edge-litert or
+tflite-runtime.
+`mnv4_mobile.measuring.devices.tool.Runner` describes its options and its output.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ PACKAGES = ("ai_edge_litert", "tflite_runtime")
 
 
 def runtime() -> tuple[Any, str]:
-    """The class of interpreters that this device has, and the runtime's name and version."""
+    """Returns the interpreter class of this device, and the runtime's name and version."""
     for package in PACKAGES:
         try:
             module = importlib.import_module(package + ".interpreter")
@@ -39,7 +40,7 @@ def runtime() -> tuple[Any, str]:
 
 
 def loaded(interpreters: Any, options: argparse.Namespace) -> tuple[Any, float]:
-    """An interpreter that is ready to run, and how long that took, in ms."""
+    """Returns an interpreter that is ready to run, and how long loading it took, in ms."""
     begin = time.perf_counter()
     interpreter = interpreters(model_path=options.model, num_threads=options.threads)
     interpreter.allocate_tensors()
@@ -47,10 +48,10 @@ def loaded(interpreters: Any, options: argparse.Namespace) -> tuple[Any, float]:
 
 
 def ends(interpreter: Any) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
-    """Returns the input, the outputs, and what their files are called.
+    """Returns the input, the outputs, and the names of the outputs' files.
 
-    That is their names in the model's signature, or numbers if it has none or names that a file
-    cannot have.
+    Files have the outputs' names in the model's only signature. They are numbered if there is not
+    one signature, or if a file cannot have such a name.
     """
     (image,) = interpreter.get_input_details()
     outputs = interpreter.get_output_details()
@@ -63,14 +64,14 @@ def ends(interpreter: Any) -> tuple[dict[str, Any], list[dict[str, Any]], list[s
 
 
 def timed(interpreter: Any) -> float:
-    """One run, in ms."""
+    """Runs the model once and returns the time that this took, in ms."""
     begin = time.perf_counter()
     interpreter.invoke()
     return (time.perf_counter() - begin) * 1000
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Loads, runs and times, in the order of the contract."""
+    """Loads, runs and times the model, in the order that `Runner` describes."""
     if options.cores:
         os.sched_setaffinity(0, options.cores)
     interpreters, version = runtime()
@@ -122,7 +123,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    """See the module."""
+    """Runs the command."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
     parser.add_argument("--threads", type=int, default=1)

@@ -1,4 +1,4 @@
-"""Editing a `.tflite` after conversion, as the objects of its flatbuffer schema."""
+"""Edits a `.tflite` after conversion, as objects of its flatbuffer schema."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DATA_ALIGNMENT = 16  # bytes; `force_align` in the schema, which Python's packe
 
 
 def read_model(data: bytes) -> Any:
-    """The model (`ModelT`), with all constants in its buffers."""
+    """Returns the model (`ModelT`), with all constants in its buffers."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(data, 0)
@@ -29,7 +29,7 @@ def read_model(data: bytes) -> Any:
 
 
 def write_model(model: Any) -> bytes:
-    """The model's bytes."""
+    """Returns the model's bytes."""
     import flatbuffers
 
     constants = [buffer for buffer in model.buffers if buffer.data is not None]
@@ -41,7 +41,7 @@ def write_model(model: Any) -> bytes:
 
 
 def _pack_aligned(values: npt.NDArray[np.uint8], builder: Any) -> int:
-    """Packs a constant where kernels that map the file may read it."""
+    """Packs a constant with the alignment that kernels need to read it in a mapped file."""
     from ai_edge_litert import schema_py_generated as schema
 
     length = len(values)
@@ -55,10 +55,10 @@ def _pack_aligned(values: npt.NDArray[np.uint8], builder: Any) -> int:
 
 
 def open_model(path: Path) -> Any:
-    """The model (`ModelT`) in a file.
+    """Returns the model (`ModelT`) in a file.
 
     Raises:
-        BundleError: No LiteRT model.
+        BundleError: The file is not a LiteRT model.
     """
     from ai_edge_litert.schema_py_generated import Model
 
@@ -69,7 +69,7 @@ def open_model(path: Path) -> Any:
 
 
 def kinds(model: Any) -> list[str]:
-    """What each operator of a model is, in order: `CONV_2D`, ..."""
+    """Returns the kind of each operator of a model, in order: `CONV_2D`, ..."""
     from ai_edge_litert.schema_py_generated import BuiltinOperator
 
     names = {code: name for name, code in vars(BuiltinOperator).items() if name.isupper()}
@@ -77,19 +77,19 @@ def kinds(model: Any) -> list[str]:
 
 
 def operators(path: Path) -> dict[str, int]:
-    """How often each operator stands in a model.
+    """Returns how often each operator occurs in a model.
 
     Raises:
-        BundleError: No LiteRT model.
+        BundleError: The file is not a LiteRT model.
     """
     return dict(Counter(kinds(open_model(path))))
 
 
 def inputs(path: Path) -> tuple[TensorSpec, ...]:
-    """The inputs of a model, named as `mnv4_tflite.session` does.
+    """Returns the inputs of a model, with the names that `mnv4_tflite.session` uses.
 
     Raises:
-        BundleError: No LiteRT model, or one with several signatures.
+        BundleError: The file is not a LiteRT model, or has several signatures.
     """
     from ai_edge_litert.schema_py_generated import TensorType
 
@@ -119,7 +119,7 @@ def _code(model: Any, operator: Any) -> int:
 def name_tensors(model: Any) -> None:
     """Gives tensors the names of their layers, and inputs and outputs those of the signature.
 
-    The converter lists all layers that were fused into one; the first is the one that ends it.
+    The converter lists all layers that it fused into one; the first one listed produces the tensor.
     """
     graph = model.subgraphs[0]
     seen: Counter[bytes] = Counter()
@@ -138,7 +138,7 @@ def name_ports(model: Any) -> None:
 
 
 def order_outputs(model: Any, names: tuple[str, ...]) -> None:
-    """Puts the outputs in this order."""
+    """Puts the outputs in the order of `names`."""
     graph, (signature,) = model.subgraphs[0], model.signatureDefs
     signature.outputs.sort(key=lambda entry: names.index(entry.name.decode()))
     graph.outputs = np.array([entry.tensorIndex for entry in signature.outputs], np.int32)
@@ -159,7 +159,7 @@ def halve_weights(model: Any) -> None:
     """Stores the filters of convolutions as float16, each with a DEQUANTIZE after it.
 
     This is how a `.tflite` holds float16 weights: delegates take the float16 values themselves,
-    kernels what DEQUANTIZE makes of them once. Biases and other constants are too small to count.
+    kernels the float32 that DEQUANTIZE makes of them once. Other constants are too small to matter.
     """
     from ai_edge_litert import schema_py_generated as schema
 

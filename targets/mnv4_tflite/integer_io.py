@@ -1,4 +1,4 @@
-"""Inputs and outputs of a `.tflite` in integers that stand for floats."""
+"""Gives a `.tflite` integer inputs and outputs that stand for floats."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Range = tuple[float, float]
 def make_integer(
     model: Any, dtype: Literal["int8", "uint8"], image: Range | None, outputs: list[Range]
 ) -> None:
-    """Has a quantized model (`ModelT`) take and give integers.
+    """Makes a quantized model (`ModelT`) take and return integers.
 
     Args:
-        model: With float inputs and outputs; it is changed.
+        model: A model with float inputs and outputs; it is changed.
         dtype: Type of the integers.
-        image: The range of the input; None where it stays as it is.
+        image: The range of the input; None if it stays as it is.
         outputs: The ranges of the outputs, in order.
     """
     if image is not None:
@@ -37,7 +37,7 @@ def make_integer(
 
 
 def grid(model: Any, index: int) -> Quantization | None:
-    """What the integers of a tensor stand for; None for floats and pixels."""
+    """Returns the quantization of a tensor; None for floats and pixels."""
     found = model.subgraphs[0].tensors[index].quantization
     if found is None or found.scale is None or not len(found.scale):
         return None
@@ -50,7 +50,7 @@ def _integer_input(model: Any, dtype: Literal["int8", "uint8"], port: Range) -> 
     operators = list(zip(graph.operators, kinds(model), strict=True))
     readers = [(operator, kind) for operator, kind in operators if given in operator.inputs]
     (reader, kind), *others = readers
-    if not others and kind == "QUANTIZE":  # which then has nothing to do, or changes the sign
+    if not others and kind == "QUANTIZE":  # from integers, it does nothing or changes the sign
         index = reader.outputs[0]
         known = grid(model, index)
         assert known is not None
@@ -60,7 +60,7 @@ def _integer_input(model: Any, dtype: Literal["int8", "uint8"], port: Range) -> 
             known = Quantization(scale=known.scale, zero_point=known.zero_point + 128)
             index = _add_tensor(model, given, dtype, known)
             reader.inputs = np.array([index], np.int32)
-            _version_of(model, reader, 2)  # the first from integers to integers
+            _version_of(model, reader, 2)  # the first version from integers to integers
     else:
         index = _add_tensor(model, given, dtype, _grid(dtype, port))
         graph.operators.insert(0, _operator(model, "DEQUANTIZE", index, given))
@@ -75,7 +75,7 @@ def _grid(dtype: str, port: Range) -> Quantization:
 
 
 def _add_tensor(model: Any, like: int, dtype: str, quantization: Quantization) -> int:
-    """Adds a tensor of another's shape; its index."""
+    """Adds a tensor with the shape of another one and returns its index."""
     from ai_edge_litert import schema_py_generated as schema
 
     graph = model.subgraphs[0]
@@ -95,7 +95,7 @@ def _operator(model: Any, kind: str, given: int, made: int) -> Any:
 
     code, operator = schema.OperatorCodeT(), schema.OperatorT()
     code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, kind)
-    code.version = 2  # the first with int8
+    code.version = 2  # the first version with int8
     operator.opcodeIndex = len(model.operatorCodes)
     model.operatorCodes.append(code)
     operator.inputs, operator.outputs = np.array([given], np.int32), np.array([made], np.int32)

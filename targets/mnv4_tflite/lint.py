@@ -1,4 +1,4 @@
-"""What makes a `.tflite` slow on the CPU, where XNNPACK runs it."""
+"""Finds what makes a `.tflite` slow on the CPU, where XNNPACK runs it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _TAKEN = {
     **dict.fromkeys(("int8", "uint8"), _QUANTIZED),
 }
 _STATIC = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
-"""Taken with constant weights only."""
+"""Operators that XNNPACK takes with constant weights only."""
 
 
 def _taken(graph: Graph, operator: Operator) -> bool:
@@ -61,7 +61,7 @@ def _taken(graph: Graph, operator: Operator) -> bool:
 
 
 def _unpacks(graph: Graph, operator: Operator) -> bool:
-    """Whether an operator only gives constants another type, which is done while loading."""
+    """Returns whether an operator only converts constants, which is done while loading."""
     return operator.kind == "DEQUANTIZE" and graph.values[operator.inputs[0]].constant
 
 
@@ -76,7 +76,7 @@ def _outside(graph: Graph, operator: Operator) -> str:
     if _taken(graph, operator):
         return ""
     dtype = graph.values[operator.outputs[0]].dtype
-    return f"{operator.kind} in {dtype} is not XNNPACK's"
+    return f"XNNPACK does not take {operator.kind} in {dtype}"
 
 
 def _delegate_break(graph: Graph, operator: Operator) -> str:
@@ -85,11 +85,14 @@ def _delegate_break(graph: Graph, operator: Operator) -> str:
     before = any(_taken(graph, op) and not _unpacks(graph, op) for op in earlier)
     behind = any(_taken(graph, op) for op in graph.operators[len(earlier) :])
     what = _outside(graph, operator)
-    return f"{what}: cuts the graph in two" if what and before and behind else ""
+    return f"{what}: it cuts the graph in two" if what and before and behind else ""
 
 
 def _pad(graph: Graph, operator: Operator) -> str:
-    """A PAD that XNNPACK does not fuse: not of a single convolution (XNNPACK, subgraph.c)."""
+    """Finds a padding that XNNPACK does not fuse.
+
+    It fuses a PAD whose only user is a convolution (XNNPACK, subgraph.c).
+    """
     if operator.kind not in ("PAD", "PADV2", "MIRROR_PAD"):
         return ""
     users = graph.users(operator)
@@ -108,12 +111,12 @@ RULES = (
     Rule(
         name="delegate-break",
         check=_delegate_break,
-        advice="XNNPACK starts again behind it: rewrite it with other operators before conversion",
+        advice="XNNPACK starts again after it: rewrite it with other operators before conversion",
     ),
     Rule(
         name="outside-delegate",
         check=_outside,
-        advice="it runs in a kernel of the interpreter's own: rewrite it before conversion",
+        advice="it runs in one of the interpreter's own kernels: rewrite it before conversion",
     ),
     Rule(
         name="transpose-pair",
@@ -128,12 +131,12 @@ RULES = (
     Rule(
         name="transpose",
         check=transpose("TRANSPOSE"),
-        advice="the runtime keeps channels last: write it in that order before conversion",
+        advice="the runtime keeps channels last: write the model in that order before conversion",
     ),
     Rule(
         name="pad",
         check=_pad,
-        advice="give every convolution a PAD of its own, which XNNPACK fuses into it",
+        advice="give every convolution its own PAD, which XNNPACK fuses into it",
     ),
     Rule(
         name="batch-norm",
@@ -153,7 +156,7 @@ def lint(path: Path, layers: Sequence[str]) -> list[Finding]:
     """Finds what makes a model slow; see `Target.lint`.
 
     Raises:
-        BundleError: No LiteRT model, or a damaged one.
+        BundleError: The file is not a LiteRT model, or is damaged.
     """
     try:
         return apply(RULES, _graph(open_model(path), layers))
@@ -177,7 +180,7 @@ def _graph(model: Any, layers: Sequence[str]) -> Graph:
     }
     operators: list[Operator] = []
     stored: dict[str, str] = {}
-    """Types of constants in front of DEQUANTIZE, by its output."""
+    """Types of the constants that a DEQUANTIZE takes, by its output."""
     for kind, step in zip(kinds(model), graph.operators, strict=True):
         inputs = tuple(f"{index}" for index in step.inputs if index >= 0)
         outputs = tuple(f"{index}" for index in step.outputs)
@@ -220,7 +223,7 @@ def _convolution(
 def _layers(
     operators: Sequence[Operator], names: Sequence[str], layers: Sequence[str]
 ) -> list[str]:
-    """Returns layers by the names of filters and results, as mnv4 names them."""
+    """Returns the layer of each operator: the name of its filter or result if mnv4 gave it."""
     known = {layer.partition(".")[0] for layer in layers}
     counted = assign([operator.convolution is not None for operator in operators], layers)
     found = []

@@ -1,4 +1,4 @@
-"""Lowering to a `.tflite`."""
+"""Lowers programs to `.tflite`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from mnv4_tflite.quantize import quantized
 from mnv4_tflite.speedups import PATCHES, contiguous, exported_as
 
 SIGNATURE = "serving_default"
-"""What every TensorFlow export calls it; runtimes take it where no signature is named."""
+"""The signature's name, as in every TensorFlow export; runtimes use it if none is named."""
 
 
 def _example(spec: BuildSpec, layout: Layout) -> TorchTensor:
@@ -48,13 +48,13 @@ def _example(spec: BuildSpec, layout: Layout) -> TorchTensor:
 
 
 def _laid_out(program: ExportedProgram, layout: Layout, image: TorchTensor) -> ExportedProgram:
-    """A copy of a deploy form whose image, like `image`, and feature maps are in a layout."""
+    """Returns a copy of a deploy form whose image (like `image`) and maps are in a layout."""
     graph = copy.deepcopy(program.graph)
     signature = copy.deepcopy(program.graph_signature)
     for node in graph.nodes:
         if stack := node.meta.get("nn_module_stack"):
-            # The layer becomes the name of the tensor. One level, or that would list the classes
-            # of all modules around the layer.
+            # The layer becomes the name of the tensor. With more than one level, the name would
+            # list the classes of all modules around the layer.
             layer, _ = list(stack.values())[-1]
             node.meta["nn_module_stack"] = {"": ("", layer.removeprefix("net."))}
     if layout == "nhwc":
@@ -88,7 +88,7 @@ def _convert(program: ExportedProgram, image: TorchTensor) -> bytes:
     import litert_torch
 
     litert_torch.config.show_progress = False
-    # A module is exported first; what comes out of that is the program.
+    # The converter exports this module first; `exported_as` makes that return the program.
     module = nn.Identity().eval()
     converter = litert_torch.signature(SIGNATURE, module, sample_kwargs={"image": image})
     with exported_as(program):
@@ -104,7 +104,7 @@ _float_models = WeakKeyDictionary()
 def _float_model(
     program: ExportedProgram, layout: Layout, image: TorchTensor, *, stock: bool
 ) -> bytes:
-    """What the converter makes of a program, once for all recipes."""
+    """Returns what the converter makes of a program; converts it once for all recipes."""
     found = _float_models.setdefault(program, {})
     if (layout, stock) not in found:
         with torch.no_grad():
@@ -139,7 +139,7 @@ def lower(
         name_ports(model)
     if recipe.precision == "float16":
         halve_weights(model)
-        # Lets XNNPACK compute in float16 where the processor can (ARMv8.2 and later).
+        # Lets XNNPACK compute in float16 if the processor can (ARMv8.2 and later).
         add_metadata(model, "reduced_precision_support", b"fp16accfp16")
     add_metadata(model, NAME, metadata(spec))
     data = write_model(model)

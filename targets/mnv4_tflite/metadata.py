@@ -1,7 +1,7 @@
-"""TFLite metadata: what a model's tensors mean, for readers such as MediaPipe and ML Kit.
+"""Writes TFLite metadata, which tells MediaPipe, ML Kit and others what a model's tensors mean.
 
-Written by hand, as the packages that write it (tflite-support, mediapipe) are heavy or no longer
-maintained. Schema: `metadata_schema.fbs` of tflite-support, version 1.0.0.
+It is written by hand, as the packages that write it (tflite-support, mediapipe) are heavy or no
+longer maintained. Schema: `metadata_schema.fbs` of tflite-support, version 1.0.0.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.tensors import CLASSES
 
 NAME = "TFLITE_METADATA"
-"""Name of the model's metadata entry that points at the buffer."""
+"""Name of the model's metadata entry that points to the buffer."""
 
 LABELS = "labels.txt"
 """Name of the file that is packed after the model, one label per line."""
@@ -43,7 +43,7 @@ _SCHEMA: dict[str, tuple[str, ...]] = {
     "Stats": ("max", "min"),
     "AssociatedFile": ("name", "description", "type"),
 }
-"""Fields of the tables that are used, in the order of the schema, which is their place."""
+"""Fields of the tables that are used, in the schema's order: a field's index is its number."""
 
 _FEATURES, _IMAGE = np.uint8(1), np.uint8(2)  # ContentProperties
 _NORMALIZATION = np.uint8(1)  # ProcessUnitOptions
@@ -59,7 +59,7 @@ _DESCRIPTIONS = {
 
 @dataclass(frozen=True)
 class _Table:
-    """A table of the schema; numbers are NumPy scalars, whose type is the field's."""
+    """A table of the schema; its numbers are NumPy scalars of the fields' types."""
 
     kind: str
     fields: dict[str, Any]
@@ -78,7 +78,7 @@ def _put(builder: Any, value: Any) -> int:
             builder.PrependUOffsetTRelative(offset)
         return int(builder.EndVector())
     names = _SCHEMA[value.kind]
-    # Numbers stand in the table, everything else is written before it and pointed at.
+    # Numbers are stored in the table; everything else is written before it and pointed to.
     ready = {
         name: field if isinstance(field, np.generic) else _put(builder, field)
         for name, field in value.fields.items()
@@ -140,12 +140,12 @@ def _output(name: str, *, labels: bool) -> _Table:
 
 
 def labelled(spec: BuildSpec) -> list[str]:
-    """The outputs whose last axis the labels name."""
+    """Returns the outputs whose last axis the labels name."""
     return [name for name in spec.outputs if spec.labels and name in CLASSES]
 
 
 def metadata(spec: BuildSpec) -> bytes:
-    """The metadata flatbuffer: image size, normalisation and where the labels are."""
+    """Returns the metadata flatbuffer: image size, normalisation and where the labels are."""
     import flatbuffers
 
     subgraph = _Table(
@@ -175,6 +175,6 @@ def pack_labels(model: bytes, labels: tuple[str, ...]) -> bytes:
     """Appends a zip with the labels, where readers look for associated files."""
     buffer = io.BytesIO(model)
     with zipfile.ZipFile(buffer, "a") as archive:
-        # A ZipInfo of its own has a fixed date: the same labels give the same bytes.
+        # An explicit ZipInfo has a fixed date, so that the same labels give the same bytes.
         archive.writestr(zipfile.ZipInfo(LABELS), "".join(f"{label}\n" for label in labels))
     return buffer.getvalue()

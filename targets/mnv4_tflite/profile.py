@@ -1,7 +1,7 @@
-"""Times of the operators of a `.tflite`, inside the XNNPACK delegate too.
+"""Times the operators of a `.tflite`, inside the XNNPACK delegate too.
 
 Neither Python API of ai-edge-litert has a profiler, but the C API of the runtime in the same wheel
-has (github.com/google-ai-edge/LiteRT: litert/c/litert_profiler.h, litert_compiled_model.h).
+has one (github.com/google-ai-edge/LiteRT: litert/c/litert_profiler.h, litert_compiled_model.h).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mnv4_mobile.tensors import Tensors
 _CPU = 1  # LiteRtHwAccelerators
 _WRITE = 1  # LiteRtTensorBufferLockMode
 _OPERATOR, _DELEGATED_OPERATOR = 1 << 1, 1 << 3  # LiteRtProfilerEventType
-_TYPE_BYTES = 256  # more than a LiteRtRankedTensorType, which is only handed through
+_TYPE_BYTES = 256  # more than a LiteRtRankedTensorType, which is only passed on
 _SIGNATURE = c_size_t(0)
 
 
@@ -42,11 +42,11 @@ class _Event(Structure):
 def profile(
     path: Path, inputs: Tensors, layers: Sequence[str], *, threads: int, runs: int
 ) -> list[OperatorTime]:
-    """Times every operator of the delegate and beside it; see `Target.profile`.
+    """Times every operator, inside and outside the delegate; see `Target.profile`.
 
     Raises:
-        BundleError: Not a LiteRT model.
-        DeviceError: A wheel without the C library.
+        BundleError: The file is not a LiteRT model.
+        DeviceError: The wheel lacks the C library.
     """
     model = _Model(path, threads)
     for name, value in inputs.items():
@@ -72,14 +72,14 @@ class _Library:
             raise DeviceError(f"{name}: LiteRT status {status}")
 
     def get(self, name: str, *arguments: Any) -> c_void_p:
-        """What a function leaves in its last parameter."""
+        """Returns what a function writes to its last parameter."""
         found = c_void_p()
         self.call(name, *arguments, byref(found))
         return found
 
 
 class _Model:
-    """A compiled model with a profiler; it lives as long as its process."""
+    """A compiled model with a profiler; it is freed only when its process ends."""
 
     def __init__(self, path: Path, threads: int) -> None:
         self._library = _Library()
@@ -105,7 +105,7 @@ class _Model:
         self._inputs, self._outputs = self._buffers("Input"), self._buffers("Output")
 
     def _buffers(self, kind: str) -> dict[str, c_void_p]:
-        """A buffer for every input or output of the signature, by name."""
+        """Returns a buffer for every input or output of the signature, by name."""
         get, call = self._library.get, self._library.call
         count = c_size_t()
         call(f"LiteRtGetNumSignature{kind}s", self._signature, byref(count))
@@ -139,7 +139,7 @@ class _Model:
         self._library.call("LiteRtUnlockTensorBuffer", self._inputs[name])
 
     def run(self) -> Iterator[tuple[str, float]]:
-        """Runs once: name and milliseconds of every operator."""
+        """Runs the model once and yields the name and milliseconds of every operator."""
         call, profiler = self._library.call, self._profiler
         call("LiteRtStartProfiler", profiler)
         arrays = [(c_void_p * len(b))(*b.values()) for b in (self._inputs, self._outputs)]
@@ -164,4 +164,4 @@ class _Model:
 
 
 _keep = ctypes.CFUNCTYPE(None, c_void_p)(lambda _: None)
-"""The deleter of texts that Python owns."""
+"""Deleter for texts that Python owns; it does nothing."""

@@ -1,6 +1,7 @@
-"""Quantizing a float LiteRT model with litert-quantizer, by ranges of our own.
+"""Quantizes a float LiteRT model with litert-quantizer, by our own ranges.
 
-Its own calibration is a moving average over images, which cuts the peaks of most of them.
+The quantizer's own calibration is a moving average over images, which cuts the peaks of most of
+them.
 """
 
 from __future__ import annotations
@@ -34,17 +35,17 @@ def quantized(
     recipe: Recipe,
     calibration: Images | None,
 ) -> tuple[Any, tuple[Layer, ...]]:
-    """The model (`ModelT`) with the recipe's integers, and the layers that differ from it.
+    """Returns the quantized model (`ModelT`), and the layers that differ from the recipe.
 
     Args:
-        model: In float.
-        graph: What it was converted from: the names of its layers.
+        model: The float model.
+        graph: The graph that it was converted from, which has the names of its layers.
         image: The model's input.
         spec: What is built.
-        recipe: With integer weights.
+        recipe: A recipe with integer weights.
         calibration: Images, for static activations.
     """
-    # Not int8-weights: those become floats again in every run, a quarter of conv-small's time.
+    # Not int8-weights: converting them to float in every run takes 1/4 of conv-small's time.
     assigned = assignments(graph, recipe, weights_alone="int8-dynamic")
     operators = _operators(model, assigned)
     data = write_model(model)
@@ -64,7 +65,7 @@ def quantized(
 
 
 def _mend_outputs(model: Any) -> None:
-    """Puts outputs back to float that the quantizer made integers: those that operators read too.
+    """Restores float outputs that the quantizer made integer, as operators read them too.
 
     Their float values are on the other side of a QUANTIZE or DEQUANTIZE.
     """
@@ -85,7 +86,7 @@ def _is_constant(model: Any, index: int) -> bool:
 
 
 def _operators(model: Any, assigned: list[Assignment]) -> dict[str, list[Any]]:
-    """The model's operators that are quantized, by scheme.
+    """Returns the operators of the model to quantize, by scheme.
 
     Names of operators do not survive the conversion, but their order does.
     """
@@ -106,7 +107,7 @@ def _operators(model: Any, assigned: list[Assignment]) -> dict[str, list[Any]]:
 
 
 def _paddings(model: Any, quantized_operators: list[Any]) -> list[Any]:
-    """The PADs in front of operators; they take the range of what they pad."""
+    """Returns the PADs before operators; a PAD has the range of what it pads."""
     inputs = {index for operator in quantized_operators for index in operator.inputs}
     operators = model.subgraphs[0].operators
     return [
@@ -125,17 +126,17 @@ def _observed(
     activations: Activations,
     calibration: Images,
 ) -> dict[str, tuple[float, float]]:
-    """The ranges of what goes into operators and comes out of them, by the tensors' names.
+    """Returns the ranges of the inputs and outputs of operators, by the tensors' names.
 
-    With integer inputs and outputs, also of those, where nothing is cut off an output: classes that
-    share the largest score could not be told apart.
+    The ranges of the model's inputs and outputs are included if these become integers. Those of
+    its outputs are not clipped, as that could give several classes the same largest score.
 
-    The float model is run for them, an image at a time: ranges are of images, not of batches.
+    The float model is run on one image at a time: ranges are per image, not per batch.
     """
     from ai_edge_litert.interpreter import Interpreter
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that all tensors take memory: those of one image
+        warnings.simplefilter("ignore")  # about the memory of all tensors, here of one image
         interpreter = Interpreter(
             model_content=data, num_threads=1, experimental_preserve_all_tensors=True
         )
@@ -154,7 +155,7 @@ def _observed(
         pixels = np.repeat(picture[None], spec.batch, axis=0)
         interpreter.set_tensor(entry["index"], feed(image, pixels, spec.preprocess)[image.name])
         interpreter.invoke()
-        for index, name in names.items():  # looked at in place: there are 50 MB of them
+        for index, name in names.items():  # read in place: they take 50 MB
             ranges.observe(name, interpreter.tensor(index)())
         for index, name in ports.items():
             outputs.observe(name, interpreter.tensor(index)())
@@ -167,7 +168,7 @@ def _quantize(
     operators: dict[str, list[Any]],
     ranges: dict[str, tuple[float, float]],
 ) -> bytes:
-    """Has operators quantized, by their schemes."""
+    """Quantizes operators by their schemes and returns the model's bytes."""
     from litert_quantizer.qtyping import TFLOperationName
     from litert_quantizer.quantizer import Quantizer
 

@@ -1,4 +1,4 @@
-"""Running a `.tflite` through the Python runtime, on the CPU with XNNPACK."""
+"""Runs a `.tflite` through the Python runtime, on the CPU with XNNPACK."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def open_session(path: Path, threads: int) -> Session:
     A model without a signature, from elsewhere, has the names of its tensors.
 
     Raises:
-        BundleError: Missing, damaged, or a model with several signatures.
+        BundleError: The model is missing or damaged, or has several signatures.
     """
     from ai_edge_litert.interpreter import Interpreter
 
@@ -40,7 +40,7 @@ def open_session(path: Path, threads: int) -> Session:
     }
 
     def run(tensors: Tensors) -> dict[str, npt.NDArray[Any]]:
-        # The runtime would try to resize the model to any shape.
+        # Without this check, the runtime would try to resize the model to any shape.
         found = {name: (value.shape, value.dtype.name) for name, value in tensors.items()}
         if found != expected:
             raise DeviceError(f"{path}: inputs: found {found}, must be {expected}")
@@ -51,7 +51,7 @@ def open_session(path: Path, threads: int) -> Session:
 
 
 def _invoke(interpreter: Any, **tensors: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
-    """A run of a model without a signature."""
+    """Runs a model without a signature."""
     for detail in interpreter.get_input_details():
         interpreter.set_tensor(detail["index"], tensors[detail["name"]])
     interpreter.invoke()

@@ -1,11 +1,11 @@
 """What the LiteRT target patches in its toolchain.
 
-All that needs more than the public interfaces of torch and litert-torch stands here, and `PATCHES`
+All code that needs more than the public interfaces of torch and litert-torch is here, and `PATCHES`
 lists it. Nothing is imported before it is needed.
 
-Where a speedup says seconds, they are the CPU time that lowering takes longer without it: of the
-trained hybrid of the tests (tests/data/hybrid-narrow.yaml, 96 x 96, int8), which takes 3.0 s
-with all of them.
+The seconds that a speedup saves are CPU time: how much longer it takes to lower the trained hybrid
+of the tests (tests/data/hybrid-narrow.yaml, 96 x 96, int8) without it. With all speedups, that
+takes 3.0 s.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 def exported_as(program: ExportedProgram) -> AbstractContextManager[Any]:
-    """Has the converter take a program; the table says more ("exported programs")."""
+    """Makes the converter take a program; see "exported programs" in `PATCHES`."""
     import torch
 
     return patch.object(torch.export, "export", return_value=program)
 
 
 def contiguous(tensor: Tensor) -> Tensor:
-    """Returns a contiguous constant; the table says more ("constants by address")."""
+    """Returns a contiguous constant; see "constants by address" in `PATCHES`."""
     from torch import nn
 
     found = tensor.contiguous()
@@ -87,17 +87,17 @@ PATCHES = Patches(
         Patch(
             name="constants by address",
             kind="workaround",
-            reason="Constants are told apart by their address, and by that of a short-lived copy "
-            "where they are not contiguous.",
+            reason="Constants are identified by their address, and by that of a short-lived copy "
+            "if they are not contiguous.",
             upstream="litert-torch, pull request 1063",
-            saves="Weights: two different ones become one.",
+            saves="Without it, two different weights become one.",
         ),
         Patch(
             name="exported programs",
             kind="workaround",
             reason="The converter takes modules and exports them, which loses the names of layers.",
             upstream="litert_torch/_convert/core.py, export_torch_signature",
-            saves="The names of tensors, by which layers are found again, and an export.",
+            saves="An export, and the names of tensors, by which layers are found again.",
         ),
         Patch(
             name="products of batches",
@@ -120,7 +120,7 @@ PATCHES = Patches(
         Patch(
             name="decompositions in place",
             kind="speedup",
-            reason="The whole program is traced twice for each of three tables.",
+            reason="The whole program is traced twice for each of three decomposition tables.",
             upstream="torch/export/exported_program.py, ExportedProgram.run_decompositions",
             saves="4.3 s.",
             apply=_decompositions_in_place,

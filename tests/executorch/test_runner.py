@@ -190,7 +190,7 @@ def test_the_folder_runs_wherever_it_is_copied_to(programs, executorch_runner, t
         (["--cores", "0,1023"], r"--cores: not all of these cores can be used here"),
         (["--cores", "1;2"], r"--cores: found '1;2', must be an integer"),
         (["--warmup"], r"--warmup: (found ''|needs)"),
-        (["--out", "cut.pte/out"], r"cut\.pte/out: cannot be made: Not a directory"),
+        (["--out", "cut.pte/out"], r"cut\.pte/out: cannot be created: Not a directory"),
     ],
 )
 def test_an_error_is_one_line(flags, message, programs, executorch_runner, tmp_path):
@@ -274,6 +274,6 @@ def test_a_wheel_that_cannot_be_had(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     other = "aarch64" if HERE == "x86_64" else "x86_64"
-    with pytest.raises(ToolchainError, match=rf"executorch .* for {other}: no download"):
+    with pytest.raises(ToolchainError, match=rf"executorch .* for {other}: cannot be downloaded"):
         runner.build(other, tmp_path / "out", Progress())
     assert not (tmp_path / "out").exists()

@@ -1,7 +1,7 @@
-"""The C++ runner for `.pte`: measures on devices without Python.
+"""Compiles the C++ runner for `.pte`, which measures on devices without Python.
 
-It is compiled here, against the C++ SDK that ExecuTorch's wheels carry: the installed wheel for
-this machine's architecture, and the same version's wheel for another one.
+It is compiled on this machine, against the C++ SDK in ExecuTorch's wheels: the installed wheel for
+this machine's architecture, and the wheel of the same version for another one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mnv4_mobile.progress import Progress
 
 PROGRAM = "mnv4-executorch-runner"
 ARCHITECTURES = ("aarch64", "x86_64")
-"""Linux with glibc, as ExecuTorch's wheels are for."""
+"""Architectures of Linux with glibc, for which ExecuTorch has wheels."""
 _SDK = ("executorch/include/", "executorch/lib/", "executorch/share/")
 _CONFIG = "executorch/share/cmake/executorch-config.cmake"
 
@@ -33,15 +33,15 @@ def build(arch: str, out: Path, progress: Progress) -> Path:
 
     Args:
         arch: One of `ARCHITECTURES`.
-        out: Becomes a folder with the runner and the libraries that it needs beside it, to be
-            copied to a device as it is.
+        out: Folder to create, with the runner and the libraries that it needs; it can be copied
+            to a device as it is.
         progress: Receives the steps.
 
     Returns:
-        The runner in `out`.
+        The path of the runner in `out`.
 
     Raises:
-        ToolchainError: A compiler, CMake or ExecuTorch is missing, with what installs it.
+        ToolchainError: A compiler, CMake or ExecuTorch is missing; the message says how to get it.
         ConfigError: Something else is at `out`.
         CrashError: The compiler failed.
     """
@@ -82,7 +82,7 @@ def _version() -> str:
 
 
 def _installed_sdk() -> Path:
-    """Folder with `executorch/` in it."""
+    """Returns the folder that contains `executorch/`."""
     _version()
     spec = find_spec("executorch")
     assert spec is not None
@@ -93,22 +93,24 @@ def _installed_sdk() -> Path:
 
 
 def _downloaded_sdk(arch: str, progress: Progress) -> Path:
-    """The C++ part of the wheel for another architecture, in the cache folder."""
+    """Returns the folder of another architecture's SDK in the cache; downloads it if missing."""
     version = _version()
     path = cache_folder() / f"executorch-{version}-{arch}"
     if (path / _CONFIG).is_file():
         return path
     if find_spec("pip") is None:
-        raise ToolchainError(f"the runner for {arch}: pip not found; python -m ensurepip")
+        raise ToolchainError(f"the runner for {arch}: pip not found; run python -m ensurepip")
     progress.step(f"download executorch {version} for {arch}")
     with tempfile.TemporaryDirectory() as work:
         try:
-            # pip has the user's index, proxy and certificates, and checks the index's hash.
+            # pip uses the user's index, proxy and certificates, and checks the index's hash.
             pip = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
             wheel = ["--no-deps", "--only-binary=:all:", "--platform", f"manylinux_2_28_{arch}"]
             _run([*pip, "--quiet", *wheel, "--dest", work, f"executorch=={version}"])
         except CrashError as error:
-            raise ToolchainError(f"executorch {version} for {arch}: no download: {error}") from None
+            raise ToolchainError(
+                f"executorch {version} for {arch}: cannot be downloaded: {error}"
+            ) from None
         (file,) = Path(work).glob("*.whl")
         with zipfile.ZipFile(file) as archive, new_folder(path, _CONFIG) as folder:
             archive.extractall(folder, [n for n in archive.namelist() if n.startswith(_SDK)])
@@ -116,7 +118,7 @@ def _downloaded_sdk(arch: str, progress: Progress) -> Path:
 
 
 def _run(command: Sequence[str]) -> None:
-    """Runs a command; its last lines are the error when it fails."""
+    """Runs a command. If it fails, its last lines become the error."""
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

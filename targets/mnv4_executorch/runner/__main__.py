@@ -11,7 +11,7 @@ from mnv4_executorch.runner import ARCHITECTURES, PROGRAM, build
 from mnv4_mobile.cli.steps import steps
 from mnv4_mobile.errors import MobileError, disk_error
 
-_ABOUT = "Compiles the C++ runner for .pte, for this machine or a board with Linux."
+_ABOUT = "Compiles the C++ runner for .pte, for this machine or a Linux board."
 
 
 def main() -> None:
@@ -22,14 +22,14 @@ def main() -> None:
         "--arch",
         choices=ARCHITECTURES,
         default=here if here in ARCHITECTURES else "aarch64",
-        help="of the device: %(default)s",
+        help="architecture of the device; default: %(default)s",
     )
     parser.add_argument(
         "-o",
         "--out",
         type=Path,
         default=Path(PROGRAM),
-        help="folder to make; default: ./%(default)s",
+        help="folder to create; default: ./%(default)s",
     )
     arguments = parser.parse_args()
     try:
@@ -44,7 +44,7 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-    print(f"{program}\nCopy the folder to the device; the libraries beside the runner are needed.")
+    print(f"{program}\nCopy the whole folder to the device: the runner needs its libraries.")
 
 
 main()

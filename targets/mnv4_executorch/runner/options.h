@@ -1,4 +1,4 @@
-// The command line.
+// Parses the command line.
 
 #pragma once
 
@@ -14,7 +14,7 @@ const char kUsage[] =
     "mnv4-executorch-runner --model FILE --threads N --out DIR\n"
     "    [--cores 4,5] [--warmup W] [--runs R] [--seconds S] [--input FILE]...\n";
 
-// A failure of the user, the device or the program: one line on stderr.
+// An error of the user, the device or the program; it becomes one line on stderr.
 struct Failure : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -25,7 +25,7 @@ struct Options {
   std::vector<std::string> inputs;
   std::vector<int> cores;
   int threads = 0;
-  // The plan `quick`.
+  // The defaults are those of the plan `quick`.
   int warmup = 10;
   int runs = 50;
   double seconds = 2.0;

@@ -1,5 +1,5 @@
-// Runs an ExecuTorch program on a device and measures it; docs/reference/runner.md says what it takes and
-// writes.
+// Runs an ExecuTorch program on a device and measures it; docs/reference/runner.md describes its
+// options and output.
 
 #include <fcntl.h>
 #include <sched.h>
@@ -57,7 +57,7 @@ void pin(const std::vector<int>& cores) {
     if (core >= CPU_SETSIZE) throw Failure("--cores: there is no core " + std::to_string(core));
     CPU_SET(core, &wanted);
   }
-  // The kernel takes what it can of a set, so ask what it took.
+  // The kernel ignores cores that it cannot use, so check which ones it set.
   if (sched_setaffinity(0, sizeof wanted, &wanted) != 0 ||
       sched_getaffinity(0, sizeof found, &found) != 0 || !CPU_EQUAL(&wanted, &found)) {
     throw Failure("--cores: not all of these cores can be used here");
@@ -65,7 +65,7 @@ void pin(const std::vector<int>& cores) {
 }
 
 double peak_rss_mb() {
-  // Not getrusage: its peak begins with that of the process that started this one.
+  // Not getrusage: its peak starts from that of the parent process.
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
     if (line.rfind("VmHWM:", 0) == 0) return std::strtod(line.c_str() + 6, nullptr) / 1024;
@@ -79,12 +79,12 @@ double ms(Clock::duration duration) {
 
 // ---- The runtime
 
-std::string first_complaint;  // of the runtime, which returns codes only
+std::string first_complaint;  // the runtime's first error message; its functions return only codes
 
 void keep_complaint(et_timestamp_t, et_pal_log_level_t level, const char*, const char*, size_t,
                     const char* message, size_t length) {
   const std::string text(message, length);
-  if (level == kFatal) std::cerr << text << std::endl;  // it aborts now
+  if (level == kFatal) std::cerr << text << std::endl;  // the runtime aborts after this
   if (level == kError && first_complaint.empty()) first_complaint = text;
 }
 
@@ -95,7 +95,7 @@ void check(et::Error error, const std::string& what) {
   throw Failure(what + ": " + reason);
 }
 
-// As a file, which is the default of ExecuTorch's own bindings for Android.
+// Loads as a file, which is the default of ExecuTorch's own bindings for Android.
 std::unique_ptr<Module> load(const std::string& path) {
   auto module = std::make_unique<Module>(path, Module::LoadMode::File);
   check(module->load(), path + ": cannot be loaded");
@@ -103,7 +103,7 @@ std::unique_ptr<Module> load(const std::string& path) {
   return module;
 }
 
-// The runtime trusts what it loads; this says what is wrong with a damaged file.
+// The runtime does not check what it loads; this reports what is wrong with a damaged file.
 void verify(const std::string& path) {
   if (!std::ifstream(path)) throw Failure(path + ": cannot be read");
   Module module(path, Module::LoadMode::File);
@@ -122,14 +122,14 @@ class Network {
     }
     const auto input = meta->input_tensor_meta(0);
     size_ = input->nbytes();
-    // XNNPACK may read a little beyond the end.
+    // XNNPACK may read a little beyond the end of its input.
     data_.resize(size_ + 128);
     const auto sizes = input->sizes();
     input_ = executorch::extension::from_blob(data_.data(), {sizes.begin(), sizes.end()},
                                               input->scalar_type());
   }
 
-  // From a file of exactly its size.
+  // Reads the input from a file of exactly its size.
   void read(const std::string& path) {
     std::ifstream file(path, std::ios::binary | std::ios::ate);
     if (!file) throw Failure(path + ": cannot be read");
@@ -159,7 +159,7 @@ class Network {
 
 // ---- Files
 
-// Whole or not at all: beside it, flushed, then renamed.
+// Writes a whole file or none: to a new file beside it, which is flushed and then renamed.
 void write(const fs::path& path, const void* data, size_t size) {
   const std::string beside = path.string() + ".new";
   const int file = open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -187,16 +187,16 @@ std::string joined(const std::vector<T>& values, const char* separator) {
   return text.str();
 }
 
-// ---- What is done
+// ---- The run
 
 void run(const Options& options) {
   if (!options.cores.empty()) pin(options.cores);  // threads inherit it
   et::register_pal(et::PalImpl::create(keep_complaint, __FILE__));
   std::error_code error;
   fs::create_directories(options.out, error);
-  if (error) throw Failure(options.out.string() + ": cannot be made: " + error.message());
+  if (error) throw Failure(options.out.string() + ": cannot be created: " + error.message());
   const fs::path result = options.out / "result.json";
-  fs::remove(result, error);  // an old one would be taken for this run's
+  fs::remove(result, error);  // an old one would be mistaken for this run's
   verify(options.model);
   executorch::extension::threadpool::get_threadpool()->_unsafe_reset_threadpool(
       static_cast<uint32_t>(options.threads));

@@ -158,9 +158,12 @@ def test_executor_runners_form(count, total):
 @pytest.mark.parametrize(
     ("printed", "message"),
     [
-        ("Model executed successfully.", "tells no time: too old"),
-        ("Model executed successfully 10 time(s).", "tells no time: too old"),
-        ("Model executed successfully 0 time(s) in 0.000000 ms.", "tells no time"),
+        ("Model executed successfully.", "has no time per run; its release may be too old"),
+        (
+            "Model executed successfully 10 time(s).",
+            "has no time per run; its release may be too old",
+        ),
+        ("Model executed successfully 0 time(s) in 0.000000 ms.", "has no time per run"),
         ("E 00:00:00.1 Loading of method forward failed", "printed no line"),
     ],
 )
