@@ -134,7 +134,7 @@ def _usage(error: Any) -> str:
 def main() -> None:
     """Runs the command; an error for the user becomes one line on stderr and an exit code.
 
-    With `--json` it is part of the JSON object on stdout, too.
+    With `--json` the error is part of the JSON object on stdout, too.
     """
     as_json = "--json" in sys.argv[1:]
     try:
@@ -142,10 +142,10 @@ def main() -> None:
         if as_json:
             end_json(error)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads our output has enough
+    except BrokenPipeError:  # the reader of our output has closed it
         _drop_output()
         sys.exit(1)
-    except OSError as failed:  # of the last lines
+    except OSError as failed:  # while writing the last lines
         _drop_output()
         if (error := disk_error(failed)) is None:
             raise
@@ -181,5 +181,5 @@ def _run() -> MobileError | None:
 
 
 def _drop_output() -> None:
-    """Makes sure that Python does not try to write what is left when it ends."""
+    """Keeps Python from writing the rest of the output when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

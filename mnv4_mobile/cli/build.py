@@ -41,9 +41,9 @@ def build(
         typer.Argument(
             metavar="MODEL_OR_WEIGHTS...",
             autocompletion=complete.models,
-            help="Weights, whose model is found from them: a checkpoint's file or folder, "
+            help="Weights, from which the model is found: a checkpoint's file or folder, "
             "hf-hub:OWNER/NAME or demo. Or models, with --weights: names of mnv4 models, timm's "
-            "names, or .yaml files. Also separated by commas.",
+            "names, or .yaml files. Several may be separated by commas.",
         ),
     ],
     weights: Annotated[
@@ -80,7 +80,7 @@ def build(
     out: Annotated[Path, _Option("-o", "--out", help="Folder for the bundles.")] = Path("out"),
     input_size: Annotated[
         list[str],
-        _Option(help="H or HxW. Repeat, or separate by commas.", metavar="SIZE"),
+        _Option(help="Input size: H or HxW. Repeat, or separate by commas.", metavar="SIZE"),
     ] = [],  # noqa: B006
     batch: Annotated[int, _Option(help="Number of images in one run.")] = 1,
     input: Annotated[
@@ -101,7 +101,8 @@ def build(
     outputs: Annotated[
         list[str],
         _Option(
-            help="logits, probabilities, embedding, features (all feature maps) or stage_N.",
+            help="What the model returns: logits, probabilities, embedding, features (all feature "
+            "maps) or stage_N.",
             metavar="OUTPUT",
         ),
     ] = ["logits"],  # noqa: B006
@@ -111,8 +112,13 @@ def build(
     labels: Annotated[
         str | None, _Option(help="Class names: a file with one per line, or imagenet-1k.")
     ] = None,
-    mean: Annotated[str | None, _Option(help="R,G,B in 0..1.", metavar="R,G,B")] = None,
-    std: Annotated[str | None, _Option(help="R,G,B in 0..1.", metavar="R,G,B")] = None,
+    mean: Annotated[
+        str | None, _Option(help="Mean that pixels are normalised by, in 0..1.", metavar="R,G,B")
+    ] = None,
+    std: Annotated[
+        str | None,
+        _Option(help="Deviation that pixels are normalised by, in 0..1.", metavar="R,G,B"),
+    ] = None,
     crop: Annotated[
         float | None, _Option(help="Share of the image that the centre crop keeps.")
     ] = None,
@@ -273,7 +279,7 @@ def _row(one: Built) -> list[str]:
 
 
 def _folder(calibrate: str | None) -> str | None:
-    """Returns an absolute path, as the work may be done elsewhere."""
+    """Returns the folder as an absolute path, because workers may run in another folder."""
     from mnv4_mobile.quantize.calibration import RANDOM_IMAGES
 
     return calibrate if calibrate in (None, RANDOM_IMAGES) else str(Path(calibrate).absolute())

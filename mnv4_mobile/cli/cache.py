@@ -40,10 +40,11 @@ def show(context: typer.Context, as_json: Json = False, quiet: Quiet = False) ->
 @app.command()
 def prune(
     older_than: Annotated[
-        float | None, typer.Option(help="Days since the last use.", metavar="DAYS", min=0)
+        float | None,
+        typer.Option(help="Remove what was not used for this many days.", metavar="DAYS", min=0),
     ] = None,
     keep: Annotated[
-        float, typer.Option(help="GB that may stay, the last used first.", metavar="GB", min=0)
+        float, typer.Option(help="GB to keep, the most recently used first.", metavar="GB", min=0)
     ] = 0,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -45,8 +45,8 @@ def choose(
 ) -> None:
     """Names the bundle to ship to a device, given at least one bound.
 
-    Of the bundles that keep all bounds it ships the fastest whose accuracy lies in the 95 %
-    interval of the most accurate one. If only accuracy is bounded, it ships the fastest.
+    Of the bundles that keep all bounds, it is the fastest whose accuracy lies in the 95 % interval
+    of the most accurate one. If only accuracy is bounded, it is the fastest.
     """
     from mnv4_mobile.measuring.results.choose import choose as run
     from mnv4_mobile.measuring.results.choose import on_dataset, one_device

@@ -35,7 +35,7 @@ def compare(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compares what two runs have both measured, by a 95 % interval over their sessions.
+    """Compares what both of two runs have measured, by a 95 % interval over their sessions.
 
     With --max-regression the verdict is "regression" if the whole interval is above the bound,
     "no regression" if none of it is, else "inconclusive". Without it: "slower" or "faster" if the
@@ -54,8 +54,8 @@ def compare(
     found = run(side(base, path), side(new, path))
     if not found.differences:
         raise ConfigError(
-            f"{base} and {new}: nothing to compare: no model, size, recipe, target, device and "
-            "plan that both have measured"
+            f"{base} and {new}: nothing to compare: they share no combination of model, size, "
+            "recipe, target, device and plan"
         )
     if as_json:
         print_json(_json(found, bound))

@@ -1,4 +1,4 @@
-"""Values that the shell completes: names, and bundles in the folders below; without a toolchain."""
+"""Completes values in the shell: names, and bundles in the folders below. Loads no toolchain."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mnv4_mobile.units import UNITS
 
 
 def models(incomplete: str) -> list[str]:
-    """Completes names of models and what stands for weights."""
+    """Completes names of models and forms of weights."""
     return _listed(incomplete, [*shipped("models"), "demo", "hf-hub:"])
 
 
 def weights(incomplete: str) -> list[str]:
-    """Completes what stands for weights; the shell completes files."""
+    """Completes forms of weights; the shell completes files."""
     return _begin(incomplete, ["demo", "hf-hub:", "random:0"])
 
 

@@ -17,7 +17,7 @@ from mnv4_mobile.target import Target, load_target, missing, patches_of, target_
 
 
 def doctor(as_json: Json = False, quiet: Quiet = False) -> None:
-    """Says what this machine has, and what is missing with the command that installs it."""
+    """Lists what this machine has, and what is missing, with the command that installs it."""
     rows = [
         ("python", platform.python_version(), ""),
         ("machine", f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores", ""),
@@ -53,7 +53,7 @@ def doctor(as_json: Json = False, quiet: Quiet = False) -> None:
 
 
 def _targets() -> tuple[list[Target], dict[str, str]]:
-    """The installed targets, and by name why others cannot be loaded."""
+    """Returns the installed targets and, by name, why others cannot be loaded."""
     found, broken = [], {}
     for name in target_names():
         try:
@@ -64,7 +64,7 @@ def _targets() -> tuple[list[Target], dict[str, str]]:
 
 
 def _path(target: Target) -> tuple[str, str]:
-    """Which path a target's builds take, and why."""
+    """Returns which path a target's builds take, and why."""
     if absent := missing(target):
         return "missing", f"not installed: {', '.join(absent)}"
     patches = patches_of(target)
@@ -77,8 +77,8 @@ def _path(target: Target) -> tuple[str, str]:
 
 
 def _units(target: Target) -> list[tuple[str, str, str]]:
-    """What runs a target's artifacts on this machine, unit by unit."""
-    stand_in = "stands in for the runtime: right values, times that mean nothing"
+    """Returns what runs a target's artifacts on this machine, unit by unit."""
+    stand_in = "stands in for the runtime: its values are right, its times mean nothing"
     return [
         (f"target {target.name} on {unit}", executor.name, stand_in if executor.emulated else "")
         for unit, executor in target.units.items()

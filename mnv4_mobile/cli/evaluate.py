@@ -31,7 +31,7 @@ def evaluate(
     dataset: Annotated[
         Path,
         typer.Argument(
-            help="Folder of images. Accuracy needs one folder per class in it, named by the labels."
+            help="Folder of images. Accuracy needs one subfolder per class, named by its label."
         ),
     ],
     parent: Annotated[
@@ -44,7 +44,7 @@ def evaluate(
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(help="Use at most so many images, evenly spread.", metavar="N", min=1),
+        typer.Option(help="Use at most this many images, evenly spread.", metavar="N", min=1),
     ] = None,
     threads: Threads = 1,
     unit: UnitNames = [],  # noqa: B006 - typer makes a new list for every call

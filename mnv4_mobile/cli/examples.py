@@ -11,10 +11,10 @@ EXIT_CODES: Mapping[int, str] = {
     3: "a quality bound was not met",
     4: "a regression",
     5: "a device, a runtime or a build process failed",
-    6: "the measurements decide nothing",
+    6: "the measurements are inconclusive",
     130: "Ctrl-C",
 }
-"""What `mnv4` ends with. 0, 1, 2 and 130 may be the end of every verb."""
+"""The exit codes of `mnv4`. Every verb may end with 0, 1, 2 or 130."""
 
 _FLOAT = "out/conv-small-035-96x96-fp32-tflite"
 _INT8 = "out/conv-small-035-96x96-int8-tflite"
@@ -59,7 +59,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
 }
 """Examples of each verb, in an order in which they run: later ones use what earlier ones made.
 
-Besides that they need the user's folder `photos` and an image `photo.jpg`.
+They also need a folder `photos` and an image `photo.jpg` of the user.
 """
 
 _CODES: Mapping[str, tuple[int, ...]] = {
@@ -78,12 +78,12 @@ _CODES: Mapping[str, tuple[int, ...]] = {
 
 
 def exit_codes(verb: str) -> list[int]:
-    """Returns the exit codes that are special to a verb."""
+    """Returns the exit codes that are specific to a verb."""
     return list(_CODES.get(verb, ()))
 
 
 def epilog(verb: str) -> str:
-    """Returns what `mnv4 VERB --help` ends with."""
+    """Returns the end of `mnv4 VERB --help`."""
     lines = ["Examples:" if len(EXAMPLES[verb]) > 1 else "Example:", *EXAMPLES[verb]]
     if codes := exit_codes(verb):
         lines.append("Exit codes: " + "; ".join(f"{code}: {EXIT_CODES[code]}" for code in codes))

@@ -39,5 +39,5 @@ def lint(
             rows = [[f.rule, f.layer or "(all)", f.what, f.advice] for f in findings]
             print_table(["rule", "layer", "found", "advice"], rows, name)
     if strict and (count := sum(map(len, found.values()))):
-        raise BoundError(f"--strict: found {count}, allowed: nothing that lint finds")
+        raise BoundError(f"--strict: number of findings: found {count}, must be 0")
     show_next(next_step.measure(bundles[0]), hidden=as_json or quiet)

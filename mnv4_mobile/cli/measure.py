@@ -42,8 +42,8 @@ def measure(
         _Option(help="Number of runtime threads. Repeat, or separate by commas.", metavar="N"),
     ] = ["1"],  # noqa: B006
     warmup: Annotated[int | None, _Option(help="Number of runs before the timed ones.")] = None,
-    runs: Annotated[int | None, _Option(help="Least number of timed runs.")] = None,
-    seconds: Annotated[float | None, _Option(help="Least time of timed runs.")] = None,
+    runs: Annotated[int | None, _Option(help="Smallest number of timed runs.")] = None,
+    seconds: Annotated[float | None, _Option(help="Shortest time of timed runs.")] = None,
     repeats: Annotated[
         int | None, _Option(help="Number of sessions, each in a new process.")
     ] = None,
@@ -67,7 +67,7 @@ def measure(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Measures the latency of bundles on devices, once their output is known to be right."""
+    """Measures the latency of bundles on devices, after checking their output there."""
     from mnv4_mobile.errors import ConfigError
     from mnv4_mobile.measuring import perform
     from mnv4_mobile.measuring.plan import preset

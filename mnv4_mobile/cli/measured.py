@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 
 RunName = Annotated[
     str | None,
-    typer.Option(help="Name of the run; one that is in the store is resumed.", metavar="NAME"),
+    typer.Option(help="Name of the run. A run in the store is resumed.", metavar="NAME"),
 ]
 StorePath = Annotated[
     Path | None,
-    typer.Option("--store", help="Default: $MNV4_STORE, or mnv4.sqlite.", metavar="FILE"),
+    typer.Option(
+        "--store",
+        help="File that holds the measurements. Default: $MNV4_STORE, or mnv4.sqlite.",
+        metavar="FILE",
+    ),
 ]
 MaxMs = Annotated[float | None, typer.Option(help="Highest latency.", metavar="MS", min=0)]
 MaxMb = Annotated[
@@ -51,7 +55,7 @@ MinAgreement = Annotated[
 def bounds_of(
     max_ms: float | None, max_mb: float | None, min_top1: float | None, min_agreement: float | None
 ) -> Bounds:
-    """Returns the bounds of these options, with percents as shares of 1."""
+    """Returns the bounds of these options, with percentages as shares of 1."""
     from mnv4_mobile.measuring.results.choose import Bounds
 
     def share(percent: float | None) -> float | None:
@@ -66,7 +70,7 @@ def bounds_of(
 
 
 def ship_next(choice: Choice, *, hidden: bool) -> None:
-    """Says which command ships the bundle of a choice; a store does not know where bundles are."""
+    """Prints the command that ships a choice's bundle, which a store holds only by its name."""
     if choice.ship:
         name = choice.ship.name
         places = [str(place / name) for place in (Path(), Path("out")) if (place / name).is_dir()]
@@ -82,19 +86,19 @@ def perform_and_show(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Measures, prints a table and what failed.
+    """Measures, and prints a table and what failed.
 
     Args:
         work: `measure` or `perform`, without the run, the store and the progress.
         name: What a new run is named after.
         run: The run, if the user names one.
         store: The store, if the user names one.
-        as_json: Prints JSON in place of tables.
-        quiet: Hides progress, notes and the next command.
-        verbose: Shows what the toolchains print.
+        as_json: Whether to print JSON instead of tables.
+        quiet: Whether to hide progress, notes and the next command.
+        verbose: Whether to show what the toolchains print.
 
     Raises:
-        MobileError: Something failed; exit code 3 for wrong outputs only, else 5.
+        MobileError: Something failed; exit code 3 if only outputs were wrong, otherwise 5.
     """
     from mnv4_mobile.measuring.perform import new_run
     from mnv4_mobile.measuring.results.store import store_path

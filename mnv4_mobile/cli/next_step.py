@@ -1,4 +1,4 @@
-"""Which command comes after another one: words for `show_next`."""
+"""Finds the command that comes after another one, as words for `show_next`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def build(*what: str, target: str | None = None, recipe: str = "fp32") -> Words:
     """Returns the command that builds a model, or `doctor` if no installed target can.
 
     Args:
-        what: The model and its weights; nothing is the demo.
-        target: For it; None takes the first one that is installed and maps the recipe.
+        what: The model and its weights; nothing means the demo.
+        target: The target; None takes one that `installed_target` finds.
         recipe: A shipped recipe, or a YAML file.
     """
     from mnv4_mobile.recipe import load_recipe
@@ -36,10 +36,10 @@ def build(*what: str, target: str | None = None, recipe: str = "fp32") -> Words:
 
 
 def installed_target(recipe: Recipe, name: str | None = None) -> str | None:
-    """Returns a target that can build a recipe, best one that this machine runs.
+    """Returns a target that can build a recipe, preferably one that this machine runs.
 
     Args:
-        recipe: What is built.
+        recipe: The recipe to build.
         name: The only target to look at; None looks at all.
     """
     from mnv4_mobile.target import load_target, missing, target_names
@@ -57,8 +57,8 @@ def predict(bundle: Bundle, images: Path | None) -> Words:
     """Returns the command that classifies an image, if the bundle has classes.
 
     Args:
-        bundle: What classifies.
-        images: The user's images; None takes one that is installed with this package.
+        bundle: The bundle that classifies.
+        images: The user's images; None takes an image that is installed with this package.
     """
     from mnv4_mobile.images import list_images
 

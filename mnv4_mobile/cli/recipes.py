@@ -54,7 +54,7 @@ def _kept(keep: Keep) -> str:
 
 
 def _explained(recipe: Recipe) -> list[list[str]]:
-    """What a recipe decides, a line each."""
+    """Returns what a recipe decides, one row each."""
     weights, activations = recipe.weights, recipe.activations
     rows = [["recipe", recipe.name], ["", recipe.description]]
     if weights is None:
@@ -62,7 +62,7 @@ def _explained(recipe: Recipe) -> list[list[str]]:
     else:
         size = f" of {weights.size}" if weights.size else ""
         how = "palette" if weights.form == "palette" else "integers"
-        text = f"{how} of {weights.bits} bits, one scale or palette a {weights.per}{size}"
+        text = f"{how} of {weights.bits} bits, one scale or palette per {weights.per}{size}"
         rows.append(["weights", text + (f", {weights.clustering}" if weights.clustering else "")])
         rows.append(["the rest", recipe.precision])
     if activations is not None:

@@ -42,11 +42,11 @@ def report(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Writes what was measured as one page that can be sent around, or as a table.
+    """Writes what was measured as one self-contained page, or as a table.
 
-    A page and Markdown open with a verdict: the bundle to ship to each device, within the bounds
-    as mnv4 choose has them. Without bounds, every bundle takes part whose latency and accuracy are
-    known.
+    A page and Markdown open with a verdict: the bundle to ship to each device within the bounds,
+    as mnv4 choose finds it. Without bounds, all bundles whose latency and accuracy are known are
+    compared.
     """
     from mnv4_mobile.errors import ConfigError, unknown
     from mnv4_mobile.measuring.report import write

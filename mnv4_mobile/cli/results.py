@@ -114,7 +114,7 @@ def _read(option: Path | None) -> tuple[Path, list[Measurement], list[Evaluation
 def runs(
     context: typer.Context, store: StorePath = None, as_json: Json = False, quiet: Quiet = False
 ) -> None:
-    """Lists the runs of the store. Its commands list sessions, and export or delete them."""
+    """Lists the runs of the store. Its subcommands list sessions, and export or delete them."""
     if context.invoked_subcommand:
         if store or as_json or quiet:
             raise ConfigError(f"results: options go after {context.invoked_subcommand}")
@@ -210,7 +210,7 @@ def _group(group: SessionGroup, newest: dict[str, str]) -> dict[str, Any]:
 @app.command()
 def show(
     measurement: Annotated[
-        str, typer.Argument(help="The measurement's id, or its beginning.", metavar="ID")
+        str, typer.Argument(help="The measurement's id, or the beginning of it.", metavar="ID")
     ],
     store: StorePath = None,
     as_json: Json = False,
@@ -243,7 +243,7 @@ def delete(
     ids: Annotated[
         list[str] | None, typer.Argument(help="Ids, or their beginnings.", metavar="[ID]...")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
     store: StorePath = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -256,7 +256,7 @@ def delete(
         if found and not yes:
             if not sys.stdin.isatty():
                 raise ConfigError(
-                    f"--yes: needed to delete {_count(len(found), 'measurement')} unasked"
+                    f"--yes: needed to delete {_count(len(found), 'measurement')} without asking"
                 )
             of_runs = ", ".join(sorted({m.run for m in found}))
             question = (
@@ -278,7 +278,9 @@ def _by_ids(store: Store, ids: Sequence[str]) -> list[Measurement]:
     for beginning in ids:
         found = [m for m in measurements if m.id.startswith(beginning.lower())]
         if len(found) != 1:
-            raise ConfigError(f"{beginning}: {len(found)} measurements have such an id")
+            raise ConfigError(
+                f"{beginning}: found {len(found)} measurements whose id begins so, must be 1"
+            )
         chosen += found
     return chosen
 

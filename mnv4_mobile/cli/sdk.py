@@ -26,8 +26,8 @@ def android(
 ) -> None:
     """Writes a Gradle module with which an Android app classifies images in three lines.
 
-    A module that was written before is replaced. The constants that leave and join are listed, and
-    files that you added are kept.
+    A module that was written before is replaced. Constants that are removed or added are listed,
+    and files that you added are kept.
     """
     from mnv4_mobile.sdks.write import sdk
 
@@ -46,8 +46,8 @@ def ios(
 ) -> None:
     """Writes a Swift package with which an iOS app classifies images in three lines.
 
-    A package that was written before is replaced. The constants that leave and join are listed, and
-    files that you added are kept.
+    A package that was written before is replaced. Constants that are removed or added are listed,
+    and files that you added are kept.
     """
     from mnv4_mobile.sdks.write import sdk
 

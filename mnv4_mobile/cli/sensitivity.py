@@ -23,7 +23,8 @@ def sensitivity(
         ),
     ],
     calibrate: Annotated[
-        str, typer.Option(help="Folder of images. A fifth of them judges.", metavar="DIR")
+        str,
+        typer.Option(help="Folder of images. A fifth of them is used to judge.", metavar="DIR"),
     ],
     weights: Annotated[
         str | None,
@@ -44,11 +45,11 @@ def sensitivity(
         ),
     ] = "int8",
     images: Annotated[
-        int, typer.Option(help="Judge by at most so many images.", metavar="N", min=2)
+        int, typer.Option(help="Judge by at most this many images.", metavar="N", min=2)
     ] = 64,
     unit: Annotated[
         Literal["cpu", "gpu", "npu"] | None,
-        typer.Option(help="Keep in float what the recipe keeps on this unit."),
+        typer.Option(help="Keep in float what the recipe keeps in float on this unit."),
     ] = None,
     input_size: Annotated[
         str | None, typer.Option(help="H or HxW. Default: the checkpoint's.", metavar="SIZE")

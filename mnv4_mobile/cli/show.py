@@ -70,7 +70,7 @@ def print_json(document: Mapping[str, object]) -> None:
     If the command fails after this, the error becomes a key of the same object.
 
     Args:
-        document: Its other keys; records and dataclasses in the values become objects.
+        document: The object's other keys; records and dataclasses in the values become objects.
     """
     _document.update(document)
 
@@ -96,11 +96,11 @@ def error_document(error: MobileError) -> dict[str, object]:
 
 
 def show_next(words: Sequence[object], *, hidden: bool) -> None:
-    """Says which command comes next, as the last line on stderr.
+    """Prints which command comes next, as the last line on stderr.
 
     Args:
         words: The command without `mnv4`, with the paths and names of this run.
-        hidden: Whether the user asked for JSON or quiet.
+        hidden: Whether the user asked for `--json` or `--quiet`.
     """
     if not hidden:
         print(f"Next: {shlex.join(['mnv4', *map(str, words)])}", file=sys.stderr)
@@ -114,7 +114,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
         table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    # Not cut to 80 columns where nobody looks: a pipe or a file.
+    # Tables in a pipe or a file are not cut to 80 columns.
     width = None if sys.stdout.isatty() else 200
     Console(width=width, markup=False, emoji=False).print(table)
 
@@ -128,7 +128,7 @@ def size_of(text: str) -> tuple[int, int]:
     """Returns (height, width) of an `--input-size`.
 
     Raises:
-        ConfigError: The text is no size.
+        ConfigError: The text is not a size.
     """
     parts = text.lower().split("x")
     if len(parts) > 2 or not all(part.isascii() and part.isdecimal() for part in parts):
@@ -147,7 +147,7 @@ def megabytes(size: int) -> str:
 
 
 def decibels(parity: Parities) -> str:
-    """Returns the SQNR of every output, and where there are several units their names."""
+    """Returns the SQNR of every output, with the units' names if there are several."""
     return _by_unit(parity, lambda p, name: f"{name} {p.sqnr_db:.1f}") or "not verified"
 
 

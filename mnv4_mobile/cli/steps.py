@@ -30,7 +30,7 @@ class Count:
     begin: float = field(default_factory=time.monotonic)
     done: int = 0
     last: float = 0.0
-    """When the last finished one ended."""
+    """When the last finished unit ended."""
 
     def advance(self, done: int, now: float) -> None:
         """Counts finished units."""
@@ -38,7 +38,7 @@ class Count:
         self.last = now
 
     def seconds_left(self, now: float) -> float | None:
-        """Returns an estimate from the finished units, or None where they allow none.
+        """Returns an estimate from the finished units, or None if they allow none.
 
         It counts down to the next unit's end and waits there if that unit takes longer.
         """
@@ -68,7 +68,7 @@ class Steps(Progress):
     """Shows running steps and counts while they change, and finished steps as lines.
 
     Args:
-        console: Where to.
+        console: Where to print.
         quiet: Whether only `ask` is shown.
     """
 
@@ -180,7 +180,7 @@ class Steps(Progress):
 
     def _render(self) -> Group:
         """Renders what runs; takes no lock, as the display's thread holds one of its own."""
-        # Never markup: `host:computer:` is no emoji, and a folder may have brackets.
+        # Not as markup: `host:computer:` is not an emoji, and a folder may have brackets.
         running = " | ".join(text for text, _ in list(self._running.values()))
         if not running or self._quiet:
             return Group()
@@ -192,13 +192,13 @@ class Steps(Progress):
 
 @contextmanager
 def steps(verbose: bool, quiet: bool = False) -> Iterator[Steps]:
-    """Progress on stderr, with the toolchains' own chatter hidden unless asked for.
+    """Shows progress on stderr, and hides the toolchains' own output unless it is asked for.
 
     The toolchains print from Python and from C++; hence file descriptors are redirected.
 
     Args:
-        verbose: Whether what toolchains print is shown.
-        quiet: Whether progress and notes are hidden.
+        verbose: Whether to show what toolchains print.
+        quiet: Whether to hide progress and notes.
     """
     sys.stdout.flush()
     sys.stderr.flush()

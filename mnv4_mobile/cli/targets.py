@@ -26,7 +26,7 @@ def targets(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Lists the installed targets, or explains one; a broken one is a row, not a crash."""
+    """Lists the installed targets, including broken ones, or explains one."""
     if target is not None:
         _explain(target, as_json)
         show_next(next_step.build(target=target), hidden=as_json or quiet)
@@ -71,7 +71,7 @@ def _state(target: Target) -> str:
 
 
 def _explain(name: str, as_json: bool) -> None:
-    """What a target takes, and what it needs."""
+    """Shows what a target takes, and what it needs."""
     from mnv4_mobile.bundle.versions import versions
     from mnv4_mobile.target import load_target
 
@@ -129,7 +129,7 @@ def _explain(name: str, as_json: bool) -> None:
 
 
 def _default(option: Option | None, by_recipe: dict[str, Any]) -> Any:
-    """A value that is the same with all recipes; otherwise what it is with which of them."""
+    """Returns a value that is the same with all recipes, otherwise each value with its recipes."""
     if option and not callable(option.default):
         return option.default
     by_value: dict[Any, list[str]] = {}

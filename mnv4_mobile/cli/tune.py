@@ -29,7 +29,7 @@ def tune(
         typer.Option(
             "-t",
             "--target",
-            help="The target of the recipe.",
+            help="The target to tune for.",
             metavar="T",
             autocompletion=complete.targets,
         ),
@@ -62,7 +62,7 @@ def tune(
         typer.Option(
             "-r",
             "--recipe",
-            help="The recipe to begin with; it has static integers.",
+            help="The recipe to begin with; it must have static integers.",
             metavar="R",
             autocompletion=complete.recipes,
         ),
@@ -77,7 +77,7 @@ def tune(
     state: Annotated[
         Path | None,
         typer.Option(
-            help="File that keeps the search. Default: --out with the suffix .state.json."
+            help="File with the state of the search. Default: --out with the suffix .state.json."
         ),
     ] = None,
     cache: Annotated[bool, typer.Option(help="Keep bundles in the cache (mnv4 cache).")] = True,
@@ -85,7 +85,7 @@ def tune(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Searches a recipe that keeps a bound on accuracy: ranges, preparation, blocks in float."""
+    """Searches for a recipe within a bound on accuracy: ranges, preparation, blocks in float."""
     from dataclasses import asdict
 
     from mnv4_mobile.builder.cache import Cache
@@ -104,7 +104,7 @@ def tune(
     for file in (out, state):
         check_file(file)
     if calibrate == RANDOM_IMAGES:
-        raise ConfigError("--calibrate: found 'random'; generated images judge no accuracy")
+        raise ConfigError("--calibrate: found 'random'; generated images cannot judge accuracy")
     list_images(dataset or calibrate)  # refuses a folder without images
     options = Options(
         size=size_of(input_size) if input_size else None,
@@ -116,7 +116,7 @@ def tune(
             [model_or_weights], weights, [target], [recipe], [options], progress=progress
         )
         if len(found_cells) > 1:
-            raise ConfigError("--set: found several values of a list, tune builds for one")
+            raise ConfigError("--set: found several values of an option, tune takes one")
         wish = Wish(cell=found_cells[0], max_drop=max_drop, dataset=dataset, objective=objective)
         found = run(
             wish,

@@ -47,7 +47,7 @@ class Attached:
     info: DeviceInfo | None
     """None if the device does not say."""
     missing: str | None
-    """What is missing to use it and what to do. None: it is ready."""
+    """What is missing before it can be used, and what to do; None if it is ready."""
 
 
 class Device(Protocol):
@@ -100,8 +100,8 @@ class Kind(Protocol):
             progress: Receives what the user has to do.
 
         Raises:
-            ConfigError: An address or a tool that cannot be.
-            DeviceError: No device, several devices for an empty address, not authorised, ...
+            ConfigError: An invalid address or tool.
+            DeviceError: No device, several devices for an empty address, no authorisation, ...
         """
 
     def attached(self) -> list[Attached]:
@@ -112,18 +112,18 @@ class Kind(Protocol):
 class Inviting(Kind, Protocol):
     """A kind of device that a person has to bring, by opening a page on a phone for example.
 
-    Nobody is asked for what no such device can measure, or before all bundles are built.
+    Nobody is asked before all bundles are built, or to measure what no such device can measure.
     """
 
     def checker(self, address: str, tool: str | None) -> Callable[[Subject, Plan], None]:
-        """Returns what will be `Device.check` of the devices at an address.
+        """Returns the function that the devices at an address will have as `Device.check`.
 
         Args:
             address: As for `connect`.
             tool: As for `connect`.
 
         Raises:
-            ConfigError: An address or a tool that cannot be.
+            ConfigError: An invalid address or tool.
             ToolchainError: Something is not installed on this computer.
         """
 
@@ -163,7 +163,7 @@ def load_kind(name: str) -> Kind:
 def all_attached() -> list[Attached]:
     """Returns the attached devices of all kinds, asked in parallel.
 
-    A kind that fails is an entry of its own.
+    A kind that fails is listed with its error.
     """
     found: dict[str, list[Attached]] = {}
 
@@ -190,10 +190,10 @@ def all_attached() -> list[Attached]:
 
 
 def connect(device: str, tool: str | None = None, progress: Progress = SILENT) -> Sequence[Device]:
-    """Connects to the devices that KIND or KIND:ADDRESS means.
+    """Connects to the devices that KIND or KIND:ADDRESS names.
 
     Raises:
-        ConfigError: No such kind, or an address that cannot be.
+        ConfigError: An unknown kind, or an invalid address.
         DeviceError: See `Kind.connect`.
     """
     name, _, address = device.partition(":")

@@ -33,26 +33,26 @@ class DeviceInfo(Record, frozen=True, kw_only=True):
     id: Text
     """The device's name on the command line, always the same for the same device: `adb:SERIAL`."""
     model: str
-    """The maker's name of it: `Pixel 8`; of a computer, its processor."""
+    """The maker's name for the device: `Pixel 8`; for a computer, its processor."""
     soc: str
-    """The system on a chip, or the processor; empty where unknown."""
+    """The system on a chip, or the processor; empty if unknown."""
     os_build: str
     """Name and build of the operating system."""
     cores: Count | None = None
-    """Number of cores; null where unknown."""
+    """Number of cores; null if unknown."""
 
 
 class Thermal(Record, frozen=True, kw_only=True):
     """How warm a device says it is."""
 
     status: ThermalStatus | None = None
-    """The level; null where unknown."""
+    """The level; null if unknown."""
     celsius: float | None = None
-    """Temperature of the hottest sensor; null where unknown."""
+    """Temperature of the hottest sensor; null if unknown."""
 
 
 class Summary(Record, frozen=True, kw_only=True):
-    """Statistics of a foreign tool that gives no samples, in milliseconds."""
+    """Statistics from a third-party tool that reports no samples, in milliseconds."""
 
     mean: Milliseconds
     """Mean of the runs."""
@@ -67,32 +67,32 @@ class Summary(Record, frozen=True, kw_only=True):
 
 
 class Samples(Record, frozen=True, kw_only=True):
-    """What one session gave, made by a device. Times are milliseconds, memory is MiB."""
+    """What a device measured in one session. Times are in milliseconds, memory in MiB."""
 
     golden_sqnr_db: float | None
     """SQNR in decibels of the worst output against the float model, at most 200, which stands for
-    equal tensors. Null for an artifact without golden pair, or where the tool on the device cannot
-    tell."""
+    equal tensors. Null for an artifact without a golden pair, or if the tool on the device returns
+    no outputs."""
     load_cold_ms: Milliseconds | None = None
-    """Loading in a fresh process."""
+    """Time to load the artifact in a fresh process."""
     load_warm_ms: Milliseconds | None = None
-    """Loading once more in the same process."""
+    """Time to load the artifact once more in the same process."""
     first_ms: Milliseconds | None = None
-    """The first inference of a fresh process."""
+    """Time of the first inference in a fresh process."""
     latencies_ms: tuple[Milliseconds, ...] = ()
     """Duration of every timed run."""
     t_ms: tuple[Milliseconds, ...] = ()
-    """When each of them began, counted from the first one."""
+    """When each timed run began, counted from the beginning of the first one."""
     summary: Summary | None = None
-    """Only where there are no `latencies_ms`."""
+    """The tool's statistics, only if there are no `latencies_ms`."""
     preprocess_ms: tuple[Milliseconds, ...] = ()
-    """Time from the RGB pixels of a decoded picture to the input; no part of the latencies."""
+    """Time from the RGB pixels of a decoded image to the input; not part of the latencies."""
     peak_rss_mb: Annotated[float, Meta(ge=0)] | None = None
     """Peak memory of a separate process that only loads and runs the artifact."""
     thermal_before: Thermal = Thermal()
-    """How warm the device was before."""
+    """How warm the device was before the session."""
     thermal_after: Thermal = Thermal()
-    """How warm the device was afterwards."""
+    """How warm the device was after the session."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Versions on the device of the `runtime` and of the `tool` that ran it, and of this package.
     """
@@ -102,35 +102,36 @@ class Samples(Record, frozen=True, kw_only=True):
 
 
 class Artifact(Record, frozen=True, kw_only=True):
-    """What was measured."""
+    """The artifact that was measured."""
 
     sha256: Sha256
     """Hash of the artifact."""
     bytes: Bytes
     """Size of the artifact."""
     target: str
-    """Name of its target."""
+    """Name of the artifact's target."""
     bundle_id: str | None
-    """Id of its bundle. Null for an artifact from elsewhere, whose output nothing verified."""
+    """Id of the artifact's bundle. Null for an artifact from elsewhere, whose output was never
+    verified."""
     name: str
     """The bundle's id, or the file's name."""
     model: str | None
-    """Name of the model's configuration; null where unknown."""
+    """Name of the model's configuration; null if unknown."""
     recipe: str | None
-    """Name of the precision recipe; null where unknown."""
+    """Name of the precision recipe; null if unknown."""
     size: tuple[Side, Side] | None
-    """Height and width of the input; null where unknown."""
+    """Height and width of the input; null if unknown."""
 
 
 class ResultKey(NamedTuple):
-    """What sessions have in common that may be reduced to one result."""
+    """What sessions must have in common to be reduced to one result."""
 
     artifact: str
-    """Its sha256."""
+    """The artifact's sha256."""
     device: str
     os_build: str
     runtime: str
-    """Name and version; empty where a session failed before they were known."""
+    """Name and version; empty if the session failed before they were known."""
     plan: str
 
 
@@ -140,11 +141,11 @@ class Measurement(Record, frozen=True, kw_only=True):
     schema: Literal[1] = 1
     """Version of this format."""
     id: Uuid = field(default_factory=lambda: str(uuid.uuid4()))
-    """Names this record."""
+    """UUID of this record."""
     run: Text
-    """Name of the `measure` or `sweep` that it belongs to."""
+    """Name of the run of `measure` or `sweep` that the session belongs to."""
     session: Natural
-    """Which of the plan's repeats this is, from 0."""
+    """Index of the session among the plan's repeats, from 0."""
     artifact: Artifact
     """What was measured."""
     device: DeviceInfo
@@ -156,7 +157,7 @@ class Measurement(Record, frozen=True, kw_only=True):
     error: str | None = None
     """What went wrong; null for `ok`."""
     samples: Samples | None
-    """What was found; null where the session failed before there were any."""
+    """What was measured; null if the session failed before there were any samples."""
     started_at: DateTime
     """ISO 8601, UTC."""
 
@@ -165,16 +166,16 @@ class Measurement(Record, frozen=True, kw_only=True):
 
     @property
     def runtime(self) -> str:
-        """Version of the runtime that ran it: `executorch 1.5.1`; empty where unknown.
+        """Version of the runtime that ran it: `executorch 1.5.1`; empty if unknown.
 
-        Of a tool that does not tell its runtime, the tool.
+        If a tool does not report its runtime, the version of the tool.
         """
         versions = self.samples.versions if self.samples else {}
         return versions.get("runtime") or versions.get("tool", "")
 
     @property
     def key(self) -> ResultKey:
-        """What its session has in common with those that it may be compared with."""
+        """What this session has in common with those that it may be reduced with."""
         return ResultKey(
             artifact=self.artifact.sha256,
             device=self.device.id,

@@ -40,17 +40,17 @@ def new_run(name: str) -> str:
 
 
 _Check = Callable[[Subject, Plan], None]
-"""`Device.check`, of a device or of those that will be invited."""
+"""`Device.check` of a connected device, or of the devices that will be invited."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Something that a run has not measured."""
+    """Something that a run could not measure."""
 
     what: str
     """The device and the artifact."""
     error: MobileError
-    """Why."""
+    """Why it was not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Measured:
     store: Path
     """The file with the measurements."""
     measurements: list[Measurement]
-    """Every session of the run; failed ones only where no later session replaced them."""
+    """Every session of the run; a failed one only if no later session replaced it."""
     failures: list[Failure]
     """What could not be measured this time."""
 
@@ -92,8 +92,8 @@ def measure(
         plan: How to measure: a `Plan`, or the name of a preset. Threads and units are replaced.
         threads: Numbers of runtime threads; each is measured.
         units: Units to run on; each is measured. Default: what each artifact asks for.
-        tool: The program that runs artifacts on the device, where it needs one.
-        run: Name of the run. One that the store has is continued. Default: a new name.
+        tool: The program that runs artifacts on the device, if the device needs one.
+        run: Name of the run. A run that the store already has is continued. Default: a new name.
         store: The file to put measurements into. Default: `$MNV4_STORE`, or `mnv4.sqlite`.
         progress: Receives steps, counts and notes.
 
@@ -116,7 +116,7 @@ def measure(
         sweep,
         run=run or new_run(sweep.name),
         store=store_path(store),
-        out=Path("out"),  # where nothing is built
+        out=Path("out"),  # not used: nothing is built
         progress=progress or Progress(),
     )
 
@@ -124,7 +124,7 @@ def measure(
 def perform(
     sweep: Sweep, *, run: str, store: Path, out: Path, force: bool = False, progress: Progress
 ) -> Measured:
-    """Measures what is missing of a run.
+    """Measures the sessions that a run does not have yet.
 
     What a device cannot measure is skipped with a note. If no device can measure an artifact, or a
     device can measure nothing, that is an error before any work.
@@ -134,7 +134,7 @@ def perform(
         run: The run's name. Sessions that the store has under it are not measured again.
         store: The file that receives each measurement as soon as it exists.
         out: The folder for bundles that are built.
-        force: Whether bundles in it that are made of other ingredients are replaced.
+        force: Whether to replace bundles in `out` that are made of other ingredients.
         progress: Receives steps, counts and notes.
 
     Raises:
@@ -186,7 +186,7 @@ def perform(
 
 
 def _key(device: DeviceInfo, artifact: str, plan: str, session: int) -> tuple[str, ...]:
-    """Identifies what a run measures once."""
+    """Returns what identifies a session within a run."""
     return device.id, device.os_build, artifact, plan, str(session)
 
 
@@ -206,7 +206,7 @@ def _connected(
     failures: list[Failure],
     progress: Progress,
 ) -> dict[DeviceInfo, Device]:
-    """Returns those of the wanted devices that answer.
+    """Returns the wanted devices that answer.
 
     Raises:
         DeviceError: The sweep's only device does not answer.
@@ -228,7 +228,7 @@ def _given(sweep: Sweep) -> list[Path]:
     """Returns the paths that the sweep names, in its order."""
     paths: list[Path] = []
     for pattern in sweep.bundles:
-        # An existing path is no pattern, even with brackets in its name.
+        # An existing path is not a pattern, even with brackets in its name.
         found = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
         if not found:
             raise ConfigError(f"{pattern}: no such bundle or artifact")
@@ -237,7 +237,7 @@ def _given(sweep: Sweep) -> list[Path]:
 
 
 def _each_once(subjects: Sequence[Subject], progress: Progress) -> list[Subject]:
-    """Returns the subjects without further copies of the same artifact."""
+    """Returns the subjects, but each artifact only once."""
     found: dict[str, Subject] = {}
     for subject in subjects:
         first = found.setdefault(subject.artifact.sha256, subject)
@@ -273,7 +273,7 @@ def _planned(
 ) -> dict[DeviceInfo, list[PlannedSession]]:
     """Returns the sessions of every device: the first of each series, then the second of each, ...
 
-    A B A B rather than A A B B, so that drift (temperature, other work) affects all equally.
+    The order is A B A B, not A A B B, so that drift (temperature, other work) affects all equally.
 
     Raises:
         ConfigError: See `_possible`.
@@ -346,7 +346,7 @@ def _measure(
             if measurement.error is not None:
                 kind = ParityError if measurement.status == "wrong" else DeviceError
                 failures[series] = Failure(what=names[series], error=kind(measurement.error))
-    except DeviceError as error:  # it vanished
+    except DeviceError as error:  # the device vanished
         for series, sessions in left.items():
             if sessions and series not in failures:
                 left_out = DeviceError(f"left out: {error}")

@@ -17,8 +17,8 @@ from mnv4_mobile.units import Unit
 PresetName = Literal["quick", "paper", "mlperf"]
 Statistic = Literal["p50", "p90", "mean"]
 ThermalStatus = Literal["nominal", "fair", "serious", "critical"]
-"""Apple's four levels. Android's: none is nominal, light and moderate are fair, severe is serious,
-what is above is critical."""
+"""Apple's four levels. Of Android's levels, none is nominal, light and moderate are fair, severe is
+serious, and all above are critical."""
 THERMAL_STATUSES: tuple[ThermalStatus, ...] = get_args(ThermalStatus)
 Seconds = Annotated[float, Meta(ge=0)]
 
@@ -34,11 +34,11 @@ class Plan(Record, frozen=True, kw_only=True):
     schema: Literal[1] = 1
     """Version of this format."""
     warmup: Natural = 10
-    """Runs before those that are timed. The first inference is recorded before them."""
+    """Number of untimed runs before the timed ones. The first inference is recorded before them."""
     runs: Count = 50
-    """The least number of timed runs."""
+    """Smallest number of timed runs."""
     seconds: Seconds = 2.0
-    """The least time to measure, even if that takes more than `runs`."""
+    """Shortest time to measure in seconds, even if that takes more than `runs` runs."""
     repeats: Count = 1
     """Number of sessions."""
     cooldown_s: Seconds = 0.0
@@ -54,7 +54,7 @@ class Plan(Record, frozen=True, kw_only=True):
             description="none, fastest, or numbers of cores as in 4,5",
         ),
     ] = "none"
-    """`none`, `fastest` (the cores of the highest clock), or cores: `4,5`."""
+    """Cores to run on: `none` (any), `fastest` (those of the highest clock), or numbers: `4,5`."""
     unit: Unit | None = None
     """What the artifact runs on; null is what it asks for by default."""
     statistic: Statistic = "p50"
@@ -63,13 +63,13 @@ class Plan(Record, frozen=True, kw_only=True):
 
     @property
     def cores(self) -> tuple[int, ...] | None:
-        """The cores that `affinity` names; None where it names none."""
+        """The cores that `affinity` names; None if it names none."""
         parts = self.affinity.split(",")
         return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else None
 
     @property
     def key(self) -> str:
-        """Names what is measured; how often, and after which pause, is left out.
+        """Identifies the plan without `repeats`, `cooldown_s` and `statistic`.
 
         Results of plans with the same key may be compared.
         """
@@ -93,8 +93,8 @@ def _key(plan: Plan) -> str:
 
 
 PRESETS: dict[str, Plan] = {
-    # Sessions a while apart, as they take turns with those of other cells: what lasts longer than
-    # one is seen in none.
+    # Three sessions, which take turns with those of other artifacts: a single session cannot show
+    # conditions that last longer than it does.
     "quick": Plan(repeats=3),
     # arXiv 2404.10518: about 1000 runs, their mean; five repeats, the median of the means; pinned
     # to the fastest core.
@@ -111,7 +111,7 @@ def preset(name: str, place: str = "plan") -> Plan:
     """Returns a preset by its name.
 
     Raises:
-        ConfigError: There is none of that name.
+        ConfigError: No preset has that name.
     """
     if not isinstance(name, str) or name not in PRESETS:
         raise ConfigError(unknown(place, name, PRESETS))

@@ -18,26 +18,26 @@ from mnv4_mobile.tensors import CLASSES, feed
 
 
 class PartTime(Record, frozen=True, kw_only=True):
-    """How long a block, or several together, take."""
+    """How long a block takes, or several blocks together."""
 
     name: str
     """The name that `mnv4 models` shows: `stem`, `stages.S.I`, `final`, `head`; a stage is
     `stages.S`."""
     role: str | None
-    """The kind of block, where the configuration is a shipped one."""
+    """The kind of block; null unless the configuration is a shipped one."""
     ms: Milliseconds
-    """Sum of its operators' times."""
+    """Sum of the operators' times."""
     macs: Natural | None
-    """Multiply-accumulates of a run, where the configuration is a shipped one."""
+    """Multiply-accumulates per run; null unless the configuration is a shipped one."""
     gflops: float | None
-    """Billions of floating-point operations a second, two for a multiply-accumulate."""
+    """Billions of floating-point operations per second, two per multiply-accumulate."""
 
 
 class KindTime(Record, frozen=True, kw_only=True):
-    """How long all operators of a kind take."""
+    """How long all operators of one kind take."""
 
     kind: str
-    """The runtime's name of it."""
+    """The runtime's name for the kind."""
     count: Count
     """Number of operators."""
     ms: Milliseconds
@@ -52,17 +52,17 @@ class Profile(Record, frozen=True, kw_only=True):
     threads: Count
     """Number of runtime threads."""
     runs: Count
-    """How often it ran with the profiler, and as often without."""
+    """Number of runs with the profiler, and again without it."""
     latency_ms: Milliseconds
     """Median of the runs without the profiler."""
     fastest_ms: Milliseconds
-    """The fastest of them, which is what `total` compares with."""
+    """The fastest run without the profiler, to compare `total` with."""
     total: PartTime
     """All operators together."""
     convolutions_ms: Milliseconds
     """All convolutions together."""
     stages: tuple[PartTime, ...]
-    """Every stage; `stem`, `final` and `head` are their own."""
+    """Every stage; `stem`, `final` and `head` are stages of their own."""
     blocks: tuple[PartTime, ...]
     """Every block, in the order of the configuration."""
     kinds: tuple[KindTime, ...]
@@ -93,7 +93,7 @@ def profile_bundle(bundle: Bundle, *, threads: int = 1, runs: int = 50) -> Profi
     Args:
         bundle: What to profile.
         threads: Number of runtime threads.
-        runs: How often it runs with the profiler, and as often without.
+        runs: Number of runs with the profiler, and again without it.
 
     Raises:
         BundleError: A bundle without golden pixels.

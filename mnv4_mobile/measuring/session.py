@@ -1,4 +1,4 @@
-"""Sessions, one after the other on one device: pauses, the thermal gate, and what fails."""
+"""Runs a device's sessions one after the other, with pauses, a thermal gate and failure records."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PlannedSession:
     subject: Subject
     plan: Plan
     session: int
-    """Which of the plan's repeats, from 0."""
+    """Index of the session among the plan's repeats, from 0."""
 
     @property
     def series(self) -> tuple[str, str]:
@@ -83,7 +83,7 @@ def measured(
             samples = device.measure(one.subject, one.plan, progress)
             ours = {"mnv4-mobile": version("mnv4-mobile")}
             samples = replace(samples, versions={**samples.versions, **ours})
-        except Exception as caught:  # noqa: BLE001 - a night's sweep does not end for one session
+        except Exception as caught:  # noqa: BLE001 - one session must not end a whole sweep
             error = user_error(caught)
             failed.add(one.series)
         finished += 1

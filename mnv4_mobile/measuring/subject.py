@@ -66,13 +66,13 @@ class Subject:
         for output in self.bundle.outputs:
             if any(output.name not in run for run in outputs):
                 raise ParityError(
-                    f"{self.artifact.name}: output {output.name}: the device gave none"
+                    f"{self.artifact.name}: output {output.name}: the device returned none"
                 )
             found = np.concatenate([answer([output], run)[output.name] for run in outputs])
             wanted = expected[output.name][: len(found)]
             if found.shape != wanted.shape:
                 raise ParityError(
-                    f"{self.artifact.name}: output {output.name}: the device gave shape "
+                    f"{self.artifact.name}: output {output.name}: the device returned shape "
                     f"{found.shape}, must be {wanted.shape}"
                 )
             ratio = float(np.median(sqnr_db(wanted, found)))
@@ -97,7 +97,7 @@ def noise(inputs: Sequence[TensorSpec]) -> dict[str, npt.NDArray[Any]]:
     for tensor in inputs:
         if not tensor.dtype.startswith(("float", "int", "uint")):
             raise ConfigError(
-                f"input {tensor.name}: found {tensor.dtype}, measured are floats and integers"
+                f"input {tensor.name}: found {tensor.dtype}, must be floats or integers"
             )
     rng = np.random.default_rng(0)
     return {
@@ -115,7 +115,7 @@ def open_subject(path: Path) -> Subject:
 
     Raises:
         BundleError: A damaged bundle.
-        ConfigError: Neither, naming the suffixes of artifacts.
+        ConfigError: The path is none of these; the message names the suffixes of artifacts.
     """
     suffixes = {load_target(name).suffix: name for name in target_names()}
     if path.suffix in suffixes and not is_bundle(bundle_folder(path)):

@@ -18,11 +18,11 @@ from mnv4_mobile.units import Unit
 
 
 class Matrix(Record, frozen=True, kw_only=True):
-    """Bundles to build first, or to take out of the cache: every combination."""
+    """Bundles to build first, or to take from the cache: every combination of the values."""
 
     models: tuple[str, ...]
-    """Names of shipped models, timm's names or paths of YAML files; or weights, as `mnv4 build`
-    takes them, whose model is found from them."""
+    """Names of shipped models, timm's names or paths of YAML files; or weights that determine
+    their model, as `mnv4 build` takes them."""
     weights: str | None = None
     """The weights of the models, as `mnv4 build --weights` takes them."""
     targets: tuple[str, ...]
@@ -50,14 +50,14 @@ class SweepDevice(Record, frozen=True, kw_only=True):
     device: Text
     """KIND or KIND:ADDRESS."""
     tool: str | None = None
-    """The program that runs artifacts there, where it needs one."""
+    """The program that runs artifacts on the device, if the device needs one."""
 
 
 class Sweep(Record, frozen=True, kw_only=True):
     """What is measured where, and how.
 
     Raises:
-        ConfigError: A number of threads that cannot be.
+        ConfigError: An invalid number of threads.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Sweep(Record, frozen=True, kw_only=True):
     units: Annotated[tuple[Unit | None, ...], Meta(min_length=1)] = (None,)
     """What artifacts run on; null is what each asks for by default."""
     plan: Plan
-    """How every bundle is measured: a preset, and what differs from it."""
+    """How every bundle is measured: a preset, and the values that differ from it."""
 
     def __post_init__(self) -> None:
         self.plans()
@@ -92,7 +92,7 @@ class Sweep(Record, frozen=True, kw_only=True):
 PLAN_KEYS = tuple(
     name for name in Plan.__struct_fields__ if name not in ("schema", "threads", "unit")
 )
-"""What a sweep's `plan` may say beside `preset`; threads and units have lists of their own."""
+"""Keys of a sweep's `plan` besides `preset`; threads and units have lists of their own."""
 
 
 def load_sweep(name: str) -> Sweep:
@@ -124,7 +124,7 @@ def _check_options(matrix: Matrix, place: str) -> None:
 
 
 def _plan(values: Any, place: str) -> dict[str, Any]:
-    """Returns a preset with what differs from it."""
+    """Returns a preset with the values that differ from it."""
     if not isinstance(values, dict):
         raise ConfigError(f"{place}: found {show(values)}, must be an object")
     for key in values:

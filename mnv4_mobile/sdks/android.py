@@ -24,12 +24,12 @@ def write_android(given: Sequence[AnyBundle], out: Path) -> shipping.Written:
 
     Args:
         given: Bundles for LiteRT or ExecuTorch.
-        out: The module's folder. A module that was written before is replaced; files in it that
-            were not are kept.
+        out: The module's folder. A module that was written before is replaced; other files in the
+            folder are kept.
 
     Raises:
-        ConfigError: A bundle for another target, two bundles of one name, or `out` holds something
-            else.
+        ConfigError: A bundle for another target, two bundles with one name, or `out` holds
+            something else.
         BundleError: A damaged bundle.
     """
     bundles = open_bundles(given, tuple(RUNTIMES))

@@ -32,12 +32,12 @@ def write_ios(given: Sequence[AnyBundle], out: Path) -> shipping.Written:
 
     Args:
         given: Bundles for Core ML or ExecuTorch.
-        out: The package's folder. A package that was written before is replaced; files in it that
-            were not are kept.
+        out: The package's folder. A package that was written before is replaced; other files in the
+            folder are kept.
 
     Raises:
-        ConfigError: A bundle for another target, two bundles of one name, or `out` holds something
-            else.
+        ConfigError: A bundle for another target, two bundles with one name, or `out` holds
+            something else.
         BundleError: A damaged bundle.
     """
     bundles = open_bundles(given, TARGETS)
@@ -68,7 +68,7 @@ def _fill(folder: Path, models: Mapping[str, Bundle]) -> None:
     package.write_text(text.replace(_CORE_TESTS, ""), "utf-8")
     readme = folder / "README.md"
     shipping.write_readme(readme, coreml | executorch, _SAMPLE)
-    if not coreml:  # the example must import the second package then
+    if not coreml:  # then the example must import the second package
         text = readme.read_text("utf-8").replace("import MobileNetV4Kit", _IMPORT)
         text = text.replace("await MobileNetV4(.", "await MobileNetV4(executorch: .")
         readme.write_text(text, "utf-8")
@@ -83,7 +83,7 @@ def _fill_target(target: Path, models: Mapping[str, Bundle], every: str) -> None
     path = target / "MNV4Models.swift"
     head, mark, _ = path.read_text("utf-8").partition("// `mnv4 sdk ios`")
     assert mark, path
-    if not models:  # SwiftPM wants the folder, and does not copy an empty one
+    if not models:  # SwiftPM requires the folder, and does not copy an empty one
         (resources / "README").write_text("No bundles for this runtime.\n", "utf-8")
     path.write_text(head + _code(models, every), "utf-8")
 

@@ -1,4 +1,4 @@
-"""The names that an app's code has for its bundles."""
+"""Chooses the names of bundles in an app's code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def open_bundles(bundles: Sequence[AnyBundle], targets: Sequence[str]) -> list[B
 
     Raises:
         BundleError: A damaged bundle.
-        ConfigError: Two bundles of the same id, or one for a target that the platform does not run.
+        ConfigError: Two bundles with the same id, or a target that the platform does not run.
     """
     found: dict[str, Bundle] = {}
     for bundle in map(open_bundle, bundles):

@@ -40,17 +40,17 @@ class Written:
     constants: tuple[str, ...]
     """Names of the bundles in code, in the order in which the bundles were given."""
     added: tuple[str, ...] = ()
-    """Constants that the library did not have before. Empty where there was none."""
+    """Constants that the library did not have before. Empty for a new library."""
     removed: tuple[str, ...] = ()
-    """Constants that the library had before and has no more."""
+    """Constants that the library had before and no longer has."""
 
 
 def library(platform: str, checkout: str) -> Path:
     """Returns a platform's library: inside the package when installed, elsewhere in a checkout.
 
     Args:
-        platform: Its folder in the package.
-        checkout: Its folder in a checkout.
+        platform: The library's folder in the package.
+        checkout: The library's folder in a checkout.
     """
     inside = Path(str(resources("mnv4_mobile") / platform))
     return inside if inside.is_dir() else Path(__file__).parents[2] / checkout
@@ -146,7 +146,7 @@ def write_readme(path: Path, models: Mapping[str, Bundle], sample: str) -> None:
     Args:
         path: The README, as it is in the library.
         models: The bundles by their constants.
-        sample: The constant in the README's example, which becomes the first bundle's.
+        sample: The constant in the README's example, which is replaced by the first bundle's.
     """
     rows = []
     for constant, bundle in models.items():

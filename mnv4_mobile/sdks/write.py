@@ -18,7 +18,7 @@ _WRITERS = {"android": write_android, "ios": write_ios}
 def sdk(
     platform: Literal["android", "ios"], bundles: Iterable[AnyBundle], out: str | Path
 ) -> Written:
-    """Writes a library that an app classifies images with in three lines, with bundles inside.
+    """Writes a library with which an app classifies images in three lines, with bundles inside.
 
         sdk("android", build("conv-small", weights="demo", targets=["tflite"], out="out"), "mnv4")
 

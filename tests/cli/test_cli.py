@@ -142,7 +142,7 @@ BAD = [
     ((*SENSITIVITY, "random", "-r", "int8-dynamic"), "found 'int8-dynamic', must have static"),
     ((*SENSITIVITY, "random", "-o", "x.gif"), "--out: found 'x.gif', allowed: .png, .svg"),
     ((*TUNE, "nowhere"), "nowhere: No such file"),
-    ((*TUNE, "random"), "--calibrate: found 'random'; generated images judge no accuracy"),
+    ((*TUNE, "random"), "--calibrate: found 'random'; generated images cannot judge accuracy"),
     ((*TUNE, "random", "-o", "x.json"), "--out: found 'x.json', must be a .yaml file"),
     ((*TUNE, "random", "--max-drop", "-1"), "--max-drop: "),
     ((*BASE, "--jobs", "0"), "--jobs: "),

@@ -65,9 +65,9 @@ def test_one_is_shown_and_deleted(mnv4, path, monkeypatch):
     assert json.loads(out)["measurement"]["id"] == one.id
     assert "Pixel 8" in mnv4("results", "show", one.id)[1]
     code, _, err = mnv4("results", "show", "zzz")
-    assert (code, err) == (2, "error: zzz: 0 measurements have such an id\n")
+    assert (code, err) == (2, "error: zzz: found 0 measurements whose id begins so, must be 1\n")
     code, _, err = mnv4("results", "delete", one.id)
-    assert (code, err) == (2, "error: --yes: needed to delete 1 measurement unasked\n")
+    assert (code, err) == (2, "error: --yes: needed to delete 1 measurement without asking\n")
     assert mnv4("results", "delete")[0] == 2
     assert mnv4("results", "delete", one.id, "--run", "base")[0] == 2
     assert mnv4("results", "delete", one.id, "--yes")[1] == "deleted 1 measurement\n"

@@ -35,7 +35,7 @@ class AdbShell(Shell):
     """The shell of one Android device.
 
     Args:
-        serial: As `adb devices` lists it.
+        serial: The serial number, as `adb devices` lists it.
     """
 
     def __init__(self, serial: str) -> None:
@@ -56,7 +56,7 @@ class AdbShell(Shell):
 
 
 class Adb:
-    """The kind `adb`: `adb`, `adb:SERIAL`, or `adb:HOST:PORT` for a wireless one."""
+    """The kind `adb`: `adb`, `adb:SERIAL`, or `adb:HOST:PORT` for a wireless device."""
 
     name = "adb"
 
@@ -65,7 +65,7 @@ class Adb:
     ) -> Sequence[Remote]:
         """See `Kind.connect`."""
         if address and not re.fullmatch(r"[A-Za-z0-9._:\[\]-]+", address):
-            raise ConfigError(f"--device: adb:{address}: not a serial number nor HOST:PORT")
+            raise ConfigError(f"--device: adb:{address}: neither a serial number nor HOST:PORT")
         states = dict(_listed())
         if re.search(r":\d+$", address) and states.get(address) in (None, "offline"):
             _connect(address)
@@ -107,7 +107,7 @@ def _attached(serial: str, state: str) -> Attached:
 def _connect(address: str) -> None:
     _adb("disconnect", address)  # otherwise an offline device stays offline
     said = _adb("connect", address)
-    # Its exit code is always 0. A device that still has to be allowed is listed as such.
+    # The exit code is always 0. A device that still has to be authorised is listed as such.
     if "connected to" not in said and "failed to authenticate" not in said:
         raise DeviceError(
             f"adb:{address}: {said.strip()}; is wireless debugging on, and this computer paired "
@@ -154,7 +154,7 @@ def _listed() -> list[tuple[str, str]]:
     header, found, rows = said.partition("List of devices attached")
     if not found:
         raise DeviceError(f"adb: {(header.strip().splitlines() or ['no answer'])[-1]}")
-    # A state is a word, but for `no permissions (...)`.
+    # A state is one word, except `no permissions (...)`.
     return re.findall(r"^(\S+)\s+(no permissions|\S+)", rows, re.MULTILINE)
 
 

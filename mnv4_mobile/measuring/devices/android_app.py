@@ -46,7 +46,7 @@ class BenchmarkApp:
             raise ConfigError(f"{self._shell.name}: cannot run {subject.artifact.target}")
 
     def copy(self, subject: Subject) -> None:
-        """Copies a bundle, unless it was copied last.
+        """Copies a bundle, unless it is the one that was copied last.
 
         Raises:
             DeviceError: No space left, ...

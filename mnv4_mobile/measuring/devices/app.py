@@ -58,13 +58,13 @@ class Job(Record, frozen=True, kw_only=True):
     schema: Literal[1] = 1
     """Version of this format."""
     id: Uuid
-    """Names this job."""
+    """UUID of this job."""
     bundle: Identifier
     """Name of the bundle's folder beside the file."""
     plan: Plan
-    """How to measure. On iOS, where only the app can tell, the app waits until the device is at
-    `max_thermal` or better. It ignores `repeats` and `cooldown_s`: it is launched once per session.
-    """
+    """How to measure. On iOS, where only the app knows how warm the device is, the app waits until
+    it is at `max_thermal` or better. The app ignores `repeats` and `cooldown_s`, because it is
+    launched once per session."""
 
 
 class Result(Record, frozen=True, kw_only=True):
@@ -73,14 +73,14 @@ class Result(Record, frozen=True, kw_only=True):
     schema: Literal[1] = 1
     """Version of this format."""
     job: Annotated[str, Meta(pattern=whole(f"({UUID})?"), description="a job's id, or empty")]
-    """Id of the job; empty where the device could not read one, or was given none."""
+    """Id of the job; empty if the device could not read one, or was given none."""
     status: Status
     """`ok`; `wrong`: an output missed the golden pair's gate, so nothing was timed; `failed`."""
     error: str | None
     """What went wrong; null for `ok`. For `wrong`: the output, what was found and the gate, all in
     decibels."""
     samples: Samples | None
-    """What was measured; null for what is not `ok`."""
+    """What was measured; null unless the status is `ok`."""
 
     def __post_init__(self) -> None:
         check_status(self.status, self.error, self.samples)
@@ -89,7 +89,7 @@ class Result(Record, frozen=True, kw_only=True):
 
 
 def new_job(plan: Plan, bundle: str = BUNDLE) -> Job:
-    """Returns a job with an id of its own.
+    """Returns a job with a new id.
 
     Args:
         plan: How to measure.

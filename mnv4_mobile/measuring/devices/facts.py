@@ -75,7 +75,7 @@ def _android(name: str, props: dict[str, str], cores: int | None) -> DeviceInfo:
     build = (first("ro.build.id"), first("ro.build.version.incremental"))
     serial = first("ro.serialno", "ro.boot.serialno")
     return DeviceInfo(
-        # A wireless device's address is no id, because its port changes every time.
+        # A wireless device's address is not an id, because its port changes every time.
         id=f"adb:{serial}" if serial else name,
         model=model if model.lower().startswith(maker.lower()) else f"{maker} {model}",
         soc=" ".join(part for part in soc if part)

@@ -39,7 +39,7 @@ class Host:
         return _describe()
 
     def thermal(self) -> Thermal:
-        """Returns the hottest sensor's temperature, which only Linux tells."""
+        """Returns the hottest sensor's temperature, which only Linux reports."""
         return read_sensors()
 
     def check(self, subject: Subject, plan: Plan) -> None:
@@ -218,8 +218,8 @@ class HostKind:
         """See `Kind.connect`. The address may be this computer's name."""
         if address not in ("", platform.node()):
             raise ConfigError(
-                f"--device host:{address}: this computer is host:{platform.node()}; measure on "
-                "another one over ssh:"
+                f"--device host:{address}: this computer is host:{platform.node()}; use ssh:HOST "
+                "for another one"
             )
         if tool is not None:
             raise ConfigError(f"--tool: found {tool!r}; host takes none, it has the runtimes")

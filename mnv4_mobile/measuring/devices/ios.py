@@ -30,7 +30,7 @@ from mnv4_mobile.progress import SILENT, Progress
 from mnv4_mobile.units import UNITS
 
 BUNDLE_ID = "io.github.mnv4.benchmark"
-"""Bundle id of the benchmark app. A team that signs it with another id gives that as `--tool`."""
+"""Bundle id of the benchmark app. A team that signs it with another id names that by `--tool`."""
 LAUNCHED_FOR_JOB = "--mnv4-job"
 """The app's argument that makes it run the copied job and exit."""
 _READ, _WRITTEN = "Documents", "Library/Caches"
@@ -40,7 +40,7 @@ _LIST_S, _COPY_S, _START_S, _SLOWEST_RUN_S = 60, 600, 300, 2
 
 @dataclass(frozen=True, kw_only=True)
 class AppleDevice:
-    """What devicectl lists of a device."""
+    """A device as devicectl lists it."""
 
     udid: str
     info: DeviceInfo
@@ -104,7 +104,7 @@ class IosDevice:
                 timeout_s,
                 tell,
             )
-            # Only a result counts, whatever devicectl says about the end.
+            # Only a result counts, however devicectl says that the app ended.
             result = Path(work, "result.json")
             self._copy("from", f"{_WRITTEN}/{app.RESULT}", str(result))
             samples = app.read_samples(result.read_bytes(), job, name) if result.is_file() else None
@@ -151,7 +151,7 @@ class Ios:
         return [IosDevice(ready(address), bundle_id)]
 
     def attached(self) -> list[Attached]:
-        """Returns what devicectl lists, or why it cannot be asked; nothing if this is no Mac."""
+        """Returns what devicectl lists, or why it cannot be asked; nothing if this is not a Mac."""
         if shutil.which("xcrun") is None:
             return []
         try:
@@ -174,7 +174,7 @@ def ready(address: str) -> AppleDevice:
         phones = [phone for phone in known if phone.udid == address]
         if not phones:
             raise DeviceError(f"ios:{address}: not known to this Mac; known: {names}")
-    else:  # pairing lasts for ever, so most of them may be away
+    else:  # pairing never expires, so most of the known devices may be away
         phones = [phone for phone in known if not phone.missing] or known
     if not phones:
         raise DeviceError("ios: no device is known: plug one in and trust this computer")
@@ -258,7 +258,7 @@ def _phones() -> list[AppleDevice]:
         except OSError:
             raise DeviceError(f"ios: {_why(ended)}") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DeviceError(f"ios: devicectl lists devices in another form: {error!r}") from None
+            raise DeviceError(f"ios: devicectl's list has an unknown form: {error!r}") from None
 
 
 def _is_phone(entries: dict[str, Any]) -> bool:

@@ -19,7 +19,7 @@ from mnv4_mobile.measuring.subject import Subject
 from mnv4_mobile.records import replace
 
 ON_DEVICE = "device:"
-"""Begins the path of a tool that the device already has."""
+"""Prefix of the path of a tool that the device already has."""
 _MEMORY_S = 300.0
 _MACHINES = {
     0x03: ("x86", ("i386", "i686", "x86_64")),
@@ -37,10 +37,10 @@ class _Program:
     tool: Tool
     argv: tuple[str, ...]
     version: str
-    """The tool's name; if it was copied, with the beginning of its hash, as foreign programs do not
-    tell their version."""
+    """The tool's name; if it was copied, with the beginning of its hash, because third-party
+    programs do not report their version."""
     libraries: str | None = None
-    """A folder on the device with shared libraries that came with it."""
+    """A folder on the device with shared libraries that came with the tool."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,8 @@ class Programs:
             seconds=plan.seconds,
         )
         samples, outputs = self._session(program, run, subject, timeout_s)
-        # One process did everything, so outputs are checked afterwards; wrong ones record nothing.
+        # One process did everything, so outputs are checked afterwards; if they are wrong, nothing
+        # is recorded.
         golden = subject.check(outputs) if outputs else None
         peak = None
         if argv := program.tool.memory_argv(run):
@@ -152,11 +153,11 @@ class Programs:
         key, target = subject.artifact.sha256, subject.artifact.target
         if key not in self._pushed:
             model = self._shell.push(subject.path, f"{key[:16]}{subject.path.suffix}")
-            # Foreign tools generate their own inputs.
+            # Third-party tools generate their own inputs.
             feeds = subject.feeds() if isinstance(self._choose(target)[0], Runner) else []
             if any(len(feed) != 1 for feed in feeds):
                 raise ConfigError(
-                    f"{subject.path}: found inputs {', '.join(feeds[0])}, can measure one input"
+                    f"{subject.path}: found inputs {', '.join(feeds[0])}, must be one input"
                 )
             inputs = [
                 self._shell.push(little_endian(tensor), f"{key[:16]}.{i}.bin")
@@ -236,7 +237,7 @@ class Programs:
 
 
 def _files(tool: str | None) -> list[str]:
-    """Returns the files that `--tool` means.
+    """Returns the files that `--tool` names.
 
     Raises:
         ConfigError: It does not exist.
@@ -247,7 +248,7 @@ def _files(tool: str | None) -> list[str]:
     if path.is_dir():
         return sorted(str(file) for file in path.iterdir() if file.is_file())
     if not path.is_file():
-        raise ConfigError(f"--tool: {tool}: does not exist (on the device: {ON_DEVICE}PATH)")
+        raise ConfigError(f"--tool: {tool}: does not exist; on the device it is {ON_DEVICE}PATH")
     return [tool]
 
 

@@ -138,7 +138,7 @@ class Shell(ABC):
             if late:
                 stdout, stderr = connection.communicate(timeout=_ANSWER_S)
         except subprocess.TimeoutExpired:
-            raise DeviceGoneError(f"{self.name}: does not answer any more") from None
+            raise DeviceGoneError(f"{self.name}: no longer answers") from None
         finally:
             connection.kill()
             connection.wait()
@@ -214,7 +214,7 @@ class Shell(ABC):
         try:
             done = subprocess.run(command, input=data, capture_output=True, timeout=timeout_s)
         except subprocess.TimeoutExpired:
-            raise DeviceGoneError(f"{self.name}: does not answer any more") from None
+            raise DeviceGoneError(f"{self.name}: no longer answers") from None
         return self._ended(mark, done.stdout, done.stderr)
 
     def _command(self, script: str) -> tuple[bytes, list[str]]:

@@ -17,7 +17,7 @@ from mnv4_mobile.measuring.devices.shell import Shell
 from mnv4_mobile.progress import SILENT, Progress
 
 _ADVICE = (
-    ("REMOTE HOST IDENTIFICATION HAS CHANGED", "its host key is not the known one any more"),
+    ("REMOTE HOST IDENTIFICATION HAS CHANGED", "its host key has changed"),
     ("Host key verification failed", "its host key is not known: connect once with `ssh {host}`"),
     ("Permission denied", "it accepts no key of yours: `ssh-copy-id {host}`"),
     ("Could not resolve hostname", "no such host"),
@@ -40,7 +40,7 @@ class SshShell(Shell):
         program = shutil.which("ssh")
         if program is None:
             raise ToolchainError("ssh: not installed; install OpenSSH's client")
-        # All commands share one connection, so that each takes a round trip and no handshake.
+        # All commands share one connection, so that each takes one round trip without a handshake.
         # Its socket lies in /tmp, because its path must be short, and macOS's TMPDIR is not.
         self._sockets = tempfile.TemporaryDirectory(
             prefix="mnv4-", dir="/tmp", ignore_cleanup_errors=True
@@ -61,7 +61,7 @@ class SshShell(Shell):
         super().__init__(f"ssh:{destination}{':' + port if port else ''}", '"$HOME"')
 
     def _shell_command(self, script: str) -> list[str]:
-        # The account's own shell may be any; this needs sh.
+        # The account's login shell may be any shell; the script needs sh.
         return [*self._ssh, "--", self._destination, f"exec sh -c {shlex.quote(script)}"]
 
     def _lost(self, message: str) -> DeviceGoneError:

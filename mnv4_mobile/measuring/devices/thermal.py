@@ -21,7 +21,7 @@ Raspberry Pi begins to slow down at 80 degrees Celsius; most computers' processo
 105."""
 
 _PLAUSIBLE_C = (1, 150)
-"""Range of credible temperatures. Unconnected sensors say 0, -127, 200, ..."""
+"""Range of credible temperatures. Unconnected sensors report 0, -127, 200, ..."""
 
 
 def hottest(readings: Iterable[str]) -> Thermal:

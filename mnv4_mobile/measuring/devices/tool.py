@@ -95,10 +95,10 @@ class Runner(Tool):
     PROGRAM --model M --threads N [--cores 4,5] [--warmup W] [--runs R] [--seconds S]
             [--input FILE]... --out FOLDER
 
-    It loads the model twice, runs it once, then once with each input, writing
-    `<input>.<output>.bin`, then W times untimed, then R times and S seconds at least timed, and
-    writes a `Result` with the job "" to `result.json`, which is never partial. Tensors are raw
-    little-endian bytes in C order.
+    It loads the model twice and runs it once; then once with each input, writing
+    `<input>.<output>.bin`; then W times without timing it; then at least R times and for at least
+    S seconds, timing each run. It writes a `Result` with the job "" to `result.json`, which is
+    never partial. Tensors are raw little-endian bytes in C order.
 
     Args:
         name: See `Tool`.
@@ -153,7 +153,7 @@ class Runner(Tool):
             tensors: The artifact's outputs, in the artifact's order.
 
         Raises:
-            DeviceError: An output has another size.
+            DeviceError: An output has the wrong size.
         """
         names = [tensor.name if self.named else str(j) for j, tensor in enumerate(tensors)]
         return [
@@ -199,5 +199,5 @@ def tools_of(target: str) -> tuple[Tool, ...]:
 
 
 def tool_for(tools: Sequence[Tool], file_name: str) -> Tool | None:
-    """Returns the tool that a file is, or None."""
+    """Returns the tool that a file of this name is, or None."""
     return next((tool for tool in tools if tool.recognises(file_name)), None)

@@ -1,8 +1,8 @@
 """Collects what a report shows as plain data: one *row* for each group of sessions of a run.
 
-Statistics are of all samples. The points in the charts have a budget, so that a page of ten
-thousand sessions still opens at once: a session shows all its samples if they are few, else a
-random choice with a fixed seed, in the order of time.
+Statistics cover all samples. The points in the charts have a budget, so that a page of ten
+thousand sessions still opens at once: a session shows all its samples if they are few, otherwise a
+random choice with a fixed seed, in time order.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from mnv4_mobile.records import plain
 _Json = dict[str, Any]
 NO_BOUNDS = Bounds()
 POINTS = 100_000
-"""Number of samples in a page."""
+"""Budget of samples for a page."""
 _LEAST, _MOST = 10, 400
-"""Bounds of the number of samples of one session."""
+"""Bounds on the number of samples that a session shows."""
 PERCENTILES = (5, 25, 50, 75, 95)
 
 
@@ -64,7 +64,7 @@ class Row:
         return next((m.runtime for m in self.group.measurements if m.runtime), "")
 
     def doubts(self, newest: Mapping[str, str]) -> list[Doubt]:
-        """Returns what looks unsound; `newest` as `doubts_of_group` has it."""
+        """Returns what looks unsound; `newest` is an argument of `doubts_of_group`."""
         return doubts_of_group(self.group.measurements, newest)
 
     @property
@@ -96,7 +96,7 @@ def rows(measurements: Sequence[Measurement]) -> list[Row]:
 
 
 def _key(group: SessionGroup) -> ResultKey:
-    """The key of the sessions that know their runtime, which those that failed early do not."""
+    """Returns the key of sessions that know their runtime; those that failed early do not."""
     return next((m.key for m in group.measurements if m.runtime), group.first.key)
 
 
@@ -149,7 +149,7 @@ def page_data(
         measurements: What to show.
         evaluations: Accuracies, joined by the artifact's sha256.
         profiles: Times by block, joined by artifact and device.
-        bounds: What the bundle to ship must keep.
+        bounds: Bounds on the bundle to ship.
     """
     found = rows(measurements)
     artifacts = {row.first.artifact.sha256: row.first.artifact for row in found}

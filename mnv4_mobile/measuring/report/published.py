@@ -34,7 +34,7 @@ class Published:
     """Accuracy in percent."""
 
     def is_of(self, artifact: Artifact) -> bool:
-        """Whether an artifact has the same network and input size."""
+        """Returns whether an artifact has the same network and input size."""
         return (self.model, (self.size, self.size)) == (artifact.model, artifact.size)
 
 

@@ -25,7 +25,7 @@ def report(
     runs: Sequence[str] = (),
     bounds: Bounds = NO_BOUNDS,
 ) -> list[Measurement]:
-    """Writes what a store holds as one page that can be sent around, or as a table.
+    """Writes what a store holds as one self-contained page, or as a table.
 
         report("report.html", bounds=Bounds(max_ms=10))
 
@@ -36,7 +36,7 @@ def report(
         bounds: Bounds on the bundle that the page says to ship; for HTML and Markdown.
 
     Returns:
-        The measurements in it.
+        The measurements in the report.
 
     Raises:
         ConfigError: A suffix that is not known, nothing to report, a run that does not exist, or a
@@ -60,17 +60,17 @@ def write_report(
     runs: Sequence[str] = (),
     bounds: Bounds = NO_BOUNDS,
 ) -> list[Measurement]:
-    """Writes a report. Nothing half-written stays.
+    """Writes a report, and leaves no partial file after an error.
 
     Args:
         store: What to report from.
         path: The file.
         kind: One of `FORMATS`.
         runs: Names of runs; none means all.
-        bounds: What the bundle to ship must keep; for HTML and Markdown.
+        bounds: Bounds on the bundle to ship; for HTML and Markdown.
 
     Returns:
-        The measurements in it.
+        The measurements in the report.
 
     Raises:
         ConfigError: Nothing to report, an unknown run, or a folder that does not exist.

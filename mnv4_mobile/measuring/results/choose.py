@@ -21,36 +21,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """What a bundle must keep. None asks for nothing."""
+    """Bounds on a bundle. None sets no bound."""
 
     max_ms: float | None = None
     """Highest latency in milliseconds."""
     max_mb: float | None = None
-    """MB of 10^6 bytes."""
+    """Largest size in MB of 10^6 bytes."""
     min_top1: float | None = None
-    """Accuracy on the dataset, as a share of 1."""
+    """Lowest accuracy on the dataset, as a share of 1."""
     min_agreement: float | None = None
-    """Share of images for which the bundle and its float parent name the same class."""
+    """Lowest share of images for which the bundle and its float parent name the same class."""
 
     @property
     def any(self) -> bool:
-        """Whether something is asked for."""
+        """Whether any bound is set."""
         return self != Bounds()
 
     @property
     def fastest_first(self) -> bool:
-        """Whether only accuracy is bounded: then the fastest bundle is wanted."""
+        """Whether only accuracy is bounded, so that the fastest bundle is wanted."""
         return self.any and self.max_ms is None and self.max_mb is None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A bundle, what is known of it, and what speaks against it."""
+    """A bundle, what is known about it, and what speaks against it."""
 
     sha256: str
     name: str
     target: str | None
-    """None if the bundle was evaluated but never measured, here and below."""
+    """None, like `bytes` and `group`, if the bundle was evaluated but never measured."""
     bytes: int | None
     group: SessionGroup | None
     """The group of sessions with the lowest latency on the device."""
@@ -117,9 +117,9 @@ class Choice:
     device: str
     bounds: Bounds
     fitting: tuple[Candidate, ...]
-    """They keep all bounds. The first is the one to ship, the second the next best."""
+    """Candidates that keep all bounds. The first is the one to ship, the second the next best."""
     undecided: tuple[Candidate, ...]
-    """They miss no known bound, but something that decides is unknown."""
+    """Candidates that miss no known bound, but lack a figure that is needed to decide."""
     rejected: tuple[Candidate, ...]
 
     @property
@@ -176,13 +176,13 @@ class Choice:
             bundle: The bundle's path.
         """
         kind = self.device.partition(":")[0]
-        if kind in ("ios", "coremltools"):  # which run what iOS apps run
+        if kind in ("ios", "coremltools"):  # both run what iOS apps run
             return ["sdk", "ios", bundle, "-o", "MobileNetV4"]
         return ["sdk", "android", bundle, "-o", "mnv4"]
 
     def commands(self, one: Candidate) -> list[str]:
         """Returns the commands that find out what is unknown about a candidate."""
-        # Computers and browsers have a name of their own after the kind, which is no address.
+        # The ids of computers and browsers have a name after the kind, which is not an address.
         kind, *rest = self.device.split(":")
         address = self.device if kind not in ("host", "browser") else ":".join([kind, *rest[1:]])
         name = shlex.quote(one.name)
@@ -204,15 +204,15 @@ def choose(
 ) -> Choice:
     """Sorts all bundles that were measured or evaluated.
 
-    Among bundles that fit, those come first whose accuracy lies in the 95 % interval of the most
-    accurate one, the fastest of them at the top. If only accuracy is bounded, all that fit are
-    sorted by latency.
+    The bundles that fit begin with those whose accuracy lies in the 95 % interval of the most
+    accurate one, the fastest first. If only accuracy is bounded, all that fit are sorted by
+    latency.
 
     Args:
         measurements: Measurements of all devices.
         known: Evaluations on the dataset that counts; see `on_dataset` and `evaluation_for`.
         device: The device's id; see `one_device`.
-        bounds: What a bundle must keep. Without any, bundles fit whose latency and accuracy are
+        bounds: Bounds on a bundle. Without any, every bundle fits whose latency and accuracy are
             known.
     """
     artifacts: dict[str, Artifact | None] = dict.fromkeys(known)
@@ -315,7 +315,7 @@ def _judge(
     newest: dict[str, str],
 ) -> Candidate:
     timed = [group for group in found if group.sessions]
-    # A plan may have been followed several times, on other builds of the OS: the last one counts.
+    # A plan may have been measured several times, on different OS builds: the last one counts.
     latest = {group.first.plan.key: group for group in timed}
     group = min(latest.values(), key=lambda c: c.latency_ms or 0, default=None)
     unit = group.first.plan.unit if group else None
@@ -353,7 +353,7 @@ def _judge(
 
 
 def _against(one: Candidate, bounds: Bounds) -> tuple[list[str], list[str]]:
-    """The bounds that a candidate misses, and what must be known to say."""
+    """Returns the bounds that a candidate misses, and what must be known to decide on others."""
     misses, missing = [], []
     if bounds.max_ms is not None and (ms := one.latency_ms) is not None and ms > bounds.max_ms:
         misses.append(f"too slow: {ms:.2f} ms, at most {bounds.max_ms:g}")

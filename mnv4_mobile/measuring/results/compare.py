@@ -37,10 +37,10 @@ CONFIDENCE = 0.95
 NEGLIGIBLE = 0.05
 """An interval around 0 that stays within this share shows no difference."""
 MOST_SESSIONS = 50
-"""If more than these would be needed, the device is too busy to compare on."""
+"""If more sessions than this would be needed, the device is too busy to compare on."""
 _RESAMPLES = 4000
 _MOST_REACH = math.log(1000.0)
-"""An interval as wide as that says nothing, and its ends must stay finite numbers."""
+"""Limits the interval, so that its ends stay finite; one that wide says nothing anyway."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class Difference:
     change: float | None
     """The ratio of the two medians, less 1."""
     interval: tuple[float, float] | None
-    """Holds the change with `CONFIDENCE`; None if there are too few sessions to say."""
+    """Interval that holds the change with `CONFIDENCE`; None if there are too few sessions."""
     doubts: tuple[Doubt, ...]
 
     @property
@@ -104,7 +104,7 @@ class Difference:
         return f"about {needed} sessions of each run would decide"
 
     def _needed(self, max_regression: float | None) -> int | None:
-        """The number of sessions of each run at which this change would leave the interval."""
+        """Returns the number of sessions of each run with which the interval would decide."""
         if self.interval is None or self.change is None:
             return None
         change, (low, high) = math.log1p(self.change), map(math.log1p, self.interval)
@@ -138,7 +138,7 @@ def side(name: str, store: Path) -> list[Measurement]:
     """Returns a run of the store by its name, or all measurements of an exported file.
 
     Raises:
-        ConfigError: Neither, naming the runs of the store, or a damaged file.
+        ConfigError: It is neither, naming the runs of the store; or the file is damaged.
         StoreError: A store that cannot be used.
     """
     if Path(name).suffix in IMPORTED:
@@ -154,7 +154,7 @@ def side(name: str, store: Path) -> list[Measurement]:
 def compare(base: Sequence[Measurement], new: Sequence[Measurement]) -> Comparison:
     """Matches two runs' sessions by model, size, recipe, target, device and plan.
 
-    The artifacts may differ, as their difference is what is asked for. Different OS builds and
+    The artifacts may differ, because their difference is what is measured. Different OS builds and
     runtimes are among the doubts.
     """
     old, now = _by_key(base), _by_key(new)
@@ -175,10 +175,10 @@ def _by_key(measurements: Sequence[Measurement]) -> dict[tuple[object, ...], Ses
 
 
 def _difference(base: SessionGroup, new: SessionGroup) -> Difference:
-    # Where one of them has a tool's mean only, the means are compared.
+    # If one of them has only a tool's mean, the means are compared.
     statistic = SessionGroup((*base.measurements, *new.measurements)).statistic
     old, now = (
-        # A coarse timer may say 0, which no ratio can be formed with.
+        # A coarse timer may report 0, with which no ratio can be formed.
         [value for value in group.values_of(statistic) if value]
         for group in (base, new)
     )
@@ -224,12 +224,12 @@ def _runtimes(group: SessionGroup) -> list[str]:
 def interval(base: Sequence[float], new: Sequence[float]) -> tuple[float, float]:
     """Returns an interval for the relative change of the median over the sessions.
 
-    It is made by a symmetric studentized bootstrap over sessions, on logarithms. It is always the
-    same for the same sessions.
+    The method is a symmetric studentized bootstrap over sessions, on logarithms. The same sessions
+    always give the same interval.
 
     Args:
         base: The sessions' latencies, at least `SESSIONS` of them, all above 0.
-        new: Likewise.
+        new: The same for the new run.
 
     Returns:
         The ends of the interval, as shares.
@@ -239,7 +239,7 @@ def interval(base: Sequence[float], new: Sequence[float]) -> tuple[float, float]
     more_old, more_now = _resampled(old, random), _resampled(now, random)
     change = _level(now) - _level(old)
     errors = np.sqrt(_error2(more_old) + _error2(more_now))
-    # A resample that took one session again and again has no error to divide by.
+    # A resample that drew the same session every time has no error to divide by.
     varied = errors > 1e-12
     deviations = np.abs(_level(more_now) - _level(more_old) - change)[varied] / errors[varied]
     width = float(np.quantile(deviations, CONFIDENCE)) if len(deviations) else 0.0
@@ -254,11 +254,11 @@ def _resampled(
 
 
 def _level(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The logarithm of the median along the last axis."""
+    """Returns the logarithm of the median along the last axis."""
     return np.asarray(np.log(np.median(values, axis=-1)))
 
 
 def _error2(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The squared standard error of the mean of the logarithms along the last axis."""
+    """Returns the squared standard error of the mean of the logarithms along the last axis."""
     logs = np.log(values)
     return np.asarray(logs.var(-1, ddof=1) / values.shape[-1])

@@ -22,9 +22,9 @@ SPREAD = 0.07
 RESOLUTION = 0.05
 """Resolution of the device's timer, as a share of the latency."""
 MEANINGS: Mapping[str, str] = {
-    "wrong": "the device computed something else than the model; such sessions are not timed",
+    "wrong": "the device's output missed the golden pair's gate; such sessions are not timed",
     "failed": "sessions failed and gave no latency",
-    "unverified": "the artifact is no bundle's, so that nothing verified its output",
+    "unverified": "the artifact has no bundle, so its output was never verified",
     "unchecked": "its output was not checked on the device",
     "busy": f"other work took more than {BUSY:.0%} of the device's cores",
     "drift": f"the speed changed by more than {SPREAD:.0%} within a session",
@@ -38,7 +38,7 @@ MEANINGS: Mapping[str, str] = {
     "os": "the sessions ran on different builds of the operating system",
     "updated": "the device's operating system was updated since",
     "runtime": "the sessions ran on different versions of the runtime",
-    "unit": "accuracy is known from another unit than the one that was timed",
+    "unit": "accuracy was evaluated on a unit other than the one that was timed",
     "images": "the accuracy's 95 % interval holds the bound: evaluate on more images",
 }
 """Every doubt by its code, the gravest first."""
@@ -51,7 +51,7 @@ class Doubt:
     code: str
     """A key of `MEANINGS`."""
     detail: str = ""
-    """How much of it, or in how many of the sessions."""
+    """How large the effect is, or how many of the sessions show it."""
 
     def __str__(self) -> str:
         """The code and the detail, for a table."""
@@ -59,7 +59,7 @@ class Doubt:
 
     @property
     def sentence(self) -> str:
-        """The meaning and the detail, where there is room for them."""
+        """The meaning and the detail, for places with room for a sentence."""
         return MEANINGS[self.code] + (f" ({self.detail})" if self.detail else "")
 
 
@@ -110,7 +110,7 @@ def doubts_of_group(
 
     Args:
         measurements: Sessions of one group, or of several to ask whether they may be one.
-        newest: See `os_builds`; None not to ask what the devices have become since.
+        newest: See `os_builds`; None skips the question whether a device was updated since.
     """
     timed = [m for m in measurements if statistics.of(m)]
     counts = Counter(doubt.code for m in timed for doubt in doubts(m))

@@ -1,8 +1,8 @@
 """Exports and imports records; the file's suffix chooses the format.
 
-JSON lines (`{"measurement": {...}}`, `{"evaluation": {...}}` or `{"profile": {...}}` a line) and
+JSON lines (each `{"measurement": {...}}`, `{"evaluation": {...}}` or `{"profile": {...}}`) and
 other stores hold every kind of record as it is. CSV and Parquet hold measurements for notebooks,
-one row each; Parquet has the samples and the whole record beside, so that it can be imported again.
+one row each; Parquet also has the samples and the whole record, so that it can be imported again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Records:
 
 
 def export_records(found: Records, path: Path) -> None:
-    """Writes records to a file. Nothing half-written stays.
+    """Writes records to a file, and leaves no partial file after an error.
 
     Raises:
         ConfigError: An unknown suffix, or a folder that does not exist.
@@ -149,7 +149,7 @@ def _read_parquet(path: Path) -> Iterator[Kept]:
     try:
         bodies = parquet.read_table(path, columns=["record"])["record"].to_pylist()
     except (arrow.ArrowException, KeyError) as error:
-        raise ConfigError(f"{path}: no Parquet file of measurements: {error}") from error
+        raise ConfigError(f"{path}: not a Parquet file of measurements: {error}") from error
     for number, body in enumerate(bodies, 1):
         yield records.decode(body or "", Measurement, f"{path}: row {number}")
 

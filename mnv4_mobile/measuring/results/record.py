@@ -29,13 +29,13 @@ class Stored:
     kind: RecordKind
     """`measurement`, `evaluation` or `profile`."""
     columns: Mapping[str, str | int]
-    """What the store is searched by."""
+    """Values by which the store is searched."""
     body: str
     """The record's JSON text, equal for equal records."""
 
 
 def stored(record: Kept) -> Stored:
-    """Returns a record as a store keeps it.
+    """Returns a record in the form that a store keeps.
 
     Raises:
         ConfigError: A value that could not be read back.

@@ -1,7 +1,7 @@
 """Reduces samples to statistics, which are derived whenever they are shown and never stored.
 
 All languages follow one specification (`tests/golden/statistics.json` has its cases): a percentile
-interpolates linearly between the two samples that are next to rank q/100 * (n - 1), as numpy does
+interpolates linearly between the two samples next to rank q/100 * (n - 1), as numpy does
 by default (type 7 of Hyndman and Fan, 1996); the coefficient of variation is the sample standard
 deviation (divisor n - 1) over the mean.
 """
@@ -20,7 +20,7 @@ from mnv4_mobile.measuring.plan import Statistic
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """Statistics of one session's samples in ms; None where a tool's summary lacks one."""
+    """Statistics of one session's samples in ms; None if a tool's summary lacks one."""
 
     p50: float | None
     p90: float | None
@@ -33,7 +33,7 @@ class Statistics:
     n: int
 
     def value(self, statistic: Statistic) -> float | None:
-        """Returns one of them by its name."""
+        """Returns a statistic by its name."""
         value: float | None = getattr(self, statistic)
         return value
 
@@ -52,7 +52,7 @@ def _percentile(ordered: Sequence[float], q: float) -> float:
 
 def of_samples(values: Sequence[float]) -> Statistics:
     """Returns the statistics of one or more latencies."""
-    # Without numpy, whose calls take longer than all of this for the samples of a session.
+    # No numpy: for the samples of one session, its calls take longer than all of this.
     ordered, mean = sorted(values), fmean(values)
     deviation = math.dist(values, [mean] * len(values)) / math.sqrt(max(len(values) - 1, 1))
     return Statistics(
@@ -120,7 +120,7 @@ class SessionGroup:
 
     @property
     def first(self) -> Measurement:
-        """One of them, for the fields that are equal in all."""
+        """One session, for the fields that are equal in all."""
         return self.measurements[0]
 
     @cached_property

@@ -77,10 +77,10 @@ def store_path(option: str | Path | None) -> Path:
 
 
 class Store:
-    """A store that is open; several processes may have it open at once.
+    """An open store; several processes may have the same file open at once.
 
     Args:
-        path: The file, which is made if it does not exist.
+        path: The file, which is created if it does not exist.
         must_exist: Whether to refuse a file that does not exist.
 
     Raises:
@@ -123,7 +123,7 @@ class Store:
             self._make()
 
     def _use_log(self) -> None:
-        # SQLite does not wait for its turn here, when several processes make the same file.
+        # SQLite does not wait here by itself when several processes create the same file.
         end = time.monotonic() + _WAIT_S
         while True:
             try:
@@ -157,7 +157,7 @@ class Store:
         self._db.close()
 
     def add(self, record: Kept) -> None:
-        """Adds a record, which is on the disk when this returns.
+        """Adds a record and writes it to disk before returning.
 
         Raises:
             StoreError: Another record has its id.
@@ -272,7 +272,7 @@ class Store:
 
 
 def _error(path: Path, error: sqlite3.Error) -> MobileError:
-    """Returns an error of SQLite as one for the user."""
+    """Returns the error for the user that stands for an error of SQLite."""
     match error.sqlite_errorcode & 0xFF:  # without what SQLite adds to its primary codes
         case sqlite3.SQLITE_NOTADB:
             return StoreError(f"{path}: is not a store of measurements")

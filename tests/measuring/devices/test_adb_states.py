@@ -22,7 +22,7 @@ def test_addresses_that_are_no_device(adb):
         DeviceError, match=r"adb:127\.0\.0\.1:5999: failed to connect .*refused; is"
     ):
         connect("adb:127.0.0.1:5999")
-    with pytest.raises(ConfigError, match="adb:a b: not a serial number nor HOST:PORT"):
+    with pytest.raises(ConfigError, match="adb:a b: neither a serial number nor HOST:PORT"):
         connect("adb:a b")
     first = adb.device(5601)
     second = adb.device(5602, programs={**boards.ANDROID, "pm": boards.APP_LISTED})

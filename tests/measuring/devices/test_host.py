@@ -177,7 +177,7 @@ def test_a_unit_that_the_runtime_lacks_here_is_refused(host, tmp_path):
 
 
 def test_another_computer_is_refused():
-    with pytest.raises(ConfigError, match=r"host:elsewhere: this computer is host:.*over ssh:"):
+    with pytest.raises(ConfigError, match=r"host:elsewhere: this computer is host:.*use ssh:HOST"):
         kind.connect("elsewhere", None)
     with pytest.raises(ConfigError, match=r"--tool: found './runner'; host takes none"):
         kind.connect("", "./runner")

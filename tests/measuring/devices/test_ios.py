@@ -282,8 +282,8 @@ def test_a_list_in_another_form(text, world):
     world.set(listed=text)
     (attached,) = kind.attached()
     assert (attached.address, attached.info) == ("ios", None)
-    assert "devicectl lists devices in another form" in attached.missing
-    with pytest.raises(DeviceError, match="devicectl lists devices in another form"):
+    assert "devicectl's list has an unknown form" in attached.missing
+    with pytest.raises(DeviceError, match="devicectl's list has an unknown form"):
         kind.connect("", None)
 
 

@@ -157,7 +157,7 @@ def test_parquet_has_samples_and_types(tmp_path):
     table = parquet.read_table(path)
     assert table["latencies_ms"].to_pylist()[:2] == [[1 / 3, 5.0, 1e-3], []]
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(ConfigError, match="no Parquet file of measurements"):
+    with pytest.raises(ConfigError, match="not a Parquet file of measurements"):
         read_records(path)
     with pytest.raises(ConfigError, match="no such file"):
         read_records(tmp_path / "none.parquet")

@@ -48,7 +48,7 @@ class Browser:
         return self._phone.info
 
     def thermal(self) -> Thermal:
-        """Returns nothing: browsers do not say."""
+        """Returns nothing: browsers do not report it."""
         return Thermal()
 
     def check(self, subject: Subject, plan: Plan) -> None:
@@ -92,7 +92,7 @@ class Browser:
 
 @dataclass(frozen=True, kw_only=True)
 class BrowserKind:
-    """The kind of device; see the module."""
+    """The kind `browser`; see the module."""
 
     name: str = "browser"
     patience: Patience = field(default_factory=Patience)
@@ -166,7 +166,7 @@ def _lacking() -> bool:
 
 
 def parse(address: str) -> tuple[int, bool, bool]:
-    """Reads an address: number of pages, whether for other computers, whether with WebGPU."""
+    """Reads an address: the number of pages, whether on other computers, and whether on WebGPU."""
     words = address.split(":") if address else []
     number = words.pop() if words and words[-1].isdecimal() else "1"
     known = set(words) <= {"lan", "gpu"} and len(set(words)) == len(words)

@@ -11,7 +11,7 @@ from mnv4_mobile.measuring.measurement import DeviceInfo
 
 _LONGEST = 200
 _SYSTEMS = (
-    # Hints are preferred to frozen agents (Android 10; K, Mac OS X 10_15_7, Windows NT 10.0).
+    # Hints are preferred, as agents are frozen (Android 10; K, Mac OS X 10_15_7, Windows NT 10.0).
     (r"\((?P<model>iPhone|iPad)[^)]*? OS (?P<version>[\d_]+)", "iOS"),
     (r"Android (?P<version>[\d.]+); (?P<model>[^;)]+)", "Android"),
     (r"(?P<model>Mac)intosh[^)]*? OS X (?P<version>[\d_.]+)", "macOS"),
@@ -31,7 +31,7 @@ _BROWSERS = (
 
 
 def text(value: object, longest: int = _LONGEST) -> str:
-    """Makes text from a page safe for a terminal: printable, and at most so long."""
+    """Makes text from a page safe for a terminal: printable, with at most `longest` characters."""
     printable = "".join(c if c.isprintable() else " " for c in str(value)[: 4 * longest])
     return printable.strip()[:longest].rstrip()
 

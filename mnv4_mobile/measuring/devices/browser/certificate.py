@@ -18,7 +18,7 @@ _VALID = timedelta(days=2)
 def addresses() -> list[str]:
     """Returns this computer's IPv4 addresses on its networks, the one for other computers first.
 
-    Empty without a network.
+    The list is empty without a network.
     """
     found = [
         entry.address
@@ -74,7 +74,7 @@ def context(names: list[str]) -> tuple[ssl.SSLContext, str]:
     ) + certificate.public_bytes(serialization.Encoding.PEM)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.minimum_version = ssl.TLSVersion.TLSv1_2
-    # The ssl module reads files only; mkstemp's are for this user alone.
+    # The ssl module reads only files; only this user can read those of mkstemp.
     handle, name = tempfile.mkstemp(prefix="mnv4-", suffix=".pem")
     try:
         with os.fdopen(handle, "wb") as file:

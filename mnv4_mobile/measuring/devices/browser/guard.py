@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 MAX_BODY = 16 * 2**20
-"""Limit of a request in bytes; a result of `task.MAX_SAMPLES` has about a third."""
+"""Limit of a request in bytes; a result with `task.MAX_SAMPLES` samples has about a third."""
 _MAX_CLIENTS = 1000
 HEADERS = {
     # Browsers give threads and fine timers only to pages isolated from other origins.
@@ -34,8 +34,8 @@ class Rate:
     """Limits how often each client may ask, with a bucket of permits that is refilled steadily.
 
     Args:
-        burst: Permits at first.
-        per_second: Permits that are added each second.
+        burst: Number of permits at first.
+        per_second: Number of permits that are added each second.
     """
 
     def __init__(self, burst: float, per_second: float) -> None:

@@ -29,7 +29,7 @@ class Patience:
     reload: float = 8
     """Time after which a closed page counts as gone; it may only have been reloaded."""
     goodbye: float = 3
-    """Limit for pages to hear that the run is over."""
+    """Limit for pages to learn that the run is over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class Phone:
         self._closed_by_user = False
         self._end: dict[str, Any] | None = None
         self.heard_end = asyncio.Event()
-        """Its page knows that the run is over."""
+        """Set when its page knows that the run is over."""
         self._deadline = 0.0
         self.heard()
 
@@ -77,12 +77,12 @@ class Phone:
         return time.monotonic() > self._deadline
 
     def heard(self) -> None:
-        """Notes that its page said something."""
+        """Records that its page sent something."""
         self._closed_by_user = False
         self._deadline = time.monotonic() + self._patience.silence
 
     def left(self) -> None:
-        """Notes that its page was closed or is being reloaded."""
+        """Records that its page was closed or is being reloaded."""
         self._closed_by_user = True
         self._deadline = time.monotonic() + self._patience.reload
 
@@ -96,7 +96,7 @@ class Phone:
         """
         self.task, self._starts = task, 0
         self._result = asyncio.get_running_loop().create_future()
-        # It may sleep after others were measured; this leaves time to wake it.
+        # The phone may have fallen asleep while others were measured; this leaves time to wake it.
         self._deadline = max(self._deadline, time.monotonic() + self._patience.silence)
         self._wake.set()
         try:
@@ -118,7 +118,7 @@ class Phone:
         )
 
     async def order(self) -> dict[str, Any]:
-        """Returns what its page has to do next; waits a while for it."""
+        """Returns what its page has to do next, after waiting a while for a task."""
         if self._end is None and self.task is None:
             try:
                 await asyncio.wait_for(self._wake.wait(), self._patience.poll)
@@ -143,7 +143,7 @@ class Phone:
         return order | {"files": list(task.files), **asdict(self.place)}
 
     def finish(self, outcome: Samples | MobileError) -> None:
-        """Ends the task."""
+        """Ends the task with its outcome."""
         if self._result is None or self._result.done():
             return
         self.task = None  # its page asks for the next one immediately

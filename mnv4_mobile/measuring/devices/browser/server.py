@@ -1,4 +1,4 @@
-"""The server of a run, in its own thread: serves the page and its files, and hears the pages."""
+"""Serves the page of a run and its files, and receives results, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mnv4_mobile.measuring.devices.browser.phone import Patience, Phone
 from mnv4_mobile.measuring.measurement import Samples
 
 DIST = Path(__file__).parent / "dist"
-_COOKIE = "mnv4_phone"  # cookies are kept by host: the port is another one every time
+_COOKIE = "mnv4_phone"  # cookies are kept by host, so a new port for every run does not matter
 _MEANWHILE_S = 0.5
 _YEAR_S = 365 * 24 * 3600
 T = TypeVar("T")
@@ -35,13 +35,13 @@ class Server:
 
     Args:
         host: Address to listen on.
-        tls: Makes it HTTPS; None serves HTTP.
+        tls: The TLS context for HTTPS; None serves HTTP.
         places: Number of phones that may join.
         patience: How long to wait.
         gpu: Whether WebGPU runs the artifacts.
 
     Raises:
-        DeviceError: It cannot listen on the address.
+        DeviceError: The server cannot listen on the address.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Server:
             raise
 
     def stop(self) -> None:
-        """Ends the server; idempotent."""
+        """Ends the server; does nothing if it has ended."""
         if not self._thread.is_alive():
             return
         self.run(self._goodbye())
@@ -150,8 +150,8 @@ class Server:
         if phone is None:
             if len(self.phones) >= self._places:
                 raise web.HTTPForbidden(
-                    text=f"This run measures on {self._places} of the devices that open the "
-                    "address, and has them all."
+                    text=f"This run measures on the first {self._places} of the devices that open "
+                    "the address, and has them all."
                 )
             phone = self.phones[secret] = Phone(
                 device_info(secret, about, gpu=self.gpu), self._patience
@@ -219,7 +219,7 @@ class Server:
         except web.HTTPException as error:
             refused = error
         if refused is not None:
-            # Its session failed; the next one may go well.
+            # This session failed, but the next one may succeed.
             outcome = DeviceError(f"{phone.info.id}: sent an unusable result: {refused.text}")
         if phone.task is task:
             phone.finish(outcome)
@@ -242,7 +242,7 @@ async def _body(request: web.Request) -> bytes:
     """Returns the body of a request.
 
     Raises:
-        HTTPRequestEntityTooLarge: It has more than `MAX_BODY` bytes.
+        HTTPRequestEntityTooLarge: The body has more than `MAX_BODY` bytes.
     """
     try:
         return await request.read()
@@ -256,8 +256,8 @@ async def _json(request: web.Request) -> dict[str, Any]:
     """Returns the JSON object of a request.
 
     Raises:
-        HTTPRequestEntityTooLarge: It has more than `MAX_BODY` bytes.
-        HTTPBadRequest: It is something else.
+        HTTPRequestEntityTooLarge: The body has more than `MAX_BODY` bytes.
+        HTTPBadRequest: The body is something else.
     """
     try:
         found = json.loads(await _body(request))

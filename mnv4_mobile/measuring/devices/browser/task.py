@@ -1,4 +1,4 @@
-"""The task of a page: a job as the benchmark apps get it, and which of its results are trusted.
+"""The task of a page: a job, as the benchmark apps get it, and the checks of its result.
 
 The page fetches the files of `devices.app`'s folder `mnv4/job/`, and sends a `Result`:
 
@@ -31,7 +31,7 @@ from mnv4_mobile.units import Unit
 DTYPES = ("float32", "uint8", "int32")
 """Types of inputs and outputs that LiteRT.js supports."""
 MAX_BYTES = 2**31 // 3
-"""The runtime's memory has 2 GiB for the artifact, its repacked weights and all activations."""
+"""Largest artifact: it, its repacked weights and all activations share the runtime's 2 GiB."""
 MAX_SAMPLES = 200_000
 JOB = "job.json"
 _MAX_NOTES = 20
@@ -82,7 +82,7 @@ class Task:
         if count < runs or count != len(samples.t_ms):
             raise ConfigError(
                 f"result: samples.latencies_ms: found {count} and {len(samples.t_ms)} times, must "
-                f"be {runs} or more, and as many"
+                f"be {runs} or more of each, and equally many"
             )
         if max(samples.latencies_ms) > _MAX_MS:
             raise ConfigError(f"result: samples.latencies_ms: must be {_MAX_MS:g} or less")
@@ -93,7 +93,7 @@ class Task:
         for notes in (samples.versions, samples.conditions):
             for key, value in notes.items():
                 if text(key) != key or (isinstance(value, str) and text(value) != value):
-                    raise ConfigError("result: samples: found a text that is long or not printable")
+                    raise ConfigError("result: samples: found a text that is long or unprintable")
 
 
 def check(subject: Subject, plan: Plan, *, gpu: bool = False) -> None:

@@ -1,11 +1,11 @@
-// What this phone and browser say about themselves.
+// What this phone and browser report about themselves.
 
-/** Returns model, system and browser, as far as the browser says them. */
+/** Returns the model, system and browser, as far as the browser reports them. */
 export async function about() {
   const hints = ["model", "platformVersion", "fullVersionList"];
   const high = await navigator.userAgentData?.getHighEntropyValues(hints).catch(() => null);
   const brands = (high?.fullVersionList ?? []).filter(({ brand }) => !/^\W*not[\W_]/i.test(brand));
-  // The list has the engine too, beside the browser.
+  // The list has the engine, too.
   const browser = brands.find(({ brand }) => brand !== "Chromium") ?? brands[0];
   return {
     user_agent: navigator.userAgent,
@@ -16,7 +16,7 @@ export async function about() {
   };
 }
 
-/** Returns how full the battery is, if the browser says so. */
+/** Returns how full the battery is, if the browser reports it. */
 export async function battery() {
   const found = await navigator.getBattery?.().catch(() => null);
   if (!found) return {};

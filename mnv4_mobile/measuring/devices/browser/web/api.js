@@ -1,10 +1,10 @@
-// Talks to the server by requests, because Safari allows no WebSocket with a certificate that the
+// Talks to the server with requests, because Safari allows no WebSocket with a certificate that the
 // user accepted by hand.
 
 const RETRY_MS = 1000;
 const GIVE_UP_MS = 60_000;
 const GONE = "The computer no longer answers: the run has ended, or the network is gone.";
-/** Names this load of the page: the server listens only to the newest one of a phone. */
+/** Identifies this load of the page: the server accepts only the newest one of a phone. */
 const page = crypto.randomUUID();
 
 /** The server refused a request and said why, or no longer answers. */

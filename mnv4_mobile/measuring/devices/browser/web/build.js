@@ -1,5 +1,5 @@
 // Builds the page: node build.js OUT
-// OUT gets everything that the server serves, so that using it needs neither npm nor a network.
+// It writes everything that the server serves, so that using the page needs neither npm nor a network.
 
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
@@ -12,7 +12,7 @@ const { version } = JSON.parse(readFileSync(`${litert}/package.json`, "utf8"));
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 
-// The runtime is loaded with importScripts, which only a classic worker has: hence no modules.
+// No modules, because the runtime is loaded with importScripts, which only a classic worker has.
 await build({
   entryPoints: ["page.js", "worker.js"],
   outdir: out,
@@ -26,8 +26,8 @@ await build({
 for (const file of ["index.html", "page.css", "icon.svg", "third-party.txt"]) {
   copyFileSync(file, `${out}/${file}`);
 }
-// Two of the package's four variants are served: with threads and relaxed SIMD, and the one for
-// browsers that lack either. Compressed, as they are large and every browser takes gzip.
+// Two of the package's four variants are served: the one with threads and relaxed SIMD, and the one
+// for browsers that lack either. They are compressed, because they are large and every browser takes gzip.
 for (const variant of ["threaded", "compat"]) {
   for (const suffix of ["js", "wasm"]) {
     const file = `litert_wasm_${variant}_internal.${suffix}`;

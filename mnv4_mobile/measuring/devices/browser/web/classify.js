@@ -6,10 +6,10 @@ import * as view from "./view.js";
 
 const { $ } = view;
 const TOP = 5;
-/** Bytes of the models that are kept; the oldest ones go. */
+/** Bytes of models to keep; the oldest are dropped first. */
 const KEPT = 256e6;
 const models = new Map(); // by name, the newest last: { plan, manifest, blob }
-let session = null; // classifies; null while the run goes on
+let session = null; // classifies images; null while the run continues
 let loaded = null; // name of the model that the session has
 let camera = null; // a MediaStream
 let file = null; // the newest one
@@ -70,7 +70,7 @@ function say(text) {
   $("classify-text").textContent = text;
 }
 
-/** Classifies an image and shows its classes, after what was asked for before. */
+/** Classifies an image and shows its classes, after all earlier requests. */
 function show(image) {
   const work = async () => {
     await ready();

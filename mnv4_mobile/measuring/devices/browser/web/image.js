@@ -1,6 +1,6 @@
-// Images as RGB bytes.
+// Turns images into RGB bytes.
 
-/** Draws something and takes its pixels: {width, height, data}, three bytes each. */
+/** Draws something and returns its pixels, {width, height, data}, with three bytes each. */
 export function rgb(source, width, height) {
   const canvas = document.createElement("canvas");
   Object.assign(canvas, { width, height });
@@ -16,7 +16,7 @@ export function rgb(source, width, height) {
   return { width, height, data };
 }
 
-/** A file's image, turned as EXIF says; its colour profile is not applied. */
+/** Returns a file's image, rotated as EXIF says; its colour profile is not applied. */
 export async function decode(file) {
   const options = { imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none" };
   const bitmap = await createImageBitmap(file, options).catch(() => {

@@ -1,4 +1,4 @@
-// What the computer asks for: one session of one bundle, whose folder lies beside the job's file.
+// Reads a job: what the computer asks for, one session of one bundle, whose folder lies beside the job's file.
 
 import { parse, schema } from "./json.js";
 import { id } from "./manifest.js";

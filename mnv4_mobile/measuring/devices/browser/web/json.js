@@ -1,10 +1,10 @@
-// Reading of records: JSON by the letter, and every key with its type and bounds. JSON.parse takes
-// a key twice, and cannot tell 2.0 from 2. Messages begin with the place: outputs[0].shape.
+// Reads records: strict JSON, and every key with its type and bounds. JSON.parse accepts a key
+// twice, and cannot tell 2.0 from 2. Messages begin with the place: outputs[0].shape.
 
 /** What is wrong with a JSON text. */
 export class Wrong extends Error {}
 
-/** The largest integer that a number holds exactly, here. */
+/** The largest integer that a JavaScript number holds exactly. */
 export const MOST_EXACT = Number.MAX_SAFE_INTEGER;
 export const MOST_INT32 = 2 ** 31 - 1;
 const MOST_DEEP = 64;
@@ -20,7 +20,7 @@ class Literal {
   }
 }
 
-/** Maps for objects, arrays, strings, booleans, null, and literals for numbers. */
+/** Returns maps for objects, arrays, strings, booleans, null, and `Literal`s for numbers. */
 function read(text) {
   let at = 0;
   let token;
@@ -38,7 +38,7 @@ function read(text) {
     if (/\p{Surrogate}/u.test(found)) throw wrong(); // half of a character
     return found;
   };
-  /** Entries with commas between them. */
+  /** Reads entries with commas between them. */
   const separated = (end, entry) => {
     next();
     if (token.mark === end) return;
@@ -88,7 +88,7 @@ class Json {
   }
 
   /**
-   * An object that has these keys and no others, each read by its function; `optional` ones may be
+   * Reads an object that has these keys and no others, each by its function; `optional` ones may be
    * absent.
    */
   record(keys, optional = {}) {
@@ -107,7 +107,7 @@ class Json {
     return found;
   }
 
-  /** An object whose keys are data. */
+  /** Reads an object whose keys are data. */
   map(take, checkKey = () => {}) {
     if (!(this.value instanceof Map)) throw this.wrong("an object");
     const entries = [...this.value].map(([key, value]) => {
@@ -172,7 +172,7 @@ class Json {
   }
 }
 
-/** Reads one record of a text; `what` begins the message. */
+/** Reads one record from a text; error messages begin with `what`. */
 export function parse(text, what, take) {
   try {
     return take(new Json(read(text), ""));

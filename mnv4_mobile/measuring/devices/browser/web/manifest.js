@@ -1,4 +1,4 @@
-// manifest.json of a bundle; docs/reference/bundle.md of the generator specifies it.
+// Reads a bundle's manifest.json, which the generator's docs/reference/bundle.md specifies.
 
 import { count, MOST_EXACT, MOST_INT32, natural, number, parse, schema, text, Wrong } from "./json.js";
 
@@ -152,6 +152,6 @@ function manifest(json) {
 /** Reads a manifest; an error names the key. */
 export const parseManifest = (json) => parse(json, "manifest.json", manifest);
 
-/** The output with the scores of the classes; undefined where there is none. */
+/** Returns the output with the scores of the classes; undefined if there is none. */
 export const classOutput = ({ outputs }) =>
   outputs.find(({ kind }) => kind === "probabilities") ?? outputs.find(({ kind }) => kind === "logits");

@@ -1,4 +1,4 @@
-// The page: asks the server what to do, does it, and shows it.
+// Asks the server what to do, does it, and shows it on the page.
 
 import { about, battery } from "./about.js";
 import * as api from "./api.js";
@@ -54,7 +54,7 @@ async function measure(order) {
   view.place(order);
   view.progress(order);
   view.begin(order.name);
-  // The server takes silence for a phone that is gone, and may have given this one up.
+  // The server treats a silent phone as gone, and may have given up on this one.
   let given = null;
   const heart = setInterval(() => {
     api.progress(order.job, now).catch((error) => {

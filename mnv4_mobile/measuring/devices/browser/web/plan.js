@@ -1,4 +1,4 @@
-// How an artifact is measured; plan.schema.json of the generator specifies the JSON form.
+// Reads a plan: how an artifact is measured. The generator's plan.schema.json specifies the JSON form.
 
 import { count, natural, parse, schema } from "./json.js";
 

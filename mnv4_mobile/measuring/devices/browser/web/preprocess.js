@@ -1,5 +1,5 @@
 // Resizes, crops and normalises as mnv4_mobile/images.py specifies, with the same words and
-// numbers. Images are {width, height, data} with three bytes a pixel.
+// numbers. Images are {width, height, data} with three bytes per pixel.
 
 const rint = (x) => {
   const low = Math.floor(x);
@@ -66,7 +66,7 @@ function filters(n, m, interpolation) {
   });
 }
 
-/** Filters along one axis: `count` lines, whose beginnings and values lie so far apart. */
+/** Filters along one axis: `count` lines; `line` and `step` are the distances of lines and values. */
 function filtered(source, target, taps, count, line, step) {
   for (let i = 0; i < taps.length; i++) {
     const { from, weights } = taps[i];
@@ -81,7 +81,7 @@ function filtered(source, target, taps, count, line, step) {
         green = (green + Math.imul(weight, source[at + 1])) | 0;
         blue = (blue + Math.imul(weight, source[at + 2])) | 0;
       }
-      // A clamped array clips; its rounding is idle, as the values are whole.
+      // A clamped array clips; its rounding has no effect, because the values are whole.
       const to = l * line.target + i * step.target;
       target[to] = red >> 22;
       target[to + 1] = green >> 22;
@@ -90,7 +90,7 @@ function filtered(source, target, taps, count, line, step) {
   }
 }
 
-/** The image in another size, with 8-bit values between the passes over width and height. */
+/** Returns the image in another size, with 8-bit values between the passes over width and height. */
 export function resize({ width, height, data }, [toHeight, toWidth], interpolation) {
   const source = new Uint8ClampedArray(data.buffer, data.byteOffset, data.length);
   const row = toWidth * 3;
@@ -100,7 +100,7 @@ export function resize({ width, height, data }, [toHeight, toWidth], interpolati
     const taps = filters(width, toWidth, interpolation);
     const pixel = { source: 3, target: 3 };
     for (let y = 0; y < height; y++) {
-      // Row by row, as memory is read in its order.
+      // Row by row, because that reads memory in order.
       const line = source.subarray(y * width * 3, (y + 1) * width * 3);
       filtered(line, wide.subarray(y * row, (y + 1) * row), taps, 1, pixel, pixel);
     }
@@ -112,7 +112,7 @@ export function resize({ width, height, data }, [toHeight, toWidth], interpolati
   return { width: toWidth, height: toHeight, data: high };
 }
 
-/** The bytes of a model's input, H x W x 3: resized to cover it, cropped from the centre. */
+/** Returns the bytes of a model's input, H x W x 3: resized to cover it, cropped from the centre. */
 export function pixels(image, preprocess) {
   const [height, width] = preprocess.size;
   const to = resizedTo(image.height, image.width, preprocess);
@@ -130,7 +130,7 @@ export function pixels(image, preprocess) {
 const LIMITS = { uint8: [0, 255], int8: [-128, 127] };
 const ARRAYS = { float32: Float32Array, uint8: Uint8Array, int8: Int8Array };
 
-/** What each byte of a channel becomes: as it is, normalised, or normalised and quantized. */
+/** Returns what each byte of a channel becomes: unchanged, normalised, or normalised and quantized. */
 function table(input, mean, std) {
   const { dtype, quantization } = input;
   return Array.from({ length: 256 }, (_, byte) => {
@@ -145,8 +145,8 @@ function table(input, mean, std) {
 }
 
 /**
- * The input that an artifact takes, of the bytes of one image or more: normalised if it wants
- * that, ordered, a whole batch.
+ * Returns an artifact's input, made from the bytes of one or more images: a whole batch, in the
+ * artifact's layout, and normalised unless the artifact does that.
  */
 export function feed(bytes, input, { size, mean, std }) {
   const area = size[0] * size[1];
@@ -167,7 +167,7 @@ export function feed(bytes, input, { size, mean, std }) {
   return found;
 }
 
-/** An output's values as floats. */
+/** Returns an output's values as floats. */
 export function floats(values, { quantization }) {
   if (!quantization) return values;
   const scale = Math.fround(quantization.scale);

@@ -1,4 +1,4 @@
-// A session's worker, as the page uses it.
+// Wraps a session's worker for the page.
 
 /** A run that takes longer than this counts as hanging. */
 const HANGS_MS = 120_000;
@@ -31,7 +31,7 @@ export class Session {
     });
   }
 
-  /** Measures {plan, manifest, artifact, files}; gives {samples} or {wrong}. */
+  /** Measures {plan, manifest, artifact, files} and returns {samples} or {wrong}. */
   async measure(work, progress) {
     let timer;
     const alive = () => {
@@ -64,7 +64,7 @@ export class Session {
     return this.#call("choose", model, [model.artifact]);
   }
 
-  /** The likeliest classes of an image {width, height, data}. */
+  /** Returns the likeliest classes of an image {width, height, data}. */
   classify(image, top) {
     return this.#call("classify", { image, top }, [image.data.buffer]);
   }

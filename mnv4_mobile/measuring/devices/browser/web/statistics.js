@@ -1,6 +1,6 @@
-// The figures that the page shows, and the golden check after mnv4_mobile/bundle/parity.py.
+// Computes the figures that the page shows, and the golden check as mnv4_mobile/bundle/parity.py does.
 
-/** Linear between the neighbours, as numpy.percentile. */
+/** Returns a percentile, interpolated linearly between neighbours as numpy.percentile does. */
 export function percentile(values, q) {
   const sorted = Float64Array.from(values).sort();
   const at = ((sorted.length - 1) * q) / 100;
@@ -11,7 +11,7 @@ export function percentile(values, q) {
 
 const EXACT_DB = 200;
 
-/** Signal to quantization noise ratio in dB of one image. */
+/** Returns the signal to quantization noise ratio of one image in dB. */
 function ratio(reference, found) {
   let signal = 0;
   let noise = 0;
@@ -26,7 +26,7 @@ function ratio(reference, found) {
   return Math.min(Math.max(10 * Math.log10(signal / noise), -EXACT_DB), EXACT_DB);
 }
 
-/** Median over the images of each image's ratio; both are flat, with `images` in them. */
+/** Returns the median of the images' ratios; both arrays are flat and hold `images` images. */
 export function sqnr(reference, found, images) {
   const length = reference.length / images;
   const ratios = Array.from({ length: images }, (_, i) => {
@@ -36,7 +36,7 @@ export function sqnr(reference, found, images) {
   return percentile(ratios, 50);
 }
 
-/** Values counted in equally wide bins from the smallest on; the last one has all that is far away. */
+/** Counts values in bins of equal width, beginning at the smallest; the last bin has all above it. */
 export function histogram(values, bins) {
   const low = percentile(values, 0);
   const high = Math.min(percentile(values, 100), 2 * percentile(values, 50));
@@ -48,7 +48,7 @@ export function histogram(values, bins) {
   return { low, high, counts };
 }
 
-/** Probabilities of logits. */
+/** Returns the probabilities of logits. */
 export function softmax(logits) {
   const largest = Math.max(...logits);
   const powers = Array.from(logits, (x) => Math.exp(x - largest));

@@ -1,4 +1,4 @@
-// What the page shows.
+// Shows state and results on the page.
 
 import { histogram, percentile } from "./statistics.js";
 
@@ -6,7 +6,7 @@ const BINS = 30;
 const groups = new Map(); // of sessions, by model and unit: { name, unit, medians, failed }
 export const $ = (id) => document.getElementById(id);
 
-/** A latency with three digits; more would be noise. */
+/** Formats a latency with three digits; more would be noise. */
 const digits = (ms) => (ms >= 100 ? ms.toFixed(0) : ms >= 10 ? ms.toFixed(1) : ms.toFixed(2));
 
 const node = (name, text) => Object.assign(document.createElement(name), { textContent: text });
@@ -25,14 +25,14 @@ const duration = (seconds) => {
   return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 };
 
-/** Which session of the run begins, and how long the run will take from here. */
+/** Shows which session of the run begins, and how long the rest of the run will take. */
 export function place({ session, sessions, seconds_left: left }) {
   $("place").hidden = sessions === 1;
   const time = left === null ? "" : `, about ${duration(left)} left`;
   $("place").textContent = `Session ${session} of ${sessions}${time}`;
 }
 
-/** How much of the run is done, if `done` of a session is, 0 to 1. */
+/** Shows how much of the run is done; `done` is the finished share of the session, 0 to 1. */
 export function progress({ session, sessions }, done) {
   if (done === undefined && sessions === 1) $("progress").removeAttribute("value");
   else $("progress").value = (session - 1 + (done ?? 0)) / sessions;
@@ -99,8 +99,8 @@ export function figures(samples) {
 }
 
 /**
- * Adds a session to its group: those of one model on one unit. `ms` is its median, or null with
- * the word for what went wrong.
+ * Adds a session to its group, the sessions of one model on one unit. `ms` is its median, or null
+ * together with a word for what went wrong.
  */
 export function sent(name, work, ms, wrong = "") {
   const on = work ? unit(work) : "";
@@ -113,7 +113,7 @@ export function sent(name, work, ms, wrong = "") {
   $("history").hidden = false;
 }
 
-/** A group's row: the median of its sessions' medians, and their range. */
+/** Returns a group's row: the median of its sessions' medians, and their range. */
 function row({ name, on, medians, wrong }) {
   const [model, count, latency] = [node("td", name), node("td", medians.length), node("td", "")];
   if (on) model.append(node("small", on));

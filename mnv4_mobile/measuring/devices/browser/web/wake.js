@@ -7,7 +7,7 @@ async function hold() {
   if (wanted && !document.hidden) lock = await navigator.wakeLock?.request("screen").catch(() => null);
 }
 
-/** Keeps the screen on; the browser lets go whenever the page is hidden. */
+/** Keeps the screen on, again each time the page is shown: the browser ends it when the page is hidden. */
 export function keepAwake() {
   wanted = true;
   document.addEventListener("visibilitychange", hold);
@@ -17,7 +17,7 @@ export function keepAwake() {
 /** Returns whether the screen is kept on. */
 export const awake = () => Boolean(lock && !lock.released);
 
-/** Lets the screen go off again. */
+/** Lets the screen turn off again. */
 export function letSleep() {
   wanted = false;
   return lock?.release();

@@ -1,4 +1,4 @@
-// One session: a worker with a WebAssembly instance of its own, which is as fresh as a process.
+// Runs one session in a worker with a WebAssembly instance of its own, which is as fresh as a process.
 // Afterwards it classifies with the model that it measured, or with another one that it loads.
 
 import { loadAndCompile, loadLiteRt, supportsFeature, Tensor } from "@litertjs/core";
@@ -7,7 +7,7 @@ import { feed, floats, pixels } from "./preprocess.js";
 import { softmax, sqnr } from "./statistics.js";
 
 const REPORT_MS = 100;
-/** Runs of the golden check, as on other devices. */
+/** Number of runs in the golden check, as on other devices. */
 const GOLDEN_IMAGES = 2;
 /** Size of the image whose preprocessing is timed: a phone camera's frame. */
 const CAMERA_IMAGE = { width: 640, height: 480 };
@@ -25,7 +25,7 @@ function acceleratorOf({ unit }) {
   return found;
 }
 
-/** Starts LiteRT.js once; a runtime with threads where the browser allows them. */
+/** Starts LiteRT.js once, with threads if the browser allows them. */
 async function start(threads, accelerator) {
   if (runtime) return runtime;
   const able = self.crossOriginIsolated && (await supportsFeature("relaxedSimd"));
@@ -38,7 +38,7 @@ async function start(threads, accelerator) {
   const script = `${base}litert_wasm_${variant}_internal.js`;
   // Inside a worker the runtime cannot find out where it came from, and would start its threads
   // from this file. As a blob it need not be fetched by every thread, which browsers may refuse
-  // where the certificate is one that a person had to accept.
+  // if the certificate is one that a person had to accept.
   const blob = new Blob([await (await fetch(script)).text()], { type: "text/javascript" });
   self.Module = { mainScriptUrlOrBlob: blob, locateFile: (name) => base + name };
   const begin = performance.now();
@@ -50,7 +50,7 @@ async function start(threads, accelerator) {
   return runtime;
 }
 
-/** Loads the model; its time in ms. */
+/** Loads a model and returns it with the time in ms. */
 async function load(bytes, threads, accelerator) {
   const begin = performance.now();
   const model = await loadAndCompile(bytes, {
@@ -58,7 +58,7 @@ async function load(bytes, threads, accelerator) {
     cpuOptions: { numThreads: threads },
   });
   const ms = performance.now() - begin;
-  // What WebGPU cannot run is run by the CPU, in parts or, in some browsers, as a whole.
+  // The CPU runs the parts that WebGPU cannot run or, in some browsers, then the whole model.
   const whole = model.options.accelerator === accelerator && model.isFullyAccelerated;
   if (accelerator === "webgpu" && !whole) {
     throw new Error("WebGPU cannot run all of this model");
@@ -68,7 +68,7 @@ async function load(bytes, threads, accelerator) {
 
 const arrays = { float32: Float32Array, uint8: Uint8Array, int32: Int32Array };
 
-/** A function that gives the same numbers every time, from the standard normal distribution. */
+/** Returns a function that yields the same standard normal numbers every time. */
 function normal() {
   let state = 1;
   const uniform = () => {
@@ -78,7 +78,7 @@ function normal() {
   return () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
 }
 
-/** Inputs for a model that nothing is known about: floats, or integers from 0 to 127. */
+/** Returns inputs for a model without a bundle: normal floats, or integers from 0 to 127. */
 function noise(model) {
   const next = normal();
   return model.getInputDetails().map(({ name, dtype, shape }) => {
@@ -91,14 +91,14 @@ function noise(model) {
   });
 }
 
-/** A golden tensor's entry. */
+/** Returns a golden tensor's entry. */
 function golden(manifest, source, tensor) {
   const found = manifest.golden.find((entry) => entry.source === source && entry.tensor === tensor);
   if (!found) throw new Error(`${manifest.id}: golden: lacks ${tensor} of ${source}`);
   return found;
 }
 
-/** The inputs of the golden check, a run each. */
+/** Returns the inputs of each run of the golden check. */
 function feeds({ manifest, files }, model) {
   if (!manifest) return [noise(model)];
   const { inputs: [input], preprocess } = manifest;
@@ -114,7 +114,7 @@ function feeds({ manifest, files }, model) {
   });
 }
 
-/** Runs once and returns outputs by name. A GPU has finished only when its outputs were read. */
+/** Runs once and returns the outputs by name. A GPU has finished only when its outputs were read. */
 async function run(model, tensors, accelerator) {
   const outputs = await model.run(tensors);
   if (accelerator === "webgpu") await Promise.all(Object.values(outputs).map((o) => o.data()));
@@ -130,7 +130,7 @@ async function values(outputs) {
   return found;
 }
 
-/** The golden check: SQNR of the worst output, or what is wrong. */
+/** Performs the golden check and returns the SQNR of the worst output, or what is wrong. */
 function check({ manifest, files }, runs) {
   if (!manifest) return { db: null };
   const images = runs.length * manifest.inputs[0].shape[0];
@@ -158,7 +158,7 @@ function check({ manifest, files }, runs) {
   return { db: worst };
 }
 
-/** The smallest step that the clock was seen to make, in ms. */
+/** Returns the smallest step of the clock that was observed, in ms. */
 function timerResolution() {
   let smallest = Infinity;
   for (let i = 0; i < 50; i++) {
@@ -170,7 +170,7 @@ function timerResolution() {
   return smallest;
 }
 
-/** Times the preprocessing of an image a few times, in milliseconds. */
+/** Times the preprocessing of an image several times, in milliseconds. */
 function preprocessing({ inputs: [input], preprocess }) {
   const { width, height } = CAMERA_IMAGE;
   const image = { width, height, data: Uint8Array.from({ length: 3 * width * height }, (_, i) => i * 7) };
@@ -181,7 +181,7 @@ function preprocessing({ inputs: [input], preprocess }) {
   });
 }
 
-/** Measures `work`: { plan, manifest, artifact, files }; without a manifest, on noise. */
+/** Measures `work`, { plan, manifest, artifact, files }, on noise if there is no manifest. */
 async function measure(work, report) {
   const { plan, manifest } = work;
   const accelerator = acceleratorOf(plan);
@@ -252,7 +252,7 @@ async function measure(work, report) {
   };
 }
 
-/** The likeliest classes of an image, best first. */
+/** Returns the likeliest classes of an image, best first. */
 async function classify({ image, top }) {
   const { manifest, model, accelerator } = loaded;
   const { inputs: [input], preprocess, labels } = manifest;
@@ -268,7 +268,7 @@ async function classify({ image, top }) {
     .slice(0, top);
 }
 
-/** Loads the model that `classify` takes next, on what `plan` says: { plan, manifest, artifact }. */
+/** Loads the model that `classify` uses next, { plan, manifest, artifact }, on the unit of its plan. */
 async function choose({ plan, manifest, artifact }) {
   const accelerator = acceleratorOf(plan);
   await start(plan.threads, accelerator);

@@ -1,4 +1,4 @@
-// One chart: drawn when it comes into view, in the colours of the page, with its figures as a table.
+// Draws a chart when it comes into view, in the colours of the page, with its figures as a table.
 import { BarChart, CustomChart, LineChart, ScatterChart } from "echarts/charts";
 import { GridComponent, LegendComponent, TitleComponent, TooltipComponent } from "echarts/components";
 import * as echarts from "echarts/core";
@@ -113,7 +113,7 @@ export class Chart {
     }).observe(this.canvas);
   }
 
-  /** @param view null for nothing to show, which `caption` explains. */
+  /** @param view null if there is nothing to show; `caption` then explains why. */
   show(view: View | null, caption: string, ...choices: (HTMLElement | null)[]): void {
     this.view = view;
     this.extra.replaceChildren(...choices.filter((choice) => choice !== null));

@@ -1,4 +1,4 @@
-// What measure/report/data.py writes into the page.
+// The data that mnv4_mobile/measuring/report/data.py writes into the page.
 
 export interface Published {
   device: string;
@@ -36,7 +36,7 @@ export interface Accuracy {
   n: number;
 }
 
-/** Which bundle to ship to a device, as mnv4 choose has it. */
+/** Which bundle to ship to a device, as mnv4 choose finds it. */
 export interface Verdict {
   device: number;
   dataset: string | null;
@@ -169,7 +169,7 @@ for (const artifact of data.artifacts) {
   shortNames.set(shortName(artifact), (shortNames.get(shortName(artifact)) ?? 0) + 1);
 }
 
-/** Network, recipe and target if no other artifact has the same three, else the name. */
+/** Network, recipe and target if no other artifact has the same three, otherwise the name. */
 export const label = (row: { artifact: number }): string => {
   const artifact = artifactOf(row);
   const short = shortName(artifact);

@@ -1,7 +1,7 @@
 type Child = Node | string | null | undefined | false;
 type Properties = Record<string, string | number | boolean | null | undefined | ((event: Event) => void)>;
 
-/** An element. Text is always text, never markup: names come from files that nobody checked. */
+/** Creates an element. Text is always text, never markup, because names come from unchecked files. */
 export function h(tag: string, properties: Properties = {}, ...children: Child[]): HTMLElement {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {

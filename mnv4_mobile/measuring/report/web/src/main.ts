@@ -38,7 +38,7 @@ function header(): HTMLElement {
   );
 }
 
-/** Verdicts that are shown at once; the others are in a fold. */
+/** Number of verdicts that are shown at once; the others are folded away. */
 const VERDICTS = 6;
 
 function verdicts(): HTMLElement {
@@ -158,7 +158,7 @@ function oneDevice(): HTMLElement {
         select("Accuracy on", data.datasets.map((d, i): [string, number] => [`${d.name} (${d.n})`, i]), choice.dataset, set("dataset")),
       ].filter((control) => control !== null),
     );
-    // The choice that was just made keeps the focus.
+    // The control that was just used keeps the focus.
     if (document.activeElement === document.body) controls.querySelector("select")?.focus({ preventScroll: true });
     update();
   }
@@ -259,7 +259,7 @@ function allFigures(): HTMLElement {
     table.element,
     legend(),
   );
-  // Until it is laid out, which it is when it comes near.
+  // An estimate until the section is laid out, which happens when it comes near the view.
   section.style.containIntrinsicHeight = `auto ${200 + 45 * Math.min(data.rows.length, PAGE)}px`;
   return section;
 }

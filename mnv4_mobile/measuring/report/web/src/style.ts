@@ -93,7 +93,7 @@ export function valueAxis(ink: Ink, name: string, rest: object = {}): object {
   };
 }
 
-/** An axis of latencies: logarithmic where they differ by more than a factor of eight. */
+/** An axis of latencies: logarithmic if they differ by more than a factor of eight. */
 export function msAxis(ink: Ink, name: string, values: number[], rest: object = {}): object {
   const [low, high] = [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
   if (!(low > 0 && high / low > 8)) return valueAxis(ink, name, { scale: true, ...rest });
@@ -173,5 +173,5 @@ export const bars = (ink: Ink, index: number, color: string, values: [value: num
 
 export const grid = (place: object): object => ({ outerBoundsMode: "none", ...place });
 
-/** Between -1 and 1, the same for the same number. */
+/** Returns a value between -1 and 1, always the same for the same number. */
 export const jitter = (i: number): number => 2 * ((i * 0.618033988749895) % 1) - 1;

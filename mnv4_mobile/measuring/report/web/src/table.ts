@@ -21,7 +21,7 @@ function compare(a: Cell, b: Cell, sign: number): number {
   return sign * collator.compare(String(a), String(b));
 }
 
-/** A heading that may break before its unit only. */
+/** A heading that may break only before its unit. */
 const name = (text: string): (Node | string)[] => {
   const [main, ...unit] = text.split(", ");
   return unit.length ? [h("span", { class: "nowrap" }, `${main},`), ` ${unit.join(", ")}`] : [text];

@@ -4,7 +4,7 @@ import type { Choice, Row } from "../data";
 import { grid, jitter, kinds, legend, legendHeight, msAxis, nameAxis, tooltip } from "../style";
 import { tip } from "./pareto";
 
-const MOST = 60; // lines; more than that nobody reads
+const MOST = 60; // lines; nobody reads more
 
 export function distribution(choice: Choice): [View | null, string] {
   const all = data.rows

@@ -6,7 +6,7 @@ import { bars, grid, nameAxis, tooltip, valueAxis } from "../style";
 const [TOP, FIGURES] = [24, 52]; // room for headings, and for figures after the bars
 
 export function memory(choice: Choice): [View | null, string] {
-  const most = new Map<number, Row>(); // of several plans, the one that took the most memory
+  const most = new Map<number, Row>(); // if there are several plans, the one that took the most memory
   for (const row of data.rows.filter((row) => chosenRow(row, choice))) {
     if ((row.rss ?? 0) >= (most.get(row.artifact)?.rss ?? 0)) most.set(row.artifact, row);
   }

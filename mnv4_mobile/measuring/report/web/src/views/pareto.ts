@@ -114,7 +114,7 @@ function draw({ judged, unknown, best, paper }: Points, choice: Choice, width: n
   };
 }
 
-/** A measured point; hollow where something looks unsound. */
+/** A measured point, hollow if something looks unsound. */
 const point = (row: Judged, y: number, color: string, ink: Ink): object => ({
   value: [row.ms, y],
   row,
@@ -143,7 +143,7 @@ function axes(times: number[], known: number[], top: number, strip: number, ink:
   const shared = msAxis(ink, "", times) as Record<string, unknown>;
   const [low, high] = [times[0]!, times.at(-1)!];
   const margin = Math.max(0.08 * (high - low), 0.05 * high);
-  // Both grids need the same range; labels of the ends are not round, and so not shown.
+  // Both grids need the same range; the ends are not round numbers, so their labels are hidden.
   const range = shared["type"] === "log" ? {} : { min: Math.max(0, low - margin), max: high + margin };
   const labels = { ...(shared["axisLabel"] as object), ...("min" in range ? { showMinLabel: false, showMaxLabel: false } : {}) };
   const blank = { splitLine: { show: false }, axisTick: { show: false }, axisLine: { show: false } };
