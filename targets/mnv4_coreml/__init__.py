@@ -33,7 +33,7 @@ COMPUTE_UNITS: dict[str, Unit] = {
     "cpu_and_gpu": "gpu",
     "cpu_only": "cpu",
 }
-"""What an app may ask Core ML for, and the unit that this is meant to run on."""
+"""The compute units that an app may request from Core ML, and the unit each is meant to run on."""
 _UNITS: dict[Unit, str] = {"cpu": "cpu_only", "gpu": "cpu_and_gpu", "npu": "cpu_and_ne"}
 _NATIVE = sys.platform == "darwin"
 
@@ -43,7 +43,7 @@ def _least(recipe: Recipe) -> int:
 
 
 class CoreML:
-    """Core ML, converted on any system and run by Core ML or, elsewhere, by an interpreter."""
+    """Core ML: converts on any system, runs with Core ML on macOS and an interpreter elsewhere."""
 
     name = "coreml"
     suffix = ".mlpackage"
@@ -61,14 +61,14 @@ class CoreML:
             type=int,
             values=MIN_IOS,
             default=_least,
-            help="The oldest iOS that runs it. Default: the oldest that has what the recipe needs.",
+            help="Oldest iOS that runs the artifact. Default: the oldest that supports the recipe.",
         ),
         Option(
             name="compute_unit",
             type=str,
             values=tuple(COMPUTE_UNITS),
             default="all",
-            help="The compute units that apps ask Core ML for, unless they say otherwise.",
+            help="Compute units that apps request from Core ML, unless they choose others.",
         ),
         STOCK,
     )
@@ -78,8 +78,8 @@ class CoreML:
         else {"cpu": Executor(name="interpreter of the saved program", emulated=True)}
     )
     requires: Mapping[str, str] = {
-        "min_ios": "the oldest iOS that runs the artifact, as in 17",
-        "compute_unit": "the compute units that an app asks for by default: "
+        "min_ios": "the oldest iOS that runs the artifact, for example 17",
+        "compute_unit": "the compute units that an app requests by default: "
         + ", ".join(COMPUTE_UNITS),
     }
     other_names = ("mlpackage", "core-ml", "mlprogram", "ane", "apple", "ios")
@@ -90,7 +90,7 @@ class CoreML:
         return "nchw"
 
     def io(self, recipe: Recipe) -> Io:
-        """Float16 with float16 recipes, which saves casts at both ends; see `Target.io`."""
+        """Returns float16 for float16 recipes, which saves casts at both ends; see `Target.io`."""
         return "float16" if recipe.precision == "float16" else "float32"
 
     def made_for(self, spec: BuildSpec) -> Unit:
@@ -98,7 +98,7 @@ class CoreML:
         return COMPUTE_UNITS[str(spec.options["compute_unit"])]
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
-        """Refuses what an ML Program does not have; see `Target.check`."""
+        """Refuses what an ML Program does not support; see `Target.check`."""
         if spec.layout == "nhwc":
             self._refuse("layout", "'nhwc'", "nchw")
         if spec.input == "pixels" and spec.batch > 1:
@@ -115,7 +115,7 @@ class CoreML:
         if spec.labels and is_classifier(spec):
             twice = sorted({label for label in spec.labels if spec.labels.count(label) > 1})
             if twice:
-                # Core ML gives a classifier's probabilities as a dictionary by label.
+                # Core ML gives a classifier's probabilities as a dictionary keyed by label.
                 self._refuse("labels", f"{twice[0]!r} more than once", "each label once")
 
     def _refuse(self, option: str, found: object, supported: str) -> None:
@@ -153,7 +153,7 @@ class CoreML:
         return inputs(path)
 
     def operators(self, path: Path) -> dict[str, int]:
-        """The operations of the ML Program, constants left out."""
+        """Returns how often each operation occurs, without constants; see `Target.operators`."""
         from mnv4_coreml.session import operators
 
         return operators(path)
@@ -174,21 +174,21 @@ class CoreML:
 
 
 def compute_unit_of(unit: Unit | None) -> str | None:
-    """Returns what Core ML is asked for to run on a unit; None leaves it to the package."""
+    """Returns the compute units to request from Core ML for a unit; None for the package's own."""
     return None if unit is None else _UNITS[unit]
 
 
 def arithmetic(recipe: Recipe) -> Literal["float32", "float16"]:
-    """What is computed in where nothing is quantized.
+    """Returns the type in which everything that is not quantized is computed.
 
-    The Neural Engine knows no float32, so an artifact with quantized weights, which is made for it
-    and the GPU, is float16 even with a recipe that other targets need in float32.
+    The Neural Engine does not support float32, so an artifact with quantized weights, which is made
+    for it and the GPU, is float16 even with a recipe that other targets need in float32.
     """
     return "float16" if recipe.weights else recipe.precision
 
 
 def _least_ios(recipe: Recipe) -> tuple[int, str]:
-    """The first iOS that has what a recipe needs, and what that is."""
+    """Returns the oldest iOS that supports a recipe, and what in the recipe needs it."""
     weights = recipe.weights
     if weights and weights.form == "integer" and weights.bits < 8:
         return 18, f"int{weights.bits} weights"
@@ -200,9 +200,9 @@ def _least_ios(recipe: Recipe) -> tuple[int, str]:
 
 
 def is_classifier(spec: BuildSpec) -> bool:
-    """Whether the artifact becomes a Core ML classifier, which describes a single image.
+    """Returns whether the artifact becomes a Core ML classifier, which describes a single image.
 
-    A batch has its probabilities as a tensor; the labels are in the metadata in either case.
+    For a batch, the probabilities are a tensor. The labels are in the metadata in either case.
     """
     return bool(spec.labels) and "probabilities" in spec.outputs and spec.batch == 1
 

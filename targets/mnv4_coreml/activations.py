@@ -1,10 +1,10 @@
 """Static int8 activations, written into the exported program before coremltools maps it.
 
-The Neural Engine convolves in integers where a value is rounded before the convolution and again
-behind it and its activation (coremltools, `insert_prefix_quantize_dequantize_pair` and
-`insert_suffix_quantize_dequantize_pair`). Those passes want predictions, which need macOS, and the
-quantizer for torch does not import beside torch 2.13. Here layers still have names, and one run of
-torch an image gives every range.
+The Neural Engine convolves in integers if a value is rounded before the convolution and again after
+the convolution and its activation (coremltools, `insert_prefix_quantize_dequantize_pair` and
+`insert_suffix_quantize_dequantize_pair`). Those passes need predictions, which require macOS, and
+coremltools 9 is tested with torch 2.7 at most. In the exported program, layers still have names,
+and one run of torch per image gives every range.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _ACTIVATIONS = (
     aten.silu.default,
     aten.hardswish.default,
 )
-"""What runs together with a convolution."""
+"""Activations that run together with the convolution before them."""
 _SMALLEST_SCALE = float(np.finfo(np.float16).tiny)
-"""Scales are float16 in the program, where a smaller one may become zero."""
+"""The smallest scale. Scales are float16 in the program: a smaller one may become zero."""
 
 _Readers = dict[fx.Node, dict[fx.Node, None]]
-"""Values that are rounded, with the nodes that read them so, in order."""
+"""The values that are rounded, each with the nodes that read its rounded form, in order."""
 
 
 def quantize_activations(
@@ -49,14 +49,14 @@ def quantize_activations(
     activations: Activations,
     calibration: Images,
 ) -> None:
-    """Rounds what goes into and comes out of some operations to int8.
+    """Rounds the inputs and outputs of some operations to int8.
 
     Args:
-        program: The deploy form, taking floats (N, 3, H, W); it is changed.
-        chosen: Convolutions and additions in it.
+        program: The deploy form with a float input (N, 3, H, W). It is changed in place.
+        chosen: Those of its convolutions and additions that run in integers.
         spec: What is built.
-        activations: The recipe's, static.
-        calibration: Images for their ranges.
+        activations: The static activations of the recipe.
+        calibration: Images that give the ranges.
     """
     register_quantize_operators()
     readers = _readers(chosen, program.graph_signature.user_inputs)
@@ -70,7 +70,7 @@ def quantize_activations(
 
 
 def _readers(chosen: Iterable[fx.Node], inputs: Iterable[Any]) -> _Readers:
-    """What is rounded so that the chosen nodes run in integers."""
+    """Returns the values to round, and their readers, so that the chosen nodes run in integers."""
     readers: _Readers = {}
     for node in chosen:
         for value in node.all_input_nodes:
@@ -87,11 +87,11 @@ def _readers(chosen: Iterable[fx.Node], inputs: Iterable[Any]) -> _Readers:
 def _round(
     graph: fx.Graph, value: fx.Node, readers: Iterable[fx.Node], low: float, high: float
 ) -> None:
-    """Has nodes read a value through quantize and dequantize.
+    """Makes nodes read a value through quantize and dequantize.
 
-    The zero point is 0, which Core ML is fastest at (coremltools,
-    `nullify_redundant_quantization_zero_point`): unsigned bytes where nothing is negative, as
-    after ReLU, and a symmetric range elsewhere.
+    The zero point is 0, with which Core ML is fastest (coremltools,
+    `nullify_redundant_quantization_zero_point`). Values that are never negative, as after ReLU,
+    become unsigned bytes; others have a symmetric range.
     """
     if low < 0:
         bound, limits, dtype = max(-low, high), (-128, 127), torch.int8

@@ -1,7 +1,7 @@
-"""Weights in fewer bits, by coremltools' own compression, each convolution on purpose.
+"""Weights in fewer bits, by coremltools' own compression, chosen for each convolution.
 
-coremltools skips what does not fit its configuration with a warning at most. So what stays float is
-decided here first, with the reason, and the rest is named to coremltools one by one.
+coremltools skips what does not fit its configuration, with a warning at most. So this module first
+decides which convolutions stay float, and why, and passes the others to coremltools by name.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from mnv4_mobile.recipe import Form, Weights
 from mnv4_mobile.records import replace
 
 _SMALLEST_BLOCK = 8
-"""The smallest block of int4 weights: a scale has 16 bits, so that less saves nothing."""
+"""The smallest block of int4 weights. A scale has 16 bits, so a smaller block saves nothing."""
 _ITERATIONS = 100
-"""The most iterations of k-means. All but very small clusters stop moving long before."""
+"""The maximum number of k-means iterations. All but very small clusters stop moving long before."""
 
 
 def fitted(
     assigned: Iterable[Assignment], weights: Weights
 ) -> tuple[list[Assignment], list[Weights | None]]:
-    """What becomes of the weights of convolutions.
+    """Decides how the weights of each convolution are compressed.
 
     Args:
         assigned: How the operations are computed.
-        weights: The recipe's.
+        weights: The weights that the recipe asks for.
 
     Returns:
-        The plan with what does not fit, and how each convolution's weights are compressed, in the
-        order in which they run; None is not at all.
+        The assignments, with a reason for each convolution that the recipe does not fit, and the
+        compression of each convolution in the order in which they run; None if it stays float.
     """
     found, compressions = [], []
     for one in assigned:
@@ -53,7 +53,10 @@ def fitted(
 
 
 def _fit(shape: tuple[int, ...], weights: Weights) -> tuple[Weights | None, str | None]:
-    """What weights (outputs, inputs of a group, height, width) take of a compression, and why."""
+    """Returns the compression that fits a weight, and why it is not `weights`.
+
+    The shape is (outputs, inputs of a group, height, width); the compression is None if none fits.
+    """
     outputs, inputs, *_ = shape
     count, size = math.prod(shape), weights.size or 1
     if weights.per == "block" and inputs % size:
@@ -72,7 +75,7 @@ def _fit(shape: tuple[int, ...], weights: Weights) -> tuple[Weights | None, str 
 
 
 def compression_pass(compressions: Sequence[Weights | None], form: Form) -> str:
-    """Registers a pass that compresses the weights of convolutions.
+    """Registers a pass that compresses the weights of convolutions, and returns its name.
 
     Args:
         compressions: The compression of every convolution, from `fitted`.
@@ -88,7 +91,7 @@ def compression_pass(compressions: Sequence[Weights | None], form: Form) -> str:
     class CompressWeights(AbstractGraphPass):  # type: ignore[misc]
         def apply(self, prog: Any) -> None:
             convolutions = [o for o in prog.functions["main"].operations if o.op_type == "conv"]
-            # By the names of weights: by those of convolutions, a bias that two share is refused.
+            # Keyed by weight: with convolutions' names, coremltools refuses a bias that two share.
             chosen = {
                 convolution.weight.op.name: _options(weights)
                 for convolution, weights in zip(convolutions, compressions, strict=True)
@@ -100,7 +103,7 @@ def compression_pass(compressions: Sequence[Weights | None], form: Form) -> str:
 
 
 def _options(weights: Weights) -> Any:
-    """What coremltools calls a recipe's weights, without the size below which it skips any."""
+    """Returns coremltools' configuration for a recipe's weights, without its minimum size."""
     from coremltools.optimize.coreml import OpLinearQuantizerConfig, OpPalettizerConfig
 
     options: dict[str, Any] = {"weight_threshold": 0}
@@ -124,11 +127,11 @@ def _options(weights: Weights) -> Any:
 def k_means(
     values: npt.NDArray[np.floating[Any]], count: int
 ) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.intp]]:
-    """The centres of `count` clusters, and the index of each value's, flat.
+    """Returns the centres of `count` clusters, and the index of each value's centre, flat.
 
-    Lloyd's algorithm over the distinct values: within 1 dB of the optimum that coremltools searches
-    for, in a tenth to a hundredth of its time. It begins where the best quantizer of that density
-    is dense itself, with its cube root (Panter and Dite, 1951).
+    Lloyd's algorithm over the distinct values comes within 1 dB of the optimum that coremltools
+    searches for, in a tenth to a hundredth of the time. The initial centres are as dense as those
+    of the best quantizer: as the cube root of the values' density (Panter and Dite, 1951).
     """
     points, indices, counts = np.unique(
         values.ravel().astype(np.float64), return_inverse=True, return_counts=True

@@ -1,8 +1,8 @@
 """The kind `coremltools`: iPhones and iPads through coremltools' own app and `MLModelBenchmarker`.
 
 It needs no app of this project, and measures packages without a bundle. The app is built on the
-Mac, signed, started anew for every session and talked to through files: half a second goes by
-between runs, in which the device rests.
+Mac, signed, and started anew for every session. The Mac communicates with it through files, which
+leaves the device idle for half a second between runs.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from mnv4_coreml.mlmodel import CoreMLModel
 
 _START_S, _RUN_S = 900, 15
-"""What building and starting the app, and one run, may take."""
+"""Time limits in seconds: for building and starting the app, and for one run."""
 
 
 class RemoteDevice:
     """One iPhone or iPad.
 
     Args:
-        phone: As it is listed.
+        phone: The device, from `ios.ready`.
         team: The id of the team that signs coremltools' app.
     """
 
@@ -48,18 +48,18 @@ class RemoteDevice:
         self._work = TemporaryDirectory(prefix="mnv4-", ignore_cleanup_errors=True)
 
     def describe(self) -> DeviceInfo:
-        """See `Device.describe`; the device is the one that the kind `ios` has."""
+        """See `Device.describe`; the description is the one that the kind `ios` gives."""
         return self._phone.info
 
     def thermal(self) -> Thermal:
-        """Nothing: coremltools does not tell."""
+        """Returns an empty state: coremltools does not report any."""
         return Thermal()
 
     def check(self, subject: Subject, plan: Plan) -> None:
         """See `Device.check`.
 
         Raises:
-            ConfigError: What coremltools' app cannot take: it gets and gives arrays of floats.
+            ConfigError: Not supported: coremltools' app takes and returns arrays of floats only.
         """
         name = f"{self._phone.info.id}: {subject.path.name}"
         if subject.artifact.target != "coreml":
@@ -73,7 +73,7 @@ class RemoteDevice:
                 raise ConfigError(f"{name}: {feature.name}: found {kind}, coremltools sends arrays")
 
     def measure(self, subject: Subject, plan: Plan, progress: Progress) -> Samples:
-        """See `Device.measure`; `max_thermal` cannot be waited for."""
+        """See `Device.measure`. It cannot wait for `max_thermal`."""
         limit = _START_S + plan.seconds + (plan.warmup + plan.runs) * _RUN_S
         progress.update(f"{self._phone.info.id}: build coremltools' app, run {subject.path.name}")
 
@@ -86,11 +86,11 @@ class RemoteDevice:
             raise
         except TimeoutError:
             raise failure(self._phone, f"coremltools took more than {limit:.0f} s") from None
-        except Exception as error:  # coremltools raises private kinds of its own
+        except Exception as error:  # coremltools raises private exception types
             raise failure(self._phone, f"coremltools: {error}") from error
 
     def close(self) -> None:
-        """Removes what the app was built in; the app stays on the device."""
+        """Removes the folder in which the app was built; the app stays on the device."""
         self._work.cleanup()
 
     async def _session(self, subject: Subject, plan: Plan) -> Samples:
@@ -127,7 +127,7 @@ class RemoteDevice:
             first_ms=first,
             latencies_ms=tuple(latencies),
             t_ms=tuple(begins),
-            # In a name of its own, as other pauses between runs give other latencies.
+            # A runtime name of its own: latencies depend on the pauses between runs.
             versions={
                 "runtime": f"coremltools {self._phone.info.os_build}",
                 "tool": f"coremltools {version('coremltools')}",
@@ -135,10 +135,10 @@ class RemoteDevice:
         )
 
     async def _prepared(self) -> Any:
-        """The device as coremltools knows it, with its app started.
+        """Returns coremltools' object for the device, with the app started.
 
         Raises:
-            DeviceError: coremltools does not see it.
+            DeviceError: coremltools does not see the device.
         """
         from coremltools.models.ml_program.experimental.remote_device import (
             AppSigningCredentials,
@@ -147,7 +147,7 @@ class RemoteDevice:
 
         devices = [one for one in Device.get_devices() if one.udid == self._phone.udid]
         if not devices:
-            raise DeviceError(f"{self._phone.info.id}: coremltools does not see it")
+            raise DeviceError(f"{self._phone.info.id}: coremltools does not see this device")
         return await devices[0].prepare_for_model_debugging(
             credentials=AppSigningCredentials(development_team=self._team),
             working_directory=Path(self._work.name),
@@ -155,7 +155,7 @@ class RemoteDevice:
 
 
 async def _predict(opened: CoreMLModel, device: Any, feed: Tensors) -> dict[str, Any]:
-    """Outputs, which the benchmarker keeps to itself."""
+    """Runs the model once and returns its outputs, which the benchmarker does not return."""
     from coremltools.models.ml_program.experimental.async_wrapper import MLModelAsyncWrapper
 
     model = opened.model
@@ -172,7 +172,7 @@ async def _predict(opened: CoreMLModel, device: Any, feed: Tensors) -> dict[str,
 
 
 class Remote:
-    """The kind `coremltools`: `coremltools` or `coremltools:UDID`."""
+    """The kind `coremltools`, written as `coremltools` or `coremltools:UDID`."""
 
     name = "coremltools"
 
@@ -182,18 +182,18 @@ class Remote:
         """See `Kind.connect`; `tool` is the team that signs the app.
 
         Raises:
-            ConfigError: No team.
+            ConfigError: `tool` is not the id of a team.
             DeviceError: See `ios.ready`.
         """
         if not re.fullmatch(r"[A-Z0-9]{10}", tool or ""):
             raise ConfigError(
-                f"--tool: found {tool!r}, for coremltools it is your development team's id, ten "
-                "letters and digits: it signs the app that coremltools builds"
+                f"--tool: found {tool!r}, must be your development team's id, ten capital letters "
+                "and digits: the team signs the app that coremltools builds"
             )
         return [RemoteDevice(ready(address), str(tool))]
 
     def attached(self) -> list[Attached]:
-        """None: the kind `ios` lists the same devices."""
+        """Returns no devices: the kind `ios` lists the same ones."""
         return []
 
 

@@ -1,6 +1,6 @@
-"""What makes an `.mlpackage` slow, and what keeps it from the Neural Engine.
+"""What makes an `.mlpackage` slow, and what keeps it off the Neural Engine.
 
-Which unit runs an operation is decided on the device and Apple does not document it; the rules are
+The device decides which unit runs an operation, and Apple does not document how. The rules are
 those that have a public source, which docs/reference/lint.md names.
 """
 
@@ -27,7 +27,7 @@ _LONGEST_AXIS = 16384
 
 
 def _float32(graph: Graph, operator: Operator) -> str:
-    """A convolution that computes in float32."""
+    """Reports a convolution that computes in float32."""
     if operator.convolution is None or graph.values[operator.outputs[0]].dtype != "float32":
         return ""
     return f"{operator.kind} in float32"
@@ -41,7 +41,7 @@ def _cast(graph: Graph, operator: Operator) -> str:
 
 
 def _beyond_limits(graph: Graph, operator: Operator) -> str:
-    """A kernel or an axis that is too long for the Neural Engine, or a dilated convolution."""
+    """Reports a kernel or axis too long for the Neural Engine, or a dilated convolution."""
     conv = operator.convolution
     kernel = conv.kernel if conv else operator.kernel
     if max(kernel, default=1) > _WIDEST_KERNEL:
@@ -64,12 +64,12 @@ RULES = (
     Rule(
         name="neural-engine",
         check=rules.kinds(*_LEAVING),
-        advice="known to leave the Neural Engine: write it with convolutions and products",
+        advice="known not to run on the Neural Engine: use convolutions and products instead",
     ),
     Rule(
         name="neural-engine",
         check=_beyond_limits,
-        advice="beyond what the Neural Engine takes: split it, or choose a smaller one",
+        advice="beyond the Neural Engine's limits: split it, or choose a smaller one",
     ),
     Rule(
         name="cast",
@@ -79,12 +79,12 @@ RULES = (
     Rule(
         name="transpose-pair",
         check=rules.transpose_pair("transpose"),
-        advice="rewrite what is between them before export",
+        advice="rewrite the operators between them before export",
     ),
     Rule(
         name="transpose",
         check=rules.transpose("transpose"),
-        advice="Core ML keeps channels first: write it in that order before export",
+        advice="Core ML keeps channels first: use that order before export",
     ),
     Rule(
         name="rank",
@@ -99,7 +99,7 @@ RULES = (
     Rule(
         name="pad",
         check=rules.kinds("pad"),
-        advice="give the padding to the convolution behind it, before export",
+        advice="give the padding to the convolution after it before export",
     ),
     Rule(
         name="batch-norm",
@@ -144,7 +144,7 @@ def lint(path: Path, layers: Sequence[str]) -> list[Finding]:
 
 
 def _graph(model: SavedModel, layers: Sequence[str]) -> Graph:
-    """Returns the program without its constants. Only small ones are read."""
+    """Returns the program without its constants, and reads only small ones."""
     values = {port.name: _value(model, port) for port in model.function.inputs}
     literals: dict[str, Message] = {}
     stored: dict[str, str] = {}
@@ -180,12 +180,12 @@ def _operator(
     names = {key: [binding.name for binding in op.inputs[key].arguments] for key in op.inputs}
 
     def sizes(parameter: str) -> tuple[int, ...]:
-        """A parameter that is a list of integers."""
+        """Returns the integers of a constant parameter; empty if the operation has none."""
         (name,) = names.get(parameter, [""])
         value: Value = model.value(literals[name]) if name in literals else []
         return tuple(int(size) for size in np.ravel(np.asarray(value)))
 
-    # What is computed on, in front of the parameters.
+    # The data comes before the parameters.
     order = sorted(names, key=lambda key: (key not in ("x", "input", "data"), key))
     convolution = None
     if op.type == "conv":

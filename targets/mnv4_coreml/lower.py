@@ -40,7 +40,7 @@ _OUTPUTS = {
     "embedding": "Features of the whole picture, pooled",
 }
 
-# What coremltools' native code says when a disk is full or not writable, as a RuntimeError.
+# Parts of the RuntimeErrors of coremltools' native code if a disk is full or not writable.
 _WRITING = ("FileWriter", "filesystem error", "A valid manifest does not exist")
 
 
@@ -54,9 +54,9 @@ def lower(
     """Lowers a deploy form to the package `out`; see `Target.lower`.
 
     Raises:
-        OSError: The package, or coremltools' temporary files, cannot be written; `out` exists.
+        OSError: The package, or coremltools' temporary files, cannot be written, or `out` exists.
     """
-    # Before any module of it, which would import all that it looks for.
+    # Before any of its modules is imported, which would import every framework it looks for.
     coremltools(stock=stock(spec))
     recipe = replace(recipe, precision=arithmetic(recipe))
     with PATCHES.applied(stock(spec)) as notes:
@@ -78,7 +78,7 @@ def _lowered(
     calibration: Images | None,
     out: Path,
 ) -> list[Assignment]:
-    """Writes the package; returns what was done to which layer."""
+    """Writes the package and returns how its operations are computed."""
     copy = _with_float_input(program)
     assigned: list[Assignment] = []
     passes = [forget_output_types()] if is_classifier(spec) else []
@@ -90,7 +90,7 @@ def _lowered(
         assert calibration is not None
         chosen = [one.operation.node for one in assigned if one.scheme == recipe.scheme]
         quantize_activations(copy, chosen, spec, recipe.activations, calibration)
-    out.mkdir()  # refuses what is there already; coremltools takes an empty folder
+    out.mkdir()  # fails if it exists; coremltools accepts an empty folder
     try:
         model = _convert(copy, spec, recipe, passes, out)
         _write(out, _described(model.get_spec(), spec))
@@ -105,13 +105,13 @@ def _lowered(
 def _convert(
     program: ExportedProgram, spec: BuildSpec, recipe: Recipe, passes: Sequence[str], out: Path
 ) -> Any:
-    """Has coremltools write the package; returns its model.
+    """Makes coremltools write the package, and returns its model.
 
     Args:
-        program: Taking floats.
+        program: The deploy form with a float input.
         spec: What is built.
         recipe: The precision.
-        passes: To run behind coremltools' own.
+        passes: Names of passes to run after coremltools' own.
         out: An empty folder.
     """
     ct = coremltools()
@@ -142,10 +142,10 @@ def _convert(
 
 
 def _with_float_input(program: ExportedProgram) -> ExportedProgram:
-    """A decomposed copy that takes floats: of an image's bytes Core ML makes floats by itself.
+    """Returns a decomposed copy that takes floats: Core ML itself converts an image's bytes.
 
-    What is left of the normalisation is the subtraction of the mean. `ImageType(bias=...)` gives
-    the same operation, but before the cast to float16, where the Neural Engine cannot run it.
+    The normalisation that remains is the subtraction of the mean. `ImageType(bias=...)` gives the
+    same operation, but before the cast to float16, where the Neural Engine cannot run it.
     """
     copy: ExportedProgram = program.run_decompositions({})
     graph = copy.graph
@@ -189,8 +189,8 @@ def _outputs(program: ExportedProgram, spec: BuildSpec) -> tuple[TensorSpec, ...
 
 
 def _described(model: Any, spec: BuildSpec) -> Any:
-    """Adds what Xcode shows and what an app needs to a model specification."""
-    # The only things in it that are not the same tomorrow.
+    """Adds to a model specification what Xcode shows and what an app needs."""
+    # The only content that differs between builds of the same model.
     del model.description.metadata.userDefined["com.github.apple.coremltools.conversion_date"]
     del model.mlProgram.attributes["buildInfo"]
     preprocess = spec.preprocess
@@ -223,7 +223,7 @@ def _described(model: Any, spec: BuildSpec) -> Any:
 def _write(package: Path, model: Any) -> None:
     """Puts a model specification into a package, so that the same model gives the same bytes.
 
-    Protobuf maps have an order of their own in every process, items fresh identifiers.
+    The order of protobuf maps differs between processes, and items get new identifiers.
     """
     path = package / "Manifest.json"
     text = path.read_text()
@@ -234,4 +234,4 @@ def _write(package: Path, model: Any) -> None:
     write_bytes(path, json.dumps(manifest, indent=4, sort_keys=True).encode())
     write_bytes(package / "Data" / root, model.SerializeToString(deterministic=True))
     for folder in package.rglob("*/"):
-        folder.chmod(0o755)  # coremltools hands on its temporary folder's 0700
+        folder.chmod(0o755)  # coremltools leaves its temporary folder's 0700

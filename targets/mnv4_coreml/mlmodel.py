@@ -1,7 +1,7 @@
 """Core ML itself, through coremltools: on this Mac, or on a device that coremltools reaches.
 
-Written after coremltools' documentation and source, and tested with stand-ins for its classes that
-check their arguments. It was not run.
+This module was written from coremltools' documentation and source, and tested with stand-ins for
+its classes that check their arguments. It has not been run with Core ML.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from mnv4_mobile.tensors import Tensors
 
 @contextmanager
 def copied(path: Path) -> Iterator[Path]:
-    """A copy of a package for a while: coremltools rewrites the manifest of what it opens."""
+    """Yields a temporary copy of a package: coremltools rewrites the manifest of what it opens."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(shutil.copytree(path, Path(folder, path.name)))
 
 
 class CoreMLModel:
-    """A package as coremltools' `MLModel`, and what turns arrays into its inputs and back.
+    """A package as coremltools' `MLModel`, with conversions of arrays to its inputs and back.
 
     Args:
-        path: The package, which may be rewritten; once it is loaded it may go.
-        compute_unit: None is the one that the package was made for.
-        load: Whether Core ML loads it here; not for what does so by itself.
+        path: The package. It may be rewritten, and may be removed once it is loaded.
+        compute_unit: Core ML's compute units; None means those that the package was made for.
+        load: Whether Core ML loads it here. False for benchmarkers, which load it themselves.
 
     Raises:
         BundleError: A package that is incomplete or damaged.
@@ -55,7 +55,7 @@ class CoreMLModel:
         self.model = ct.models.MLModel(str(path), compute_units=unit, skip_model_load=not load)
 
     def feed(self, inputs: Tensors) -> dict[str, Any]:
-        """Arrays by input name as Core ML takes them: images as such."""
+        """Returns inputs, by name, as Core ML takes them: images as PIL images."""
         from PIL import Image
 
         return {
@@ -64,7 +64,10 @@ class CoreMLModel:
         }
 
     def answer(self, found: dict[str, Any]) -> dict[str, npt.NDArray[Any]]:
-        """What Core ML gave, as arrays by output name: a classifier's dictionary by its labels."""
+        """Returns Core ML's outputs as arrays by name, without a classifier's label.
+
+        A classifier's dictionary becomes an array in the order of the labels.
+        """
         return {
             name: (
                 np.array([[value[label] for label in self._labels]], np.float32)
@@ -76,7 +79,7 @@ class CoreMLModel:
         }
 
     def benchmarker(self, device: Any = None) -> Any:
-        """An `MLModelBenchmarker` of it, here or on a device of coremltools'."""
+        """Returns an `MLModelBenchmarker` of the model, here or on one of coremltools' devices."""
         from coremltools.models.ml_program.experimental import perf_utils
 
         return perf_utils.MLModelBenchmarker(self.model, device)

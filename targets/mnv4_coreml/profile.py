@@ -15,14 +15,13 @@ from mnv4_mobile.tensors import Tensors
 def profile(
     path: Path, inputs: Tensors, layers: Sequence[str], *, threads: int, runs: int
 ) -> list[OperatorTime]:
-    """Splits measured runs by the shares that Core ML estimates; see `Target.profile`.
+    """Splits the times of runs by the shares that Core ML estimates; see `Target.profile`.
 
-    Core ML times no operators. coremltools' `MLModelBenchmarker` times whole runs, and its
-    `MLComputePlan` says which part of the work each operator is expected to be, and which unit is
-    expected to run it.
+    Core ML does not time operators. coremltools' `MLModelBenchmarker` times whole runs, and its
+    `MLComputePlan` estimates each operator's share of the work, and the unit that runs it.
     """
     if sys.platform != "darwin":
-        raise DeviceError("coreml: cannot profile here: Core ML's compute plan is only on macOS")
+        raise DeviceError("coreml: cannot profile here: Core ML's compute plan needs macOS")
     from mnv4_coreml.mlmodel import CoreMLModel, copied
 
     with copied(path) as package:
@@ -33,7 +32,7 @@ def profile(
                 inputs=opened.feed(inputs), iterations=runs, warmup=True
             )
         )
-    # The slowest comes first there, and constants have no times.
+    # coremltools lists the slowest operator first, and constants without times.
     told = [operator for operator in told if operator.measurement.samples]
     told.sort(key=lambda operator: opened.operations.index(operator.spec.outputs[0].name))
     kinds = [f"{o.spec.type} ({_unit(o.compute_device_usage)})" for o in told]
@@ -42,7 +41,7 @@ def profile(
 
 
 def _unit(usage: object) -> str:
-    """`CPU`, `GPU` or `NeuralEngine`, from the name of coremltools' class for it."""
+    """Returns `CPU`, `GPU` or `NeuralEngine`, from the name of coremltools' class."""
     device = getattr(usage, "preferred_compute_device", None)
     if device is None:
         return "unit unknown"

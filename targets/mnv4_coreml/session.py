@@ -18,7 +18,7 @@ from mnv4_mobile.tensors import Tensors, TensorSpec
 
 
 def operators(path: Path) -> dict[str, int]:
-    """How often each operation stands in the program of a package.
+    """Returns how often each operation occurs in the program of a package, without constants.
 
     Raises:
         BundleError: A package that is incomplete or damaged.
@@ -28,11 +28,11 @@ def operators(path: Path) -> dict[str, int]:
 
 
 def inputs(path: Path) -> tuple[TensorSpec, ...]:
-    """The inputs of a package.
+    """Returns the inputs of a package.
 
     Raises:
         BundleError: A package that is incomplete or damaged.
-        LoweringError: An input of a kind or a type that the interpreter does not know either.
+        LoweringError: An input whose shape or type the interpreter does not support either.
     """
     model = SavedModel(path)
     declared = {port.name: port.type for port in model.function.inputs}
@@ -53,7 +53,7 @@ def inputs(path: Path) -> tuple[TensorSpec, ...]:
 
 
 def runtime() -> str:
-    """Imports what runs packages here: Core ML's bridge, or the interpreter."""
+    """Imports coremltools if Core ML runs packages here; returns the runtime's name and version."""
     if sys.platform != "darwin":
         return f"interpreter {version('mnv4-mobile')}"
     from mnv4_coreml.speedups import coremltools
@@ -66,7 +66,7 @@ def open_session(path: Path, threads: int, compute_unit: str | None) -> Session:
     """Loads a package.
 
     Args:
-        path: The folder.
+        path: The package's folder.
         threads: Not used: Core ML has no such option, and numpy takes it from the environment.
         compute_unit: Core ML's compute units; None means those that the package was made for.
 

@@ -1,11 +1,11 @@
 """What the Core ML target patches in its toolchain.
 
-All that needs more than the public interfaces of torch and coremltools stands here, and `PATCHES`
-lists it. Nothing is imported before it is needed.
+This module has all code that needs more than the public interfaces of torch and coremltools, and
+`PATCHES` lists it. Nothing is imported before it is needed.
 
-Where a speedup says seconds, they are the CPU time that lowering takes longer without it: of the
-trained hybrid of the tests (tests/data/hybrid-narrow.yaml, 96 x 96, int8), which takes 2.3 s
-with all of them.
+The seconds of a speedup are the CPU time that lowering takes longer without it, for the trained
+hybrid of the tests (tests/data/hybrid-narrow.yaml, 96 x 96, int8). With all speedups, that takes
+2.3 s.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PROBED = ("executorch", "sklearn", "torchao", "torchvision", "transformers")
 
 
 def coremltools(*, stock: bool = False) -> Any:
-    """Imports coremltools; the table says more ("fewer imports")."""
+    """Imports coremltools, as `PATCHES` describes under "fewer imports"."""
     hidden = [name for name in _PROBED if name not in sys.modules]
     if not PATCHES.active(stock):
         hidden = []
@@ -57,7 +57,7 @@ def _decompositions_in_place() -> Iterator[None]:
 
 
 def pipeline(passes: Sequence[str]) -> Any:
-    """Returns coremltools' passes and then others, without the one that is wrong for our graphs.
+    """Returns coremltools' passes, without the one that is wrong for our graphs, and then others.
 
     Args:
         passes: The names of registered passes.
@@ -70,7 +70,7 @@ def pipeline(passes: Sequence[str]) -> Any:
 
 
 def forget_output_types() -> str:
-    """Registers a pass that drops the requested types of outputs; they are applied by then."""
+    """Registers a pass that drops the requested output types, once applied; returns its name."""
     from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
     from coremltools.converters.mil.mil.passes.pass_registry import register_pass
 
@@ -83,7 +83,7 @@ def forget_output_types() -> str:
 
 
 def weight_compressor(form: Form) -> Callable[[Any], Any]:
-    """Returns coremltools' class of a pass that compresses weights, before a model is made."""
+    """Returns the class of coremltools' pass that compresses weights before a model is made."""
     from coremltools.optimize.coreml import _quantization_passes as passes
 
     found: Callable[[Any], Any]
@@ -109,7 +109,7 @@ PATCHES = Patches(
         Patch(
             name="types of outputs",
             kind="workaround",
-            reason="Requested types are looked up by position, where a classifier has one output "
+            reason="Requested types are looked up by position, but a classifier has one output "
             "more.",
             upstream="coremltools/converters/mil/backend/mil/load.py, get_func_output",
             saves="An IndexError for a classifier with other outputs.",
@@ -131,15 +131,15 @@ PATCHES = Patches(
         Patch(
             name="fewer imports",
             kind="speedup",
-            reason="coremltools imports whatever it might have to convert or compress.",
+            reason="coremltools imports every framework whose models it might convert or compress.",
             upstream="coremltools/_deps/__init__.py",
             saves="12 of 14 CPU seconds of the import, with everything installed.",
         ),
         Patch(
             name="no validation",
             kind="speedup",
-            reason="The program is validated after each of 95 passes; what comes out is run and "
-            "compared.",
+            reason="The program is validated after each of 95 passes; the result is run and "
+            "compared anyway.",
             upstream="coremltools/converters/mil/mil/program.py, Program.validate",
             saves="1.8 s.",
             apply=_no_validation,

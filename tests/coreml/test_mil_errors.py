@@ -27,7 +27,7 @@ def test_unknown_operators_are_all_named(ct, tmp_path):
         "iOS16",
         (4,),
     )
-    with pytest.raises(LoweringError, match="know: cumsum, reduce_argmax"):
+    with pytest.raises(LoweringError, match="support: cumsum, reduce_argmax"):
         Program(package)
 
 

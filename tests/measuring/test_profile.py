@@ -140,7 +140,7 @@ def test_missing_pixels_are_named(demo_bundle):
 @pytest.mark.toolchain("coreml")
 @pytest.mark.skipif(sys.platform == "darwin", reason="Core ML is there")
 def test_core_ml_has_no_profiler_beside_macos(demo_bundle):
-    with pytest.raises(DeviceError, match="only on macOS"):
+    with pytest.raises(DeviceError, match="needs macOS"):
         profile_bundle(demo_bundle("coreml"), runs=1)
 
 

@@ -1,4 +1,4 @@
-"""An interpreter of saved Core ML ML Programs: what Core ML would compute, on any system.
+"""An interpreter of saved ML Programs: computes what Core ML would, on any system.
 
 `Program` reads an .mlpackage from its bytes on disk and runs it with numpy; neither coremltools'
 converters nor torch is imported.

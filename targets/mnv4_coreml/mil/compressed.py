@@ -1,8 +1,8 @@
 """MIL's operators on quantized tensors and compressed weights, in numpy.
 
-Conventions as in `operators`. A `constexpr` is a weight that Core ML decompresses while loading.
-Its iOS16 form (iOS17's too) packs indices and masks into bytes and names the shape; the iOS18 form
-has packed types instead.
+The conventions are those of `operators`. A `constexpr` is a weight that Core ML decompresses while
+loading. Its form in iOS16 and iOS17 packs indices and masks into bytes and stores the shape; the
+iOS18 form has packed types instead.
 """
 
 # numpy's arithmetic on arrays of any type is Any:
@@ -19,7 +19,7 @@ from mnv4_coreml.mil.saved import Array, unpack
 
 
 def _along(values: Array | float, x: Array, axis: int | None) -> Array:
-    """A scale or a zero point, a scalar or one for each channel, shaped to meet `x` in float32."""
+    """Returns a scalar or per-channel scale or zero point in float32, broadcastable to `x`."""
     array = np.asarray(values, np.float32)
     if axis is None or not array.ndim:
         return array
@@ -54,7 +54,7 @@ def constexpr_affine_dequantize(
 def constexpr_blockwise_shift_scale(
     data: Array, scale: Array, offset: Array | float = 0.0
 ) -> Array:
-    """Each scale (and offset) serves a block of data.shape / scale.shape elements."""
+    """Dequantizes: each scale (and offset) serves a block of data.shape / scale.shape elements."""
     for axis, (size, blocks) in enumerate(zip(data.shape, scale.shape, strict=True)):
         scale = np.repeat(scale, size // blocks, axis)
         if isinstance(offset, np.ndarray):
@@ -68,7 +68,10 @@ def constexpr_lut_to_dense(
     shape: Sequence[int] | None = None,
     vector_axis: int | None = None,
 ) -> Array:
-    """iOS18: `lut` is (groups along each axis of `indices`..., entries, length of an entry)."""
+    """Looks indices up in a table.
+
+    In iOS18, `lut` is (groups along each axis of `indices`..., entries, length of an entry).
+    """
     if shape is not None:
         return lut[unpack(indices, int(lut.size).bit_length() - 1, shape)]
     *groups, entries, length = lut.shape

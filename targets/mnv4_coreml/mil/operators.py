@@ -1,12 +1,12 @@
 """MIL's operators on elements, matrices and shapes, in numpy.
 
 An operator is a function whose name and parameters, with their defaults, are MIL's own
-(coremltools, `converters/mil/mil/ops/defs`). Tensors come in the types of `saved.WORKING`, scalars
-as Python's; several outputs are a tuple. What a result is rounded to is the program's affair, which
-is why `cast` has nothing to do.
+(coremltools, `converters/mil/mil/ops/defs`). Tensors have the types of `saved.WORKING`,
+scalars are Python's, and several outputs are a tuple. `Program` rounds every result to its declared
+type, so `cast` does nothing.
 
-Sums are taken in float64. It costs little, and keeps the interpreter's own error out of what is
-measured of an artifact: conv-large agrees with a float64 network to 106 dB instead of 98.
+Sums are computed in float64. This costs little, and keeps the interpreter's own error out of the
+measured error of an artifact: conv-large agrees with a float64 network to 106 dB instead of 98.
 """
 
 # numpy's arithmetic on arrays of any type is Any:
@@ -25,17 +25,17 @@ Operator = Callable[..., Array | tuple[Array, ...]]
 
 
 def sigmoid(x: Array) -> Array:
-    """Through tanh, which overflows for no argument."""
+    """Computes the sigmoid through tanh, which overflows for no argument."""
     return 0.5 + 0.5 * np.tanh(0.5 * x)
 
 
-_STEPS = 2048  # of the table of erf, for each unit
+_STEPS = 2048  # of the table of erf, per unit of its argument
 _ERF = np.array([math.erf(i / _STEPS) for i in range(4 * _STEPS + 2)], np.float32)
 _ERF_SLOPE = np.diff(_ERF)
 
 
 def erf(x: Array) -> Array:
-    """Interpolated from a table, to 1e-7: numpy has none. Beyond 4 it is 1 in float32."""
+    """Interpolates in a table, to 1e-7: numpy has no erf. Beyond 4, erf is 1 in float32."""
     at = np.minimum(np.abs(x), 4) * _STEPS
     index = at.astype(np.int32)
     return np.copysign(_ERF[index] + _ERF_SLOPE[index] * (at - index), x)
@@ -97,7 +97,7 @@ def squeeze(x: Array, axes: Sequence[int] | None = None) -> Array:
 
 def concat(values: list[Array] | Array, axis: int, interleave: bool = False) -> Array:
     if interleave:
-        raise ValueError("interleave is not known")
+        raise ValueError("interleave is not supported")
     return np.concatenate(values if isinstance(values, list) else [values], axis)
 
 
@@ -158,7 +158,7 @@ def pad(x: Array, pad: Sequence[int], mode: str = "constant", constant_val: floa
 
 
 def classify(probabilities: Array, classes: list[str | int]) -> tuple[Array, Array]:
-    """The label and, where Core ML gives a dictionary, the probabilities (1, classes)."""
+    """Returns the label and the probabilities (1, classes), which Core ML gives as a dictionary."""
     return np.array(classes[probabilities.argmax()]), probabilities.reshape(1, -1)
 
 

@@ -15,7 +15,7 @@ from mnv4_coreml.mil.saved import Array, Message, SavedModel, Value, stored
 from mnv4_mobile.errors import BundleError, ConfigError, LoweringError
 
 OPERATORS = operators.TABLE | spatial.TABLE | compressed.TABLE
-"""Every operator that the interpreter knows, by its name in MIL; `const` is no operator here."""
+"""The operators that the interpreter supports, by MIL name; `const` does not count as one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +37,13 @@ class Port:
 class _Result:
     name: str
     dtype: str
-    """Type in MIL; empty where it is no tensor."""
+    """MIL type; empty if the result is no tensor."""
     shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Step:
-    """One operation: its operator, the values it takes by parameter, and what it gives."""
+    """One operation: its operator, its literals and names of values by parameter, its results."""
 
     operator: str
     literals: dict[str, Value]
@@ -63,7 +63,7 @@ class Program:
 
     Raises:
         BundleError: A package that is incomplete or damaged; it names the file.
-        LoweringError: Operators, types or features that the interpreter does not know, all named.
+        LoweringError: Operators, types or features that the interpreter does not support, by name.
     """
 
     def __init__(self, package: Path) -> None:
@@ -74,7 +74,8 @@ class Program:
         unknown = sorted(self._count.keys() - OPERATORS.keys())
         if unknown:
             raise LoweringError(
-                f"{self.path}: operators that the interpreter does not know: {', '.join(unknown)}"
+                f"{self.path}: operators that the interpreter does not support: "
+                + ", ".join(unknown)
             )
         self._declared = {port.name: model.tensor_type(port.type) for port in model.function.inputs}
         self._steps: list[_Step] = []
@@ -96,7 +97,7 @@ class Program:
 
     @property
     def class_labels(self) -> tuple[str, ...] | None:
-        """The classifier's labels in the order of its probabilities; None if it is none."""
+        """The classifier's labels in the order of its probabilities; None if it has none."""
         for step in self._steps:
             if step.operator == "classify":
                 classes = step.literals["classes"]
@@ -105,18 +106,19 @@ class Program:
         return None
 
     def operators(self) -> dict[str, int]:
-        """How many operations of each type the program has, constants left out."""
+        """Returns how often each operation occurs in the program, without constants."""
         return dict(self._count)
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs by name.
+        """Returns the outputs by name.
 
         Args:
-            inputs: By name: a tensor in its declared shape, an image as RGB, uint8, (1, H, W, 3).
+            inputs: Arrays by name: a tensor in its declared shape, an image as uint8 RGB
+                (1, H, W, 3).
 
         Raises:
-            ConfigError: An input that is missing, unknown or of another shape.
-            LoweringError: An operator with arguments that the interpreter does not know.
+            ConfigError: An input that is missing or unknown, or has the wrong type or shape.
+            LoweringError: An operator with arguments that the interpreter does not support.
         """
         if inputs.keys() != self._declared.keys():
             raise ConfigError(
@@ -136,7 +138,7 @@ class Program:
         }
 
     def _load(self, model: SavedModel, block: Message) -> None:
-        """Decode the constants, decompress the weights, collect the steps."""
+        """Decodes the constants, decompresses the weights and collects the steps."""
         known = set(self._declared)
         for op in block.operations:
             results = tuple(self._result(model, output) for output in op.outputs)
@@ -148,7 +150,7 @@ class Program:
                 if missing:
                     raise BundleError(
                         f"{self.path}: {op.type} uses {', '.join(sorted(missing))}, "
-                        "which nothing before it gives"
+                        "which nothing before it defines"
                     )
                 if op.type.startswith("constexpr_"):
                     self._run(step, self._constants)
@@ -163,7 +165,7 @@ class Program:
         return _Result(name=output.name, dtype=dtype, shape=shape)
 
     def _step(self, model: SavedModel, op: Message, results: tuple[_Result, ...]) -> _Step:
-        """Literal arguments are attributes in the older operators, inputs in the newer ones."""
+        """Reads an operation. Older operators have literals as attributes, newer ones as inputs."""
         literals = {key: model.value(op.attributes[key]) for key in op.attributes if key != "name"}
         names: dict[str, list[str]] = {}
         for key in op.inputs:
@@ -213,7 +215,7 @@ class Program:
                 )
             kind = f"{kind} in {layout}"
         raise LoweringError(
-            f"{self.path}: input {feature.name}: found {kind}, the interpreter knows "
+            f"{self.path}: input {feature.name}: found {kind}, the interpreter supports "
             "multiArrayType and imageType in RGB or BGR"
         )
 
@@ -229,7 +231,7 @@ class Program:
                 return Port(name=name, shape=shape, dtype="float32", kind="probabilities")
             case kind:
                 raise LoweringError(
-                    f"{self.path}: output {name}: found {kind}, the interpreter knows "
+                    f"{self.path}: output {name}: found {kind}, the interpreter supports "
                     "multiArrayType, stringType, int64Type and dictionaryType"
                 )
 

@@ -1,7 +1,7 @@
 """What a saved Core ML model holds: its protobuf, the constants in it and the weight file.
 
-Read with coremltools' generated protobuf classes alone; the weight file has the format of MILBlob
-(coremltools, `mlmodel/src/MILBlob/Blob/StorageFormat.hpp`).
+It is read with coremltools' generated protobuf classes alone. The weight file has the format of
+MILBlob (coremltools, `mlmodel/src/MILBlob/Blob/StorageFormat.hpp`).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Message = Any
 """A protobuf message: the generated classes have no types."""
 
 Value = Array | list[Any] | float | str
-"""A tensor, or what a tensor of rank 0 holds, or a list."""
+"""A tensor, the value of a tensor of rank 0, or a list."""
 
 SUB_BYTE = {"uint1": 1, "uint2": 2, "uint3": 3, "uint4": 4, "uint6": 6, "int4": 4}
-"""Bits of the types that are stored packed, the lowest bits of a byte first."""
+"""Bits per value of the types that are stored packed, from the lowest bits of a byte up."""
 
 WORKING: dict[str, type[np.generic]] = {
     **{name: np.int8 if name.startswith("int") else np.uint8 for name in SUB_BYTE},
@@ -49,20 +49,20 @@ Half precision is kept in float32 arrays whose values float16 can represent: num
 arithmetic would also round inside an operator, and is slow."""
 
 # The metadata of a blob in the weight file, 64 bytes, to which a program's offset points: sentinel,
-# type, bytes of data, where in the file they start.
+# type, number of data bytes, offset of the data in the file.
 _BLOB = struct.Struct("<IIQQ40x")
 _SENTINEL = 0xDEADBEEF
 
 
 def stored(values: npt.ArrayLike, dtype: str) -> Array:
-    """`values` as a tensor of the MIL type `dtype` holds them: float16 rounds."""
+    """Returns `values` as a tensor of the MIL type `dtype` holds them: rounded for float16."""
     if dtype == "float16":
         values = np.asarray(values).astype(np.float16, copy=False)
     return np.asarray(values).astype(WORKING[dtype], copy=False)
 
 
 def unpack(packed: Array, bits: int, shape: Sequence[int]) -> Array:
-    """Bytes (uint8) that hold numbers of `bits` bits, the lowest first, to one uint8 a number."""
+    """Unpacks bytes (uint8) of numbers with `bits` bits, lowest first, to one uint8 per number."""
     count = math.prod(shape)
     binary = np.unpackbits(packed, count=count * bits, bitorder="little").reshape(count, bits)
     return (binary @ (1 << np.arange(bits, dtype=np.uint8))).reshape(shape)
@@ -72,7 +72,7 @@ class SavedModel:
     """The model in an .mlpackage folder.
 
     Attributes:
-        path: The model specification, `Data/com.apple.CoreML/model.mlmodel` as a rule.
+        path: The model specification, usually `Data/com.apple.CoreML/model.mlmodel`.
         spec: Its protobuf, `CoreML.Specification.Model`.
         function: The program's `main`.
 
@@ -97,29 +97,32 @@ class SavedModel:
         self._files: dict[Path, memoryview] = {}
 
     def block(self) -> Message:
-        """The operations of `main` for the operator set that it names."""
+        """Returns the operations of `main` for the operator set that it names."""
         blocks = self.function.block_specializations
         if self.function.opset not in blocks:
             raise BundleError(f"{self.path}: `main` has no block for {self.function.opset!r}")
         return blocks[self.function.opset]
 
     def tensor_type(self, proto: Message) -> tuple[str, tuple[int, ...]]:
-        """The MIL type's name and the shape of a `ValueType` that is a tensor."""
+        """Returns the name of the MIL type and the shape of a `ValueType` that is a tensor."""
         tensor = proto.tensorType
         names = tensor.DESCRIPTOR.fields_by_name["dataType"].enum_type.values_by_number
         known = names.get(tensor.dataType)
         dtype = known.name.lower() if known else str(tensor.dataType)
         if dtype not in WORKING:
             raise LoweringError(
-                f"{self.path}: found a value of type {dtype}, the interpreter knows "
+                f"{self.path}: found a value of type {dtype}, the interpreter supports "
                 + ", ".join(WORKING)
             )
         if any(size.WhichOneof("dimension") != "constant" for size in tensor.dimensions):
-            raise LoweringError(f"{self.path}: found a flexible shape, only fixed ones are known")
+            raise LoweringError(f"{self.path}: found a flexible shape, supported: fixed ones")
         return dtype, tuple(size.constant.size for size in tensor.dimensions)
 
     def value(self, proto: Message) -> Value:
-        """The constant in a `Value`: an array, a Python scalar for rank 0, or a list of these."""
+        """Returns the constant in a `Value`.
+
+        It is an array, a Python scalar for rank 0, or a list of these.
+        """
         if proto.type.WhichOneof("type") == "listType":
             return [self.value(item) for item in proto.immediateValue.list.values]
         dtype, shape = self.tensor_type(proto.type)
@@ -130,7 +133,7 @@ class SavedModel:
         return array if shape else array.item()
 
     def _immediate(self, tensor: Message, dtype: str, shape: tuple[int, ...]) -> Array:
-        """The values that the model itself holds, in the field that suits their type."""
+        """Returns the values that the model itself holds, in the field for their type."""
         field = tensor.WhichOneof("value")
         if field == "bytes":
             return self._decode(memoryview(tensor.bytes.values), dtype, shape)
@@ -142,7 +145,7 @@ class SavedModel:
         return np.array(found, WORKING[dtype]).reshape(shape)
 
     def _decode(self, raw: memoryview, dtype: str, shape: tuple[int, ...]) -> Array:
-        """Little-endian bytes to an array; packed types to one element a value."""
+        """Returns little-endian bytes as an array; packed types get one element per value."""
         count = math.prod(shape)
         bits = SUB_BYTE.get(dtype) or 8 * np.dtype(dtype).itemsize
         if len(raw) != -(-count * bits // 8):
@@ -158,13 +161,13 @@ class SavedModel:
         return stored(values, dtype)
 
     def _blob(self, reference: Message) -> memoryview:
-        """The bytes that a `BlobFileValue` points to."""
+        """Returns the bytes that a `BlobFileValue` points to."""
         file = self.path.parent / reference.fileName.removeprefix("@model_path/")
         if file not in self._files:
             try:
                 self._files[file] = memoryview(file.read_bytes())
             except OSError as error:
-                raise BundleError(f"{file}: weights that cannot be read: {error}") from None
+                raise BundleError(f"{file}: cannot read the weights: {error}") from None
         data = self._files[file]
         at = reference.offset
         if at + _BLOB.size > len(data):
@@ -180,7 +183,7 @@ class SavedModel:
 
 
 def _specification(package: Path) -> Path:
-    """The path of the model specification that a package's manifest names as its root."""
+    """Returns the path of the model specification that a package's manifest names as its root."""
     manifest = package / "Manifest.json"
     try:
         found = json.loads(manifest.read_text("utf-8"))
@@ -193,10 +196,10 @@ def _specification(package: Path) -> Path:
 
 
 def _model_class() -> Message:
-    """The protobuf class `CoreML.Specification.Model` of coremltools, without coremltools itself.
+    """Returns coremltools' class `CoreML.Specification.Model` without importing coremltools.
 
     Importing the package imports torch and every converter, which takes seconds; the generated
-    modules inside need nothing, and their classes are the same ones under either name.
+    modules inside need nothing else, and their classes are the same under either name.
     """
     name = "_coremltools_proto"
     if name not in sys.modules:

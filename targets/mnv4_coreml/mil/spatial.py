@@ -1,4 +1,4 @@
-"""MIL's operators on feature maps (N, C, H, W), in numpy; conventions as in `operators`."""
+"""MIL's operators on feature maps (N, C, H, W), in numpy, with the conventions of `operators`."""
 
 # numpy's arithmetic on arrays of any type is Any:
 # mypy: disable-error-code="no-any-return"
@@ -21,7 +21,7 @@ def _padding(
     kernels: Sequence[int],
     strides: Sequence[int],
 ) -> list[tuple[int, int]]:
-    """Rows and columns of padding (before, after); `kernels` are the dilated sizes."""
+    """Returns the padding (before, after) per axis; `kernels` are the dilated sizes."""
     match pad_type:
         case "valid":
             return [(0, 0)] * len(sizes)
@@ -46,7 +46,7 @@ def _taps(
     dilations: Sequence[int],
     pads: Sequence[tuple[int, int]],
 ) -> list[Array]:
-    """What each tap of a kernel sees: views (N, C, H', W') into the padded (N, C, H, W)."""
+    """Returns what each tap of a kernel reads: views (N, C, H', W') of the padded (N, C, H, W)."""
     if any(map(any, pads)):
         x = np.pad(x, ((0, 0), (0, 0), *pads))
     spans = [
@@ -101,7 +101,7 @@ def avg_pool(
     ceil_mode: bool = False,
 ) -> Array:
     if ceil_mode:
-        raise ValueError("ceil_mode is not known")
+        raise ValueError("ceil_mode is not supported")
     pads = _padding(pad_type, pad, x.shape[2:], kernel_sizes, strides)
 
     def window_sums(x: Array) -> Array:
@@ -127,18 +127,18 @@ def batch_norm(
 
 
 def _grid(size: int, out: int, sampling: str) -> Array:
-    """Where in `size` samples each of `out` lies."""
+    """Returns the positions of `out` samples among `size` samples."""
     index = np.arange(out)
     match sampling:
         case "UNALIGN_CORNERS":
             return np.clip((index + 0.5) * size / out - 0.5, 0, size - 1)
         case "STRICT_ALIGN_CORNERS":
             return index * (size - 1) / max(out - 1, 1)
-    raise ValueError(f"sampling_mode {sampling!r} is not known")
+    raise ValueError(f"sampling_mode {sampling!r} is not supported")
 
 
 def _interpolation(size: int, out: int, sampling: str) -> Array:
-    """The matrix (out, size) of linear interpolation."""
+    """Returns the matrix (out, size) of a linear interpolation."""
     distance = np.abs(_grid(size, out, sampling)[:, None] - np.arange(size))
     return np.maximum(0, 1 - distance)
 
@@ -177,7 +177,7 @@ def resize(
     sampling_mode: str = "DEFAULT",
 ) -> Array:
     if interpolation_mode != "LINEAR" or resized_dims != 2:
-        raise ValueError(f"{interpolation_mode} over {resized_dims} dimensions is not known")
+        raise ValueError(f"{interpolation_mode} over {resized_dims} dimensions is not supported")
     height, width = (n or x.shape[i] for i, n in zip((-2, -1), shape[-2:], strict=True))
     return _resize(x, height, width, sampling_mode)
 
