@@ -76,7 +76,7 @@ def _outside(graph: Graph, operator: Operator) -> str:
     if _taken(graph, operator):
         return ""
     dtype = graph.values[operator.outputs[0]].dtype
-    return f"XNNPACK does not take {operator.kind} in {dtype}"
+    return f"{operator.kind} in {dtype}, outside XNNPACK"
 
 
 def _delegate_break(graph: Graph, operator: Operator) -> str:
