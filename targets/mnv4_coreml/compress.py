@@ -55,7 +55,7 @@ def fitted(
 def _fit(shape: tuple[int, ...], weights: Weights) -> tuple[Weights | None, str | None]:
     """Returns the compression that fits a weight, and why it is not `weights`.
 
-    The shape is (outputs, inputs of a group, height, width); the compression is None if none fits.
+    The shape is (outputs, inputs of a group, height, width); the compression is None for float.
     """
     outputs, inputs, *_ = shape
     count, size = math.prod(shape), weights.size or 1

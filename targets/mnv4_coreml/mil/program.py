@@ -56,7 +56,7 @@ class Program:
 
     Every tensor is rounded to the type that the program declares for it, so that a float16 program
     stores float16 between operators, as the Neural Engine does. Inside an operator the arithmetic
-    is float32 and sums are float64, where the Neural Engine may accumulate with less.
+    is float32 and sums are float64; the Neural Engine may accumulate with less precision.
 
     Args:
         package: The .mlpackage folder.
