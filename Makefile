@@ -10,20 +10,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := .tools/bin/uv
 
-# Imports of these toolchains are slow enough; keep their compiled bytecode.
+# Importing these toolchains is slow enough: keep their compiled bytecode.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help env demo test test-quick extras android ios lint documents bench clean
 
 help:
-	@echo "make demo   build the demo model for all targets and classify pictures with each"
+	@echo "make demo   build the demo model for all targets and classify images with each"
 	@echo "            WEIGHTS=hf-hub:timm/mobilenetv4_conv_small.e2400_r224_in1k for ImageNet"
-	@echo "make test   the whole test suite, Android's and iOS's included"
+	@echo "make test   the whole test suite, including Android and iOS"
 	@echo "make test-quick  the tests that need no toolchain and no other program: within a minute"
 	@echo "make extras   installs the toolchain of one target at a time, and tests each installation"
 	@echo "make android  builds and tests android_demo, without the Android SDK"
 	@echo "make ios    builds and tests ios_demo, without a Mac"
-	@echo "make lint   ruff, mypy, the direction of imports, and the words of texts (tools/writing.py)"
+	@echo "make lint   ruff, mypy, the direction of imports, and the wording of texts (tools/writing.py)"
 	@echo "make documents  runs the commands of README and docs, each document in a clean folder"
 	@echo "make bench  artifacts and builds against naive exports, and the matrix of float bundles"
 
@@ -49,7 +49,7 @@ test: env
 	$(BIN)/python -m tools.ios
 
 test-quick: env
-	$(PYTEST) -n 2 -m 'not toolchain and not peer and not slow' # which do not wait
+	$(PYTEST) -n 2 -m 'not toolchain and not peer and not slow' # these tests do not wait for devices
 
 extras: env
 	$(BIN)/python -m tools.extras

@@ -1,15 +1,16 @@
-"""Artifacts side by side: ours against timm's network exported as it is.
+"""Compares artifacts: ours against timm's network exported as it is.
 
     python -m benchmarks.artifacts -o out/artifacts [--models conv-small,...] [--threads 1,2]
 
-For every variant and runtime, the artifacts run in processes of their own at equal numbers of
-threads, in turns (A B C ... A B C ...), on the same picture. A round gives the median of each one's
-runs; figures are medians over rounds, ratios are those of the same round, with their quartiles.
-int8 is calibrated with few images, which does not change the latency. The share of convolutions in
-our fp32 is that of `mnv4 profile`; beside it the ratio to naive fp32 if all else took no time.
+For every variant and runtime, each artifact runs in a process of its own, with the same number of
+threads, in turns (A B C ... A B C ...), on the same image. A round gives the median of each
+artifact's runs; figures are medians over the rounds. Ratios are taken within a round, and reported
+with their quartiles. int8 is calibrated with few images, which does not change the latency. The
+share of convolutions in our fp32 is that of `mnv4 profile`; beside it is the ratio to naive fp32 if
+everything else took no time.
 
-For Core ML, which runs on macOS only, the programs are compared: operators, constants, lint.
-Artifacts that are in the folder already are taken as they are.
+For Core ML, which runs only on macOS, the programs are compared: operators, constants, lint.
+Naive artifacts that are already in the folder are reused.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from mnv4_mobile.tensors import Tensors, feed
 MODELS = ("conv-small", "conv-medium", "conv-large", "hybrid-medium", "hybrid-large")
 TARGETS = ("executorch", "tflite")
 ROUNDS, RUNS = 15, 5
-"""Rounds of so many runs of every artifact."""
+"""The number of rounds, and of each artifact's runs per round."""
 
 
 class Entry(NamedTuple):
@@ -63,12 +64,12 @@ class Ratio(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        """The median, and the other quartiles."""
+        """Returns the median, with the other quartiles in parentheses."""
         return f"{self.middle:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
 def build(models: Sequence[str], out: Path) -> None:
-    """Makes what is not in the folder yet: our bundles with the command, naive artifacts."""
+    """Builds our bundles with the command, and the naive artifacts that are missing."""
     command = [sys.executable, "-c", "from mnv4_mobile.cli import main; main()", "build", *models]
     command += ["--weights", "random:0", "--no-verify", "--force", "-o", str(out)]
     int8 = out / "int8.yaml"
@@ -96,13 +97,13 @@ def build(models: Sequence[str], out: Path) -> None:
 
 
 def ours(folder: Path, model: str, target: str, recipe: str) -> Bundle:
-    """One of the bundles that `build` made."""
+    """Returns one of the bundles that `build` made."""
     height, width = load_model(model).input_size
     return open_bundle(folder / f"{model}-{height}x{width}-{recipe}-{target}")
 
 
 def entries(out: Path, model: str, target: str) -> dict[str, Entry]:
-    """The artifacts of a variant and a runtime, with the same picture for each."""
+    """Returns the artifacts of a variant and a runtime, with the same image for each."""
     preprocess = Preprocess(size=load_model(model).input_size)
     picture = random_images(preprocess, 1, seed=0)
     found = {}
@@ -123,7 +124,7 @@ def entries(out: Path, model: str, target: str) -> dict[str, Entry]:
 
 
 def measure(target: str, artifacts: dict[str, Entry], threads: int) -> dict[str, list[float]]:
-    """The median run in ms of every round, by artifact."""
+    """Returns the median run in ms of every round, by artifact."""
     found: dict[str, list[float]] = {name: [] for name in artifacts}
     with contextlib.ExitStack() as stack:
         workers = {
@@ -151,7 +152,7 @@ def convolutions_share(out: Path, model: str, target: str, threads: int) -> floa
 
 
 def normalise_ms(model: str) -> float:
-    """What an app pays outside for an artifact that takes floats: numpy's normalisation."""
+    """Returns the ms that an app spends outside an artifact that takes floats: on normalisation."""
     preprocess = Preprocess(size=load_model(model).input_size)
     picture = random_images(preprocess, 1, seed=0)
     times = []
@@ -163,7 +164,7 @@ def normalise_ms(model: str) -> float:
 
 
 def run(models: Sequence[str], threads: Sequence[int], out: Path) -> list[dict[str, Any]]:
-    """Measures all cells, printing each as a line of the table."""
+    """Measures all cells, prints each as a line of the table, and returns their records."""
     print(
         "| model | runtime | threads | fp32 ms | / naive fp32 | int8 ms | / naive int8 | / our "
         "fp32 | pixels / (normalise + naive fp32) | GFLOP/s, share of the peak | convolutions, "
@@ -210,7 +211,7 @@ def run(models: Sequence[str], threads: Sequence[int], out: Path) -> list[dict[s
 
 
 def compare_coreml(models: Sequence[str], out: Path) -> list[dict[str, Any]]:
-    """Core ML's programs: operators by type, the constants' size, findings of the lint."""
+    """Compares Core ML programs: operators by type, the constants' size, findings of the lint."""
     target = load_target("coreml")
     print("\n| model | program | MB | operators | findings of the lint |\n|" + " --- |" * 5)
     records = []
@@ -238,7 +239,7 @@ def compare_coreml(models: Sequence[str], out: Path) -> list[dict[str, Any]]:
 
 
 def draw(records: Sequence[dict[str, Any]], path: Path) -> None:
-    """Ratios, a bar a variant with its spread, a panel a runtime and precision."""
+    """Draws the ratios: one bar per variant, with its spread, one panel per runtime and ratio."""
     import matplotlib.pyplot as plt
 
     kinds = {

@@ -1,11 +1,12 @@
-"""Measures what building takes: ours against timm's network exported as it is.
+"""Measures the cost of building: `mnv4 build` against timm's network exported as it is.
 
     python -m benchmarks.builds -o out/builds [--models conv-small,...] [--recipes fp32,fp16]
 
-Every cell is built in a process of its own, ours with `mnv4 build` without the cache, once without
+Every cell is built in a process of its own; `mnv4 build` runs without the cache and without
 verification, which the naive export does not have either. Wall and CPU seconds and the peak memory
-are those of the process and what it started; ours says where its time goes. At the end the whole
-matrix is built at once: `mnv4 build` on all cores, with verification, against one naive script.
+are those of the process and of what it starts; for `mnv4 build`, each step's seconds are listed. At
+the end the whole matrix is built at once: `mnv4 build` on all cores, with verification, against one
+naive script.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def timed(command: Sequence[str], log: Path) -> dict[str, Any]:
     """Returns wall and CPU seconds and peak memory of a command and of what it starts.
 
     Raises:
-        RuntimeError: It failed; with the end of what it printed.
+        RuntimeError: The command failed; the message has the end of its output.
     """
     begin = time.monotonic()
     with log.open("w") as file:
@@ -68,7 +69,7 @@ def steps(log: Path) -> dict[str, float]:
 
 
 def cell(model: str, target: str, recipe: str, out: Path) -> dict[str, Any]:
-    """Builds one artifact both ways."""
+    """Builds one artifact both ways, and returns its record."""
     log = out / "log.txt"
     command = [*ours([model], [target], [recipe]), "--no-verify", "-o", str(out / "ours")]
     mine = timed(command, log)
@@ -140,7 +141,7 @@ def main() -> None:
     script = timed([*_NAIVE, *map(",".join, lists), "-o", str(out / "naive")], out / "log.txt")
     print(
         f"\nThe whole matrix, {len(records)} bundles: {whole['wall_s']:.0f} s, peak "
-        f"{whole['peak_mb']:.0f} MB a process; a naive script {script['wall_s']:.0f} s, "
+        f"{whole['peak_mb']:.0f} MB per process; a naive script {script['wall_s']:.0f} s, "
         f"{script['peak_mb']:.0f} MB; ratio {whole['wall_s'] / script['wall_s']:.2f}"
     )
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"

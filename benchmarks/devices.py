@@ -3,12 +3,12 @@
     python -m benchmarks.devices -o out/devices
 
 Needs the peers `adbd`, `c++` and `chromium` (tools/peers.py). The adb device is a real adbd
-(tools/boards.py) and the browser is Chromium, but all of it is this one computer: the figures show
-that every kind of device returns results, and say nothing about a phone. The networks are the
+(tools/boards.py) and the browser is Chromium, but all of them run on this one computer: the figures
+show that every kind of device returns results, and say nothing about a phone. The networks are the
 trained ones of the repository, so that accuracies are real: the demo's at three sizes, and a narrow
 hybrid.
 
-The next call reuses the bundles and the sessions of the computer and of adb. Its browser is a new
+A later call reuses the bundles and the sessions of the computer and of adb. Its browser is a new
 one, and is therefore measured as another device.
 """
 
@@ -51,7 +51,7 @@ def mnv4(*arguments: str | Path) -> None:
 
 
 def pictures(sheet: str, folder: Path) -> Path:
-    """Unpacks images of the tests into one folder per class."""
+    """Unpacks images of the tests into one folder per class, and returns `folder`."""
     images, labels = read_sheet(DATA / sheet)
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
         path = folder / f"{label:02}" / f"{index:03}.png"
@@ -61,7 +61,7 @@ def pictures(sheet: str, folder: Path) -> Path:
 
 
 def prepare(out: Path) -> None:
-    """Builds and evaluates all bundles, and profiles those of 96 pixels."""
+    """Builds and evaluates all bundles, profiles those of 96 pixels, and builds the runner."""
     bundles = out / "bundles"
     demo = ("conv-small-035", "--weights", "demo", "--input-size", "64,96,128")
     mnv4("build", *demo, *RECIPES, "--calibrate", DEMO, "--force", "-o", bundles)
@@ -105,7 +105,7 @@ def main() -> None:
     out = parser.parse_args().out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     os.environ["MNV4_STORE"] = str(out / "devices.sqlite")
-    if not (out / "runner").exists():  # it is made last
+    if not (out / "runner").exists():  # `prepare` makes it last
         prepare(out)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="mnv4-boards-")))

@@ -2,9 +2,9 @@
 
     python -m benchmarks.float_matrix -o out/bench [--models conv-small,...] [--recipes fp32]
 
-Each cell is built in a process of its own, as `mnv4 build` does it, on lively random weights
-(`random:0`) and at the variant's own input size; CPU seconds and peak memory are those of the
-process and its workers. A Markdown table goes to stdout and the records to matrix.json.
+Each cell is built by `mnv4 build` in a process of its own, with random weights (`random:0`) and at
+the variant's own input size; CPU seconds and peak memory are those of the process and its workers.
+A Markdown table goes to stdout and the records to matrix.json.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SLOW = ("transpose", "TRANSPOSE", "permute", "batch_norm", "expand")
 
 
 def build_cell(model: str, target: str, recipe: str, out: Path) -> dict[str, Any]:
-    """Builds one bundle with the command, and returns what it took and what came out."""
+    """Builds one bundle with the command, and returns its cost and its properties."""
     command = [sys.executable, "-c", "from mnv4_mobile.cli import main; main()", "build", model]
     command += ["--no-cache", "--force"]
     command += ["--weights", "random:0", "-t", target, "-r", recipe, "-o", str(out), "--json"]
@@ -77,7 +77,7 @@ def row(record: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Builds the matrix."""
+    """Builds the matrix, prints the table and writes `matrix.json`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("-o", "--out", type=Path, default=Path("out/bench"))
     parser.add_argument("--models", default=",".join(shipped("models")))

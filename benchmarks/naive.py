@@ -1,4 +1,4 @@
-"""What people do today: timm's network exported as it is, through the same toolchains.
+"""Exports timm's network as it is through the same toolchains, as people do today.
 
     python -m benchmarks.naive conv-small,hybrid-medium executorch,tflite fp32,int8 -o out/naive
 
@@ -29,7 +29,7 @@ IMAGES = 8
 
 
 def network(name: str) -> nn.Module:
-    """Timm's network of one of our shipped configurations, with the weights of `random:0`."""
+    """Returns timm's network of a shipped configuration, with the weights of `random:0`."""
     import timm
 
     model: nn.Module = timm.create_model(f"mobilenetv4_{name.replace('-', '_')}").eval()
@@ -61,9 +61,9 @@ def lower(name: str, target: str, recipe: str, out: Path, images: int = IMAGES) 
     Args:
         name: A shipped configuration that timm has.
         target: One of `TARGETS`.
-        recipe: `fp32`, `fp16` or `int8`; float16 is asked for as each toolchain knows it.
-        out: The artifact.
-        images: To calibrate int8 with.
+        recipe: `fp32`, `fp16` or `int8`; float16 is requested in each toolchain's own way.
+        out: The path of the artifact.
+        images: The number of images that calibrate int8.
     """
     convert(
         network(name), list(inputs(name, images if recipe == "int8" else 1)), target, recipe, out
@@ -74,11 +74,11 @@ def convert(model: nn.Module, images: list[Tensor], target: str, recipe: str, ou
     """Writes an artifact of any module with one input and one output.
 
     Args:
-        model: In inference mode.
-        images: Normalised pictures (1, 3, H, W), to calibrate int8 with, or one.
+        model: The module, in inference mode.
+        images: Normalised images (1, 3, H, W): those that calibrate int8, otherwise one.
         target: One of `TARGETS`.
         recipe: `fp32`, `fp16` or `int8`.
-        out: The artifact.
+        out: The path of the artifact.
     """
     with torch.no_grad():
         {"executorch": _executorch, "tflite": _tflite, "coreml": _coreml}[target](
@@ -157,7 +157,7 @@ def _coreml(model: nn.Module, images: list[Tensor], recipe: str, out: Path) -> N
     precision = ct.precision.FLOAT32 if recipe == "fp32" else ct.precision.FLOAT16
     package = ct.convert(program, compute_precision=precision, skip_model_load=True)
     if recipe == "int8":
-        # Weights alone: activations need predictions, and so macOS.
+        # Only weights: to quantize activations takes predictions, and so macOS.
         weights = ct.optimize.coreml.OpLinearQuantizerConfig(mode="linear_symmetric")
         config = ct.optimize.coreml.OptimizationConfig(global_config=weights)
         package = ct.optimize.coreml.linear_quantize_weights(package, config=config)
@@ -184,7 +184,7 @@ def main() -> None:
 
 
 def artifact(folder: Path, model: str, target: str, recipe: str) -> Path:
-    """Where an artifact lies."""
+    """Returns the path of an artifact."""
     return folder / f"{model}-{recipe}-naive{TARGETS[target]}"
 
 

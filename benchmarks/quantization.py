@@ -1,17 +1,17 @@
-"""What quantization costs trained networks, next to the stock path of each toolchain.
+"""Measures what quantization costs trained networks, next to the stock path of each toolchain.
 
     python -m benchmarks.quantization --checkpoints DIR -o out/quantization
 
 DIR holds MODEL.safetensors of `tools.reference.train` for every model, which is a shipped
-configuration or DIR/MODEL.yaml. Every artifact is built, run on evaluation pictures that
-calibration has not seen and compared with the float PyTorch model; then artifacts of one network
-and runtime are timed in turns at one thread. What is in the output folder already is not done
-again. Core ML runs in our interpreter, on fewer pictures, and is not timed.
+configuration or DIR/MODEL.yaml. Every artifact is built, run on evaluation images that calibration
+has not seen and compared with the float PyTorch model; then the artifacts of each network and
+runtime are timed in turns with one thread. Cells that are already in the output folder are not
+built or compared again. Core ML runs in our interpreter, on fewer images, and is not timed.
 
-Beside the shipped recipes: `all-int8`, min/max ranges with nothing kept in float and nothing
-prepared; `unprepared-int8`, the recipe `int8` without its preparation; `equalized-int8`, with the
-first step of it; `stock`, the network as it was trained, exported and quantized by the toolchain's
-defaults (Core ML: weights alone).
+These recipes are measured besides the shipped ones: `all-int8`, min/max ranges with nothing kept in
+float and no preparation; `unprepared-int8`, the recipe `int8` without its preparation;
+`equalized-int8`, with only the first step of it; `stock`, the network as it was trained, exported
+and quantized by the toolchain's defaults (Core ML: only weights).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ VARIANTS: dict[str, list[str]] = {
     "unprepared-int8": [],
     "equalized-int8": ["equalize"],
 }
-"""Variants of the recipe `int8`, and how they prepare."""
+"""Variants of the recipe `int8`, and their preparation steps."""
 CALIBRATION = 512
 Pictures = npt.NDArray[np.uint8]
 Values = npt.NDArray[Any]
@@ -70,7 +70,7 @@ Values = npt.NDArray[Any]
 
 @cache
 def drawn(split: str, count: int) -> tuple[Tensor, Tensor]:
-    """See `pictures`; drawn once."""
+    """Returns the result of `pictures`, drawn only once."""
     return pictures(split, count)
 
 
@@ -82,14 +82,14 @@ class Logits(nn.Module):
         self.net = net
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, classes)."""
+        """Returns the logits, (N, classes), of images (N, 3, H, W)."""
         logits: Tensor = self.net(image)["logits"]
         return logits
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where things lie, and what there is to judge by."""
+    """The folders, and the numbers of evaluation images."""
 
     checkpoints: Path
     out: Path
@@ -102,16 +102,16 @@ class Place:
         return str(file) if file.exists() else name
 
     def weights(self, name: str) -> str:
-        """The checkpoint."""
+        """Returns the path of a model's checkpoint."""
         return str(self.checkpoints / f"{name}.safetensors")
 
     def net(self, name: str) -> MobileNetV4:
-        """The trained network in float."""
+        """Returns the trained network in float."""
         checkpoint = load_checkpoint(read_model(self.model(name)).spec, self.weights(name))
         return load_net(checkpoint, BuildSpec(model=checkpoint.spec, preprocess=PREPROCESS))
 
     def recipe(self, name: str) -> str:
-        """A shipped recipe, or a variant of `int8` that is written out."""
+        """Returns a shipped recipe's name, or writes a variant of `int8` and returns its path."""
         if name not in VARIANTS:
             return name
         text = yaml.safe_load(find_config("recipes", "int8").read_text())
@@ -125,7 +125,7 @@ class Place:
         return str(path)
 
     def has(self, target: str, recipe: str) -> bool:
-        """Whether a target has a recipe; of the float ones, only what its users take."""
+        """Returns whether a target has a recipe; of the float ones, only the one its users take."""
         if recipe in ("fp32", "fp16"):
             return recipe == ("fp16" if target == "coreml" else "fp32")
         return recipe == "stock" or (
@@ -136,14 +136,14 @@ class Place:
         """Returns the artifact of a cell that was built."""
         if recipe == "stock":
             return self.out / "stock" / f"{model}{naive.TARGETS[target]}"
-        # With the size, as `int8` ends other recipes' names too.
+        # With the size, because the names of other recipes end with `int8` too.
         pattern = f"*-{SIDE}x{SIDE}-{recipe}-{target}"
         (bundle,) = (self.out / "bundles" / model).glob(pattern)
         return open_bundle(bundle).artifact
 
 
 def build_stock(place: Place, model: str, target: str) -> None:
-    """The toolchain's own path, with as many pictures as our recipes."""
+    """Builds an artifact on the toolchain's own path, with as many images as our recipes."""
     out = place.artifact(model, target, "stock")
     out.parent.mkdir(parents=True, exist_ok=True)
     seen = drawn("calibration", CALIBRATION)[0].permute(0, 2, 3, 1).numpy()
@@ -152,10 +152,10 @@ def build_stock(place: Place, model: str, target: str) -> None:
 
 
 def build(place: Place, model: str, target: str, recipe: str) -> float:
-    """Builds a cell; the seconds from the checkpoint to the artifact, ours verified."""
+    """Builds a cell and returns the seconds from checkpoint to artifact, with ours verified."""
     begin = time.monotonic()
     if recipe == "stock":
-        # A process of its own, as toolchains do not share one.
+        # In a process of its own, because toolchains cannot share one.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             pool.submit(build_stock, place, model, target).result()
         return time.monotonic() - begin
@@ -176,7 +176,7 @@ def build(place: Place, model: str, target: str, recipe: str) -> float:
 
 
 def run(place: Place, model: str, target: str, recipe: str, images: Pictures) -> Values:
-    """The logits of an artifact."""
+    """Returns the logits of an artifact."""
     path = place.artifact(model, target, recipe)
     found = []
     with Worker(target, path) as worker:
@@ -194,7 +194,7 @@ def run(place: Place, model: str, target: str, recipe: str, images: Pictures) ->
 def fed(
     place: Place, model: str, target: str, recipe: str, image: npt.NDArray[np.uint8]
 ) -> dict[str, Values]:
-    """An artifact's input for one picture."""
+    """Returns an artifact's input for one image."""
     if recipe != "stock":
         path = place.artifact(model, target, recipe)
         return dict(feed(open_bundle(path.parent).input, image[None], PREPROCESS))
@@ -206,7 +206,7 @@ def fed(
 
 
 def _integers(path: Path) -> tuple[tuple[float, int], tuple[float, int]]:
-    """Scale and zero point of the input and the output of a LiteRT model of integers."""
+    """Returns scale and zero point of the input and the output of an integer LiteRT model."""
     from ai_edge_litert.interpreter import Interpreter
 
     model = Interpreter(model_path=str(path))
@@ -215,7 +215,7 @@ def _integers(path: Path) -> tuple[tuple[float, int], tuple[float, int]]:
 
 
 def judge(place: Place, model: str, target: str, recipe: str) -> dict[str, Any]:
-    """Builds and judges one cell."""
+    """Builds one cell, and returns how it compares with the float model."""
     images, labels = drawn("evaluation", place.pictures)
     if target == "coreml":
         images, labels = images[: place.interpreted], labels[: place.interpreted]
@@ -244,7 +244,7 @@ def _split(pixels: Pictures) -> list[Pictures]:
 
 
 def latencies(place: Place, model: str, target: str, recipes: list[str]) -> dict[str, Any]:
-    """The medians in ms at one thread, and the ratios to `all-int8` in the same rounds."""
+    """Returns medians in ms with one thread, and ratios to `all-int8` in the same rounds."""
     image = drawn("evaluation", 1)[0][0].permute(1, 2, 0).numpy()
     entries = {
         recipe: Entry(
@@ -285,7 +285,7 @@ def table(records: list[dict[str, Any]]) -> str:
 
 
 def draw(records: list[dict[str, Any]], path: Path) -> None:
-    """Median and 10th percentile of every quantized cell, a panel a target."""
+    """Draws the median and 10th percentile of every quantized cell, one panel per target."""
     import matplotlib.pyplot as plt
 
     shown = [r for r in records if r["recipe"] not in ("fp32", "fp16")]
@@ -311,7 +311,7 @@ def draw(records: list[dict[str, Any]], path: Path) -> None:
 
 
 def main() -> None:
-    """Judges cell by cell, then times them; writes the cells, a table, all of it and a chart."""
+    """Judges the cells and times them; writes each cell, all records, a table and a chart."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--checkpoints", type=Path, required=True)
     parser.add_argument("-o", "--out", type=Path, default=Path("out/quantization"))
@@ -319,7 +319,7 @@ def main() -> None:
     parser.add_argument("--targets", default=TARGETS)
     parser.add_argument("--recipes", default=RECIPES)
     parser.add_argument("--pictures", type=int, default=1000)
-    parser.add_argument("--interpreted", type=int, default=64, help="pictures for Core ML")
+    parser.add_argument("--interpreted", type=int, default=64, help="number of images for Core ML")
     parser.add_argument("--no-latency", action="store_true")
     options = parser.parse_args()
     place = Place(options.checkpoints, options.out, options.pictures, options.interpreted)
@@ -342,7 +342,7 @@ def main() -> None:
 
 
 def kept(place: Place, model: str, target: str, recipe: str) -> dict[str, Any]:
-    """A cell's record, which is made once."""
+    """Returns a cell's record, judging the cell only once."""
     path = place.out / "cells" / f"{model}-{target}-{recipe}.json"
     if not path.exists():
         record = judge(place, model, target, recipe)

@@ -61,7 +61,7 @@ def job(repeat: int, bundles: dict[str, str], store: Path) -> dict[str, Any]:
 
 
 def compared(base: str, new: str, store: Path) -> dict[str, Any]:
-    """Returns what the command prints, and its exit code."""
+    """Compares two runs with the command; returns its exit code, the change and its interval."""
     command = [MNV4, "compare", base, new, "--max-regression", BOUND]
     command += ["--store", str(store), "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
@@ -70,7 +70,7 @@ def compared(base: str, new: str, store: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Repeats the job, prints and writes `regression.json`."""
+    """Repeats the job, prints the results and writes `regression.json`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("-o", "--out", type=Path, default=Path("out/regression"))
     parser.add_argument("--repeats", type=int, default=20)

@@ -2,10 +2,10 @@
 
     python -m benchmarks.report -o out/report [--measurements 10000]
 
-The measurements are synthetic. The page is opened in Chromium (headless, no GPU) from a file, five
-times in a fresh context each; times are from the start of the navigation to the frame in which the
-first chart is on the page, and the CPU time of the page's main thread until it is loaded, which
-other work on the machine changes less.
+The measurements are synthetic. Chromium (headless, no GPU) opens the page from a file five times,
+each time in a fresh context. Reports the time from the start of the navigation to the frame with
+the first chart, and the CPU time of the page's main thread until the page is loaded, which other
+work on the machine changes less.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mnv4_mobile.measuring.results.record import Stored, stored
 from mnv4_mobile.measuring.results.store import Store
 from tools.screenshots import launch
 
-# The first frame in which there is a chart; there is no event for that.
+# Finds the first frame that has a chart; no event reports it.
 _FIRST_CHART = """
 const look = () => document.querySelector(".chart canvas")
   ? requestAnimationFrame(() => { window.firstChart = performance.now(); })
@@ -37,7 +37,7 @@ OPENED = 5
 
 
 def fill(path: Path, count: int, *, runs: int = 100) -> None:
-    """Fills a store with so many synthetic sessions, with accuracies and profiles."""
+    """Fills a store with `count` synthetic sessions, accuracies and profiles."""
     path.unlink(missing_ok=True)
     records: list[Stored] = [
         stored(measurement) for measurement in synthetic.measurements(count, runs=runs)
@@ -50,7 +50,7 @@ def fill(path: Path, count: int, *, runs: int = 100) -> None:
 
 
 def write(folder: Path, count: int) -> tuple[Path, float]:
-    """Writes a report of so many sessions, and returns the seconds that it took."""
+    """Writes a report of `count` sessions, and returns its path and the seconds that it took."""
     store, page = folder / "report.sqlite", folder / "report.html"
     fill(store, count)
     with Store(store) as opened:
@@ -60,7 +60,7 @@ def write(folder: Path, count: int) -> tuple[Path, float]:
 
 
 def first_chart(browser: Browser, page: Path) -> tuple[float, float]:
-    """Returns milliseconds to the first chart, and CPU time in ms to the end of the load."""
+    """Returns the ms until the first chart, and the CPU time in ms until the end of the load."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     tab = context.new_page()
     tab.add_init_script(_FIRST_CHART)

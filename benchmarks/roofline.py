@@ -1,10 +1,10 @@
-"""Measures the most that XNNPACK reaches on this machine, and how near artifacts come to it.
+"""Measures XNNPACK's peak on this machine, and how close artifacts come to it.
 
     python -m benchmarks.roofline [--threads 1,2] [BUNDLE...]
 
-The peak is the best of some matrix products, as XNNPACK's fully-connected operator runs them in an
-ExecuTorch program: 1 x 1 convolutions, most of the network, run as the same operator. numpy's BLAS
-stays 10 % below it.
+The peak is that of the fastest of several matrix products, which XNNPACK's fully-connected operator
+runs in an ExecuTorch program. 1 x 1 convolutions, most of the network, run as the same operator.
+numpy's BLAS stays 10 % below this peak.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def peak_gflops(threads: int = 1, *, int8: bool = False) -> float:
 
     Args:
         threads: Number of runtime threads.
-        int8: 8-bit activations and weights rather than float32.
+        int8: Whether to use 8-bit activations and weights rather than float32.
 
     Raises:
         DeviceError: The runtime failed.

@@ -1,7 +1,7 @@
 """Draws synthetic measurements from a seed, to try tables and charts with.
 
-Latencies follow multiply-accumulates, threads, a slow warming of the device and a skewed noise; a
-few sessions are busy, hot, wrong or failed. They say nothing about any device.
+Latencies follow multiply-accumulates, threads, a slow warming of the device and skewed noise; a few
+sessions are busy, hot, wrong or failed. They say nothing about any device.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ MODELS = {
     "conv-large": 82.9,
     "hybrid-large": 83.4,
 }
-"""Top-1 in percent of the float network, about as published."""
+"""Top-1 accuracy of the float networks in percent, about as published."""
 RECIPES = {
     "fp32": (1.0, 4.0, 0.0),
     "fp16": (0.85, 2.0, 0.02),
     "int8": (0.52, 1.05, 0.9),
     "int8-dynamic": (0.7, 1.1, 0.4),
 }
-"""Share of fp32's latency, bytes per parameter, points of top-1 that it costs."""
+"""Each recipe's share of fp32's latency, bytes per parameter, and loss of top-1 in points."""
 TARGETS = {"executorch": ("executorch 1.5.1", 1.0), "tflite": ("litert 2.3.0", 1.08)}
 THREADS = (1, 2, 4, 8)
 SESSIONS = 5
@@ -96,12 +96,12 @@ def artifacts(models: Mapping[str, float] = MODELS) -> dict[str, Artifact]:
 
 
 def measurements(count: int, *, seed: int = 0, runs: int = 100) -> Iterator[Measurement]:
-    """Yields so many sessions, phone after phone, with `runs` samples each."""
+    """Yields `count` sessions, phone after phone, with `runs` samples each."""
     draw = random.Random(seed)
     made = 0
     start = datetime(2026, 1, 1, tzinfo=UTC)
     kinds = list(artifacts().values())
-    # Later passes over everything differ in their warm-up.
+    # Every pass over all combinations has a different warm-up.
     for warmup in range(10, 1000):
         for phone in PHONES:
             for artifact in kinds:
@@ -187,7 +187,7 @@ def _samples(
 
 
 def evaluations(*, seed: int = 0) -> list[Evaluation]:
-    """Returns accuracies of all bundles but those of one network."""
+    """Returns accuracies of all bundles except those of one network."""
     draw = random.Random(seed)
     found = []
     for artifact in artifacts(

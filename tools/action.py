@@ -48,7 +48,7 @@ def read_inputs(environment: dict[str, str]) -> Inputs:
     """Reads and checks the inputs.
 
     Raises:
-        InputError: Naming the input, what was found and what is allowed.
+        InputError: An input cannot be used; names it, what was found and what is allowed.
     """
     given = {k.removeprefix("INPUT_"): v.strip() for k, v in environment.items()}
     agreement = _number("min-agreement", given["MIN_AGREEMENT"]) if given["MIN_AGREEMENT"] else None
@@ -90,7 +90,7 @@ def _number(name: str, text: str) -> float:
 
 @dataclass
 class Run:
-    """What was found so far."""
+    """The state of the job so far."""
 
     store: Path
     code: int = 0
@@ -112,13 +112,13 @@ class Run:
         return done.stdout
 
     def fail(self, code: int, reason: str) -> None:
-        """Fails the job, unless it failed before, and says why."""
+        """Fails the job and adds the reason to the summary; the first failure's code remains."""
         self.code = self.code or code
         self.lines += [f"**Failed:** {reason}.", ""]
 
 
 def build(inputs: Inputs, run: Run) -> None:
-    """Builds the bundles, and verifies what was built from its bytes."""
+    """Builds the bundles, and verifies them from their bytes."""
     words: list[str | Path] = ["-t", inputs.targets, "-r", inputs.recipes, "-o", inputs.out]
     words += ["--weights", inputs.weights] if inputs.weights else []
     words += ["--calibrate", inputs.calibrate] if inputs.calibrate else []
@@ -133,7 +133,7 @@ def bundles(folder: Path) -> list[Path]:
 
 
 def evaluate(inputs: Inputs, run: Run) -> dict[str, dict[str, Any]]:
-    """Runs every bundle, beside the fp32 bundle of its model, size and target, over the images.
+    """Evaluates every bundle and the fp32 bundle of its model, size and target on the images.
 
     Returns:
         The evaluations by bundle id.
@@ -176,7 +176,7 @@ def too_different(evaluations: dict[str, dict[str, Any]], min_agreement: float |
 
 
 def table(inputs: Inputs, evaluations: dict[str, dict[str, Any]]) -> list[str]:
-    """Returns a table of all bundles; a changed figure has the base's beside it."""
+    """Returns a table of all bundles, with the base's figure beside each that changed."""
     base = {path.name: path for path in bundles(inputs.base)} if inputs.base else {}
     rows = []
     for path in bundles(inputs.out):
@@ -201,7 +201,7 @@ def _figures(bundle: Path) -> tuple[str, str]:
 
 
 def compare(inputs: Inputs, run: Run) -> None:
-    """Measures base and new in turns, so that both meet the same conditions, and compares them."""
+    """Measures base and new in turns, under the same conditions, and compares them."""
     assert inputs.base is not None
     new = {path.name: path for path in bundles(inputs.out)}
     both = [path for path in bundles(inputs.base) if path.name in new]

@@ -1,8 +1,8 @@
 """Builds and tests android_demo without the Android SDK: `make android`.
 
-Kotlin is compiled by Maven against the real framework classes (Robolectric's), ExecuTorch's and
-LiteRT's own Java classes; aapt2 links resources and manifests; tests run under Robolectric, with a
-real TensorFlow Lite for the JVM. What no jar of Maven Central has is taken out of its package here.
+Maven compiles Kotlin against the real framework classes (Robolectric's) and the Java classes of
+ExecuTorch and LiteRT; aapt2 links resources and manifests; tests run under Robolectric, with a real
+TensorFlow Lite for the JVM. Classes that Maven Central has in no jar are extracted from packages.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ FRAMEWORK = "org.robolectric:android-all:14-robolectric-10818077"
 KTLINT = "com.pinterest.ktlint:ktlint-cli:1.5.0"
 DETEKT = "io.gitlab.arturbosch.detekt:detekt-cli:1.23.8"
 JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-"""Options of every Java program here, which ends before the better compiler has paid off."""
+"""Options of every Java program here; they end before the optimizing compiler would pay off."""
 MIN_SDK, TARGET_SDK = 26, 34
-"""SDK versions of the linked packages; 34 is the newest that the framework's classes here know."""
+"""SDK versions of the linked packages; 34 is the newest that these framework classes know."""
 
 
 def executorch() -> Path:
-    """ExecuTorch's Java API, out of an npm package."""
+    """Returns a jar of ExecuTorch's Java API, extracted from an npm package."""
     jar = CACHE / f"executorch-{NPM_VERSION}.jar"
     if not jar.exists():
         run("npm", "pack", "--silent", f"{NPM}@{NPM_VERSION}", "--pack-destination", CACHE)
@@ -63,7 +63,7 @@ def executorch() -> Path:
 
 
 def classes(coordinates: str) -> Path:
-    """The classes in an Android archive of Maven Central."""
+    """Returns a jar of the classes in an Android archive of Maven Central."""
     _, name, version = coordinates.split(":")
     jar = CACHE / f"{name}-{version}.jar"
     if not jar.exists():
@@ -73,7 +73,7 @@ def classes(coordinates: str) -> Path:
 
 
 def central(coordinates: str, kind: str = "jar", classifier: str = "") -> Path:
-    """A file of Maven Central, whose checksum Maven checks, in the cache."""
+    """Returns the cached copy of a file of Maven Central, whose checksum Maven checks."""
     _, name, version = coordinates.split(":")
     file = CACHE / f"{name}-{version}{'-' if classifier else ''}{classifier}.{kind}"
     if not file.exists():
@@ -84,7 +84,7 @@ def central(coordinates: str, kind: str = "jar", classifier: str = "") -> Path:
 
 
 def run(*command: str | Path, folder: Path = ANDROID) -> None:
-    """Runs a program; its output is shown, and its failure is this program's."""
+    """Runs a program, shows its output, and exits with its code if it fails."""
     environment = os.environ | {"JAVA_TOOL_OPTIONS": JVM}
     code = subprocess.run(command, cwd=folder, check=False, env=environment).returncode
     if code:
@@ -97,7 +97,7 @@ def maven(*arguments: str, folder: Path = CHECK) -> None:
 
 
 def lint() -> None:
-    """Style of all Kotlin (ktlint); documentation and lengths (detekt)."""
+    """Checks the style (ktlint) and the documentation and lengths (detekt) of all Kotlin."""
     ktlint = central(KTLINT, classifier="all")
     run("java", "-jar", ktlint, "--relative", "**/src/**/*.kt", "**/*.kts", "!check/target/**")
     detekt = central(DETEKT, classifier="all")
@@ -109,7 +109,7 @@ def link(module: str, assets: Path) -> Path:
     """Links a module's resources and manifest into a package without code.
 
     Returns:
-        A folder with `app.apk`, the `AndroidManifest.xml` and `java/` for its class R.
+        A folder with `app.apk`, the `AndroidManifest.xml` and `java/`, which has its class R.
     """
     out = TARGET / module
     shutil.rmtree(out, ignore_errors=True)
@@ -132,7 +132,7 @@ def link(module: str, assets: Path) -> Path:
 
 
 def namespace(module: str) -> str:
-    """A module's package, as its build script says."""
+    """Returns a module's package, read from its build script."""
     script = (ANDROID / module / "build.gradle.kts").read_text()
     found = re.search(r'namespace = "(.+?)"', script)
     assert found is not None, module
@@ -140,7 +140,7 @@ def namespace(module: str) -> str:
 
 
 def robolectric(module: str, assets: Path) -> None:
-    """Links a module, and says to Robolectric where that is."""
+    """Links a module, and writes the file that points Robolectric to the result."""
     out = link(module, assets)
     config = out / "config" / "com" / "android" / "tools" / "test_config.properties"
     config.parent.mkdir(parents=True)
@@ -154,7 +154,7 @@ def robolectric(module: str, assets: Path) -> None:
 
 
 def app() -> None:
-    """Links the apps; the demo app has all bundles of the fixtures inside."""
+    """Links the apps, with all bundles of the fixtures as assets."""
     assets = TARGET / "assets"
     shutil.rmtree(assets, ignore_errors=True)
     shutil.copytree(FIXTURES / "bundles", assets / "mnv4")
@@ -163,7 +163,7 @@ def app() -> None:
 
 
 def generated() -> None:
-    """What `mnv4 sdk android` writes for two bundles, one for each runtime."""
+    """Writes what `mnv4 sdk android` makes of two bundles, one per runtime."""
     from mnv4_mobile.sdks.android import write_android
     from tools.android_fixtures import CONV
 

@@ -1,15 +1,15 @@
-"""What Python and Kotlin tell each other in `make android`.
+"""Exchanges files between Python and Kotlin in `make android`.
 
-Before the Kotlin tests, `write`:
+Before the Kotlin tests, `write` makes:
 
-    bundles/         for LiteRT and ExecuTorch, float, int8 and with integers as input and output
-    pictures/        of the demo model
-    formats/         grey, 16 bits, turned by EXIF, ...; NAME.rgb has the bytes that Python decodes
-    expected.json    what `mnv4 predict` makes of the pictures
-    formats.json     size and tolerance of each of formats/
-    job.json         of the benchmark app
+    bundles/         float32 bundles for LiteRT and ExecuTorch
+    pictures/        the demo model's pictures and photographs
+    formats/         images: grey, 16 bits, turned by EXIF, ...; NAME.rgb: what Python decodes
+    expected.json    what `mnv4 predict` returns for the pictures
+    formats.json     size and tolerance of each image in formats/
+    job.json         a job for the benchmark app
 
-After them, `read`: what Kotlin wrote there of a job, of a measurement, and of the pictures.
+After them, `read` checks what Kotlin wrote there: a job's result, a measurement and predictions.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ WRITTEN = ("result.json", "measurement.jsonl", "classified.json")
 
 
 def write(folder: Path) -> None:
-    """Makes the fixtures anew."""
+    """Makes the fixtures, replacing those of an earlier call."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "formats").mkdir(parents=True)
     _bundles(folder / "bundles")
@@ -65,12 +65,12 @@ def write(folder: Path) -> None:
 
 
 def read(folder: Path) -> None:
-    """Takes over what the Kotlin tests wrote, and prints the comparison of the pictures."""
+    """Reads what the Kotlin tests wrote, and prints how the predictions compare."""
     absent = [name for name in WRITTEN if not (folder / name).is_file()]
     if absent:
         sys.exit(f"{folder}: the tests did not write {', '.join(absent)}")
     samples = read_samples((folder / "result.json").read_bytes(), _job(folder), CONV)
-    assert samples is not None, "the result is another job's"
+    assert samples is not None, "the result belongs to another job"
     assert len(samples.latencies_ms) == len(samples.t_ms) >= 5
     with tempfile.TemporaryDirectory() as scratch, Store(Path(scratch) / "store.sqlite") as store:
         import_records(store, folder / "measurement.jsonl")
@@ -81,7 +81,7 @@ def read(folder: Path) -> None:
     )
     assert measurement.samples is not None
     assert measurement.plan == Plan()
-    print("\nPython took over: a result of the benchmark app, a measurement of the demo app\n")
+    print("\nPython read a result of the benchmark app and a measurement of the demo app\n")
     print("| bundle | photo | Python top-1 | Kotlin top-1 | largest difference of the top 5 |")
     print("| --- | --- | --- | --- | --- |")
     for row in json.loads((folder / "classified.json").read_text()):
@@ -98,7 +98,7 @@ def _bundles(out: Path) -> None:
 
 
 def _formats(folder: Path) -> dict[str, Any]:
-    """Pictures in what formats there are, beside what Python makes of them."""
+    """Writes images of each format and what Python decodes; returns their sizes and tolerances."""
     rng = np.random.default_rng(0)
     # Blocks of flat colour pass through JPEG almost unchanged.
     rgb = np.kron(rng.integers(0, 256, (3, 4, 3), np.uint8), np.ones((16, 16, 1), np.uint8))
@@ -126,14 +126,14 @@ def _formats(folder: Path) -> dict[str, Any]:
         decoded = read_image(folder / name)
         (folder / f"{name}.rgb").write_bytes(decoded.tobytes())
         height, width, _ = decoded.shape
-        # JPEG decoders differ by a little; what is not lossy does not.
+        # JPEG decoders differ a little; decoders of lossless formats do not.
         off = 3 if name.endswith(".jpg") else 0
         about[name] = {"width": width, "height": height, "off": off}
     return about
 
 
 def _job(folder: Path) -> Job:
-    """The same every time, so that a result can be told from another job's."""
+    """Returns the same job every time, so that the result of another job is recognized."""
     return Job(
         id="00000000-0000-4000-8000-000000000008",
         bundle="bundle",

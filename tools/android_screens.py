@@ -1,4 +1,4 @@
-"""Makes docs/images/android-*.png of the screens that `make android` drew.
+"""Makes docs/images/android-*.png from the screens that `make android` drew.
 
     python -m tools.android_screens
 
@@ -18,12 +18,12 @@ UPRIGHT = ("camera", "refused", "models", "photo", "benchmark")
 TURNED = ("camera-turned", "photo-turned")
 GAP = 48
 SCALE = 2
-"""How many pixels of a screen make one of the page."""
+"""The number of screen pixels per page pixel, in each direction."""
 BEHIND = {"day": (228, 232, 230), "night": (38, 44, 42)}
 
 
 def sheet(names: tuple[str, ...], light: str) -> Image.Image:
-    """The screens side by side."""
+    """Returns an image of the screens side by side."""
     screens = [Image.open(SCREENS / f"{name}-{light}.png").convert("RGB") for name in names]
     width = sum(screen.width + GAP for screen in screens) + GAP
     page = Image.new("RGB", (width, max(s.height for s in screens) + 2 * GAP), BEHIND[light])

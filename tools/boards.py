@@ -1,14 +1,14 @@
-"""Devices without a phone or a board: real adbd and sshd processes on loopback.
+"""Provides devices without a phone or a board: real adbd and sshd processes on loopback.
 
     python -m tools.boards COMMAND...
 
 runs a command while two adb devices (adb:127.0.0.1:5601 and :5602) and an ssh host (ssh:board) are
 attached. Needs the peers `adbd` and `sshd` (tools/peers.py), and root or user namespaces.
 
-Each adb device has a root folder of its own over this machine's programs, with /data/local/tmp and
-stand-ins for Android's services. All of them, with an adb server of their own, live in a network
-namespace that has loopback only, as adbd listens everywhere and lets everybody in. The adb client
-reaches that server through a socket file, by the environment variable ADB_SERVER_SOCKET.
+Each adb device has its own root folder, with this machine's programs, /data/local/tmp and stand-ins
+for Android's services. All devices, and an adb server of their own, run in a network namespace that
+has only loopback, because adbd listens on every address and accepts every client. The adb client
+reaches that server through a socket file named by the environment variable ADB_SERVER_SOCKET.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ esac
     "pm": "cat /data/packages 2>/dev/null",
     "am": "exit 1",
 }
-"""Stand-ins for Android's programs by name: shell scripts."""
+"""Shell scripts that stand in for Android's programs, by name."""
 APP_LISTED = """
 [ "$*" = "list instrumentation io.github.mnv4.benchmark" ] || exit 1
 echo "instrumentation:io.github.mnv4.benchmark/.Measure (target=io.github.mnv4.benchmark)"
 """
-"""`pm` of a device that has the benchmark app."""
+"""The script `pm` of a device that has the benchmark app."""
 THERMAL = """IsStatusOverride: false
 Thermal Status: {status}
 Cached temperatures:
@@ -69,11 +69,11 @@ _SHARED = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "etc", "dev", "proc", 
 
 
 class Adb:
-    """An adb server of its own in a network namespace, and devices.
+    """An adb server and devices, in a network namespace of their own.
 
     Args:
-        folder: For its socket and the devices' roots; its path must be short.
-        adb: The client.
+        folder: A folder for the server's socket and the devices' roots; its path must be short.
+        adb: The path of the adb client.
     """
 
     def __init__(self, folder: Path, adb: str) -> None:
@@ -115,12 +115,12 @@ class Adb:
         """Starts a device and connects it.
 
         Args:
-            port: Where it listens.
-            megabytes: Space on it.
-            programs: Its stand-ins for Android's programs.
+            port: The port that the device listens on.
+            megabytes: The size of its storage.
+            programs: Scripts that stand in for Android's programs, by name.
 
         Returns:
-            Its serial number.
+            The device's serial number.
         """
         root = self._folder / f"device-{port}"
         root.mkdir(exist_ok=True)
@@ -139,7 +139,7 @@ class Adb:
             text = shlex.quote(f"#!/bin/sh\n{script}")
             lines += [f"printf %s {text} > system/bin/{name}", f"chmod 755 system/bin/{name}"]
         lines.append(f"printf %s {shlex.quote(THERMAL.format(status=0))} > data/thermal")
-        # Its C library is newer than this machine's may be, so that its own loader starts it.
+        # adbd's C library may be newer than this machine's, so its own loader starts it.
         (loader,) = unpacked.glob("usr/lib/*-linux-gnu*/ld-linux-*.so.*")
         libraries = f"/adbd/{loader.parent.relative_to(unpacked)}"
         path = "/system/bin:/usr/bin:/bin"
@@ -148,7 +148,7 @@ class Adb:
             f"{libraries}/{loader.name} --library-path {libraries}:{libraries}/android "
             "/adbd/usr/lib/android-sdk/platform-tools/adbd"
         )
-        # With processes of its own, so that all of them end with it.
+        # In a process namespace of its own, so that all its processes end with it.
         apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
         self._devices[port] = self.start(*apart, "sh", "-c", "\n".join(lines))
         serial = f"127.0.0.1:{port}"
@@ -157,7 +157,7 @@ class Adb:
         return serial
 
     def adb(self, *arguments: str) -> str:
-        """What the adb client prints."""
+        """Runs the adb client, and returns what it prints."""
         done = subprocess.run(
             [self._adb, *arguments],
             stdin=subprocess.DEVNULL,
@@ -168,7 +168,7 @@ class Adb:
         return done.stdout + done.stderr
 
     def unplug(self, port: int) -> None:
-        """Kills a device, as pulling its cable does: no connection is closed."""
+        """Kills a device without closing its connections, as if its cable were pulled."""
         device = self._devices.pop(port)
         device.kill()
         device.wait()
@@ -183,11 +183,11 @@ class Adb:
 
 
 class Sshd:
-    """An ssh server on loopback that takes one key, and the client's configuration for it.
+    """An ssh server on loopback that accepts one key, and the client's configuration for it.
 
     Args:
-        folder: For keys, configuration and the home of its sessions.
-        port: Where it listens.
+        folder: A folder for keys, configuration and the home of the server's sessions.
+        port: The port that the server listens on.
     """
 
     def __init__(self, folder: Path, port: int) -> None:
@@ -208,12 +208,12 @@ class Sshd:
             "StrictModes": "no",
             "UsePAM": "no",
             "PidFile": "none",
-            # The Python that runs this, which has LiteRT, is the one that its sessions find.
+            # Sessions find the Python that runs this process, which has LiteRT.
             "SetEnv": f"HOME={self.home} PATH={Path(sys.executable).parent}:{os.environ['PATH']}",
         }
         (folder / "sshd_config").write_text("".join(f"{k} {v}\n" for k, v in settings.items()))
         if os.geteuid() == 0:
-            Path("/run/sshd").mkdir(exist_ok=True)  # it wants it, and makes it at boot only
+            Path("/run/sshd").mkdir(exist_ok=True)  # sshd needs it; it is only created at boot
         with (folder / "sshd.log").open("wb") as log:
             self.process = subprocess.Popen(
                 [peers.find("sshd"), "-D", "-e", "-f", folder / "sshd_config"],
@@ -223,7 +223,7 @@ class Sshd:
         until(lambda: b"listening" in (folder / "sshd.log").read_bytes())
         self.know(folder / "host.pub")
         self.configure()
-        # The client reads ~/.ssh/config whatever HOME is: one of its name goes before it.
+        # ssh reads ~/.ssh/config whatever HOME is, so a wrapper precedes it on the PATH.
         (folder / "bin").mkdir()
         wrapper = folder / "bin" / "ssh"
         wrapper.write_text(f'#!/bin/sh\nexec {peers.find("ssh")} -F {folder}/config "$@"\n')
@@ -231,13 +231,13 @@ class Sshd:
         self.environment = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
 
     def know(self, key: Path) -> None:
-        """Makes a host key the one that the client knows."""
+        """Makes a host key the only one that the client knows."""
         kind, value, *_ = key.read_text().split()
         known = f"[127.0.0.1]:{self.port} {kind} {value}\n"
         (self.folder / "known_hosts").write_text(known)
 
     def configure(self, key: str = "key") -> None:
-        """Lets the client offer a key: `key` is the right one, `other_key` is not."""
+        """Makes the client offer a key: the server accepts `key` and refuses `other_key`."""
         (self.folder / "config").write_text(
             f"Host board\n  HostName 127.0.0.1\n  Port {self.port}\n"
             f"Host *\n  IdentityFile {self.folder / key}\n  IdentitiesOnly yes\n"
@@ -245,7 +245,7 @@ class Sshd:
         )
 
     def drop(self) -> None:
-        """Kills the connections that are open, but not what runs in them."""
+        """Kills the open connections, but not the programs that run in them."""
         import psutil
 
         for child in psutil.Process(self.process.pid).children(recursive=True):
@@ -261,18 +261,18 @@ class Sshd:
 
 
 def until(done: Callable[[], object], seconds: float = 30) -> None:
-    """Waits for something to come about."""
+    """Waits until a condition holds."""
     end = time.monotonic() + seconds
     while not done():
-        assert time.monotonic() < end, "did not come about"
+        assert time.monotonic() < end, f"the condition did not hold within {seconds} s"
         time.sleep(0.05)
 
 
 def main() -> int:
-    """Runs the command that the arguments are.
+    """Runs the command given as arguments.
 
     Returns:
-        Its exit code; 2 where there is no command, or not what it takes to run one.
+        Its exit code; 2 if no command was given or a program that the devices need is missing.
     """
     from mnv4_mobile.errors import MobileError
     from mnv4_mobile.measuring.devices.adb import adb_path
@@ -299,7 +299,7 @@ def main() -> int:
         environment = os.environ | adb.environment | sshd.environment
         try:
             return subprocess.run(sys.argv[1:], env=environment).returncode
-        except KeyboardInterrupt:  # the command got it too
+        except KeyboardInterrupt:  # the command received it too
             return 130
 
 

@@ -1,4 +1,4 @@
-"""Makes docs/images/browser-*.png: a phone-sized Chromium that measures the demo model.
+"""Makes docs/images/browser-*.png: images of a phone-sized Chromium measuring the demo model.
 
     python -m tools.browser_screens
 
@@ -46,7 +46,7 @@ class Address(Progress):
 def shoot(chromium: Any, bundles: list[Path], folder: Path, scheme: str) -> None:
     """Measures the bundles on one page and makes one image of it.
 
-    In light colours it shows the run, in dark ones the classifier.
+    The light image shows the run, the dark one the classifier.
     """
     sweep = Sweep(
         name="screens",

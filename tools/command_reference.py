@@ -1,4 +1,4 @@
-"""The sections of docs/reference/commands.md, made of the command itself."""
+"""Makes the sections of docs/reference/commands.md from the command itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mnv4_mobile.cli.examples import EXAMPLES, EXIT_CODES, exit_codes
 
 
 def exit_code_table() -> str:
-    """Returns what each exit code means, and which verbs end with it."""
+    """Returns the table of exit codes: what each means, and which verbs end with it."""
     lines = ["| exit code | meaning | verbs |", "| --- | --- | --- |"]
     for code, meaning in EXIT_CODES.items():
         verbs = ", ".join(f"`{verb}`" for verb in EXAMPLES if code in exit_codes(verb))

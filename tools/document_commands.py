@@ -1,16 +1,16 @@
-"""Runs the commands of the documents, each document in a clean folder, in the order of reading.
+"""Runs the commands of the documents, each document in a clean folder, in reading order.
 
     python -m tools.document_commands [DOCUMENT...]
 
 Every fenced block of `sh` or `python` is run. Comments before a block, which readers do not see,
-say otherwise:
+change that:
 
     <!-- needs: a phone -->    Not run. Verbs and options of `mnv4` in it must still exist.
     <!-- in: a checkout -->    Run in a copy of this repository.
     <!-- exit: 4 -->           The exit code that the block must end with.
-    <!-- file: sweep.yaml -->  A block of another language, written to that file before going on.
+    <!-- file: sweep.yaml -->  A block of another language, written to that file before the next.
 
-`fixture` makes the files that the documents presume, such as `my_checkpoint.safetensors`. The exit
+`fixture` makes the files that the documents expect, such as `my_checkpoint.safetensors`. The exit
 code is 1 if a block ends with another code than expected, or if a document shows a command that
 this script cannot see: an indented block, a block without a language, an unknown comment.
 """
@@ -64,7 +64,7 @@ class Block:
 
     @property
     def commands(self) -> int:
-        """The number of commands: one for a Python block, else lines that begin one."""
+        """The number of commands: one for a Python block, else the lines that begin a command."""
         if self.language == "python":
             return 1
         joined = re.sub(r"\\\n", " ", self.text)
@@ -73,7 +73,7 @@ class Block:
 
 @dataclass
 class Report:
-    """What became of one document."""
+    """The outcome of one document."""
 
     document: Path
     run: int = 0
@@ -89,7 +89,7 @@ def documents() -> list[Path]:
 
 
 def read(document: Path) -> tuple[list[Block], list[str]]:
-    """Returns the blocks of a document that matter here, and what is wrong with the document."""
+    """Returns the blocks of a document to run or to write to files, and the document's problems."""
     blocks: list[Block] = []
     problems: list[str] = []
     marks: dict[str, str] = {}
@@ -149,7 +149,7 @@ def run(document: Path, folder: Path, cache: Path) -> Report:
 
 
 def fixture(folder: Path) -> None:
-    """Makes the files that documents presume, of the demo model and its data.
+    """Makes the files that documents expect, from the demo model and its data.
 
     `my_checkpoint.safetensors`, `last.ckpt` (as Lightning writes it), `labels.txt`, `photo.jpg`,
     `pictures/` (128 images without labels), and `dataset/` (100 others, one folder per class).
@@ -180,14 +180,14 @@ def copy_checkout(folder: Path) -> None:
 
 
 def _to_run(document: Path) -> int:
-    """The number of a document's commands that are run."""
+    """Returns the number of a document's commands that are run."""
     return sum(
         b.commands for b in read(document)[0] if b.language in RUN and "needs" not in b.marks
     )
 
 
 def _run(block: Block, folder: Path, cache: Path) -> tuple[int, str]:
-    """Runs one block; returns its exit code and what it printed."""
+    """Runs one block, and returns its exit code and its output."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     outside = {k: v for k, v in os.environ.items() if not k.startswith("MNV4_")}
     environment = outside | {"PATH": path, "MNV4_CACHE": str(cache), "COLUMNS": "120"}
@@ -231,7 +231,7 @@ def _commands(text: str) -> Iterator[list[str]]:
 
 
 def _unknown(words: Sequence[str]) -> str:
-    """Says which verb or option of a command does not exist; "" if all do."""
+    """Returns a message about the first verb or option that does not exist; "" if all do."""
     command: Any = get_command(app)
     for word in words[1:]:
         if word.startswith("-"):
@@ -257,7 +257,7 @@ def _git(*arguments: str) -> str:
 
 
 def show(reports: Iterable[Report]) -> None:
-    """Prints the table, and what is wrong."""
+    """Prints the table and the problems."""
     table = Table(title="Commands of the documents", title_justify="left")
     table.add_column("document")
     for name in ("run", "marked", "seconds"):

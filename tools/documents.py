@@ -1,7 +1,7 @@
-"""Makes tests/golden/documents/: records that every language accepts, and records that it refuses.
+"""Makes tests/golden/documents/: records that every language must accept, or must refuse.
 
-`tools/golden.py` writes the files and describes their form. The text of a document is made from a
-base document by edits, so that each one differs from what is accepted in a single place.
+`tools/golden.py` writes the files and describes their form. The text of each document is made by
+editing a base document, so that it differs from an accepted document in a single place.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _SHA256 = "0123456789abcdef" * 4
 _ID = "3f2b8c1e-0d4a-4c6b-9e57-12ab34cd56ef"
 _MOST = 2**31 - 1
 _SAFE = 2**53 - 1
-# The positive numbers that a float of 32 bits holds in full precision.
+# The bounds of the positive numbers that a 32-bit float holds in full precision.
 _SMALLEST = 2.0**-126
 _LARGEST = (2 - 2.0**-23) * 2.0**127
 _GONE: Any = type("Gone", (), {})
-"""The value of an edit that removes its key; a class, as copies of it are itself."""
+"""The value of an edit that removes its key. It is a class because a copy of a class is itself."""
 
 _PLAN: dict[str, Any] = {
     "schema": 1,
@@ -206,7 +206,7 @@ _QUANTIZED = {
 
 
 def _edited(base: Mapping[str, Any], edits: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a document with values set at places such as `outputs[0].shape`."""
+    """Returns a copy of a document with values set at places such as `outputs[0].shape`."""
     found: dict[str, Any] = copy.deepcopy(dict(base))
     for place, value in edits.items():
         *parents, last = re.findall(r"[^.\[\]]+", place)
@@ -221,7 +221,7 @@ def _edited(base: Mapping[str, Any], edits: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _raw(literal: str) -> str:
-    """A value that stands in the text as it is, such as NaN or 2.0."""
+    """Returns a value that is written into the text unchanged, such as NaN or 2.0."""
     return f"<<{literal}>>"
 
 
@@ -239,7 +239,7 @@ class _Kind:
         self._refuse: list[dict[str, str]] = []
 
     def accept(self, name: str, edits: Mapping[str, Any] | None = None) -> None:
-        """Adds a document to accept; `edits` are values by their places."""
+        """Adds a document to accept; `edits` maps places to values."""
         self.accept_text(name, _text(_edited(self._base, edits or {})))
 
     def accept_text(self, name: str, text: str) -> None:
@@ -256,10 +256,10 @@ class _Kind:
         """Adds documents to refuse, each of them wrong at one place.
 
         Args:
-            place: What is wrong.
-            values: What is there instead, a document each.
-            key: What the message must contain; the place if not given.
-            other: Edits that are not wrong.
+            place: The place that is wrong.
+            values: Wrong values for that place, one document per value.
+            key: Text that the message must contain. Default: the place.
+            other: Further edits, which are valid.
         """
         for value in values:
             shown = "nothing" if value is _GONE else _text(value)
@@ -271,11 +271,11 @@ class _Kind:
         self._refuse.append({"name": name, "text": text, "key": key})
 
     def documents(self) -> Documents:
-        """The content of the file."""
+        """Returns the content of the file."""
         return {"accept": self._accept, "refuse": self._refuse}
 
     def refuse_what_no_record_may_be(self, number: str) -> None:
-        """Adds what is wrong with the text, whatever the record.
+        """Adds texts that are wrong for every kind of record.
 
         Args:
             number: The place of a number that has to be finite.
@@ -559,7 +559,7 @@ def _wrong_tensors(kind: _Kind) -> None:
     kind.refuse("inputs[0].layout", "nchw", key="inputs[0]")
     kind.refuse("outputs[0].layout", "chw")
     place = "outputs[0].quantization"
-    kind.refuse(place, _GRID, key="outputs[0]")  # of floats
+    kind.refuse(place, _GRID, key="outputs[0]")  # a tensor of floats has no quantization
     kind.refuse(place, [], 1, True, other=_QUANTIZED)
     scales = (0, -0.5, 1e-50, 1.1e-38, 3.5e38, 1e39, "1", True, None, _GONE)
     kind.refuse(f"{place}.scale", *scales, other=_QUANTIZED)
@@ -587,7 +587,7 @@ def _wrong_preprocessing(kind: _Kind) -> None:
 
 
 def _wrong_facts(kind: _Kind) -> None:
-    """Adds what is wrong in parity, layers and calibration."""
+    """Adds documents that are wrong in parity, layers or calibration."""
     for unit in ("all", "cpu_only", "CPU", "cpu\n", ""):
         kind.refuse("parity", {unit: {"logits": _PARITY}})
     kind.refuse("parity", {"logits": _PARITY}, {"cpu": _PARITY})
@@ -628,10 +628,10 @@ _KINDS: Mapping[RecordKind, Callable[[], Documents]] = {
 
 
 def example() -> dict[str, Any]:
-    """A manifest with all keys."""
+    """Returns a manifest with all keys."""
     return _edited(_MANIFEST, _FULL | _QUANTIZED)
 
 
 def documents() -> dict[str, Documents]:
-    """The content of each file, by its name in tests/golden/."""
+    """Returns the content of each file by its name in tests/golden/."""
     return {f"documents/{kind}.json": make() for kind, make in _KINDS.items()}

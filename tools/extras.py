@@ -2,10 +2,10 @@
 
     python -m tools.extras [EXTRA...]
 
-Every extra gets an environment of its own, out of uv's cache. In it run the tests that need no
-toolchain, and commands: with the installed target they must work, with the others they must end
-with exit code 2 and the `pip install` line. No command may print a traceback. The exit code is 1 if
-anything failed.
+Every extra gets its own environment, installed from uv's cache. The tests that need no toolchain
+run in it, and commands: those with the installed target must work, those with other targets must
+end with exit code 2 and print the `pip install` line. No command may print a traceback. The exit
+code is 1 if anything failed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _IGNORED = (
     *("test_browser_*", "test_report_page*"),
     *("test_packaging*", "test_notebooks*", "test_document*"),
 )
-"""Tests that need an extra of no target: browser, dev."""
+"""Tests that need an extra that belongs to no target: browser or dev."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ def checks(ready: set[str], bundles: Path, out: Path) -> Iterator[Check]:
 
     Args:
         ready: The targets that must work in it.
-        bundles: A folder with a bundle of the demo for every target, made elsewhere.
+        bundles: A folder with a bundle of the demo for every target, built in another environment.
         out: A folder to write to.
     """
     for verb in ("targets", "recipes", "models", "doctor", "devices"):
@@ -89,7 +89,7 @@ def _run(command: list[str], **variables: str) -> tuple[int, str]:
 
 
 def _install(extra: str, folder: Path) -> None:
-    """Makes an environment."""
+    """Makes an environment with an extra."""
     extras = "test" if extra == NONE else f"{extra},test"
     python = str(folder / "bin" / "python")
     for command in (
@@ -100,7 +100,7 @@ def _install(extra: str, folder: Path) -> None:
 
 
 def _tests(extra: str, folder: Path) -> str | None:
-    """Runs the suite's core; what it printed where it failed."""
+    """Runs the core of the suite, and returns the end of its output if it failed."""
     others = [f"--ignore=tests/{name}" for name in target_names() if name != extra]
     ignored = [f"--ignore-glob=*/{name}.py" for name in _IGNORED]
     pytest = [str(folder / "bin" / "python"), "-m", "pytest", "-q", "-n", "2", "-m", _QUICK]
@@ -109,9 +109,9 @@ def _tests(extra: str, folder: Path) -> str | None:
 
 
 def _failures(extra: str, folder: Path, bundles: Path, out: Path) -> Iterator[str]:
-    """Runs the commands; yields what was wrong with each."""
+    """Runs the commands, and yields a message for each that did not end as it must."""
     mnv4 = str(folder / "bin" / "mnv4")
-    # ExecuTorch's wheel brings coremltools along.
+    # ExecuTorch's wheel also installs coremltools.
     rows = json.loads(subprocess.check_output([mnv4, "targets", "--json"], cwd=ROOT))["targets"]
     ready = {row["target"] for row in rows if row["state"] == "ready"} | {extra}
     for check in checks(ready, bundles, out):
@@ -124,7 +124,7 @@ def _failures(extra: str, folder: Path, bundles: Path, out: Path) -> Iterator[st
 def main() -> None:
     """Runs the checks."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("extras", nargs="*", help="Default: none, and each target's.")
+    parser.add_argument("extras", nargs="*", help="Default: none, and the extra of each target.")
     extras = parser.parse_args().extras or [NONE, *target_names()]
     wrong = 0
     with tempfile.TemporaryDirectory(prefix="mnv4-extras-") as name:

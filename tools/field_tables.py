@@ -1,4 +1,4 @@
-"""The tables of fields in the reference pages, made of the records."""
+"""Makes the tables of fields in the reference pages from the records."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def classes(kind: Any) -> Iterator[type[Record | Row]]:
 
 
 def optional(kind: type[Record]) -> set[str]:
-    """Returns the fields that JSON leaves out where they have their default."""
+    """Returns the fields that JSON leaves out if they have their default."""
     fields = msgspec.structs.fields(kind)
     return {f.name for f in fields if not f.required and kind.__struct_config__.omit_defaults}
 
@@ -75,7 +75,7 @@ def manifest_keys() -> str:
 
 
 def manifest_example() -> str:
-    """Returns a whole manifest, lists of plain values in a line."""
+    """Returns a whole manifest as JSON, with each list of plain values on one line."""
     shown = re.sub(
         r"\[[^][{}]+\]",
         lambda flat: re.sub(r"\s*\n\s*", " ", flat[0]).replace("[ ", "[").replace(" ]", "]"),
@@ -85,7 +85,7 @@ def manifest_example() -> str:
 
 
 def yaml_tables() -> dict[str, str]:
-    """Returns the tables of the page on YAML files by their marks."""
+    """Returns the tables of the page about YAML files, by their marks."""
     ignored = [
         f"`{place}{name}`"
         for kind, place in (
@@ -100,7 +100,7 @@ def yaml_tables() -> dict[str, str]:
         "model": _yaml_table(BareModel),
         "blocks": _blocks(),
         "head": _yaml_table(Head, "model.architecture.head."),
-        "ignored": f"Accepted and not read: {', '.join(ignored)}.",
+        "ignored": f"Accepted but ignored: {', '.join(ignored)}.",
         "recipe": _yaml_table(Recipe),
         "sweep": _yaml_table(Sweep),
     }
@@ -114,10 +114,10 @@ def _yaml_table(kind: type[Record], prefix: str = "") -> str:
 
 
 def _yaml_rows(kind: type[Record], prefix: str) -> Iterator[tuple[str, str, str, str]]:
-    """Yields key, type, default and meaning of what a person may write into a file."""
+    """Yields key, type, default and meaning of every key that a person may write into a file."""
     text = texts(kind)
     hints = get_type_hints(kind, include_extras=True)
-    if kind is Plan:  # as `measure.sweep` reads it
+    if kind is Plan:  # as `measuring.sweep` reads it
         yield f"{prefix}preset", _words(tuple(PRESETS)), '`"quick"`', "The plan to start from."
         hints = {name: hints[name] for name in PLAN_KEYS}
     for field in msgspec.structs.fields(kind):
@@ -130,7 +130,7 @@ def _yaml_rows(kind: type[Record], prefix: str) -> Iterator[tuple[str, str, str,
             "the preset's" if kind is Plan else _default(field, part),
             text[field.name],
         )
-        if part is not None and field.name not in ("gpu", "npu"):  # as for `cpu`
+        if part is not None and field.name not in ("gpu", "npu"):  # same keys as `cpu`
             yield from _yaml_rows(part, f"{place}.")
 
 
@@ -165,7 +165,7 @@ def _words(values: tuple[Any, ...]) -> str:
 
 
 def _rows(kind: type[Record], prefix: str) -> Iterator[tuple[str, str, str]]:
-    """Yields key, type and meaning of every field, those of its parts included."""
+    """Yields key, type and meaning of every field of a record and of its parts."""
     text, left_out = texts(kind), optional(kind)
     for name, hint in get_type_hints(kind, include_extras=True).items():
         shown = _type(hint)
@@ -178,7 +178,7 @@ def _rows(kind: type[Record], prefix: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _inner(kind: Any, place: str) -> tuple[type[Record] | None, str]:
-    """The record in a type, and its place in the notation of the page."""
+    """Returns the record in a type, and its place in the notation of the page."""
     if get_origin(kind) is Annotated:
         return _inner(get_args(kind)[0], place)
     if isinstance(kind, type) and issubclass(kind, Record):
@@ -194,7 +194,7 @@ def _inner(kind: Any, place: str) -> tuple[type[Record] | None, str]:
 
 
 def _type(kind: Any) -> str:
-    """A type in words."""
+    """Returns a type in words."""
     bare, origin = kind, get_origin(kind)
     if origin is Annotated:
         bare, origin = get_args(kind)[0], get_origin(get_args(kind)[0])
@@ -231,7 +231,7 @@ def _type(kind: Any) -> str:
 
 
 def _at(value: Any, key: str) -> Any:
-    """The value at a key in the notation of the page: of lists and mappings the last entry."""
+    """Returns the value at a key in the page's notation: the last entry of lists and mappings."""
     for name in key.split("."):
         if name.rstrip("[]") == "*":
             value = list(value.values())[-1]

@@ -1,26 +1,26 @@
-"""Makes tests/golden/: what the preprocessing of all languages is tested against.
+"""Makes tests/golden/: the cases that the implementations in all languages are tested with.
 
     python -m tools.golden
 
-One case a line; arrays are base64, in C order.
+One case per line; arrays are base64, in C order.
 
-preprocess.json   a decoded picture (`height`, `width`, `rgb`), how it is preprocessed (`size`,
-                  `crop`, `interpolation`), and the bytes after resizing and cropping (`pixels`),
-                  from which lanczos may differ by 1, as its sine differs by platform
+preprocess.json   a decoded image (`height`, `width`, `rgb`), how it is preprocessed (`size`,
+                  `crop`, `interpolation`), and the bytes after resizing and cropping (`pixels`);
+                  lanczos may differ by 1, as its sine differs by platform
 normalise.json    bytes of a small input (`size`, `pixels`), `mean` and `std`, and the `normalised`
                   input: float32, little-endian, channels first
-quantise.json     the same for inputs of integers: `dtype`, `layout`, `quantization` (null for RGB
-                  bytes as they are); `input` has the integers
-orientation.json  a stored picture (`height`, `width`, `rgb`), EXIF's `orientation`, and the
-                  `upright` picture
-frame.json        a camera's frame in three planes `y`, `u`, `v` (each with `data`, `row_stride`,
-                  `pixel_stride`), the `crop` (left, top, width, height), by how many `degrees` it
-                  is to be turned clockwise, and the `upright` picture of `width` and `height`:
-                  BT.601 over the full range, a value of chroma for its four pixels; may differ by 1
+quantise.json     the same for integer inputs: `dtype`, `layout`, `quantization` (null for RGB bytes
+                  as they are); `input` has the integers
+orientation.json  a stored image (`height`, `width`, `rgb`), its EXIF `orientation`, and the
+                  `upright` image
+frame.json        a camera frame in three planes `y`, `u`, `v` (each with `data`, `row_stride`,
+                  `pixel_stride`), the `crop` (left, top, width, height), the `degrees` by which to
+                  turn it clockwise, and the `upright` image of `width` and `height`: BT.601, full
+                  range, with each chroma value repeated for its four pixels; may differ by 1
 
 documents/KIND.json has records: manifest, plan, job and result. Every language accepts each `text`
 of `accept`, and refuses each `text` of `refuse` with a message that contains `key`, the place of
-what is wrong (`outputs[0].shape`). The key is empty where the text as a whole is wrong.
+the error (`outputs[0].shape`). The key is empty if the text as a whole is wrong.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ from tools.documents import Documents, documents
 
 FOLDER = Path(__file__).parents[1] / "tests/golden"
 _INTERPOLATIONS: tuple[Interpolation, ...] = ("nearest", "bilinear", "bicubic", "lanczos")
-# (height, width) of the picture, (H, W) of the input, crop: odd sizes, halves that are rounded to
-# even, long pictures, enlarging, a single pixel, sides that keep their length.
+# (height, width) of the image, (H, W) of the input, crop: odd sizes, halves that are rounded to
+# even, long images, enlarging, a single pixel, sides that keep their length.
 _SHAPES = (
     ((37, 53), (14, 14), 0.875),
     ((53, 37), (24, 24), 1.0),
@@ -66,7 +66,7 @@ _SHAPES = (
 
 
 # (height, width), (row stride, pixel stride) of luma and of chroma, crop, degrees: planar and
-# interleaved chroma, rows with a gap behind them, odd sizes, crops at odd places, all turns.
+# interleaved chroma, gaps after rows, odd sizes, crops at odd places, all turns.
 _FRAMES = (
     ((6, 8), ((8, 1), (4, 1)), (0, 0, 8, 6), 0),
     ((6, 8), ((12, 1), (10, 2)), (0, 0, 8, 6), 90),
@@ -83,7 +83,7 @@ _SCALES = ((IMAGENET_MEAN, IMAGENET_STD), ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
 
 
 def files() -> dict[str, str]:
-    """The files' texts by name."""
+    """Returns the files' texts by name."""
     return {name: text(cases) for name, cases in _cases().items()} | {
         name: _documents(found) for name, found in documents().items()
     }
@@ -196,7 +196,7 @@ def _frame(
     for name, plane, (row, pixel) in zip(
         "yuv", planes, (strides[0], strides[1], strides[1]), strict=True
     ):
-        # What lies between the values belongs to somebody else.
+        # The bytes between the values are not part of the plane.
         data = rng.integers(0, 256, plane.shape[0] * row, np.uint8)
         for i, values in enumerate(plane):
             data[i * row : i * row + pixel * len(values) : pixel] = values
@@ -222,7 +222,7 @@ def _text(array: np.ndarray[Any, Any]) -> str:
 
 
 def text(cases: Sequence[Mapping[str, Any]]) -> str:
-    """The text of a file, with one case on each line."""
+    """Returns the text of a file, with one case per line."""
     lines = (json.dumps(case, ensure_ascii=False) for case in cases)
     return "[\n" + ",\n".join(lines) + "\n]\n"
 

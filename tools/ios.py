@@ -1,10 +1,10 @@
 """Builds and tests ios_demo without a Mac: `make ios`.
 
-What needs nothing but Foundation runs: MobileNetV4Core is built and tested by Swift on Linux, with
-bundles and jobs that Python wrote, and Python reads its results. All other code is type-checked
-against tests/sdks/ios_stubs, which have as much of Apple's modules as is used here, and are not
-Apple's.
-Swift is the one on the PATH, or Debian's from the cache (tools/peers.py).
+Code that needs only Foundation runs: Swift builds and tests MobileNetV4Core on Linux, with bundles
+and jobs that Python wrote, and Python reads the results. All other code is type-checked against
+tests/sdks/ios_stubs, which declare the parts of Apple's modules that this project uses and are not
+written by Apple.
+Uses the Swift on the PATH, or else Debian's from the cache (tools/peers.py).
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ STUBS = ROOT / "tests" / "sdks" / "ios_stubs"
 OUT = ROOT / "out" / "ios"
 FIXTURES = OUT / "fixtures"
 MODULES = OUT / "modules"
-# In the order of their imports. Foundation.swift is compiled into what is checked.
+# In import order. Foundation.swift is compiled together with the code that is checked.
 STUB_MODULES = (
     *("Darwin", "CryptoKit", "CoreGraphics", "ImageIO", "CoreVideo", "CoreMedia", "CoreML"),
     *("UIKit", "SwiftUI", "PhotosUI", "Charts", "AVFoundation", "ExecuTorch"),
 )
 EXTRAS = STUBS / "Foundation.swift"
 RECIPES = ("fp16", "fp32")
-# A root folder over the unpacked packages, with this checkout under its own path: programs there
-# want their own C library in its place.
+# Enters a root folder made from the unpacked packages, with this checkout at its own path: their
+# programs need their own C library at its usual path.
 _ENTER = """
 set -e
 packages=$1 here=$2; shift 2
@@ -59,7 +59,7 @@ exec unshare --root=. --wd="$here" "$@"
 
 
 def swift(*command: str) -> None:
-    """Runs a program of the toolchain in the checkout; its failure is this program's."""
+    """Runs a program of the toolchain in the checkout, and exits with its code if it fails."""
     print("+", *(word.removeprefix(f"{ROOT}/") for word in command), flush=True)
     environment = os.environ | {"HOME": str(OUT / "home")}
     if shutil.which("swift") is None:
@@ -73,13 +73,13 @@ def swift(*command: str) -> None:
 
 
 def lint() -> None:
-    """Checks the style of all Swift, but for the stubs, which say as little as they can."""
+    """Checks the style of all Swift except the stubs, which declare only what is needed."""
     style = str(DEMO / ".swift-format")
     swift("swift", "format", "lint", "--strict", "-r", "--configuration", style, "ios_demo")
 
 
 def fixtures() -> tuple[app.Job, Subject]:
-    """Bundles and a job for the tests, as Python writes them."""
+    """Writes bundles and a job for the tests, and returns the job and what it measures."""
     shutil.rmtree(FIXTURES, ignore_errors=True)
     bundles = FIXTURES / "bundles"
     build("conv-small-035", weights="demo", out=bundles, targets=["coreml"], recipes=RECIPES)
@@ -97,15 +97,15 @@ def fixtures() -> tuple[app.Job, Subject]:
 
 
 def core(job: app.Job, subject: Subject) -> None:
-    """Builds and tests the core; Python reads the result of the job that Swift followed."""
+    """Builds and tests the core, and reads the result of the job that Swift ran."""
     swift("swift", "test", *_package(KIT, "build"))
     samples = app.read_samples(
         (FIXTURES / "Caches" / app.RESULT).read_bytes(), job, subject.path.name
     )
-    assert samples is not None, "the result is another job's"
+    assert samples is not None, "the result belongs to another job"
     assert len(samples.latencies_ms) == job.plan.runs, samples
     assert subject.bundle is not None
-    # The stand-in for Core ML gives what the artifact gave here.
+    # The stand-in for Core ML returns what the artifact returned here.
     golden = subject.bundle.golden("artifact")
     wanted = subject.check([{n: v[i : i + 1] for n, v in golden.items()} for i in range(2)])
     assert samples.golden_sqnr_db is not None
@@ -115,7 +115,7 @@ def core(job: app.Job, subject: Subject) -> None:
 
 
 def types() -> None:
-    """Type-checks all that needs Apple's modules, against the stubs."""
+    """Type-checks the code that needs Apple's modules against the stubs."""
     shutil.rmtree(MODULES, ignore_errors=True)
     MODULES.mkdir(parents=True)
     for name in STUB_MODULES:
@@ -131,7 +131,7 @@ def types() -> None:
 
 
 def generated() -> None:
-    """Builds what `mnv4 sdk ios` writes, as far as Linux can, and type-checks the rest."""
+    """Builds what `mnv4 sdk ios` writes, as far as Linux allows, and type-checks the rest."""
     folder = OUT / "generated"
     bundles = sorted((FIXTURES / "bundles").glob("*-coreml"))
     assert len(bundles) == len(RECIPES)
@@ -183,7 +183,7 @@ def main() -> None:
     if sys.platform != "darwin":  # Xcode has the real modules: .github/workflows/ios.yml
         types()
         generated()
-    print(f"ios_demo: all of it in {time.monotonic() - begin:.0f} s")
+    print(f"ios_demo: all checks passed in {time.monotonic() - begin:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Programs beside Python that some tests need: the far ends of connections, compilers, a browser.
+"""Finds and installs programs that some tests need: adb and ssh servers, compilers, a browser.
 
     python -m tools.peers            lists them, and what is missing
     python -m tools.peers install    installs what is missing (Debian; as root or with sudo)
 
-A test that needs one is marked `peer("name")`. It is skipped where the program is missing, which
-the end of the test run says, and fails where nothing may be missing (MNV4_REQUIRE_ALL).
+A test that needs one is marked `peer("name")`. If the program is missing, the test is skipped,
+which the end of the test run reports, or fails if MNV4_REQUIRE_ALL is set.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Peer:
-    """Programs, and the Debian packages that bring them."""
+    """Programs, and the Debian packages that provide them."""
 
     programs: dict[str, str]
-    """All of them must be there; with the package of each."""
+    """The required programs, each with its package."""
     beside: tuple[str, ...] = ()
-    """Packages that bring no program."""
+    """Required packages that provide no program."""
     apart: tuple[str, ...] = ()
-    """Packages of a later release, which are unpacked together in a folder of their own
+    """Packages of a later Debian release, which are unpacked together into a folder of their own
     (`unpacked`), named after the first."""
     instead: str | None = None
-    """A program that makes all of this unnecessary where it is installed."""
+    """A program that makes everything else unnecessary if it is installed."""
 
     @property
     def missing(self) -> bool:
@@ -40,7 +40,7 @@ class Peer:
 
     @property
     def needed(self) -> set[str]:
-        """What to install; the package of a program that comes from elsewhere may conflict."""
+        """The packages to install, without those of present programs, which might conflict."""
         return {self.programs[program] for program in self._absent} | {*self.beside}
 
     @property
@@ -81,7 +81,7 @@ PEERS = {
     "swift": Peer(
         {"unshare": "util-linux", "apt-get": "apt", "dpkg-deb": "dpkg"},
         beside=("debian-archive-keyring",),
-        # The C library's headers and start files are what it only recommends.
+        # The package of Swift only recommends the C library's headers and start files.
         apart=("swiftlang", "libc6-dev", "libstdc++-14-dev"),
         instead="swift",
     ),
@@ -101,7 +101,7 @@ def missing() -> list[str]:
 
 
 def unpacked(package: str) -> Path:
-    """Where packages of Debian trixie lie with all that they need, the C library included."""
+    """Returns the folder of packages of Debian trixie with their dependencies and C library."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "mnv4-mobile" / "peers" / package
 
@@ -109,8 +109,8 @@ def unpacked(package: str) -> Path:
 def unpack(*packages: str) -> None:
     """Downloads packages of Debian trixie and unpacks them, without installing anything.
 
-    A mirror keeps current versions only, so none is pinned: apt finds them in the release's list,
-    and checks that and every package by Debian's signature.
+    A mirror keeps only current versions, so none is pinned: apt finds the packages in the release's
+    list, and verifies the list and every package by Debian's signature.
     """
     folder = unpacked(packages[0])
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def unpack(*packages: str) -> None:
         scratch = Path(name)
         for part in ("lists/partial", "cache/archives/partial", "root"):
             (scratch / part).mkdir(parents=True)
-        (scratch / "status").touch()  # nothing is installed: all that it needs is downloaded
+        (scratch / "status").touch()  # nothing is installed: all dependencies are downloaded
         (scratch / "sources.list").write_text(
             "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
             f"{_mirror()} trixie main\n"
@@ -144,7 +144,7 @@ def unpack(*packages: str) -> None:
 
 
 def _mirror() -> str:
-    """The Debian mirror that this machine's own apt uses."""
+    """Returns the Debian mirror that this machine's own apt uses."""
     listed = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(ORIGIN) $(LABEL) $(REPO_URI)"],
         check=True,
@@ -156,11 +156,11 @@ def _mirror() -> str:
         label, _, uri = rest.rpartition(" ")
         if (origin, label) == ("Debian", "Debian"):
             return uri
-    sys.exit("apt has no Debian mirror here; packages of Debian trixie come from one")
+    sys.exit("apt has no Debian mirror configured, but packages of Debian trixie come from one")
 
 
 def install(names: list[str]) -> None:
-    """Installs them with apt-get, which shows its progress."""
+    """Installs peers by name with apt-get, which shows its progress."""
     packages = sorted({package for name in names for package in PEERS[name].needed})
     if not packages:
         return
@@ -182,7 +182,7 @@ def main() -> None:
         command = f"missing: apt-get install {' '.join(sorted(peer.needed))}"
         if peer.apart:
             command += f"; python -m tools.peers install unpacks {peer.apart[0]} into the cache"
-        print(f"{name:10} {command if peer.missing else 'there'}")
+        print(f"{name:10} {command if peer.missing else 'installed'}")
     if sys.argv[1:] == ["install"] and missing():
         sys.exit(1)
 

@@ -1,4 +1,4 @@
-"""The parts of docs/reference/python.md, made of the names that `mnv4_mobile` offers."""
+"""Makes the parts of docs/reference/python.md from the public names of `mnv4_mobile`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def functions() -> str:
 
 
 def classes() -> str:
-    """Returns a section for each class that is no error: its fields and its methods."""
+    """Returns a section for each class that is not an error: its fields and its methods."""
     parts = []
     for name, found in _public():
         if not inspect.isclass(found) or issubclass(found, Exception):
@@ -108,7 +108,7 @@ def _fields(kind: type) -> Iterator[tuple[str, str, str, str]]:
         if field.default is not missing:
             shown = f"`{field.default!r}`"
         elif field.default_factory is not missing:  # an empty container, or a new value each time
-            shown = f"`{made!r}`" if not (made := field.default_factory()) else "made anew"
+            shown = f"`{made!r}`" if not (made := field.default_factory()) else "a new value"
         hint = _hint(kind, field.name).replace("|", "\\|")
         yield field.name, f"`{hint}`", shown, text[field.name]
 

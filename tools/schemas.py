@@ -1,9 +1,9 @@
-"""Writes what follows from the code: JSON Schemas, and the reference pages of `docs/`.
+"""Writes the files that are generated from the code: JSON Schemas, and reference pages of `docs/`.
 
     python -m tools.schemas
 
-`mnv4_mobile/schema/NAME.schema.json` is for other languages, for tools and for editors. The text of
-a field is the docstring below it.
+`mnv4_mobile/schema/NAME.schema.json` is for other languages, for tools and for editors. A field's
+description is the docstring below it.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ SCHEMAS: Mapping[str, type[Record]] = {
     "evaluation": Evaluation,
     "profile": StoredProfile,
 }
-"""Records as JSON has them."""
+"""Records that are stored as JSON."""
 YAML_SCHEMAS = ("model", "recipe", "sweep")
-"""Files that people write: what has a default may be left out."""
+"""Files that people write, in which a key with a default may be left out."""
 URL = "https://raw.githubusercontent.com/mnv4-mobile/mnv4-mobile/main/mnv4_mobile/schema"
 
 
 def files() -> dict[Path, str]:
-    """Returns the content of every file that follows from the code."""
+    """Returns the content of every file that is generated from the code."""
     schemas = {name: schema(name) for name in SCHEMAS}
     schemas |= {"model": model_schema(), "recipe": recipe_schema(), "sweep": sweep_schema()}
     made = {
@@ -83,7 +83,7 @@ PAGES: Mapping[Path, Callable[[str], str]] = {
     ROOT / "docs/reference/commands.md": _commands_page,
     ROOT / "docs/reference/python.md": _python_page,
 }
-"""Pages whose marked parts are made of the code; the rest of a page is written by hand."""
+"""Pages whose marked parts are generated from the code; the rest is written by hand."""
 
 
 def _replaced(text: str, mark: str, content: str) -> str:
@@ -180,7 +180,7 @@ def _part(kind: type[Record | Row], found: dict[str, Any], *, yaml: bool) -> dic
 
 
 def _portable(value: Any) -> Any:
-    """Returns a part of a schema without what only Python needs, or says."""
+    """Returns a part of a schema without the suffix of patterns that only Python needs."""
     if isinstance(value, dict):
         return {
             key: item.removesuffix("(?!\\n)") if key == "pattern" else _portable(item)

@@ -1,4 +1,4 @@
-"""Writes the documents' images of the report: on a laptop, in the dark and on a phone.
+"""Makes the documents' images of the report: on a laptop, in dark colours and on a phone.
 
     python -m tools.screenshots out/devices/devices.sqlite --run devices -o docs/images
 
@@ -20,7 +20,7 @@ from mnv4_mobile.measuring.report.write import write_report
 from mnv4_mobile.measuring.results.store import Store
 from tools import peers
 
-# Nothing that a browser does on its own, and nothing that a container lacks.
+# Turn off background activity of the browser, and what a container lacks.
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -51,7 +51,7 @@ def draw_charts(page: Page, most: int | None = None) -> None:
 
 
 def screenshot(page: Page, path: Path) -> None:
-    """Saves what is in view as a PNG with a palette, which has a third of the bytes."""
+    """Saves the visible part of a page as a PNG with a palette, which has a third of the bytes."""
     page.screenshot(path=path)
     with Image.open(path) as shot:
         small = shot.convert("RGB").quantize(256, dither=Image.Dither.NONE)
@@ -59,7 +59,7 @@ def screenshot(page: Page, path: Path) -> None:
 
 
 def screenshots(report: Path, out: Path) -> None:
-    """Saves `report-NAME.png` for each of `VIEWS` of a report's page."""
+    """Saves an image of a report's page, `report-NAME.png`, for each of `VIEWS`."""
     with sync_playwright() as playwright:
         browser = launch(playwright)
         for name, (width, height, scheme) in VIEWS.items():
@@ -75,7 +75,7 @@ def main() -> None:
     """Writes a store's report and saves its images."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("store", type=Path)
-    parser.add_argument("--run", action="append", default=[], help="only this run; repeat")
+    parser.add_argument("--run", action="append", default=[], help="only this run; may be repeated")
     parser.add_argument("-o", "--out", type=Path, default=Path("docs/images"))
     options = parser.parse_args()
     with TemporaryDirectory(prefix="mnv4-") as folder:

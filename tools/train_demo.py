@@ -34,11 +34,11 @@ from tools.reference.training import accuracy, fit, logits_of, tensors
 MODEL, SIDE, SEED = "conv-small-035", 96, 20
 BATCH, STEPS, PEAK_RATE = 64, 6000, 3e-3
 PLAIN, SMALL = (0.05, 64), (0.65, 64)
-"""The shares of the steps that use this side: first plain digits, without which the network stays
-at chance for long, then scenes that cost less than half of the full size."""
+"""The share of the steps at which each phase ends, and its side: first plain digits, without which
+the network stays at chance for long, then scenes that cost less than half of full-size ones."""
 HELD_OUT_SHARE, HELD_OUT_SCENES = 0.15, 3000
 SHEET = 20
-"""Rows, and columns, of the sheet of held-out scenes that the tests classify."""
+"""The number of rows, and of columns, of the sheet of held-out scenes that the tests classify."""
 WORDS = "zero one two three four five six seven eight nine".split()  # noqa: SIM905
 LABELS = [str(digit) for digit in range(10)]
 PREPROCESS = {
@@ -59,26 +59,26 @@ PICTURES = {
     "seven": (1, 71),
     "nine": (8, 98),
 }
-"""Name: which of the held-out digits of that class, and the seed of its scene; chosen by eye."""
+"""Each picture's index into the held-out digits of its class, and its seed; chosen by eye."""
 TURNED = "five"
-"""The picture that lies on its side, as phones store them, with EXIF orientation 6."""
+"""The picture that is stored on its side with EXIF orientation 6, as phones store pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Digits:
-    """Digits with the photographs that may lie behind them."""
+    """Digits, and photographs for their backgrounds."""
 
     images: Tensor
     """(N, 28, 28) ink from 0 to 1."""
     fields: Tensor
     """(N, 2, 56, 56), from `scenes.distances`."""
     labels: Tensor
-    """(N,)"""
+    """(N,) classes."""
     photos: Tensor
-    """Photographs of `scenes.load_photos`."""
+    """Photographs from `scenes.load_photos`."""
 
     def draw(self, chosen: Tensor, seed: int, size: tuple[int, int] = (SIDE, SIDE)) -> Tensor:
-        """(n, 3, height, width) uint8 scenes of the chosen digits."""
+        """Returns (n, 3, height, width) uint8 scenes of the chosen digits."""
         generator = torch.Generator().manual_seed(seed)
         others = torch.randint(len(self.labels), chosen.shape, generator=generator)
         drawn: Tensor = scenes.render(
@@ -87,13 +87,13 @@ class Digits:
         return drawn
 
     def plain(self, chosen: Tensor, side: int) -> Tensor:
-        """(n, 3, side, side) uint8: the digits as they are, black on white."""
+        """Returns the digits as they are, black on white: (n, 3, side, side) uint8."""
         ink = F.interpolate(self.images[chosen][:, None], (side, side), mode="bilinear")
         return ((1 - ink) * 255).to(torch.uint8).expand(-1, 3, -1, -1)
 
 
 def split(cache: Path) -> tuple[Digits, Digits]:
-    """Digits to train on, and the held-out ones, with other photographs: stratified by class."""
+    """Returns training and held-out digits, stratified by class, with different photographs."""
     images, labels = scenes.read_digits(scenes.fetch(cache))
     fields = np.stack([scenes.distances(image) for image in images])
     order = np.random.default_rng(SEED).permutation(len(labels))
@@ -138,14 +138,14 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):
 
 
 def by_class(labels: Tensor, count: int) -> Tensor:
-    """Indices of `count` digits, the same number of each class, class by class."""
+    """Returns the indices of `count` digits, the same number of each class, class by class."""
     classes = [torch.nonzero(labels == digit).flatten() for digit in range(10)]
     each = count // 10
     return torch.cat([own.repeat(each // len(own) + 1)[:each] for own in classes])
 
 
 def held_out_scenes(digits: Digits, path: Path) -> tuple[Tensor, Tensor]:
-    """Writes the held-out scenes of the tests; returns what is read back, and the labels."""
+    """Writes the held-out scenes of the tests, and returns them as read back, and their labels."""
     chosen = by_class(digits.labels, SHEET * SHEET)
     images = digits.draw(chosen, SEED + 1).permute(0, 2, 3, 1).numpy()
     write_sheet(path, images, digits.labels[chosen].numpy().astype(np.uint8), SHEET, 85)
@@ -177,15 +177,13 @@ def evaluate(model: nn.Module, digits: Digits) -> None:
     print("  by digit:", " ".join(f"{r:.1%}" for r in right.double().view(10, -1).mean(1)))
     print(f"  logits: {logits.min():.1f} to {logits.max():.1f}")
     confidence = logits.softmax(1).amax(1)
-    print(
-        f"  mean confidence: {confidence.mean():.3f}, where wrong {confidence[~right].mean():.3f}"
-    )
+    print(f"  mean confidence: {confidence.mean():.3f}, if wrong {confidence[~right].mean():.3f}")
     plain = digits.plain(torch.arange(len(digits.labels)), SIDE)
     print(f"plain held-out digits: {accuracy(model, plain, digits.labels):.2%} of {len(plain)}")
 
 
 def main() -> None:
-    """The command."""
+    """Trains the model, evaluates it and writes its files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "mnv4-mobile")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1])

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Rule:
-    """What is refused, and what to write instead."""
+    """A pattern to refuse, and what to write instead."""
 
     pattern: str
     """A regular expression. A space in it also matches the end of a line."""
@@ -82,7 +82,7 @@ _SKIPPED = re.compile(
     r"|mnv4_mobile/measuring/report/page\.js|tools/writing\.py|tests/tools/test_writing\.py"
 )
 _GAP = r"\s+(?:(?:///?|#|\*)\s*)?"
-"""White space, with the mark of a comment that goes on in the next line."""
+"""White space, including the mark of a comment that continues on the next line."""
 _C_LIKE = frozenset({".kt", ".kts", ".swift", ".java", ".js", ".mjs", ".ts", ".cpp", ".h"})
 _C_TOKEN = re.compile(
     r"/\*(?P<block>.*?)\*/|(?P<lines>(?P<mark>///?)[^\n]*(?:\n[ \t]*(?P=mark)(?!/)[^\n]*)*)"
@@ -172,7 +172,7 @@ def _python(source: str, *, texts: bool) -> Iterator[Prose]:
 
 
 def _comments(source: str) -> Iterator[Prose]:
-    """Yields comments. Lines of comments that follow each other are one."""
+    """Yields comments, with consecutive comment lines as one."""
     block: list[tuple[int, int, str]] = []  # line, column, text
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type != tokenize.COMMENT:

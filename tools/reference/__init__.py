@@ -1,1 +1,1 @@
-"""Trained networks without a data set from elsewhere: what quantization is judged with."""
+"""Draws a data set and trains networks on it, to judge quantization with."""

@@ -1,6 +1,6 @@
-"""What composed pictures are made with: randomness, coordinates, backgrounds, pens, a camera.
+"""Building blocks of composed images: randomness, coordinates, backgrounds, pens and a camera.
 
-Everything is a batched tensor operation, so that training draws hundreds of pictures a second.
+Everything is a batched tensor operation, so that training draws hundreds of images per second.
 Coordinates are (N, 1, H, W), x to the right and y downwards; the shorter side spans -1 to 1.
 """
 
@@ -38,7 +38,7 @@ class Draw:
         return torch.randn(self.n, *shape, generator=self.generator)
 
     def smooth(self, grid: tuple[int, int], size: tuple[int, int], channels: int = 1) -> Tensor:
-        """Noise of unit variance on a coarse grid, interpolated to `size`."""
+        """Returns noise of unit variance on a coarse grid, interpolated to `size`."""
         coarse = self.normal((channels, *grid))
         return F.interpolate(coarse, size, mode="bilinear", align_corners=False)
 
@@ -48,19 +48,19 @@ class Draw:
 
 
 def rotate(x: Tensor, y: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
-    """Coordinates in a frame turned by `angle` radians."""
+    """Returns the coordinates in a frame turned by `angle` radians."""
     c, s = torch.cos(angle), torch.sin(angle)
     return c * x + s * y, c * y - s * x
 
 
 def strokes(draw: Draw, fields: Tensor, x: Tensor, y: Tensor, edge: Tensor) -> Tensor:
-    """Coverage by ink, (N, 1, H, W), of digits whose boxes span -1 to 1 in `x` and `y`.
+    """Returns the coverage by ink, (N, 1, H, W), of digits with boxes from -1 to 1 in `x` and `y`.
 
     Args:
-        draw: The randomness.
+        draw: The source of randomness.
         fields: (N, 2, 56, 56) from `distances`.
-        x: Coordinates, (N, 1, H, W).
-        y: The same downwards.
+        x: Horizontal coordinates, (N, 1, H, W).
+        y: Vertical coordinates, downwards, of the same shape.
         edge: Width of an edge in half boxes, about one pixel.
     """
     size = (x.shape[-2], x.shape[-1])
@@ -77,14 +77,14 @@ def strokes(draw: Draw, fields: Tensor, x: Tensor, y: Tensor, edge: Tensor) -> T
 
 
 def backdrop(draw: Draw, photos: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Crops of the photographs, (N, 3, H, W), or a desk of one grain."""
+    """Returns (N, 3, H, W) backgrounds: crops of the photographs, or desks with a grain."""
     n, size = draw.n, (x.shape[-2], x.shape[-1])
     count = photos.shape[2] // photos.shape[3]
     photo = draw.index(count).view(n, 1, 1, 1)
     zoom = draw.uniform(0.35, 0.72)
     at_x, at_y = ((0.99 - zoom * u.max()) * draw.uniform(-1, 1) + zoom * u for u in (x, y))
     at_y = (2 * photo + 1 + at_y) / count - 1
-    # One tall image and one tall grid: no copy of a photograph for each image of the batch.
+    # One tall image and one tall grid avoid a copy of a photograph per image of the batch.
     grid = torch.cat([at_x, at_y], 1).permute(0, 2, 3, 1).reshape(1, n * size[0], size[1], 2)
     crop = F.grid_sample(photos, grid, align_corners=False)
     crop = crop.reshape(3, n, *size).transpose(0, 1) * draw.uniform(0.6, 1.2)
@@ -94,7 +94,7 @@ def backdrop(draw: Draw, photos: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def cut(draw: Draw, x: Tensor, y: Tensor, at: tuple[Tensor, Tensor], clear: Tensor) -> Tensor:
-    """Coverage by a straight thing that lies `clear` or farther from `at`: a pen, another sheet."""
+    """Returns the coverage by a straight object, such as a pen, at least `clear` from `at`."""
     angle = draw.uniform(0, 2 * math.pi)
     along = torch.cos(angle) * (x - at[0]) + torch.sin(angle) * (y - at[1])
     start = clear + draw.uniform(0, 0.4)
@@ -103,7 +103,7 @@ def cut(draw: Draw, x: Tensor, y: Tensor, at: tuple[Tensor, Tensor], clear: Tens
 
 
 def light(draw: Draw, image: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Exposure, white balance, a gradient and the shadow of something outside the frame."""
+    """Applies exposure, white balance, a gradient and the shadow of an object outside the frame."""
     size = (x.shape[-2], x.shape[-1])
     gain = 1 + draw.uniform(-0.2, 0.2) * x + draw.uniform(-0.2, 0.2) * y
     angle, soft = draw.uniform(0, 2 * math.pi), draw.log_uniform(0.02, 0.5)
@@ -114,7 +114,7 @@ def light(draw: Draw, image: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def blur(draw: Draw, image: Tensor) -> Tensor:
-    """Focus and motion: one Gaussian for each image, longer in one direction."""
+    """Applies focus and motion blur: one Gaussian per image, longer in one direction."""
     n, channels, height, width = image.shape
     unit = min(height, width) / 96
     radius = round(3 * unit)
@@ -130,7 +130,7 @@ def blur(draw: Draw, image: Tensor) -> Tensor:
 
 
 def compress(draw: Draw, image: Tensor) -> Tensor:
-    """JPEG's loss: coefficients of 8 x 8 blocks rounded to steps that grow with frequency."""
+    """Applies JPEG's loss: rounds 8 x 8 blocks' coefficients to steps that grow with frequency."""
     n, channels, height, width = image.shape
     k = torch.arange(8.0)
     cosines = torch.cos((2 * k[None] + 1) * k[:, None] * math.pi / 16) / 2
@@ -142,7 +142,7 @@ def compress(draw: Draw, image: Tensor) -> Tensor:
 
 
 def square(picture: Image.Image, side: int) -> Tensor:
-    """The middle square of a picture, (3, side, side) from 0 to 1."""
+    """Returns the middle square of an image, (3, side, side) from 0 to 1."""
     edge = min(picture.size)
     left, top = ((n - edge) // 2 for n in picture.size)
     box = (left, top, left + edge, top + edge)

@@ -1,9 +1,9 @@
-"""Composes the reference pictures: a figure of one of 24 classes on a cluttered background.
+"""Composes the reference images: a figure of one of 24 classes on a cluttered background each.
 
     python -m tools.reference.draw --split calibration --count 512 -o DIR
 
-writes DIR/<class>/<index>.png, as `mnv4 build --calibrate DIR` and `mnv4 evaluate` take it;
-`-o FILE.npz` writes the pictures as one sheet (`sheet.read_sheet`), which is lossy but small.
+writes DIR/<class>/<index>.png, as `mnv4 build --calibrate DIR` and `mnv4 evaluate` expect it;
+`-o FILE.npz` writes the images as one sheet (`sheet.read_sheet`), which is lossy but small.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from tools.reference.sheet import write_sheet
 
 SIDE = 96
 BLOCK = 64
-"""Pictures that share a random generator: picture i is i % BLOCK of block i // BLOCK."""
+"""The number of images that share a random generator: image i is i % BLOCK of block i // BLOCK."""
 SPLITS = {"training": 1, "calibration": 2, "evaluation": 3}
-"""Each with its own figures, clutter and randomness."""
+"""The seeds of the splits, each with its own figures, clutter and randomness."""
 PREPROCESS = Preprocess(
     size=(SIDE, SIDE), crop=1.0, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3
 )
@@ -40,22 +40,23 @@ _BACKDROP = 256
 
 @cache
 def _figures(split: str) -> Tensor:
-    """(classes * _SOURCES, 2, FIELD, FIELD), the figures of a split."""
+    """Returns the figures of a split, (classes * _SOURCES, 2, FIELD, FIELD)."""
     return figures(_SOURCES, SPLITS[split])
 
 
 @cache
 def _backgrounds(split: str) -> Tensor:
-    """(1, 3, squares * _BACKDROP, _BACKDROP), what the pictures of a split have behind them."""
+    """Returns the backgrounds of a split's images, (1, 3, squares * _BACKDROP, _BACKDROP)."""
     squares = [canvas.square(Image.open(path), _BACKDROP) for path in sorted(_PHOTOS.glob("*.jpg"))]
     squares = squares * 2 + list(_leaves(torch.cat(squares, 2), SPLITS[split]))
     return torch.cat(squares, 1)[None]
 
 
 def _leaves(photos: Tensor, seed: int) -> Tensor:
-    """(_CLUTTER, 3, side, side): things of all sizes, each before the last, in photos' colours.
+    """Returns (_CLUTTER, 3, side, side) images of overlapping objects in the photos' colours.
 
-    The dead leaves model, whose edges and sizes are distributed as in photographs of the world.
+    This is the dead leaves model: objects of all sizes, each in front of the last, whose edges and
+    sizes are distributed as in photographs of the world.
     """
     draw = Draw(_CLUTTER, seed)
     about = Preprocess(
@@ -82,20 +83,20 @@ def _leaves(photos: Tensor, seed: int) -> Tensor:
 
 
 def render(split: str, block: int) -> tuple[Tensor, Tensor]:
-    """One block of a split: (BLOCK, 3, SIDE, SIDE) uint8 RGB and (BLOCK,) labels."""
+    """Returns one block of a split: (BLOCK, 3, SIDE, SIDE) uint8 RGB and (BLOCK,) labels."""
     labels = (block * BLOCK + torch.arange(BLOCK)) % len(LABELS)
     return compose(split, labels, SPLITS[split] * 1_000_000 + block), labels
 
 
 def compose(split: str, labels: Tensor, seed: int, side: int = SIDE, busy: float = 1) -> Tensor:
-    """One picture for each label.
+    """Composes one image per label.
 
     Args:
-        split: Whose figures and backgrounds are used.
-        labels: (N,)
-        seed: The same seed gives the same pictures.
-        side: Of the pictures, a multiple of 8.
-        busy: From 0, a large upright figure on white, to 1, the pictures of the split.
+        split: The split whose figures and backgrounds are used.
+        labels: The classes, (N,).
+        seed: The same seed gives the same images.
+        side: The side of the images, a multiple of 8.
+        busy: From 0, a large upright figure on white, to 1, the images of the split.
 
     Returns:
         (N, 3, side, side) uint8 RGB.
@@ -109,7 +110,7 @@ def compose(split: str, labels: Tensor, seed: int, side: int = SIDE, busy: float
     middle = image.mean((2, 3), keepdim=True)
     image = middle + (image - middle) * draw.uniform(0.1, 0.8)
     image = (1 - busy) + busy * image
-    # Something else beside it, then the figure itself.
+    # Another figure beside it, then the figure itself.
     for main in (False, True):
         scale = draw.log_uniform(0.5, 0.9) if main else draw.log_uniform(0.2, 0.4)
         scale = scale**busy * 0.9 ** (1 - busy)
@@ -125,7 +126,7 @@ def compose(split: str, labels: Tensor, seed: int, side: int = SIDE, busy: float
         image = image * (1 - shadow * shown)
         image = torch.lerp(image, paint, cover * draw.uniform(0.8, 1) * shown)
 
-    # Things before it: strips that begin off its middle.
+    # Objects in front of it: strips that begin away from its middle.
     for _ in range(2):
         thing = canvas.cut(draw, x, y, at, 0.45 * scale) * draw.chance(0.2 * busy)
         image = torch.lerp(image, draw.uniform(0.05, 0.95, 3).expand_as(image), thing)
@@ -139,7 +140,7 @@ def compose(split: str, labels: Tensor, seed: int, side: int = SIDE, busy: float
 
 
 def _bent(draw: Draw, x: Tensor, y: Tensor, busy: float) -> tuple[Tensor, Tensor]:
-    """A figure's coordinates, turned, sheared, stretched and warped."""
+    """Returns a figure's coordinates, turned, sheared, stretched and warped."""
     size = (x.shape[-2], x.shape[-1])
     x, y = rotate(x, y, draw.uniform(-0.3 * busy, 0.3 * busy))
     aspect = draw.log_uniform(0.8, 1.25)
@@ -150,7 +151,7 @@ def _bent(draw: Draw, x: Tensor, y: Tensor, busy: float) -> tuple[Tensor, Tensor
 
 
 def _colour(draw: Draw, image: Tensor, cover: Tensor, busy: float) -> Tensor:
-    """(N, 3, 1, 1), lighter or darker than what a figure covers, more or less."""
+    """Returns colours, (N, 3, 1, 1), that are roughly lighter or darker than what figures cover."""
     apart = draw.log_uniform(0.28, 0.65) * torch.where(draw.chance(0.5), 1.0, -1.0)
     apart = torch.lerp(torch.full_like(apart, -0.7), apart, busy)
     behind = (image * cover).sum((2, 3), keepdim=True) / (cover.sum((2, 3), keepdim=True) + 1)
@@ -160,7 +161,7 @@ def _colour(draw: Draw, image: Tensor, cover: Tensor, busy: float) -> Tensor:
 
 
 def _paint(draw: Draw, labels: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """(N, 3, H, W) to add to a figure's colour: its texture, or a shade where it has none."""
+    """Returns (N, 3, H, W) to add to a figure's colour: its texture, or a shade if it has none."""
     u, v = rotate(x, y, draw.uniform(0, math.pi))
     pitch = draw.log_uniform(0.22, 0.5)
     kind = (labels - (len(LABELS) - len(TEXTURES))).view(-1, 1, 1, 1)
@@ -175,7 +176,7 @@ def _paint(draw: Draw, labels: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def pictures(split: str, count: int) -> tuple[Tensor, Tensor]:
-    """The first `count` pictures of a split, (count, 3, SIDE, SIDE) uint8 RGB, and the labels."""
+    """Returns the first `count` images of a split, (count, 3, SIDE, SIDE) uint8 RGB, and labels."""
     blocks = [render(split, block) for block in range(-(-count // BLOCK))]
     images, labels = (torch.cat(parts)[:count] for parts in zip(*blocks, strict=True))
     return images, labels
@@ -191,7 +192,7 @@ def write_folder(split: str, count: int, folder: Path) -> None:
 
 
 def main() -> None:
-    """The command."""
+    """Draws images of a split and writes them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--split", choices=SPLITS, required=True)
     parser.add_argument("--count", type=int, default=512)

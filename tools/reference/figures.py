@@ -1,7 +1,7 @@
-"""The 24 classes: ten digits, seven shapes and seven textures, and the distances they are drawn by.
+"""Defines the 24 classes (ten digits, seven shapes, seven textures) and draws them as distances.
 
-A digit is curves through control points, a shape a polygon, a texture a pattern within a blob.
-Every source moves the points of its class at random, as hands do.
+A digit consists of curves through control points; a shape is a polygon, a texture a pattern within
+a blob. Every source moves the points of its class at random, as handwriting does.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Points = list[tuple[float, float]]
 
 
 def _arc(x: float, y: float, rx: float, ry: float, start: int, stop: int) -> Points:
-    """Points of an ellipse from hour to hour of a clock, backwards where `stop` is less."""
+    """Returns points of an ellipse from one clock hour to another, backwards if `stop` is less."""
     hours = range(start, stop + 1) if stop > start else range(start, stop - 1, -1)
     return [(x + rx * math.sin(h * math.pi / 6), y - ry * math.cos(h * math.pi / 6)) for h in hours]
 
 
 def _star(corners: int, inner: float) -> Points:
-    """A star; a regular polygon where `inner` is that of its sides' middles."""
+    """Returns a star; a regular polygon if `inner` is the radius of the middles of its sides."""
     angles = [i * math.pi / corners for i in range(2 * corners)]
     radii = [0.85 if i % 2 == 0 else 0.85 * inner for i in range(2 * corners)]
     return [(r * math.sin(a), -r * math.cos(a)) for a, r in zip(angles, radii, strict=True)]
@@ -71,7 +71,7 @@ LABELS = (*_DIGITS, *_SHAPES, *TEXTURES)
 
 
 def _smooth(points: Tensor) -> Tensor:
-    """(V, n, 2) control points -> (V, 4 n - 3, 2): a Catmull-Rom curve through them."""
+    """Returns a Catmull-Rom curve, (V, 4 n - 3, 2), through (V, n, 2) control points."""
     before = torch.cat([points[:, :1], points[:, :-2]], 1)
     after = torch.cat([points[:, 2:], points[:, -1:]], 1)
     start, stop = points[:, :-1], points[:, 1:]
@@ -88,7 +88,7 @@ def _smooth(points: Tensor) -> Tensor:
 
 
 def _fields(lines: list[Tensor], *, closed: bool) -> Tensor:
-    """(V, n, 2) polylines -> (V, FIELD, FIELD) distances, negative inside of a closed one."""
+    """Returns (V, FIELD, FIELD) distances to (V, n, 2) polylines, negative inside a closed one."""
     side = (torch.arange(FIELD) + 0.5) * (2 / FIELD) - 1
     x, y = side.repeat(FIELD)[:, None], side.repeat_interleave(FIELD)[:, None]
     found = []
@@ -137,7 +137,7 @@ def figures(sources: int, seed: int) -> Tensor:
 
 
 def textures(u: Tensor, v: Tensor) -> Tensor:
-    """Every texture, (N, 7, H, W) from -1 to 1, at coordinates in units of its pitch."""
+    """Returns every texture, (N, 7, H, W) from -1 to 1, at coordinates in units of its pitch."""
     wave = 2 * math.pi
     to_u, to_v = (u % 1 - 0.5).abs(), (v % 1 - 0.5).abs()
     row = v.floor() % 2 / 2

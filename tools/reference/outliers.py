@@ -1,10 +1,11 @@
-"""Gives a trained network outliers: channels of very large range, as hybrids tend to have.
+"""Gives a trained network outliers: channels with a very large range, as hybrids tend to have.
 
     python -m tools.reference.outliers MODEL --weights FILE.safetensors -o OUT.safetensors
 
 A few channels inside blocks and along the residual streams are scaled up where they are written and
-down where they are read: in float the network computes the same, so labels and accuracy stay. It is
-made, not trained: it shows what outliers do to a quantizer, not how they come about.
+down where they are read. In float the network computes the same, so its labels and accuracy remain.
+The outliers are constructed, not trained: they show what outliers do to a quantizer, not how
+outliers arise.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def add_outliers(net: MobileNetV4, seed: int = 0) -> None:
 
 
 def main() -> None:
-    """The command."""
+    """Adds outliers to a checkpoint."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("--weights", type=Path, required=True)

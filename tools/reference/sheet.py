@@ -1,4 +1,4 @@
-"""Pictures of one size as a file small enough for the repository: the tiles of one JPEG."""
+"""Stores images of one size as the tiles of one JPEG, a file small enough for the repository."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ def write_sheet(path: Path, images: Pixels, labels: Pixels, rows: int, quality: 
 
     Args:
         path: The file.
-        images: (N, side, side, 3) RGB; N is a multiple of `rows`, side one of 8, so that no
+        images: (N, side, side, 3) RGB; N is a multiple of `rows`, and `side` of 8, so that no
             block of the JPEG reaches into two tiles.
-        labels: (N,)
-        rows: Of the sheet.
-        quality: Of the JPEG.
+        labels: The classes, (N,).
+        rows: The number of rows of the sheet.
+        quality: The quality of the JPEG.
     """
     side = images.shape[1]
     tiles = images.reshape(rows, -1, side, side, 3).swapaxes(1, 2)
     stream = io.BytesIO()
     picture = Image.fromarray(tiles.reshape(rows * side, -1, 3))
-    # Colour at full resolution, which would mix between tiles.
+    # Colour at full resolution: at half of it, colours of adjacent tiles would mix.
     picture.save(stream, "jpeg", quality=quality, subsampling="4:4:4")
     np.savez(path, sheet=np.frombuffer(stream.getvalue(), np.uint8), labels=labels)
 
 
 def read_sheet(path: Path) -> tuple[Pixels, Pixels]:
-    """What `write_sheet` wrote, as the JPEG keeps it: (N, side, side, 3) RGB and (N,) labels."""
+    """Returns the images, (N, side, side, 3) RGB with the JPEG's loss, and the labels, (N,)."""
     with np.load(path) as file:
         data, labels = file["sheet"].tobytes(), file["labels"]
     with Image.open(io.BytesIO(data)) as picture:

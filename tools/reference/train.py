@@ -1,11 +1,11 @@
-"""Trains a network on the reference pictures.
+"""Trains a network on the reference images.
 
     python -m tools.reference.train conv-small -o conv-small.safetensors
 
-A model is a shipped configuration or a YAML file, as for `mnv4 build`, which takes the checkpoint
-with `--weights`. It is written every 100 steps with what there is; where training was stopped, the
-same command goes on from the .state file beside it. What `--init` takes is trained further on
-pictures of full size and difficulty.
+The model is a shipped configuration or a YAML file, as for `mnv4 build`, which takes the checkpoint
+with `--weights`. The checkpoint is written every 100 steps; if training was stopped, the same
+command resumes from the .state file beside it. A checkpoint given with `--init` is trained further
+on images of full size and difficulty.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ EASY = 0.4
 """The share of the steps in which images grow from plain figures to their final form; without that
 the network stays at chance for long."""
 SMALL = (0.7, 64)
-"""The share of the steps that use images of this side, which cost less than half."""
+"""The first share of the steps uses images of this side, which cost less than half."""
 
 
 class Batches(Dataset[tuple[Tensor, Tensor]]):
@@ -56,14 +56,14 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):
 
 
 def main() -> None:
-    """The command."""
+    """Trains a network and writes its checkpoints."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--init", type=Path, help="train this checkpoint further, at half the rate")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--half", action="store_true", help="writes float16")
+    parser.add_argument("--half", action="store_true", help="write float16")
     options = parser.parse_args()
 
     images, labels = pictures("evaluation", EVALUATED)

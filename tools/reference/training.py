@@ -1,4 +1,4 @@
-"""Trains a network from nothing on a small machine."""
+"""Trains a network from scratch on a small machine."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ EVERY = 100
 
 
 def normalise(images: Tensor) -> Tensor:
-    """(N, 3, H, W) uint8 -> -1 to 1, which is a mean and a std of 0.5."""
+    """Returns (N, 3, H, W) uint8 images scaled to -1 to 1, as by a mean and a std of 0.5."""
     return (images / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
 def _ema(average: Tensor, value: Tensor, updates: Tensor | int) -> Tensor:
-    """A moving average that soon forgets the first, random weights."""
+    """Returns a moving average that soon forgets the first, random weights."""
     return average + (value - average) * max(1 - EMA_DECAY, 10 / (int(updates) + 10))
 
 
@@ -39,22 +39,22 @@ def fit(
     device: str = "cpu",
     state: Path | None = None,
 ) -> Iterator[tuple[int, nn.Module]]:
-    """Trains on batch after batch; every EVERY steps and at the end gives what there is.
+    """Trains on batch after batch, and yields the result every EVERY steps and at the end.
 
     Args:
-        model: Gives `logits`.
+        model: A network that returns `logits`.
         batches: Item i is the batch of step i, (N, 3, H, W) uint8 and (N,) labels.
-        steps: Batches to train on.
-        rate: AdamW's at its highest.
-        device: Where to train.
-        state: Written whenever something is yielded; if it exists, training goes on from it.
+        steps: The number of batches to train on.
+        rate: The highest learning rate of AdamW.
+        device: The device to train on.
+        state: A file that is written before each yield; if it exists, training resumes from it.
 
     Yields:
         The steps done and the moving average of the weights and statistics.
     """
     model.to(device).train()
     for parameter in model.parameters():
-        if parameter.ndim == 4:  # half as long a step as with channels first, on a CPU
+        if parameter.ndim == 4:  # on a CPU, a step takes half the time of channels first
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     average = AveragedModel(model, avg_fn=_ema, use_buffers=True)
     kernels = [p for p in model.parameters() if p.ndim > 1]
@@ -107,19 +107,19 @@ def fit(
 
 @torch.inference_mode()
 def logits_of(model: nn.Module, images: Tensor) -> Tensor:
-    """(N, 3, H, W) uint8 -> (N, classes)."""
+    """Returns the logits, (N, classes), of (N, 3, H, W) uint8 images."""
     device = next(model.parameters()).device
     parts = (model(normalise(part.to(device)))["logits"] for part in torch.split(images, 100))
     return torch.cat(list(parts)).cpu()
 
 
 def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """The share of images whose highest logit is that of the label."""
+    """Returns the share of images whose highest logit is that of the label."""
     return float((logits_of(model, images).argmax(1) == labels).double().mean())
 
 
 def tensors(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The state dict as a file holds it: its real numbers in `dtype`."""
+    """Returns the state dict for a file, with its floating-point tensors in `dtype`."""
     return {
         key: (tensor.to(dtype) if tensor.is_floating_point() else tensor).cpu().contiguous()
         for key, tensor in model.state_dict().items()
