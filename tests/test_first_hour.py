@@ -138,7 +138,7 @@ def test_an_old_python_is_named_before_anything_is_made(tmp_path):
 
 @pytest.mark.toolchain("tflite")
 def test_an_interrupted_build_says_how_to_go_on(checkpoint):
-    command = [MNV4, "build", checkpoint, "-t", "tflite"]
+    command = [MNV4, "build", checkpoint, "-t", "tflite", "--no-cache"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as building:
         deadline = time.monotonic() + 60
         while not Path("out").exists() and time.monotonic() < deadline:

@@ -76,6 +76,7 @@ PEERS = {
     ),
     "chromium": Peer({"chromium": "chromium"}),
     "c++": Peer({"g++": "g++", "cmake": "cmake", "make": "make"}),
+    "fish": Peer({"fish": "fish"}),
     "node": Peer({"node": "nodejs", "npm": "npm"}),
     "sshd": Peer({"sshd": "openssh-server", "ssh": "openssh-client"}),
     "swift": Peer(

@@ -273,7 +273,7 @@ def folder_names(folder):
 def test_ctrl_c_in_the_middle_leaves_nothing(tmp_path):
     out = tmp_path / "out"
     process = subprocess.Popen(
-        [*COMMAND, *BASE, "-o", str(out)],
+        [*COMMAND, *BASE, "-o", str(out), "--no-cache"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
