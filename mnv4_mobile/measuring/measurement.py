@@ -43,7 +43,7 @@ class DeviceInfo(Record, frozen=True, kw_only=True):
 
 
 class Thermal(Record, frozen=True, kw_only=True):
-    """How warm a device says it is."""
+    """How warm a device is by its own account."""
 
     status: ThermalStatus | None = None
     """The level; null if unknown."""

@@ -32,7 +32,7 @@ class SshShell(Shell):
 
     Args:
         destination: `host` or `user@host`; the host may be a name in the user's configuration.
-        port: The port. None: what the configuration says.
+        port: The port. None: the one in the configuration.
     """
 
     def __init__(self, destination: str, port: str | None) -> None:

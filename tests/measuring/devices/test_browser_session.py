@@ -93,7 +93,7 @@ def test_what_the_page_found_wrong_is_told(measuring, status, kind):
 
 
 def test_a_silent_page_is_gone(measuring):
-    with pytest.raises(DeviceGoneError, match=r"nothing was heard from the page for 1\.5 s"):
+    with pytest.raises(DeviceGoneError, match=r"the page was silent for 1\.5 s"):
         measuring.found.result(10)
     status, answer = measuring.client.api("POST", "result", result(measuring.job))
     assert status == 409

@@ -4,7 +4,7 @@
     browser:3          three pages at once become three devices
     browser:lan        a page on a phone in the same network, over HTTPS
     browser:lan:3      three of them
-    browser:gpu        WebGPU in place of the CPU; also `browser:lan:gpu:3`
+    browser:gpu        WebGPU instead of the CPU; also `browser:lan:gpu:3`
 
 A session is a fresh Web Worker with a fresh WebAssembly instance: it has its own heap, threads and
 compiled kernels, as a process has. What the browser keeps between sessions, such as the runtime's
@@ -109,7 +109,7 @@ class BrowserKind:
     def connect(
         self, address: str, tool: str | None, progress: Progress = SILENT
     ) -> Sequence[Device]:
-        """Serves the page, and waits for as many phones as the address says.
+        """Serves the page, and waits for the number of phones that the address names.
 
         Raises:
             MobileError: See `checker`.

@@ -113,7 +113,7 @@ class Phone:
         if self._closed_by_user:
             return "the page was closed, and not opened again"
         return (
-            f"nothing was heard from the page for {self._patience.silence:g} s: the phone sleeps, "
+            f"the page was silent for {self._patience.silence:g} s: the phone sleeps, "
             "left the network, or the page was closed"
         )
 

@@ -233,8 +233,8 @@ class Server:
 
 
 _OVER = (
-    "The computer has ended this measurement: it was interrupted, or had heard nothing from this "
-    "page for a while."
+    "The computer has ended this measurement: it was interrupted, or this page was silent for too "
+    "long."
 )
 
 

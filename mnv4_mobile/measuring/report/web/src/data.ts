@@ -146,20 +146,20 @@ export const chosenRow = (row: Row, choice: Choice): boolean =>
 export const accuracy = (row: Row, choice: Choice): Accuracy | null => row.accuracy[choice.dataset] ?? null;
 export const top1 = (row: Row, choice: Choice): number | null => accuracy(row, choice)?.top1 ?? null;
 
-/** What is wrong with a row, in sentences. */
+/** Returns what is wrong with a row, in sentences. */
 export const reasons = (row: Row): string[] => [
   ...row.doubts.map(([code, detail]) => data.doubts[code] + (detail && ` (${detail})`)),
   ...row.errors,
 ];
 
-/** Doubts that not all rows have: only they mark a point or a line. */
+/** Returns the doubts that not all rows have: only they mark a point or a line. */
 export const ownDoubts = (row: Row): [code: string, detail: string][] => row.doubts.filter(([code]) => !data.common.includes(code));
 export const unsound = (row: Row): boolean => ownDoubts(row).length > 0 || row.errors.length > 0;
 
 const pixels = ({ size }: Artifact): string => (!size ? "" : size[0] === size[1] ? ` ${size[0]} px` : ` ${size[0]}x${size[1]} px`);
 const sizes = Map.groupBy(data.artifacts, (artifact) => artifact.model);
 
-/** The network's name, with the input size if the page has several sizes of it. */
+/** Returns the network's name, with the input size if the page has several sizes of it. */
 export const network = (artifact: Artifact): string =>
   (artifact.model ?? artifact.name) + (new Set(sizes.get(artifact.model)!.map(pixels)).size > 1 && artifact.model ? pixels(artifact) : "");
 
@@ -169,20 +169,20 @@ for (const artifact of data.artifacts) {
   shortNames.set(shortName(artifact), (shortNames.get(shortName(artifact)) ?? 0) + 1);
 }
 
-/** Network, recipe and target if no other artifact has the same three, otherwise the name. */
+/** Returns network, recipe and target if no other artifact has the same three, otherwise the name. */
 export const label = (row: { artifact: number }): string => {
   const artifact = artifactOf(row);
   const short = shortName(artifact);
   return shortNames.get(short) === 1 ? short : `${artifact.name} (${artifact.sha256.slice(0, 6)})`;
 };
 
-/** The label, with the plan's threads if rows with several numbers of threads are shown. */
+/** Returns the label, with the plan's threads if rows with several numbers of threads are shown. */
 export const rowLabel = (row: Row, choice: Choice): string =>
   label(row) +
   (choice.threads === null ? `, ${count(row.threads, "thread")}` : "") +
   (row.affinity === "none" ? "" : `, cores ${row.affinity}`);
 
-/** Some of the names, and how many more there are. */
+/** Returns some of the names, and how many more there are. */
 export function list(names: string[], most = 4): string {
   const different = [...new Set(names)];
   const more = different.length - most;
@@ -193,14 +193,14 @@ const integers = new Intl.NumberFormat("en"); // making one takes longer than a 
 export const integer = (n: number): string => integers.format(n);
 export const count = (n: number, noun: string): string => `${integer(n)} ${noun}${n === 1 ? "" : "s"}`;
 
-/** How many times as fast, in words that hold for slower ones too. */
+/** Returns "N times as fast", or "N times as slow" for less than one. */
 export const speed = (ratio: number): string => {
   const faster = ratio >= 1;
   const times = (faster ? ratio : 1 / ratio).toPrecision(3).replace(/\.?0+$/, "");
   return times === "1" ? "as fast" : `${times} times as ${faster ? "fast" : "slow"}`;
 };
 
-/** Three digits. */
+/** Formats a number with three digits, or more if its integer part has more. */
 export const number = (value: number | null | undefined): string =>
   value === null || value === undefined
     ? "–"

@@ -16,7 +16,7 @@ export function h(tag: string, properties: Properties = {}, ...children: Child[]
 let ids = 0;
 export const newId = (): string => `n${ids++}`;
 
-/** A labelled choice, or null if there is nothing to choose from. */
+/** Creates a labelled choice, or returns null if there is nothing to choose from. */
 export function select<T>(
   name: string,
   options: [text: string, value: T][],

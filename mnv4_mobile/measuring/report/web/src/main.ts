@@ -65,7 +65,7 @@ function verdictOf(verdict: Verdict, several: boolean): HTMLElement {
   );
 }
 
-/** What a reader should know before looking at any figure. */
+/** Returns what a reader should know before looking at any figure. */
 function notes(): HTMLElement {
   const doubtful = data.rows.filter(unsound);
   const failed = data.rows.flatMap((row) => row.sessions.filter((s) => s.status !== "ok"));
@@ -178,7 +178,7 @@ function oneDevice(): HTMLElement {
   );
 }
 
-/** The published figures of a device beside ours of the same network, input size and precision. */
+/** Returns a device's published figures beside ours of the same network, input size and precision. */
 function paper(choice: Choice): HTMLElement[] {
   const rows = data.rows.filter((row) => chosenRow(row, choice) && row.published && row.ms !== null);
   if (!rows.length) return [];
@@ -264,7 +264,7 @@ function allFigures(): HTMLElement {
   return section;
 }
 
-/** A figure with a smaller one below it. */
+/** Returns a figure with a smaller one below it. */
 const below = (large: string, small: string): HTMLElement => h("span", {}, large, h("small", {}, small));
 
 function latency(row: Row): Node | string {
@@ -284,7 +284,7 @@ function doubts(row: Row): Node | string {
   return h("span", { class: "doubts" }, own.map((doubt) => doubt.join(" ").trim()).join(", "), ...row.errors.map((error) => h("small", {}, error)));
 }
 
-/** The meaning of every code in the table. */
+/** Returns the meaning of every code in the table. */
 function legend(): HTMLElement | false {
   const codes = Object.entries(data.doubts).filter(([code]) => !data.common.includes(code));
   return codes.length > 0 && h("dl", { class: "legend", "aria-label": "Doubts" }, ...codes.map(([code, meaning]) => h("div", {}, h("dt", {}, code), h("dd", {}, meaning))));

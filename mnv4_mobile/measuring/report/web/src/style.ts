@@ -30,7 +30,7 @@ export function kinds<T extends Row>(rows: T[], ink: Ink): { name: string; rows:
   return found;
 }
 
-/** A tooltip of lines of text; the first one is a heading. */
+/** Returns a tooltip of lines of text; the first one is a heading. */
 export function tooltip(ink: Ink, lines: (parameters: any) => (string | false | null)[]): object {
   return {
     trigger: "item",
@@ -66,7 +66,7 @@ export const legend = (ink: Ink, names: string[], mark = 10): object => ({
   textStyle: { color: ink.text, fontSize: 12, fontFamily: FONT, lineHeight: LEGEND.line },
 });
 
-/** Height in pixels of such a legend. */
+/** Returns the height of a legend in pixels. */
 export function legendHeight(names: string[], width: number, mark = 10): number {
   const room = width - 2 * LEGEND.padding;
   let [lines, x] = [1, 0];
@@ -93,7 +93,7 @@ export function valueAxis(ink: Ink, name: string, rest: object = {}): object {
   };
 }
 
-/** An axis of latencies: logarithmic if they differ by more than a factor of eight. */
+/** Returns an axis of latencies: logarithmic if they differ by more than a factor of eight. */
 export function msAxis(ink: Ink, name: string, values: number[], rest: object = {}): object {
   const [low, high] = [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
   if (!(low > 0 && high / low > 8)) return valueAxis(ink, name, { scale: true, ...rest });
@@ -110,7 +110,7 @@ export function msAxis(ink: Ink, name: string, values: number[], rest: object = 
   });
 }
 
-/** An axis of percentages, between round numbers. */
+/** Returns an axis of percentages, between round numbers. */
 export function percentAxis(ink: Ink, name: string, values: number[], rest: object = {}): object {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const interval = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20].find((step) => (high - low) / step <= 6) ?? 50;
@@ -119,7 +119,7 @@ export function percentAxis(ink: Ink, name: string, values: number[], rest: obje
   return valueAxis(ink, name, { ...range, interval, ...rest });
 }
 
-/** An axis of names, one per line. On a narrow page a name stands above its line. */
+/** Returns an axis of names, one per line. On a narrow page a name stands above its line. */
 export function nameAxis(ink: Ink, names: string[], width: number, gridIndex = 0): { axis: object; left: number; step: number } {
   const beside = width > 560;
   const left = beside ? Math.min(340, 20 + Math.max(...names.map(widthOf))) : 8;
@@ -150,7 +150,7 @@ export function nameAxis(ink: Ink, names: string[], width: number, gridIndex = 0
   };
 }
 
-/** Bars along lines of names, each followed by its figure; null is an unknown figure. */
+/** Returns bars along lines of names, each followed by its figure; null is an unknown figure. */
 export const bars = (ink: Ink, index: number, color: string, values: [value: number | null, line: number][], name = ""): object => ({
   type: "custom",
   name,

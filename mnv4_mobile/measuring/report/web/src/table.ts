@@ -13,7 +13,7 @@ export interface Column<T> {
 export const PAGE = 100;
 const collator = new Intl.Collator("en", { numeric: true });
 
-/** Missing values come last in both directions. */
+/** Compares two cells; missing values come last in both directions. */
 function compare(a: Cell, b: Cell, sign: number): number {
   const [noA, noB] = [a === null || a === undefined, b === null || b === undefined];
   if (noA || noB) return Number(noA) - Number(noB);
@@ -21,7 +21,7 @@ function compare(a: Cell, b: Cell, sign: number): number {
   return sign * collator.compare(String(a), String(b));
 }
 
-/** A heading that may break only before its unit. */
+/** Returns a heading that may break only before its unit. */
 const name = (text: string): (Node | string)[] => {
   const [main, ...unit] = text.split(", ");
   return unit.length ? [h("span", { class: "nowrap" }, `${main},`), ` ${unit.join(", ")}`] : [text];
@@ -70,7 +70,7 @@ export class Table<T> {
     this.order();
   }
 
-  /** Sorts by a column; a second time in the other direction. */
+  /** Sorts by a column, and in the other direction if it is called again. */
   sort(column: number): void {
     this.sign = this.by === column ? -this.sign : 1;
     this.by = column;

@@ -7,7 +7,7 @@ type Session = Timed & { t: number[] };
 const sessions = (row: Row): Session[] => timed(row).filter((s): s is Session => s.t !== null && s.t.length > 1);
 const drift = (row: Row): number => Math.max(...sessions(row).map((s) => Math.abs(s.drift ?? 0)));
 
-/** The rows that can be shown, the one with the most drift first. */
+/** Returns the rows that can be shown, the one with the most drift first. */
 export const drifting = (choice: Choice): Row[] =>
   data.rows.filter((row) => chosenRow(row, choice) && sessions(row).length).sort((a, b) => drift(b) - drift(a));
 
@@ -44,7 +44,7 @@ export function driftView(row: Row | undefined, choice: Choice): [View | null, s
   ];
 }
 
-/** Samples as dots, and the running median of eleven of them. */
+/** Returns samples as dots, and their running median over eleven samples. */
 function lines(s: Session, name: string, color: string, ink: Ink): object[] {
   const smooth = s.ms.map((_, i) => {
     const near = s.ms.slice(Math.max(0, i - 5), i + 6).sort((a, b) => a - b);

@@ -7,7 +7,7 @@ type Judged = Row & { ms: number };
 
 const [LEFT, RIGHT, BOTTOM, STRIP] = [62, 16, 50, 34];
 
-/** Rows that nothing else beats in both latency and accuracy, the fastest first. */
+/** Returns the rows that no other beats in both latency and accuracy, the fastest first. */
 function front(rows: Judged[], choice: Choice): Judged[] {
   let best = -Infinity;
   const sorted = [...rows].sort((a, b) => a.ms - b.ms || top1(b, choice)! - top1(a, choice)!);
@@ -114,14 +114,14 @@ function draw({ judged, unknown, best, paper }: Points, choice: Choice, width: n
   };
 }
 
-/** A measured point, hollow if something looks unsound. */
+/** Returns a measured point, hollow if something looks unsound. */
 const point = (row: Judged, y: number, color: string, ink: Ink): object => ({
   value: [row.ms, y],
   row,
   itemStyle: unsound(row) ? { color: ink.ground, borderColor: color, borderWidth: 2 } : { color, borderColor: ink.ground, borderWidth: 1 },
 });
 
-/** The 95 % intervals of accuracies, as vertical bars. */
+/** Returns the 95 % intervals of accuracies, as vertical bars. */
 const whiskers = (rows: Judged[], name: string, color: string, choice: Choice): object => ({
   type: "custom",
   name,
@@ -138,7 +138,7 @@ const whiskers = (rows: Judged[], name: string, color: string, choice: Choice): 
   },
 });
 
-/** The axes of the chart, and of the strip below it for artifacts without accuracy. */
+/** Returns the axes of the chart, and of the strip below it for artifacts without accuracy. */
 function axes(times: number[], known: number[], top: number, strip: number, ink: Ink): object {
   const shared = msAxis(ink, "", times) as Record<string, unknown>;
   const [low, high] = [times[0]!, times.at(-1)!];
@@ -175,7 +175,7 @@ const interval = (row: Row, choice: Choice): string => {
   return found ? `${found.top1.toFixed(1)} % (${between(row, choice)})` : "unknown";
 };
 
-/** A tooltip's lines about a row. */
+/** Returns a tooltip's lines about a row. */
 export const tip = (row: Row, choice: Choice): (string | false | null)[] => [
   rowLabel(row, choice),
   `${number(row.ms)} ms (${row.statistic}), p90 ${number(row.p90)} ms`,
