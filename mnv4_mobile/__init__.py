@@ -19,7 +19,7 @@ and take the same choices. `Options` has the choices of a build, `Plan` those of
 those of a report's verdict. `load` starts a bundle's runtime to classify images, `open_bundle`
 reads a bundle, `Store` reads and writes a file of measurements and evaluations.
 
-Every function raises a `MobileError` for a mistake of its caller; the subclasses say what is wrong.
+Every function raises a `MobileError` for a mistake of its caller; the subclass says what is wrong.
 Other modules may change at any time, except those that docs/how-to/your-own-target.md lists.
 
 The names are imported on first use, so that `import mnv4_mobile` takes no time.

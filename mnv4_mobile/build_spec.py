@@ -20,30 +20,30 @@ class BuildSpec:
     """What to build, without the target and the recipe.
 
     Raises:
-        ConfigError: A value that no target could serve.
+        ConfigError: A value that no target supports.
     """
 
     model: ModelSpec
     """The network."""
     preprocess: Preprocess
-    """Its size is the input's."""
+    """The preprocessing; its size is the input size."""
     assumed: tuple[Assumable, ...] = ()
-    """The keys of it that have their defaults, as neither the weights nor the user gave them."""
+    """The keys of `preprocess` that neither the weights nor the user specified."""
     batch: int = 1
     """Number of images per run."""
     input: Literal["float", "pixels"] = "float"
     """`float`: normalised outside. `pixels`: RGB bytes, normalised in the artifact."""
     layout: Layout | None = None
-    """Layout of the input and the feature maps. None is what the runtime prefers."""
+    """Layout of the input and the feature maps. None means what the runtime prefers."""
     io: Io = "float32"
-    """Type of inputs and outputs, but for an input of pixels; integers stand for floats by a scale
-    and a zero point."""
+    """Type of inputs and outputs, except for an input of pixels. Integers represent floats by a
+    scale and a zero point."""
     outputs: tuple[str, ...] = ("logits",)
     """Outputs of the artifact, in order."""
     labels: tuple[str, ...] | None = None
     """Class names in the order of the classes; None if they are not known."""
     options: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
-    """The value of every option of the target (`Target.options`), by name."""
+    """The values of all options of the target (`Target.options`), by name."""
 
     def __post_init__(self) -> None:
         check(self.preprocess, "preprocess")

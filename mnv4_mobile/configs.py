@@ -22,10 +22,10 @@ def shipped(kind: str) -> list[str]:
 
 
 def find_config(kind: str, name: str) -> Path:
-    """Returns the file of a shipped configuration's name, or of a path.
+    """Returns the file of a shipped configuration by its name, or of any YAML file by its path.
 
     Raises:
-        ConfigError: No such name or file; the message lists what is shipped.
+        ConfigError: No such name or file; the message lists the shipped names.
     """
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
@@ -38,13 +38,13 @@ def find_config(kind: str, name: str) -> Path:
 
 
 def read_config(kind: str, name: str) -> tuple[Path, dict[str, Any]]:
-    """Reads a configuration whose name is that of its file; see `find_config`.
+    """Reads a configuration that is named after its file; see `find_config`.
 
     Returns:
-        The file, and its values with the name.
+        The file, and its values with its stem as `name`.
 
     Raises:
-        ConfigError: No such file, or one that is not a YAML mapping or has a key `name`.
+        ConfigError: The file does not exist, is not a YAML mapping, or has a key `name`.
     """
     path = find_config(kind, name)
     values = read_yaml(path)

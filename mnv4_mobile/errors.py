@@ -1,4 +1,4 @@
-"""The errors this package raises on purpose; everything else is a bug."""
+"""The errors that this package raises on purpose; any other exception is a bug."""
 
 import errno
 import traceback
@@ -9,7 +9,7 @@ _CLOSE = 0.7
 """Similarity from which a value is suggested: `int-8` for int8, but not `npu` for gpu."""
 _DISK = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM, errno.EIO),
-    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),  # what a path can be
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),  # wrong paths
 }
 
 
@@ -20,7 +20,7 @@ class MobileError(Exception):
 
 
 class ConfigError(MobileError):
-    """A configuration, a flag or a combination of them that cannot be used."""
+    """A configuration, a flag, or a combination of these, that cannot be used."""
 
 
 class WeightsError(MobileError):
@@ -36,7 +36,7 @@ class BundleError(MobileError):
 
 
 class LoweringError(MobileError):
-    """A target that refuses what was asked of it."""
+    """A target that does not support, or fails at, what was asked of it."""
 
 
 class ToolchainError(MobileError):
@@ -50,7 +50,7 @@ class ParityError(MobileError):
 
 
 class BoundError(MobileError):
-    """Nothing keeps the bounds that were asked for."""
+    """Bounds that no bundle keeps."""
 
     exit_code = 3
 
@@ -72,19 +72,19 @@ class RegressionError(MobileError):
 
 
 class InconclusiveError(MobileError):
-    """A comparison whose measurements decide nothing."""
+    """A comparison whose measurements do not allow a decision."""
 
     exit_code = 6
 
 
 class UnexpectedError(MobileError):
-    """A bug, for JSON; on stderr it is a traceback."""
+    """A bug, as JSON output reports it; stderr shows a traceback instead."""
 
     exit_code = 1
 
 
 class StoppedError(MobileError):
-    """Ctrl-C; the message says how to go on, where there is a way."""
+    """Ctrl-C; the message says how to continue, if that is possible."""
 
     exit_code = 130
 
@@ -94,7 +94,7 @@ class DiskError(MobileError):
 
 
 class CrashError(MobileError):
-    """A build that ended as nobody foresaw: a bug in a toolchain or here, or a killed process."""
+    """A build that ended unexpectedly: a bug in a toolchain or here, or a killed process."""
 
     exit_code = 5
 
@@ -141,7 +141,7 @@ def _meant(
     others: Mapping[str, str] | None = None,
     hint: str = "",
 ) -> str:
-    """Returns the likeliest value that was meant, if one is similar, and all values."""
+    """Returns the value that was probably meant, if one is similar, and all allowed values."""
     names = {str(one).lower(): str(one) for one in allowed}
     table = {name.lower(): value for name, value in (others or {}).items()} | names
     word = found.lower() if isinstance(found, str) else ""
@@ -151,14 +151,14 @@ def _meant(
 
 
 def disk_error(error: Exception) -> DiskError | None:
-    """Returns the error for the user, if an error is about a disk."""
+    """Returns the error to report if an error is about a disk, else None."""
     if not isinstance(error, OSError) or error.errno not in _DISK:
         return None
     return DiskError(f"{error.filename or 'cannot write'}: {error.strerror}")
 
 
 def user_error(error: Exception) -> MobileError:
-    """Returns an error of a build for the user; prints the traceback of an unexpected one."""
+    """Returns the error to report for a failed build; prints the traceback of an unexpected one."""
     if isinstance(error, MobileError):
         return error
     if disk := disk_error(error):

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and hashes of both."""
+"""Writes files and folders that appear whole or not at all, and hashes both."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def check_file(path: Path) -> None:
     """Refuses a file that `write_bytes` cannot write, before any work.
 
     Raises:
-        ConfigError: A folder or a device, or a file in a folder that does not exist.
-        DiskError: A folder that cannot be written to.
+        ConfigError: The path is a folder or a device, or its folder does not exist.
+        DiskError: The folder cannot be written to.
     """
     _check_file(path)
     with _writing(path):
@@ -37,8 +37,8 @@ def check_folder(path: Path) -> None:
     """Refuses a folder that cannot be made or written to, before any work.
 
     Raises:
-        ConfigError: Something on the path is no folder.
-        DiskError: The folder that exists on the path cannot be written to.
+        ConfigError: Something on the path is not a folder.
+        DiskError: The innermost existing folder on the path cannot be written to.
     """
     nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not nearest.is_dir():
@@ -49,7 +49,7 @@ def check_folder(path: Path) -> None:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Within it, an error of the disk names the path that the user gave."""
+    """Makes a disk error in its body name the path that the user gave."""
     try:
         yield
     except OSError as error:
@@ -57,7 +57,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all: beside it, flushed to the disk, then renamed.
+    """Writes a file whole or not at all: to a temporary file, flushed to disk, then renamed.
 
     Raises:
         ConfigError: See `check_file`.
@@ -80,16 +80,16 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 @contextmanager
 def new_folder(path: Path, marker: str, within: Path | None = None) -> Iterator[Path]:
-    """Makes a folder to fill; it becomes `path` when the block succeeds, and vanishes otherwise.
+    """Makes a folder to fill; it becomes `path` if the block succeeds, and is removed otherwise.
 
     Args:
-        path: What it becomes. An existing folder is replaced if it holds the file `marker`, which
+        path: The final path. An existing folder is replaced if it holds the file `marker`, which
             shows that it is one of ours.
         marker: The name of a file that every such folder holds.
-        within: A folder on the same filesystem to work in; None is a new one beside `path`.
+        within: A folder on the same filesystem to work in; None works beside `path`.
 
     Raises:
-        ConfigError: Something else is at `path`.
+        ConfigError: `path` holds something else.
         DiskError: The folder cannot be made.
     """
     check_replaceable(path, marker)
@@ -109,7 +109,7 @@ def new_folder(path: Path, marker: str, within: Path | None = None) -> Iterator[
                 path.rename(old)
             folder.rename(path)
         except BaseException as error:
-            # Another process may have put its own there in the meantime: one of them is enough.
+            # Another process may have written the same folder meanwhile; one of them is enough.
             if not isinstance(error, OSError) or error.errno != errno.ENOTEMPTY:
                 if old.exists():
                     old.rename(path)
@@ -123,7 +123,7 @@ def copy_folder(source: Path, target: Path) -> None:
     """Copies what is in a folder into an existing one.
 
     Raises:
-        OSError: The first file that cannot be copied; `shutil.copytree` raises an error of its own.
+        OSError: A file cannot be copied; `shutil.copytree` would raise an error of its own.
     """
     for path in sorted(source.rglob("*")):
         copy = target / path.relative_to(source)
@@ -137,7 +137,7 @@ def check_replaceable(path: Path, marker: str) -> None:
     """Refuses to overwrite what is not ours.
 
     Raises:
-        ConfigError: There is something at `path` without the file `marker` in it.
+        ConfigError: `path` exists and does not hold the file `marker`.
     """
     if path.exists() and not (path / marker).is_file():
         raise ConfigError(f"{path}: exists and holds no {marker}, so it is not overwritten")
@@ -162,7 +162,7 @@ def _sync(path: Path) -> None:
 def sha256(path: Path) -> str:
     r"""Returns the hash of a file, or of the lines `<sha256>  <posix path>\n` of a folder's files.
 
-    The lines are sorted by the parts of the paths.
+    These lines are sorted by the parts of the paths.
     """
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file())
@@ -173,7 +173,7 @@ def sha256(path: Path) -> str:
 
 
 def size(path: Path) -> int:
-    """Returns the bytes of a file, or of all files of a folder."""
+    """Returns the size in bytes of a file, or of all files in a folder."""
     if path.is_dir():
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return path.stat().st_size

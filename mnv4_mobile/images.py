@@ -5,17 +5,17 @@ Golden cases pin it. Sizes are (height, width); real numbers are IEEE doubles un
 (`timm.data.create_transform`, crop_mode "center") on the same decoded image.
 
 1. Decode (`read_image`) to 8-bit RGB: the first frame, turned as EXIF's orientation says. Palettes
-   are looked up, grey is repeated, of 16-bit samples the high byte is kept, CMYK is 255 less ink
+   are looked up, grey is repeated, the high byte of 16-bit samples is kept, CMYK is 255 less ink
    (r = (255 - c) (255 - k) / 255). Colour profiles are not applied and alpha is dropped without
-   blending, as in timm, torchvision and everything else that trained on `convert("RGB")`: what
-   lies under a transparent pixel counts.
+   blending, as in timm, torchvision and everything else that trained on `convert("RGB")`, so the
+   colour of a transparent pixel counts.
 2. Resize (h, w) to cover the target (th, tw) = (floor(H / crop), floor(W / crop)):
    th == tw:   the shorter side becomes th, the longer floor(th * longer / shorter);
    otherwise:  r = min(h / th, w / tw); the sides become rint(h / r) and rint(w / r).
    The width is filtered first, then the height, with 8-bit values in between; a side that keeps its
    length is not filtered. For value i of m, made from n values v with the kernel f of radius R:
        scale = n / m;  s = max(scale, 1);  c = (i + 0.5) * scale
-       j runs from floor(max(c - R s + 0.5, 0)) up to, but without, min(floor(c + R s + 0.5), n)
+       j runs from floor(max(c - R s + 0.5, 0)) up to, but excluding, min(floor(c + R s + 0.5), n)
        weight_j = f((j - c + 0.5) * (1 / s)), divided by the sum of all weights of this i, times
            2^22, rounded to an integer (halves away from zero)
        result = (2^21 + sum of weight_j * v_j) >> 22, clipped to 0..255
@@ -53,7 +53,7 @@ Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# A part of what Pillow reads, as it would hand an EPS file to Ghostscript. The formats of
+# Only some of Pillow's formats, because it would pass an EPS file to Ghostscript. The formats of
 # Image.preinit() come first, so that Pillow loads its forty other plug-ins only for the rare ones.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF")
 _SUFFIXES = (
@@ -66,7 +66,7 @@ _MAX_PIXELS = 178_956_970
 
 Side = Annotated[int, Meta(ge=1, le=16384)]
 """A height or width of an input. Larger ones are mistakes and would take gigabytes."""
-# Not tuple[Side, Side]: msgspec 0.23 crashes where a bounded number or a pair is allowed.
+# Not tuple[Side, Side]: msgspec 0.23 crashes if a type allows a bounded number or a pair.
 InputSize = Side | Annotated[tuple[Side, ...], Meta(min_length=2, max_length=2)]
 """An input size as YAML files give it: a number, or [height, width]."""
 
@@ -97,7 +97,7 @@ Assumable = Literal["mean", "std", "crop", "interpolation"]
 
 
 class KnownPreprocess(Record, frozen=True, kw_only=True):
-    """What a checkpoint or a user says about preprocessing; None where nothing is said."""
+    """What a checkpoint or a user says about preprocessing; None for what is not said."""
 
     size: tuple[Side, Side] | None = None
     """Height and width of the model's input."""
@@ -121,7 +121,7 @@ class KnownPreprocess(Record, frozen=True, kw_only=True):
 
     @property
     def assumed(self) -> tuple[Assumable, ...]:
-        """The unknown keys, except for the size: `completed` gives them their defaults."""
+        """The unknown keys, except the size; `completed` gives them their defaults."""
         return tuple(name for name in get_args(Assumable) if getattr(self, name) is None)
 
 
@@ -139,7 +139,7 @@ def check_scale(place: str, values: Sequence[float]) -> None:
     """Refuses means or standard deviations of samples between 0 and 255.
 
     Raises:
-        ConfigError: With the values to give instead.
+        ConfigError: Naming the values to give instead.
     """
     if max(values) > 1:
         found, divided = (
@@ -221,7 +221,7 @@ def pixels(image: npt.NDArray[np.uint8], preprocess: Preprocess) -> npt.NDArray[
 
 
 def _resized(height: int, width: int, preprocess: Preprocess) -> tuple[int, int]:
-    """Resizes as torchvision's Resize for a square target, and as timm's ResizeKeepRatio else."""
+    """Returns the resized sides: torchvision's Resize if the target is square, else timm's rule."""
     to_height, to_width = (math.floor(side / preprocess.crop) for side in preprocess.size)
     if to_height != to_width:
         ratio = min(height / to_height, width / to_width)
@@ -274,7 +274,7 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def random_images(preprocess: Preprocess, n: int, seed: int) -> npt.NDArray[np.uint8]:
-    """Generates images with the statistics of natural ones, for golden pairs without any images.
+    """Generates images with the statistics of natural ones, for golden pairs if none are given.
 
     Each image is smooth noise in octaves of equal strength, which has the 1/f amplitude spectrum of
     natural scenes, covered by rectangles for their edges. Image i depends on the seed and i alone.
@@ -293,13 +293,13 @@ def random_images(preprocess: Preprocess, n: int, seed: int) -> npt.NDArray[np.u
 
 
 def _colours(shape: tuple[int, int], rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Returns (H, W, 3) random colours around 0, mostly grey, as in natural scenes."""
+    """Returns random colours (H, W, 3) around 0, mostly grey, as in natural scenes."""
     grey = rng.integers(-128, 128, (*shape, 1))
     return grey + rng.integers(-32, 32, (*shape, 3))
 
 
 def _noise(size: tuple[int, int], rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Returns (H, W, 3) noise: octaves from the coarsest down, doubled bilinearly at each step."""
+    """Returns noise (H, W, 3): octaves from the coarsest down, doubled bilinearly at each step."""
 
     def cells(octave: int) -> tuple[int, int]:
         return -(-size[0] >> octave) + 1, -(-size[1] >> octave) + 1
@@ -326,7 +326,7 @@ def _doubled(grid: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float64
 
 
 def _add_rectangles(scene: npt.NDArray[np.float64], rng: np.random.Generator) -> None:
-    """Covers the scene with twelve rectangles of an eighth to half of each side."""
+    """Covers the scene with twelve rectangles, an eighth to half as long as each side."""
     height, width, _ = scene.shape
     for colour in _colours((12, 1), rng)[:, 0]:
         top, left = int(rng.integers(height)), int(rng.integers(width))

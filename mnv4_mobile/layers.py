@@ -1,4 +1,4 @@
-"""Layers of the network: their precision and times, and which operator belongs to which."""
+"""Layers of the network: their precision and times, and which operator belongs to which layer."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Layer(Record, frozen=True, kw_only=True):
     precision: str
     """The layer's precision: `float32`, `float16`, `int8`, ..."""
     why: str | None
-    """Why the precision is not the recipe's; null where it is."""
+    """Why the precision is not the recipe's; null if it is."""
 
 
 class OperatorTime(Record, frozen=True, kw_only=True):
     """How long one operator takes."""
 
     kind: str
-    """What the runtime calls it."""
+    """The runtime's name for the operator."""
     layer: str
-    """The layer that it belongs to, as the manifest names it."""
+    """The layer that the operator belongs to, as the manifest names it."""
     ms: Milliseconds
     """The shortest time of all runs."""
 
@@ -39,8 +39,8 @@ def block_of(layer: str) -> str:
 def assign(convolutions: Sequence[bool], names: Sequence[str]) -> list[str]:
     """Returns the layer of every operator, for runtimes that do not keep names.
 
-    Runtimes fuse and rename, but keep the order of convolutions: the first is the network's first.
-    What is no convolution belongs to the one before it, or to the first.
+    Runtimes fuse and rename operators, but keep the order of convolutions. Any other operator
+    belongs to the layer of the convolution before it, or else of the first one.
 
     Args:
         convolutions: Whether each operator is a convolution, in the order in which they run.
@@ -59,7 +59,7 @@ _CONVOLUTIONS = ("convolution", "conv_2d", "depthwise_conv_2d", "fully connected
 def is_convolution(kind: str) -> bool:
     """Returns whether an operator, as a runtime calls it, is one of the network's convolutions.
 
-    XNNPACK runs 1 x 1 convolutions as "Fully Connected"; Core ML says "conv" and the unit.
+    XNNPACK runs 1 x 1 convolutions as "Fully Connected"; Core ML reports "conv" and the unit.
     """
     return kind.partition(" (")[0] == "conv" or kind.lower().startswith(_CONVOLUTIONS)
 
@@ -69,8 +69,8 @@ def operator_times(
 ) -> list[OperatorTime]:
     """Returns the times of the operators of a network, each the shortest of all runs.
 
-    Other work of the machine only adds time, and to long operators more than to short ones, as the
-    scheduler's slices (3 ms on Linux) end inside of them. A median blames the longest ones.
+    Other work on the machine only adds time, and more to long operators than to short ones, because
+    the scheduler's slices (3 ms on Linux) end inside them. A median would overstate long operators.
 
     Args:
         runs: For every run, the name of each operator and the milliseconds that it took, in the
@@ -78,13 +78,13 @@ def operator_times(
         layers: Names of the network's convolutions in the order in which they run.
 
     Raises:
-        DeviceError: Runs with different operators, or operators that are not this network's.
+        DeviceError: Runs have different operators, or the operators are not this network's.
     """
     kinds = [kind for kind, _ in runs[0]]
     if any([kind for kind, _ in run] != kinds for run in runs):
         raise DeviceError("the runtime's profiler lost operators: not all runs have the same ones")
     convolutions = [is_convolution(kind) for kind in kinds]
-    # Fewer is fine: what comes after the last output that was asked for does not run.
+    # Fewer is fine: convolutions after the last requested output do not run.
     if not 0 < sum(convolutions) <= len(layers):
         raise DeviceError(
             f"the runtime ran {sum(convolutions)} convolutions, the network has {len(layers)}"

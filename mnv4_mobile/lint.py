@@ -1,4 +1,4 @@
-"""Static rules: what makes an artifact slow, found in its operators without running it.
+"""Static rules, which find what makes an artifact slow from its operators, without running it.
 
 A target reads its artifact as a `Graph` and applies a table of rules. docs/reference/lint.md has
 every rule with its reason and source.
@@ -17,7 +17,7 @@ class Finding:
     """Something that makes an artifact slow on its target."""
 
     rule: str
-    """`transpose`, `delegate-break`, ..."""
+    """Name of the rule: `transpose`, `delegate-break`, ..."""
     layer: str
     """The layer, as the manifest names it; empty for the whole artifact."""
     what: str
@@ -31,23 +31,23 @@ class Value:
     """A tensor."""
 
     dtype: str
-    """`float32`, `float16`, `int8`, ..."""
+    """Type of the elements: `float32`, `float16`, `int8`, ..."""
     shape: tuple[int, ...]
     constant: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Convolution:
-    """What rules ask about a convolution."""
+    """The properties of a convolution that rules use."""
 
     inputs: int
-    """Channels."""
+    """Number of input channels."""
     outputs: int
     groups: int
     kernel: tuple[int, ...]
     """(height, width)"""
     weights: str
-    """The type that its weights are stored in."""
+    """The type in which the weights are stored."""
     dilated: bool = False
 
 
@@ -56,9 +56,9 @@ class Operator:
     """A step of an artifact."""
 
     kind: str
-    """What the runtime calls it."""
+    """The runtime's name for the operator."""
     inputs: tuple[str, ...] = ()
-    """Names of values."""
+    """Names of the values that the operator reads."""
     outputs: tuple[str, ...] = ()
     permutation: tuple[int, ...] = ()
     """The axes of a transpose, if they are constant."""
@@ -86,12 +86,12 @@ class Graph:
         object.__setattr__(self, "_producers", producers)
 
     def users(self, operator: Operator) -> list[Operator]:
-        """Returns the operators that take the results of an operator."""
+        """Returns the operators that read the results of an operator."""
         users: dict[str, list[Operator]] = self.__dict__["_users"]
         return [user for name in operator.outputs for user in users.get(name, ())]
 
     def sources(self, operator: Operator) -> list[Operator]:
-        """Returns the operators whose results an operator takes."""
+        """Returns the operators whose results an operator reads."""
         producers: dict[str, Operator] = self.__dict__["_producers"]
         return [producers[name] for name in operator.inputs if name in producers]
 
@@ -109,7 +109,7 @@ class Graph:
 
 
 Check = Callable[[Graph, Operator], str]
-"""Says what is wrong with an operator, in a few words, or nothing."""
+"""Returns what is wrong with an operator, in a few words, or an empty text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +124,9 @@ class Rule:
 
 
 def apply(rules: Sequence[Rule], graph: Graph) -> list[Finding]:
-    """Returns one finding for each layer and thing found.
+    """Returns one finding for each layer and problem.
 
-    Of the rules for layers that an operator breaks, the first counts.
+    If an operator breaks several rules for layers, only the first counts.
     """
     found: Counter[tuple[str, str, str, str]] = Counter()
     for operator, layer in zip(graph.operators, graph.layers, strict=True):
@@ -144,12 +144,12 @@ def apply(rules: Sequence[Rule], graph: Graph) -> list[Finding]:
 
 
 def kinds(*names: str) -> Check:
-    """Operators that are slow wherever they are."""
+    """Finds operators that are slow wherever they occur."""
     return lambda graph, operator: operator.kind if operator.kind in names else ""
 
 
 def transpose(*names: str, of_input: bool = False) -> Check:
-    """Transposes that move more than axes of length 1: of the artifact's input, or all others."""
+    """Finds transposes that move axes longer than 1: of the artifact's input, or all others."""
 
     def check(graph: Graph, operator: Operator) -> str:
         if operator.kind not in names or of_input == bool(graph.sources(operator)):
@@ -162,7 +162,7 @@ def transpose(*names: str, of_input: bool = False) -> Check:
 
 
 def transpose_pair(*names: str) -> Check:
-    """Transposes that the next one undoes, and those that undo the one before."""
+    """Finds transposes that the next one undoes, and those that undo the one before."""
 
     def check(graph: Graph, operator: Operator) -> str:
         axes = operator.permutation
@@ -177,7 +177,7 @@ def transpose_pair(*names: str) -> Check:
 
 
 def per_channel(*names: str) -> Check:
-    """Finds products and sums with one value per channel: what is left of norms and scales."""
+    """Finds products and sums with one value per channel, which norms and scales leave."""
 
     def check(graph: Graph, operator: Operator) -> str:
         conv = operator.convolution
@@ -193,7 +193,7 @@ def per_channel(*names: str) -> Check:
 
 
 def channels(multiple: int) -> Check:
-    """Channels that do not fill vectors; the last convolution's are classes, which are given."""
+    """Finds channels that do not fill vectors, except the classes of the last convolution."""
 
     def check(graph: Graph, operator: Operator) -> str:
         conv = operator.convolution
@@ -205,7 +205,7 @@ def channels(multiple: int) -> Check:
 
 
 def float_layer(graph: Graph, operator: Operator) -> str:
-    """A convolution that keeps float weights in a quantized artifact."""
+    """Finds convolutions that keep float weights in a quantized artifact."""
     conv = operator.convolution
     if conv is None or not conv.weights.startswith("float"):
         return ""
@@ -215,7 +215,7 @@ def float_layer(graph: Graph, operator: Operator) -> str:
 
 
 def float_island(to_float: Collection[str], to_integer: Collection[str]) -> Check:
-    """An operator that runs in float between conversions from integers and back."""
+    """Finds operators that run in float between conversions from integers and back."""
 
     def check(graph: Graph, operator: Operator) -> str:
         sources, users = graph.sources(operator), graph.users(operator)
@@ -230,7 +230,7 @@ def float_island(to_float: Collection[str], to_integer: Collection[str]) -> Chec
 
 
 def back_to_back(first: Collection[str], second: Collection[str]) -> Check:
-    """A conversion that the next operator undoes."""
+    """Finds conversions that undo the one before."""
 
     def check(graph: Graph, operator: Operator) -> str:
         if operator.kind not in second:
@@ -242,7 +242,7 @@ def back_to_back(first: Collection[str], second: Collection[str]) -> Check:
 
 
 def integer_rules(quantize: str, dequantize: str) -> tuple[Rule, ...]:
-    """What slows integers down on XNNPACK, with the runtime's names of the conversions."""
+    """Returns the rules for integers on XNNPACK, given the runtime's names of the conversions."""
     conversions = (quantize, dequantize)
     keep = "take it out of the recipe's `keep`, if accuracy allows"
     return (

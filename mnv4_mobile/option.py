@@ -1,8 +1,8 @@
 """Options that belong to one target: how it declares them, and how their values are read.
 
-A target declares what only it understands; the core reads the values (`--set TARGET.OPTION=VALUE`,
-`options:` of a sweep, `Options(options=...)`), refuses bad ones before any work, hashes them into
-the cache key and records them in the manifest.
+A target declares the options that only it understands. The core reads their values (`--set
+TARGET.OPTION=VALUE`, `options:` of a sweep, `Options(options=...)`), refuses bad ones before any
+work, hashes them into the cache key and records them in the manifest.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import show
 
 Given = Mapping[str, Mapping[str, object]]
-"""Values by option name by target name, as a file, Python or the command line has them."""
+"""Values by target name, then by option name, as a file, Python or the command line gives them."""
 ALL = "all"
 """Stands for all values of an option that is declared as a list."""
 
-_TEXT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # becomes a part of the bundle's name
+_TEXT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # becomes part of the bundle's name
 _WORDS = {
     int: "a whole number",
     bool: "true or false",
-    str: "letters, digits, '.', '_' and '-', as it becomes a part of the bundle's name",
+    str: "letters, digits, '.', '_' and '-', as it becomes part of the bundle's name",
 }
 
 
@@ -38,23 +38,23 @@ class Option:
     type: type[int] | type[str] | type[bool] | type[list]  # type: ignore[type-arg]
     """The type of a value. With `list`, several texts may be given; each makes its own bundle."""
     values: tuple[OptionValue, ...] = ()
-    """What is allowed; empty: any value of the type. A list must have some."""
+    """The allowed values; empty allows any value of the type. A list must have some."""
     default: OptionValue | Callable[[Recipe], OptionValue]
-    """The value where none is given; a function where it depends on the recipe. A list defaults to
-    one of its values."""
+    """The value if none is given, or a function of the recipe. A list defaults to one of its
+    values."""
     help: str
-    """What it decides, in one line."""
+    """What the option decides, in one line."""
 
     def default_for(self, recipe: Recipe) -> OptionValue:
-        """Returns the value with a recipe where none is given."""
+        """Returns the value for a recipe if none is given."""
         return self.default(recipe) if callable(self.default) else self.default
 
     def read(self, value: object, place: str) -> tuple[OptionValue, ...]:
         """Reads a given value: one, or those of a list.
 
         Args:
-            value: A text of the command line, or what YAML or Python has.
-            place: What messages call it.
+            value: A text from the command line, or a value from YAML or Python.
+            place: The name that messages use.
 
         Raises:
             ConfigError: Naming what was found and what is allowed.
@@ -70,7 +70,7 @@ class Option:
 
     @property
     def allowed(self) -> str:
-        """The allowed values in words."""
+        """The allowed values as text."""
         if self.values:
             return ", ".join(map(str, self.values)) + (", all" if self.type is list else "")
         return _WORDS[self.type]
@@ -102,7 +102,7 @@ def parse_set(texts: Iterable[str]) -> dict[str, dict[str, object]]:
     """Reads `--set TARGET.OPTION=VALUE`.
 
     Raises:
-        ConfigError: Another form, or an option that is set twice.
+        ConfigError: A text has another form, or an option is set twice.
     """
     found: dict[str, dict[str, object]] = {}
     for text in texts:
@@ -122,7 +122,7 @@ def parse_set(texts: Iterable[str]) -> dict[str, dict[str, object]]:
 def choices(
     declared: Mapping[str, Sequence[Option]], given: Given, installed: Sequence[str]
 ) -> dict[str, list[dict[str, OptionValue]]]:
-    """Reads what is given of the options of targets.
+    """Reads the given values of the options of targets.
 
     Args:
         declared: The options of the targets that are built for, by target name.
@@ -130,12 +130,12 @@ def choices(
         installed: The names of all targets.
 
     Returns:
-        By target name: the given values by option name, one mapping for each combination of the
-        values of lists.
+        The given values by option name, for each target name: one mapping for each combination of
+        the values of lists.
 
     Raises:
-        ConfigError: A target or an option that does not exist, a target that is not built for, or a
-            bad value.
+        ConfigError: A target or an option does not exist, a target is not built for, or a value is
+            bad.
     """
     if not isinstance(given, Mapping):
         raise ConfigError(f"options: found {show(given)}, must be values by target and option")

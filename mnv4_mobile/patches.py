@@ -1,8 +1,8 @@
-"""What a target patches in its toolchain, as a table, and when each patch applies.
+"""A table of what a target patches in its toolchain, and when each patch applies.
 
-Toolchains change every month. A target lists here what it replaces or reaches into beyond their
-public interfaces, with the versions that this was tested with. With other versions, or on request
-(`--set TARGET.stock=true`), the stock path runs: patches that only save time are left out.
+Toolchains change every month. A target lists what it replaces or uses beyond their public
+interfaces, with the versions that this was tested with. With other versions, or on request
+(`--set TARGET.stock=true`), the stock path runs, which leaves out patches that only save time.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ from mnv4_mobile.option import Option
 
 PatchKind = Literal["workaround", "artifact", "speedup"]
 """`workaround`: without it the artifact is wrong or cannot be made. `artifact`: it makes the
-artifact smaller or faster. `speedup`: it saves time of a build and changes nothing that runs."""
+artifact smaller or faster. `speedup`: it saves build time and does not change the artifact."""
 
 STOCK = Option(
     name="stock",
     type=bool,
     default=False,
-    help="Leave out what only saves time of a build, to see whether a fault comes from upstream.",
+    help="Leave out patches that only save build time, to see whether a fault is upstream's.",
 )
 """The option of every target that patches its toolchain."""
 
 _GONE = (AttributeError, ImportError)
-"""What a patch raises whose upstream names have changed."""
+"""The errors that a patch raises if upstream names have changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Patch:
-    """One thing that is replaced or reached into upstream."""
+    """One replacement or use of upstream code beyond its public interface."""
 
     name: str
-    """What messages call the patch."""
+    """The patch's name in messages."""
     kind: PatchKind
     """What the patch is for."""
     reason: str
-    """What upstream does."""
+    """What upstream does that needs a patch."""
     upstream: str
     """The upstream file, function or issue."""
     saves: str
     """What the patch gains, or what goes wrong without it."""
     apply: Callable[[], AbstractContextManager[Any]] | None = None
-    """Patches upstream for a while; imports the toolchain. None where the target's code uses an
-    upstream name in place instead of replacing one."""
+    """Patches upstream while its context is open; imports the toolchain. None if the target's code
+    uses an upstream name directly instead of replacing one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,14 +91,14 @@ class Patches:
 
     @contextmanager
     def applied(self, stock: bool = False) -> Iterator[list[str]]:
-        """Applies the patches for a while: all of them, or without speedups on the stock path.
+        """Applies the patches within a context: all of them, or no speedups on the stock path.
 
         Args:
             stock: Whether the user asked for the stock path.
 
         Yields:
-            What the user should know, to be returned in `Lowered.notes`: that the stock path runs
-            although nobody asked for it, and patches that no longer fit the toolchain.
+            Messages for the user, to be returned in `Lowered.notes`: that the stock path runs
+            without being asked for, and patches that no longer fit the toolchain.
 
         Raises:
             ToolchainError: A workaround does not fit the installed toolchain.

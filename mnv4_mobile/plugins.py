@@ -1,4 +1,4 @@
-"""Discovery of targets, devices and device programs by entry point.
+"""Finds targets, devices and device programs by entry point.
 
 The shipped ones use the same hooks as third parties.
 """
@@ -20,9 +20,9 @@ class Group:
     name: str
     """The group's name, as in a distribution's metadata."""
     what: str
-    """What messages call a plugin: `target`, `device`, ..."""
+    """The word for a plugin in messages: `target`, `device`, ..."""
     option: str
-    """What messages call the option that names one."""
+    """The option that names a plugin, as messages call it."""
 
     def names(self) -> list[str]:
         """Returns the names of the installed plugins, sorted."""
@@ -57,7 +57,7 @@ class Group:
         return plugin
 
     def _other_names(self) -> dict[str, str]:
-        """Returns what else people call a plugin: its attribute `other_names`, if it has one."""
+        """Returns the plugin for each name in a plugin's attribute `other_names`, if it has one."""
         found = {}
         for name, point in self._points().items():
             with suppress(Exception):  # a broken plugin must not hide the message

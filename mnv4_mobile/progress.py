@@ -1,4 +1,4 @@
-"""The interface through which long work reports how it goes."""
+"""The interface through which long work reports its progress."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 
 class Progress:
-    """Hears how work goes, from several threads; this class ignores it, subclasses show it."""
+    """Receives progress from several threads; this class ignores it, subclasses show it."""
 
     def step(self, text: str, worker: str = "") -> None:
         """Begins a step that takes time, and ends the worker's previous one."""
 
     def update(self, text: str, worker: str = "") -> None:
-        """Replaces the text of the worker's running step, to say how far it is."""
+        """Replaces the text of the worker's running step, to show how far it is."""
 
     def end(self, worker: str = "") -> None:
         """Ends the worker's running step."""
@@ -30,11 +30,11 @@ class Progress:
         """Counts units of work as finished, whether they succeeded or failed."""
 
     def note(self, text: str) -> None:
-        """Says something that the user should know; equal notes are shown once."""
+        """Shows a message for the user; equal notes are shown once."""
 
     def ask(self, text: str) -> None:
-        """Says what the user has to do now; shown even with --quiet."""
+        """Shows what the user has to do now, even with --quiet."""
 
 
 SILENT = Progress()
-"""Shows nothing."""
+"""A progress that shows nothing."""

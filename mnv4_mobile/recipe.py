@@ -1,4 +1,4 @@
-"""Recipes: what precision is wanted, declared without naming a target."""
+"""Recipes, which declare the wanted precision without naming a target."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ Mode = Literal["static", "dynamic"]
 Rule = Literal["image-percentile", "minmax", "mse", "histogram", "auto"]
 Step = Literal["equalize", "distill", "gptq"]
 HELD_OUT = 128
-"""The most images to hold out: they tell 99 % from 98 %."""
+"""The most images to hold out; enough to tell 99 % from 98 %."""
 JUDGED = 1024
-"""Images that `range: auto` judges at most: three standard errors of what a rule gains are then
-0.5 to 0.7 dB, about what it must gain to be chosen (`mnv4_mobile.builder.range_rule`)."""
+"""The most images that `range: auto` judges by. Three standard errors of a rule's gain are then
+0.5 to 0.7 dB, about the gain with which it is chosen (`mnv4_mobile.builder.range_rule`)."""
 
 
 class Weights(Record, frozen=True, kw_only=True, omit_defaults=True):
     """How the weights of convolutions are quantized, always symmetrically."""
 
     bits: Literal[8, 6, 4]
-    """Bits of a weight; 6 only in a palette."""
+    """Number of bits of a weight; 6 only in a palette."""
     form: Form = "integer"
     """`integer` with a scale, or indices into a `palette` of values."""
     per: Granularity = "channel"
@@ -45,7 +45,7 @@ class Weights(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def largest(self) -> int:
-        """The largest integer: that of the largest weight of those that share a scale."""
+        """The largest integer, which the largest weight of those that share a scale gets."""
         return (1 << (self.bits - 1)) - 1
 
 
@@ -55,7 +55,7 @@ class Activations(Record, frozen=True, kw_only=True, omit_defaults=True):
     mode: Mode
     """`static`: ranges from calibration images; `dynamic`: from every input, while running."""
     range: Rule = "image-percentile"
-    """How a tensor's range follows from the images (`quantize.ranges`); `auto`: by
+    """The rule that finds a tensor's range from the images (`quantize.ranges`). `auto` means
     `image-percentile`, unless another rule is clearly better on held-out images."""
     percentile: Annotated[float, Meta(ge=50, le=100)] = 90
     """The percentile, for `image-percentile`, over each image's smallest and largest value."""
@@ -85,10 +85,10 @@ class Keep(Record, frozen=True, kw_only=True, omit_defaults=True):
     """The activations after the global pooling: two layers on a 1 x 1 map, where integers save no
     time. Their weights, which are a large part of a small network, are quantized."""
     depthwise: bool = False
-    """Depthwise convolutions: a few weights of a network, and much depends on each."""
+    """Depthwise convolutions, which have few of a network's weights, but sensitive ones."""
     modules: tuple[str, ...] = ()
-    """Patterns (`fnmatch`) of names of modules, as the manifest's layers have them; a module's
-    parts stay with it."""
+    """Patterns (`fnmatch`) of names of modules, as in the manifest's layers; they also match the
+    parts of a module."""
     cpu: KeepOn | None = None
     """What artifacts for the CPU keep instead."""
     gpu: KeepOn | None = None
@@ -97,7 +97,7 @@ class Keep(Record, frozen=True, kw_only=True, omit_defaults=True):
     """What artifacts for the NPU keep instead."""
 
     def on(self, unit: Unit) -> Keep:
-        """Returns what artifacts that are made for a unit keep; nothing is left per unit."""
+        """Returns what artifacts for a unit keep; the result has no values per unit."""
         own = getattr(self, unit)
         values = asdict(self) | dict.fromkeys(UNITS)
         return Keep(
@@ -105,9 +105,9 @@ class Keep(Record, frozen=True, kw_only=True, omit_defaults=True):
         )
 
     def with_modules(self, patterns: Iterable[str], unit: Unit) -> Keep:
-        """Returns what is kept with more modules, on a unit at least.
+        """Returns a copy that keeps more modules, at least on one unit.
 
-        They join what the unit keeps of its own, or else what all units keep.
+        They are added to the unit's own modules if it has any, or else to those of all units.
         """
         own = getattr(self, unit)
         if own is None or own.modules is None:
@@ -115,7 +115,7 @@ class Keep(Record, frozen=True, kw_only=True, omit_defaults=True):
         return replace(self, **{unit: replace(own, modules=(*own.modules, *patterns))})
 
     def why(self, layer: str) -> str | None:
-        """Returns which of these keeps a layer in float; None if it is to be quantized."""
+        """Returns which of these settings keeps a layer in float; None if none does."""
         if self.residual_additions and layer.endswith(".add"):
             return "keep.residual_additions"
         for pattern in self.modules:
@@ -124,7 +124,7 @@ class Keep(Record, frozen=True, kw_only=True, omit_defaults=True):
         return None
 
     def only_activations(self, layer: str) -> bool:
-        """Whether a layer's weights are quantized, but not its activations."""
+        """Returns whether a layer's weights are quantized, but not its activations."""
         return self.after_pooling and layer.startswith("head.")
 
     def check(self, layers: Iterable[str]) -> None:
@@ -137,7 +137,7 @@ class Keep(Record, frozen=True, kw_only=True, omit_defaults=True):
         for pattern in self.modules:
             if not any(fnmatchcase(module, pattern) for module in modules):
                 raise ConfigError(
-                    f"keep.modules: {pattern!r} matches no module; there are for example "
+                    f"keep.modules: {pattern!r} matches no module; some that exist: "
                     + ", ".join(sorted(modules)[:5])
                 )
 
@@ -157,7 +157,7 @@ class CalibrationImages(Record, frozen=True, kw_only=True, omit_defaults=True):
     images: Count
     """The most images used."""
     seed: int = 0
-    """Chooses them, where there are more."""
+    """Chooses among the images if there are more."""
 
 
 class Gate(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -166,20 +166,20 @@ class Gate(Record, frozen=True, kw_only=True, omit_defaults=True):
     sqnr_db: Finite
     """The least SQNR of every output in verification."""
     top1_agreement: Annotated[float, Meta(gt=0, le=1)] | None = None
-    """The share of the images held out of calibration for which the artifact must name the float
+    """The least share of the images held out of calibration for which the artifact names the float
     network's class."""
 
 
 class Recipe(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """A declared intent; every target maps it or refuses it by its scheme."""
+    """A declared precision, which every target supports or refuses by its scheme."""
 
     name: str
     """The recipe file's stem; part of the bundle's name."""
     description: str = ""
     """What the recipe is for, in one line."""
     precision: Precision
-    """Precision of weights and, where the runtime can, of the arithmetic of what is not quantized.
-    """
+    """Precision of weights and, if the runtime supports it, of the arithmetic of all that is not
+    quantized."""
     weights: Weights | None = None
     """How weights are quantized; null keeps them in float."""
     activations: Activations | None = None
@@ -187,8 +187,8 @@ class Recipe(Record, frozen=True, kw_only=True, omit_defaults=True):
     keep: Keep = Keep()
     """What stays in float although the rest is quantized."""
     prepare: tuple[Step, ...] = ()
-    """What is done to the weights before lowering, the same for all targets; without calibration
-    images, nothing."""
+    """Steps that change the weights before lowering, the same for all targets; left out without
+    calibration images."""
     distill: Distill = Distill()
     """Settings of the step `distill`."""
     calibration: CalibrationImages | None = None
@@ -197,11 +197,11 @@ class Recipe(Record, frozen=True, kw_only=True, omit_defaults=True):
     """How close the artifact must come to the float model."""
 
     def on(self, unit: Unit) -> Recipe:
-        """Returns the recipe for artifacts that are made for a unit: nothing is left per unit."""
+        """Returns the recipe for artifacts made for a unit; `keep` has no values per unit."""
         return replace(self, keep=self.keep.on(unit))
 
     def check_keep(self, layers: Sequence[str]) -> None:
-        """Refuses patterns of what is kept, on any unit, that match none of the layers.
+        """Refuses patterns of `keep`, for any unit, that match none of the layers.
 
         Raises:
             ConfigError: Naming the pattern.
@@ -211,7 +211,7 @@ class Recipe(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def held_out(self) -> int:
-        """How many images calibration does not see, if there are enough: they judge it."""
+        """The most images to hold out of calibration, to judge the result by."""
         if self.activations is not None and self.activations.range == "auto":
             return JUDGED
         return HELD_OUT if self.gate.top1_agreement is not None else 0
@@ -223,7 +223,7 @@ class Recipe(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def needs_images(self) -> bool:
-        """Whether it cannot do without calibration images, which only prepare it otherwise."""
+        """Whether the recipe requires calibration images; otherwise only `prepare` uses them."""
         return self.static or self.gate.top1_agreement is not None
 
     @property
@@ -243,7 +243,7 @@ class Recipe(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def _modules_of(layer: str) -> list[str]:
-    """A layer's name and those of the modules around it."""
+    """Returns a layer's name and the names of the modules around it."""
     parts = layer.split(".")
     return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
 
@@ -272,7 +272,7 @@ _GATE = (
 
 
 def _contradictions(recipe: Recipe) -> Iterator[str]:
-    """What is wrong with fields of a recipe that are right alone."""
+    """Yields the contradictions between fields of a recipe that are valid on their own."""
     weights, activations = recipe.weights, recipe.activations
     if weights is None:
         if activations is not None or recipe.keep != Keep() or recipe.prepare:

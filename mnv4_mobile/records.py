@@ -1,4 +1,4 @@
-"""Records: data that is read from files, from devices or from the command line.
+"""Records, which hold data read from files, from devices or from the command line.
 
 A record is a class of fields with types and bounds, written once. Parsing, its messages, writing
 and the JSON Schemas (`python -m tools.schemas`) follow from it:
@@ -9,8 +9,8 @@ and the JSON Schemas (`python -m tools.schemas`) follow from it:
     decode(b'{"seconds": -1}', Pause, "pause.json")
     ConfigError: pause.json: seconds: found -1, must be a number, 0 or more
 
-In JSON, every key of a record is present; only a class with `omit_defaults` leaves out a field that
-has its default. Python and YAML may always leave out a field that has one.
+In JSON, every key of a record is present, except that a class with `omit_defaults` leaves out
+fields that have their default. Python and YAML may always leave out a field that has a default.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class Row(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
 def whole(pattern: str) -> str:
     """Returns a pattern that matches whole texts only.
 
-    `$` alone matches before a line feed at the end, too, and JSON Schema knows no other end.
+    `$` alone also matches before a line feed at the end, and JSON Schema has no other end.
     """
     return f"^(?:{pattern})$(?!\\n)"
 
 
-# Bounds are what Kotlin, Swift and JavaScript hold exactly, too.
+# The bounds are those that Kotlin, Swift and JavaScript also hold exactly.
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Natural = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 SafeInt = Annotated[int, Meta(ge=1 - 2**53, le=2**53 - 1)]
@@ -58,7 +58,7 @@ Bytes = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 Text = Annotated[str, Meta(min_length=1)]
 MIN_FLOAT, MAX_FLOAT = 1.1754943508222875e-38, 3.4028234663852886e38
 Finite = Annotated[float, Meta(ge=-MAX_FLOAT, le=MAX_FLOAT)]
-"""Numbers that float32 can hold, like `Positive`."""
+"""A number that float32 can hold, like `Positive`."""
 Positive = Annotated[float, Meta(ge=MIN_FLOAT, le=MAX_FLOAT)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Milliseconds = Annotated[float, Meta(ge=0)]
@@ -76,8 +76,8 @@ def decode(
     Args:
         data: JSON text without NaN, Infinity or a key that occurs twice.
         kind: The record's class.
-        place: Where the text is from; begins the message.
-        error: What to raise.
+        place: Where the text is from, with which messages begin.
+        error: The type of error to raise.
 
     Raises:
         MobileError: Of the type `error`, naming the key, what was found and what is allowed.
@@ -94,7 +94,7 @@ def decode(
 
 
 def convert(value: object, kind: type[T], place: str, error: type[MobileError] = ConfigError) -> T:
-    """Makes a record of plain values; fields that have a default may be left out.
+    """Converts plain values to a record; fields that have a default may be left out.
 
     Raises:
         MobileError: Of the type `error`, naming the key, what was found and what is allowed.
@@ -107,7 +107,7 @@ def convert(value: object, kind: type[T], place: str, error: type[MobileError] =
 
 
 def check(record: T, place: str, error: type[MobileError] = ConfigError) -> T:
-    """Returns a record that Python code made, once its values are known to be within bounds.
+    """Returns a record that Python code made, after a check that its values are within bounds.
 
     Raises:
         MobileError: Of the type `error`, naming the key, what was found and what is allowed.
@@ -116,15 +116,15 @@ def check(record: T, place: str, error: type[MobileError] = ConfigError) -> T:
 
 
 def plain(record: object) -> Any:
-    """Returns a record as JSON has it: dicts, lists, texts and numbers."""
+    """Returns a record as plain JSON values: dicts, lists, texts and numbers."""
     return msgspec.to_builtins(record)
 
 
 def encode(record: object, *, indent: int | None = None) -> bytes:
-    """Returns a record as JSON: equal records give equal bytes.
+    """Returns a record as JSON; equal records give equal bytes.
 
     Raises:
-        ConfigError: A number that is not finite, or a text that is not Unicode.
+        ConfigError: A number is not finite, or a text is not Unicode.
     """
     separators = (",", ":") if indent is None else (",", ": ")
     try:
@@ -137,7 +137,7 @@ def encode(record: object, *, indent: int | None = None) -> bytes:
             sort_keys=indent is None,
         ).encode()
     except ValueError as wrong:
-        broken = isinstance(wrong, UnicodeError)  # a file name may have bytes that are no text
+        broken = isinstance(wrong, UnicodeError)  # a file name may have bytes that are not text
         what = "text that is not Unicode" if broken else "number that is not finite"
         raise ConfigError(f"{type(record).__name__.lower()}: found a {what}") from None
 
@@ -151,7 +151,7 @@ def replace(record: T, **changes: Any) -> T:
 
 
 def show(value: object) -> str:
-    """Returns a value as messages show it: short, and ~ for nothing."""
+    """Returns a value as messages show it: shortened, and ~ for None."""
     if value is None:
         return "~"
     text = repr(value)
@@ -159,7 +159,7 @@ def show(value: object) -> str:
 
 
 class _Twice:
-    """Stands for the values of a key that occurs twice; no type takes it."""
+    """Stands for the values of a key that occurs twice; no type accepts it."""
 
     def __repr__(self) -> str:
         return "a key that occurs twice"
@@ -194,7 +194,7 @@ def _join(key: str, name: object) -> str:
 
 
 def _fault(value: Any, kind: Any, key: str) -> str | None:
-    """Returns what is first wrong with a value: its key, what was found and what is allowed.
+    """Returns the first fault of a value: its key, what was found and what is allowed.
 
     msgspec's own messages name neither what was found nor the key in a mapping.
     """
@@ -226,7 +226,7 @@ def _fault(value: Any, kind: Any, key: str) -> str | None:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as wrong:
         if isinstance(bare, type) and issubclass(bare, Struct) and isinstance(value, dict):
-            return _join(key, str(wrong))  # its own check of several fields
+            return _join(key, str(wrong))  # from the class's own check of several fields
         if origin is Literal and isinstance(value, str):
             return unknown(key, value, members).removeprefix(": ")
         if isinstance(bare, type) and issubclass(bare, Row) and _is_meant(value, bare):
@@ -236,7 +236,7 @@ def _fault(value: Any, kind: Any, key: str) -> str | None:
 
 
 def _is_meant(value: Any, kind: Any) -> bool:
-    """Whether a value must be one of a union's member, as the others are of another form."""
+    """Returns whether a value has the form of a union's member, which the others do not have."""
     bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     if isinstance(bare, type) and issubclass(bare, Row):
         return isinstance(value, list) and value[:1] == [bare.__struct_config__.tag]
@@ -285,7 +285,7 @@ _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 
 def _allowed(kind: Any, value: Any) -> str:
-    """Returns what a type allows, as messages say it."""
+    """Returns the text in messages for what a type allows."""
     metas = [meta for meta in get_args(kind)[1:] if isinstance(meta, Meta)]
     bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     if get_origin(bare) is Literal:
@@ -302,7 +302,7 @@ def _allowed(kind: Any, value: Any) -> str:
             (meta.min_length, "of length {} or more"),
             (meta.max_length, "of length {} at most"),
         ):
-            # The limits of a type are worth a word only where they are missed.
+            # A type's limits are mentioned only if the value exceeds them.
             if bound is not None and (abs(bound) < _LIMIT or _beyond(value, bound)):
                 words.append(text.format(bound) if bound != MIN_FLOAT else "more than 0")
     return f"must be {', '.join(words)}"

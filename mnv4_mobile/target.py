@@ -1,6 +1,6 @@
-"""What a target is, and how targets are found.
+"""Defines what a target is, and finds the installed ones.
 
-A target is one import package: a module-level object that satisfies `Target`, named by an entry
+A target is one import package with a module-level object that satisfies `Target`, named by an entry
 point of the group `mnv4_mobile.targets`. The shipped ones use the same hook as third parties.
 """
 
@@ -31,25 +31,25 @@ if TYPE_CHECKING:
 
 
 Images = Iterable[npt.NDArray[np.uint8]]
-"""Images, (H, W, 3) RGB after resizing each; every iteration decodes them anew, in order."""
+"""Images, (H, W, 3) RGB after resizing each; every iteration decodes them again, in order."""
 Session = Callable[[Tensors], dict[str, npt.NDArray[Any]]]
-"""Runs an artifact: arrays by input name in, arrays by output name out."""
+"""Runs an artifact: takes arrays by input name, and returns arrays by output name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lowered:
-    """What a target made of a program."""
+    """The artifact that a target made from a program."""
 
     path: Path
     input: TensorSpec
     outputs: tuple[TensorSpec, ...]
     layers: tuple[Layer, ...] = ()
-    """The layers that do not have the recipe's precision, and those that are no convolutions and
-    have it."""
+    """The layers that do not have the recipe's precision, and those that have it but are not
+    convolutions."""
     requires: Mapping[str, str] = field(default_factory=dict)
-    """What a device must have, or an app should ask for, by a key of `Target.requires`."""
+    """What a device must have, or an app should request, by a key of `Target.requires`."""
     notes: tuple[str, ...] = ()
-    """What the user should know about how it was made."""
+    """Messages for the user about how the artifact was made."""
 
 
 @runtime_checkable
@@ -58,45 +58,45 @@ class Target(Protocol):
 
     name: str
     suffix: str
-    """The suffix of its artifacts, with the dot."""
+    """The suffix of the target's artifacts, with the dot."""
     extra: str
-    """The extra of this distribution that installs its toolchain."""
+    """The extra of this distribution that installs the target's toolchain."""
     modules: tuple[str, ...]
-    """Import names of its toolchain."""
+    """Import names of the target's toolchain."""
     distributions: tuple[str, ...]
-    """The distributions whose versions decide an artifact's bytes, or run it: they enter the cache
+    """The distributions that decide an artifact's bytes, or run it. Their versions are in the cache
     key and the manifest."""
     schemes: frozenset[str]
-    """The schemes of recipes (`Recipe.scheme`) that it maps."""
+    """The schemes of recipes (`Recipe.scheme`) that the target supports."""
     options: tuple[Option, ...]
-    """What only this target understands (`--set NAME.OPTION=VALUE`)."""
+    """The options that only this target understands (`--set NAME.OPTION=VALUE`)."""
     units: Mapping[Unit, Executor]
-    """The units that its runtime can use on this machine. Verification runs on the first one by
-    default."""
+    """The units that the target's runtime can use on this machine. Verification runs on the first
+    one by default."""
     requires: Mapping[str, str]
     """The keys of `Lowered.requires` and what they mean; the manifest has them as `NAME.KEY`."""
     other_names: tuple[str, ...]
-    """What else people call it. They are no aliases: a message asks `did you mean NAME?`."""
+    """Other names that people use. They are not aliases: a message asks `did you mean NAME?`."""
     base: str | None
-    """The name of the target whose program this one builds on; None for a target of its own."""
+    """The name of the target whose program this one builds on, or None."""
 
     def form(self, spec: BuildSpec, recipe: Recipe) -> Form:
-        """Returns the deploy form that the runtime is fast at.
+        """Returns the deploy form that is fastest on the runtime.
 
         One export serves all targets that share a form.
         """
 
     def io(self, recipe: Recipe) -> Io:
-        """Returns the type of inputs and outputs with a recipe, unless `--io` says another one."""
+        """Returns the type of inputs and outputs for a recipe, unless `--io` gives another one."""
 
     def made_for(self, spec: BuildSpec) -> Unit:
-        """Returns the unit that an artifact is made for: what the recipe keeps in float follows it.
+        """Returns the unit that an artifact is made for.
 
-        It does not depend on this machine.
+        The unit decides what a recipe keeps in float, and does not depend on this machine.
         """
 
     def check(self, spec: BuildSpec, recipe: Recipe) -> None:
-        """Refuses what cannot be lowered, before any work.
+        """Refuses what the target cannot lower, before any work.
 
         Raises:
             LoweringError: Naming the option, what was found and what is supported.
@@ -118,11 +118,11 @@ class Target(Protocol):
             spec: What is built.
             recipe: The precision.
             calibration: Images, for a recipe with static activations.
-            out: Where to write; it does not exist yet.
+            out: The path to write, which does not exist yet.
         """
 
     def runtime(self) -> str:
-        """Imports the runtime in this process; its name and version: `executorch 1.5.1`."""
+        """Imports the runtime in this process; returns its name and version: `executorch 1.5.1`."""
 
     def open(self, path: Path, threads: int, unit: Unit | None = None) -> Session:
         """Loads an artifact, from the path alone, in this process.
@@ -130,28 +130,27 @@ class Target(Protocol):
         Args:
             path: The artifact, of this project or from elsewhere.
             threads: Number of runtime threads.
-            unit: One of `units`; None runs it on what the artifact asks for by default.
+            unit: One of `units`; None runs it on the unit that the artifact asks for by default.
         """
 
     def inputs(self, path: Path) -> tuple[TensorSpec, ...]:
-        """The inputs of an artifact, from the path alone, without running it.
+        """Returns the inputs of an artifact, from the path alone, without running it.
 
-        Returns:
-            With the names that the session takes; `layout` is None, as files do not say it.
+        The names are those that the session takes; `layout` is None, because files do not say it.
 
         Raises:
-            BundleError: Not an artifact of this target, or a damaged one.
+            BundleError: The file is not an artifact of this target, or damaged.
         """
 
     def operators(self, path: Path) -> dict[str, int]:
-        """Returns how often each operator occurs in the artifact, delegate calls included."""
+        """Returns how often each operator occurs in the artifact, including delegate calls."""
 
     def lint(self, path: Path, layers: Sequence[str]) -> list[Finding]:
         """Finds what makes an artifact slow on its target, without running it.
 
         Args:
             path: The artifact.
-            layers: Names of its convolutions in the order in which they run.
+            layers: Names of the network's convolutions in the order in which they run.
         """
 
     def profile(
@@ -164,10 +163,10 @@ class Target(Protocol):
             inputs: Arrays by input name.
             layers: As for `lint`.
             threads: Number of runtime threads.
-            runs: How often it is run, after a warm-up.
+            runs: Number of runs after a warm-up.
 
         Raises:
-            DeviceError: The runtime has no profiler here.
+            DeviceError: The runtime has no profiler on this machine.
         """
 
 
@@ -178,10 +177,10 @@ def patches_of(target: Target) -> Patches | None:
 
 
 def require(target: Target) -> None:
-    """Makes sure that a target's toolchain is installed, without importing it.
+    """Checks that a target's toolchain is installed, without importing it.
 
     Raises:
-        ToolchainError: The command that installs it.
+        ToolchainError: Naming the command that installs it.
     """
     if missing(target):
         raise ToolchainError(
@@ -200,12 +199,12 @@ def _installed(module: str) -> bool:
 
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # not even the package around it
+    except ModuleNotFoundError:  # the package around it is missing too
         return False
 
 
 def check_recipe(target: Target, spec: BuildSpec, recipe: Recipe) -> None:
-    """Refuses a recipe or an option that the target does not have.
+    """Refuses a recipe or an option that the target does not support.
 
     Raises:
         LoweringError: Listing what the target supports.
@@ -234,10 +233,10 @@ def completed(
     """Returns a build spec with what its target decides: type of inputs and outputs, and options.
 
     Args:
-        spec: What is built, whatever the target.
+        spec: What is built, for any target.
         target: The target.
         recipe: The precision.
-        io: What was asked for; None is the target's own.
+        io: The requested type; None means the target's own.
         options: The values given, by option name, already read; the others have their defaults.
     """
     values = {option.name: option.default_for(recipe) for option in target.options}
@@ -245,7 +244,7 @@ def completed(
 
 
 def first_unit(target: Target) -> Unit:
-    """Returns the unit that verification uses where none is asked for."""
+    """Returns the unit that verification uses if none is asked for."""
     return next(iter(target.units))
 
 
@@ -264,10 +263,10 @@ def check_units(target: Target, units: Iterable[Unit]) -> None:
 
 
 def check_weights(name: str, recipe: Recipe) -> None:
-    """Refuses other integer weights than those with one scale per channel, next to float32.
+    """Refuses quantized weights other than those with one scale per channel, next to float32.
 
     Raises:
-        LoweringError: A recipe with quantized weights of another kind.
+        LoweringError: The recipe has quantized weights of another kind.
     """
     if recipe.weights is None:
         return

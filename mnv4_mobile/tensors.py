@@ -1,4 +1,4 @@
-"""Inputs and outputs of artifacts: their description, and images and answers in their form."""
+"""Describes inputs and outputs of artifacts, and converts images and results to and from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Io = Literal["float32", "float16", "int8", "uint8"]
 Tensors = Mapping[str, npt.NDArray[Any]]
 
 CLASSES = ("logits", "probabilities")
-"""Outputs that tell classes apart."""
+"""Kinds of outputs with one value per class."""
 
 
 Shape = Annotated[tuple[Count, ...], Meta(min_length=1)]
@@ -48,7 +48,7 @@ class TensorSpec(Record, frozen=True, kw_only=True, omit_defaults=True):
     layout: Layout | None
     """Order of the axes of a four-dimensional tensor; null for others."""
     quantization: Quantization | None = None
-    """Only where integers stand for floats. An input of uint8 without it takes RGB bytes."""
+    """Present only if integers stand for floats. An input of uint8 without it takes RGB bytes."""
 
     def __post_init__(self) -> None:
         check_bytes(self.shape, self.dtype)
@@ -57,13 +57,13 @@ class TensorSpec(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def check_bytes(shape: Sequence[int], dtype: str) -> None:
-    """Raises ValueError if a tensor is larger than an array can be in every language."""
+    """Raises ValueError if a tensor is larger than arrays can be in some of the languages."""
     if math.prod(shape) * np.dtype(dtype).itemsize > _MAX_BYTES:
         raise ValueError(f"shape: found {list(shape)}, must have {_MAX_BYTES} bytes at most")
 
 
 def feed(image: TensorSpec, pixels: npt.NDArray[np.uint8], preprocess: Preprocess) -> Tensors:
-    """Returns RGB pixels as an artifact's input wants them: normalised, ordered, quantized, typed.
+    """Returns RGB pixels as an artifact's input: normalised, reordered, quantized and converted.
 
     Args:
         image: The artifact's input.
@@ -87,7 +87,7 @@ def feed(image: TensorSpec, pixels: npt.NDArray[np.uint8], preprocess: Preproces
 
 
 def answer(outputs: Sequence[TensorSpec], found: Tensors) -> dict[str, npt.NDArray[Any]]:
-    """Returns an artifact's outputs, with floats for the integers that stand for them."""
+    """Returns an artifact's outputs, with integers that stand for floats converted to them."""
     return {
         o.name: found[o.name]
         if o.quantization is None

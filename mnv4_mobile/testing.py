@@ -1,9 +1,11 @@
-"""The contract that every target keeps, as a test for third parties too.
+"""The contract that every target keeps, as a test that third parties can use too.
 
-from mnv4_mobile.testing import check_target
+    from mnv4_mobile.testing import check_target
 
-def test_contract(tmp_path):
-check_target(my_package.target, tmp_path)
+    def test_contract(tmp_path):
+        check_target(my_package.target, tmp_path)
+
+The target's toolchain must be installed.
 """
 
 from __future__ import annotations
@@ -84,8 +86,8 @@ def check_target(target: Target, folder: Path) -> None:
     """Lowers a tiny network with every float recipe of a target, runs it and compares.
 
     Args:
-        target: What is tested; its toolchain must be installed.
-        folder: An empty one to write to.
+        target: The target to test; its toolchain must be installed.
+        folder: An empty folder to write to.
 
     Raises:
         AssertionError: The target breaks its contract.
@@ -157,7 +159,7 @@ def check_target(target: Target, folder: Path) -> None:
 
 
 def _check_declarations(target: Target) -> None:
-    """Checks what a target says of itself, without its toolchain."""
+    """Checks what a target declares, without its toolchain."""
     names = [option.name for option in target.options]
     assert len(set(names)) == len(names), f"options: found one twice: {names}"
     recipes = [recipe for name in shipped("recipes") if _maps(target, recipe := load_recipe(name))]
@@ -178,7 +180,7 @@ def _check_declarations(target: Target) -> None:
     for key, meaning in target.requires.items():
         assert _NAME.fullmatch(key), f"requires: {key}: must be lower case letters, digits and _"
         assert meaning, f"requires: {key}: has no meaning"
-    assert all(isinstance(name, str) for name in target.distributions), "distributions: no texts"
+    assert all(isinstance(name, str) for name in target.distributions), "distributions: not texts"
     assert target.base is None or target.base in target_names(), f"base: no target {target.base}"
     assert target.base != target.name, "base: builds on itself"
     for recipe in recipes:

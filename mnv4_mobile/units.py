@@ -1,4 +1,4 @@
-"""Units: what an artifact runs on, in the words that all targets share."""
+"""Units, which artifacts run on, with the names that all targets share."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Executor:
     """What runs artifacts on a unit of this machine."""
 
     name: str
-    """The runtime and its delegate, or what stands in for them."""
+    """The runtime and its delegate, or what emulates them."""
     emulated: bool = False
-    """Whether it only stands in for the runtime, so that its times mean nothing."""
+    """Whether it only emulates the runtime, so that its times mean nothing."""
 
 
 def read_units(names: tuple[str, ...] | list[str]) -> tuple[Unit, ...]:
     """Returns units by their names, each once, in the order given.
 
     Raises:
-        ConfigError: A name that is no unit.
+        ConfigError: A name is not a unit.
     """
     for name in names:
         if name not in UNITS:

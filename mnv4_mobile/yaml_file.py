@@ -49,7 +49,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Reads a YAML mapping with the safe loader.
 
     Raises:
-        ConfigError: Not readable, not YAML, a tag, a key twice, an alias bomb, not a mapping.
+        ConfigError: The file cannot be read, is not a YAML mapping, has a tag, a key that occurs
+            twice, or too many values once aliases are expanded.
     """
     try:
         data = path.read_bytes()
@@ -73,11 +74,11 @@ _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 
 class Section:
-    """A mapping whose keys are taken one by one, so that unknown ones are noticed.
+    """A mapping whose keys are taken one by one, so that unknown ones are found.
 
     Args:
-        value: What the file has at this place.
-        place: The place in words: the file, then the keys down to here.
+        value: The value in the file at this place.
+        place: The place as text: the file, then the keys down to here.
     """
 
     def __init__(self, value: object, place: str) -> None:
@@ -95,7 +96,7 @@ class Section:
         return f"{self.place}: {key}"
 
     def any(self, key: str, default: object = ...) -> Any:
-        """Takes the value of a key as it is; the key is required if there is no default."""
+        """Takes the value of a key unchecked; the key is required if there is no default."""
         self._known.append(key)
         if key not in self._rest:
             if default is ...:
@@ -124,13 +125,13 @@ class Section:
         return Section(self.any(key), self.at(key))
 
     def close(self, unused: tuple[str, ...] = ()) -> list[str]:
-        """Ends the section, and returns the keys in it that have no meaning here.
+        """Ends the section, and returns the keys in it that were not taken.
 
         Args:
-            unused: The keys that may be there without a meaning.
+            unused: The keys that are allowed but have no effect.
 
         Raises:
-            ConfigError: Any other key.
+            ConfigError: The section has any other key.
         """
         for key in self._rest:
             if key not in unused:

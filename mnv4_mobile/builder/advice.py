@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mnv4_mobile.quantize.calibration import Calibration
 
 FLOAT16_MAX = 65504.0
-_IMAGES = 32  # of the calibration images, beside the golden ones
+_IMAGES = 32  # number of calibration images, in addition to the golden ones
 _CLOSER = {
     "fp16": ("fp32", "int8"),
     "int8": ("int8-distilled", "int8-weights", "fp16"),
@@ -35,17 +35,17 @@ _CLOSER = {
     "palettize-6": ("palettize-8", "fp16"),
     "palettize-8": ("fp16", "fp32"),
 }
-"""Shipped recipes that come closer to the float network, by the scheme of the one that missed."""
+"""Shipped recipes closer to the float network, by the scheme of the recipe that missed its gate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Largest:
-    """The layer with the largest value of a network."""
+    """The layer of a network that has the largest value."""
 
     layer: str
     value: float
     first: str | None
-    """The first layer with a value that float16 cannot hold; None where all fit."""
+    """The first layer with a value that float16 cannot hold; None if all fit."""
 
 
 def advised(
@@ -58,12 +58,12 @@ def advised(
     *,
     finite: bool,
 ) -> ParityError:
-    """Returns the error of a missed gate with what to do about it.
+    """Returns the error of a missed gate, extended by what to do about it.
 
     Args:
         error: The missed gate.
         cell: What was built.
-        recipe: The cell's, for the unit that it is made for.
+        recipe: The cell's recipe, for the unit that the artifact is made for.
         network: The network and its golden images.
         program: The deploy form that was lowered.
         calibration: The calibration images.
@@ -119,7 +119,7 @@ def _images(cell: Cell, recipe: Recipe, calibration: Calibration | None) -> Iter
 
 
 def _commands(cell: Cell, recipe: Recipe) -> Iterator[str]:
-    """Yields commands that build a closer bundle, or find out how."""
+    """Yields commands that build a closer bundle, or that find out how to."""
     target = load_target(cell.target)
     folder = cell.options.calibrate
     images = "DIR" if folder in (None, RANDOM_IMAGES) else folder
@@ -139,7 +139,7 @@ def _commands(cell: Cell, recipe: Recipe) -> Iterator[str]:
 
 
 def _same(cell: Cell) -> str:
-    """The arguments of `mnv4 build` for the same network and the same options of the target."""
+    """Returns the arguments of `mnv4 build` for the same network and options of the target."""
     sets = [f"--set {cell.target}.{name}={value}" for name, value in cell.chosen.items()]
     size = cell.options.size
     if size and size != cell.preprocess.completed(cell.model.input_size).size:

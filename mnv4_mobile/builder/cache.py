@@ -1,8 +1,8 @@
-"""A cache of finished bundles, addressed by what they are made of.
+"""A cache of finished bundles. Its keys are hashes of what the bundles are made of.
 
 An entry is a folder named by its key (`Cell.key`) with the bundle and a record that holds the
-bundle's hash. It appears by one rename and is checked on every use; a damaged one is thrown away.
-Whatever is wrong with the cache costs time, never a build.
+bundle's hash. It appears by one rename and is checked on every use; a damaged entry is removed.
+A cache that cannot be used makes a build slower, but never fails it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mnv4_mobile.errors import MobileError, disk_error
 from mnv4_mobile.progress import Progress
 
 LIMIT = 10 * 10**9
-"""Bytes; beyond it the entries that were not used for longest go."""
+"""Size in bytes, above which the least recently used entries are removed."""
 _RECORD = "entry.json"
 
 
@@ -32,18 +32,18 @@ class Entry:
 
     path: Path
     id: str
-    """The bundle's."""
+    """The bundle's id."""
     bytes: int
     used: float
-    """When last, in seconds since the epoch."""
+    """Time of the last use, in seconds since the epoch."""
 
 
 class Cache:
     """Finished bundles by key.
 
     Args:
-        folder: Where they are kept; it is made with the first one.
-        progress: Receives notes where the cache cannot be used.
+        folder: The folder of the entries; it is created with the first one.
+        progress: Receives a note if the cache cannot be used.
     """
 
     def __init__(self, folder: Path, progress: Progress | None = None) -> None:
@@ -54,7 +54,7 @@ class Cache:
         """Copies a bundle to `out`/<its id>, whole or not at all.
 
         Returns:
-            The copy; None where the cache has none, or only a damaged one.
+            The copy; None if the cache has no such bundle, or only a damaged one.
 
         Raises:
             MobileError: `out` cannot be written to, or holds something else under that name.
@@ -84,21 +84,21 @@ class Cache:
             self._progress.note(f"not cached: {disk_error(error) or error}")
 
     def entries(self) -> list[Entry]:
-        """All entries, the most recently used first."""
+        """Returns all entries, the most recently used first."""
         return sorted(self._entries(), key=lambda entry: -entry.used)
 
     def prune(self, *, limit: int, older_than_s: float | None = None) -> list[Entry]:
-        """Removes what was not used for longest, until the rest takes at most `limit` bytes.
+        """Removes the least recently used entries until the others take at most `limit` bytes.
 
         Args:
-            limit: In bytes.
-            older_than_s: Removes everything that was not used for so many seconds, too.
+            limit: Size in bytes.
+            older_than_s: Also removes every entry that was not used for this many seconds.
 
         Returns:
-            What was removed.
+            The removed entries.
 
         Raises:
-            OSError: An entry that cannot be removed.
+            OSError: An entry cannot be removed.
         """
         now, total, removed = time.time(), 0, []
         for entry in self.entries():
@@ -112,13 +112,13 @@ class Cache:
         return self.folder / key
 
     def _whole(self, key: str) -> tuple[Path, str] | None:
-        """An entry's bundle and its hash, once it is known to be whole."""
+        """Returns an entry's bundle and its hash; None if it is missing or damaged."""
         path = self._path(key)
         try:
             record = json.loads((path / _RECORD).read_bytes())
-            bundle = path / Path(record["id"]).name  # no path from a file leaves its folder
+            bundle = path / Path(record["id"]).name  # never a path out of the entry's folder
             whole = files.sha256(bundle) == record["sha256"]
-        except OSError:  # not there, or a folder that is none
+        except OSError:  # missing, or not a folder
             return None
         except (ValueError, KeyError, TypeError):
             whole = False
@@ -126,7 +126,7 @@ class Cache:
             self._progress.note(f"cache: {path.name[:12]}... is damaged: built again")
             shutil.rmtree(path, ignore_errors=True)
             return None
-        with suppress(OSError):  # a cache that others own can still be read
+        with suppress(OSError):  # a cache that another user owns can still be read
             os.utime(path / _RECORD)
         return bundle, record["sha256"]
 

@@ -1,4 +1,4 @@
-"""A cell of a matrix of builds: what one bundle is made of."""
+"""A cell of a build matrix: what one bundle is made of."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ Hash = Callable[[Path], str]
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Everything that may be chosen in a build beside model, weights, targets and recipes.
+    """Everything that may be chosen in a build, except model, weights, targets and recipes.
 
     Options(size=(224, 224), options={"coreml": {"min_ios": 17}})
     """
 
     name: str | None = None
-    """Replaces the model's name in the bundle's; for one model only."""
+    """Replaces the model's name in the bundle's name; for one model only."""
     size: tuple[int, int] | None = None
-    """Height and width of the input. Default: the checkpoint's, or else the model's."""
+    """Height and width of the input. Default: the checkpoint's size, or else the model's."""
     batch: int = 1
     """Number of images per run."""
     input: Literal["float", "pixels"] = "float"
@@ -50,7 +50,7 @@ class Options:
     layout: Layout | None = None
     """Input layout. Default: what the runtime prefers."""
     io: Io | None = None
-    """Type of inputs and outputs. Default: the target's own for the recipe."""
+    """Type of inputs and outputs. Default: the type that the target prefers for the recipe."""
     outputs: tuple[str, ...] = ("logits",)
     """`logits`, `probabilities`, `embedding`, `stage_N`, or `features` for all feature maps."""
     num_classes: int | None = None
@@ -74,7 +74,7 @@ class Options:
     verify: bool = True
     """Whether each artifact is compared with the PyTorch model before its bundle is written."""
     units: tuple[Unit, ...] = ()
-    """Units to verify on. Default: the first one that the target has on this machine."""
+    """Units to verify on. Default: the first of the target's that this machine has."""
 
     def build_spec(
         self,
@@ -82,15 +82,15 @@ class Options:
         known: KnownPreprocess,
         labels: tuple[str, ...] | None = None,
     ) -> BuildSpec:
-        """What is to be built, but for what the target decides (see `Cell.spec`).
+        """Returns what is to be built, except for what the target decides (see `Cell.spec`).
 
         Args:
             model: The network.
-            known: What a checkpoint says about preprocessing; these options come before it.
+            known: What a checkpoint says about preprocessing; these options override it.
             labels: The labels that a checkpoint has.
 
         Raises:
-            ConfigError: A value that no target could serve.
+            ConfigError: A value that no target supports.
         """
         for name in ("mean", "std"):
             if (values := getattr(self, name)) is not None:
@@ -123,7 +123,7 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """What one bundle is made of; holds whatever a process elsewhere needs to make it."""
+    """What one bundle is made of: everything that another process needs to build it."""
 
     model: ModelSpec
     weights: str
@@ -132,7 +132,7 @@ class Cell:
     recipe: Recipe
     options: Options
     chosen: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
-    """The given values of the target's own options; the others have their defaults."""
+    """The values given for the target's own options; the others have their defaults."""
     preprocess: KnownPreprocess = field(default_factory=KnownPreprocess)
     """What the weights say about preprocessing."""
     asked: tuple[str, ...] = field(default=(), compare=False)
@@ -140,18 +140,18 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The name in messages: the bundle's, without what the checkpoint decides."""
+        """The name in messages: the bundle's name without the parts that the checkpoint decides."""
         size = "x".join(map(str, self.options.size)) + "-" if self.options.size else ""
         own = "".join(f"-{value}" for value in self.chosen.values())
         return f"{self.options.name or self.model.name}-{size}{self.recipe.name}{own}-{self.target}"
 
     @property
     def shared(self) -> BuildSpec:
-        """What is built, but for what the target decides and the labels of the weights."""
+        """What is built, except for what the target decides and the labels of the weights."""
         return self.options.build_spec(self.model, self.preprocess)
 
     def spec(self, shared: BuildSpec, target: Target) -> BuildSpec:
-        """Returns what is built: what cells of several targets share, and the target's part."""
+        """Returns what is built: what the cells of several targets share, and the target's part."""
         io = self.options.io
         return completed(shared, target, self.recipe, io=io, options=self.chosen)
 
@@ -162,19 +162,19 @@ class Cell:
         return target.made_for(self.spec(self.shared, target))
 
     def units(self, target: Target) -> tuple[Unit, ...]:
-        """The units that the artifact is verified on."""
+        """Returns the units that the artifact is verified on."""
         if not self.options.verify:
             return ()
         return self.options.units or (first_unit(target),)
 
     def contents(self, hashed: Hash) -> dict[str, Any]:
-        """Returns everything that decides the bundle's bytes, as JSON by part.
+        """Returns everything that decides the bundle's bytes, as JSON values by part.
 
         Args:
-            hashed: Hashes a file.
+            hashed: Returns the hash of a file.
 
         Raises:
-            MobileError: A file that is missing or cannot be read.
+            MobileError: A file is missing or cannot be read.
         """
         target = load_target(self.target)
         packages = [target_package(name) for name in (self.target, target.base) if name]
@@ -211,16 +211,16 @@ class Cell:
         """Returns the hash of each part of what the bundle is made of: weights, recipe, ...
 
         Args:
-            hashed: Hashes a file; cells share files, so that one that remembers saves reading.
+            hashed: Returns the hash of a file; cells share files, so a cached one reads less.
 
         Raises:
-            MobileError: A file that is missing or cannot be read.
+            MobileError: A file is missing or cannot be read.
         """
         return {part: _json_sha256(value) for part, value in self.contents(hashed).items()}
 
 
 def key(ingredients: Mapping[str, str]) -> str:
-    """Returns the name of a bundle's content: one hash of the hashes of its ingredients."""
+    """Returns the cache key of a bundle: one hash of the hashes of its ingredients."""
     return _json_sha256(dict(ingredients))
 
 
@@ -229,7 +229,7 @@ def _json_sha256(value: object) -> str:
 
 
 def _weights(source: str, hashed: Hash) -> list[str]:
-    """A checkpoint's hashes and its name, which the manifest says; a seed as it is."""
+    """Returns a checkpoint's name, which is in the manifest, and its hashes; a seed unchanged."""
     path = find_checkpoint(source)
     if path is None:
         return [source]
@@ -238,7 +238,7 @@ def _weights(source: str, hashed: Hash) -> list[str]:
 
 
 def shown(weights: str) -> str:
-    """Weights as a manifest names them: a file or folder without the folders around it."""
+    """Returns how a manifest names weights: a file or folder without the folders around it."""
     return Path(weights).name if Path(weights).exists() else weights
 
 
@@ -253,11 +253,11 @@ CODE = (
 
 @cache
 def code_sha256(package: str, parts: tuple[str, ...] | None = None) -> str:
-    """Hashes the code of a package, or of a module that is no package.
+    """Hashes the code of a package, or of a module that is not a package.
 
     Args:
-        package: Its import name.
-        parts: The folders and files in it that count; None is all of them.
+        package: The import name.
+        parts: The folders and files in it that count; None means all of them.
     """
     spec = find_spec(package)
     assert spec is not None

@@ -1,8 +1,8 @@
-"""Building: a matrix of models, sizes, targets and recipes, on all cores or on a cluster.
+"""Builds a matrix of models, sizes, targets and recipes, on all cores or on a cluster.
 
-What was built before comes out of the cache; the rest is grouped into tasks, each of which loads a
-network and exports it once, and the tasks run side by side through joblib. A cell that fails does
-not stop the others.
+Bundles that were built before come out of the cache. The rest is grouped into tasks, each of which
+loads a network and exports it once; joblib runs the tasks in parallel. A cell that fails does not
+stop the others.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from mnv4_mobile.target import (
 )
 from mnv4_mobile.tensors import CLASSES
 
-_TASK_BYTES = 3 * 10**9  # what a task takes at most: hybrid-large
+_TASK_BYTES = 3 * 10**9  # the most memory that a task takes, which is for hybrid-large
 _CONNECT_S = 10
 
 
@@ -66,13 +66,13 @@ def build(
               options=Options(calibrate="photos", options={"coreml": {"min_ios": 18}}))
         build("conv-small", weights="random:0", out="out", targets=["tflite"])
 
-    Choices that are not the defaults are a part of the name too (see docs/reference/bundle.md).
+    Choices that are not the defaults are part of the name too (see docs/reference/bundle.md).
 
     Args:
-        model_or_weights: Weights, whose network is found from them: a checkpoint's file or folder,
-            `hf-hub:OWNER/NAME` or `demo`. Or a model, which needs `weights`: the name of a shipped
-            configuration, timm's name for it, or a YAML file.
-        weights: The weights of a model: as above, or `random:SEED`.
+        model_or_weights: Weights, from which the network is recognized: a checkpoint's file or
+            folder, `hf-hub:OWNER/NAME` or `demo`. Or a model, which needs `weights`: the name of a
+            shipped configuration, timm's name for it, or a YAML file.
+        weights: The weights of a model, given as above, or `random:SEED`.
         out: The folder to put the bundles into.
         targets: Names of targets; `["all"]` stands for those whose toolchain is installed.
         recipes: Names of shipped recipes, or YAML files; `["all"]` stands for every shipped one.
@@ -83,8 +83,8 @@ def build(
         progress: Receives steps, counts and notes.
 
     Raises:
-        MobileError: What is asked for cannot be built, or a bundle in `out` would be replaced; or a
-            bundle failed, which is removed, while the others are kept.
+        MobileError: What is asked for cannot be built, or a bundle in `out` would be replaced, or
+            a bundle failed. Failed bundles are removed, finished ones kept.
     """
     progress = progress or Progress()
     chosen = [options or Options()]
@@ -125,7 +125,7 @@ def cells(
         recipes: As for `build`.
         options: One for each size.
         skip_unsupported: As for `build`.
-        progress: Hears what of a file is not used, what is assumed and what is skipped.
+        progress: Receives notes on ignored keys of files, assumptions and skipped recipes.
 
     Raises:
         MobileError: Naming what was found and what is allowed.
@@ -188,10 +188,10 @@ def cells(
 
 
 class _Skipping:
-    """Leaves out what a matrix cannot have, or refuses it.
+    """Leaves out or refuses recipes that a matrix cannot have.
 
     Args:
-        wanted: Whether to leave it out.
+        wanted: Whether to leave them out.
         several: Whether anything else may be left to build.
     """
 
@@ -200,15 +200,15 @@ class _Skipping:
         self._several = several
         self._skipped: dict[str, dict[str, None]] = {}  # names of recipes by reason
         self.errors: list[MobileError] = []
-        """Why each was left out."""
+        """Why each of them was left out."""
 
     @contextmanager
     def unless(self, recipe: Recipe, reason: str) -> Iterator[None]:
-        """Within it, an error means that a recipe cannot be built.
+        """Handles errors in its body, which mean that a recipe cannot be built.
 
         Args:
             recipe: The recipe.
-            reason: Why not, in the words of the note: `for tflite`.
+            reason: Why it cannot be built, in the words of the note: `for tflite`.
 
         Raises:
             MobileError: The error, unless unsupported cells are skipped.
@@ -223,13 +223,13 @@ class _Skipping:
             self.errors.append(error)
 
     def notes(self) -> Iterator[str]:
-        """Yields what was left out: one line for each reason."""
+        """Yields one line for each reason, with the recipes left out for it."""
         for reason, names in self._skipped.items():
             yield f"skipped {reason}: {', '.join(names)}"
 
 
 def _check(cell: Cell, shared: BuildSpec, target: Target) -> None:
-    """Refuses what the gate of a cell's recipe, or its target, cannot do.
+    """Refuses a cell if the gate of its recipe, or its target, does not support it.
 
     Raises:
         MobileError: Naming what was found and what is supported.
@@ -247,10 +247,10 @@ def _check(cell: Cell, shared: BuildSpec, target: Target) -> None:
 def _without_images(
     recipes: Sequence[Recipe], skipping: _Skipping, progress: Progress
 ) -> list[Recipe]:
-    """Returns the recipes that work without calibration images, and says what they leave out.
+    """Returns the recipes that work without calibration images, and notes the steps they leave out.
 
     Raises:
-        ConfigError: A recipe that needs them, unless it is skipped.
+        ConfigError: A recipe needs them and is not skipped.
     """
     needing = [recipe for recipe in recipes if recipe.needs_images]
     if needing:
@@ -282,26 +282,26 @@ def build_cells(
     """Builds a matrix.
 
     Args:
-        cells: Its cells.
+        cells: The cells of the matrix.
         out: The folder for the bundles; workers on other machines must see it under this path.
-        cache: Where bundles are looked for and kept; None builds all anew.
-        jobs: Tasks at a time; None is what cores and memory allow, or the cluster.
-        scheduler: Address of a Dask scheduler, as in tcp://host:8786; None is this machine.
+        cache: Finished bundles, which is read and added to; None builds all anew.
+        jobs: Number of parallel tasks. Default: what cores and memory, or the cluster, allow.
+        scheduler: Address of a Dask scheduler, as in tcp://host:8786; None uses this machine.
         force: Whether bundles in `out` that are made of other ingredients are replaced.
         progress: Receives steps, counts and notes.
 
     Returns:
-        What became of every cell, in order.
+        The result of every cell, in order.
 
     Raises:
-        MobileError: A toolchain that is not installed, a bundle that would be replaced, a
-            scheduler that does not answer, a folder that cannot be written to.
+        MobileError: A toolchain is not installed, a bundle would be replaced, a scheduler does
+            not answer, or a folder cannot be written to.
     """
     progress = progress or Progress()
     files.check_folder(out)
     out = out.absolute()
     found: dict[Cell, Built] = {}
-    hashed = functools.cache(files.sha256)  # of this run: files may have changed by the next
+    hashed = functools.cache(files.sha256)  # for this run only: files may change before the next
     made_of = {cell: cell.ingredients(hashed) for cell in cells}
     for cell, ingredients in made_of.items():
         check_overwriting(out / expected_id(cell), cell, ingredients, force=force)
@@ -332,7 +332,7 @@ def build_cells(
 def _finished(path: Path, ingredients: Mapping[str, str]) -> Path | None:
     """Returns a bundle's folder if it is whole and made of these ingredients.
 
-    An interrupted build leaves bundles that did not reach the cache.
+    An interrupted build leaves bundles that are not in the cache yet.
     """
     try:
         return path if open_bundle(path).manifest.ingredients == ingredients else None
@@ -342,7 +342,7 @@ def _finished(path: Path, ingredients: Mapping[str, str]) -> Path | None:
 
 @contextmanager
 def _folders(out: Path) -> Iterator[Path]:
-    """The folder of the bundles and one in it to work in, which vanishes with all that is in it."""
+    """Creates the folder of the bundles and yields a working folder in it, removed at the end."""
     made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=out, prefix=".mnv4-"))
@@ -352,14 +352,14 @@ def _folders(out: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         if made:
-            with suppress(OSError):  # not empty: there are bundles in it
+            with suppress(OSError):  # not empty: it holds bundles
                 out.rmdir()
 
 
 def _tasks(
     made_of: Mapping[Cell, Mapping[str, str]], out: Path, scratch: Path, *, force: bool
 ) -> list[Task]:
-    """Cells that share a network and an export together, the most work first."""
+    """Groups the cells that share a network and an export; the tasks with the most work first."""
     groups: dict[object, list[Cell]] = {}
     for cell in made_of:
         target = load_target(cell.target)
@@ -380,7 +380,7 @@ def _tasks(
 
 
 def _run_here(tasks: Sequence[Task], jobs: int | None, progress: Progress) -> Iterator[Built]:
-    """Runs tasks on this machine's cores; each is a process, which a thread waits for."""
+    """Runs tasks on this machine's cores, each in a process that a thread waits for."""
     import joblib
 
     cores = os.cpu_count() or 1
@@ -401,7 +401,7 @@ def _run_here(tasks: Sequence[Task], jobs: int | None, progress: Progress) -> It
 def _run_on(scheduler: str, tasks: Sequence[Task], progress: Progress) -> Iterator[Built]:
     """Runs tasks on a Dask cluster.
 
-    A worker that dies is replaced by another one; Dask gives up on a task that ended several.
+    If a worker dies, another one takes over its task; Dask gives up on a task that ended several.
     """
     import joblib
 
@@ -417,18 +417,18 @@ def _run_on(scheduler: str, tasks: Sequence[Task], progress: Progress) -> Iterat
                     left -= {one.cell for one in built}
                     progress.advance(len(built))
                     yield from built
-        except Exception as failed:  # noqa: BLE001 - whatever a cluster raises, the rest failed
+        except Exception as failed:  # noqa: BLE001 - any error of a cluster fails the rest
             error = CrashError(f"{scheduler}: {type(failed).__name__}: {failed}")
         yield from (Built(cell=cell, path=None, error=error) for cell in left)
 
 
 @contextmanager
 def _connected(scheduler: str) -> Iterator[Any]:
-    """A client of a Dask scheduler.
+    """Connects a client to a Dask scheduler.
 
     Raises:
         ToolchainError: Dask is not installed.
-        ConfigError: Nobody answers, or there are no workers.
+        ConfigError: No scheduler answers, or it has no workers.
     """
     try:
         from distributed import Client
@@ -438,7 +438,7 @@ def _connected(scheduler: str) -> Iterator[Any]:
         client = Client(scheduler, timeout=_CONNECT_S)
     except (OSError, ValueError, ImportError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"--scheduler: {scheduler}: no Dask scheduler there: {reason}") from None
+        raise ConfigError(f"--scheduler: {scheduler}: no Dask scheduler found: {reason}") from None
     with client:
         if not client.scheduler_info()["workers"]:
             raise ConfigError(f"--scheduler: {scheduler}: found no workers, needs one or more")

@@ -1,4 +1,4 @@
-"""What a bundle is called, and whether one may take the place of another."""
+"""Names bundles, and checks whether a bundle may replace another one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def check_name(what: str, name: str) -> None:
-    """Refuses a part of a bundle's name that no bundle may have.
+    """Refuses a text that cannot be part of a bundle's name.
 
     Raises:
         ConfigError: Naming what was found and what is allowed.
@@ -59,14 +59,14 @@ def artifact_id(spec: BuildSpec, cell: Cell, target: Target) -> str:
 
 
 def _text(name: str, value: object) -> str:
-    """An option's value as a part of a name; of a switch, its own name says more than `true`."""
+    """Returns an option's value as a part of a name: NAME or no-NAME for a switch."""
     if isinstance(value, bool):
         return name if value else f"no-{name}"
     return str(value)
 
 
 def bundle_id(spec: BuildSpec, cell: Cell, target: Target) -> str:
-    """Returns the name of the bundle's folder: `artifact_id`, and the target."""
+    """Returns the name of the bundle's folder: `artifact_id`, then the target."""
     return f"{artifact_id(spec, cell, target)}-{target.name}"
 
 
@@ -80,35 +80,35 @@ def check_apart(cells: Sequence[Cell]) -> None:
     """Refuses cells whose bundles would have the same name.
 
     Raises:
-        ConfigError: Naming it, and how the cells differ.
+        ConfigError: Naming that name, and how the cells differ.
     """
     found: dict[str, Cell] = {}
     for cell in cells:
         name = expected_id(cell)
-        first = found.setdefault(name.casefold(), cell)  # some systems do not tell them apart
+        first = found.setdefault(name.casefold(), cell)  # some file systems ignore case
         if first is not cell:
             keys = ("model", "weights", "recipe", "options", "chosen")
             differing = [key for key in keys if getattr(first, key) != getattr(cell, key)]
             raise ConfigError(
-                f"{name}: two of the bundles would have this name, and differ in "
-                f"{', '.join(differing) or 'nothing'}; build them apart, with --name or --out"
+                f"{name}: two bundles would have this name, and differ in "
+                f"{', '.join(differing) or 'nothing'}; build them separately, with --name or --out"
             )
 
 
 def check_overwriting(
     path: Path, cell: Cell, ingredients: Mapping[str, str], *, force: bool
 ) -> None:
-    """Refuses to replace a bundle that is made of other ingredients, or what is no bundle.
+    """Refuses to replace a bundle made of other ingredients, or anything that is not a bundle.
 
     Args:
-        path: Where the bundle goes.
-        cell: What it is made of.
+        path: The bundle's folder.
+        cell: What the bundle is made of.
         ingredients: The hash of each part of that (`Cell.ingredients`).
-        force: Whether to replace a bundle all the same.
+        force: Whether to replace another bundle anyway.
 
     Raises:
-        ConfigError: Something else stands at the path, or another bundle; names the parts that
-            differ.
+        ConfigError: The path holds something that is not a bundle, or another bundle; names the
+            parts that differ.
     """
     check_replaceable(path, MANIFEST)
     if force:
@@ -116,7 +116,7 @@ def check_overwriting(
     try:
         manifest = json.loads((path / MANIFEST).read_bytes())
     except (OSError, ValueError):
-        return  # nothing there, or nothing that is a bundle
+        return  # nothing at the path, or not a bundle
     if not isinstance(manifest, dict) or manifest.get("ingredients") == ingredients:
         return
     found = _part(manifest, "ingredients")
@@ -135,7 +135,7 @@ def check_overwriting(
 def _known_values(
     manifest: Mapping[str, Any], cell: Cell
 ) -> dict[str, list[tuple[str, object, object]]]:
-    """Returns the values of parts that a manifest has and a cell has not, with the cell's."""
+    """Returns, by part, the values in which a manifest and a cell differ: name, old, new."""
     target = load_target(cell.target)
     spec = cell.spec(cell.shared, target)
     weights = {"": _part(manifest, "model").get("weights")}

@@ -1,4 +1,4 @@
-"""What the bundles of one network are made of and compared with, each part made once."""
+"""Everything that the bundles of one network are made of and compared with, each made once."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Network:
     """A network with its weights, its reference outputs, exports and calibration images.
 
     Args:
-        cell: One of the cells that share it: model, weights and options count.
-        progress: Receives what is made.
+        cell: Any of the cells that share the network; only model, weights and options matter.
+        progress: Receives steps and notes.
 
     Raises:
-        MobileError: Weights or options that cannot be used.
+        MobileError: The weights or options cannot be used.
     """
 
     def __init__(self, cell: Cell, progress: Progress) -> None:
@@ -73,12 +73,12 @@ class Network:
 
     @cached_property
     def reference(self) -> dict[str, npt.NDArray[np.float32]]:
-        """What the PyTorch model gives for them."""
+        """The PyTorch model's outputs for the golden images, by name."""
         self._progress.step(f"{self.entry.name}: run the PyTorch model")
         return eager(self.net, self.images, self.spec)
 
     def resolved(self, recipe: Recipe) -> Recipe:
-        """A recipe with the rule that `range: auto` stands for on this network."""
+        """Returns a recipe with `range: auto` replaced by the best rule for this network."""
         if recipe.activations is None or recipe.activations.range != "auto":
             return recipe
         if recipe not in self._resolved:
@@ -86,7 +86,7 @@ class Network:
 
             calibration = self.calibration(recipe)
             assert calibration is not None
-            # Only distillation depends on the rule, and mostly the default stays.
+            # Only distillation depends on the rule, and the default is nearly always kept.
             prepared = self.prepared(with_rule(recipe, DEFAULT), calibration)
             self._progress.step(f"{self.entry.name}: choose the rule of ranges")
             found = judge_rules(self.net, prepared, self.spec, recipe, calibration)
@@ -95,7 +95,7 @@ class Network:
         return self._resolved[recipe]
 
     def judged(self, calibration: Calibration) -> Judged:
-        """The images that calibration does not see, and the PyTorch model's outputs for them."""
+        """Returns the held-out images, and the PyTorch model's outputs for them."""
         if calibration not in self._judged:
             pictures = calibration.held_out()
             self._judged[calibration] = pictures, eager(self.net, pictures, self.spec)
@@ -103,12 +103,12 @@ class Network:
 
     @cached_property
     def layers(self) -> list[str]:
-        """Names that patterns of recipes may match, as far as they are known before the export."""
+        """The names that recipes' patterns may match, as far as known before the export."""
         modules = [name for name, _ in self.net.named_modules()]
         return [f"{module}{end}".lstrip(".") for module in modules for end in ("", *NAMELESS)]
 
     def prepared(self, recipe: Recipe, calibration: Calibration | None) -> MobileNetV4:
-        """The network as a recipe prepares it, made once; its weights are not rounded yet."""
+        """Returns the network as a recipe prepares it, before its weights are rounded."""
         preparation = _preparation(recipe)
         if not preparation.prepare or calibration is None:
             return self.net
@@ -123,7 +123,7 @@ class Network:
     def program(
         self, form: Form, recipe: Recipe, calibration: Calibration | None
     ) -> ExportedProgram:
-        """The deploy form, exported once for all targets and recipes that share it."""
+        """Returns the deploy form, exported once for all targets and recipes that share it."""
         net = self.prepared(recipe, calibration)
         key = form, net
         if key not in self._programs:
@@ -137,7 +137,7 @@ class Network:
     def _with_rounded_weights(
         self, program: ExportedProgram, recipe: Recipe, calibration: Calibration
     ) -> ExportedProgram:
-        """A program as a recipe rounds its weights, made once."""
+        """Returns a program with its weights rounded as a recipe says."""
         key = program, recipe.weights, recipe.keep, calibration
         if key not in self._rounded:
             from mnv4_mobile.quantize.rounding import rounded
@@ -147,10 +147,10 @@ class Network:
         return self._rounded[key]
 
     def calibration(self, recipe: Recipe) -> Calibration | None:
-        """The images that a recipe asks for, if it asks for any.
+        """Returns the calibration images of a recipe; None if it has no use for any or got none.
 
         Raises:
-            MobileError: There are none.
+            MobileError: The images cannot be found or used.
         """
         if recipe.calibration is None or self._options.calibrate is None:
             return None
@@ -169,7 +169,7 @@ class Network:
 
 
 def _preparation(recipe: Recipe) -> Recipe:
-    """What of a recipe has a say in how the network is prepared, so that recipes share it."""
+    """Returns the part of a recipe that affects preparation, so that recipes can share a result."""
     steps = tuple(step for step in recipe.prepare if step != "gptq")
     found = replace(recipe, name="", description="", prepare=steps, gate=Gate(sqnr_db=0))
     if "distill" not in steps:

@@ -1,4 +1,4 @@
-"""Builds verified bundles from a checkpoint: the only file that knows the order of a build."""
+"""Builds verified bundles from a checkpoint. This is the only file that orders a build's steps."""
 
 from __future__ import annotations
 
@@ -53,24 +53,24 @@ class Task:
     """Cells that share a network and an export: one model, one deploy form."""
 
     cells: tuple[Cell, ...]
-    """They differ in target, recipe and the target's options."""
+    """Cells that differ only in target, recipe and the target's options."""
     ingredients: Mapping[Cell, Mapping[str, str]]
     """What each cell is made of (`Cell.ingredients`)."""
     out: Path
     """The folder of the bundles."""
     scratch: Path
-    """A folder in it to work in; whoever made it removes it, even if this process is killed."""
+    """A working folder in `out`; its creator removes it, even if this process is killed."""
     force: bool = False
     """Whether bundles that are made of other ingredients are replaced."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """What became of a cell."""
+    """The result of building a cell."""
 
     cell: Cell
     path: Path | None
-    """The bundle; None where it failed."""
+    """The bundle; None if it failed."""
     error: MobileError | None = None
     seconds: float = 0
     """Seconds spent on this cell. Shared work is charged to the first cell."""
@@ -78,14 +78,14 @@ class Built:
 
 
 def run(task: Task, progress: Progress) -> Iterator[Built]:
-    """Builds the cells of a task one by one, as `naming.bundle_id` has it.
+    """Builds the cells of a task one by one; `naming.bundle_id` names the bundles.
 
     Raises:
-        MobileError: What all cells need failed: weights, images, the export.
+        MobileError: Something that all cells need failed: weights, images or the export.
     """
     if not task.scratch.is_dir():
         raise ConfigError(
-            f"{task.out}: not seen from {platform.node()}: a cluster needs a folder that all of "
+            f"{task.out}: not visible on {platform.node()}: a cluster needs a folder that all of "
             "its machines share"
         )
     begin = time.monotonic()
@@ -103,10 +103,10 @@ def run(task: Task, progress: Progress) -> Iterator[Built]:
 
 
 def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Path:
-    """Builds one bundle; nothing is left of one that fails.
+    """Builds one bundle; a bundle that fails is removed.
 
     Raises:
-        MobileError: The target, the disk or the gate.
+        MobileError: The target or the disk failed, or the bundle missed its gate.
     """
     target = load_target(cell.target)
     spec = cell.spec(network.spec, target)
@@ -114,8 +114,8 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
     check_overwriting(path, cell, task.ingredients[cell], force=task.force)
     recipe = cell.recipe.on(target.made_for(spec))
     check_recipe(target, spec, recipe)
-    cell.recipe.check_keep(network.layers)  # before the work, as far as modules are concerned
-    calibration = network.calibration(recipe)  # before `auto` is resolved, which judges by it
+    cell.recipe.check_keep(network.layers)  # checks module names before the work starts
+    calibration = network.calibration(recipe)  # first, because resolving `auto` needs the images
     recipe = network.resolved(recipe)
     program = network.program(target.form(spec, recipe), recipe, calibration)
     with files.new_folder(path, MANIFEST, task.scratch) as folder:
@@ -197,7 +197,7 @@ def _agreement(
     units: Sequence[Unit],
     gate: float,
 ) -> AgreementEntry:
-    """Compares classes on the images that calibration has not seen, on the worst of the units."""
+    """Compares classes on the held-out images; reports the worst of the units."""
     output = next(o for o in lowered.outputs if o.kind in CLASSES)
     pictures, expected = network.judged(calibration)
     top1 = 1.0
@@ -215,7 +215,7 @@ def _run(
     pictures: npt.NDArray[np.uint8],
     unit: Unit,
 ) -> dict[str, npt.NDArray[Any]]:
-    """The outputs of an artifact on a unit."""
+    """Returns the outputs of an artifact on a unit."""
     with Worker(target.name, lowered.path, unit=unit) as worker:
         preprocess = network.spec.preprocess
         return run_pixels(worker, lowered.input, lowered.outputs, pictures, preprocess)
@@ -229,9 +229,9 @@ def _golden_pairs(
     lowered: Lowered,
     units: Sequence[Unit],
 ) -> tuple[tuple[GoldenEntry, ...], dict[Unit, dict[str, Parity]]]:
-    """Writes golden tensors into a bundle; their entries, and the parity on each unit.
+    """Writes golden tensors into a bundle, and returns their entries and the parity on each unit.
 
-    What the artifact gave is that of the first unit.
+    The artifact's golden outputs are those of the first unit.
     """
     outputs = lowered.outputs
     gates = {output.name: recipe.gate.sqnr_db for output in outputs}
@@ -249,7 +249,7 @@ def _golden_pairs(
 
 
 def layers(net: MobileNetV4, recipe: Recipe, lowered: Lowered) -> tuple[LayerEntry, ...]:
-    """The precision of every layer, and why where it is not the recipe's.
+    """Returns the precision of every layer, and the reason if it is not the recipe's.
 
     The network's convolutions come first, in the order in which they run.
     """

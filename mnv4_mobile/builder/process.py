@@ -1,8 +1,8 @@
-"""Tasks of builds in processes of their own.
+"""Runs the tasks of builds in separate processes, the builders.
 
-Toolchains leak, swallow Ctrl-C, crash and run out of memory; a process can be killed and gives its
-memory back. Parent and builder talk through two pipes in `multiprocessing`'s framing: tasks in;
-steps, updates, notes and what became of each cell out.
+Toolchains leak, swallow Ctrl-C, crash and run out of memory; a process can be killed and frees its
+memory when it ends. Parent and builder talk through two pipes in `multiprocessing`'s framing: one
+carries tasks to the builder, the other its steps, updates, notes and the result of each cell.
 
 A builder takes seconds to import its toolchains, so within `kept_warm` it waits for another task.
 """
@@ -26,7 +26,7 @@ from mnv4_mobile.bundle.worker import start
 from mnv4_mobile.errors import CrashError, MobileError, user_error
 from mnv4_mobile.progress import Progress
 
-_MAX_IDLE_BYTES = 2 * 10**9  # all toolchains take 1.2 GB together; the rest has leaked
+_MAX_IDLE_BYTES = 2 * 10**9  # all toolchains together take 1.2 GB; anything more has leaked
 
 
 class _Builder:
@@ -37,18 +37,18 @@ class _Builder:
         self._process, self._requests, self._answers = start(code, threads=1)
         self.name = str(self._process.pid)
         self.targets: set[str] = set()
-        """The targets whose toolchains it has imported."""
+        """The targets whose toolchains the builder has imported."""
 
     def run(self, task: Task, built: list[Built], progress: Progress) -> MobileError | None:
         """Runs a task.
 
         Args:
             task: What to build.
-            built: Gets what became of each cell, as soon as it is known.
+            built: The result of each cell is appended to it as soon as it is known.
             progress: Receives steps, counts and notes.
 
         Returns:
-            What all cells need and failed, if so.
+            The error of something that all cells need, or None.
 
         Raises:
             CrashError: The process ended.
@@ -75,18 +75,18 @@ class _Builder:
         return None
 
     def can_go_on(self) -> bool:
-        """Whether it lives and has not grown too much."""
+        """Returns whether the process is alive and has not grown too much."""
         if self._process.poll() is not None:
             return False
         size: int = psutil.Process(self._process.pid).memory_info().rss
         return size < _MAX_IDLE_BYTES
 
     def kill(self) -> None:
-        """Ends it, which fails what it was building."""
+        """Ends the process, which fails what it was building."""
         self._process.kill()
 
     def close(self) -> None:
-        """Ends it, and gives its memory back."""
+        """Ends the process and frees its memory."""
         with self._requests, self._answers:
             self._process.kill()
             self._process.wait()
@@ -100,7 +100,7 @@ _keeping = 0
 
 @contextmanager
 def kept_warm() -> Iterator[None]:
-    """Within it, builders that have run a task wait for the next one; they end with it."""
+    """Lets builders that have run a task wait for the next one, until the context ends."""
     global _keeping
     with _lock:
         _keeping += 1
@@ -116,15 +116,15 @@ def kept_warm() -> Iterator[None]:
 
 
 def build_apart(task: Task, progress: Progress | None = None) -> list[Built]:
-    """Runs a task in a process of its own, with one thread: sums then have the same last bits.
+    """Runs a task in a separate process with one thread, so that sums have the same last bits.
 
     Args:
         task: What to build.
         progress: Receives steps, counts and notes.
 
     Returns:
-        What became of every cell, in order. A process that dies fails the cells that it had not
-        finished.
+        The result of every cell, in order. If the process dies, the cells that it had not finished
+        fail.
     """
     progress = progress or Progress()
     builder = _take(task)
@@ -144,7 +144,7 @@ def build_apart(task: Task, progress: Progress | None = None) -> list[Built]:
 
 
 def _take(task: Task) -> _Builder:
-    """A builder that waits, best one that has imported what the task needs, or a new one."""
+    """Returns a waiting builder, preferably with the task's toolchains imported, or a new one."""
     targets = {cell.target for cell in task.cells}
     with _lock:
         _idle.sort(key=lambda builder: len(builder.targets & targets))
@@ -169,7 +169,7 @@ def _give_back(builder: _Builder, *, keep: bool) -> None:
 
 
 def end_all() -> None:
-    """Ends all builders of this process, and fails what they were building."""
+    """Ends all builders of this process, which fails what they were building."""
     for builder in [*_running, *_idle]:
         builder.kill()
 
@@ -181,7 +181,7 @@ def _ending(code: int) -> str:
 
 
 class _Teller(Progress):
-    """Tells the parent."""
+    """Sends progress to the parent."""
 
     def __init__(self, answers: Connection) -> None:
         self._answers = answers
@@ -197,14 +197,14 @@ class _Teller(Progress):
 
 
 def serve() -> None:
-    """The builder's side."""
+    """Runs in the builder: builds tasks until the parent closes the pipe."""
     requests, answers = (Connection(int(argument)) for argument in sys.argv[1:])
-    # The parent cleans up: what is half-written lies in a folder of the parent's.
+    # The parent cleans up: half-written files are in a folder that it owns.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     tasks: SimpleQueue[tuple[str, Task]] = SimpleQueue()
     threading.Thread(target=_receive, args=(requests, tasks), daemon=True).start()
-    # Nearly all that imports and conversions make stays; to look for what does not, again and
-    # again, takes 6 to 10 % of the time. Between cells is often enough.
+    # Nearly every object that imports and conversions make stays alive, and looking for garbage
+    # among them takes 6 to 10 % of the time. Collecting between cells is enough.
     gc.disable()
     while True:
         folder, task = tasks.get()
@@ -213,12 +213,12 @@ def serve() -> None:
             for built in run(task, _Teller(answers)):
                 answers.send(built)
                 gc.collect()
-        except Exception as error:  # noqa: BLE001 - whatever a toolchain raises, the parent shows it
+        except Exception as error:  # noqa: BLE001 - the parent shows any error of a toolchain
             answers.send(user_error(error))
 
 
 def _receive(requests: Connection, tasks: SimpleQueue[tuple[str, Task]]) -> None:
-    """Takes tasks, and ends this process when the parent closes the pipe: nobody waits any more."""
+    """Receives tasks, and ends this process when the parent closes the pipe."""
     try:
         while True:
             tasks.put(requests.recv())

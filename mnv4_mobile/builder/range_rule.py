@@ -1,15 +1,15 @@
-"""The rule of ranges that `range: auto` stands for, by simulation.
+"""Finds the range rule that `range: auto` stands for, by simulation.
 
-Every rule is simulated on the network as it will be built, and judged on images that calibration
-has not seen. The default stays unless another rule is clearly better. SQNR differs from image to
-image far more than from rule to rule, so rules are compared image by image: the difference to the
-default has a standard deviation of 3 to 8 dB over images (hybrid-narrow and the demo network), and
-its mean a standard error of 0.5 dB on 128 images. By chance alone, the best of four rules on few
-images is often one that is worse on all others.
+Every rule is simulated on the network as it will be built, and judged on held-out images. The
+default stays unless another rule is clearly better. SQNR differs from image to image far more than
+from rule to rule, so rules are compared image by image: the difference to the default has a
+standard deviation of 3 to 8 dB over images (hybrid-narrow and the demo network), and its mean a
+standard error of 0.5 dB on 128 images. The rule that is by chance the best of four on few images is
+often worse on all others.
 
-A rule therefore replaces the default if its mean difference is above 0 by three standard errors,
-which three rules without merit together reach in one of 250 cases, and is `MARGIN` or more: a
-simulation is only that close to the artifacts that targets make.
+A rule therefore replaces the default only if its mean difference is above 0 by three standard
+errors, which at least one of three rules that are no better reaches in one of 250 cases, and is
+`MARGIN` or more, because a simulation is only that close to the artifacts that targets make.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ if TYPE_CHECKING:
 RULES: tuple[Rule, ...] = tuple(rule for rule in get_args(Rule) if rule != "auto")
 DEFAULT: Rule = Activations(mode="static").range
 MARGIN = 0.5
-"""What another rule must gain, in dB."""
+"""The least gain in dB with which another rule replaces the default."""
 _ERRORS = 3.0
-"""Standard errors that its gain must be above 0."""
+"""The number of standard errors by which that gain must be above 0."""
 _BATCH = 16
 
 
 def with_rule(recipe: Recipe, rule: Rule) -> Recipe:
-    """A recipe with static activations, with another rule of ranges."""
+    """Returns a recipe with static activations, with its range rule replaced."""
     assert recipe.activations is not None
     return replace(recipe, activations=replace(recipe.activations, range=rule))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """How close a network comes to its float outputs by each rule."""
+    """How close a network comes to its float outputs with each rule."""
 
     ratios: Mapping[Rule, npt.NDArray[np.float64]]
-    """SQNR in dB of each image; of its worst output, where there are several."""
+    """SQNR in dB of each image, for its worst output if the network has several."""
 
     def gain(self, rule: Rule) -> tuple[float, float]:
-        """The mean difference to the default in dB, and its standard error."""
+        """Returns a rule's mean difference to the default in dB, and its standard error."""
         differences = self.ratios[rule] - self.ratios[DEFAULT]
         if len(differences) < 2:
             return 0.0, float("inf")
@@ -65,7 +65,7 @@ class Judgement:
 
     @property
     def best(self) -> Rule:
-        """The default, or the best of the rules that are clearly better."""
+        """The best of the rules that are clearly better than the default, or else the default."""
         clear = [DEFAULT]
         for rule in self.ratios:
             gain, error = self.gain(rule)
@@ -75,7 +75,7 @@ class Judgement:
 
     @property
     def text(self) -> str:
-        """The rule that was chosen, and what all of them reached."""
+        """The chosen rule, and the results of all rules."""
         ratios = self.ratios[DEFAULT]
         found = [f"{DEFAULT} {np.median(ratios):.1f} dB on {len(ratios)} images"]
         for rule in self.ratios:
@@ -92,14 +92,14 @@ def judge_rules(
     recipe: Recipe,
     calibration: Calibration,
 ) -> Judgement:
-    """Simulates what will be built with every rule.
+    """Simulates what will be built, once with every rule.
 
     Args:
         net: The float network, in inference mode.
-        prepared: The same as the recipe prepares it, but for the rounding of its weights.
+        prepared: The same network as the recipe prepares it, before its weights are rounded.
         spec: What is built.
         recipe: A recipe with static activations.
-        calibration: Its images give the ranges, the held-out ones are judged.
+        calibration: The ranges come from its images; the rules are judged on the held-out ones.
     """
     simulation = _as_built(prepared, spec, recipe, calibration)
     observed = simulation.observe(calibration)
@@ -119,13 +119,13 @@ def judge_rules(
 def _as_built(
     prepared: MobileNetV4, spec: BuildSpec, recipe: Recipe, calibration: Calibration
 ) -> Simulation:
-    """The simulation of a recipe, its weights rounded as the recipe says."""
+    """Returns the simulation of a recipe, with its weights rounded as the recipe says."""
     from mnv4_mobile.quantize.rounding import rounded
     from mnv4_mobile.quantize.simulate import Simulation
 
     simulation = Simulation(prepared, spec, recipe, batch=_BATCH)
     if "gptq" in recipe.prepare:
-        # Neither the ranges nor the form of the program decide how its weights are rounded.
+        # How weights are rounded depends neither on the ranges nor on the form of the program.
         one = replace(spec, batch=1, input="float", io="float32")
         program = rounded(export(prepared, one, "nchw"), one, recipe, calibration)
         simulation.body.load_state_dict(program.state_dict)

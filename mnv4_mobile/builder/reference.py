@@ -1,4 +1,4 @@
-"""The float PyTorch model: what every artifact is made of and compared with."""
+"""The float PyTorch model, which every artifact is made from and compared with."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from mnv4_mobile.model.weights import Checkpoint
 
 GOLDEN_IMAGES = 4
-_BATCH = 32  # more at once take memory and no less time
+_BATCH = 32  # larger batches take more memory and are no faster
 
 
 def load_net(checkpoint: Checkpoint, spec: BuildSpec) -> MobileNetV4:
-    """The network with its weights, in inference mode."""
+    """Returns the network with its weights, in inference mode."""
     import torch
 
     from mnv4_mobile.model.net import MobileNetV4
@@ -34,17 +34,17 @@ def load_net(checkpoint: Checkpoint, spec: BuildSpec) -> MobileNetV4:
 
 
 def golden_paths(images: Path, batch: int) -> list[Path]:
-    """The images of the golden pairs, a multiple of the batch, out of a folder or a file.
+    """Returns the images of the golden pairs from a folder or a file; a multiple of the batch.
 
     Raises:
-        ConfigError: Too few.
-        ImageError: Nothing there.
+        ConfigError: Too few images.
+        ImageError: No folder, or no image in it.
     """
     count = _golden_count(batch)
     paths = list_images(images) if images.is_dir() else [images]
     if len(paths) < count:
         raise ConfigError(f"--images: {images}: found {len(paths)} images, needs {count}")
-    # Evenly spread, as a folder of classes is sorted by class.
+    # Spread evenly, because a folder with one folder per class is sorted by class.
     return [paths[i * len(paths) // count] for i in range(count)]
 
 
@@ -53,7 +53,7 @@ def _golden_count(batch: int) -> int:
 
 
 def golden_pixels(spec: BuildSpec, images: Path | None, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """(N, H, W, 3) RGB after resizing; N is a multiple of the batch."""
+    """Returns the golden images (N, H, W, 3), RGB after resizing; N is a multiple of the batch."""
     if images is None:
         return random_images(spec.preprocess, _golden_count(spec.batch), seed)
     paths = golden_paths(images, spec.batch)
@@ -63,7 +63,7 @@ def golden_pixels(spec: BuildSpec, images: Path | None, seed: int = 0) -> npt.ND
 def eager(
     net: MobileNetV4, images: npt.NDArray[np.uint8], spec: BuildSpec
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """What the float PyTorch model gives for (N, H, W, 3) RGB pixels."""
+    """Returns the float PyTorch model's outputs by name for (N, H, W, 3) RGB pixels."""
     import torch
 
     parts: dict[str, list[npt.NDArray[np.float32]]] = {}
@@ -76,7 +76,7 @@ def eager(
 
 
 def arranged(reference: npt.NDArray[np.float32], output: TensorSpec) -> npt.NDArray[np.float32]:
-    """What eager gave, in the order of an artifact's output."""
+    """Returns an output of `eager` in the layout of an artifact's output."""
     if output.layout == "nhwc":
         return np.ascontiguousarray(np.moveaxis(reference, 1, -1))
     return reference

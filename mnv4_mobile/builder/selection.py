@@ -1,4 +1,4 @@
-"""Which targets and recipes a matrix has: those that are named, or all that work."""
+"""Selects the targets and recipes of a matrix: those that are named, or all that work."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mnv4_mobile.target import Target, check_recipe, completed, load_target, req
 
 
 def select_targets(names: Iterable[str], progress: Progress) -> dict[str, Target]:
-    """Loads targets; planning needs no toolchain, which `build_cells` asks for.
+    """Loads targets. This needs no toolchain; `build_cells` checks for that.
 
     Args:
         names: Names of targets; `all` stands for those whose toolchain is installed.
-        progress: Hears which targets `all` leaves out, and why.
+        progress: Receives notes on the targets that `all` leaves out, and why.
 
     Raises:
-        ConfigError: A target that does not exist.
+        ConfigError: A target does not exist.
         ToolchainError: With `all`, no toolchain is installed.
     """
     names = list(dict.fromkeys(names))
@@ -49,7 +49,7 @@ def select_recipes(names: Iterable[str]) -> list[Recipe]:
     """Loads recipes; `all` stands for every shipped one.
 
     Raises:
-        ConfigError: A recipe that cannot be read, or two of one name.
+        ConfigError: A recipe cannot be read, or two have the same name.
     """
     paths: dict[str, None] = {}
     for name in names:
@@ -59,12 +59,14 @@ def select_recipes(names: Iterable[str]) -> list[Recipe]:
     for name in known:
         check_name("recipe", name)
         if known.count(name) > 1:
-            raise ConfigError(f"--recipe: found two of the name {name!r}, which names the bundle")
+            raise ConfigError(
+                f"--recipe: found two recipes named {name!r}; bundles need one name each"
+            )
     return found
 
 
 def maps(target: Target, recipe: Recipe) -> bool:
-    """Whether a target can lower a network with a recipe when no other option is given."""
+    """Returns whether a target can lower a network with a recipe if no other option is given."""
     shared = Options().build_spec(read_model("conv-small").spec, KnownPreprocess())
     try:
         spec = completed(shared, target, recipe)

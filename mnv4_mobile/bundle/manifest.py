@@ -61,28 +61,28 @@ class ModelEntry(Record, frozen=True, kw_only=True):
     weights_sha256: Sha256
     """Hash of the weights."""
     licence: str | None
-    """Licence of the weights; null where it is not known."""
+    """Licence of the weights; null if it is not known."""
 
 
 class ArtifactEntry(Record, frozen=True, kw_only=True):
     """The artifact, a file or a folder."""
 
     path: RelativePath
-    """Where it is in the bundle."""
+    """Path of the artifact in the bundle."""
     bytes: Bytes
-    """Its size."""
+    """Size of the artifact."""
     sha256: Sha256
-    """Its hash. A folder's is that of the lines `<sha256>  <posix path>` of its files, each ended
-    by a line feed, sorted by the parts of their paths."""
+    """Hash of the artifact. For a folder, the hash of the lines `<sha256>  <posix path>` of its
+    files, each ended by a line feed, sorted by the parts of their paths."""
 
 
 class PreprocessEntry(Preprocess, frozen=True, kw_only=True):
-    """How a decoded picture becomes the artifact's input."""
+    """How a decoded image becomes the artifact's input."""
 
     inside: bool
     """Whether the artifact takes RGB bytes and normalises them itself."""
     assumed: tuple[Assumable, ...]
-    """The keys that neither the weights nor the user gave; their values are defaults."""
+    """The keys that neither the weights nor the user specified; their values are defaults."""
 
 
 class GoldenEntry(Record, frozen=True, kw_only=True):
@@ -93,12 +93,12 @@ class GoldenEntry(Record, frozen=True, kw_only=True):
     tensor: str
     """`pixels`, or the name of an output."""
     shape: Shape
-    """Length of every axis; the first one counts images."""
+    """Length of every axis; the first axis counts images."""
     dtype: Io
     """Type of the elements."""
     source: Literal["input", "eager", "artifact"]
-    """`input`: RGB bytes after resizing; `eager`: what the float PyTorch model gives for them;
-    `artifact`: what the artifact gave."""
+    """`input`: RGB bytes after resizing; `eager`: the float PyTorch model's output for them;
+    `artifact`: the artifact's output."""
     min_sqnr_db: float | None
     """The least SQNR in decibels that an output must reach against this tensor; null for inputs."""
 
@@ -116,10 +116,10 @@ class LayerEntry(Layer, frozen=True, kw_only=True):
 
 
 class AgreementEntry(Record, frozen=True, kw_only=True):
-    """How often an artifact names the float network's class."""
+    """How often an artifact's class is the float network's."""
 
     top1: Share
-    """Share of the images."""
+    """Share of the images for which the classes agree."""
     n: Count
     """Number of images."""
     gate: Share
@@ -138,12 +138,12 @@ class CalibrationEntry(Record, frozen=True, kw_only=True):
     seed: int
     """Seed that chose the images."""
     dataset_sha256: Sha256 | None
-    """Hash of the sorted hashes of the images, each ended by a line feed; null where the images
-    were generated."""
+    """Hash of the sorted hashes of the images, each ended by a line feed; null if the images were
+    generated."""
     range: str | None
-    """The rule of the ranges of static activations; what `auto` chose. Null without them."""
+    """The range rule of static activations; for `auto`, the rule it chose. Null without them."""
     agreement: AgreementEntry | None
-    """Agreement on the held-out images, where the recipe has a gate for it."""
+    """Agreement on the held-out images; null if the recipe has no gate for it."""
 
 
 class Manifest(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -171,14 +171,14 @@ class Manifest(Record, frozen=True, kw_only=True, omit_defaults=True):
     outputs: Annotated[tuple[TensorSpec, ...], Meta(min_length=1)]
     """The outputs of the artifact."""
     preprocess: PreprocessEntry
-    """How a decoded picture becomes the input."""
+    """How a decoded image becomes the input."""
     labels: tuple[str, ...] | None
-    """Class names in the order of the class output; null where they are not known."""
+    """Class names in the order of the class output; null if they are not known."""
     golden: Annotated[tuple[GoldenEntry, ...], Meta(min_length=2)]
-    """Inputs with their outputs, to check an artifact on a device."""
+    """Inputs and their outputs, with which a device checks the artifact."""
     parity: Mapping[Unit, Mapping[str, Parity]]
-    """How close each output is to the float model's, by unit, then by output. Empty where the
-    build did not verify."""
+    """How close each output is to the float model's, by unit, then by output. Empty if the build
+    did not verify."""
     layers: tuple[LayerEntry, ...]
     """The precision of every layer."""
     calibration: CalibrationEntry | None = None
@@ -186,7 +186,7 @@ class Manifest(Record, frozen=True, kw_only=True, omit_defaults=True):
     requires: Mapping[Requirement, str]
     """What a device must have; keys are `<target>.<key>`."""
     versions: Mapping[str, str]
-    """Versions of what made the bundle."""
+    """Versions of the packages that made the bundle."""
 
     def __post_init__(self) -> None:
         image, (height, width) = self.inputs[0], self.preprocess.size
@@ -229,15 +229,15 @@ class Bundle:
 
     @property
     def preprocess(self) -> Preprocess:
-        """How a picture becomes the input."""
+        """How an image becomes the input."""
         entry = self.manifest.preprocess
         return Preprocess(**{name: getattr(entry, name) for name in Preprocess.__struct_fields__})
 
     def class_output(self, *kinds: str) -> TensorSpec:
-        """Returns the output with the classes' scores, the first of these kinds that exists.
+        """Returns the output with the classes' scores, by the first of these kinds that exists.
 
         Raises:
-            ConfigError: There is none.
+            ConfigError: No output is of one of these kinds.
         """
         by_kind = {output.kind: output for output in self.outputs}
         for kind in kinds:
@@ -301,8 +301,8 @@ def bundle_folder(path: Path) -> Path:
 def is_bundle(path: Path) -> bool:
     """Returns whether a path is a bundle's folder.
 
-    The names in it are compared, as a system that ignores their case finds an `.mlpackage`'s
-    Manifest.json under this name too.
+    The names of its files are compared, because a file system that ignores case also finds an
+    `.mlpackage`'s Manifest.json under this name.
     """
     return path.is_dir() and MANIFEST in (file.name for file in path.iterdir())
 
@@ -312,10 +312,10 @@ AnyBundle: TypeAlias = Bundle | str | os.PathLike[str]
 
 
 def open_bundle(path: AnyBundle) -> Bundle:
-    """Reads a bundle and makes sure that its artifact is the one that its manifest names.
+    """Reads a bundle and checks that its artifact is the one that its manifest names.
 
     Args:
-        path: The bundle's folder, or the artifact in it. An open bundle is returned as it is.
+        path: The bundle's folder, or the artifact in it. An open bundle is returned unchanged.
 
     Raises:
         BundleError: Naming the file and what is wrong with it.
@@ -333,7 +333,7 @@ def open_bundle(path: AnyBundle) -> Bundle:
     bundle = Bundle(path=folder, manifest=records.decode(data, Manifest, str(file), BundleError))
     artifact = bundle.manifest.artifact
     if folder != Path(path) and bundle.artifact != Path(path):
-        raise BundleError(f"{path}: neither a bundle nor the artifact of the bundle around it")
+        raise BundleError(f"{path}: neither a bundle nor the artifact of the bundle that holds it")
     if not bundle.artifact.exists():
         raise BundleError(f"{bundle.artifact}: missing")
     found = sha256(bundle.artifact)
@@ -349,7 +349,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes manifest.json, indented, with a line feed at the end.
 
     Raises:
-        BundleError: A value that `open_bundle` would refuse.
+        BundleError: `open_bundle` would refuse a value.
     """
     file = folder / MANIFEST
     data = records.encode(manifest, indent=1)
@@ -363,13 +363,13 @@ def write_golden(
     tensors: Mapping[str, npt.NDArray[Any]],
     gates: Mapping[str, float] | None = None,
 ) -> list[GoldenEntry]:
-    """Writes golden tensors into a bundle's folder; the manifest's entries for them.
+    """Writes golden tensors into a bundle's folder, and returns the manifest's entries for them.
 
     Args:
-        folder: The bundle's.
-        source: `input`, `eager` or `artifact`.
-        tensors: By tensor name; the first axis is the image's.
-        gates: For outputs, the least SQNR in dB that a device must reach.
+        folder: The bundle's folder.
+        source: Where the tensors come from: `input`, `eager` or `artifact`.
+        tensors: The tensors by name; the first axis counts images.
+        gates: The least SQNR in dB that a device must reach, by output; None for inputs.
     """
     entries = []
     (folder / "golden").mkdir(exist_ok=True)

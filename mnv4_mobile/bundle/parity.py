@@ -1,4 +1,4 @@
-"""An artifact's outputs against the float model's."""
+"""Compares an artifact's outputs with the float model's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Parity(Record, frozen=True, kw_only=True):
     top1_agreement: Share | None
     """Share of the images with the same largest class; null for outputs without classes."""
     max_abs: Annotated[float, Meta(ge=0)]
-    """Largest absolute difference of two elements."""
+    """Largest absolute difference between two elements."""
     n: Count
     """Number of images."""
     gate_db: float
@@ -32,13 +32,13 @@ class Parity(Record, frozen=True, kw_only=True):
 
 
 EXACT_DB = 200.0
-"""Reported for equal tensors, and the most that is reported: float32 ends at about 150 dB."""
+"""The largest SQNR reported, also for equal tensors; float32 reaches about 150 dB."""
 
 
 def sqnr_db(reference: npt.NDArray[Any], found: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Signal to quantization noise ratio in dB of every image, (N, ...) -> (N,).
+    """Returns the signal to quantization noise ratio in dB of every image, (N, ...) -> (N,).
 
-    A pooled figure would be decided by the image with the largest values; hence one an image.
+    One figure per image, because the image with the largest values would dominate a pooled one.
     """
     a = reference.reshape(len(reference), -1).astype(np.float64)
     b = found.reshape(len(found), -1).astype(np.float64)
@@ -52,7 +52,7 @@ def sqnr_db(reference: npt.NDArray[Any], found: npt.NDArray[Any]) -> npt.NDArray
 def compare(
     reference: npt.NDArray[Any], found: npt.NDArray[Any], *, classes: bool, gate_db: float
 ) -> Parity:
-    """Returns how close `found` came to `reference`, both (N, ...).
+    """Returns how close `found` is to `reference`, both (N, ...).
 
     Raises:
         ParityError: The shapes differ.
@@ -93,10 +93,10 @@ def parities(
 
 
 def check_agreement(agreement: float, gate: float, what: str) -> None:
-    """Refuses an artifact that names other classes than the float network too often.
+    """Refuses an artifact whose class differs from the float network's for too many images.
 
     Raises:
-        ParityError: Saying how often it names the same one.
+        ParityError: Saying how often the classes agree.
     """
     if agreement < gate:
         raise ParityError(

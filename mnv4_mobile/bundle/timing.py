@@ -1,4 +1,4 @@
-"""The loop that times runs."""
+"""Times runs."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 WARM_UP = 3
-"""Runs before those that are timed: the first one packs weights and touches fresh memory."""
+"""Number of runs before the timed ones; the first run packs weights and touches fresh memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Runs, one after the other."""
+    """The times of consecutive runs."""
 
     latencies_ms: tuple[float, ...]
     """How long each run took."""
     t_ms: tuple[float, ...]
-    """When each of them began, from the first one on."""
+    """When each run began, counted from the first one."""
     busy: float | None
-    """The share of this machine's cores that other processes took meanwhile; None where the runs
-    were too short for the system's clock, whose ticks are 10 ms on Linux."""
+    """The share of this machine's cores that other processes took meanwhile; None if the runs were
+    too short for the system's clock, whose ticks are 10 ms on Linux."""
 
 
 def timed(
@@ -30,10 +30,10 @@ def timed(
     """Times a call, after a warm-up, without Python's garbage collector.
 
     Args:
-        run: What is timed.
-        warmup: Calls that are not.
-        runs: Calls that are, at least.
-        seconds: How long they take together, at least.
+        run: The call to time.
+        warmup: Number of calls that are not timed.
+        runs: Least number of timed calls.
+        seconds: Least time that the timed calls take together.
     """
     for _ in range(warmup):
         run()
@@ -62,9 +62,9 @@ _LEAST_CPU_S = 0.2
 
 
 def _cpu_seconds() -> tuple[float, float]:
-    """Returns the seconds of all cores so far, and those spent on other processes.
+    """Returns the seconds of all cores so far, and how many of them other processes took.
 
-    What a hypervisor took away (steal) is other work.
+    Time that a hypervisor took away (steal) counts as other processes'.
     """
     import psutil
 

@@ -1,4 +1,4 @@
-"""Versions of what makes and runs artifacts."""
+"""Versions of the packages that make and run artifacts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _CORE = ("torch", "numpy", "pillow")
 
 
 def versions(distributions: Iterable[str]) -> dict[str, str]:
-    """Returns the versions of this package, of Python and of what makes or runs artifacts.
+    """Returns the versions of this package, of Python and of packages that make or run artifacts.
 
     Args:
-        distributions: What a target adds to the core's own (`Target.distributions`); those that
-            are not installed are left out.
+        distributions: The packages that a target adds to the core's (`Target.distributions`);
+            those that are not installed are left out.
     """
     found = {"mnv4-mobile": version("mnv4-mobile"), "python": platform.python_version()}
     for name in (*_CORE, *distributions):

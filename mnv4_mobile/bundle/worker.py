@@ -1,8 +1,8 @@
-"""A session in a process of its own.
+"""Runs an artifact in a separate process, the worker.
 
-The runtimes do not share a process (ExecuTorch and LiteRT together die without a word), take
-seconds to import and can crash; so each artifact runs in a worker, which brings threads, a timeout
-and the peak memory along. Parent and worker talk through two pipes in `multiprocessing`'s framing.
+The runtimes cannot share a process (ExecuTorch and LiteRT together die without a message), take
+seconds to import and can crash. A separate process also has its own number of threads, timeout and
+peak memory. Parent and worker talk through two pipes in `multiprocessing`'s framing.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 def start(
     code: str, *arguments: str, threads: int, log: IO[bytes] | None = None
 ) -> tuple[subprocess.Popen[bytes], Connection, Connection]:
-    """Starts a Python process that is talked to through two pipes.
+    """Starts a Python process that communicates through two pipes.
 
     Args:
-        code: What it runs; its last two arguments are the pipes to read from and to write to.
-        arguments: The arguments before them.
+        code: The code it runs; its last two arguments are the pipes to read from and to write to.
+        arguments: The arguments before the pipes.
         threads: Number of threads of the numerical libraries in it.
-        log: Takes what it prints; None leaves that where this process's goes.
+        log: Receives what it prints; None prints it where this process prints.
 
     Returns:
         The process, the pipe to it and the pipe from it.
@@ -57,7 +57,7 @@ def start(
     child_in, parent_out = os.pipe()
     parent_in, child_out = os.pipe()
     process = subprocess.Popen(
-        # -P: not the caller's folder
+        # -P: don't import from the current folder
         [sys.executable, "-P", "-c", code, *arguments, str(child_in), str(child_out)],
         stdin=subprocess.DEVNULL,
         stdout=log,
@@ -75,27 +75,27 @@ class Loads:
     """How long an artifact takes to load, once its runtime is imported."""
 
     runtime: str
-    """Name and version of what runs it: `executorch 1.5.1`."""
+    """Name and version of the runtime: `executorch 1.5.1`."""
     cold_ms: float
-    """The time in a fresh process; the system may have the file in its cache."""
+    """Time to load in a fresh process; the system may have the file in its cache."""
     warm_ms: float
-    """The time once more in the same process."""
+    """Time to load a second time in the same process."""
     runtime_rss_mb: float
-    """Peak memory of the process before either: Python and the runtime, in MiB."""
+    """Peak memory of the process before either load (Python and the runtime), in MiB."""
 
 
 class Worker:
-    """Runs one artifact in a process of its target.
+    """Runs one artifact in a separate process.
 
-    The process starts at once and loads the artifact while the caller goes on.
+    The process starts at once and loads the artifact while the caller continues.
 
     Args:
         target: Name of the target.
         path: The artifact.
         threads: Number of runtime threads.
-        cores: Those that the process is pinned to; None is all. Only where the system can.
+        cores: The cores to pin the process to, on systems that can; None does not pin it.
         unit: See `Target.open`.
-        timeout_s: For loading and for every run.
+        timeout_s: Limit for loading and for every run.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Worker:
         self.close()
 
     def run(self, inputs: Tensors) -> dict[str, npt.NDArray[Any]]:
-        """Runs arrays by input name, returns arrays by output name.
+        """Runs arrays by input name, and returns arrays by output name.
 
         Raises:
             DeviceError: The runtime failed, died or did not answer in time.
@@ -134,7 +134,7 @@ class Worker:
         return outputs
 
     def loads(self) -> Loads:
-        """Returns how long loading took, and takes once more.
+        """Loads the artifact once more, and returns how long loading took each time.
 
         Raises:
             DeviceError: As for `run`.
@@ -155,10 +155,10 @@ class Worker:
 
         Args:
             inputs: Arrays by input name.
-            warmup: Runs that are not timed.
-            runs: Runs that are, at least.
-            seconds: How long they take together, at least.
-            run_s: What a run takes at most, as far as known; the answer has as much more time.
+            warmup: Number of runs that are not timed.
+            runs: Least number of timed runs.
+            seconds: Least time that the timed runs take together.
+            run_s: The most that a run takes, as far as known; it extends the timeout.
 
         Raises:
             DeviceError: As for `run`.
@@ -170,22 +170,22 @@ class Worker:
     def preprocess(
         self, image: TensorSpec, picture: npt.NDArray[np.uint8], preprocess: Preprocess, runs: int
     ) -> Timing:
-        """Times how long a decoded picture takes to become the input.
+        """Times how long a decoded image takes to become the input.
 
         Args:
             image: The artifact's input.
-            picture: (h, w, 3) RGB.
-            preprocess: What is done to it.
-            runs: How often.
+            picture: The image (h, w, 3), RGB.
+            preprocess: The preprocessing.
+            runs: Number of runs.
         """
         found: Timing = self._ask("preprocess", image, picture, preprocess, runs)
         return found
 
     def profile(self, inputs: Tensors, layers: Sequence[str], runs: int) -> list[OperatorTime]:
-        """See `Target.profile`; the artifact is loaded once more for it.
+        """Returns the time of every operator (see `Target.profile`); loads the artifact once more.
 
         Raises:
-            DeviceError: As for `run`, or the runtime has no profiler here.
+            DeviceError: As for `run`, or the runtime has no profiler on this machine.
         """
         found: list[OperatorTime] = self._ask("profile", dict(inputs), list(layers), runs)
         return found
@@ -233,14 +233,14 @@ def run_pixels(
     images: npt.NDArray[np.uint8],
     preprocess: Preprocess,
 ) -> dict[str, npt.NDArray[Any]]:
-    """Runs RGB pixels through an artifact, in batches of its own size.
+    """Runs RGB pixels through an artifact, in batches of the artifact's size.
 
     Args:
         worker: The artifact's worker.
         image: The artifact's input.
-        outputs: Its outputs.
-        images: (N, H, W, 3), after resizing.
-        preprocess: How they are normalised.
+        outputs: The artifact's outputs.
+        images: The images (N, H, W, 3), after resizing.
+        preprocess: How the images are normalised.
 
     Returns:
         The outputs by name, N rows of floats each.
@@ -255,7 +255,7 @@ def run_pixels(
 
 
 def serve() -> None:
-    """The worker's side: opens the artifact, then answers until the pipe closes."""
+    """Runs in the worker: opens the artifact, then answers requests until the pipe closes."""
     _, name, path, threads, unit, read, write = sys.argv[1:]
     requests, answers = Connection(int(read)), Connection(int(write))
     failure: object = None
@@ -263,7 +263,7 @@ def serve() -> None:
         served = _Served(name, Path(path), int(threads), cast(Unit | None, unit or None))
     except MobileError as error:
         failure = error
-    except Exception as error:  # noqa: BLE001 - whatever a runtime raises, the parent shows it
+    except Exception as error:  # noqa: BLE001 - the parent shows any error of a runtime
         failure = f"cannot load the artifact: {error!r}"
     while True:
         try:
@@ -280,7 +280,7 @@ def serve() -> None:
 
 
 class _Served:
-    """An opened artifact; its methods are what a parent may ask for."""
+    """An opened artifact; its methods are the requests that a parent may send."""
 
     def __init__(self, target: str, path: Path, threads: int, unit: Unit | None) -> None:
         self._target, self._path = load_target(target), path
@@ -295,7 +295,7 @@ class _Served:
         return session, (time.perf_counter() - begin) * 1e3
 
     def loads(self) -> Loads:
-        del self.run  # its threads are those that the next one gets
+        del self.run  # frees its threads for the next session
         self.run, warm = self._load()
         return Loads(
             runtime=self._runtime,
@@ -307,7 +307,7 @@ class _Served:
     def peak_rss_mb(self) -> float:
         if sys.platform == "darwin":
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        # Not ru_maxrss: on Linux a process begins with its parent's.
+        # Not ru_maxrss: on Linux it starts at the parent's value.
         status = Path("/proc/self/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 

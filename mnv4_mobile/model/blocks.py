@@ -22,7 +22,7 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 def activation(name: str) -> nn.Module:
-    """Returns the activation of that name in the grammar."""
+    """Returns the activation with this name in the grammar."""
     return _ACTIVATIONS[name]()
 
 
@@ -71,7 +71,7 @@ class LayerScale(nn.Module):
         self.gamma = nn.Parameter(torch.full((channels,), init))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> the same."""
+        """(N, C, H, W) -> the same shape."""
         return x * self.gamma.view(1, -1, 1, 1)
 
 
@@ -167,7 +167,7 @@ class MMQA(nn.Module):
         self.layer_scale = LayerScale(channels, layer_scale) if layer_scale is not None else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> the same."""
+        """(N, C, H, W) -> the same shape."""
         height, width = x.shape[-2:]
         y: Tensor = self.norm(x)
         queries = y

@@ -56,7 +56,7 @@ def about_timm(path: Path) -> About:
     A `config.json` without an `architecture` is another program's and has no effect.
 
     Raises:
-        WeightsError: An unreadable file, or a network that the tensors alone do not describe.
+        WeightsError: The file cannot be read, or the tensors alone do not describe its network.
         ConfigError: Names a value that cannot be used.
     """
     path = path.with_name("config.json")
@@ -71,7 +71,7 @@ def about_timm(path: Path) -> About:
     architecture = config.get("architecture", str)
     if "model_args" in config:
         _check_arguments(config.section("model_args"))
-    # Older exports have everything at the top.
+    # Older exports have everything at the top level.
     trained = config.section("pretrained_cfg") if "pretrained_cfg" in config else config
     crop_mode = trained.get("crop_mode", str, "center")
     if crop_mode != "center":

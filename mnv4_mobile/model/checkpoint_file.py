@@ -23,7 +23,7 @@ def read_tensors(path: Path, keys: Iterable[Key]) -> dict[Key, Tensor]:
         keys: Keys of that index.
 
     Raises:
-        WeightsError: Not readable.
+        WeightsError: The file cannot be read.
     """
     if not path.name.endswith(SAFETENSORS):
         loaded = load_pickle(path)

@@ -1,4 +1,4 @@
-"""Reads names and shapes of a checkpoint's tensors; of a .safetensors file without torch."""
+"""Reads names and shapes of a checkpoint's tensors, for a .safetensors file without torch."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Index:
     metadata: Mapping[str, str]
     """The metadata of a safetensors file."""
     arch: str | None
-    """The network that a training checkpoint of timm names, if it is one."""
+    """The network that a training checkpoint of timm names; None for other checkpoints."""
 
 
 def read_index(path: Path) -> Index:
     """Reads the header of a .safetensors file, or a PyTorch checkpoint without its values.
 
     Raises:
-        WeightsError: No such file, or not readable.
+        WeightsError: The file does not exist or cannot be read.
     """
     check_file(path)
     metadata: Mapping[str, str] = {}
@@ -87,7 +87,7 @@ def _read_safetensors(path: Path) -> tuple[dict[Key, Shape], dict[str, str]]:
 
 
 def _tensors(found: Any, at: Key) -> Iterator[tuple[Key, Tensor]]:
-    """Yields the tensors in dicts, and in dicts in them."""
+    """Yields the tensors in a dict, and in the dicts nested in it."""
     from torch import Tensor
 
     for name, value in found.items():

@@ -18,12 +18,12 @@ from mnv4_mobile.model.checkpoint_source import reason
 def load_pickle(path: Path) -> Any:
     """Reads a .pth, .pt, .ckpt or .bin file.
 
-    Trainers keep objects of their own beside the tensors, for which the weights-only reader refuses
-    a whole file. It gets classes that do nothing in place of theirs. Tensors are mapped from the
-    file, so that reading their shapes costs no memory.
+    Trainers store objects of their own beside the tensors, for which the weights-only reader
+    refuses the whole file. It gets classes that do nothing in place of theirs. Tensors are mapped
+    from the file, so that reading their shapes costs no memory.
 
     Raises:
-        WeightsError: A damaged file, or one with objects of a kind that nothing stands in for.
+        WeightsError: The file is damaged, or has objects that no such class can replace.
     """
     try:
         archive = zipfile.is_zipfile(path)  # else the format of torch before 1.6
@@ -39,7 +39,7 @@ def load_pickle(path: Path) -> Any:
 
 
 def _stand_in(name: str) -> type:
-    """Returns a class that stands in for the one of this name, and for its calls as a function."""
+    """Returns a class that stands in for the class or function of this name."""
     if name.startswith("numpy."):
         return type(name, (_Object,), {})
     kind: type = list if name == "collections.deque" else OrderedDict

@@ -13,7 +13,7 @@ from mnv4_mobile.model.timm_names import LOOKALIKES, lookalike
 DEMO = Path(__file__).parents[1] / "demo" / "conv-small-035.safetensors"
 SAFETENSORS = ".safetensors"
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-"""What the weights of a repository on the Hugging Face hub are called, the preferred one first."""
+"""Names of the weights in a repository on the Hugging Face hub, the preferred one first."""
 SUFFIXES = (SAFETENSORS, ".pth", ".pt", ".ckpt", ".bin", ".pth.tar")
 
 
@@ -37,10 +37,10 @@ def find_checkpoint(source: str) -> Path | None:
 
     Args:
         source: `demo`, `random:SEED`, `hf-hub:OWNER/NAME`, which is downloaded, a file, or a folder
-            as a repository on the hub is laid out.
+            with the files of a repository on the hub.
 
     Raises:
-        WeightsError: A repository that cannot be fetched, or a folder without weights.
+        WeightsError: A repository cannot be fetched, or a folder has no weights.
     """
     kind, _, rest = source.partition(":")
     if kind == "random":
@@ -72,7 +72,7 @@ def check_file(path: Path) -> None:
     """Refuses a path that cannot be a checkpoint's.
 
     Raises:
-        WeightsError: No such file, an empty one, or one of another kind.
+        WeightsError: The file does not exist, is empty, or is of another kind.
     """
     try:
         if not path.exists():
@@ -92,10 +92,10 @@ def file_sha256(path: Path, hashed: Callable[[Path], str] = files.sha256) -> str
 
     Args:
         path: The checkpoint.
-        hashed: Hashes a file; one that remembers hashes saves reading large files again.
+        hashed: Returns the hash of a file; a cached one saves reading large files again.
 
     Raises:
-        WeightsError: No such file, or one that cannot hold a checkpoint.
+        WeightsError: The file does not exist or cannot hold a checkpoint.
     """
     check_file(path)
     try:

@@ -1,8 +1,8 @@
-"""Rewrites a network into its deploy form, which computes the same and suits the runtimes.
+"""Rewrites a network into its deploy form, which computes the same but suits the runtimes better.
 
 Everything here is exact up to rounding. Norms, layer scale, query scale and input normalisation are
-folded into the neighbouring convolutions before export, because converters leave part of this
-undone and are slow at the rest. What does not fold is added as a constant (see `_fold_key_value`).
+folded into the neighbouring convolutions before export, because converters do only part of this,
+and slowly. What does not fold is added as a constant (see `_fold_key_value`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mnv4_mobile.model.form import Form
 from mnv4_mobile.model.net import MobileNetV4
 
 Flatten = Callable[[Tensor], Tensor]
-"""Turns a map of keys or values (N, d, H', W'), or its offset, into what the product takes."""
+"""Turns a map of keys or values (N, d, H', W'), or its offset, into the operand of a product."""
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Queries (N, heads * d, H, W), flat keys and flat values -> (N, heads * d, H, W)."""
 
@@ -96,8 +96,8 @@ def _fold_key_value(branch: KeyValue, norm: nn.BatchNorm2d, size: tuple[int, int
     """Folds the norm before a key or value branch, and returns an offset (1, d, H', W') or None.
 
     Before a zero-padded convolution, a shift does not fold into a bias, since the padding is not
-    shifted. But the input size is fixed, so that the effect of the shift on the branch's output is
-    a constant. It is small, as the branch ends in the channels of a single head.
+    shifted. But the input size is fixed, so the effect of the shift on the branch's output is a
+    constant. It is small, because the branch ends in the channels of a single head.
     """
     scale, shift = _scale_shift(norm)
     if branch.down is None:
@@ -143,7 +143,7 @@ class DeployAttention(nn.Module):
         _fold_layer_scale(self.output, block.layer_scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> the same."""
+        """(N, C, H, W) -> the same shape."""
         q = self.query(F.avg_pool2d(x, self.pool_stride) if self.pool_stride else x)
         k, v = self._flatten(self.key(x)), self._flatten(self.value(x))
         if self.key_offset is not None and self.value_offset is not None:

@@ -32,16 +32,16 @@ class Fit:
     """A network, and where in a checkpoint its tensors are."""
 
     spec: ModelSpec
-    """The network as these weights need it: their number of classes, with layer scale or not."""
+    """The network with the number of classes of these weights, and with or without layer scale."""
     source: str
     """`timm`, `netspresso` or `mnv4-mobile`."""
     keys: Mapping[str, Key]
-    """Where each tensor is, by our name."""
+    """Where each tensor is in the checkpoint, by our name."""
     untrained: str | None
-    """Our module that the checkpoint lacks and that starts untrained."""
+    """Our name of the module that is not in the checkpoint and starts untrained."""
     about: About
     notes: tuple[str, ...]
-    """What the user should know."""
+    """Messages for the user."""
 
 
 @functools.cache
@@ -55,18 +55,18 @@ def fit_checkpoint(
 ) -> Fit:
     """Finds the network of a checkpoint.
 
-    Wrappers and prefixes of any trainer are looked through. Layer scale and the number of classes
-    follow the checkpoint. Another `num_classes` replaces the classifier by a new, untrained one; a
+    Wrappers and prefixes of any trainer are ignored. Layer scale and the number of classes come
+    from the checkpoint. Another `num_classes` replaces the classifier by a new, untrained one; a
     checkpoint without a head gives a network without one unless `num_classes` is given.
 
     Args:
         index: What the checkpoint holds.
         spec: The network that it must be; None finds the shipped one.
-        num_classes: The number of classes, where it is not the checkpoint's.
+        num_classes: The number of classes. Default: the checkpoint's.
 
     Raises:
-        WeightsError: No network, several, or not the one that was asked for.
-        ConfigError: A value beside the weights that cannot be used.
+        WeightsError: The checkpoint has no network, several, or not the one that was asked for.
+        ConfigError: A value stored with the weights cannot be used.
     """
     place = _find(index)
     about = _about(index, place.key_map)
@@ -130,7 +130,7 @@ class _Place:
         return (*self.holder, f"{self.prefix}{name}")
 
     def notes(self) -> Iterator[str]:
-        """Yields what the user should know about the choice."""
+        """Yields messages for the user about the choice."""
         if self.averaged:
             yield f"the averaged weights of the checkpoint were taken ({self.label})"
 
@@ -139,7 +139,7 @@ def _find(index: Index) -> _Place:
     """Returns the place of the network.
 
     Raises:
-        WeightsError: None, or several without a preferred one.
+        WeightsError: There is no network, or several without a preferred one.
     """
     holders: dict[Key, list[str]] = {}
     for key in index.shapes:
@@ -178,7 +178,7 @@ def _find(index: Index) -> _Place:
 
 
 def _places(holder: Key, names: Sequence[str]) -> Iterator[_Place]:
-    """Yields the networks in one dict; a tensor is the sign of one network at most."""
+    """Yields the networks in one dict; a tensor is the sign of at most one network."""
     seen = set()
     for key_map in KEY_MAPS:
         for name in names:
@@ -202,7 +202,7 @@ def _stated(about: About, key_map: KeyMap) -> ModelSpec | None:
     """Returns the shipped network that a checkpoint claims to be.
 
     Raises:
-        WeightsError: A network of timm's that is not supported.
+        WeightsError: The network is one of timm's that is not supported.
     """
     name = about.made_for
     if name is None:
@@ -226,10 +226,10 @@ def _recognized(
     stated: ModelSpec | None,
     num_classes: int | None,
 ) -> _Match:
-    """Returns the shipped network that a checkpoint claims to be, or else whose tensors it has.
+    """Returns the shipped network that a checkpoint claims to be, or else the one that fits it.
 
     Raises:
-        WeightsError: None fits; the message names the nearest.
+        WeightsError: No network fits; the message names the nearest one.
     """
     if stated is not None:
         match = _match(stated, place, num_classes)
@@ -253,7 +253,7 @@ def _recognized(
 
 
 def _refuse_other(index: Index, place: _Place, name: str, asked: str) -> None:
-    """Raises WeightsError if the tensors are those of another shipped network than was asked."""
+    """Raises WeightsError if the tensors are those of another shipped network than asked for."""
     for other, spec in _shipped().items():
         if other != name and not _match(spec, place, None).faults:
             raise WeightsError(
@@ -278,7 +278,7 @@ class _Match:
     spec: ModelSpec
     """The network with the checkpoint's layer scale and number of classes."""
     names: dict[str, str]
-    """The checkpoint's name of each tensor that it gives, by ours."""
+    """The checkpoint's name of each tensor taken from it, by our name."""
     untrained: str | None
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
@@ -287,11 +287,11 @@ class _Match:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """All that does not fit."""
+        """Everything that does not fit."""
         return self.missing + self.unexpected + self.misshaped
 
     def text(self, place: _Place) -> str:
-        """Returns what does not fit, in words and in the checkpoint's names."""
+        """Returns what does not fit as text, with the checkpoint's names."""
         parts = [
             f"{len(names)} {what}: {_some(names, '; ')}"
             for what, names in (
@@ -308,7 +308,7 @@ class _Match:
 
 
 def _match(spec: ModelSpec, place: _Place, num_classes: int | None) -> _Match:
-    """Compares names and shapes; timm's classifier is a matrix where ours is a 1 x 1 conv."""
+    """Compares names and shapes; timm's classifier is a matrix, ours a 1 x 1 convolution."""
     key_map, shapes = place.key_map, place.shapes
     spec, scale_notes = _fit_layer_scale(spec, shapes)
     spec, untrained, head_notes = _fit_head(spec, key_map, shapes, num_classes)
@@ -319,7 +319,7 @@ def _match(spec: ModelSpec, place: _Place, num_classes: int | None) -> _Match:
     left_out = tuple(names.pop(ours) for ours in replaced) if spec.head else key_map.head
     expected = {theirs: shape for theirs, shape in expected.items() if theirs not in left_out}
     given = {name: shape for name, shape in shapes.items() if not name.startswith(left_out)}
-    # A tensor under a module of the network belongs to another network; others are a trainer's.
+    # An extra tensor in a module of the network means another network; others are a trainer's.
     modules = {name.partition(".")[0] for name in expected}
     extra = [name for name in given if name not in expected]
     unexpected = [name for name in extra if name.partition(".")[0] in modules]
@@ -348,7 +348,7 @@ def _fit_layer_scale(
 ) -> tuple[ModelSpec, tuple[str, ...]]:
     found = any(name.endswith(".layer_scale.gamma") for name in shapes)
     if found and spec.layer_scale is None:
-        # The value is timm's initial one; the checkpoint's replace it.
+        # The value is timm's initial one; the checkpoint's values replace it.
         return replace(spec, layer_scale=1e-5), ("the checkpoint has layer scale: added",)
     if not found and spec.layer_scale is not None:
         return replace(spec, layer_scale=None), ("the checkpoint has no layer scale: left out",)
@@ -361,7 +361,7 @@ def _fit_head(
     shapes: Mapping[str, Shape],
     num_classes: int | None,
 ) -> tuple[ModelSpec, str | None, tuple[str, ...]]:
-    """Returns the spec with the right head, our module that starts untrained, and notes."""
+    """Returns the spec with the fitting head, our untrained module, and notes."""
     has_head = any(name.startswith(key_map.head) for name in shapes)
     if spec.head is None and num_classes is None:
         note = "the model has no head: the checkpoint's is left out"

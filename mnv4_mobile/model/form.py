@@ -1,4 +1,4 @@
-"""The named forms in which a network is exported; `deploy.py` has one function for each."""
+"""The names of the forms in which a network is exported; `deploy.py` has one function for each."""
 
 from typing import Literal
 

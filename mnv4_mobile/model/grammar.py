@@ -2,8 +2,8 @@
 
 A model is the backbone section of NetsPresso Trainer's grammar, bare or inside
 `model: architecture: backbone:`, or a whole training configuration of that project, whose other
-known sections are reported as unused. The records below are the grammar; the JSON Schema
-`model.schema.json` follows from them. Every mistake is an error that names its place.
+known sections are reported as ignored. The records below are the grammar; the JSON Schema
+`model.schema.json` is generated from them. Every error names the place of the mistake.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from mnv4_mobile.records import Count, Natural, Record, Row, convert, show
 from mnv4_mobile.yaml_file import read_yaml
 
 Odd = Annotated[Count, Meta(extra_json_schema={"not": {"multipleOf": 2}})]
-"""A kernel size. `spec.py` refuses even ones."""
+"""A kernel size; `spec.py` refuses even ones."""
 Ignored = Annotated[Any, Meta(extra_json_schema={"description": "Not read."})]
 """A key of a training configuration that says nothing about the network."""
 
@@ -72,9 +72,9 @@ class FusedRow(Row, frozen=True, tag="fi"):
     hidden_channels: Count
     """Channels after the expansion."""
     kernel_size: Odd
-    """Side of the kernel that expands, odd."""
+    """Side of the expanding convolution's kernel, odd."""
     stride: Count
-    """Stride of the convolution that expands."""
+    """Stride of the expanding convolution."""
 
     def spec(self) -> BlockSpec:
         """Returns the block."""
@@ -96,13 +96,13 @@ class UIRRow(Row, frozen=True, tag="uir"):
     extra_dw: bool
     """Whether a depthwise convolution comes before the expansion."""
     extra_dw_kernel_size: Odd | None
-    """Side of its kernel, odd; ~ without it."""
+    """Side of that convolution's kernel, odd; ~ if there is none."""
     middle_dw: bool
     """Whether a depthwise convolution comes after the expansion."""
     middle_dw_kernel_size: Odd | None
-    """Side of its kernel, odd; ~ without it."""
+    """Side of that convolution's kernel, odd; ~ if there is none."""
     stride: Count
-    """Stride of the last of the two."""
+    """Stride of the last of the two depthwise convolutions."""
 
     def __post_init__(self) -> None:
         _switched(self, "extra_dw", "extra_dw_kernel_size")
@@ -133,11 +133,11 @@ class MMQARow(Row, frozen=True, tag="mmqa"):
     key_val_downsample: bool
     """Whether a depthwise convolution makes the maps of keys and values smaller."""
     key_val_downsample_kernel_size: Odd | None
-    """Side of its kernel, odd; ~ without it."""
+    """Side of that convolution's kernel, odd; ~ if there is none."""
     key_val_downsample_stride: Count | None
-    """Its stride; ~ without it."""
+    """Stride of that convolution; ~ if there is none."""
     stride: Literal[1]
-    """Always 1."""
+    """Stride of the block, always 1."""
 
     def __post_init__(self) -> None:
         _switched(
@@ -174,7 +174,7 @@ Stage = Annotated[tuple[Block, ...], Meta(min_length=1, description="a list of o
 
 
 class BackboneParams(Record, frozen=True, kw_only=True):
-    """What the stages of a backbone stand between."""
+    """The convolutions before and after the stages, and what all blocks share."""
 
     stem_out_channel: Count
     """Output channels of the first convolution."""
@@ -193,7 +193,7 @@ class BackboneParams(Record, frozen=True, kw_only=True):
     act_type: Activation = "relu"
     """Activation of all blocks."""
     return_stage_idx: tuple[Natural, ...] | None = None
-    """Stages whose output maps can be asked for, from 0; ~ is the last one."""
+    """Indices, from 0, of the stages whose output maps can be asked for; ~ means the last one."""
     layer_scale: float | None = None
     """Initial value of the learned scale at the end of `uir` and `mmqa` blocks; ~ for none."""
 
@@ -226,7 +226,7 @@ class HeadParams(Record, frozen=True, kw_only=True):
     intermediate_channels: Count | None = 1280
     """Output channels of the 1 x 1 convolution."""
     act_type: Activation | None = None
-    """Activation after the 1 x 1 convolution; ~ is the backbone's."""
+    """Activation after the 1 x 1 convolution; ~ means the backbone's."""
     norm_type: Norm = "batch_norm"
     """Normalisation after the 1 x 1 convolution."""
     dropout_prob: Annotated[float, Meta(ge=0, lt=1)] = 0.0
@@ -243,7 +243,7 @@ class Head(Record, frozen=True, kw_only=True):
     name: Literal["fc_conv"]
     """The kind of head. A network with any other kind gives features only."""
     params: HeadParams
-    """Its layers."""
+    """The layers of the head."""
 
 
 class Architecture(Record, frozen=True, kw_only=True):
@@ -267,7 +267,7 @@ class Architecture(Record, frozen=True, kw_only=True):
             }
         ),
     ] = None
-    """The head; ~ is `fc_conv` with its defaults."""
+    """The head; ~ means `fc_conv` with its defaults."""
     full: Annotated[None, Meta(description="~: only a backbone is read")] = None
     """A whole network in place of backbone and head, which is not supported."""
     neck: Ignored = None
@@ -352,7 +352,7 @@ def read_model(name: str) -> ModelFile:
             head = HeadSpec(act=bare.params.act_type)
         spec = _network(path.stem, backbone, head, height_and_width(size))
     except ConfigError as error:
-        # The keys of lists count from 0, as the names of modules do.
+        # Indices in lists count from 0, as the names of modules do.
         text = re.sub(
             r"stage_params\[(\d+)\](?:\[(\d+)\])?",
             lambda at: f"stage_params: stage {at[1]}" + (f", block {at[2]}" if at[2] else ""),
@@ -400,7 +400,7 @@ def _network(
         features=(len(backbone.stage_params) - 1,) if features is None else features,
         input_size=size,
     )
-    spec.table()  # refuses channels that do not fit
+    spec.table()  # refuses channels that do not match
     return spec
 
 
@@ -423,7 +423,7 @@ def _conv(params: BackboneParams, prefix: str) -> ConvSpec:
 
 
 def _head(values: Mapping[str, Any] | None, act: Activation) -> tuple[HeadSpec | None, list[str]]:
-    """Returns the head, and the key of one that is not read."""
+    """Returns the head, and the key of a head that is not read."""
     place = "model.architecture.head"
     if values is None:
         return HeadSpec(act=act), []

@@ -21,7 +21,7 @@ class KeyMap:
     sign: str
     """A tensor that only this project's checkpoints have."""
     head: tuple[str, ...]
-    """What the names of a head's tensors begin with."""
+    """Prefixes of the names of a head's tensors."""
     modules: Callable[[ModelSpec], Modules]
 
     def names(self, spec: ModelSpec) -> dict[str, str]:

@@ -61,8 +61,8 @@ class MobileNetV4(nn.Module):
 
     Args:
         spec: The network.
-        outputs: What `forward` returns, in this order: `logits`, `probabilities`, `embedding`
-            (the pooled features before the head) and `stage_N` of the spec's features.
+        outputs: What `forward` returns, in the order given: `logits`, `probabilities`, `embedding`
+            (the pooled features before the head) and `stage_N` for the spec's features.
 
     Raises:
         ConfigError: The network does not have an output.
@@ -70,7 +70,7 @@ class MobileNetV4(nn.Module):
 
     def __init__(self, spec: ModelSpec, outputs: tuple[str, ...] = ("logits",)) -> None:
         super().__init__()
-        spec.table()  # refuses channels that do not fit
+        spec.table()  # refuses channels that do not match
         self.spec = spec
         self.outputs = spec.check_outputs(outputs)
         act, scale = spec.act, spec.layer_scale

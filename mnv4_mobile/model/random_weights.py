@@ -1,6 +1,6 @@
-"""Makes weights for benchmarks and tests of structure, which need no trained ones.
+"""Makes random weights for benchmarks and tests of structure, which need no trained ones.
 
-A freshly initialised network is dead: its outputs are near 1e-16 and prove nothing. These weights
+The outputs of a freshly initialised network are near 1e-16 and prove nothing. These weights
 keep every activation near unit scale and give logits of order 1 that differ between images.
 """
 
@@ -47,8 +47,8 @@ def _initialise(module: nn.Module, generator: torch.Generator) -> None:
         weight = torch.randn(module.weight.shape, generator=generator)
         weight *= module.weight[0].numel() ** -0.5
         # Filters ignore what all channels have in common, and depthwise ones mostly copy. Otherwise
-        # the zeros around a map weigh a lot, and the statistics of small images do not hold for
-        # larger ones.
+        # the zero padding around a map has a large effect, and the statistics of small images do
+        # not hold for larger ones.
         if module.groups == 1:
             weight -= weight.mean((1, 2, 3), keepdim=True)
         else:
@@ -60,7 +60,7 @@ def _initialise(module: nn.Module, generator: torch.Generator) -> None:
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
         # Most values pass the activation. If half of them were cut off at every layer, outputs
-        # would be all alike or chaotic: a change of 1e-7 in the input would grow a thousandfold.
+        # would all be alike or chaotic: a change of 1e-7 in the input would grow a thousandfold.
         nn.init.normal_(module.bias, mean=0.5, std=0.2, generator=generator)
         module.reset_running_stats()
         module.momentum = None  # averages the statistics of all batches
@@ -70,7 +70,7 @@ def _initialise(module: nn.Module, generator: torch.Generator) -> None:
 
 
 def _scale_logits(classifier: nn.Conv2d, logits: Tensor) -> None:
-    """Scales the logits and removes their mean, without which all images rank alike."""
+    """Scales the logits and removes their mean; otherwise all images would rank alike."""
     mean = logits.mean(0)
     scale = _LOGITS_STD / (logits - mean).std()
     classifier.weight.mul_(scale)
@@ -88,7 +88,7 @@ def _calibration_size(spec: ModelSpec) -> tuple[int, int]:
 
 
 def _images(size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Returns (N, 3, H, W) of colour, blotches, texture and grain in random shares."""
+    """Returns images (N, 3, H, W) of colour, blotches, texture and grain in random shares."""
     images = torch.zeros(_IMAGES, 3, *size)
     for share in (1, 4, 16, 64):
         cells = [max(side * share // 64, 1) for side in size]

@@ -1,4 +1,4 @@
-"""Decides whether a user names a network or weights, and finds the network of weights."""
+"""Decides whether a user names a network or weights, and finds the network that weights are for."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Resolved:
     preprocess: KnownPreprocess
     """What the checkpoint says about preprocessing."""
     notes: tuple[str, ...]
-    """What the user should know."""
+    """Messages for the user."""
 
 
 def is_weights(text: str) -> bool:
@@ -54,11 +54,11 @@ def resolve(
             need `weights`; or weights (`is_weights`), from which the network follows.
         weights: The weights of a network: `demo`, `random:SEED`, `hf-hub:OWNER/NAME`, a checkpoint
             file or a folder with one; `{model}` in it stands for the network's name.
-        num_classes: The number of classes, where it is not the checkpoint's.
+        num_classes: The number of classes. Default: the checkpoint's.
 
     Raises:
-        ConfigError: A name that is neither, weights that are missing or given twice.
-        WeightsError: Weights that cannot be read, or that are not the network's.
+        ConfigError: The name is neither, or weights are missing or given twice.
+        WeightsError: The weights cannot be read, or are not the network's.
     """
     if is_weights(model_or_weights):
         if weights:
@@ -121,7 +121,7 @@ def _with_weights(
 
 
 def _repository(model: str) -> str:
-    """Returns the repository on the Hugging Face hub to name for a network's weights."""
+    """Returns the repository on the Hugging Face hub that a message suggests for a network."""
     if not is_timm_name(model):
         return "OWNER/NAME"
     return f"timm/{model}" if "." in model else f"timm/{model}.TAG"

@@ -61,16 +61,16 @@ class ConvSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class FusedIBSpec:
-    """The block `fi`: a k x k convolution expands, a 1 x 1 projects; there is no residual."""
+    """The block `fi`: a k x k convolution expands, a 1 x 1 one projects; there is no residual."""
 
     out_channels: int
     """Output channels."""
     hidden_channels: int
     """Channels after the expansion."""
     kernel_size: int
-    """Side of the kernel that expands."""
+    """Side of the expanding convolution's kernel."""
     stride: int
-    """Stride of the convolution that expands."""
+    """Stride of the expanding convolution."""
 
     role: ClassVar[str] = "FusedIB"
     """What the paper calls the block."""
@@ -155,7 +155,7 @@ class MMQASpec:
     num_heads: int
     """Number of heads."""
     query_pooling_stride: int | None
-    """Average pooling of the queries; None leaves it out."""
+    """Stride of the average pooling of the queries; None leaves it out."""
     kv_kernel_size: int | None
     """Kernel of the depthwise convolution before keys and values; None leaves it out."""
     kv_stride: int | None
@@ -192,7 +192,7 @@ class MMQASpec:
         return self.attention_channels // self.num_heads
 
     def cost(self, shape: Shape, *, layer_scale: bool) -> Cost:
-        """Returns the cost on an input of `shape`, both matrix products included."""
+        """Returns the cost on an input of `shape`, including both matrix products."""
         channels, height, width = shape
         if channels != self.out_channels:
             raise ConfigError(
@@ -276,7 +276,7 @@ class BlockRow:
     role: str
     """What the paper calls the block."""
     cost: Cost
-    """The shape that the block leaves, and what it takes."""
+    """The block's output shape, parameters and multiply-accumulates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,13 +292,13 @@ class ModelSpec:
     final: ConvSpec
     """The convolution that ends the last stage."""
     head: HeadSpec | None = field(default_factory=HeadSpec)
-    """None if the network only gives features."""
+    """The classification head; None if the network only gives features."""
     norm: str = "batch_norm"
     """Normalisation after every convolution."""
     act: str = "relu"
     """Activation of all blocks."""
     layer_scale: float | None = None
-    """Initial value of the learned scale after a uir's projection and an mmqa; None for none."""
+    """Initial value of the learned scale at the end of `uir` and `mmqa` blocks; None for none."""
     features: tuple[int, ...] = ()
     """Indices of the stages whose output maps can be asked for."""
     input_size: tuple[int, int] = (224, 224)
@@ -318,7 +318,7 @@ class ModelSpec:
             raise ConfigError(f"return_stage_idx: found a stage twice in {list(self.features)}")
 
     def blocks(self) -> Iterator[tuple[str, BlockSpec]]:
-        """Yields every block with its module name, in order; the final conv is not among them."""
+        """Yields every block of the stages with its module name, in order; not the final conv."""
         for s, stage in enumerate(self.stages):
             for i, block in enumerate(stage):
                 yield f"stages.{s}.{i}", block
@@ -333,7 +333,7 @@ class ModelSpec:
         """Returns the stage table at an input of `size` (height, width).
 
         Raises:
-            ConfigError: Channels that do not fit, or a size that the strides do not divide.
+            ConfigError: Channels do not match, or the strides do not divide the size.
         """
         height, width = size or self.input_size
         stride = self.total_stride
@@ -391,6 +391,6 @@ class ModelSpec:
 
 
 def where(name: str) -> str:
-    """Returns a module name in words: `stages.2.1` is `stage 2, block 1`."""
+    """Returns a module name as text: `stages.2.1` is `stage 2, block 1`."""
     parts = name.split(".")
     return f"stage {parts[1]}, block {parts[2]}" if parts[0] == "stages" else name

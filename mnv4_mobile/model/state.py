@@ -20,7 +20,7 @@ Shapes = dict[str, Shape]
 def state_shapes(spec: ModelSpec) -> Shapes:
     """Returns the shape of every tensor in the state dict of `MobileNetV4(spec)`, by name.
 
-    Counters (`num_batches_tracked`) are left out: they say nothing about a trained network.
+    Counters (`num_batches_tracked`) are left out; they say nothing about a trained network.
     """
     scale = spec.layer_scale is not None
     shapes = dict(_conv_norm("stem", 3, spec.stem.out_channels, spec.stem.kernel_size))
@@ -75,7 +75,7 @@ def _block(block: BlockSpec, channels: int, *, scale: bool) -> Iterator[tuple[st
 
 
 def _conv_norm(name: str, channels: int, out: int, kernel: int) -> Iterator[tuple[str, Shape]]:
-    """A convolution without a bias, and its norm; `channels` are those of one group."""
+    """Yields the tensors of a bias-free convolution and its norm; `channels` is per group."""
     at = f"{name}." if name else ""
     yield f"{at}conv.weight", (out, channels, kernel, kernel)
     yield from _norm(f"{at}norm", out)

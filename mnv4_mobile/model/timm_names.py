@@ -16,7 +16,7 @@ tensors have the same names and shapes."""
 
 
 def is_timm_name(name: str) -> bool:
-    """Whether a name is of the form that timm gives to its MobileNetV4 networks."""
+    """Returns whether a name has the form of timm's MobileNetV4 networks."""
     return name.startswith(PREFIX)
 
 
@@ -26,7 +26,7 @@ def timm_name(name: str) -> str:
 
 
 def lookalike(name: str) -> str:
-    """Returns why a network of `LOOKALIKES` is refused, in words."""
+    """Returns the message that says why a network of `LOOKALIKES` is refused."""
     return (
         f"found {name!r}, an anti-aliased network, which is not supported; {LOOKALIKES[name]} is "
         "the same without anti-aliasing"
@@ -34,6 +34,6 @@ def lookalike(name: str) -> str:
 
 
 def shipped_name(name: str) -> str | None:
-    """Returns the shipped network of timm's name; the tag after a dot, if any, has no effect."""
+    """Returns the shipped network with timm's name; the tag after a dot, if any, has no effect."""
     ours = name.partition(".")[0].removeprefix(PREFIX).replace("_", "-")
     return ours if is_timm_name(name) and ours in shipped("models") else None

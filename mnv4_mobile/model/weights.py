@@ -29,32 +29,32 @@ class Checkpoint:
     """Weights that fit a network, and what is known about them."""
 
     spec: ModelSpec
-    """The network as these weights need it: their number of classes, with layer scale or not."""
+    """The network with the number of classes of these weights, and with or without layer scale."""
     state: dict[str, Tensor]
-    """Complete, float32, for `MobileNetV4(spec).load_state_dict`."""
+    """All float32 tensors for `MobileNetV4(spec).load_state_dict`."""
     sha256: str
-    """Hash of the file's bytes; for random weights, of the source's text."""
+    """Hash of the file's bytes, or of the text `random:SEED` for random weights."""
     source: str
     """`timm`, `netspresso`, `mnv4-mobile` or `random`."""
     licence: str | None
     labels: tuple[str, ...] | None
     preprocess: KnownPreprocess
     notes: tuple[str, ...]
-    """What the user should know."""
+    """Messages for the user."""
 
 
 def load_checkpoint(spec: ModelSpec, source: str, *, num_classes: int | None = None) -> Checkpoint:
-    """Loads weights for a network; see `fit_checkpoint` for what follows the checkpoint.
+    """Loads weights for a network; `fit_checkpoint` says what the checkpoint decides.
 
     Args:
         spec: The network.
         source: `demo`, `random:SEED`, `hf-hub:OWNER/NAME`, or the file or folder of a checkpoint of
             timm, NetsPresso Trainer or this project; timm's `config.json` is read beside it.
-        num_classes: The number of classes, where it is not the checkpoint's.
+        num_classes: The number of classes. Default: the checkpoint's.
 
     Raises:
-        WeightsError: Weights that cannot be read or that do not fit, with what was found.
-        ConfigError: Preprocessing in a `config.json` that cannot be used.
+        WeightsError: The weights cannot be read or do not fit, with what was found.
+        ConfigError: The preprocessing in a `config.json` cannot be used.
     """
     path = find_checkpoint(source)
     if path is None:
@@ -97,7 +97,7 @@ def _random(spec: ModelSpec, seed: int, num_classes: int | None) -> Checkpoint:
 
 
 def _skeleton(spec: ModelSpec) -> MobileNetV4:
-    """Returns the network without memory for its weights."""
+    """Returns the network without allocating its weights."""
     with torch.device("meta"):
         return MobileNetV4(spec, outputs=("logits",) if spec.head else ("embedding",))
 
@@ -118,7 +118,7 @@ def _plain(tensor: Tensor, place: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def _fresh_head(spec: ModelSpec, module: str | None) -> dict[str, Tensor]:
-    """Returns untrained tensors of the head under that module, the same every time."""
+    """Returns the untrained tensors of that module of the head, the same every time."""
     if module is None or spec.head is None:
         return {}
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""Decomposing the operators of an exported program, quickly where this version of torch allows."""
+"""Decomposes the operators of an exported program, quickly if this version of torch allows it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.export import ExportedProgram
 
-# Kept: targets replace it by `decomposed` while a toolchain runs.
+# Kept here, because targets replace it by `decomposed` while a toolchain runs.
 _run_decompositions: Callable[..., ExportedProgram] = ExportedProgram.run_decompositions
 
 
@@ -16,10 +16,11 @@ def decomposed(
 ) -> ExportedProgram:
     """Returns what `ExportedProgram.run_decompositions` does, in a fraction of the time.
 
-    That needs private names of torch. Where one of them is gone, this is `run_decompositions`.
+    The fast way needs private names of torch. If one of them is gone, this calls
+    `run_decompositions`.
 
     Args:
-        program: See `decompose_in_place.decomposed` for what it must be; it is not changed.
+        program: `decompose_in_place.decomposed` says what it must be; it is not changed.
         table: Decompositions by operator.
     """
     try:

@@ -1,6 +1,6 @@
-"""Decomposing the operators of an exported program where they stand.
+"""Decomposes the operators of an exported program in place.
 
-It takes private names of torch, so that importing this module may fail; `decompose` does not.
+This module imports private names of torch, so its import may fail; that of `decompose` does not.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ Table = Mapping[Any, Callable[..., Any]]
 
 
 def decomposed(program: ExportedProgram, table: Table) -> ExportedProgram:
-    """Returns what `ExportedProgram.run_decompositions` gives, in a fraction of the time.
+    """Returns what `ExportedProgram.run_decompositions` returns, in a fraction of the time.
 
-    That traces a whole program twice, through three layers of dispatch; this traces the operators
-    that change, each kind once, and copies all others. For programs without symbolic sizes whose
-    operators change nothing in place and decompose without constants.
+    That method traces a whole program twice, through three layers of dispatch. This function traces
+    only the operators that change, each kind once, and copies all others.
 
     Args:
-        program: It is not changed.
-        table: Decompositions by operator. Views that others are composed of (`aten.reshape`), and
-            plain Python functions in the graph, are always decomposed.
+        program: A program without symbolic sizes, whose operators change nothing in place and
+            decompose without constants; it is not changed.
+        table: Decompositions by operator. Composed views (`aten.reshape`), and plain Python
+            functions in the graph, are always decomposed.
     """
     composed, others = _split_decomp_table_to_cia_and_python_decomp(dict(table))
     traced = _Traced(others)
     graph, found = fx.Graph(), dict[fx.Node, Any]()
-    # Composed operators that the table lacks are kept; others make tensors of their own.
+    # Composed operators that are not in the table are kept; others make tensors of their own.
     with (
         _override_composite_implicit_decomp(composed),
         enable_python_dispatcher(),
@@ -80,7 +80,7 @@ def _decomposes(target: Any, table: Table) -> bool:
 
 
 def _as_before(node: fx.Node, found: Mapping[fx.Node, fx.Node]) -> bool:
-    """Whether what a node gives is known, and what it reads has kept its shape, order and type."""
+    """Returns whether a node's value is known, and its inputs kept their shape, order and type."""
     inputs = node.all_input_nodes
     return "val" in node.meta and all(
         _kind(n.meta.get("val")) == _kind(found[n].meta["val"]) for n in inputs
@@ -100,20 +100,20 @@ def _value(node: fx.Node) -> Any:
 
 
 def _with_value(node: fx.Node, value: Any) -> dict[str, Any]:
-    """Returns what is known of a node, with another value than its own."""
+    """Returns a node's metadata with another value."""
     described = tree_map_only(Tensor, _extract_tensor_metadata, value)
     return {**node.meta, "val": value, "tensor_meta": described}
 
 
 def _code(target: Any) -> Any:
-    """Returns what identifies a function: litert-torch makes one anew for every convolution."""
+    """Returns what identifies a function; litert-torch makes a new one for every convolution."""
     if not isinstance(target, FunctionType):
         return target
     return target.__code__, *(cell.cell_contents for cell in target.__closure__ or ())
 
 
 class _Traced:
-    """Graphs of what operators decompose to."""
+    """The graphs that operators decompose to, each traced once."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -147,7 +147,7 @@ class _Traced:
 def _in_place_of(
     node: fx.Node, part: fx.Graph, graph: fx.Graph, found: Mapping[fx.Node, fx.Node]
 ) -> Any:
-    """Copies what a node decomposes to into a graph; returns its result or results there."""
+    """Copies what a node decomposes to into a graph, and returns its result or results in it."""
     within = dict(zip(part.find_nodes(op="placeholder"), node.all_input_nodes, strict=True))
     within = {inner: found[outer] for inner, outer in within.items()}
     known = set(within)
@@ -161,7 +161,7 @@ def _in_place_of(
 def _with_graph(
     program: ExportedProgram, graph: fx.Graph, found: Mapping[fx.Node, fx.Node]
 ) -> ExportedProgram:
-    """Returns a program with another graph of the same inputs and outputs."""
+    """Returns a program with another graph that has the same inputs and outputs."""
     names = {
         before.name: after.name for before, after in found.items() if isinstance(after, fx.Node)
     }

@@ -19,7 +19,7 @@ def export(net: MobileNetV4, spec: BuildSpec, form: Form) -> ExportedProgram:
     """Returns the deploy form as one graph, which all targets with this form share.
 
     Args:
-        net: In inference mode.
+        net: A network in inference mode.
         spec: What is built.
         form: How attention computes its products.
     """
@@ -42,13 +42,13 @@ def rebuilt(
     signature: ExportGraphSignature | None = None,
     state: dict[str, Tensor] | None = None,
 ) -> ExportedProgram:
-    """Returns another program that shares what is not given with the first.
+    """Returns a program with some parts replaced; it shares the others with the first.
 
     Args:
-        program: The first; it is not changed.
-        graph: Its graph.
-        signature: The names of inputs and outputs in it.
-        state: The weights.
+        program: The first program; it is not changed.
+        graph: The new graph.
+        signature: The names of inputs and outputs in that graph.
+        state: The new weights.
     """
     from torch.export import ExportedProgram
 

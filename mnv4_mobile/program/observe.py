@@ -1,4 +1,4 @@
-"""Running an exported deploy form on pictures, one by one, and looking at the values in it."""
+"""Runs an exported deploy form on images, one by one, and observes the values in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mnv4_mobile.tensors import feed
 
 
 def fed(picture: npt.NDArray[np.uint8], spec: BuildSpec) -> Tensor:
-    """A picture (H, W, 3) as the deploy form takes it: (N, 3, H, W), repeated to fill the batch."""
+    """Returns an image (H, W, 3) as the deploy form takes it: (N, 3, H, W), repeated N times."""
     image = Port(
         name="image",
         kind="image",
@@ -39,13 +39,13 @@ def observe(
     pictures: Iterable[npt.NDArray[np.uint8]],
     see: Callable[[fx.Node, Tensor], None],
 ) -> None:
-    """Runs a deploy form on every picture by itself: what is seen is of pictures, not of batches.
+    """Runs a deploy form on each image separately, so that each observed value is of one image.
 
     Args:
-        program: The deploy form, or a copy that takes a picture's bytes as floats.
-        values: Of its graph.
+        program: The deploy form, or a copy that takes an image's bytes as floats.
+        values: The nodes of its graph to observe.
         spec: What is built.
-        pictures: (H, W, 3) RGB after resizing, each.
+        pictures: The images, (H, W, 3) RGB after resizing each.
         see: Receives every value as soon as it is computed.
     """
     interpreter = _Interpreter(program.graph_module, values, see)
@@ -58,7 +58,7 @@ def observe(
 
 
 class _Interpreter(fx.Interpreter):
-    """Runs a graph and shows some of its values."""
+    """Runs a graph and passes some of its values to a function."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What an exported deploy form computes, by the names that the manifest's layers have."""
+"""Lists what an exported deploy form computes, by the names of the manifest's layers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OperationKind = Literal["conv", "activation", "addition", "other"]
 
 
 NAMELESS = (".add", ".offset", ".bmm", ".matmul", ".softmax", ".mean", ".avg_pool", ".resize")
-"""Ends of the names of operations that are no modules."""
+"""Suffixes of the names of operations that are not modules."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Operation:
     """A module of the network (`stages.1.2.project.conv`), or an operation in one
     (`stages.1.2.add`)."""
     kind: OperationKind
-    """An `addition` is a block's, to its input; `other` is attention, pooling and resizing."""
+    """`addition` adds a block's input to its output; `other` is attention, pooling and resizing."""
     node: fx.Node
 
 
@@ -44,10 +44,10 @@ def layer_name(node: fx.Node) -> str:
 
 
 def operations(graph: fx.Graph) -> Iterator[Operation]:
-    """Returns the computations of a graph in their order.
+    """Yields the computations of a graph in their order.
 
-    What only reorders values is left out, and so are clamps after a convolution, which are part of
-    it.
+    Operations that only reorder values are left out, and so are clamps after a convolution, which
+    are part of it.
     """
     import torch
 
@@ -79,14 +79,14 @@ def operations(graph: fx.Graph) -> Iterator[Operation]:
                 yield Operation(name=f"{layer}.offset", kind="other", node=node)
         elif node.target in others:
             name = others[node.target]
-            # The network's own have no module of their own: the pooling before the head.
+            # The pooling before the head belongs to the network itself, not to a module in it.
             yield Operation(
                 name=name if layer == "net" else f"{layer}.{name}", kind="other", node=node
             )
 
 
 def with_clamp(node: fx.Node) -> fx.Node:
-    """The clamp that every runtime computes together with an operation, or the operation itself."""
+    """Returns the clamp that every runtime fuses with an operation, or the operation itself."""
     import torch
 
     aten = torch.ops.aten

@@ -1,4 +1,4 @@
-"""Accuracy of an artifact on a dataset, and how far it is from its float parent.
+"""Measures the accuracy of an artifact on a dataset, and how far it is from its float parent.
 
 Everything is measured on the bytes of the artifacts. The dataset is a folder of images. With
 one folder per class it gives the accuracy, otherwise only how often artifact and parent agree.
@@ -34,11 +34,11 @@ from mnv4_mobile.target import check_units, load_target, require
 from mnv4_mobile.tensors import CLASSES
 from mnv4_mobile.units import Unit
 
-_CHUNK = 16  # images in memory at a time
+_CHUNK = 16  # number of images in memory at a time
 
 
 class Confusion(Record, frozen=True, kw_only=True):
-    """Images for which artifact and parent name two different classes."""
+    """Images for which artifact and parent name different classes."""
 
     parent: str
     """The class that the parent names."""
@@ -56,7 +56,7 @@ class Evaluation(Record, frozen=True, kw_only=True):
     artifact_sha256: Sha256
     """Hash of the artifact."""
     bundle_id: str
-    """Id of its bundle."""
+    """Id of the artifact's bundle."""
     dataset: str
     """Name of the dataset's folder."""
     dataset_sha256: Sha256
@@ -68,9 +68,9 @@ class Evaluation(Record, frozen=True, kw_only=True):
     top1: Share | None
     """Accuracy; null for a dataset without classes."""
     top5: Share | None
-    """Share of images whose class is among the first five."""
+    """Share of images whose class is among the first five; null for a dataset without classes."""
     parent_sha256: Sha256 | None
-    """Hash of the float parent's artifact; null without a parent, here and below."""
+    """Hash of the float parent's artifact; null without a parent, as are all fields about it."""
     parent_top1: Share | None
     """The parent's accuracy."""
     parent_top5: Share | None
@@ -82,17 +82,17 @@ class Evaluation(Record, frozen=True, kw_only=True):
     sqnr_db_p10: float | None
     """10th percentile of the same ratios."""
     confusion: tuple[Confusion, ...]
-    """Classes that were exchanged, the most frequent pair first."""
+    """Differing classes of parent and artifact, the most frequent pair first."""
     images_per_s: Annotated[float, Meta(ge=0)]
-    """Images per second with this artifact alone, decoding included."""
+    """Images per second with this artifact alone, including decoding."""
     threads: Count
     """Number of runtime threads."""
     unit: Unit | None
-    """What the artifact ran on; null: what it asks for by default."""
+    """Unit that the artifact ran on; null for the one that it asks for by default."""
     started_at: DateTime
-    """ISO 8601, UTC."""
+    """Start of the evaluation, as ISO 8601 in UTC."""
     versions: Mapping[str, str]
-    """Versions of what evaluated it."""
+    """Versions of the packages that evaluated the artifact."""
 
 
 def evaluate(
@@ -113,16 +113,17 @@ def evaluate(
     Args:
         bundle: A bundle with a class output, its folder, or the artifact in it.
         dataset: A folder of images, or of one folder per class, named by the labels. If the names
-            are no labels, but as many as the classes, the sorted folders are the classes.
-        parent: A bundle of the same network in float, to count the agreement with.
+            are not labels, but there are as many folders as classes, the sorted folders are the
+            classes.
+        parent: A bundle of the same network in float, to compute the agreement with.
         limit: The most images to read, spread evenly over the dataset.
         threads: Number of threads of each runtime.
-        unit: The unit that the bundle runs on. Default: what it asks for.
+        unit: The unit that the bundle runs on. Default: the one that the artifact asks for.
         progress: Receives the count of images.
 
     Raises:
-        ConfigError: No class output, a unit that the target lacks, folders that are not the
-            classes, or a parent that prepares images in another way.
+        ConfigError: The bundle has no class output, the target lacks the unit, the folders are not
+            the classes, or the parent prepares images in another way.
         ImageError: No image can be read.
     """
     progress = progress or Progress()
@@ -202,7 +203,7 @@ def _evaluation(
 
 @contextmanager
 def _judging(bundle: Bundle, threads: int, unit: Unit | None = None) -> Iterator[_Judged]:
-    """Runs a bundle's artifact in a process of its own."""
+    """Runs a bundle's artifact in a separate process."""
     target = bundle.manifest.target
     require(load_target(target))
     with Worker(target, bundle.artifact, threads=threads, unit=unit) as worker:
@@ -227,13 +228,13 @@ class _Classes:
         return self.labels[index] if self.labels else str(index)
 
     def truths(self, dataset: Path, paths: Sequence[Path]) -> dict[Path, int | None]:
-        """Returns the class of every image, by the first folder that it is in."""
+        """Returns the class of every image, which the outermost folder around it names."""
         folders = {path: path.relative_to(dataset).parts[:-1] for path in paths}
         names = sorted({parts[0] for parts in folders.values() if parts})
         if not names:
             return dict.fromkeys(paths)
         if not all(folders.values()):
-            raise ConfigError(f"{dataset}: found images in folders of classes and beside them")
+            raise ConfigError(f"{dataset}: found images inside and outside of class folders")
         if self.labels and set(names) <= set(self.labels):
             order = {label: index for index, label in enumerate(self.labels)}
         elif len(names) == self.count:
@@ -241,14 +242,14 @@ class _Classes:
         else:
             strange = next((n for n in names if n not in (self.labels or ())), names[0])
             raise ConfigError(
-                f"{dataset}: folder {strange!r} is no label of the bundle, and {len(names)} "
-                f"folders are not its {self.count} classes"
+                f"{dataset}: folder {strange!r} is not a label of the bundle, and there are "
+                f"{len(names)} folders for {self.count} classes"
             )
         return {path: order[parts[0]] for path, parts in folders.items()}
 
 
 class _Judged:
-    """An artifact that runs, and the classes that it named, best first, of all images so far."""
+    """A running artifact, and the classes that it named, best first, for all images so far."""
 
     def __init__(self, bundle: Bundle, worker: Worker) -> None:
         self.bundle, self.classes = bundle, _Classes.of(bundle)
@@ -279,12 +280,12 @@ class _Judged:
 
 
 class _Images:
-    """The images of a dataset, and what is known of those that could be read, in their order.
+    """The images of a dataset, and the classes of those that could be read, in order.
 
     Args:
         dataset: The folder.
-        truths: The class of every image, where it is known.
-        preprocess: How they are resized.
+        truths: The class of every image; None if it is not known.
+        preprocess: How the images are resized.
     """
 
     def __init__(
@@ -299,11 +300,11 @@ class _Images:
 
     @property
     def seen(self) -> int:
-        """Number of images so far, with those that could not be read."""
+        """Number of images so far, including those that could not be read."""
         return len(self.known) + len(self.skipped)
 
     def chunks(self) -> Iterator[npt.NDArray[np.uint8]]:
-        """Decodes them some at a time: (N, H, W, 3) RGB after resizing."""
+        """Yields the decoded images, up to `_CHUNK` at a time: (N, H, W, 3) RGB after resizing."""
         paths = iter(self._truths)
         while images := list(islice(self._decoded(paths), _CHUNK)):
             yield np.stack(images)

@@ -27,7 +27,7 @@ class Prediction:
     index: int
     """Index of the class."""
     label: str
-    """The class name, or the index as text where the bundle has no labels."""
+    """The class name, or the index as text if the bundle has no labels."""
     probability: float
     """Probability from 0 to 1."""
 
@@ -36,7 +36,7 @@ class Model:
     """A bundle ready to run; a context manager that ends its worker process.
 
     Args:
-        bundle: What to run.
+        bundle: The bundle to run.
         threads: Number of runtime threads.
     """
 
@@ -55,7 +55,7 @@ class Model:
         """Returns all outputs by name, with one row for each image.
 
         Raises:
-            ImageError: A file that is no image or cannot be read.
+            ImageError: A file is not an image or cannot be read.
             DeviceError: The runtime failed.
         """
         if not images:

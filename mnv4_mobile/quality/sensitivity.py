@@ -1,4 +1,4 @@
-"""Which blocks of a network cost what when they are quantized, by simulation."""
+"""Measures by simulation what quantizing each block of a network costs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".svg", ".pdf", ".html")
 """Suffixes of the files that `plot` writes."""
 IMAGES = 64
-"""Default number of images to judge by."""
+"""Default number of images to judge a network by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,16 +41,16 @@ class Score:
     """How close a simulation comes to the float network."""
 
     sqnr_db: float
-    """Median over the images."""
+    """Median over the images of the SQNR in dB."""
     sqnr_db_p10: float
-    """10th percentile over the images."""
+    """10th percentile over the images of the SQNR in dB."""
     agreement: float
     """Share of the images with the same class."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BlockCost:
-    """What one block costs."""
+    """What quantizing one block costs."""
 
     block: str
     role: str
@@ -64,29 +64,29 @@ class BlockCost:
 
 @dataclass(frozen=True, kw_only=True)
 class Sensitivity:
-    """What the blocks of a network cost, in the order in which they run."""
+    """What quantizing each block of a network costs, in the order in which they run."""
 
     recipe: str
     images: int
-    """Number of images that it was judged by."""
+    """Number of images that the network was judged by."""
     total: Score
-    """The score with everything in integers that the recipe has in integers."""
+    """The score with everything in integers that the recipe puts in integers."""
     blocks: tuple[BlockCost, ...]
 
 
 class Judge:
-    """A network in float, and images to judge integers by, which calibration does not see.
+    """A network in float, and held-out images that judge its integers.
 
     Args:
         model: The network.
-        weights: As the command line has them.
-        recipe: With static activations.
+        weights: The weights, as given on the command line.
+        recipe: A recipe with static activations.
         options: What is built; `calibrate` must be set.
-        images: Number of images to judge by, at most; a fifth of those that can be read.
-        progress: Receives what is done.
+        images: The most images to judge by, and at most a fifth of those that can be read.
+        progress: Receives steps and notes.
 
     Raises:
-        MobileError: Weights, recipe or images that cannot be used.
+        MobileError: Weights, recipe or images cannot be used.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Judge:
         self._reference = eager(self.network.net, self.held_out, self.spec)[self._output]
 
     def simulation(self, recipe: Recipe) -> Simulation:
-        """Returns a recipe's simulation with ranges; `auto` is the rule that a build chooses."""
+        """Returns a recipe's simulation with ranges; `auto` uses the rule that a build chooses."""
         simulation, ranges = self.observed(self.network.resolved(_quick(recipe)))
         simulation.adopt(ranges)
         return simulation
@@ -144,7 +144,7 @@ class Judge:
         return simulation, simulation.observe(self.calibration)
 
     def score(self, simulation: Simulation, layers: Container[str] | None = None) -> Score:
-        """Returns the score with these layers in integers; None takes those of the recipe."""
+        """Returns the score with these layers in integers; None means those of the recipe."""
         simulation.quantize(layers)
         return self._score(simulation.run(self.held_out)[self._output])
 
@@ -159,7 +159,7 @@ class Judge:
 
 
 def _quick(recipe: Recipe) -> Recipe:
-    """Returns a recipe without the steps of preparation that take long or round weights."""
+    """Returns a recipe without the preparation steps that take long or round weights."""
     exact: tuple[Step, ...] = tuple(step for step in recipe.prepare if step == "equalize")
     return replace(recipe, prepare=exact)
 
@@ -168,9 +168,9 @@ def sensitivity(judge: Judge, recipe: Recipe, progress: Progress) -> Sensitivity
     """Quantizes a network block by block.
 
     Args:
-        judge: Of the network.
-        recipe: What is quantized.
-        progress: Receives which block runs.
+        judge: The network and the images that judge it.
+        recipe: The recipe that quantizes it.
+        progress: Receives the block that runs.
     """
     simulation = judge.simulation(recipe)
     total = judge.score(simulation)
@@ -202,10 +202,10 @@ def sensitivity(judge: Judge, recipe: Recipe, progress: Progress) -> Sensitivity
 
 
 def check_plot(path: Path) -> None:
-    """Refuses a file that cannot be written by `plot`, before any work.
+    """Refuses a file that `plot` cannot write, before any work.
 
     Raises:
-        MobileError: Another suffix, or a file that cannot be written.
+        MobileError: The suffix is another one, or the file cannot be written.
         ToolchainError: matplotlib is not installed.
     """
     if path.suffix.lower() not in SUFFIXES:
@@ -216,7 +216,7 @@ def check_plot(path: Path) -> None:
 
 
 def plot(found: Sensitivity, path: Path, title: str) -> None:
-    """Draws the blocks' costs as bars, to a file that `check_plot` lets pass."""
+    """Draws the blocks' costs as bars, to a file that `check_plot` accepts."""
     from matplotlib.figure import Figure
 
     suffix = path.suffix.lower()
@@ -230,7 +230,7 @@ def plot(found: Sensitivity, path: Path, title: str) -> None:
     left.legend()
     gains: Sequence[float] = [c.without.sqnr_db - found.total.sqnr_db for c in found.blocks]
     right.barh(names, gains, color="#2a9d5c")
-    right.set_xlabel("gain in dB where it stays in float")
+    right.set_xlabel("gain in dB if it stays in float")
     figure.suptitle(title)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg" if suffix == ".html" else suffix[1:], dpi=150)

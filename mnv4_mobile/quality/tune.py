@@ -1,9 +1,9 @@
-"""Searching the recipe of the smallest, or fastest, artifact that keeps a bound on accuracy.
+"""Searches for the recipe of the smallest, or fastest, artifact that keeps a bound on accuracy.
 
-Simulation chooses the rule of the ranges and whether channels are equalised, and orders the blocks
-by what they gain in float for what they cost there. That gives a ladder of recipes, each with more
-blocks in float. Artifacts decide: rungs are built and evaluated, 0, 1, 2, 4, ... blocks in float
-until one keeps the bound, then between that one and the last that did not.
+Simulation chooses the range rule and whether channels are equalised, and orders the blocks by what
+each gains in float, relative to its cost in float. That gives a ladder of recipes, each with more
+blocks in float. Artifacts decide: recipes with 0, 1, 2, 4, ... blocks in float are built and
+evaluated until one keeps the bound, then those between it and the last one that did not.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ from mnv4_mobile.tensors import feed
 from mnv4_mobile.units import Unit
 
 Objective = Literal["size", "latency"]
-_RUNS = 100  # of an artifact, for its latency
-_FLOAT_SHARE = 0.5  # of what is saved: with more of it in float, int8 is the wrong recipe
+_RUNS = 100  # number of runs that measure an artifact's latency
+_FLOAT_SHARE = 0.5  # the most of the total cost to keep in float; beyond it, int8 makes no sense
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What is searched for."""
+    """What to search for."""
 
     cell: Cell
     """Network, weights, target, options, and the recipe to begin with."""
     max_drop: float
-    """Largest loss in points of 100: of top-1 with classes, else of images that change theirs."""
+    """Largest drop in percentage points: of top-1 with classes, else of agreement."""
     dataset: Path | None
-    """None judges by images that are held out from calibration."""
+    """The dataset that judges artifacts; None judges by images held out of calibration."""
     objective: Objective
 
     def key(self) -> str:
-        """Returns the hash of everything that decides what is measured; the bound does not."""
+        """Returns the hash of everything that affects what is measured; the bound does not."""
         dataset = files.sha256(self.dataset) if self.dataset else None
         ingredients = [key(self.cell.ingredients()), dataset, self.objective]
         return hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()
@@ -62,21 +62,21 @@ class Wish:
 
 @dataclass(frozen=True, kw_only=True)
 class Rung:
-    """A recipe of the ladder, as an artifact."""
+    """The artifact of one recipe of the ladder."""
 
     kept: tuple[str, ...]
-    """Blocks in float, beside the recipe's own."""
+    """Blocks in float, in addition to those that the recipe keeps."""
     bytes: int
     latency_ms: float
-    """Median of the host, one thread."""
+    """Median latency on the host with one thread."""
     drop: float
-    """The drop in points of 100."""
+    """The drop in percentage points."""
     sqnr_db: float
     images: int
-    """Number of images that it was judged by."""
+    """Number of images that the artifact was judged by."""
 
     def text(self) -> str:
-        """Returns a line about it."""
+        """Returns one line that describes the artifact."""
         return (
             f"{len(self.kept)} blocks in float: {self.drop:.2f} points, {self.sqnr_db:.1f} dB, "
             f"{self.bytes / 1e6:.2f} MB, {self.latency_ms:.2f} ms"
@@ -85,7 +85,7 @@ class Rung:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """The answer, with its reasons."""
+    """The recipe that was found, with the reasons."""
 
     recipe: Recipe
     rung: Rung
@@ -93,16 +93,16 @@ class Found:
 
 
 def tune(wish: Wish, state: Path, *, cache: Cache | None, progress: Progress) -> Found:
-    """Searches a recipe; a file keeps what was found, so that the next run goes on from it.
+    """Searches for a recipe; a file keeps the results, so that an interrupted search continues.
 
     Args:
-        wish: What is searched for.
-        state: The file; another wish's is begun anew.
-        cache: Of bundles.
-        progress: Receives what is done and found.
+        wish: What to search for.
+        state: The file; if it is of another wish, the search starts anew.
+        cache: The cache of bundles.
+        progress: Receives steps and results.
 
     Raises:
-        ParityError: The bound cannot be kept; names the best that was found.
+        ParityError: The bound cannot be kept; names the best artifact that was found.
     """
     require(load_target(wish.cell.target))
     known = _State(state, wish.key())
@@ -156,7 +156,7 @@ def tune(wish: Wish, state: Path, *, cache: Cache | None, progress: Progress) ->
 
 
 def _tries(fewest: int, most: int) -> int:
-    """Returns how often `_fewest` asks where this is its answer; more than `most` is none."""
+    """Returns how often `_fewest` asks if the answer is `fewest`; above `most`, there is none."""
     tried: list[int] = []
 
     def keeps(count: int) -> bool:
@@ -168,7 +168,7 @@ def _tries(fewest: int, most: int) -> int:
 
 
 def _fewest(keeps: Callable[[int], bool], most: int) -> int | None:
-    """Returns the fewest blocks that keep the bound, if more of them never harm."""
+    """Returns the fewest blocks that keep the bound, assuming that more blocks never harm."""
     count, missed = 0, -1
     while not keeps(count):
         if count == most:
@@ -184,7 +184,7 @@ def _fewest(keeps: Callable[[int], bool], most: int) -> int | None:
 
 
 def _plan(wish: Wish, progress: Progress) -> dict[str, Any]:
-    """Returns what simulation chooses, as JSON: range, preparation, order of blocks, and why."""
+    """Returns what simulation chooses, as JSON: range, preparation, order of blocks, reasons."""
     cell = replace(wish.cell, recipe=wish.cell.recipe.on(wish.cell.unit))
     judge = Judge(
         cell.model, cell.weights, cell.recipe, cell.options, images=HELD_OUT, progress=progress
@@ -192,7 +192,7 @@ def _plan(wish: Wish, progress: Progress) -> dict[str, Any]:
     reasons = []
     tried: list[tuple[float, Recipe]] = []
     assert cell.recipe.activations is not None
-    # The others are useless to a simulation, which rounds weights itself, or too slow to try.
+    # The other steps are useless in a simulation, which rounds weights itself, or too slow to try.
     untried = tuple(step for step in cell.recipe.prepare if step != "equalize")
     for prepare in ((), ("equalize",)):
         open_rule = replace(cell.recipe.activations, range="auto")
@@ -212,7 +212,7 @@ def _plan(wish: Wish, progress: Progress) -> dict[str, Any]:
     costs = [
         (cost.params if wish.objective == "size" else cost.macs, cost) for cost in found.blocks
     ]
-    # Noise powers of blocks add up, roughly: what a block adds for what it saves decides.
+    # Noise powers of blocks roughly add up, so blocks are ordered by noise per parameter or MAC.
     costs.sort(key=lambda one: -(10 ** (-one[1].alone.sqnr_db / 10)) / one[0])
     order, spent, total = [], 0, sum(saved for saved, _ in costs)
     for saved, cost in costs:
@@ -220,7 +220,7 @@ def _plan(wish: Wish, progress: Progress) -> dict[str, Any]:
         if spent > _FLOAT_SHARE * total:
             break
         order.append(cost.block)
-    reasons.append(f"float first, by noise a {_UNITS[wish.objective]}: {', '.join(order)}")
+    reasons.append(f"float first, by noise per {_UNITS[wish.objective]}: {', '.join(order)}")
     assert best.activations is not None
     return {
         "range": best.activations.range,
@@ -240,9 +240,9 @@ def _with(recipe: Recipe, blocks: Sequence[str], unit: Unit) -> Recipe:
 def _confirm(
     wish: Wish, recipe: Recipe, kept: tuple[str, ...], cache: Cache | None, progress: Progress
 ) -> Rung:
-    """Builds and evaluates a recipe: its bytes against the float bundle's of the same target."""
+    """Builds a recipe and evaluates its artifact against the float bundle of the same target."""
     with tempfile.TemporaryDirectory(prefix="mnv4-tune-") as folder:
-        # The bound is the gate: others let all pass, but hold out what the recipe's would.
+        # The bound is the gate. These gates let everything pass, but hold out the same images.
         passing = None if recipe.gate.top1_agreement is None else 0.0
         judged = replace(recipe, gate=Gate(sqnr_db=-EXACT_DB, top1_agreement=passing))
         bundle = _built(wish, judged, Path(folder), cache, progress)
@@ -276,7 +276,7 @@ def _built(
 
 
 def _held_out(wish: Wish, bundle: Bundle, folder: Path) -> Path:
-    """Returns a folder without classes of the images that no calibration has seen."""
+    """Returns a folder, without class folders, of the images held out of calibration."""
     from mnv4_mobile.quantize.calibration import choose_images
 
     recipe, source = wish.cell.recipe, wish.cell.options.calibrate
@@ -298,7 +298,7 @@ def _held_out(wish: Wish, bundle: Bundle, folder: Path) -> Path:
 
 
 def _latency_ms(bundle: Bundle) -> float:
-    """Returns the median of one thread on this machine."""
+    """Returns the median latency with one thread on this machine."""
     import numpy as np
 
     pixels = bundle.golden("input")["pixels"][: bundle.input.shape[0]]
@@ -308,7 +308,7 @@ def _latency_ms(bundle: Bundle) -> float:
 
 
 def recipe_yaml(found: Found) -> str:
-    """Returns the recipe found as a YAML file, with the reasons as comments."""
+    """Returns the recipe that was found as a YAML file, with the reasons as comments."""
     values = plain(found.recipe)
     del values["name"]
     if values["activations"].get("range", "image-percentile") != "image-percentile":
@@ -320,7 +320,7 @@ def recipe_yaml(found: Found) -> str:
 
 
 class _State:
-    """Values by name in a JSON file that is written whole at every change."""
+    """Values by name in a JSON file, which every change writes as a whole."""
 
     def __init__(self, path: Path, key: str) -> None:
         self._path, self._key = path, key
@@ -331,13 +331,13 @@ class _State:
                 same, values = read["key"] == key, read["values"]
             except (OSError, ValueError, KeyError, TypeError):
                 raise ConfigError(
-                    f"{path}: no state of a search; move it away, or name another --state"
+                    f"{path}: not the state of a search; move it away, or name another --state"
                 ) from None
             if same:
                 self.values = values
 
     def put(self, name: str, value: object) -> None:
-        """Keeps a value."""
+        """Adds a value and writes the file."""
         self.values[name] = value
         text = json.dumps({"key": self._key, "values": self.values}, indent=1)
         files.write_bytes(self._path, text.encode() + b"\n")

@@ -38,7 +38,7 @@ def verify(
             the golden pairs in the bundle.
         model: The configuration for `weights`. Default: the shipped one of the bundle's model name.
         threads: Number of runtime threads.
-        units: Units to run it on. Default: the first unit that the target has on this machine.
+        units: Units to run on. Default: the first of the target's that this machine has.
 
     Returns:
         The parity of every output by its name, for each unit. An output passes if its `sqnr_db`
@@ -46,7 +46,7 @@ def verify(
 
     Raises:
         BundleError: The golden pairs are incomplete.
-        ConfigError: A unit that the target does not have on this machine.
+        ConfigError: The target does not have one of `units` on this machine.
     """
     bundle = open_bundle(bundle)
     target = load_target(bundle.manifest.target)
@@ -68,7 +68,7 @@ def verify(
 def _afresh(
     bundle: Bundle, weights: str, model: str
 ) -> tuple[npt.NDArray[np.uint8], dict[str, npt.NDArray[Any]]]:
-    """Returns images that the bundle does not hold, and what a checkpoint gives for them."""
+    """Returns images that the bundle does not hold, and a checkpoint's outputs for them."""
     from mnv4_mobile.model.weights import load_checkpoint
 
     classes = [o.shape[1] for o in bundle.outputs if o.kind in CLASSES]

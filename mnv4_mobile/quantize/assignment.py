@@ -1,4 +1,4 @@
-"""What a recipe quantizes of a graph: the decisions that all targets share."""
+"""Decides what a recipe quantizes in a graph; all targets share these decisions."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Assignment:
 
     operation: Operation
     scheme: str | None
-    """The scheme, as in `Recipe.scheme`; None in float."""
+    """The scheme, as in `Recipe.scheme`; None for float."""
     why: str | None
-    """Why it is not the recipe's; None where it is."""
+    """Why the scheme is not the recipe's; None if it is."""
 
 
 def assignments(graph: fx.Graph, recipe: Recipe, *, weights_alone: str) -> list[Assignment]:
-    """Decides for every operation of a graph.
+    """Returns how each operation of a graph is computed.
 
     Args:
-        graph: Of an exported deploy form.
-        recipe: With quantized weights.
+        graph: The graph of an exported deploy form.
+        recipe: A recipe with quantized weights.
         weights_alone: The target's scheme for weights whose activations stay in float.
 
     Raises:
@@ -67,7 +67,7 @@ def _is_depthwise(operation: Operation) -> bool:
 
 
 def layers(assigned: list[Assignment], recipe: Recipe) -> tuple[Layer, ...]:
-    """Returns the layers that differ from the recipe, and what is quantized beside convolutions."""
+    """Returns the layers that differ from the recipe, and the quantized ones other than convs."""
     found = [
         Layer(name=one.operation.name, precision=one.scheme or recipe.precision, why=one.why)
         for one in assigned

@@ -1,10 +1,10 @@
-"""A short distillation: what equalises channels is learned from the float network's outputs.
+"""A short distillation, which learns the factors of channels from the float network's outputs.
 
 No labels are needed. The network computes with the simulated integers of its recipe, and factors
-of its channels follow the gradient that passes through the rounding as if it were not there
-(learned equivalent transformations, as in OmniQuant: Shao et al., arXiv 2308.13137). Factors are
-undone where the channels are read, so that what the network computes in float stays the same, and
-every target's own quantizer finds friendlier numbers.
+of its channels follow the gradient, which passes through the rounding unchanged (learned equivalent
+transformations, as in OmniQuant: Shao et al., arXiv 2308.13137). Factors are undone where the
+channels are read, so that the network computes the same in float, and every target's own quantizer
+finds numbers that lose less.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
     from mnv4_mobile.recipe import Distill, Recipe
 
 _BATCH = 8
-"""32 finds hardly better factors; hybrid-medium at 256 x 256 takes 300 MB an image."""
+"""32 finds hardly better factors; hybrid-medium at 256 x 256 takes 300 MB per image."""
 _OBSERVED = 64
-"""Images that give the ranges for a look."""
+"""Number of images that give the ranges for an evaluation."""
 _HELD_OUT = 1 / 4
-"""Share of the images that are not learned from, but say when to stop."""
+"""Share of the images that are not learned from, but decide when to stop."""
 _EVERY = 10
-"""Steps between two looks at them."""
+"""Number of steps between two evaluations on the held-out images."""
 _PATIENCE = 6
-"""Looks without a better result, then it stops."""
+"""Number of evaluations without a better result after which distillation stops."""
 _WARM_UP = 0.1
-"""Share of the steps in which the rate rises; then it falls to zero along a cosine."""
+"""Share of the steps in which the learning rate rises; then it falls to zero along a cosine."""
 _FEWEST = 64
 
 
@@ -56,14 +56,14 @@ def distill(
 ) -> None:
     """Scales the channels of a network so that its integers come closest to its float outputs.
 
-    The ranges of activations are those that the images show, found again before every look.
+    The ranges of activations come from the images and are found again before every evaluation.
 
     Args:
-        net: Equalised already; it is changed, what it computes is not.
+        net: An equalised network; its weights are changed, but not what it computes.
         spec: What is built.
-        recipe: Its `distill` says how long and how fast.
-        calibration: Unlabelled images; the seed of their choice is that of the batches.
-        progress: Receives the steps and what the held-out images say.
+        recipe: Its `distill` says how long and how fast to learn.
+        calibration: Unlabelled images; the seed that chose them also chooses the batches.
+        progress: Receives the steps and the results on the held-out images.
 
     Raises:
         ConfigError: Too few images.
@@ -102,32 +102,32 @@ def distill(
         else:
             missed += 1
         progress.update(
-            f"distill: {step}/{settings.steps}, {now:.2f} dB on images held out "
+            f"distill: {step}/{settings.steps}, {now:.2f} dB on held-out images "
             f"({begin:.2f} before), {time.monotonic() - started:.0f} s"
         )
         if missed == _PATIENCE:
             break
     if not found:
-        progress.note("distill: found nothing better than the channels that were given")
+        progress.note("distill: found nothing better than the given channels")
         return
     for (group, _), values in zip(channels, found, strict=True):
         group.scale(values)
 
 
 class Factor(nn.Module):
-    """The factors of channels: a parametrization of the folded weights that write them."""
+    """The factors of channels, as a parametrization of the folded weights that write them."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
         self.logarithm = nn.Parameter(torch.zeros(count))
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Weights (C, I, H, W) or biases (C,), times the factors."""
+        """Multiplies weights (C, I, H, W) or biases (C,) by the factors."""
         return weight * self.logarithm.exp().view(-1, *[1] * (weight.dim() - 1))
 
 
 class _Undone(nn.Module):
-    """Undoes factors in the weights that read their channels: (O, C, H, W), or (C, 1, H, W)."""
+    """Undoes factors in the weights that read the channels: (O, C, H, W), or (C, 1, H, W)."""
 
     def __init__(self, factor: Factor) -> None:
         super().__init__()
@@ -140,10 +140,10 @@ class _Undone(nn.Module):
 
 
 def attached(net: MobileNetV4, folded: nn.Module) -> list[tuple[Channels, Factor]]:
-    """Has the folded form of a network compute with factors of its channels.
+    """Makes the folded form of a network compute with factors of its channels.
 
     Returns:
-        All channels of `net` that can be scaled, with the factors that `folded` has for them: 1.
+        All channels of `net` that can be scaled, each with its factors in `folded`, which are 1.
     """
     names = {module: f"net.{name}" for name, module in net.named_modules()}
     found = [(group, Factor(group.count)) for group in all_channels(net)]
@@ -162,7 +162,7 @@ def attached(net: MobileNetV4, folded: nn.Module) -> list[tuple[Channels, Factor
 
 
 def _folded_readers(reader: nn.Conv2d | nn.BatchNorm2d, net: MobileNetV4) -> list[nn.Conv2d]:
-    """Returns the convolutions that are left of a reader; the norm of attention goes into three."""
+    """Returns the convolutions that have a reader folded in; attention's norm is in three."""
     if isinstance(reader, nn.Conv2d):
         return [reader]
     (block,) = (b for b in net.modules() if isinstance(b, MMQA) and b.norm is reader)
@@ -177,7 +177,7 @@ def _optimizer(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         settings.rate,
-        # With ten steps, one would be the rise, and torch would divide by zero.
+        # With ten steps, the rise would be one step, and torch would divide by zero.
         total_steps=max(settings.steps, 20),
         pct_start=_WARM_UP,
         cycle_momentum=False,
@@ -190,7 +190,7 @@ def _noise_db(
     goals: dict[str, npt.NDArray[np.float32]],
     chosen: npt.NDArray[np.int64],
 ) -> Tensor:
-    """Noise to signal in dB, averaged over outputs and images so that no single image dominates."""
+    """Returns noise to signal in dB, averaged over outputs and images so that none dominates."""
     total = torch.zeros(())
     for name, found in outputs.items():
         goal = torch.from_numpy(goals[name][chosen]).flatten(1)
@@ -205,7 +205,7 @@ def _closeness(
     held: npt.NDArray[np.uint8],
     goals: dict[str, npt.NDArray[np.float32]],
 ) -> float:
-    """Returns the mean over outputs and images held out of the ratio of signal to noise, in dB."""
+    """Returns the signal to noise ratio in dB, averaged over outputs and held-out images."""
     network.adopt(network.observe(seen[:_OBSERVED]))
     found = network.run(held)
     return float(np.mean([sqnr_db(goals[name], value) for name, value in found.items()]))

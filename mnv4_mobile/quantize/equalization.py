@@ -1,4 +1,4 @@
-"""Bringing the ranges of channels together, without changing what a network computes."""
+"""Brings the ranges of channels closer together, without changing what a network computes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from mnv4_mobile.quantize.calibration import Calibration
 
 _IMAGES = 16  # 32 equalize no better
-_PERCENTILE = 0.9  # of each channel's range, over images: what the range of the tensor will be of
+_PERCENTILE = 0.9  # percentile over images of a channel's range, as for the range of the tensor
 _EXPONENT = 0.5
-"""1 would bring all channels to one range, and the weights that read them as far apart."""
-_EXPONENT_DEPTHWISE = 0.75  # such weights have a scale for each of these channels
+"""1 would give all channels the same range, but spread the weights that read them as far apart."""
+_EXPONENT_DEPTHWISE = 0.75  # higher, as depthwise weights have one scale for each of these channels
 _OUTLIER = 2.0
-"""Channels whose range is so many times the median one are brought down to that first."""
-_LARGEST_FACTOR = 32.0  # of channels that hardly ever differ from zero
+"""Ranges of channels above this multiple of the median range are first reduced to it."""
+_LARGEST_FACTOR = 32.0  # the limit for channels that hardly ever differ from zero
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,17 +39,17 @@ class Channels:
 
     @property
     def count(self) -> int:
-        """How many channels."""
+        """Number of channels."""
         writer = self.written[0]
         return (writer.conv if isinstance(writer, ConvNorm) else writer).out_channels
 
     @property
     def depthwise(self) -> bool:
-        """Whether only depthwise convolutions read them."""
+        """Whether only depthwise convolutions read the channels."""
         return all(isinstance(r, nn.Conv2d) and r.groups > 1 for r in self.read)
 
     def scale(self, factor: Tensor) -> None:
-        """Multiplies the channels by (C,) positive factors, and undoes it where they are read."""
+        """Multiplies the channels by positive factors (C,), and undoes it where they are read."""
         with torch.no_grad():
             for writer in self.written:
                 _scale_written(writer, factor)
@@ -60,7 +60,7 @@ class Channels:
 def equalize(net: MobileNetV4, calibration: Calibration) -> None:
     """Brings the ranges of a tensor's channels closer together (Nagel et al., arXiv 1906.04721).
 
-    A tensor has one scale, so that channels of a small range get few of its 256 steps.
+    A tensor has one scale, so channels with a small range get few of its 256 steps.
     """
     groups = list(all_channels(net))
     ranges: dict[nn.Module, list[Tensor]] = {}
@@ -85,7 +85,7 @@ def equalize(net: MobileNetV4, calibration: Calibration) -> None:
 def _add_ranges(
     ranges: dict[nn.Module, list[Tensor]], module: nn.Module, _: tuple[Tensor, ...], x: Tensor
 ) -> None:
-    """Adds one picture's range of every channel."""
+    """Adds the range of every channel for one image."""
     found = x.amax((0, 2, 3)).clamp(min=0) - x.amin((0, 2, 3)).clamp(max=0)
     ranges.setdefault(module, []).append(found)
 
@@ -103,7 +103,7 @@ def _scale_written(module: ConvNorm | nn.Conv2d, factor: Tensor) -> None:
 
 
 def _scale_read(module: nn.Conv2d | nn.BatchNorm2d, factor: Tensor) -> None:
-    """Makes f(x) into f(x * factor)."""
+    """Changes f(x) into f(x * factor)."""
     if isinstance(module, nn.BatchNorm2d):
         assert module.running_mean is not None
         module.running_mean.div_(factor)
@@ -115,7 +115,7 @@ def _scale_read(module: nn.Conv2d | nn.BatchNorm2d, factor: Tensor) -> None:
 
 
 def all_channels(net: MobileNetV4) -> Iterator[Channels]:
-    """Yields all channels of a network that can be scaled so."""
+    """Yields all channels of a network that can be scaled."""
     for block in net.modules():
         match block:
             case UIR():
@@ -136,7 +136,7 @@ def _chain(parts: list[ConvNorm]) -> Iterator[Channels]:
 
 
 def _passes_factors(block: nn.Module) -> bool:
-    """Whether f(c x) = c f(x), for c > 0, of what follows the convolution that ends a block."""
+    """Returns whether f(c x) = c f(x) for c > 0, where f follows a block's last convolution."""
     act = block.act if isinstance(block, ConvNorm) else None
     return act is None or isinstance(act, nn.ReLU | nn.LeakyReLU)
 
@@ -144,13 +144,13 @@ def _passes_factors(block: nn.Module) -> bool:
 def _streams(net: MobileNetV4) -> Iterator[Channels]:
     """Yields the channels between blocks; residual blocks share those of their input.
 
-    Those that are outputs of the network are left as they are.
+    Channels that are outputs of the network are left out.
     """
     blocks: list[tuple[nn.Module, str]] = [(net.stem, "")]
     last = len(net.stages) - 1
     for index, stage in enumerate(net.stages):
         assert isinstance(stage, nn.Sequential)
-        # What the last stage puts out is behind the final convolution.
+        # The last stage's output comes after the final convolution.
         names = [""] * (len(stage) - 1) + [f"stage_{index}" if index < last else ""]
         blocks += zip(stage, names, strict=True)
     blocks.append((net.final, f"stage_{last}"))
@@ -174,7 +174,7 @@ def _is_residual(block: nn.Module) -> bool:
 
 
 def _reader(block: nn.Module) -> nn.Conv2d | nn.BatchNorm2d:
-    """Returns the part of a block that its input goes into."""
+    """Returns the part of a block that reads its input."""
     match block:
         case nn.Conv2d():
             return block
@@ -190,7 +190,7 @@ def _reader(block: nn.Module) -> nn.Conv2d | nn.BatchNorm2d:
 
 
 def _writer(block: nn.Module) -> ConvNorm | nn.Conv2d:
-    """Returns the part of a block that its output, or what is added to its input, comes from."""
+    """Returns the part of a block that computes its output, or what is added to its input."""
     match block:
         case ConvNorm():
             return block

@@ -1,6 +1,6 @@
-"""Preparing a float network so that it quantizes better, once for all targets.
+"""Prepares a float network so that it quantizes better, once for all targets.
 
-A recipe names the steps. The first ones change a network, but not what it computes; the last one,
+A recipe names the steps. The first ones change a network, but not what it computes. The last one,
 `gptq`, rounds the weights of its exported deploy form.
 """
 
@@ -27,14 +27,14 @@ def prepared(
     calibration: Calibration,
     progress: Progress | None = None,
 ) -> MobileNetV4:
-    """Returns the network with the recipe's preparation, as far as it computes the same.
+    """Returns the network after the recipe's preparation, except `gptq`; it computes the same.
 
     Args:
-        net: In inference mode; it is not changed.
+        net: A network in inference mode; it is not changed.
         spec: What is built.
         recipe: Its `prepare` names the steps, which always run in the same order.
         calibration: Images that show how large activations are, and to distill on.
-        progress: Receives how far long steps are.
+        progress: Receives the progress of long steps.
     """
     found = copy.deepcopy(net)
     if "equalize" in recipe.prepare:

@@ -1,9 +1,9 @@
-"""Ranges of activations from calibration images: the one rule for all targets.
+"""Finds ranges of activations from calibration images, by the same rules for all targets.
 
-Every target observes its own float graph, image by image, and asks here what range each tensor
-gets. Outliers come from a few images: a percentile over images of each image's extremes leaves
-those images out, where a percentile over values would cut every image's peaks, and where min/max
-follows the worst image, the further the more images there are.
+Every target observes its own float graph, image by image, and gets the range of each tensor here.
+Outliers come from a few images. A percentile over images of each image's extremes leaves those
+images out. A percentile over values would instead cut every image's peaks, and min/max follows the
+worst image, which gets worse the more images there are.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import numpy.typing as npt
 
 from mnv4_mobile.recipe import Activations
 
-_SAMPLES = 512  # values of a tensor that are kept of each image, for rules about values
-_STEPS = 40  # candidate ranges of such rules
-_BINS = 2048  # of `histogram`
-_LEVELS = 256  # of 8 bits
+_SAMPLES = 512  # number of a tensor's values kept per image, for rules about values
+_STEPS = 40  # number of candidate ranges of such rules
+_BINS = 2048  # number of bins of `histogram`
+_LEVELS = 256  # number of 8-bit integers
 _Values = npt.NDArray[np.float32]
 _Cost = Callable[[float, float], float]
 
 
 class Ranges:
-    """What is seen of a graph's tensors, one image at a time.
+    """The observed extremes and values of a graph's tensors, added one image at a time.
 
     Args:
-        activations: The recipe's.
+        activations: The recipe's settings.
     """
 
     def __init__(self, activations: Activations) -> None:
@@ -44,7 +44,7 @@ class Ranges:
         return other
 
     def observe(self, name: str, values: _Values) -> None:
-        """Adds what one image gave for one tensor."""
+        """Adds the values of one tensor for one image."""
         self._found.pop(name, None)
         self._low.setdefault(name, []).append(float(values.min()))
         self._high.setdefault(name, []).append(float(values.max()))
@@ -56,8 +56,8 @@ class Ranges:
     def of(self, name: str) -> tuple[float, float]:
         """Returns the range of a tensor, (low, high), which always holds zero.
 
-        Symmetric where the recipe asks for it, and never empty. `auto` must have been replaced
-        by now (`mnv4_mobile.builder.range_rule`).
+        The range is symmetric if the recipe says so, and never empty. The rule must not be `auto`,
+        which a build replaces earlier (`mnv4_mobile.builder.range_rule`).
         """
         if name not in self._found:
             self._found[name] = self._find(name)
@@ -85,7 +85,7 @@ class Ranges:
 
 
 def proper(low: float, high: float, *, symmetric: bool = False) -> tuple[float, float]:
-    """A range that holds zero, which padding and ReLU need exactly, and that is not empty."""
+    """Returns a range, widened to hold zero, which padding and ReLU need exactly, and not empty."""
     low, high = min(low, 0.0), max(high, 0.0)
     if symmetric:
         high = max(-low, high)
@@ -94,7 +94,7 @@ def proper(low: float, high: float, *, symmetric: bool = False) -> tuple[float, 
 
 
 def _best(values: _Values, rule: Callable[[_Values], _Cost]) -> tuple[float, float]:
-    """Returns the range of the least cost, among shrunken ones."""
+    """Returns the range with the least cost, among the full range and shrunken ones."""
     low, high = proper(float(values.min()), float(values.max()))
     cost = rule(values)
     ranges = [(low * share, high * share) for share in np.linspace(1, 1 / _STEPS, _STEPS)]
@@ -102,7 +102,7 @@ def _best(values: _Values, rule: Callable[[_Values], _Cost]) -> tuple[float, flo
 
 
 def _squared_error(values: _Values) -> _Cost:
-    """Returns the squared error of values on a range's 8-bit grid."""
+    """Returns the function that gives the squared error of values on a range's 8-bit grid."""
 
     def cost(low: float, high: float) -> float:
         scale = (high - low) / (_LEVELS - 1)
@@ -114,12 +114,12 @@ def _squared_error(values: _Values) -> _Cost:
 
 
 def _divergence(values: _Values) -> _Cost:
-    """Returns the divergence of the values' histogram on 256 levels (Kullback and Leibler).
+    """Returns the function that gives the Kullback-Leibler divergence of a histogram on 256 levels.
 
-    What is cut off counts at the ends (Migacz, "8-bit inference with TensorRT", 2017).
+    Values that a range cuts off count at its ends (Migacz, "8-bit inference with TensorRT", 2017).
     """
     bounds = proper(float(values.min()), float(values.max()))
-    # ReLU gives many zeros. Zero is a step of every range, so that nothing of it is lost.
+    # ReLU gives many zeros. Zero is a step of every range, so zeros lose nothing.
     counts, edges = np.histogram(values[values != 0], _BINS, bounds)
     middles = (edges[1:] + edges[:-1]) / 2
 

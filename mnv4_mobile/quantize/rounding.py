@@ -1,9 +1,9 @@
-"""Rounding weights so that what convolutions compute stays closest to float, not each weight.
+"""Rounds weights so that the outputs of convolutions, not each weight, stay closest to float.
 
 GPTQ (Frantar et al., arXiv 2210.17323): the weights of an output channel are rounded one after the
-other, and those that are still to come make up for the error, weighed by how the inputs that they
-multiply go together on calibration images. The grids stay what every target's own quantizer finds
-for the rounded weights, so that it finds these very integers.
+other, and those not yet rounded compensate for the error, weighted by how the inputs that they
+multiply correlate on calibration images. The grids are those that every target's own quantizer
+finds for the rounded weights, so that it finds exactly these integers.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 _IMAGES = 16  # 32 round no better
 _SAMPLES = 4
-"""Outputs of a convolution that are looked at, over all images, for each weight of an output."""
+"""Outputs of a convolution to sample, over all images, for each weight of an output."""
 _DAMPING = 0.01
 """Share of the mean of the squared inputs that is added to each (GPTQ, section 3.3)."""
 _BLOCK = 64
-"""Weights whose errors are passed on to all others at once (GPTQ, section 3.3)."""
-_TINY = 1e-10  # where all inputs are zero
+"""Number of weights whose errors are passed on to all others at once (GPTQ, section 3.3)."""
+_TINY = 1e-10  # for inputs that are all zero
 
 _Floats = npt.NDArray[np.floating]
 
@@ -47,7 +47,7 @@ def rounded(
     """Returns a deploy form whose weights are on the grids of a recipe.
 
     Args:
-        program: It is not changed.
+        program: The exported deploy form; it is not changed.
         spec: What is built.
         recipe: A recipe with integer weights and one scale per tensor or channel.
         calibration: Images that show the inputs of convolutions.
@@ -70,10 +70,10 @@ def rounded(
 
 
 class _Inputs:
-    """How the inputs of convolutions go together on images.
+    """How the inputs of convolutions correlate on images.
 
-    `products` has for each convolution (G, D, D), summed over images and positions: the products
-    of the D values that a weight vector of each of its G groups multiplies.
+    `products` has an array (G, D, D) for each convolution: the products of the D values that a
+    weight vector of each of its G groups multiplies, summed over images and positions.
     """
 
     def __init__(self, convolutions: Iterable[fx.Node]) -> None:
@@ -84,7 +84,7 @@ class _Inputs:
         self._random = torch.Generator().manual_seed(0)
 
     def add(self, value: fx.Node, x: Tensor) -> None:
-        """Adds what one image, N times, gave for the value (N, C, H, W) that convolutions read."""
+        """Adds the value (N, C, H, W) that convolutions read, for one image repeated N times."""
         for node in self.readers[value]:
             patches = self._patches(node, x[0])
             if node not in self.products:
@@ -93,7 +93,7 @@ class _Inputs:
             self.products[node].baddbmm_(patches, patches.mT)
 
     def _patches(self, node: fx.Node, x: Tensor) -> Tensor:
-        """(G, D, P) of what a convolution multiplies at P positions of a picture (C, H, W)."""
+        """Returns the values (G, D, P) that a convolution reads at P positions of x (C, H, W)."""
         (height, width), (down, right), (above, beside), groups = _geometry(node)
         padded = F.pad(x, (beside, beside, above, above))
         rows, columns = node.meta["val"].shape[2:]
@@ -107,23 +107,23 @@ class _Inputs:
 
 
 _DEFAULTS: tuple[Any, ...] = (None, None, None, [1, 1], [0, 0], [1, 1], 1)
-"""Defaults of `aten.conv2d`; an export leaves out those at its end."""
+"""Defaults of `aten.conv2d`; an export leaves out trailing ones."""
 
 
 def _geometry(node: fx.Node) -> tuple[list[int], list[int], list[int], int]:
-    """Kernel, stride, padding and groups of an `aten.conv2d`."""
+    """Returns kernel, stride, padding and groups of an `aten.conv2d`."""
     args: list[Any] = [*node.args]
     _, weight, _, stride, padding, _, groups = [*args, *_DEFAULTS[len(args) :]]
     return list(weight.meta["val"].shape[2:]), stride, padding, groups
 
 
 def _rounded(weight: Tensor, products: Tensor, weights: Weights) -> Tensor:
-    """Weights (O, I, H, W) on their grid, for the products (G, D, D) of their inputs."""
+    """Returns weights (O, I, H, W) on their grid, rounded for the products (G, D, D) of inputs."""
     peak, scale = weight_grid(weight, weights)
     ordered = products.numpy()
     groups, size, _ = ordered.shape
-    # The inputs that matter most come last and are rounded first, while there are most others to
-    # make up for them.
+    # The inputs that matter most come last and are rounded first, while the most others are left
+    # to compensate for them.
     order = ordered.diagonal(axis1=1, axis2=2).argsort(1)
     each = np.arange(groups)[:, None]
     for _ in range(2):  # rows, then columns: twice as fast as both at once
@@ -133,21 +133,21 @@ def _rounded(weight: Tensor, products: Tensor, weights: Weights) -> Tensor:
         found: _Floats = values.view(groups, -1, size).mT.numpy()[each, order]
         return found
 
-    # The largest weight stays where it is: the scale follows from it.
+    # The largest weight keeps its value, because the scale follows from it.
     free = columns((weight.abs() != peak).float())
     feedback = _feedback(ordered).astype(np.float32)
     found = _fed_back(columns(weight / scale), free, feedback, weights.largest)
     integers = np.empty_like(found)
     integers[each, order] = found
-    # Contiguous, or every convolution copies its weights for every picture.
+    # Contiguous, or every convolution copies its weights for every image.
     return (torch.from_numpy(integers).mT.reshape_as(weight) * scale).contiguous()
 
 
 def _feedback(products: _Floats) -> _Floats:
-    """(G, D, D) lower triangular: what of the error of a row's weight a column's makes up for.
+    """Returns (G, D, D), lower triangular: how much of a row's error a column compensates for.
 
-    From the Cholesky factor of the products (QuIP, arXiv 2307.13304, section 3.1: the same as GPTQ,
-    without an inverse), in double precision.
+    It comes from the Cholesky factor of the products in double precision (QuIP, arXiv 2307.13304,
+    section 3.1: the same as GPTQ, without an inverse).
     """
     diagonal = products.diagonal(axis1=1, axis2=2)
     damped = products.astype(np.float64)
@@ -159,13 +159,13 @@ def _feedback(products: _Floats) -> _Floats:
 
 
 def _fed_back(steps: _Floats, free: _Floats, feedback: _Floats, largest: int) -> _Floats:
-    """Integers for weights (G, D, O) in steps of their grid, the last of the D first.
+    """Rounds weights (G, D, O) to integers, the last of the D first.
 
     Args:
-        steps: The weights.
-        free: 1 for those that make up for errors of others, else 0.
-        feedback: (G, D, D).
-        largest: Integer of the grid.
+        steps: The weights in steps of their grid.
+        free: 1 for the weights that compensate for errors of others, 0 for the rest.
+        feedback: The result of `_feedback`, (G, D, D).
+        largest: The largest integer of the grid.
     """
     found, errors = np.empty_like(steps), np.empty_like(steps)
     size = steps.shape[1]

@@ -1,8 +1,8 @@
-"""What a recipe's integers do to a network, simulated in PyTorch.
+"""Simulates in PyTorch what a recipe's integers do to a network.
 
-Values and weights are rounded where the plan that all targets share puts integers: the inputs and
-outputs of quantized operations with one scale per tensor, weights with one scale per channel. It
-takes seconds, where lowering takes a minute, and gradients flow through it.
+Values and weights are rounded where the assignment that all targets share has integers: the inputs
+and outputs of quantized operations with one scale per tensor, weights with one scale per channel. A
+simulation takes seconds, while lowering takes a minute, and gradients flow through it.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from mnv4_mobile.quantize.assignment import assignments
 from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.recipe import Recipe, Weights
 
-_TINY = 1e-10  # the least scale: some weights behind a layer scale are not far from it
+_TINY = 1e-10  # the least scale; some weights with a folded layer scale come close to it
 
 
 class Simulation(nn.Module):
     """The folded network of a recipe: in float at first, in integers once it has ranges.
 
-    `forward` takes normalised pictures (`batch`, 3, H, W) and gives the outputs by name. Its
+    `forward` takes normalised images (`batch`, 3, H, W) and returns the outputs by name. The
     parameters are the folded weights, under the names that they have in the exported program.
 
     Args:
-        net: In inference mode, prepared as the recipe says; it is not changed.
+        net: A network in inference mode, prepared as the recipe says; it is not changed.
         spec: What is built.
-        recipe: With integer weights.
-        batch: Pictures at a time.
+        recipe: A recipe with integer weights.
+        batch: Number of images per run.
 
     Raises:
-        ConfigError: Weights that are not simulated, or a pattern that matches no module.
+        ConfigError: The weights cannot be simulated, or a pattern matches no module.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class Simulation(nn.Module):
                 rounded = module.graph.call_module(name, (node,))
             reader.replace_input_with(node, rounded)
             self._roundings.append(rounding)
-        # A module of its own: what `ExportedProgram.module` gives refuses train() and eval().
+        # A new module, because the one from `ExportedProgram.module` refuses train() and eval().
         self.body = fx.GraphModule(module, module.graph)
         self.quantize(())
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Returns the outputs by name for normalised pictures (`batch`, 3, H, W)."""
+        """Returns the outputs by name for normalised images (`batch`, 3, H, W)."""
         outputs: dict[str, Tensor] = self.body(x)
         return outputs
 
@@ -85,15 +85,15 @@ class Simulation(nn.Module):
         return tuple(dict.fromkeys(name for name in names if name))
 
     def quantize(self, layers: Container[str] | None = None) -> None:
-        """Rounds what these operations read, write and multiply with; None: all of them."""
+        """Rounds the inputs, outputs and weights of these operations; None means all operations."""
         for rounding in self._roundings:
             rounding.on = layers is None or any(name in layers for name in rounding.layers)
 
     def observe(self, pictures: Iterable[npt.NDArray[np.uint8]]) -> Ranges:
-        """Returns what is seen in float of all values that are rounded, picture by picture.
+        """Returns the observed ranges, in float, of all values that are rounded.
 
         Args:
-            pictures: (H, W, 3) RGB after resizing, each.
+            pictures: The images, (H, W, 3) RGB after resizing each.
         """
         assert self._recipe.activations is not None
         ranges = Ranges(self._recipe.activations)
@@ -115,16 +115,16 @@ class Simulation(nn.Module):
         return ranges
 
     def adopt(self, ranges: Ranges) -> None:
-        """Takes these ranges for values with static scales, and rounds everything."""
+        """Sets the ranges of values with static scales, and rounds everything."""
         for rounding in self._roundings:
             if isinstance(rounding, _Values) and not rounding.dynamic:
                 rounding.set(*ranges.of(rounding.value))
         self.quantize()
 
     def follow(self) -> None:
-        """Rounds everything, with ranges that follow every batch and pass gradients on.
+        """Rounds everything, with ranges that follow every batch and pass gradients.
 
-        A range is the recipe's percentile over the pictures of the batch, whatever its rule.
+        A range is the recipe's percentile over the images of the batch, whatever its rule.
         """
         assert self._recipe.activations is not None
         for rounding in self._roundings:
@@ -134,7 +134,7 @@ class Simulation(nn.Module):
 
     @torch.inference_mode()
     def run(self, pictures: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
-        """Returns the outputs by name for (N, H, W, 3) RGB pixels after resizing, N rows each."""
+        """Returns the outputs by name, N rows each, for (N, H, W, 3) RGB pixels after resizing."""
         parts: dict[str, list[npt.NDArray[np.float32]]] = {}
         for start in range(0, len(pictures), self._batch):
             some = pictures[start : start + self._batch]
@@ -143,7 +143,7 @@ class Simulation(nn.Module):
         return {name: np.concatenate(values) for name, values in parts.items()}
 
     def _fed(self, pictures: npt.NDArray[np.uint8]) -> Tensor:
-        """Normalises images and fills them up to a whole batch with the last one."""
+        """Normalises images and fills up the batch with the last one."""
         missing = self._batch - len(pictures)
         filled = np.concatenate([pictures, np.repeat(pictures[-1:], missing, axis=0)])
         return torch.from_numpy(normalise(filled, self._spec.preprocess))
@@ -157,19 +157,19 @@ def _observe(
 
 
 def _round(x: Tensor) -> Tensor:
-    """Rounds; gradients pass as if it did not (Bengio et al., arXiv 1308.3432)."""
+    """Rounds, but passes gradients unchanged (Bengio et al., arXiv 1308.3432)."""
     return x + (x.round() - x).detach()
 
 
 class _Values(nn.Module):
-    """Rounds activations to 8 bits, with one scale; out of its range there is no gradient.
+    """Rounds activations to 8 bits, with one scale; values out of its range have no gradient.
 
     Args:
-        value: The name of what is rounded.
+        value: The name of the value that is rounded.
         layers: The operations whose integers these are.
-        layer: The operation that it makes one of integers, if it does.
-        dynamic: The range is every picture's own.
-        symmetric: Zero is in the middle.
+        layer: The operation that computes in integers because of it; empty if none does.
+        dynamic: Whether every image has its own range.
+        symmetric: Whether zero is in the middle of the range.
     """
 
     def __init__(
@@ -183,12 +183,12 @@ class _Values(nn.Module):
         self.start, self.scale = torch.tensor(0.0), torch.tensor(1.0)
 
     def set(self, low: float, high: float) -> None:
-        """Takes a range that holds zero; it is moved so that zero is a step of it."""
+        """Sets a range that holds zero; it is shifted so that zero is one of its steps."""
         self.share = None
         self.start, self.scale = self._grid(torch.tensor(low), torch.tensor(high))
 
     def follow(self, share: float) -> None:
-        """Takes the range of each batch: this quantile over its pictures."""
+        """Makes the range follow each batch: this quantile over its images."""
         self.share = share
 
     def _grid(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
@@ -220,7 +220,7 @@ class _Weights(nn.Module):
 
     Args:
         layer: The convolution.
-        weights: The recipe's.
+        weights: The recipe's settings.
     """
 
     def __init__(self, layer: str, weights: Weights) -> None:
@@ -238,11 +238,11 @@ class _Weights(nn.Module):
 
 
 def weight_grid(weight: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
-    """The largest weight of those that share a scale, and the scale, (O or 1, 1, 1, 1) each.
+    """Returns the largest weight per scale, and the scales, (O or 1, 1, 1, 1) each.
 
     Args:
-        weight: (O, I, H, W).
-        weights: The recipe's: integers with one scale per tensor or channel.
+        weight: The weights, (O, I, H, W).
+        weights: The recipe's settings: integers with one scale per tensor or channel.
     """
     axes = (1, 2, 3) if weights.per == "channel" else (0, 1, 2, 3)
     peak = weight.abs().amax(axes, keepdim=True)
@@ -252,7 +252,7 @@ def weight_grid(weight: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
 def _places(
     graph: fx.Graph, recipe: Recipe, weights: Weights
 ) -> Iterator[tuple[fx.Node, fx.Node, _Values | _Weights]]:
-    """Yields what is rounded: a value, the node that reads it so, and how."""
+    """Yields what is rounded: a value, the node that reads it rounded, and the rounding."""
     assigned = assignments(graph, recipe, weights_alone="int8-dynamic")
     symmetric = recipe.activations is not None and recipe.activations.symmetric
     named = {one.operation.node: one.operation.name for one in assigned}

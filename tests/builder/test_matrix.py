@@ -141,7 +141,7 @@ def test_a_dask_cluster_loses_a_worker(tiny, tmp_path):
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "127.0.0.1", "carrier-pigeon://roof"])
 def test_nobody_answers(tiny, tmp_path, monkeypatch, address):
     monkeypatch.setattr("mnv4_mobile.builder.matrix._CONNECT_S", 1)
-    with pytest.raises(ConfigError, match=r"--scheduler: .*: no Dask scheduler there"):
+    with pytest.raises(ConfigError, match=r"--scheduler: .*: no Dask scheduler found"):
         build_cells(matrix(tiny, ["tflite"]), tmp_path / "out", cache=None, scheduler=address)
     assert not (tmp_path / "out").exists()
 
@@ -152,7 +152,7 @@ def test_what_cannot_be_done_is_refused_before_any_work(tiny, tmp_path):
         matrix(tiny, ["coreml", "tflite"], ["fp16"], [half])
     other = tmp_path / "fp32.yaml"
     other.write_text(STRICT)
-    with pytest.raises(ConfigError, match="found two of the name 'fp32'"):
+    with pytest.raises(ConfigError, match="found two recipes named 'fp32'"):
         matrix(tiny, ["tflite"], ["fp32", str(other)])
 
 

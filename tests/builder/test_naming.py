@@ -105,7 +105,7 @@ def test_a_name_is_for_one_model_and_has_the_pattern_of_ids(tmp_path):
 def test_two_cells_of_one_name_are_refused_before_any_work(tmp_path):
     (tmp_path / "conv-small.yaml").write_text((DATA / "hybrid-narrow.yaml").read_text())
     twice = ["conv-small", str(tmp_path / "conv-small.yaml")]
-    with pytest.raises(ConfigError, match=r"two of the bundles would have this name.* model;"):
+    with pytest.raises(ConfigError, match=r"two bundles would have this name.* model;"):
         matrix(models=twice, size=(96, 96))
 
 

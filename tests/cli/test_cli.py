@@ -148,7 +148,7 @@ BAD = [
     ((*BASE, "--jobs", "0"), "--jobs: "),
     pytest.param(
         (*BASE, "--scheduler", "somewhere"),
-        "--scheduler: somewhere: no Dask scheduler there",
+        "--scheduler: somewhere: no Dask scheduler found",
         marks=[pytest.mark.toolchain("tflite"), pytest.mark.package("distributed")],
     ),
     (("predict", "nowhere", "x.jpg"), "nowhere: not a bundle"),

@@ -69,7 +69,7 @@ def test_bad_input(demo_bundle, dataset, tmp_path, mnv4):
     (tmp_path / "cats").mkdir()
     (tmp_path / "cats" / "a.png").write_bytes(next(dataset.rglob("*.png")).read_bytes())
     for arguments, message in (
-        ((tmp_path,), "folder 'cats' is no label of the bundle, and 1 folders are not its 10"),
+        ((tmp_path,), "folder 'cats' is not a label of the bundle, and there are 1 folders for 10"),
         ((tmp_path / "nowhere",), "nowhere"),
         ((dataset, "--limit", "0"), "--limit: found '0', must be greater than or equal to 1"),
     ):

@@ -110,5 +110,5 @@ def test_a_bound_that_no_artifact_keeps(wish, tmp_path):
 def test_a_file_that_is_no_state(wish, tmp_path):
     state = tmp_path / "state.json"
     state.write_text("[]")
-    with pytest.raises(ConfigError, match="no state of a search"):
+    with pytest.raises(ConfigError, match="not the state of a search"):
         tune(wish, state, cache=None, progress=Progress())

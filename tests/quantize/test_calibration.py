@@ -59,7 +59,7 @@ def test_pictures_held_out_are_others(folder):
 def test_a_fifth_is_held_out_where_there_are_few(folder):
     found, notes = chosen(folder, held_out=128)
     assert (len(found), len(found.held)) == (96, 23)
-    assert any("only 96 pictures, better 100" in note for note in notes)
+    assert any("only 96 images, better 100" in note for note in notes)
 
 
 def test_the_hash_is_of_the_pictures(folder):
@@ -77,7 +77,7 @@ def test_pictures_that_look_alike(tmp_path):
     for index in range(100):
         Image.new("RGB", (32, 32), (90, 90, 90 + index % 2)).save(tmp_path / f"{index}.png")
     assert chosen(tmp_path)[1] == [
-        "calibration: the pictures look alike; ranges will not fit others"
+        "calibration: the images look alike; their ranges will not fit others"
     ]
 
 
@@ -87,9 +87,9 @@ def test_too_few(tmp_path):
     for index in range(4):
         Image.new("RGB", (32, 32), (60 * index, 0, 0)).save(tmp_path / f"{index}.png")
     assert len(chosen(tmp_path)[0]) == 4
-    with pytest.raises(ConfigError, match="found 4 readable pictures, must be 5 or more"):
+    with pytest.raises(ConfigError, match="found 4 readable images, must be 5 or more"):
         chosen(tmp_path, held_out=10)
     for index in range(1, 4):
         (tmp_path / f"{index}.png").unlink()
-    with pytest.raises(ConfigError, match="found 1 readable pictures, must be 2 or more"):
+    with pytest.raises(ConfigError, match="found 1 readable images, must be 2 or more"):
         chosen(tmp_path)

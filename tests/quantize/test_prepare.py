@@ -183,7 +183,7 @@ def test_distillation_comes_closer_on_other_pictures_and_is_the_same_again(train
     told = Told()
     given = copy.deepcopy(net.state_dict())
     found = prepared(net, spec, DISTILLED, seen, told)
-    assert "on images held out" in told.updates[-1]
+    assert "on held-out images" in told.updates[-1]
     assert told.notes == []
     before = decibel(net, spec, DISTILLED, seen, pictures)
     assert decibel(found, spec, DISTILLED, seen, pictures) > before + 5
