@@ -110,7 +110,7 @@ class Call:
     name: str
     """Name of the operator; empty for a delegate."""
     arguments: tuple[int, ...]
-    """Numbers of values; the last one is an operator's output."""
+    """Numbers of the values that it reads and writes; the last one is an operator's output."""
     delegate: bytes = b""
     """The data of the delegate; empty for an operator."""
 

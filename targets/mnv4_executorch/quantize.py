@@ -149,7 +149,7 @@ def quantized(
 
     Args:
         graph: The graph of the deploy form, which takes (N, 3, H, W).
-        spec: What is built.
+        spec: The build spec.
         recipe: A recipe with 8-bit weights and quantized activations.
         calibration: Images, for static activations.
     """

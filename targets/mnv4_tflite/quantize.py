@@ -41,7 +41,7 @@ def quantized(
         model: The float model.
         graph: The graph that it was converted from, which has the names of its layers.
         image: The model's input.
-        spec: What is built.
+        spec: The build spec.
         recipe: A recipe with integer weights.
         calibration: Images, for static activations.
     """
@@ -86,7 +86,7 @@ def _is_constant(model: Any, index: int) -> bool:
 
 
 def _operators(model: Any, assigned: list[Assignment]) -> dict[str, list[Any]]:
-    """Returns the operators of the model to quantize, by scheme.
+    """Returns the model's operators that are quantized, by scheme.
 
     Names of operators do not survive the conversion, but their order does.
     """
