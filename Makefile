@@ -18,14 +18,14 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo "make demo   build the demo model for all targets and classify images with each"
 	@echo "            WEIGHTS=hf-hub:timm/mobilenetv4_conv_small.e2400_r224_in1k for ImageNet"
-	@echo "make test   the whole test suite, including Android and iOS"
-	@echo "make test-quick  the tests that need no toolchain and no other program: within a minute"
-	@echo "make extras   installs the toolchain of one target at a time, and tests each installation"
-	@echo "make android  builds and tests android_demo, without the Android SDK"
-	@echo "make ios    builds and tests ios_demo, without a Mac"
-	@echo "make lint   ruff, mypy, the direction of imports, and the wording of texts (tools/writing.py)"
-	@echo "make documents  runs the commands of README and docs, each document in a clean folder"
-	@echo "make bench  artifacts and builds against naive exports, and the matrix of float bundles"
+	@echo "make test   run the whole test suite, including Android and iOS"
+	@echo "make test-quick  run the tests that need no toolchain and no other program: within a minute"
+	@echo "make extras   install the toolchain of one target at a time, and test each installation"
+	@echo "make android  build and test android_demo, without the Android SDK"
+	@echo "make ios    build and test ios_demo, without a Mac"
+	@echo "make lint   run ruff and mypy; check the direction of imports and the wording of texts"
+	@echo "make documents  run the commands of README and docs, each document in a clean folder"
+	@echo "make bench  compare artifacts and builds with naive exports; build the float matrix"
 
 $(UV):
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit( \

@@ -152,7 +152,7 @@ def convolutions_share(out: Path, model: str, target: str, threads: int) -> floa
 
 
 def normalise_ms(model: str) -> float:
-    """Returns the ms that an app spends outside an artifact that takes floats: on normalisation."""
+    """Returns the ms of numpy's normalisation, which apps do for artifacts that take floats."""
     preprocess = Preprocess(size=load_model(model).input_size)
     picture = random_images(preprocess, 1, seed=0)
     times = []

@@ -292,7 +292,7 @@ class _Kind:
         self.refuse_text("a list", f"[{text}]")
         self.refuse_text("a string", json.dumps(text))
         self.refuse_text("null", "null")
-        self.refuse_text("too deep nesting", '{"schema": ' + "[" * 2000 + "]" * 2000 + "}")
+        self.refuse_text("nesting that is too deep", '{"schema": ' + "[" * 2000 + "]" * 2000 + "}")
         self.refuse("schema", _GONE, 2, 0, "1", True, None, _raw("1.0"))
         self.refuse("surprise", 1)
         self.refuse_text("a key twice", text[:-1] + ', "schema": 1}', "schema")
@@ -381,11 +381,11 @@ def _result() -> Documents:
     summary = {"mean": 1.5, "std": 0.25, "min": 1, "max": 2.5, "count": 50}
     unknown = {"mean": 1.5, "std": None, "min": None, "max": None, "count": 1}
     kind.accept("all figures")
-    kind.accept("as few figures as there may be", {"samples": _EMPTY_SAMPLES})
+    kind.accept("no figures", {"samples": _EMPTY_SAMPLES})
     wrong = "logits: 3.1 dB, must be 80 or more"
     kind.accept("wrong", {"status": "wrong", "error": wrong, "samples": None})
     kind.accept("failed", failed)
-    kind.accept("of a job that could not be read", {**failed, "job": "", "error": ""})
+    kind.accept("the result of an unreadable job", {**failed, "job": "", "error": ""})
     escapes = '"Größe \\\\ \\/ \\b\\f\\n\\r\\t \\u732b \\ud83d\\ude00 \U0001f600 \\""'
     text = _text(_edited(_RESULT, failed)).replace('"x"', escapes)
     kind.accept_text("an error with all kinds of characters", text)
@@ -462,7 +462,7 @@ def _manifest() -> Documents:
     _wrong_tensors(kind)
     _wrong_preprocessing(kind)
     text = _text(_MANIFEST).replace('"recipe":"fp32"', r'"recipe":"\ud800"')
-    kind.refuse_text("recipe: half of a character", text)
+    kind.refuse_text("recipe: half of a surrogate pair", text)
     kind.refuse("labels", ["a"], [], ["a", "b", "c", "d", "e"], "abcd", {"a": 1})
     kind.refuse("labels", [1, 2, 3, 4], ["a", "b", "c", None])
     kind.refuse("golden", _MANIFEST["golden"][:1])
@@ -483,7 +483,7 @@ def _manifest() -> Documents:
 
 def _manifests(kind: _Kind) -> None:
     full = _edited(_MANIFEST, _FULL)
-    kind.accept("as little as there may be")
+    kind.accept("required keys only")
     kind.accept("all keys", _FULL)
     for unit in ("cpu", "gpu", "npu"):
         parity = {unit: {"logits": _PARITY | {"top1_agreement": None}}}
@@ -518,7 +518,7 @@ def _manifests(kind: _Kind) -> None:
     bounds = {"inputs[0].quantization": low, "outputs[0].quantization": high}
     kind.accept("quantization at its bounds", {**_QUANTIZED, **bounds})
     nothing = {"calibration": None, "inputs[0].quantization": None}
-    kind.accept("null for what may be absent", nothing)
+    kind.accept("null for optional keys", nothing)
     kind.accept("names in Unicode", {"labels": ["Größe", "\u732b", "", "\U0001f600"]})
     escapes = r"""["\u732b","\ud83d\ude00","\"","\\ \/ \b\f\n\r\t"]"""
     kind.accept_text("names with escapes", _text(full).replace(_text(_FULL["labels"]), escapes))
@@ -526,7 +526,7 @@ def _manifests(kind: _Kind) -> None:
     kind.accept("options of each type", {"options": options})
     kind.accept("the largest file", {"artifact.bytes": _SAFE})
     whole = {"preprocess.crop": 1, "preprocess.mean": [0, 0.5, _raw("5e-1")]}
-    kind.accept("the whole picture", whole)
+    kind.accept("no crop", whole)
     for interpolation in ("nearest", "bilinear", "lanczos"):
         kind.accept(f"interpolation {interpolation}", {"preprocess.interpolation": interpolation})
     kind.accept("the smallest crop", {"preprocess.crop": 0.01})

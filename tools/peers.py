@@ -40,7 +40,7 @@ class Peer:
 
     @property
     def needed(self) -> set[str]:
-        """The packages to install, without those of present programs, which might conflict."""
+        """The packages of missing programs; that of one from elsewhere might conflict with it."""
         return {self.programs[program] for program in self._absent} | {*self.beside}
 
     @property
@@ -102,7 +102,7 @@ def missing() -> list[str]:
 
 
 def unpacked(package: str) -> Path:
-    """Returns the folder of packages of Debian trixie with their dependencies and C library."""
+    """Returns the folder of packages of Debian trixie and all they need, even the C library."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "mnv4-mobile" / "peers" / package
 

@@ -1,4 +1,4 @@
-"""Composes the reference images: a figure of one of 24 classes on a cluttered background each.
+"""Composes the reference images, each a figure of one of 24 classes on a cluttered background.
 
     python -m tools.reference.draw --split calibration --count 512 -o DIR
 
