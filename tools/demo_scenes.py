@@ -83,9 +83,9 @@ def read_digits(archive: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.
 def distances(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
     """Returns (2, 56, 56) distances in half boxes for (28, 28) ink, to draw it at any size.
 
-    The first is to the outline, negative inside it, for ink as it is; the second is to the stroke's
-    centre line, for any pen, or to the middle of a blot: a loop filled with ink, without which a 6
-    looks like a C.
+    The first is to the outline, negative inside it, for ink as it is. The second is to the stroke's
+    centre line, for any pen, or to the middle of a blot (a loop filled with ink), so that a 6 does
+    not become a C.
     """
     ink = ndimage.zoom(image, 4, order=3, mode="grid-constant", grid_mode=True) > 0.5
     outside = ndimage.distance_transform_edt(~ink)
