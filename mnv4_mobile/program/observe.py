@@ -14,13 +14,12 @@ from torch.export.graph_signature import InputKind
 
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.program.operations import image_of
-from mnv4_mobile.tensors import TensorSpec as Port
-from mnv4_mobile.tensors import feed
+from mnv4_mobile.tensors import TensorSpec, feed
 
 
 def fed(picture: npt.NDArray[np.uint8], spec: BuildSpec) -> Tensor:
     """Returns an image (H, W, 3) as the deploy form takes it: (N, 3, H, W), repeated N times."""
-    image = Port(
+    image = TensorSpec(
         name="image",
         kind="image",
         shape=(spec.batch, 3, *spec.preprocess.size),

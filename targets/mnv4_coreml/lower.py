@@ -37,7 +37,7 @@ LABEL, PROBABILITIES = "classLabel", "classLabel_probs"
 _OUTPUTS = {
     "logits": "The classes' scores, before the softmax",
     "probabilities": "The classes' probabilities",
-    "embedding": "Features of the whole picture, pooled",
+    "embedding": "Features of the whole image, pooled",
 }
 
 # Parts of the RuntimeErrors of coremltools' native code if a disk is full or not writable.
@@ -211,7 +211,7 @@ def _described(model: Any, spec: BuildSpec) -> Any:
         metadata.userDefined["labels"] = json.dumps(spec.labels, ensure_ascii=False)
     height, width = preprocess.size
     (image,) = model.description.input
-    image.shortDescription = f"RGB picture of {height} x {width} (height x width)" + (
+    image.shortDescription = f"RGB image of {height} x {width} (height x width)" + (
         "" if spec.input == "pixels" else ", normalised: (value / 255 - mean) / std"
     )
     texts = _OUTPUTS | {LABEL: "The most likely class", PROBABILITIES: _OUTPUTS["probabilities"]}

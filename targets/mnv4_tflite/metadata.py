@@ -109,7 +109,7 @@ def _image(spec: BuildSpec) -> _Table:
         "TensorMetadata",
         {
             "name": "image",
-            "description": "RGB picture.",
+            "description": "RGB image.",
             "content": _Table(
                 "Content", {"content_properties_type": _IMAGE, "content_properties": properties}
             ),
