@@ -20,7 +20,7 @@ class BuildSpec:
     """What to build, without the target and the recipe.
 
     Raises:
-        ConfigError: A value that no target supports.
+        ConfigError: A value is not supported by any target.
     """
 
     model: ModelSpec
@@ -34,7 +34,7 @@ class BuildSpec:
     input: Literal["float", "pixels"] = "float"
     """`float`: normalised outside. `pixels`: RGB bytes, normalised in the artifact."""
     layout: Layout | None = None
-    """Layout of the input and the feature maps. None means what the runtime prefers."""
+    """Layout of the input and the feature maps. None means the one that the runtime prefers."""
     io: Io = "float32"
     """Type of inputs and outputs, except for an input of pixels. Integers represent floats by a
     scale and a zero point."""

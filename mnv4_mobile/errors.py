@@ -116,7 +116,7 @@ def unknown(
         where: The flag, key or file that has the value.
         found: The value.
         allowed: The closed list.
-        hint: What else is allowed, in words; ends the message.
+        hint: Text about what else is allowed, with which the message ends.
         others: Other names that people use, with the allowed value that each one means.
     """
     text = repr(found)

@@ -187,7 +187,7 @@ def per_channel(*names: str) -> Check:
         if operator.kind not in names or len(constants) != 1:
             return ""
         sizes = [size for size in constants[0].shape if size > 1]
-        return f"{operator.kind} by a constant of each channel" if len(sizes) == 1 else ""
+        return f"{operator.kind} by one constant per channel" if len(sizes) == 1 else ""
 
     return check
 

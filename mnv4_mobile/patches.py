@@ -37,7 +37,7 @@ _GONE = (AttributeError, ImportError)
 
 @dataclass(frozen=True, kw_only=True)
 class Patch:
-    """One replacement or use of upstream code beyond its public interface."""
+    """One place where a target replaces or uses upstream code beyond its public interface."""
 
     name: str
     """The patch's name in messages."""

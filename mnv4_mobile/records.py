@@ -285,7 +285,7 @@ _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 
 def _allowed(kind: Any, value: Any) -> str:
-    """Returns the text in messages for what a type allows."""
+    """Returns what a type allows, as text for messages."""
     metas = [meta for meta in get_args(kind)[1:] if isinstance(meta, Meta)]
     bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     if get_origin(bare) is Literal:

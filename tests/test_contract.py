@@ -30,7 +30,7 @@ def option(**fields):
         ("units", {"cpu": Executor(name="")}, "units: cpu: does not say what runs it"),
         ("requires", {"os": ""}, "requires: os: has no meaning"),
         ("requires", {"O S": "x"}, "requires: O S: must be lower case letters, digits and _"),
-        ("distributions", (1,), "distributions: no texts"),
+        ("distributions", (1,), "distributions: not texts"),
         ("base", "onnx", "base: no target onnx"),
         ("base", "chip", "base: builds on itself"),
         ("io", lambda recipe: "int4", "io: found 'int4'"),

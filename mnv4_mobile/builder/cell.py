@@ -74,7 +74,7 @@ class Options:
     verify: bool = True
     """Whether each artifact is compared with the PyTorch model before its bundle is written."""
     units: tuple[Unit, ...] = ()
-    """Units to verify on. Default: the first of the target's that this machine has."""
+    """Units to verify on. Default: the target's first unit on this machine."""
 
     def build_spec(
         self,
@@ -90,7 +90,7 @@ class Options:
             labels: The labels that a checkpoint has.
 
         Raises:
-            ConfigError: A value that no target supports.
+            ConfigError: A value is not supported by any target.
         """
         for name in ("mean", "std"):
             if (values := getattr(self, name)) is not None:
@@ -136,7 +136,7 @@ class Cell:
     preprocess: KnownPreprocess = field(default_factory=KnownPreprocess)
     """What the weights say about preprocessing."""
     asked: tuple[str, ...] = field(default=(), compare=False)
-    """The words of a command that name the network and its weights, as the user gave them."""
+    """The arguments of a command that name the network and its weights, as the user gave them."""
 
     @property
     def name(self) -> str:

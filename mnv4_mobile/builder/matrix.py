@@ -116,14 +116,14 @@ def cells(
     skip_unsupported: bool = False,
     progress: Progress,
 ) -> list[Cell]:
-    """Returns the cells of a matrix, each once, after each target has agreed to what is asked.
+    """Returns the cells of a matrix, each once, after its target has checked that it supports them.
 
     Args:
         models_or_weights: As for `build`.
         weights: As for `build`; `{model}` in it stands for the name of each model.
         targets: As for `build`.
         recipes: As for `build`.
-        options: One for each size.
+        options: The options, once for each input size.
         skip_unsupported: As for `build`.
         progress: Receives notes on ignored keys of files, assumptions and skipped recipes.
 
@@ -284,7 +284,7 @@ def build_cells(
     Args:
         cells: The cells of the matrix.
         out: The folder for the bundles; workers on other machines must see it under this path.
-        cache: Finished bundles, which is read and added to; None builds all anew.
+        cache: The cache to take bundles from and to add them to; None builds all of them.
         jobs: Number of parallel tasks. Default: what cores and memory, or the cluster, allow.
         scheduler: Address of a Dask scheduler, as in tcp://host:8786; None uses this machine.
         force: Whether bundles in `out` that are made of other ingredients are replaced.

@@ -147,7 +147,7 @@ class Network:
         return self._rounded[key]
 
     def calibration(self, recipe: Recipe) -> Calibration | None:
-        """Returns the calibration images of a recipe; None if it has no use for any or got none.
+        """Returns the calibration images of a recipe; None if it uses none or none were given.
 
         Raises:
             MobileError: The images cannot be found or used.

@@ -37,8 +37,8 @@ def golden_paths(images: Path, batch: int) -> list[Path]:
     """Returns the images of the golden pairs from a folder or a file; a multiple of the batch.
 
     Raises:
-        ConfigError: Too few images.
-        ImageError: No folder, or no image in it.
+        ConfigError: There are too few images.
+        ImageError: There is no such folder, or no image in it.
     """
     count = _golden_count(batch)
     paths = list_images(images) if images.is_dir() else [images]

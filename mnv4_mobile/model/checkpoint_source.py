@@ -24,7 +24,7 @@ def random_seed(source: str) -> int:
     """Returns the seed of random weights, `random:SEED`.
 
     Raises:
-        WeightsError: Anything else after `random:`.
+        WeightsError: Something other than a seed follows `random:`.
     """
     seed = source.removeprefix("random:")
     if not (seed.isascii() and seed.isdecimal() and len(seed) <= 18):
@@ -121,7 +121,7 @@ def _fetch_from_hub(repo: str) -> Path:
     """Returns the weights of a Hugging Face repository, with its `config.json` beside them.
 
     Raises:
-        WeightsError: No such repository, no weights in it, weights that are not supported, or
+        WeightsError: The repository does not exist, has no weights or unsupported ones, or there is
             neither a connection nor a cached copy.
     """
     name = repo.rpartition("/")[2].partition(".")[0]

@@ -117,7 +117,7 @@ class _Place:
 
     @property
     def label(self) -> str:
-        """The place in words."""
+        """The place as text."""
         return ".".join((*self.holder, self.prefix)).strip(".")
 
     @property

@@ -97,7 +97,7 @@ def tune(wish: Wish, state: Path, *, cache: Cache | None, progress: Progress) ->
 
     Args:
         wish: What to search for.
-        state: The file; if it is of another wish, the search starts anew.
+        state: That file; the search for another wish overwrites it.
         cache: The cache of bundles.
         progress: Receives steps and results.
 

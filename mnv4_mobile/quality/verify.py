@@ -38,7 +38,7 @@ def verify(
             the golden pairs in the bundle.
         model: The configuration for `weights`. Default: the shipped one of the bundle's model name.
         threads: Number of runtime threads.
-        units: Units to run on. Default: the first of the target's that this machine has.
+        units: Units to run on. Default: the target's first unit on this machine.
 
     Returns:
         The parity of every output by its name, for each unit. An output passes if its `sqnr_db`

@@ -80,7 +80,7 @@ def candidates(source: str, *, images: int, seed: int) -> list[Path]:
     Returns up to twice as many as are asked for, to replace images that cannot be read.
 
     Raises:
-        ImageError: No folder, or no image in it.
+        ImageError: There is no such folder, or no image in it.
     """
     paths = list_images(source)
     order = np.random.default_rng(seed).permutation(len(paths))
@@ -107,8 +107,8 @@ def choose_images(
         held_out: Number of images to hold out and judge by; at most a fifth of all.
 
     Raises:
-        ConfigError: Fewer than two readable images, or than five if some are held out.
-        ImageError: No folder, or no image in it.
+        ConfigError: There are fewer than two readable images, or than five if some are held out.
+        ImageError: There is no such folder, or no image in it.
     """
     if source == RANDOM_IMAGES:
         progress.note("calibration images are generated: good for structure and speed only")

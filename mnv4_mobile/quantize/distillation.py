@@ -66,7 +66,7 @@ def distill(
         progress: Receives the steps and the results on the held-out images.
 
     Raises:
-        ConfigError: Too few images.
+        ConfigError: There are too few images.
     """
     settings = recipe.distill
     images = np.stack(list(calibration))

@@ -124,7 +124,7 @@ class Simulation(nn.Module):
     def follow(self) -> None:
         """Rounds everything, with ranges that follow every batch and pass gradients.
 
-        A range is the recipe's percentile over the images of the batch, whatever its rule.
+        A range is the recipe's percentile over the images of the batch, for any range rule.
         """
         assert self._recipe.activations is not None
         for rounding in self._roundings:

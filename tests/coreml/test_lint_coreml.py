@@ -105,7 +105,7 @@ def test_everything_wrong(tmp_path):
         ("channels", "a", "20 channels"),
         ("neural-engine", "b", "dilated conv"),
         ("pad", "b", "pad"),
-        ("batch-norm", "b", "mul by a constant of each channel"),
+        ("batch-norm", "b", "mul by one constant per channel"),
         ("neural-engine", "b", "avg_pool with a kernel of 15 x 15"),
         ("neural-engine", "b", "gather"),
         ("conversion-pair", "b", "quantize after dequantize"),
