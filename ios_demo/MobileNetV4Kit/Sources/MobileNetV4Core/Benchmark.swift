@@ -1,34 +1,34 @@
 import Dispatch
 import Foundation
 
-/// What a device says of itself while it measures.
+/// The state that a device reports while it measures.
 public protocol Device: Sendable {
-    /// How warm it is.
+    /// Returns the thermal state.
     func thermal() -> Thermal
-    /// What else bears on the figures.
+    /// Returns other conditions that affect the figures.
     func conditions() async -> [String: Condition]
-    /// Most memory that this process has had so far, in MiB.
+    /// Returns the peak memory of this process so far, in MiB; nil if it is not known.
     func peakRssMb() -> Double?
 }
 
 /// Measures one session of one bundle.
 public struct Benchmark: Sendable {
-    /// Opens a bundle on a compute unit, with the runtime that it is for.
+    /// Opens a bundle on the plan's unit, with the runtime that it is for.
     public typealias Opener = @Sendable (URL, Plan) async throws -> MobileNetV4
 
     private static let preprocessed = 20
 
     private let device: any Device
     private let open: Opener
-    /// Receives every step.
+    /// Receives a line for every step.
     public let say: @Sendable (String) -> Void
 
-    /// A benchmark on a device.
+    /// Makes a benchmark on a device.
     ///
     /// - Parameters:
-    ///   - device: Is asked for what bears on the figures.
-    ///   - open: Opens the bundle: twice a session.
-    ///   - say: Receives every step.
+    ///   - device: Reports what affects the figures.
+    ///   - open: Opens the bundle; called twice per session.
+    ///   - say: Receives a line for every step.
     public init(
         device: any Device, open: @escaping Opener, say: @escaping @Sendable (String) -> Void
     ) {
@@ -37,12 +37,12 @@ public struct Benchmark: Sendable {
         self.say = say
     }
 
-    /// Follows the job in an app's documents and writes its result, whatever it is.
+    /// Runs the job in an app's documents and writes its result, a failure included.
     ///
     /// - Parameters:
-    ///   - documents: With `mnv4/job/job.json`.
-    ///   - results: Where `mnv4/result.json` is written.
-    /// - Throws: What the file system throws: the result cannot be written.
+    ///   - documents: The folder with `mnv4/job/job.json`.
+    ///   - results: The folder in which `mnv4/result.json` is written.
+    /// - Throws: An error of the file system if the result cannot be written.
     @discardableResult
     public func run(documents: URL, results: URL) async throws -> JobResult {
         let result: JobResult
@@ -56,7 +56,7 @@ public struct Benchmark: Sendable {
         return result
     }
 
-    /// Follows a job.
+    /// Runs a job and returns its result.
     public func run(_ job: Job) async -> JobResult {
         do {
             return JobResult(job: job.id, status: .ok, error: nil, samples: try await measure(job))
@@ -102,7 +102,7 @@ public struct Benchmark: Sendable {
             conditions: await device.conditions())
     }
 
-    /// Load and first inference of a process that has done neither.
+    /// Measures the first load and the first inference of this process.
     private func fresh(_ job: Job, _ golden: Golden) async throws -> (Double, Double) {
         let model = try await open(job.bundle, job.plan)
         let first = try await model.runPixels(golden.picture(0)).times.network
@@ -125,7 +125,7 @@ public struct Benchmark: Sendable {
         return (latencies, starts.map { max($0 - starts[0], 0) })
     }
 
-    /// Times the way from the pixels of a decoded picture of a camera's usual size to the input.
+    /// Times the way from the pixels of a decoded image of a camera's usual size to the input.
     private func preprocess(_ model: MobileNetV4) async throws -> [Double] {
         let bytes = Data((0..<640 * 480 * 4).map { UInt8(truncatingIfNeeded: $0) })
         let picture = try PackedPixels(
@@ -137,7 +137,7 @@ public struct Benchmark: Sendable {
         return found
     }
 
-    /// Waits until the device is cool enough; only the app can tell.
+    /// Waits until the device is cool enough; only the app can see this.
     private func cool(_ most: ThermalStatus) async throws {
         while let status = device.thermal().status, status > most {
             say("is \(status.rawValue), waits to be \(most.rawValue)")

@@ -4,12 +4,12 @@ import Foundation
     import CryptoKit
 #endif
 
-/// Hashes of files and folders, as manifests have them.
+/// Computes the hashes of files and folders that manifests contain.
 public enum Digest {
-    /// The SHA-256 of a file's bytes; of a folder, of one line `<sha256>  <path>` for each file in
-    /// it, ordered by path, folder by folder.
+    /// Returns the SHA-256 of a file's bytes. For a folder, it is the SHA-256 of one line
+    /// `<sha256>  <path>` for each file in it, ordered by path, folder by folder.
     ///
-    /// - Throws: What the file system throws.
+    /// - Throws: An error of the file system.
     public static func sha256(of url: URL) throws -> String {
         let path = url.path
         var isFolder: ObjCBool = false
@@ -19,7 +19,7 @@ public enum Digest {
         guard isFolder.boolValue else {
             return try sha256(Data(contentsOf: url, options: .mappedIfSafe))
         }
-        // subpaths, as it leaves hidden files in and follows no links.
+        // subpaths includes hidden files and follows no links.
         let paths = try FileManager.default.subpathsOfDirectory(atPath: path)
         let ordered = paths.map { $0.split(separator: "/").map(String.init) }
             .sorted { a, b in a.lexicographicallyPrecedes(b, by: bytewise) }
@@ -33,12 +33,12 @@ public enum Digest {
         return sha256(Data(lines.utf8))
     }
 
-    /// Swift orders strings by their meaning, Python by their code points.
+    /// Orders strings by code points, as Python does. Swift orders them by their characters.
     private static func bytewise(_ a: String, _ b: String) -> Bool {
         a.utf8.lexicographicallyPrecedes(b.utf8)
     }
 
-    /// The SHA-256 of bytes, in hexadecimal.
+    /// Returns the SHA-256 of bytes, in hexadecimal.
     public static func sha256(_ data: Data) -> String {
         #if canImport(CryptoKit)
             let digest = SHA256.hash(data: data)
@@ -98,7 +98,7 @@ public enum Digest {
         @inline(__always)
         private static func turn(_ x: UInt32, _ n: UInt32) -> UInt32 { x >> n | x << (32 - n) }
 
-        /// Primes, whose roots' first 32 bits of the fraction are the constants.
+        /// The primes from whose roots the constants come: the first 32 bits of the fractions.
         private static let primes = (2...311).filter { n in !(2..<n).contains { n % $0 == 0 } }
         private static let initial = primes.prefix(8).map { fraction(Double($0).squareRoot()) }
         private static let constants = primes.map { fraction(cbrt(Double($0))) }

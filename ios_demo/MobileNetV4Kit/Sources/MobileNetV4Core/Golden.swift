@@ -1,8 +1,8 @@
 import Foundation
 
-/// A bundle's golden pairs: what a device checks itself with.
+/// A bundle's golden pairs, with which a device checks itself.
 public struct Golden: Sendable {
-    /// The number of golden pictures to check, as in `mnv4 measure`.
+    /// The number of golden images to check, as in `mnv4 measure`.
     private static let checked = 2
 
     private let manifest: Manifest
@@ -12,9 +12,9 @@ public struct Golden: Sendable {
     /// The golden tensors of the float model's outputs, in the manifest's order.
     private let entries: [GoldenSpec]
 
-    /// Reads them.
+    /// Reads the golden pairs of a bundle.
     ///
-    /// - Throws: - Throws: ``MNV4Error/badBundle(_:)``: the bundle has none.
+    /// - Throws: ``MNV4Error/badBundle(_:)`` if the bundle has none.
     public init(_ bundle: ModelBundle) throws {
         manifest = bundle.manifest
         guard let pixels = try bundle.golden(.input)["pixels"] else {
@@ -39,16 +39,16 @@ public struct Golden: Sendable {
         }
     }
 
-    /// RGB pixels of one picture, at the network's size.
+    /// Returns the RGB pixels of one image, at the network's size.
     public func picture(_ index: Int) -> [UInt8] {
         let length = manifest.preprocess.height * manifest.preprocess.width * 3
         return Array(pixels[index * length..<(index + 1) * length])
     }
 
-    /// What the network gives here, against the float model's.
+    /// Compares the network's outputs on this device with those of the float model.
     ///
-    /// - Returns: The SQNR in dB of the worst output, the median over the pictures.
-    /// - Throws: ``WrongOutput``: an output missed its gate.
+    /// - Returns: The SQNR in dB of the worst output, as the median over the images.
+    /// - Throws: ``WrongOutput`` if an output missed its gate.
     public func check(_ model: MobileNetV4) async throws -> Double {
         var ratios = manifest.outputs.map { _ in [Double]() }
         for i in 0..<count {
@@ -71,7 +71,7 @@ public struct Golden: Sendable {
         return worst
     }
 
-    /// What the float model gave for a picture.
+    /// Returns the float model's output for an image.
     private func wanted(_ output: TensorSpec, _ entry: GoldenSpec, _ index: Int) throws -> [Float] {
         let one = TensorSpec(
             name: output.name, kind: output.kind, shape: output.shape, dtype: entry.dtype,
@@ -83,7 +83,7 @@ public struct Golden: Sendable {
     }
 }
 
-/// An output that missed its gate: nothing is timed then.
+/// An output missed its gate, so nothing is timed.
 public struct WrongOutput: Error, CustomStringConvertible {
     /// The output, what was found, and the gate.
     public let description: String

@@ -1,14 +1,14 @@
-/// A float of 16 bits, as its bits: Swift's own `Float16` is missing on Intel Macs.
+/// A float of 16 bits, stored as its bits, because Intel Macs lack Swift's own `Float16`.
 public struct Half: Sendable, Equatable {
-    /// Sign, five bits of exponent, ten of fraction.
+    /// The bits: sign, five of exponent, ten of fraction.
     public let bits: UInt16
 
-    /// Makes a number of its bits.
+    /// Makes a number from its bits.
     public init(bits: UInt16) {
         self.bits = bits
     }
 
-    /// The nearest one to a float; halves go to the even one.
+    /// Rounds a float to the nearest half; ties go to the even one.
     public init(_ value: Float) {
         let sign = UInt16(truncatingIfNeeded: value.bitPattern >> 16) & 0x8000
         let magnitude = value.bitPattern & 0x7fff_ffff
@@ -20,14 +20,14 @@ public struct Half: Sendable, Equatable {
             let steps = (value.magnitude * 16_777_216).rounded(.toNearestOrEven)
             bits = sign | UInt16(steps)
         } else {
-            // The bias falls from 127 to 15; a carry goes on into the exponent, as it must.
+            // The bias falls from 127 to 15. A carry into the exponent is correct.
             let rebased = magnitude - (112 << 23)
             let even = rebased >> 13 & 1
             bits = sign | UInt16(truncatingIfNeeded: (rebased + 0xfff + even) >> 13)
         }
     }
 
-    /// The same number.
+    /// The same number as a float of 32 bits.
     public var float: Float {
         let sign: Float = bits & 0x8000 == 0 ? 1 : -1
         let exponent = UInt32(bits >> 10 & 0x1f)

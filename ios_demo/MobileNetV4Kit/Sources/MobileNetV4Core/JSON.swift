@@ -1,13 +1,13 @@
 import Foundation
 
-/// What is wrong with a JSON text: the place, what was found there, what is allowed.
+/// An error in a JSON text: the place, what was found, and what is allowed.
 struct JSONError: Error {
     let message: String
 }
 
-/// A value in a JSON text, with its place for messages: `outputs[0].shape`.
+/// A value in a JSON text, with its place for messages, as in `outputs[0].shape`.
 struct JSON {
-    /// Numbers stay as they are written: 2 and 2.0 are not the same to a record.
+    /// A value. Numbers stay as they are written, because a record distinguishes 2 from 2.0.
     enum Value {
         case object([String: Value])
         case list([Value])
@@ -29,7 +29,7 @@ struct JSON {
     let value: Value
     let place: String
 
-    /// Reads a JSON text strictly: no key twice, no comments, nothing after the end.
+    /// Reads a JSON text strictly: without duplicate keys, comments, or text after the end.
     init(_ text: Data) throws {
         var parser = JSONParser(bytes: Array(text))
         self.init(value: try parser.document(), place: "")
@@ -40,7 +40,7 @@ struct JSON {
         self.place = place
     }
 
-    /// Reads an object; `read` has to take every key of it.
+    /// Reads an object; `read` has to read each of its keys.
     func record<T>(_ read: (JSONEntries) throws -> T) throws -> T {
         guard case .object(let values) = value else { throw wrong("an object") }
         let entries = JSONEntries(values, place)
@@ -49,7 +49,7 @@ struct JSON {
         return found
     }
 
-    /// An object whose keys are data.
+    /// Returns an object whose keys are data.
     func map() throws -> [String: JSON] {
         guard case .object(let values) = value else { throw wrong("an object") }
         return values.reduce(into: [:]) { found, entry in
@@ -73,7 +73,7 @@ struct JSON {
         return text
     }
 
-    /// A string that matches a pattern as a whole.
+    /// Returns a string that matches a pattern as a whole.
     func text(_ pattern: Regex<Substring>, _ what: String) throws -> String {
         let found = try text()
         guard try pattern.matchingSemantics(.unicodeScalar).wholeMatch(in: found) != nil else {
@@ -100,7 +100,7 @@ struct JSON {
         throw wrong("an integer from \(range.lowerBound) to \(range.upperBound)")
     }
 
-    /// A number; all of them are finite.
+    /// Returns a number, which is always finite.
     func number(_ range: ClosedRange<Double> = finite) throws -> Double {
         if case .number(let text) = value, let found = Double(text), range.contains(found) {
             return found
@@ -132,7 +132,7 @@ struct JSON {
     }
 }
 
-/// The keys of an object, each of which has to be taken.
+/// The keys of an object, each of which must be read.
 final class JSONEntries {
     private let values: [String: JSON.Value]
     private let place: String
@@ -143,7 +143,7 @@ final class JSONEntries {
         self.place = place
     }
 
-    /// The value of a key that must be there.
+    /// The value of a required key.
     subscript(key: String) -> JSON {
         get throws {
             guard let found = optional(key) else {
@@ -153,7 +153,7 @@ final class JSONEntries {
         }
     }
 
-    /// The value of a key that may be absent.
+    /// Returns the value of a key, or nil if it is absent.
     func optional(_ key: String) -> JSON? {
         taken.append(key)
         return values[key].map { JSON(value: $0, place: at(key)) }
@@ -183,7 +183,7 @@ final class JSONEntries {
     private func at(_ key: String) -> String { place.isEmpty ? key : "\(place).\(key)" }
 }
 
-/// Reads the values of a text. `JSONDecoder` takes 2.0 for an integer, and one of a key's values.
+/// Reads the values of a text. `JSONDecoder` accepts 2.0 as an integer, and duplicate keys.
 private struct JSONParser {
     private static let mostDeep = 64
 
@@ -283,7 +283,7 @@ private struct JSONParser {
         case UInt8(ascii: "u"):
             var code = try hexadecimal()
             if (0xd800..<0xdc00).contains(code) {
-                // The first of two that stand for one character.
+                // The first half of a surrogate pair.
                 guard bytes[at...].starts(with: "\\u".utf8) else { throw wrong }
                 at += 2
                 let low = try hexadecimal()
@@ -320,7 +320,7 @@ private struct JSONParser {
         }
     }
 
-    /// The next byte that is not white space.
+    /// Returns the next byte that is not white space.
     private mutating func next() -> UInt8? {
         while at < bytes.count, " \n\r\t".utf8.contains(bytes[at]) { at += 1 }
         return at < bytes.count ? bytes[at] : nil

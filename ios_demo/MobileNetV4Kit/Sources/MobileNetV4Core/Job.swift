@@ -1,27 +1,27 @@
 import Foundation
 
-/// What `mnv4 measure` asks for: one session of one bundle.
+/// A request of `mnv4 measure`: one session of one bundle.
 public struct Job: Sendable {
     /// The schema that this version reads.
     public static let schema = 1
 
-    /// The id by which its result is known.
+    /// The id, which the result repeats.
     public let id: String
     /// The bundle's folder.
     public let bundle: URL
     /// How to measure it.
     public let plan: Plan
 
-    /// A job of these parts.
+    /// Makes a job from its parts.
     public init(id: String, bundle: URL, plan: Plan) {
         self.id = id
         self.bundle = bundle
         self.plan = plan
     }
 
-    /// Reads `mnv4/job/job.json` of a folder: an app's documents.
+    /// Reads `mnv4/job/job.json` in a folder, which is an app's documents.
     ///
-    /// - Throws: ``MNV4Error/badPlan(_:)``: there is none, or one that cannot be followed.
+    /// - Throws: ``MNV4Error/badPlan(_:)`` if there is none, or it is not valid or not supported.
     public static func read(_ files: URL) throws -> Job {
         let folder = files.appendingPathComponent("mnv4/job")
         guard let json = try? Data(contentsOf: folder.appendingPathComponent("job.json")) else {
@@ -30,12 +30,12 @@ public struct Job: Sendable {
         return try Job(json: json, in: folder)
     }
 
-    /// A job from its JSON form.
+    /// Makes a job from its JSON form.
     ///
     /// - Parameters:
     ///   - json: The content of `job.json`.
-    ///   - folder: Where it is, and the bundle.
-    /// - Throws: ``MNV4Error/badPlan(_:)``: one that cannot be followed.
+    ///   - folder: The folder that contains it and the bundle.
+    /// - Throws: ``MNV4Error/badPlan(_:)`` if it is not valid or not supported.
     public init(json: Data, in folder: URL) throws {
         do {
             self = try JSON(json).record { entries in

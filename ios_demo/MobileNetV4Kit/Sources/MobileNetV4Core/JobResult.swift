@@ -1,31 +1,31 @@
 import Foundation
 
-/// What became of a job.
+/// The result of a job.
 public struct JobResult: Encodable, Sendable {
-    /// How it ended.
+    /// How a job ended.
     public enum Status: String, Encodable, Sendable {
         /// It was measured.
         case ok
         /// An output missed the golden pair's gate, so nothing was timed.
         case wrong
-        /// The error says why.
+        /// The job failed; the error says why.
         case failed
     }
 
     /// The job's id.
     public let job: String
-    /// How it ended.
+    /// How the job ended.
     public let status: Status
-    /// What went wrong, unless the status is ok.
+    /// The error; nil if the status is ok.
     public let error: String?
-    /// What was measured, where the status is ok.
+    /// The samples; nil unless the status is ok.
     public let samples: Samples?
 
     enum CodingKeys: CodingKey {
         case schema, job, status, error, samples
     }
 
-    /// The result in its JSON form.
+    /// Encodes the result in its JSON form.
     public func encode(to encoder: any Encoder) throws {
         var values = encoder.container(keyedBy: CodingKeys.self)
         try values.encode(Job.schema, forKey: .schema)
@@ -35,9 +35,9 @@ public struct JobResult: Encodable, Sendable {
         try values.encode(samples, forKey: .samples)
     }
 
-    /// Writes `mnv4/result.json` of a folder, whole or not at all.
+    /// Writes `mnv4/result.json` in a folder, whole or not at all.
     ///
-    /// - Throws: What the file system throws: no space is left, ...
+    /// - Throws: An error of the file system, for example because no space is left.
     public func write(_ files: URL) throws {
         let file = files.appendingPathComponent("mnv4/result.json")
         try FileManager.default.createDirectory(

@@ -11,7 +11,7 @@ public enum ElementType: String, Decodable, Sendable, CaseIterable {
     /// A byte.
     case uint8
 
-    /// Bytes of one element.
+    /// The number of bytes of one element.
     public var bytes: Int {
         switch self {
         case .float32: return 4
@@ -23,27 +23,27 @@ public enum ElementType: String, Decodable, Sendable, CaseIterable {
 
 /// The order of a tensor's four dimensions.
 public enum Layout: String, Decodable, Sendable, CaseIterable {
-    /// A plane a channel.
+    /// One plane per channel.
     case nchw
-    /// A pixel's channels beside each other.
+    /// The channels of each pixel next to each other.
     case nhwc
 }
 
-/// How a picture is filtered when its size changes.
+/// The filter with which an image is resized.
 public enum Interpolation: String, Decodable, Sendable, CaseIterable {
     /// The nearest pixel.
     case nearest
-    /// A triangle.
+    /// A triangle filter.
     case bilinear
-    /// Cubic pieces, a = -0.5.
+    /// A cubic filter with a = -0.5.
     case bicubic
-    /// A windowed sinc over three lobes.
+    /// A windowed sinc with three lobes.
     case lanczos
 }
 
-/// What an integer stands for: (integer - zeroPoint) * scale.
+/// How integers stand for floats: (integer - zeroPoint) * scale.
 public struct Quantization: Decodable, Sendable, Equatable {
-    /// The step.
+    /// The step between two neighbouring integers.
     public let scale: Double
     /// The integer that stands for 0.
     public let zeroPoint: Int
@@ -60,16 +60,16 @@ public struct TensorSpec: Sendable, Equatable {
     public let name: String
     /// `image` for the input; `logits`, `probabilities`, `embedding` or `stage_N` for an output.
     public let kind: String
-    /// Its sides, the picture's number first.
+    /// The length of each dimension; the first one counts images.
     public let shape: [Int]
     /// The type of the elements.
     public let dtype: ElementType
-    /// The order of the axes of tensors with four dimensions.
+    /// The order of the axes of a tensor with four dimensions, else nil.
     public let layout: Layout?
-    /// What integers stand for; pixels stand for themselves.
+    /// How integers stand for floats; an input of uint8 without it takes RGB bytes.
     public let quantization: Quantization?
 
-    /// A tensor of that form.
+    /// Makes the description of a tensor.
     public init(
         name: String, kind: String, shape: [Int], dtype: ElementType, layout: Layout?,
         quantization: Quantization? = nil
@@ -82,26 +82,26 @@ public struct TensorSpec: Sendable, Equatable {
         self.quantization = quantization
     }
 
-    /// Number of its elements.
+    /// The number of elements.
     public var count: Int { shape.reduce(1, *) }
-    /// Its length in bytes.
+    /// The length in bytes.
     public var bytes: Int { count * dtype.bytes }
 }
 
-/// How a decoded picture becomes the input.
+/// How a decoded image becomes the input.
 public struct PreprocessSpec: Sendable, Equatable {
-    /// (height, width) of the input.
+    /// The (height, width) of the input.
     public let size: [Int]
-    /// Share of the resized picture that the centre crop keeps.
+    /// The share of the resized image that the centre crop keeps.
     public let crop: Double
-    /// The filter.
+    /// The filter of the resizing.
     public let interpolation: Interpolation
     /// The mean of red, green and blue, from 0 to 1.
     public let mean: [Float]
     /// The standard deviation of red, green and blue, from 0 to 1.
     public let std: [Float]
 
-    /// A preprocessing of these values.
+    /// Makes a preprocessing from its values.
     public init(
         size: [Int], crop: Double, interpolation: Interpolation, mean: [Float], std: [Float]
     ) {
@@ -118,15 +118,15 @@ public struct PreprocessSpec: Sendable, Equatable {
     public var width: Int { size[1] }
 }
 
-/// One golden tensor: what a device checks itself with.
+/// A golden tensor, with which a device checks itself.
 public struct GoldenSpec: Sendable, Equatable {
     /// Where a golden tensor comes from.
     public enum Source: String, Sendable, CaseIterable {
-        /// Pixels of pictures at the network's size.
+        /// Pixels of images at the network's size.
         case input
-        /// What the float model gave for them.
+        /// The float model's output for them.
         case eager
-        /// What the artifact gave for them.
+        /// The artifact's output for them.
         case artifact
     }
 
@@ -134,36 +134,36 @@ public struct GoldenSpec: Sendable, Equatable {
     public let path: String
     /// `pixels`, or the name of an output.
     public let tensor: String
-    /// Its sides, the number of pictures first.
+    /// The length of each dimension; the first one counts images.
     public let shape: [Int]
     /// The type of the elements.
     public let dtype: ElementType
-    /// Where it comes from.
+    /// Where the tensor comes from.
     public let source: Source
-    /// What a device must reach, for outputs.
+    /// The least SQNR in dB that a device must reach; nil for inputs.
     public let minSqnrDb: Double?
 }
 
-/// `manifest.json` of a bundle; the generator's `docs/reference/bundle.md` specifies it.
+/// The `manifest.json` of a bundle; the generator's `docs/reference/bundle.md` specifies it.
 public struct Manifest: Sendable, Equatable {
     /// The newest schema that this version reads.
     public static let schema = 1
 
     /// Where the network and its weights come from.
     public struct Model: Sendable, Equatable {
-        /// The variant.
+        /// The name of the network, as in `conv-small`.
         public let name: String
-        /// The licence of the weights, where the generator knows it.
+        /// The licence of the weights; nil if the generator does not know it.
         public let licence: String?
     }
 
     /// The artifact's file or folder.
     public struct Artifact: Sendable, Equatable {
-        /// Inside the bundle.
+        /// The path in the bundle.
         public let path: String
-        /// The size of all its files.
+        /// The size of all its files in bytes.
         public let bytes: Int
-        /// The hash of its bytes; for a folder, see ``Digest/sha256(of:)``.
+        /// The SHA-256 of its bytes; for a folder, see ``Digest/sha256(of:)``.
         public let sha256: String
     }
 
@@ -171,33 +171,33 @@ public struct Manifest: Sendable, Equatable {
     public let id: String
     /// The network.
     public let model: Model
-    /// The runtime: `coreml`, `executorch`, ...
+    /// The runtime, as in `coreml` or `executorch`.
     public let target: String
-    /// Its precision.
+    /// The name of the precision, as in `fp16`.
     public let recipe: String
-    /// What the runtime loads.
+    /// The file or folder that the runtime loads.
     public let artifact: Artifact
-    /// What it takes.
+    /// The artifact's input.
     public let input: TensorSpec
-    /// What it gives.
+    /// The artifact's outputs, in its order.
     public let outputs: [TensorSpec]
-    /// How a picture becomes the input.
+    /// How an image becomes the input.
     public let preprocess: PreprocessSpec
-    /// The names of the classes, in their order; nil where they have none.
+    /// The names of the classes, in their order; nil if they have none.
     public let labels: [String]?
-    /// What a device checks itself with.
+    /// The golden tensors.
     public let golden: [GoldenSpec]
-    /// What a device must have, by `<target>.<key>`: `coreml.min_ios`, `coreml.compute_unit`.
+    /// The requirements on a device, by `<target>.<key>`: `coreml.min_ios`, `coreml.compute_unit`.
     public let requires: [String: String]
 
-    /// The output of a kind, and its place among the outputs.
+    /// Returns the index of the output of a kind; nil if there is none.
     public func output(kind: String) -> Int? { outputs.firstIndex { $0.kind == kind } }
 }
 
 extension Manifest {
     /// Reads a manifest.
     ///
-    /// - Throws: ``MNV4Error/badBundle(_:)``: it is no manifest, or one of a newer version.
+    /// - Throws: ``MNV4Error/badBundle(_:)`` if it is not a manifest, or one of a newer version.
     public init(json: Data) throws {
         do {
             self = try JSON(json).record(Manifest.init)
@@ -292,7 +292,7 @@ extension TensorSpec {
             quantization: quantization)
     }
 
-    /// An input whose sides are those of the preprocessing.
+    /// Returns the input, and refuses sides other than those of the preprocessing.
     fileprivate func checked(_ entries: JSONEntries, _ spec: PreprocessSpec) throws -> Self {
         guard let layout else { throw entries.wrong("layout", "found null, must be nchw or nhwc") }
         let wanted = layout == .nchw ? [3] + spec.size : spec.size + [3]
@@ -312,7 +312,7 @@ extension Quantization {
     }
 }
 
-/// A key of preprocessing whose value may be a default.
+/// A key of preprocessing whose value may be assumed.
 private enum Assumable: String, CaseIterable {
     case mean, std, crop, interpolation
 }
@@ -345,7 +345,7 @@ extension GoldenSpec {
 }
 
 extension JSONEntries {
-    /// Sides whose product is the number of elements of at most 2^31 - 1 bytes.
+    /// Returns the shape of a tensor of at most 2^31 - 1 bytes.
     fileprivate func shape(_ dtype: ElementType) throws -> [Int] {
         let sides = try self["shape"].list(1...Int.max).map { try $0.integer() }
         var bytes = dtype.bytes
@@ -361,12 +361,12 @@ extension JSONEntries {
 }
 
 extension JSON {
-    /// A bundle's id, which is also the name of its folder.
+    /// Returns a bundle's id, which is also the name of its folder.
     func bundleID() throws -> String {
         try text(/[A-Za-z0-9][A-Za-z0-9._\-]*/, "letters, digits, '.', '_' and '-'")
     }
 
-    /// A number that stays positive and finite as a float of 32 bits.
+    /// Returns a number that stays positive and finite as a float of 32 bits.
     fileprivate func positive() throws -> Double {
         try number(Double(Float.leastNormalMagnitude)...Double(Float.greatestFiniteMagnitude))
     }

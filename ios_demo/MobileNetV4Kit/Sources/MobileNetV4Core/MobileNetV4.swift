@@ -3,11 +3,11 @@ import Foundation
 
 /// A network that is loaded and ready.
 ///
-/// Any task may call it; one call at a time runs, on a thread of its own, so that none of Swift's
-/// few waits for a network. The buffers of the input and of the resizing are kept from call to
-/// call. Under memory pressure the runtime is let go; the next call loads it again.
+/// Any task may call it. Calls run one at a time on a thread of their own, so that none of Swift's
+/// few threads waits for a network. The buffers of the input and of the resizing are kept from call
+/// to call. Under memory pressure the runtime is unloaded; the next call loads it again.
 public actor MobileNetV4 {
-    /// What it was made from.
+    /// The manifest of the bundle that it was opened from.
     public nonisolated let manifest: Manifest
     /// How long the runtime took to load the artifact, in milliseconds.
     public private(set) var loadMs: Double
@@ -18,13 +18,13 @@ public actor MobileNetV4 {
     private let thread: SerialThread
     private var observer: Observer?
 
-    /// A network of a bundle that was checked.
+    /// Loads the network of a bundle that was checked.
     ///
     /// - Parameters:
-    ///   - manifest: The bundle's.
-    ///   - loader: Loads the runtime; once more after ``unload()``.
+    ///   - manifest: The bundle's manifest.
+    ///   - loader: Loads the artifact, and again after ``unload()``.
     ///   - unloadOn: The notification that the system posts when memory runs out.
-    /// - Throws: ``MNV4Error``: what is wrong with the bundle or the runtime.
+    /// - Throws: ``MNV4Error`` if the bundle cannot be used or the runtime fails.
     public init(
         manifest: Manifest, loader: any SessionLoader, unloadOn: Notification.Name? = nil
     ) async throws {
@@ -42,7 +42,7 @@ public actor MobileNetV4 {
         }
     }
 
-    /// The thread that all of it runs on.
+    /// The thread that all calls run on.
     public nonisolated var unownedExecutor: UnownedSerialExecutor {
         thread.asUnownedSerialExecutor()
     }
@@ -52,41 +52,41 @@ public actor MobileNetV4 {
         get async throws { try await loaded().runtime }
     }
 
-    /// The most probable classes of a picture, the most probable first.
+    /// Returns the most probable classes of an image, the most probable first.
     ///
-    /// - Throws: ``MNV4Error``: what went wrong.
+    /// - Throws: ``MNV4Error`` if anything goes wrong.
     public func classify(_ picture: any PixelSource, top: Int = 5) async throws -> [Classification]
     {
         try await run(picture).top(top)
     }
 
-    /// All outputs for a picture.
+    /// Returns all outputs for an image.
     ///
-    /// - Throws: ``MNV4Error``: what went wrong.
+    /// - Throws: ``MNV4Error`` if anything goes wrong.
     public func run(_ picture: any PixelSource) async throws -> Outputs {
         try await timed { session in
             try preprocessor.prepare(picture) { try session.feed($0) }
         }
     }
 
-    /// All outputs for pixels that have the network's size already: RGB, row by row.
+    /// Returns all outputs for RGB pixels, row by row, that have the network's size already.
     ///
-    /// - Throws: ``MNV4Error``: what went wrong.
+    /// - Throws: ``MNV4Error`` if anything goes wrong.
     public func runPixels(_ pixels: [UInt8]) async throws -> Outputs {
         try await timed { session in
             try preprocessor.feed(pixels) { try session.feed($0) }
         }
     }
 
-    /// Runs it once on a black picture: runtimes put off work to the first run.
+    /// Runs the network once on a black image, because runtimes defer work to the first run.
     ///
-    /// - Throws: ``MNV4Error``: what went wrong.
+    /// - Throws: ``MNV4Error`` if anything goes wrong.
     public func prewarm() async throws {
         let size = manifest.preprocess
         _ = try await runPixels(Array(repeating: 0, count: size.height * size.width * 3))
     }
 
-    /// Lets the runtime and its memory go; the next call loads it again.
+    /// Releases the runtime and its memory; the next call loads it again.
     public func unload() {
         session = nil
     }
@@ -115,12 +115,12 @@ public actor MobileNetV4 {
 }
 
 extension Notification.Name {
-    /// What UIKit posts when memory runs out; by its text, as nothing else here needs UIKit.
+    /// The notification that UIKit posts when memory runs out. Its name avoids importing UIKit.
     public static let memoryWarning = Notification.Name(
         "UIApplicationDidReceiveMemoryWarningNotification")
 }
 
-/// Calls back whenever a notification is posted, as long as it lives.
+/// Calls back for every notification with a name until it is released.
 final class Observer: @unchecked Sendable {  // the token is never changed
     private let token: any NSObjectProtocol
 

@@ -2,14 +2,14 @@ import Foundation
 
 /// An artifact with its manifest and golden pairs: a folder that `mnv4 build` wrote.
 public struct ModelBundle: Sendable {
-    /// Where it is.
+    /// The bundle's folder.
     public let folder: URL
-    /// What is in it.
+    /// The bundle's manifest.
     public let manifest: Manifest
 
-    /// Reads a bundle's manifest; ``checkArtifact()`` reads the rest.
+    /// Reads a bundle's manifest; ``checkArtifact()`` reads the artifact.
     ///
-    /// - Throws: ``MNV4Error/badBundle(_:)``: there is no manifest, or one that cannot be used.
+    /// - Throws: ``MNV4Error/badBundle(_:)`` if there is no manifest, or it cannot be used.
     public init(folder: URL) throws {
         let json: Data
         do {
@@ -28,9 +28,9 @@ public struct ModelBundle: Sendable {
     /// The artifact's file or folder.
     public var artifact: URL { folder.appendingPathComponent(manifest.artifact.path) }
 
-    /// Makes sure that it is for one of these runtimes.
+    /// Checks that the bundle is for this runtime.
     ///
-    /// - Throws: ``MNV4Error/badBundle(_:)``: naming the one that it is for.
+    /// - Throws: ``MNV4Error/badBundle(_:)``, which names the runtime that it is for.
     public func check(target: String) throws {
         guard manifest.target == target else {
             throw MNV4Error.badBundle(
@@ -38,9 +38,9 @@ public struct ModelBundle: Sendable {
         }
     }
 
-    /// Reads the whole artifact and makes sure that it is the one that the manifest names.
+    /// Reads the whole artifact and compares its hash with that of the manifest.
     ///
-    /// - Throws: ``MNV4Error/badBundle(_:)``: it is missing or damaged.
+    /// - Throws: ``MNV4Error/badBundle(_:)`` if it is missing or damaged.
     public func checkArtifact() throws {
         let path = manifest.artifact.path
         let found: String
@@ -58,9 +58,9 @@ public struct ModelBundle: Sendable {
         }
     }
 
-    /// The golden tensors of a source by name, as little-endian bytes.
+    /// Returns the golden tensors of a source by name, as little-endian bytes.
     ///
-    /// - Throws: ``MNV4Error/badBundle(_:)``: a file is missing or has the wrong length.
+    /// - Throws: ``MNV4Error/badBundle(_:)`` if a file is missing or has the wrong length.
     public func golden(_ source: GoldenSpec.Source) throws -> [String: Data] {
         var found: [String: Data] = [:]
         for entry in manifest.golden where entry.source == source {

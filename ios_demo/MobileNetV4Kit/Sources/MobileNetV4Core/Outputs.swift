@@ -1,28 +1,28 @@
-/// Values of a feature map, in the order that ``layout`` says.
+/// A feature map, whose values are in the order that ``layout`` says.
 public struct FeatureMap: Sendable, Equatable {
-    /// `stage_N`.
+    /// The kind of the output: `stage_N`.
     public let kind: String
-    /// (1, C, H, W) or (1, H, W, C).
+    /// The shape: (1, C, H, W) or (1, H, W, C).
     public let shape: [Int]
-    /// Which of both.
+    /// The order of the axes.
     public let layout: Layout
-    /// Its values.
+    /// The values.
     public let values: [Float]
 }
 
-/// What a network gave for one picture.
+/// A network's outputs for one image.
 public struct Outputs: Sendable {
     private let manifest: Manifest
     /// The values of all outputs, in the manifest's order.
     public let values: [[Float]]
-    /// How long its parts took.
+    /// How long the parts of the call took.
     public let times: Times
 
     /// How long the parts of a call took, in milliseconds.
     public struct Times: Sendable, Equatable {
-        /// The time from the picture to the network's input.
+        /// The time from the image to the network's input.
         public let preprocess: Double
-        /// The network.
+        /// The time from the input to the outputs.
         public let network: Double
     }
 
@@ -37,10 +37,10 @@ public struct Outputs: Sendable {
         of("probabilities") ?? of("logits").map(Scores.softmax)
     }
 
-    /// The pooled features; nil where the bundle does not give them.
+    /// The pooled features; nil if the bundle does not output them.
     public var embedding: [Float]? { of("embedding") }
 
-    /// Those that the bundle gives.
+    /// The feature maps that the bundle outputs.
     public var featureMaps: [FeatureMap] {
         zip(manifest.outputs, values).compactMap { output, values in
             output.layout.map {
@@ -49,9 +49,9 @@ public struct Outputs: Sendable {
         }
     }
 
-    /// The `count` most probable classes, the most probable first.
+    /// Returns the `count` most probable classes, the most probable first.
     ///
-    /// - Throws: ``MNV4Error/unsupported(_:)``: the bundle has no class output.
+    /// - Throws: ``MNV4Error/unsupported(_:)`` if the bundle has no class output.
     public func top(_ count: Int) throws -> [Classification] {
         guard let probabilities else {
             let kinds = manifest.outputs.map(\.kind).joined(separator: ", ")

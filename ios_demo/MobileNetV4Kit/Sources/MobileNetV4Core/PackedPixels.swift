@@ -1,16 +1,16 @@
 import Foundation
 
-/// How the samples of a pixel lie in memory.
+/// The layout of the samples of a pixel in memory.
 public struct PixelFormat: Sendable, Equatable {
-    /// The distance from one pixel to the next.
+    /// The distance in bytes from one pixel to the next.
     public let bytesPerPixel: Int
-    /// Where in a pixel red, green and blue are; all the same for grey. Of 16-bit samples, the
-    /// high byte.
+    /// The offsets of red, green and blue in a pixel, all the same for grey; for 16-bit samples,
+    /// those of the high bytes.
     public let red: Int, green: Int, blue: Int
-    /// Where alpha is, if the colours were multiplied with it.
+    /// The offset of alpha if the colours were multiplied by it, else nil.
     public let premultipliedBy: Int?
 
-    /// A format of these places.
+    /// Makes a format from these offsets.
     public init(
         bytesPerPixel: Int, red: Int, green: Int, blue: Int, premultipliedBy: Int? = nil
     ) {
@@ -23,21 +23,21 @@ public struct PixelFormat: Sendable, Equatable {
 
     /// Three bytes, red first.
     public static let rgb = PixelFormat(bytesPerPixel: 3, red: 0, green: 1, blue: 2)
-    /// Four bytes, blue first: what cameras give.
+    /// Four bytes, blue first, as cameras give them.
     public static let bgra = PixelFormat(bytesPerPixel: 4, red: 2, green: 1, blue: 0)
     /// One byte.
     public static let grey = PixelFormat(bytesPerPixel: 1, red: 0, green: 0, blue: 0)
 
-    /// A format as picture decoders describe it.
+    /// Makes a format from the description that image decoders give.
     ///
     /// - Parameters:
-    ///   - samples: In a pixel, alpha or what fills its place included: 1 to 4.
+    ///   - samples: The number of samples per pixel, alpha or its padding included: 1 to 4.
     ///   - bitsPerSample: 8 or 16.
-    ///   - alphaFirst: Whether alpha, or what fills its place, comes before the colours.
-    ///   - premultiplied: Whether the colours were multiplied with alpha.
-    ///   - littleEndian: Whether a pixel of 8-bit samples, or each 16-bit sample, is stored from
-    ///     its end.
-    /// - Returns: Nil for what is not one of these.
+    ///   - alphaFirst: Whether alpha, or its padding, comes before the colours.
+    ///   - premultiplied: Whether the colours were multiplied by alpha.
+    ///   - littleEndian: Whether the bytes of a pixel of 8-bit samples, or of each 16-bit sample,
+    ///     are stored in reverse.
+    /// - Returns: Nil for any other description.
     public init?(
         samples: Int, bitsPerSample: Int, alphaFirst: Bool, premultiplied: Bool,
         littleEndian: Bool
@@ -63,28 +63,28 @@ public struct PixelFormat: Sendable, Equatable {
     }
 }
 
-/// A picture in memory, pixel by pixel.
+/// An image in memory, pixel by pixel.
 ///
-/// Alpha is dropped without blending, as the networks were trained; colours that were multiplied
-/// with it are divided again. Grey is repeated, and of 16-bit samples the high byte is kept.
+/// Alpha is dropped without blending, as in training; colours that were multiplied by it are
+/// divided again. Grey is repeated for all three channels, and 16-bit samples keep their high byte.
 public struct PackedPixels: PixelSource {
-    /// Pixels across.
+    /// The width in pixels.
     public let width: Int
-    /// Pixels down.
+    /// The height in pixels.
     public let height: Int
     private let bytes: Data
     private let bytesPerRow: Int
     private let format: PixelFormat
 
-    /// A picture of these bytes.
+    /// Makes an image from bytes.
     ///
     /// - Parameters:
-    ///   - bytes: Rows from the top.
-    ///   - width: Pixels across.
-    ///   - height: Pixels down.
-    ///   - bytesPerRow: From one row to the next.
-    ///   - format: Of a pixel.
-    /// - Throws: ``MNV4Error/badPicture(_:)``: it has no pixels, or fewer bytes than pixels.
+    ///   - bytes: The rows, from top to bottom.
+    ///   - width: The width in pixels.
+    ///   - height: The height in pixels.
+    ///   - bytesPerRow: The distance in bytes from one row to the next.
+    ///   - format: The format of a pixel.
+    /// - Throws: ``MNV4Error/badPicture(_:)`` if it has no pixels, or fewer bytes than pixels need.
     public init(
         bytes: Data, width: Int, height: Int, bytesPerRow: Int, format: PixelFormat
     ) throws {
@@ -95,7 +95,7 @@ public struct PackedPixels: PixelSource {
                 "picture: found \(bytes.count) bytes, \(width) x \(height) pixels are "
                     + "\(needed) or more")
         }
-        // A slice would begin at another index.
+        // The indices of a slice would not begin at 0.
         self.bytes = bytes.startIndex == 0 ? bytes : Data(bytes)
         self.width = width
         self.height = height
@@ -132,14 +132,14 @@ public struct PackedPixels: PixelSource {
 }
 
 extension PixelFormat {
-    /// The pixel whose bytes begin at `start`, as ``PixelSource`` packs it.
+    /// Returns the pixel whose bytes begin at `start`, as ``PixelSource`` packs it.
     @inline(__always)
     public func pixel(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> UInt32 {
         var r = UInt32(bytes[start + red])
         var g = UInt32(bytes[start + green])
         var b = UInt32(bytes[start + blue])
         if let premultipliedBy {
-            // Under a transparent pixel nothing is left to divide.
+            // A transparent pixel has no colour left to divide.
             let alpha = UInt32(bytes[start + premultipliedBy])
             if alpha > 0 && alpha < 255 {
                 r = min((r * 255 + alpha / 2) / alpha, 255)

@@ -1,17 +1,17 @@
 import Foundation
 
-/// How warm a device is; Apple's four levels.
+/// The thermal state of a device, in Apple's four levels.
 public enum ThermalStatus: String, Encodable, Sendable, CaseIterable, Comparable {
-    /// Cool.
+    /// The device is cool.
     case nominal
-    /// Slightly warm.
+    /// The device is slightly warm.
     case fair
-    /// Hot: the system slows down.
+    /// The device is hot, and the system slows down.
     case serious
-    /// So hot that the system slows down as far as it can.
+    /// The device is so hot that the system slows down as far as it can.
     case critical
 
-    /// Cooler before warmer.
+    /// Orders cooler before warmer.
     public static func < (a: ThermalStatus, b: ThermalStatus) -> Bool { a.level < b.level }
 
     private var level: Int { Self.allCases.firstIndex(of: self) ?? 0 }
@@ -32,7 +32,7 @@ public struct Plan: Sendable, Equatable {
         case npu
     }
 
-    /// What of a session's samples is shown first.
+    /// The statistic of a session's samples that is shown first.
     public enum Statistic: String, Sendable, CaseIterable {
         /// The median.
         case p50
@@ -42,34 +42,34 @@ public struct Plan: Sendable, Equatable {
         case mean
     }
 
-    /// Runs after the first inference that are not timed.
+    /// The number of untimed runs after the first inference.
     public var warmup = 10
-    /// Timed runs at least.
+    /// The least number of timed runs.
     public var runs = 50
-    /// Timed at least, even if that takes more runs.
+    /// The least time of the timed runs in seconds, even if that takes more runs.
     public var seconds = 2.0
-    /// Sessions: fresh processes.
+    /// The number of sessions, each in a fresh process.
     public var repeats = 1
-    /// Before every session but the first one.
+    /// The pause in seconds before every session but the first one.
     public var cooldownSeconds = 0.0
     /// A session begins only at this thermal status or a better one.
     public var maxThermal = ThermalStatus.nominal
-    /// Number of runtime threads; Core ML chooses its own.
+    /// The number of runtime threads; Core ML chooses its own.
     public var threads = 1
-    /// `none`, `fastest`, or numbers of cores; iOS pins none, so only `none` is followed.
+    /// `none`, `fastest`, or numbers of cores; iOS cannot pin, so only `none` is supported.
     public var affinity = "none"
-    /// What runs the artifact; nil leaves it to what the artifact asks for.
+    /// The unit that runs the artifact; nil is the one that the artifact asks for.
     public var unit: Unit?
     /// The statistic of the samples that is shown first.
     public var statistic = Statistic.p50
 
-    /// One session of the plan that `mnv4 measure` calls `quick`.
+    /// Makes a plan for one session of the preset `quick` of `mnv4 measure`.
     public init() {}
 
-    /// A plan from its JSON form.
+    /// Makes a plan from its JSON form.
     ///
-    /// - Throws: ``MNV4Error/badPlan(_:)``: an unknown or missing key, or a value that cannot be
-    ///   followed.
+    /// - Throws: ``MNV4Error/badPlan(_:)`` if a key is unknown or missing, or a value is not
+    ///   supported.
     public init(json: Data) throws {
         do {
             self = try JSON(json).record(Plan.init)

@@ -1,15 +1,15 @@
 import Foundation
 
-/// Turns pictures into a network's input: resize, centre crop, normalise, order.
+/// Turns images into a network's input: resizes, crops, normalises and orders the values.
 ///
-/// It keeps its buffers and, for pictures of the same size, its weights; one call at a time.
+/// It keeps its buffers and, for images of the same size, its weights. Call it one call at a time.
 public final class Preprocessor {
     /// Pillow's limit against decompression bombs.
     private static let maxPixels = 178_956_970
 
     private let spec: PreprocessSpec
     private let input: TensorSpec
-    /// The elements that each byte of each channel becomes; nil where bytes stay bytes.
+    /// The element for each byte of each channel; nil if bytes stay bytes.
     private let elements: [[UInt32]]?
 
     private var source = (width: 0, height: 0)
@@ -22,9 +22,9 @@ public final class Preprocessor {
     private var pixels: [UInt8]
     private var bytes: [UInt8]
 
-    /// A preprocessor for one bundle.
+    /// Makes a preprocessor for one bundle.
     ///
-    /// - Throws: ``MNV4Error/badBundle(_:)``: an input that this version cannot fill.
+    /// - Throws: ``MNV4Error/badBundle(_:)`` if this version does not support the input.
     public init(spec: PreprocessSpec, input: TensorSpec) throws {
         let planar = [1, 3, spec.height, spec.width]
         let interleaved = [1, spec.height, spec.width, 3]
@@ -41,18 +41,18 @@ public final class Preprocessor {
         bytes = Array(repeating: 0, count: input.bytes)
     }
 
-    /// The input for a picture, as the artifact's memory has it; valid until the next call.
+    /// Calls `use` with the input for an image, laid out for the artifact, and returns its result.
     ///
-    /// - Throws: ``MNV4Error/badPicture(_:)``: no pixels, or too many.
+    /// - Throws: ``MNV4Error/badPicture(_:)`` if it has no pixels, or too many.
     public func prepare<T>(
         _ picture: any PixelSource, _ use: (UnsafeRawBufferPointer) throws -> T
     ) throws -> T {
         try feed(resized(picture), use)
     }
 
-    /// The input for pixels that have the network's size: RGB, row by row.
+    /// Calls `use` with the input for RGB pixels, row by row, that have the network's size.
     ///
-    /// - Throws: ``MNV4Error/badPicture(_:)``: another number of bytes.
+    /// - Throws: ``MNV4Error/badPicture(_:)`` if the number of bytes is wrong.
     public func feed<T>(
         _ pixels: [UInt8], _ use: (UnsafeRawBufferPointer) throws -> T
     ) throws -> T {
@@ -91,7 +91,7 @@ public final class Preprocessor {
         }
     }
 
-    /// The bits of an element for each byte of each channel: of a float, or an integer for one.
+    /// Returns the bits of the element, a float or an integer, for each byte of each channel.
     private static func elements(_ spec: PreprocessSpec, _ input: TensorSpec) -> [[UInt32]]? {
         if input.dtype == .uint8 && input.quantization == nil { return nil }
         return (0..<3).map { c in
@@ -114,9 +114,9 @@ public final class Preprocessor {
         return min(max(Int(step) + grid.zeroPoint, limits.lowerBound), limits.upperBound)
     }
 
-    /// The picture's pixels at the network's size: RGB, row by row.
+    /// Returns the image's RGB pixels at the network's size, row by row.
     ///
-    /// - Throws: ``MNV4Error/badPicture(_:)``: no pixels, or too many.
+    /// - Throws: ``MNV4Error/badPicture(_:)`` if it has no pixels, or too many.
     public func resized(_ picture: any PixelSource) throws -> [UInt8] {
         try plan(picture.width, picture.height)
         let rows = top..<top + spec.height
@@ -144,7 +144,7 @@ public final class Preprocessor {
         source = (width, height)
     }
 
-    /// Returns whole numbers; doubles hold products of sides that integers might not.
+    /// Returns whole numbers as doubles, which hold products of sides that integers might not.
     private func resizedSize(_ width: Double, _ height: Double) -> (Double, Double) {
         let toWidth = (Double(spec.width) / spec.crop).rounded(.down)
         let toHeight = (Double(spec.height) / spec.crop).rounded(.down)
@@ -189,7 +189,7 @@ public final class Preprocessor {
         }
     }
 
-    /// Filters the columns of `narrowed`, whose first row is row `first` of the picture.
+    /// Filters the columns of `narrowed`, whose first row is row `first` of the image.
     private func shorten(_ first: Int) {
         let row = spec.width * 3
         for y in 0..<spec.height {

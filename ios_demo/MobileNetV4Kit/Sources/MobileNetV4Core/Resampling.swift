@@ -2,8 +2,8 @@ import Foundation
 
 /// The weights with which `from` values of a line become `to` values.
 ///
-/// Pillow's antialiased resize in fixed point; specified by the generator's `images.py` and
-/// tested with its golden cases. Value `i` is made of the values from `starts[i]` on.
+/// This is Pillow's antialiased resize in fixed point. The generator's `images.py` specifies it,
+/// and its golden cases test it. Value `i` is computed from the values from `starts[i]` on.
 struct Resampling {
     static let shift: Int32 = 22
     static let one: Int32 = 1 << shift
@@ -11,7 +11,7 @@ struct Resampling {
 
     private(set) var starts: [Int]
     private(set) var counts: [Int]
-    /// `stride` for each value, scaled by 2^22.
+    /// The weights, `stride` for each value, scaled by 2^22.
     private(set) var weights: [Int32]
     let stride: Int
 
@@ -53,12 +53,12 @@ struct Resampling {
         }
     }
 
-    /// Halves away from zero.
+    /// Rounds to fixed point, halves away from zero.
     private static func fixed(_ weight: Double) -> Int32 {
         Int32(weight * Double(one) + (weight < 0 ? -0.5 : 0.5))
     }
 
-    /// Radius and function; nil for nearest, which has none.
+    /// Returns the radius and the function of a filter; nil for nearest, which has none.
     private static func kernel(
         _ interpolation: Interpolation
     ) -> (Double, (Double) -> Double)? {

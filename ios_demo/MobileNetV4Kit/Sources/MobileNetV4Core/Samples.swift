@@ -1,11 +1,11 @@
-/// How warm a device is, as far as it says.
+/// The thermal state of a device, as far as the device reports it.
 public struct Thermal: Encodable, Sendable, Equatable {
-    /// Nil where it does not say.
+    /// The status; nil if the device does not report it.
     public var status: ThermalStatus?
-    /// The temperature of the hottest sensor; iOS tells none.
+    /// The temperature of the hottest sensor; iOS reports none.
     public var celsius: Double?
 
-    /// A state of these values.
+    /// Makes a state from these values.
     public init(status: ThermalStatus? = nil, celsius: Double? = nil) {
         self.status = status
         self.celsius = celsius
@@ -23,14 +23,14 @@ public struct Thermal: Encodable, Sendable, Equatable {
     }
 }
 
-/// Something that bears on a session's figures: a number or a text.
+/// A condition that affects a session's figures: a number or a text.
 public enum Condition: Encodable, Sendable, Equatable {
     /// A number.
     case number(Double)
     /// A text.
     case text(String)
 
-    /// The bare value.
+    /// Encodes the bare value.
     public func encode(to encoder: any Encoder) throws {
         var value = encoder.singleValueContainer()
         switch self {
@@ -40,32 +40,32 @@ public enum Condition: Encodable, Sendable, Equatable {
     }
 }
 
-/// What one session gave, in milliseconds and MiB: `samples` of the generator's
+/// The samples of one session, in milliseconds and MiB: `samples` of the generator's
 /// `measurement.schema.json`.
 public struct Samples: Encodable, Sendable, Equatable {
-    /// The SQNR of the worst output against the golden pair.
+    /// The SQNR in dB of the worst output against the golden pair.
     public var goldenSqnrDb: Double
-    /// Loading in a fresh process.
+    /// The time of loading in a fresh process.
     public var loadColdMs: Double?
-    /// Loading once more in the same process.
+    /// The time of loading once more in the same process.
     public var loadWarmMs: Double?
-    /// The first inference of a fresh process.
+    /// The time of the first inference in a fresh process.
     public var firstMs: Double?
     /// The latencies of the timed runs.
     public var latenciesMs: [Double]
-    /// When each of them began, from the first one on.
+    /// When each timed run began, counted from the first one.
     public var startsMs: [Double]
-    /// Times from the pixels of a decoded picture to the input.
+    /// The times from the pixels of a decoded image to the input.
     public var preprocessMs: [Double]
-    /// Most memory of the process until the first inference.
+    /// The peak memory of the process until the first inference.
     public var peakRssMb: Double?
-    /// When the session began.
+    /// The thermal state when the session began.
     public var thermalBefore: Thermal
-    /// When it ended.
+    /// The thermal state when the session ended.
     public var thermalAfter: Thermal
-    /// `runtime` names the runtime with its version.
+    /// Versions; `runtime` has the name and version of the runtime.
     public var versions: [String: String]
-    /// What else bears on the figures.
+    /// Other conditions that affect the figures.
     public var conditions: [String: Condition]
 
     enum CodingKeys: String, CodingKey {
@@ -94,7 +94,7 @@ extension Samples {
         try values.encode(firstMs, forKey: .firstMs)
         try values.encode(latenciesMs, forKey: .latenciesMs)
         try values.encode(startsMs, forKey: .startsMs)
-        try values.encodeNil(forKey: .summary)  // of foreign tools only
+        try values.encodeNil(forKey: .summary)  // only programs of other projects give one
         try values.encode(preprocessMs, forKey: .preprocessMs)
         try values.encode(peakRssMb, forKey: .peakRssMb)
         try values.encode(thermalBefore, forKey: .thermalBefore)

@@ -1,10 +1,10 @@
 import Foundation
 
-/// A class that a picture may show.
+/// A class, with its probability for an image.
 public struct Classification: Sendable, Equatable {
     /// The index of the class, from 0.
     public let index: Int
-    /// The class's name; its index where the bundle has no labels.
+    /// The class's name; its index if the bundle has no labels.
     public let label: String
     /// The probability, from 0 to 1.
     public let probability: Float
@@ -12,10 +12,10 @@ public struct Classification: Sendable, Equatable {
 
 /// Arithmetic on the scores of classes.
 public enum Scores {
-    /// Reported for equal tensors, and the most that is reported.
+    /// The SQNR in dB that is reported for equal tensors, and the most that is reported.
     static let exactDb = 200.0
 
-    /// Probabilities of logits.
+    /// Returns the probabilities for logits.
     public static func softmax(_ logits: [Float]) -> [Float] {
         let most = logits.max() ?? 0
         let powers = logits.map { exp(Double($0 - most)) }
@@ -23,7 +23,7 @@ public enum Scores {
         return powers.map { Float($0 / sum) }
     }
 
-    /// The `count` most probable classes, the most probable first; of equal ones the first.
+    /// Returns the `count` most probable classes, the most probable first, equal ones by index.
     public static func top(
         _ probabilities: [Float], count: Int, labels: [String]?
     ) -> [Classification] {
@@ -36,8 +36,8 @@ public enum Scores {
             }
     }
 
-    /// Signal to quantization noise ratio in dB of `found` against `expected`; 200 where they are
-    /// equal, which is the most that is reported, and -200 where a value is not finite.
+    /// Returns the signal to quantization noise ratio in dB of `found` against `expected`: 200, the
+    /// most that is reported, if they are equal, and -200 if a value is not finite.
     public static func sqnrDb(expected: [Float], found: [Float]) -> Double {
         var signal = 0.0
         var noise = 0.0

@@ -1,31 +1,31 @@
-/// A runtime with a network loaded. One call at a time.
+/// A runtime with a loaded network. Only one call at a time may use it.
 public protocol Session: AnyObject {
     /// Name and version of the runtime.
     var runtime: String { get }
 
-    /// Takes the input of the next run, in the type and order that the manifest says.
+    /// Sets the input of the next run, in the type and order that the manifest says.
     func feed(_ input: UnsafeRawBufferPointer) throws
 
-    /// Runs the network: the outputs in the manifest's order, as floats.
+    /// Runs the network and returns the outputs in the manifest's order, as floats.
     func run() throws -> [[Float]]
 }
 
 /// Loads an artifact into its runtime.
 public protocol SessionLoader: Sendable {
-    /// A session of its own.
+    /// Loads the artifact into a new session.
     ///
-    /// - Throws: ``MNV4Error``: what the runtime says.
+    /// - Throws: ``MNV4Error`` if the runtime fails.
     func load() async throws -> sending any Session
 }
 
 extension TensorSpec {
-    /// Elements as floats, from memory in which they may lie apart.
+    /// Returns elements as floats, from memory that may have gaps between them.
     ///
     /// - Parameters:
-    ///   - bytes: Beginning with the first element.
-    ///   - strides: From one element to the next of each dimension, in elements; nil for elements
-    ///     without gaps.
-    /// - Throws: ``MNV4Error/runtimeFailed(_:)``: fewer bytes than elements.
+    ///   - bytes: The memory, from the first element on.
+    ///   - strides: The distance from one element to the next in each dimension, in elements; nil
+    ///     for elements without gaps.
+    /// - Throws: ``MNV4Error/runtimeFailed(_:)`` if there are fewer bytes than the elements need.
     public func floats(
         _ bytes: UnsafeRawBufferPointer, strides: [Int]? = nil
     ) throws -> [Float] {

@@ -2,12 +2,12 @@
 public struct YUVPlane {
     /// The bytes of the plane from its first value on.
     public let bytes: UnsafeRawBufferPointer
-    /// The distance from one row to the next.
+    /// The distance in bytes from one row to the next.
     public let bytesPerRow: Int
-    /// The distance from one value to the next.
+    /// The distance in bytes from one value to the next.
     public let bytesPerValue: Int
 
-    /// A plane in memory, beginning with the value that is wanted.
+    /// Makes a plane from memory that begins with its first value.
     public init(bytes: UnsafeRawBufferPointer, bytesPerRow: Int, bytesPerValue: Int) {
         self.bytes = bytes
         self.bytesPerRow = bytesPerRow
@@ -20,31 +20,31 @@ public struct YUVPlane {
     }
 }
 
-/// Colours of a camera frame of 8 bits with chroma at half the resolution.
+/// The colours of a camera frame of 8 bits with chroma at half the resolution.
 ///
-/// BT.601 in 16-bit fixed point, over the full range (`420f`, as JPEG has it) or the video range
-/// (`420v`); a chroma value holds for its four pixels.
+/// They are converted by BT.601 in 16-bit fixed point, over the full range (`420f`, as in JPEG) or
+/// the video range (`420v`). Each chroma value applies to four pixels.
 public struct YUVFrame {
     private let y: YUVPlane
     private let blue: YUVPlane
     private let red: YUVPlane
     private let scale: Scale
 
-    /// What luma and chroma are multiplied with, times 2^16.
+    /// The factors of luma and chroma, times 2^16.
     struct Scale {
         let black: Int32, luma: Int32, vr: Int32, ug: Int32, vg: Int32, ub: Int32
 
         static let full = Scale(
             black: 0, luma: 65536, vr: 91881, ug: 22554, vg: 46802, ub: 116_130)
-        /// Luma from 16 to 235, chroma from 16 to 240.
+        /// The factors for luma from 16 to 235 and chroma from 16 to 240.
         static let video = Scale(
             black: 16, luma: 76309, vr: 104_597, ug: 25675, vg: 53279, ub: 132_201)
     }
 
-    /// A frame of these planes.
+    /// Makes a frame from its planes.
     ///
     /// - Parameters:
-    ///   - y: Luma.
+    ///   - y: The luma.
     ///   - blue: The chroma Cb.
     ///   - red: The chroma Cr.
     ///   - fullRange: Whether black is 0 and white 255, not 16 and 235.
@@ -55,7 +55,7 @@ public struct YUVFrame {
         self.scale = fullRange ? .full : .video
     }
 
-    /// The pixel at a place, as ``PixelSource`` packs it.
+    /// Returns the pixel at a place, as ``PixelSource`` packs it.
     @inline(__always)
     public func pixel(_ column: Int, _ row: Int) -> UInt32 {
         let luma = (y.at(column, row) - scale.black) * scale.luma + (1 << 15)

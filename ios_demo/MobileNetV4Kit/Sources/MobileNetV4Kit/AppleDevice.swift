@@ -5,12 +5,12 @@ import Foundation
     import UIKit
 #endif
 
-/// What an iPhone, an iPad or a Mac says of itself while it measures.
+/// The state that an iPhone, an iPad or a Mac reports while it measures.
 public struct AppleDevice: Device {
-    /// This device.
+    /// Makes the device that this code runs on.
     public init() {}
 
-    /// Returns the status that the system reports; it tells no temperature.
+    /// Returns the status that the system reports; it reports no temperature.
     public func thermal() -> Thermal {
         switch ProcessInfo.processInfo.thermalState {
         case .nominal: return Thermal(status: .nominal)
@@ -21,7 +21,7 @@ public struct AppleDevice: Device {
         }
     }
 
-    /// Low power mode, and the battery where there is one.
+    /// Returns low power mode, and the battery if there is one.
     public func conditions() async -> [String: Condition] {
         var found: [String: Condition] = [
             "low_power": .text(ProcessInfo.processInfo.isLowPowerModeEnabled ? "on" : "off")
@@ -42,7 +42,7 @@ public struct AppleDevice: Device {
         #endif
     }
 
-    /// The largest resident size that the kernel saw.
+    /// Returns the largest resident size that the kernel recorded, in MiB.
     public func peakRssMb() -> Double? {
         var usage = Darwin.rusage()
         guard Darwin.getrusage(Darwin.RUSAGE_SELF, &usage) == 0 else { return nil }
@@ -54,7 +54,7 @@ extension Benchmark {
     /// The argument with which `mnv4 measure --device ios` launches an app.
     public static let argument = "--mnv4-job"
 
-    /// A benchmark of Core ML on this device, which prints its steps for who launched it.
+    /// A benchmark of Core ML on this device, which prints its steps for the launching program.
     public static var coreML: Benchmark {
         Benchmark(
             device: AppleDevice(),
@@ -63,14 +63,14 @@ extension Benchmark {
                 return try await MobileNetV4(folder: folder, computeUnit: unit)
             },
             say: { line in
-                // Not print, which keeps lines back where nobody reads along.
+                // print would buffer lines if the output is not a terminal.
                 FileHandle.standardOutput.write(Data("mnv4: \(line)\n".utf8))
             })
     }
 
-    /// Follows the job in this app's documents, if it was launched for one, and ends the app.
+    /// Runs the job in this app's documents, if it was launched for one, and ends the app.
     ///
-    /// Call it before anything else: what an app does beside it is in the figures.
+    /// Call it before anything else, because other work of the app would change the figures.
     public func runIfLaunchedForJob() async {
         guard CommandLine.arguments.contains(Self.argument) else { return }
         do {

@@ -1,10 +1,10 @@
 @preconcurrency import CoreML
 import Foundation
 
-/// A package compiled by Core ML on this device, and kept under the hash of its bytes.
+/// A package that Core ML compiled on this device, kept under the hash of its bytes.
 ///
-/// It lies among the app's caches, which the system empties when it needs space: then it is made
-/// anew. The version of the system is in its name, as each has a compiler of its own.
+/// It is in the app's caches, which the system empties when it needs space; then it is compiled
+/// again. Its name has the version of the system, because each version has its own compiler.
 struct CompiledModel: Sendable {
     private let package: URL
     private let id: String
@@ -21,7 +21,7 @@ struct CompiledModel: Sendable {
             "mnv4/compiled/\(bundle.manifest.artifact.sha256)-\(system).mlmodelc")
     }
 
-    /// Returns where the compiled model is, and compiles it now if it does not exist.
+    /// Returns the address of the compiled model, and compiles it first if it does not exist.
     func url() async throws -> URL {
         if FileManager.default.fileExists(atPath: kept.path) { return kept }
         do {

@@ -1,29 +1,29 @@
 @preconcurrency import CoreML
 import Foundation
 
-/// What Core ML says of one operator before it runs: which part of the chip will compute it.
+/// Core ML's plan for one operator before it runs: which part of the chip will compute it.
 public struct OperatorPlan: Codable, Sendable, Equatable, Identifiable {
-    /// Its place in the program.
+    /// The operator's place in the program.
     public let id: Int
-    /// The kind as Core ML calls it: `ios16.conv`.
+    /// Core ML's name for the kind of operator, as in `ios16.conv`.
     public let kind: String
-    /// The name of its first output.
+    /// The name of the operator's first output.
     public let name: String
-    /// `cpu`, `gpu` or `neural engine`; nil where Core ML does not say.
+    /// The part that will compute it: `cpu`, `gpu` or `neural engine`; nil if Core ML gives none.
     public let device: String?
-    /// All that could compute it.
+    /// All parts of the chip that could compute it.
     public let supported: [String]
-    /// Share of the whole program's estimated time, in 0..1; nil where Core ML does not say.
+    /// The share of the program's estimated time, from 0 to 1; nil if Core ML gives none.
     public let cost: Double?
 }
 
 extension MobileNetV4 {
-    /// The operators of a bundle and what will compute them, in the order of the program.
+    /// Returns the operators of a bundle and what will compute them, in program order.
     ///
     /// - Parameters:
-    ///   - folder: The bundle's.
-    ///   - computeUnit: What Core ML may use; nil is what the bundle was built for.
-    /// - Throws: ``MNV4Error``: what is wrong with the bundle, or what Core ML says.
+    ///   - folder: The bundle's folder.
+    ///   - computeUnit: The units that Core ML may use; nil for those of the bundle.
+    /// - Throws: ``MNV4Error`` if the bundle cannot be used or Core ML fails.
     @available(iOS 17.4, macOS 14.4, *)
     public static func operators(
         folder: URL, computeUnit: ComputeUnit? = nil
@@ -44,7 +44,7 @@ extension MobileNetV4 {
         guard case .program(let program) = plan.modelStructure,
             let main = program.functions["main"]
         else { throw MNV4Error.badBundle("\(bundle.manifest.id): is no ML program") }
-        // Constants are computed by nobody.
+        // Constants are not computed.
         let operations = main.block.operations.filter { $0.operatorName != "const" }
         return operations.enumerated().map { i, operation in
             let usage = plan.deviceUsage(for: operation)

@@ -4,7 +4,7 @@ import Foundation
 
 /// The parts of the chip that Core ML may use.
 public enum ComputeUnit: String, Sendable, CaseIterable {
-    /// All of them.
+    /// All units.
     case all
     /// The CPU and the Neural Engine.
     case cpuAndNeuralEngine = "cpu_and_ne"
@@ -13,7 +13,7 @@ public enum ComputeUnit: String, Sendable, CaseIterable {
     /// The CPU.
     case cpuOnly = "cpu_only"
 
-    /// What Core ML may use so that a unit runs the network: it always has the CPU for the rest.
+    /// Returns the parts for one unit; Core ML always has the CPU for the rest.
     public init(_ unit: Plan.Unit) {
         switch unit {
         case .cpu: self = .cpuOnly
@@ -22,7 +22,7 @@ public enum ComputeUnit: String, Sendable, CaseIterable {
         }
     }
 
-    /// The units as Core ML calls them.
+    /// Core ML's own value for the units.
     public var units: MLComputeUnits {
         switch self {
         case .all: return .all
@@ -53,7 +53,7 @@ struct CoreMLLoader: SessionLoader {
         return configuration
     }
 
-    /// Makes the compiled model, where there is none: loading is timed without it.
+    /// Compiles the model if that was not done yet, because load times do not include compiling.
     func compile() async throws {
         _ = try await compiled.url()
     }
@@ -64,7 +64,7 @@ struct CoreMLLoader: SessionLoader {
             let model = try await MLModel.load(contentsOf: url, configuration: configuration)
             return try CoreMLSession(manifest, model)
         } catch let error where !(error is MNV4Error) {
-            compiled.discard()  // the next time it is made anew
+            compiled.discard()  // the next call compiles it again
             throw MNV4Error.runtimeFailed(
                 "\(manifest.id): Core ML cannot load it: \(error.localizedDescription)")
         }
@@ -116,7 +116,7 @@ final class CoreMLSession: Session {
         if let array = value?.multiArrayValue {
             return try output.floats(array)
         }
-        // A classifier's probabilities come by label.
+        // A classifier returns its probabilities by label.
         if let labels = manifest.labels, let scores = value?.dictionaryValue, !scores.isEmpty {
             return try labels.map { label in
                 guard let score = scores[AnyHashable(label)] else {
@@ -131,7 +131,7 @@ final class CoreMLSession: Session {
 }
 
 extension TensorSpec {
-    /// An array of Core ML as floats; the Neural Engine's lie apart.
+    /// Returns a Core ML array as floats; arrays from the Neural Engine have gaps.
     func floats(_ array: MLMultiArray) throws -> [Float] {
         let type: ElementType
         switch array.dataType {
@@ -158,7 +158,7 @@ private protocol CoreMLInput {
     func fill(_ bytes: UnsafeRawBufferPointer) throws
 }
 
-/// Floats.
+/// An input of floats.
 private struct ArrayInput: CoreMLInput {
     private let array: MLMultiArray
 
@@ -181,7 +181,7 @@ private struct ArrayInput: CoreMLInput {
     }
 }
 
-/// RGB bytes, which Core ML takes as an image.
+/// An input of RGB bytes, which Core ML takes as an image.
 private struct ImageInput: CoreMLInput {
     private let buffer: CVPixelBuffer
 
@@ -190,7 +190,7 @@ private struct ImageInput: CoreMLInput {
             throw MNV4Error.badBundle("manifest.json: inputs: an image must be nhwc")
         }
         var made: CVPixelBuffer?
-        // What the Neural Engine and the GPU can share is backed by an IOSurface.
+        // The Neural Engine and the GPU can share a buffer only if an IOSurface backs it.
         let attributes = [kCVPixelBufferIOSurfacePropertiesKey: [String: Any]() as CFDictionary]
         let status = CVPixelBufferCreate(
             nil, spec.shape[2], spec.shape[1], kCVPixelFormatType_32BGRA,

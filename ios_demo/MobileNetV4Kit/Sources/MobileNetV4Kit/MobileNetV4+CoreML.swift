@@ -3,24 +3,24 @@ import CoreVideo
 import Foundation
 
 extension MobileNetV4 {
-    /// Opens a bundle of this package's resources.
+    /// Opens a bundle from this package's resources.
     ///
-    /// The first time on a device takes longest: Core ML compiles the package.
+    /// The first call on a device takes longest, because Core ML compiles the package.
     ///
     /// - Parameters:
     ///   - model: One of ``MNV4Model/all``.
-    ///   - computeUnit: What Core ML may use; nil is what the bundle was built for.
-    /// - Throws: ``MNV4Error``: what is wrong with the bundle, or what Core ML says.
+    ///   - computeUnit: The units that Core ML may use; nil for those of the bundle.
+    /// - Throws: ``MNV4Error`` if the bundle cannot be used or Core ML fails.
     public init(_ model: MNV4Model, computeUnit: ComputeUnit? = nil) async throws {
         try await self.init(folder: model.folder, computeUnit: computeUnit)
     }
 
-    /// Opens a bundle in any folder, as an update over the air leaves it.
+    /// Opens a bundle in any folder, for example one that was downloaded.
     ///
     /// - Parameters:
-    ///   - folder: The bundle's.
-    ///   - computeUnit: What Core ML may use; nil is what the bundle was built for.
-    /// - Throws: ``MNV4Error``: what is wrong with the bundle, or what Core ML says.
+    ///   - folder: The bundle's folder.
+    ///   - computeUnit: The units that Core ML may use; nil for those of the bundle.
+    /// - Throws: ``MNV4Error`` if the bundle cannot be used or Core ML fails.
     public init(folder: URL, computeUnit: ComputeUnit? = nil) async throws {
         let bundle = try ModelBundle(folder: folder)
         try bundle.check(target: "coreml")
@@ -31,28 +31,28 @@ extension MobileNetV4 {
             manifest: bundle.manifest, loader: loader, unloadOn: .memoryWarning)
     }
 
-    /// The most probable classes of an image, the most probable first.
+    /// Returns the most probable classes of an image, the most probable first.
     ///
     /// - Parameters:
-    ///   - image: Of any size.
-    ///   - orientation: How it is to be turned; `UIImage.imageOrientation` says it.
-    ///   - top: How many.
-    /// - Throws: ``MNV4Error``: what went wrong.
+    ///   - image: An image of any size.
+    ///   - orientation: How it must be turned; `UIImage.imageOrientation` has it.
+    ///   - top: The number of classes.
+    /// - Throws: ``MNV4Error`` if anything goes wrong.
     public func classify(
         _ image: CGImage, orientation: Orientation = .upright, top: Int = 5
     ) async throws -> [Classification] {
         try await classify(Pictures.pixels(of: image, orientation: orientation), top: top)
     }
 
-    /// The most probable classes of a camera frame, the most probable first.
+    /// Returns the most probable classes of a camera frame, the most probable first.
     ///
-    /// A capture delegate, which must not wait, hands on ``Pictures/pixels(of:degrees:)`` instead.
+    /// A capture delegate must not wait; it passes on ``Pictures/pixels(of:degrees:)`` instead.
     ///
     /// - Parameters:
-    ///   - frame: BGRA, or YUV of 8 bits (`420f`, `420v`); nobody else may write to it.
-    ///   - degrees: Clockwise, until it is upright.
-    ///   - top: How many.
-    /// - Throws: ``MNV4Error``: what went wrong.
+    ///   - frame: BGRA, or YUV of 8 bits (`420f`, `420v`); nothing else may write to it.
+    ///   - degrees: By how much the frame is turned clockwise to be upright.
+    ///   - top: The number of classes.
+    /// - Throws: ``MNV4Error`` if anything goes wrong.
     public func classify(
         _ frame: sending CVPixelBuffer, degrees: Int = 0, top: Int = 5
     ) async throws -> [Classification] {

@@ -3,18 +3,18 @@ import CoreVideo
 import Foundation
 import ImageIO
 
-/// Pictures of the platform as sources of pixels.
+/// Makes sources of pixels from the platform's images.
 public enum Pictures {
-    /// An image's pixels.
+    /// Returns an image's pixels.
     ///
     /// Samples of 8 and 16 bits, grey or RGB, are read as they are stored: colour profiles are not
-    /// applied and alpha is dropped without blending, as the networks were trained. Anything else
+    /// applied and alpha is dropped without blending, as in training. Anything else
     /// (CMYK, palettes, floats) is drawn into sRGB first.
     ///
     /// - Parameters:
-    ///   - image: Of any size.
-    ///   - orientation: How it is to be turned.
-    /// - Throws: ``MNV4Error/badPicture(_:)``: it has no pixels, or they cannot be read.
+    ///   - image: An image of any size.
+    ///   - orientation: How it must be turned.
+    /// - Throws: ``MNV4Error/badPicture(_:)`` if it has no pixels, or they cannot be read.
     public static func pixels(
         of image: CGImage, orientation: Orientation = .upright
     ) throws -> any PixelSource {
@@ -26,14 +26,14 @@ public enum Pictures {
         return TurnedPixels(stored, orientation: orientation)
     }
 
-    /// A camera frame's pixels, read from its planes, without a picture in between.
+    /// Returns a camera frame's pixels, read from its planes without an intermediate image.
     ///
-    /// It keeps the frame, which nobody may write to as long as it lives.
+    /// The result keeps the frame; nothing may write to the frame as long as the result exists.
     ///
     /// - Parameters:
     ///   - frame: BGRA, or YUV of 8 bits (`420f`, `420v`).
-    ///   - degrees: Clockwise, until it is upright.
-    /// - Throws: ``MNV4Error/badPicture(_:)``: another format, or no multiple of 90.
+    ///   - degrees: By how much the frame is turned clockwise to be upright.
+    /// - Throws: ``MNV4Error/badPicture(_:)`` for another format, or no multiple of 90.
     public static func pixels(
         of frame: CVPixelBuffer, degrees: Int = 0
     ) throws -> any PixelSource {
@@ -41,9 +41,9 @@ public enum Pictures {
         return TurnedPixels(try FramePixels(frame), orientation: upright)
     }
 
-    /// Decodes a picture file (JPEG, HEIC, PNG, ...) and turns it as its EXIF orientation says.
+    /// Decodes an image file (JPEG, HEIC, PNG, ...) and turns it as its EXIF orientation says.
     ///
-    /// - Throws: ``MNV4Error/badPicture(_:)``: it cannot be decoded.
+    /// - Throws: ``MNV4Error/badPicture(_:)`` if it cannot be decoded.
     public static func decode(_ data: Data) throws -> any PixelSource {
         guard let source = CGImageSourceCreateWithData(data as CFData, nil),
             let image = CGImageSourceCreateImageAtIndex(source, 0, nil)
@@ -55,7 +55,7 @@ public enum Pictures {
         return try pixels(of: image, orientation: Orientation(exif: exif?.intValue ?? 1))
     }
 
-    /// The samples as they are stored; nil where they are not grey or RGB of 8 or 16 bits.
+    /// Returns the samples as they are stored; nil if they are not grey or RGB of 8 or 16 bits.
     private static func packed(_ image: CGImage?) throws -> PackedPixels? {
         guard let image, let space = image.colorSpace,
             space.model == .rgb || space.model == .monochrome,
@@ -64,7 +64,7 @@ public enum Pictures {
         else { return nil }
         let samples = image.bitsPerPixel / image.bitsPerComponent
         let colours = space.model == .rgb ? 3 : 1
-        // A fourth or second sample is alpha, or is skipped; other numbers are something else.
+        // A fourth or second sample is alpha or padding; other numbers are not supported.
         guard samples == colours || samples == colours + 1,
             let littleEndian = isLittleEndian(image),
             let format = PixelFormat(
@@ -79,7 +79,7 @@ public enum Pictures {
             bytesPerRow: image.bytesPerRow, format: format)
     }
 
-    /// Nil for an order that does not fit the samples.
+    /// Returns nil for a byte order that does not fit the samples.
     private static func isLittleEndian(_ image: CGImage) -> Bool? {
         switch image.byteOrderInfo {
         case .orderDefault, .order16Big, .order32Big: return false
@@ -102,7 +102,7 @@ public enum Pictures {
     }
 }
 
-/// A camera frame, locked as long as it is read.
+/// A camera frame, which is locked while it is read.
 private final class FramePixels: PixelSource, @unchecked Sendable {  // nothing writes to it
     let width: Int
     let height: Int

@@ -3,18 +3,18 @@ import Foundation
 import MobileNetV4Kit
 
 extension MobileNetV4 {
-    /// Opens a bundle for ExecuTorch of this package's resources.
+    /// Opens a bundle for ExecuTorch from this package's resources.
     ///
     /// - Parameter model: One of ``MNV4Model/allExecuTorch``.
-    /// - Throws: ``MNV4Error``: what is wrong with the bundle, or what ExecuTorch says.
+    /// - Throws: ``MNV4Error`` if the bundle cannot be used or ExecuTorch fails.
     public init(executorch model: MNV4Model) async throws {
         try await self.init(executorch: model.folder)
     }
 
-    /// Opens a bundle for ExecuTorch in any folder, as an update over the air leaves it.
+    /// Opens a bundle for ExecuTorch in any folder, for example one that was downloaded.
     ///
-    /// - Parameter folder: The bundle's.
-    /// - Throws: ``MNV4Error``: what is wrong with the bundle, or what ExecuTorch says.
+    /// - Parameter folder: The bundle's folder.
+    /// - Throws: ``MNV4Error`` if the bundle cannot be used or ExecuTorch fails.
     public init(executorch folder: URL) async throws {
         let bundle = try ModelBundle(folder: folder)
         try bundle.check(target: "executorch")
@@ -34,9 +34,9 @@ struct ExecuTorchLoader: SessionLoader {
     }
 }
 
-/// ExecuTorch, with the XNNPACK delegate that is in the program.
+/// Runs a program in ExecuTorch, with the program's XNNPACK delegate.
 final class ExecuTorchSession: Session {
-    /// Its Swift API does not tell its version; it is that of the package.
+    /// The version is the package's, because ExecuTorch's Swift API does not report one.
     let runtime = "executorch 1.5.1"
 
     private let manifest: Manifest

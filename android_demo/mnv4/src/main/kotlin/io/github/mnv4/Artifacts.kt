@@ -18,7 +18,7 @@ public class AssetFiles internal constructor(
     internal val assets: AssetManager,
     internal val folder: String,
 ) : BundleFiles {
-    /** A bundle that `Mnv4Models` lists, or that was put beside those. */
+    /** Opens a bundle that `Mnv4Models` lists, or another one in the same folder. */
     public constructor(context: Context, model: Mnv4Model) : this(context.assets, "${MobileNetV4.ASSETS}/${model.id}")
 
     override val name: String get() = "assets/$folder"
@@ -53,7 +53,7 @@ internal class AssetArtifact(
                 )
             }
         } catch (error: FileNotFoundException) {
-            // The asset exists, as its hash was checked: it is compressed.
+            // The asset exists, because its hash was checked. So it is compressed.
             throw Mnv4Exception.BadBundle(
                 "${files.name}/$path: is compressed in the app, so it cannot be mapped; add to the app's " +
                     "build.gradle.kts: android { androidResources { noCompress += \"${File(path).extension}\" } }",
@@ -62,7 +62,7 @@ internal class AssetArtifact(
         }
     }
 
-    /** Extracted once, under a name that says what is in it; an older version of the app's is deleted. */
+    /** Extracts the artifact once, to a name with its hash, and deletes what an older version of the app extracted. */
     override fun file(): File {
         val manifest = bundle.manifest
         val folder = File(context.noBackupFilesDir, files.folder)

@@ -8,7 +8,7 @@ import java.io.File
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 
-/** ExecuTorch, with the XNNPACK delegate that is in the program. */
+/** Runs a program in ExecuTorch, with the program's XNNPACK delegate. */
 internal class ExecuTorchSession(
     private val manifest: Manifest,
     program: File,
@@ -19,7 +19,7 @@ internal class ExecuTorchSession(
             Module.load(program.path, Module.LOAD_MODE_MMAP, threads)
         }
 
-    /** Its Java API does not tell its version. */
+    /** ExecuTorch's Java API does not report a version. */
     override val runtime: String get() = "executorch"
 
     override val input: ByteBuffer =

@@ -6,7 +6,7 @@ import org.tensorflow.lite.TensorFlowLite
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 
-/** LiteRT, on the CPU with XNNPACK. */
+/** Runs an artifact in LiteRT, on the CPU with XNNPACK. */
 internal class LiteRtSession(
     private val manifest: Manifest,
     model: ByteBuffer,

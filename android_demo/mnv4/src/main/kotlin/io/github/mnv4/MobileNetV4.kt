@@ -18,25 +18,25 @@ import kotlin.coroutines.resume
 import kotlin.coroutines.resumeWithException
 import kotlin.coroutines.suspendCoroutine
 
-/** A bundle in the app's assets; the generated `Mnv4Models` lists those that there are. */
+/** A bundle in the app's assets; the generated `Mnv4Models` lists all of them. */
 public data class Mnv4Model(
-    /** The bundle's, and the name of its folder in `assets/mnv4/`. */
+    /** The bundle's id, which is also the name of its folder in `assets/mnv4/`. */
     public val id: String,
 )
 
-/** Values of a feature map, in the order that [layout] says. */
+/** A feature map, whose values are in the order that [layout] says. */
 public class FeatureMap(
-    /** `stage_N`. */
+    /** The kind of the output: `stage_N`. */
     public val kind: String,
-    /** (1, C, H, W) or (1, H, W, C). */
+    /** The shape: (1, C, H, W) or (1, H, W, C). */
     public val shape: List<Int>,
-    /** `nchw` or `nhwc`. */
+    /** The order of the axes: `nchw` or `nhwc`. */
     public val layout: String,
     /** The values; their number follows from [shape]. */
     public val values: FloatArray,
 )
 
-/** What a network gave for one picture. */
+/** A network's outputs for one image. */
 public class Outputs internal constructor(
     private val manifest: Manifest,
     /** The values of all outputs, in the manifest's order. */
@@ -47,10 +47,10 @@ public class Outputs internal constructor(
         of("probabilities") ?: of("logits")?.let(Scores::softmax)
     }
 
-    /** The pooled features; null where the bundle does not give them. */
+    /** The pooled features; null if the bundle does not output them. */
     public val embedding: FloatArray? get() = of("embedding")
 
-    /** Those that the bundle gives. */
+    /** The feature maps that the bundle outputs. */
     public val featureMaps: List<FeatureMap>
         get() =
             manifest.outputs.mapIndexedNotNull { i, output ->
@@ -58,9 +58,9 @@ public class Outputs internal constructor(
             }
 
     /**
-     * The [count] most probable classes, the most probable first.
+     * Returns the [count] most probable classes, the most probable first.
      *
-     * @throws Mnv4Exception.Unsupported the bundle has no class output.
+     * @throws Mnv4Exception.Unsupported if the bundle has no class output.
      */
     public fun top(count: Int): List<Classification> {
         val found =
@@ -79,11 +79,11 @@ public class Outputs internal constructor(
 /**
  * A network that is loaded and ready.
  *
- * Any thread may call it; one call at a time runs. For more at once, open one a thread. The buffers
- * of the input and of the resizing are kept from call to call.
+ * Any thread may call it; calls run one at a time. To run several at once, open one network per
+ * thread. The buffers of the input and of the resizing are kept from call to call.
  */
 public class MobileNetV4 private constructor(
-    /** What it was made from. */
+    /** The manifest of the bundle that it was opened from. */
     public val manifest: Manifest,
     private val session: Session,
     /** How long the runtime took to load the artifact, in milliseconds. */
@@ -93,25 +93,25 @@ public class MobileNetV4 private constructor(
     private val executor = lazy<ExecutorService> { Executors.newSingleThreadExecutor() }
     private var closed = false
 
-    /** Milliseconds of the last call: preprocessing, and the network. */
+    /** How long the parts of the last call took, in milliseconds. */
     public var lastTimes: Times = Times(0.0, 0.0)
         private set
 
-    /** Name and version of the runtime: `litert 2.16.1`. */
+    /** Name and version of the runtime, as in `litert 2.16.1`. */
     public val runtime: String get() = session.runtime
 
     /** How long the parts of a call took, in milliseconds. */
     public data class Times(
-        /** The time from the picture to the input. */
+        /** The time from the image to the input. */
         public val preprocess: Double,
         /** The time from the input to the outputs. */
         public val network: Double,
     )
 
     /**
-     * The most probable classes of a bitmap.
+     * Returns the most probable classes of a bitmap.
      *
-     * @throws Mnv4Exception what went wrong.
+     * @throws Mnv4Exception if anything goes wrong.
      */
     public fun classify(
         bitmap: Bitmap,
@@ -119,10 +119,10 @@ public class MobileNetV4 private constructor(
     ): List<Classification> = run(Pictures.of(bitmap)).top(top)
 
     /**
-     * The most probable classes of a camera frame (`YUV_420_888`), read within its `cropRect`.
+     * Returns the most probable classes of a camera frame (`YUV_420_888`), read within its `cropRect`.
      *
-     * @param rotationDegrees clockwise, until it is upright.
-     * @throws Mnv4Exception what went wrong.
+     * @param rotationDegrees by how much the frame is turned clockwise to be upright.
+     * @throws Mnv4Exception if anything goes wrong.
      */
     public fun classify(
         frame: Image,
@@ -130,27 +130,27 @@ public class MobileNetV4 private constructor(
         top: Int = 5,
     ): List<Classification> = run(Pictures.of(frame, rotationDegrees)).top(top)
 
-    /** Does what [classify] does on a thread of its own, without blocking the caller's. */
+    /** Runs [classify] on a thread of its own, without blocking the caller's. */
     public suspend fun classifyAsync(
         bitmap: Bitmap,
         top: Int = 5,
     ): List<Classification> = aside { classify(bitmap, top) }
 
-    /** Does what [run] does on a thread of its own, without blocking the caller's. */
+    /** Runs [run] on a thread of its own, without blocking the caller's. */
     public suspend fun runAsync(picture: PixelSource): Outputs = aside { run(picture) }
 
     /**
-     * All outputs for a picture.
+     * Returns all outputs for an image.
      *
-     * @throws Mnv4Exception what went wrong.
+     * @throws Mnv4Exception if anything goes wrong.
      */
     public fun run(picture: PixelSource): Outputs = timed { preprocessor.prepare(picture, session.input) }
 
     /**
-     * All outputs for pixels that have the network's size already.
+     * Returns all outputs for pixels that have the network's size already.
      *
-     * @param pixels RGB, row by row.
-     * @throws Mnv4Exception what went wrong.
+     * @param pixels RGB bytes, row by row.
+     * @throws Mnv4Exception if anything goes wrong.
      */
     public fun runPixels(pixels: ByteArray): Outputs = timed { preprocessor.feed(pixels, session.input) }
 
@@ -180,16 +180,16 @@ public class MobileNetV4 private constructor(
         session.close()
     }
 
-    /** Opening of bundles. */
+    /** Opens bundles. */
     public companion object {
-        /** Folder of the bundles in an app's assets. */
+        /** The folder of the bundles in an app's assets. */
         public const val ASSETS: String = "mnv4"
 
         /**
-         * Opens a bundle of the app's assets.
+         * Opens a bundle from the app's assets.
          *
-         * @param threads of the runtime.
-         * @throws Mnv4Exception what is wrong with the bundle, or the runtime that the app lacks.
+         * @param threads the number of runtime threads.
+         * @throws Mnv4Exception if the bundle cannot be used, or the app lacks its runtime.
          */
         public fun open(
             context: Context,
@@ -202,10 +202,10 @@ public class MobileNetV4 private constructor(
         }
 
         /**
-         * Opens a bundle in any folder, as an update over the air leaves it.
+         * Opens a bundle in any folder, for example one that was downloaded.
          *
-         * @param threads of the runtime.
-         * @throws Mnv4Exception what is wrong with the bundle, or the runtime that the app lacks.
+         * @param threads the number of runtime threads.
+         * @throws Mnv4Exception if the bundle cannot be used, or the app lacks its runtime.
          */
         public fun open(
             folder: File,
@@ -226,7 +226,7 @@ public class MobileNetV4 private constructor(
             return MobileNetV4(bundle.manifest, session, (System.nanoTime() - begin) / 1e6)
         }
 
-        /** Phones have two to four fast cores; more threads than that wait for the slow ones. */
+        /** Returns half of the cores, at most four: with more threads, the fast cores wait for the slow ones. */
         private fun defaultThreads(): Int =
             (
                 java.lang.Runtime

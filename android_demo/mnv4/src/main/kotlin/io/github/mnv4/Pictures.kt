@@ -16,12 +16,12 @@ import java.io.ByteArrayInputStream
 import java.io.IOException
 import java.io.InputStream
 
-/** Pictures of the platform as sources of pixels. */
+/** Makes sources of pixels from the platform's images. */
 public object Pictures {
     /**
-     * A bitmap's pixels. Alpha is dropped without blending, as the networks were trained.
+     * Returns a bitmap's pixels. Alpha is dropped without blending, as in training.
      *
-     * @throws Mnv4Exception.BadPicture it is recycled, or in the memory of the GPU.
+     * @throws Mnv4Exception.BadPicture if it is recycled, or in the memory of the GPU.
      */
     public fun of(bitmap: Bitmap): PixelSource {
         if (bitmap.isRecycled) throw Mnv4Exception.BadPicture("bitmap: is recycled")
@@ -35,10 +35,10 @@ public object Pictures {
     }
 
     /**
-     * A camera frame's pixels, read from its planes.
+     * Returns a camera frame's pixels, read from its planes.
      *
-     * @param rotationDegrees clockwise, until the frame is upright (`SENSOR_ORIENTATION`).
-     * @throws Mnv4Exception.BadPicture another format than `YUV_420_888`, or a rotation that is no
+     * @param rotationDegrees by how much the frame is turned clockwise to be upright (`SENSOR_ORIENTATION`).
+     * @throws Mnv4Exception.BadPicture if the format is not `YUV_420_888`, or the rotation is not a
      *     multiple of 90.
      */
     public fun of(
@@ -65,7 +65,7 @@ public object Pictures {
     /**
      * Decodes a JPEG, PNG or WebP and turns it as its EXIF orientation says.
      *
-     * @throws Mnv4Exception.BadPicture it cannot be decoded.
+     * @throws Mnv4Exception.BadPicture if it cannot be decoded.
      */
     public fun decode(stream: InputStream): PixelSource {
         val bytes =
@@ -75,7 +75,7 @@ public object Pictures {
                 throw Mnv4Exception.BadPicture("picture: cannot be read: ${error.message}", error)
             }
         val options = BitmapFactory.Options()
-        // The networks were trained without; and 16 bits a sample would only be cut.
+        // Training used no premultiplied alpha, and samples of 16 bits would only be truncated.
         options.inPremultiplied = false
         options.inPreferredConfig = Bitmap.Config.ARGB_8888
         val bitmap =

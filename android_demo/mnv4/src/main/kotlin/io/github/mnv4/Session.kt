@@ -5,15 +5,15 @@ import io.github.mnv4.core.Mnv4Exception
 import java.io.File
 import java.nio.ByteBuffer
 
-/** A loaded network. One thread at a time. */
+/** A loaded network. Only one thread at a time may use it. */
 internal interface Session : AutoCloseable {
-    /** Name and version. */
+    /** Name and version of the runtime. */
     val runtime: String
 
-    /** Where the input goes, in native byte order, before [run]. */
+    /** The buffer to fill with the input, in native byte order, before [run]. */
     val input: ByteBuffer
 
-    /** Runs the network: the outputs in the manifest's order, the caller's to keep. */
+    /** Runs the network and returns the outputs in the manifest's order, which the caller may keep. */
     fun run(): List<FloatArray>
 }
 
@@ -47,7 +47,7 @@ internal enum class Runtime(
     }
 }
 
-/** Runs [block] of a runtime, whose failures become ours. */
+/** Runs [block], and turns failures of the runtime into [Mnv4Exception.RuntimeFailed]. */
 internal fun <T> running(
     what: String,
     block: () -> T,
@@ -57,19 +57,19 @@ internal fun <T> running(
     } catch (error: RuntimeException) {
         throw Mnv4Exception.RuntimeFailed("$what: ${error.message}", error)
     } catch (error: LinkageError) {
-        // Thrown where its classes load their native library.
+        // The runtime's classes throw this when they load their native library.
         throw Mnv4Exception.RuntimeFailed(
             "$what: the app has no native library of the runtime for this processor: ${error.message}",
             error,
         )
     }
 
-/** The bytes of an artifact as its runtime takes them. */
+/** The bytes of an artifact in the forms that runtimes take. */
 internal interface ArtifactStore {
-    /** Memory-mapped. */
+    /** Maps the artifact into memory. */
     fun map(): ByteBuffer
 
-    /** A file, made of an asset where there is none. */
+    /** Returns a file with the artifact, and extracts it first if it is an asset. */
     fun file(): File
 }
 

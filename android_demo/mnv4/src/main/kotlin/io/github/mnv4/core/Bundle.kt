@@ -8,23 +8,23 @@ import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.security.MessageDigest
 
-/** The files of a bundle, wherever they are. */
+/** The files of a bundle, in a folder or in the assets. */
 public interface BundleFiles {
-    /** The name in messages. */
+    /** The name of the bundle in messages. */
     public val name: String
 
     /**
      * Opens a file of the bundle.
      *
-     * @param path relative to the bundle, with slashes.
-     * @throws IOException there is none.
+     * @param path the path relative to the bundle, with slashes.
+     * @throws IOException if it does not exist.
      */
     public fun open(path: String): InputStream
 }
 
-/** A bundle in a folder, as `mnv4 build` writes it or an update brought it. */
+/** A bundle in a folder, written by `mnv4 build` or downloaded. */
 public class FolderFiles(
-    /** The bundle's. */
+    /** The bundle's folder. */
     public val folder: File,
 ) : BundleFiles {
     override val name: String get() = folder.path
@@ -34,15 +34,15 @@ public class FolderFiles(
 
 /** An artifact with its manifest and golden pairs. */
 public class Bundle private constructor(
-    /** Where it is. */
+    /** The bundle's files. */
     public val files: BundleFiles,
-    /** What it is. */
+    /** The bundle's manifest. */
     public val manifest: Manifest,
 ) {
     /**
-     * Reads the whole artifact and makes sure that it is the one that the manifest names.
+     * Reads the whole artifact and compares its hash with that of the manifest.
      *
-     * @throws Mnv4Exception.BadBundle it is missing or damaged.
+     * @throws Mnv4Exception.BadBundle if it is missing or damaged.
      */
     public fun checkArtifact() {
         val digest = MessageDigest.getInstance("SHA-256")
@@ -56,7 +56,7 @@ public class Bundle private constructor(
         }
     }
 
-    /** Hands the artifact's bytes to [take], some at a time. */
+    /** Passes the artifact's bytes to [take] in parts. */
     internal fun copyArtifact(take: (ByteArray, Int) -> Unit) {
         reading(manifest.artifactPath) { stream ->
             val buffer = ByteArray(1 shl 16)
@@ -69,10 +69,10 @@ public class Bundle private constructor(
     }
 
     /**
-     * The golden tensors of a source by name, as little-endian bytes.
+     * Returns the golden tensors of a source by name, as little-endian bytes.
      *
      * @param source `input`, `eager` or `artifact`.
-     * @throws Mnv4Exception.BadBundle a file is missing or has the wrong length.
+     * @throws Mnv4Exception.BadBundle if a file is missing or has the wrong length.
      */
     public fun golden(source: String): Map<String, ByteBuffer> =
         manifest.golden.filter { it.source == source }.associate { entry ->
@@ -98,12 +98,12 @@ public class Bundle private constructor(
             throw Mnv4Exception.BadBundle("${files.name}: $path: cannot be read: ${error.message}", error)
         }
 
-    /** Opening of bundles. */
+    /** Opens bundles. */
     public companion object {
         /**
-         * Reads a bundle's manifest; [checkArtifact] reads the rest.
+         * Reads a bundle's manifest; [checkArtifact] reads the artifact.
          *
-         * @throws Mnv4Exception.BadBundle there is no manifest, or one that cannot be used.
+         * @throws Mnv4Exception.BadBundle if there is no manifest, or it cannot be used.
          */
         public fun open(files: BundleFiles): Bundle {
             val text =

@@ -2,16 +2,16 @@ package io.github.mnv4.core
 
 import io.github.mnv4.core.Plan.Companion.plan
 
-/** What `mnv4 measure` asks an app for: one session of one bundle. */
+/** A request of `mnv4 measure` to an app: one session of one bundle. */
 public class Job(
-    /** A UUID, by which the result is known. */
+    /** A UUID, which the result repeats. */
     public val id: String,
-    /** Name of the bundle's folder, beside the job's file. */
+    /** Name of the bundle's folder, which is next to the job's file. */
     public val bundle: String,
     /** How it is measured. */
     public val plan: Plan,
 ) {
-    /** Reading of jobs. */
+    /** Reads jobs. */
     public companion object {
         /** The schema that this version reads. */
         public const val SCHEMA: Int = 1
@@ -21,7 +21,7 @@ public class Job(
         /**
          * Reads a job.
          *
-         * @throws Mnv4Exception.BadPlan an unknown or missing key, or a value that cannot be followed.
+         * @throws Mnv4Exception.BadPlan if a key is unknown or missing, or a value is not supported.
          */
         public fun parse(text: String): Job =
             Json.record(text, { Mnv4Exception.BadPlan("job.json: $it") }) {

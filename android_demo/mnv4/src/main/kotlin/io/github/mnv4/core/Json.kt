@@ -1,31 +1,31 @@
 package io.github.mnv4.core
 
-/** What is wrong with a JSON text: the place, what was found there, what is allowed. */
+/** An error in a JSON text: the place, what was found, and what is allowed. */
 internal class JsonException(
     message: String,
 ) : Exception(message)
 
-/** A number as it is written: 2 and 2.0 are not the same to a record. */
+/** A number as it is written, because a record distinguishes 2 from 2.0. */
 private class JsonNumber(
     val text: String,
 )
 
-/** A value in a JSON text, with its place for messages: `outputs[0].shape`. */
+/** A value in a JSON text, with its place for messages, as in `outputs[0].shape`. */
 internal class Json private constructor(
     private val value: Any?,
     private val place: String,
 ) {
-    /** The keys of an object, each of which [read] has to take. */
+    /** The keys of an object; [read] has to read each of them. */
     class Entries(
         private val values: Map<*, *>,
         private val place: String,
     ) {
         private val taken = HashSet<String>()
 
-        /** The value of a key that must be there. */
+        /** Returns the value of a required key. */
         operator fun get(key: String): Json = optional(key) ?: throw JsonException("${at(key)}: missing")
 
-        /** The value of a key that may be absent. */
+        /** Returns the value of a key, or null if it is absent. */
         fun optional(key: String): Json? {
             taken += key
             return if (key in values) Json(values[key], at(key)) else null
@@ -58,7 +58,7 @@ internal class Json private constructor(
         return entries.read().also { entries.refuseOthers() }
     }
 
-    /** An object whose keys are data. */
+    /** Returns an object whose keys are data. */
     fun map(): Map<String, Json> =
         (value as? Map<*, *> ?: refuse("an object")).entries.associate { (key, value) ->
             "$key" to Json(value, "$place.$key")
@@ -106,7 +106,7 @@ internal class Json private constructor(
 
     fun <T> orNull(read: Json.() -> T): T? = if (value == null) null else read()
 
-    /** Refuses what is neither a string nor an integer nor a boolean. */
+    /** Refuses anything but a string, an integer or a boolean. */
     fun checkOption() {
         if (value is JsonNumber) {
             integer(-MOST_EXACT, MOST_EXACT)
@@ -129,11 +129,11 @@ internal class Json private constructor(
 
     internal companion object {
         /**
-         * Reads a JSON text strictly: no key twice, no comments, nothing after the end.
+         * Reads a JSON text strictly: it allows no duplicate keys, no comments and nothing after the end.
          *
-         * `org.json` reads more than JSON, and other things than are written.
+         * `org.json` accepts more than JSON, and changes some values.
          *
-         * @throws JsonException it is no JSON.
+         * @throws JsonException if it is not JSON.
          */
         fun parse(text: String): Json = Json(Parser(text).document(), "")
 
@@ -258,7 +258,7 @@ internal class Json private constructor(
             }
         }
 
-        /** The next character that is not white space. */
+        /** Returns the next character that is not white space. */
         private fun next(): Char? {
             while (at < text.length && text[at] in " \n\r\t") at++
             return text.getOrNull(at)
@@ -273,7 +273,7 @@ internal const val MOST_EXACT: Long = (1L shl 53) - 1
 
 private const val MOST_DEEP = 64
 
-/** Half of a character. */
+/** Half of a surrogate pair. */
 private val LONELY = Regex("\\p{Cs}")
 
 private val HEXADECIMAL = Regex("[0-9a-fA-F]{4}")

@@ -2,7 +2,7 @@ package io.github.mnv4.core
 
 import java.nio.ByteBuffer
 
-/** Where integers stand for floats: `(integer - zeroPoint) * scale`. */
+/** How integers stand for floats: `(integer - zeroPoint) * scale`. */
 public class Quantization(
     /** The step between two neighbouring integers. */
     public val scale: Float,
@@ -20,22 +20,22 @@ public class TensorSpec(
     public val shape: List<Int>,
     /** `float32`, `float16`, `int8` or `uint8`. */
     public val dtype: String,
-    /** `nchw` or `nhwc` of tensors with four dimensions. */
+    /** `nchw` or `nhwc` for a tensor with four dimensions, else null. */
     public val layout: String?,
-    /** What integers stand for; an input of uint8 without it takes RGB bytes. */
+    /** How integers stand for floats; an input of uint8 without it takes RGB bytes. */
     public val quantization: Quantization? = null,
 ) {
-    /** Number of its elements. */
+    /** The number of elements. */
     public val size: Int get() = shape.fold(1, Int::times)
 
     /**
-     * Its length in bytes.
+     * The length in bytes.
      *
-     * @throws Mnv4Exception.BadBundle a type that this version does not know.
+     * @throws Mnv4Exception.BadBundle if this version does not know the type.
      */
     public val bytes: Int get() = size * bytesOf(dtype)
 
-    /** The values of a tensor that lies at the start of [buffer], as floats. */
+    /** Returns, as floats, the values of a tensor at the start of [buffer]. */
     internal fun floats(buffer: ByteBuffer): FloatArray {
         buffer.rewind()
         val found = FloatArray(size)
@@ -61,15 +61,15 @@ internal fun bytesOf(dtype: String): Int =
         )
     }
 
-/** How a decoded picture becomes the input. */
+/** How a decoded image becomes the input. */
 public class PreprocessSpec(
     /** The height of the input. */
     public val height: Int,
     /** The width of the input. */
     public val width: Int,
-    /** Share of the resized picture that the centre crop keeps. */
+    /** The share of the resized image that the centre crop keeps. */
     public val crop: Double,
-    /** `nearest`, `bilinear`, `bicubic` or `lanczos`. */
+    /** The filter of the resizing: `nearest`, `bilinear`, `bicubic` or `lanczos`. */
     public val interpolation: String,
     /** The mean of red, green and blue, from 0 to 1. */
     public val mean: List<Float>,
@@ -77,54 +77,54 @@ public class PreprocessSpec(
     public val std: List<Float>,
 )
 
-/** One golden tensor: what a device checks itself with. */
+/** A golden tensor, with which a device checks itself. */
 public class GoldenSpec(
     /** The path of the file in the bundle. */
     public val path: String,
     /** `pixels`, or the name of an output. */
     public val tensor: String,
-    /** The shape of all pictures together. */
+    /** The shape, whose first axis counts images. */
     public val shape: List<Int>,
     /** The type of the elements. */
     public val dtype: String,
-    /** `input`, `eager` (the float model) or `artifact`. */
+    /** Where it comes from: `input`, `eager` (the float model) or `artifact`. */
     public val source: String,
-    /** What a device must reach, for outputs. */
+    /** The least SQNR in dB that a device must reach; null for inputs. */
     public val minSqnrDb: Double?,
 )
 
-/** manifest.json of a bundle; the generator's docs/reference/bundle.md specifies it. */
+/** The manifest.json of a bundle; the generator's docs/reference/bundle.md specifies it. */
 public class Manifest(
     /** The bundle's name. */
     public val id: String,
-    /** The name of the network: `conv-small`. */
+    /** The name of the network, as in `conv-small`. */
     public val modelName: String,
-    /** The licence of the weights, where the generator knows it. */
+    /** The licence of the weights; null if the generator does not know it. */
     public val licence: String?,
     /** The runtime: `tflite` or `executorch`. */
     public val target: String,
-    /** The name of the precision: `fp32`, `int8`. */
+    /** The name of the precision, as in `fp32` or `int8`. */
     public val recipe: String,
     /** The path of the artifact in the bundle. */
     public val artifactPath: String,
-    /** Its length. */
+    /** The artifact's length in bytes. */
     public val artifactBytes: Long,
-    /** The hash of its bytes, in hexadecimal. */
+    /** The SHA-256 of the artifact's bytes, in hexadecimal. */
     public val artifactSha256: String,
-    /** What the artifact takes. */
+    /** The artifact's input. */
     public val input: TensorSpec,
-    /** What it gives, in its order. */
+    /** The artifact's outputs, in its order. */
     public val outputs: List<TensorSpec>,
-    /** How pictures become its input. */
+    /** How an image becomes the input. */
     public val preprocess: PreprocessSpec,
-    /** The names of the classes, in their order; null where they have none. */
+    /** The names of the classes, in their order; null if they have none. */
     public val labels: List<String>?,
-    /** Pictures, and what they must give. */
+    /** Images, and the outputs that they must give. */
     public val golden: List<GoldenSpec>,
-    /** What a device must have, by `<target>.<key>`. */
+    /** The requirements on a device, by `<target>.<key>`. */
     public val requires: Map<String, String>,
 ) {
-    /** Reading of manifests. */
+    /** Reads manifests. */
     public companion object {
         /** The newest schema that this version reads. */
         public const val SCHEMA: Int = 1
@@ -132,7 +132,7 @@ public class Manifest(
         /**
          * Reads a manifest.
          *
-         * @throws Mnv4Exception.BadBundle it is no manifest, or one of a newer version.
+         * @throws Mnv4Exception.BadBundle if it is not a manifest, or one of a newer version.
          */
         public fun parse(text: String): Manifest =
             Json.record(text, { Mnv4Exception.BadBundle("manifest.json: $it") }) { manifest() }
@@ -226,7 +226,7 @@ private fun Json.Entries.shape(): List<Int> {
     return sides
 }
 
-/** A number that stays positive and finite as a float of 32 bits. */
+/** Returns a number that stays positive and finite as a float of 32 bits. */
 private fun Json.positive(): Float = number(SMALLEST, LARGEST).toFloat()
 
 private fun Json.Entries.quantization() =

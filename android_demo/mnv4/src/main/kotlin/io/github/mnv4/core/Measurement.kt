@@ -4,42 +4,42 @@ import org.json.JSONArray
 import org.json.JSONObject
 import java.time.Instant
 
-/** What a device is. */
+/** The description of a device. */
 public class DeviceInfo(
-    /** Always the same for the same device. */
+    /** An id that is always the same for the same device. */
     public val id: String,
-    /** The name that its maker gives it. */
+    /** The maker's name for the device. */
     public val model: String,
-    /** Its system on a chip; empty where unknown. */
+    /** The system on a chip; empty if unknown. */
     public val soc: String,
     /** Name and build of the operating system. */
     public val osBuild: String,
-    /** Number of its processor's cores. */
+    /** The number of processor cores. */
     public val cores: Int,
 )
 
 /**
  * One session of one bundle on one device, as the generator's `measurement.schema.json` specifies.
  *
- * A file of lines `{"measurement": ...}` is what `mnv4 results import` reads.
+ * `mnv4 results import` reads files of lines `{"measurement": ...}`.
  */
 public class Measurement(
-    /** A UUID. */
+    /** The measurement's UUID. */
     public val id: String,
-    /** What it belongs to. */
+    /** The name of the run that it belongs to. */
     public val run: String,
-    /** What was measured. */
+    /** The manifest of the bundle that was measured. */
     public val manifest: Manifest,
-    /** What it was measured on. */
+    /** The device that it was measured on. */
     public val device: DeviceInfo,
-    /** How. */
+    /** How it was measured. */
     public val plan: Plan,
-    /** When it began. */
+    /** When the session began. */
     public val startedAt: Instant,
-    /** What it gave. */
+    /** The samples of the session. */
     public val samples: Samples,
 ) {
-    /** The measurement in its JSON form. */
+    /** Returns the measurement in its JSON form. */
     public fun toJson(): JSONObject =
         JSONObject()
             .put("schema", SCHEMA)

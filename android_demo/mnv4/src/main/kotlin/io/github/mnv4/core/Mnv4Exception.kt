@@ -1,6 +1,6 @@
 package io.github.mnv4.core
 
-/** Everything that this library raises on purpose. The message names what was found and what is allowed. */
+/** The base of everything that this library throws on purpose. Messages say what was found and what is allowed. */
 public sealed class Mnv4Exception(
     message: String,
     cause: Throwable? = null,
@@ -11,23 +11,23 @@ public sealed class Mnv4Exception(
         cause: Throwable? = null,
     ) : Mnv4Exception(message, cause)
 
-    /** The app does not contain the runtime that the bundle is for; the message is the line to add. */
+    /** The app does not contain the runtime that the bundle is for; the message has the line to add. */
     public class MissingRuntime(
         message: String,
     ) : Mnv4Exception(message)
 
-    /** A picture that cannot be used. */
+    /** An image that cannot be used. */
     public class BadPicture(
         message: String,
         cause: Throwable? = null,
     ) : Mnv4Exception(message, cause)
 
-    /** The bundle does not have what was asked of it: classes, an embedding, feature maps. */
+    /** The bundle does not have the requested output: classes, an embedding, feature maps. */
     public class Unsupported(
         message: String,
     ) : Mnv4Exception(message)
 
-    /** A plan of a measurement that cannot be followed. */
+    /** A job or a plan of a measurement that is not valid or not supported. */
     public class BadPlan(
         message: String,
     ) : Mnv4Exception(message)

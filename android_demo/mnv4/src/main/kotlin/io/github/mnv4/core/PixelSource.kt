@@ -1,9 +1,9 @@
 package io.github.mnv4.core
 
 /**
- * A decoded picture, read line by line, so that a camera frame needs no picture in between.
+ * A decoded image that is read line by line, so that a camera frame needs no intermediate image.
  *
- * Pixels are packed as `0x??RRGGBB`; what is in the upper byte does not matter.
+ * Pixels are packed as `0x??RRGGBB`; the upper byte is ignored.
  */
 public interface PixelSource {
     /** The width in pixels. */
@@ -12,61 +12,61 @@ public interface PixelSource {
     /** The height in pixels. */
     public val height: Int
 
-    /** Puts row [y], from left to right, into the first [width] elements of [into]. */
+    /** Writes row [y], from left to right, into the first [width] elements of [into]. */
     public fun readRow(
         y: Int,
         into: IntArray,
     )
 
-    /** Puts column [x], from top to bottom, into the first [height] elements of [into]. */
+    /** Writes column [x], from top to bottom, into the first [height] elements of [into]. */
     public fun readColumn(
         x: Int,
         into: IntArray,
     )
 }
 
-/** How a stored picture is to be turned to be upright: EXIF's orientation, or a camera's rotation. */
+/** How a stored image must be turned to be upright: EXIF's orientation, or a camera's rotation. */
 public enum class Orientation(
-    /** EXIF's number. */
+    /** EXIF's number for the orientation. */
     public val exif: Int,
     internal val transposed: Boolean,
     internal val fromRight: Boolean,
     internal val fromBottom: Boolean,
 ) {
-    /** The picture is upright as it is stored. */
+    /** The image is upright as it is stored. */
     UPRIGHT(1, false, false, false),
 
-    /** Left and right change places. */
+    /** Left and right are swapped. */
     MIRRORED(2, false, true, false),
 
-    /** Upside down. */
+    /** The image is turned by 180 degrees. */
     TURNED_180(3, false, true, true),
 
-    /** Top and bottom change places. */
+    /** Top and bottom are swapped. */
     MIRRORED_180(4, false, false, true),
 
-    /** Rows become columns. */
+    /** Rows and columns are swapped. */
     TRANSPOSED(5, true, false, false),
 
-    /** Clockwise by 90 degrees. */
+    /** The image is turned clockwise by 90 degrees. */
     TURNED_90(6, true, false, true),
 
-    /** Transposed and upside down. */
+    /** Rows and columns are swapped, and the image is turned by 180 degrees. */
     TRANSVERSED(7, true, true, true),
 
-    /** Clockwise by 270 degrees. */
+    /** The image is turned clockwise by 270 degrees. */
     TURNED_270(8, true, true, false),
     ;
 
-    /** Finding of orientations. */
+    /** Finds orientations. */
     public companion object {
-        /** Returns the orientation of EXIF's number; upright for a number that EXIF does not have. */
+        /** Returns the orientation with an EXIF number; upright for a number that EXIF does not have. */
         public fun ofExif(number: Int): Orientation = entries.firstOrNull { it.exif == number } ?: UPRIGHT
 
         /**
-         * Returns the orientation of a camera's clockwise rotation.
+         * Returns the orientation for a camera's clockwise rotation.
          *
-         * @throws Mnv4Exception.BadPicture not a multiple of 90.
+         * @throws Mnv4Exception.BadPicture if it is not a multiple of 90.
          */
         public fun ofDegrees(degrees: Int): Orientation =
             when (Math.floorMod(degrees, 360)) {
@@ -79,7 +79,7 @@ public enum class Orientation(
     }
 }
 
-/** A part of a picture, turned upright. */
+/** An image, turned upright. */
 public class TurnedPixels(
     private val source: PixelSource,
     private val orientation: Orientation,
@@ -91,7 +91,7 @@ public class TurnedPixels(
         y: Int,
         into: IntArray,
     ) {
-        // Row y of the upright picture is a row or a column of the stored one.
+        // Row y of the upright image is a row or a column of the stored one.
         if (orientation.transposed) {
             source.readColumn(if (orientation.fromRight) source.width - 1 - y else y, into)
             if (orientation.fromBottom) into.reverse(0, width)

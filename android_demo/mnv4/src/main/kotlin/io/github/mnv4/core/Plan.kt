@@ -4,28 +4,28 @@ import org.json.JSONObject
 
 /** How an artifact is measured; the generator's `plan.schema.json` specifies the JSON form. */
 public data class Plan(
-    /** Untimed runs after the first inference. */
+    /** The number of untimed runs after the first inference. */
     public val warmup: Int = 10,
     /** The least number of timed runs. */
     public val runs: Int = 50,
-    /** The least time in seconds, even if that takes more runs. */
+    /** The least time of the timed runs in seconds, even if that takes more runs. */
     public val seconds: Double = 2.0,
-    /** Sessions: fresh processes. */
+    /** The number of sessions, each in a fresh process. */
     public val repeats: Int = 1,
-    /** The pause before every session but the first one. */
+    /** The pause in seconds before every session but the first one. */
     public val cooldownSeconds: Double = 0.0,
     /** A session begins only at this thermal status or a better one. */
     public val maxThermal: String = "nominal",
-    /** Number of runtime threads. */
+    /** The number of runtime threads. */
     public val threads: Int = 1,
-    /** `none`, `fastest`, or numbers of cores; an app cannot pin itself, so only `none` is followed. */
+    /** `none`, `fastest`, or numbers of cores; an app cannot pin itself, so only `none` is supported. */
     public val affinity: String = "none",
-    /** `cpu`, `gpu` or `npu`; null leaves it to the artifact. The runtimes of this library have the CPU. */
+    /** `cpu`, `gpu` or `npu`; null leaves it to the artifact. The runtimes of this library use only the CPU. */
     public val unit: String? = null,
     /** Which statistic of a session's latencies is shown first: `p50`, `p90` or `mean`. */
     public val statistic: String = "p50",
 ) {
-    /** The plan in its JSON form. */
+    /** Returns the plan in its JSON form. */
     public fun toJson(): JSONObject =
         JSONObject()
             .put("schema", SCHEMA)
@@ -40,7 +40,7 @@ public data class Plan(
             .put("unit", unit.orNull())
             .put("statistic", statistic)
 
-    /** Reading of plans. */
+    /** Reads plans. */
     public companion object {
         /** The schema that this version reads. */
         public const val SCHEMA: Int = 1
@@ -53,7 +53,7 @@ public data class Plan(
         /**
          * Reads a plan.
          *
-         * @throws Mnv4Exception.BadPlan an unknown or missing key, or a value that cannot be followed.
+         * @throws Mnv4Exception.BadPlan if a key is unknown or missing, or a value is not supported.
          */
         public fun parse(text: String): Plan = Json.record(text, { Mnv4Exception.BadPlan("plan: $it") }) { plan() }
 

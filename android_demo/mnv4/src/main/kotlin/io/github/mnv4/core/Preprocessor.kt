@@ -5,11 +5,11 @@ import kotlin.math.floor
 import kotlin.math.min
 
 /**
- * Turns pictures into a network's input: resize, centre crop, normalise, order.
+ * Turns images into a network's input: resizes, crops the centre, normalises and orders the values.
  *
- * It keeps its buffers and, for pictures of the same size, its weights; one thread at a time.
+ * It keeps its buffers and, for images of the same size, its weights. Only one thread at a time may use it.
  *
- * @throws Mnv4Exception.BadBundle an input that this version cannot fill.
+ * @throws Mnv4Exception.BadBundle if this version does not support the input.
  */
 public class Preprocessor(
     private val spec: PreprocessSpec,
@@ -28,11 +28,11 @@ public class Preprocessor(
     private val floats = FloatArray(if (input.dtype == "float32") pixels.size else 0)
     private val bytes = ByteArray(if (floats.isEmpty()) pixels.size else 0)
 
-    /** What each byte of each channel becomes. */
+    /** The float for each byte of each channel. */
     private val normalised =
         Array(3) { c -> FloatArray(256) { (it / 255f - spec.mean[c]) / spec.std[c] } }
 
-    /** The same where the input takes integers: RGB bytes as they are, or quantized. */
+    /** The integer for each byte of each channel: the byte unchanged, or quantized. */
     private val integers =
         Array(3) { c -> ByteArray(256) { input.quantization?.of(normalised[c][it]) ?: it.toByte() } }
 
@@ -51,7 +51,7 @@ public class Preprocessor(
         return (if (input.dtype == "uint8") integer.coerceIn(0, 255) else integer.coerceIn(-128, 127)).toByte()
     }
 
-    /** Fills [into], from its start, with the input for a picture. */
+    /** Fills [into], from its start, with the input for an image. */
     public fun prepare(
         picture: PixelSource,
         into: ByteBuffer,
@@ -59,7 +59,7 @@ public class Preprocessor(
         feed(resized(picture), into)
     }
 
-    /** Fills [into] with the input for pixels that have the network's size: RGB, row by row. */
+    /** Fills [into] with the input for RGB pixels, row by row, that have the network's size. */
     public fun feed(
         pixels: ByteArray,
         into: ByteBuffer,
@@ -80,7 +80,7 @@ public class Preprocessor(
         into.rewind()
     }
 
-    /** The picture's pixels at the network's size: RGB, row by row; overwritten by the next call. */
+    /** Returns the image's RGB pixels at the network's size, row by row; the next call overwrites them. */
     public fun resized(picture: PixelSource): ByteArray {
         plan(picture.width, picture.height)
         val first = down.starts[top]
@@ -159,7 +159,7 @@ public class Preprocessor(
         }
     }
 
-    /** Filters the columns of [narrowed], whose first row is row [first] of the picture. */
+    /** Filters the columns of [narrowed], whose first row is row [first] of the image. */
     private fun shorten(first: Int) {
         val row = spec.width * 3
         for (y in 0 until spec.height) {

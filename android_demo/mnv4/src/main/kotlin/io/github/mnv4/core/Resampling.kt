@@ -10,8 +10,8 @@ import kotlin.math.sin
 /**
  * The weights with which [from] values of a line become [to] values.
  *
- * Pillow's antialiased resize in fixed point; specified by `mnv4_mobile/images.py` and
- * tested with its golden cases. Value `i` is made of the values from `starts[i]` on.
+ * This is Pillow's antialiased resize in fixed point. `mnv4_mobile/images.py` specifies it, and its
+ * golden cases test it. Value `i` is computed from the values from `starts[i]` on.
  */
 internal class Resampling(
     from: Int,
@@ -21,7 +21,7 @@ internal class Resampling(
     val starts: IntArray
     val counts: IntArray
 
-    /** [stride] for each value, scaled by 2^22. */
+    /** The weights, [stride] for each value, scaled by 2^22. */
     val weights: IntArray
     val stride: Int
 
@@ -74,7 +74,7 @@ internal class Resampling(
         const val ONE = 1 shl SHIFT
         const val HALF = 1 shl (SHIFT - 1)
 
-        /** Halves away from zero. */
+        /** Rounds to fixed point, halves away from zero. */
         private fun fixed(weight: Double): Int = (weight * ONE + if (weight < 0) -0.5 else 0.5).toInt()
 
         private fun kernel(interpolation: String): Pair<Double, (Double) -> Double> =

@@ -3,44 +3,44 @@ package io.github.mnv4.core
 import org.json.JSONArray
 import org.json.JSONObject
 
-/** How warm a device is, as far as it says. */
+/** The thermal state of a device, as far as the device reports it. */
 public data class Thermal(
-    /** `nominal`, `fair`, `serious`, `critical`; null where it does not say. */
+    /** `nominal`, `fair`, `serious` or `critical`; null if the device does not report it. */
     public val status: String? = null,
-    /** The temperature of the hottest sensor; null where the device does not say. */
+    /** The temperature of the hottest sensor; null if the device does not report it. */
     public val celsius: Double? = null,
 ) {
     internal fun toJson(): JSONObject = JSONObject().put("status", status.orNull()).put("celsius", celsius.orNull())
 }
 
-/** What one session gave, in milliseconds and MiB: `samples` of the generator's `measurement.schema.json`. */
+/** The samples of one session, in milliseconds and MiB: `samples` of the generator's `measurement.schema.json`. */
 public class Samples(
-    /** The SQNR of the worst output against the golden pair. */
+    /** The SQNR in dB of the worst output against the golden pair. */
     public val goldenSqnrDb: Double?,
-    /** Loading in a fresh process. */
+    /** The time of loading in a fresh process. */
     public val loadColdMs: Double?,
-    /** Loading once more in the same process. */
+    /** The time of loading once more in the same process. */
     public val loadWarmMs: Double?,
-    /** The first inference of a fresh process. */
+    /** The time of the first inference in a fresh process. */
     public val firstMs: Double?,
     /** The latencies of the timed runs. */
     public val latenciesMs: DoubleArray,
-    /** When each of them began, from the first one on. */
+    /** When each timed run began, counted from the first one. */
     public val startsMs: DoubleArray,
-    /** Times from the pixels of a decoded picture to the input, apart from the latencies. */
+    /** The times from the pixels of a decoded image to the input, which the latencies do not include. */
     public val preprocessMs: DoubleArray,
-    /** The peak memory of a process that loaded and ran it once. */
+    /** The peak memory of a process that loaded and ran the artifact once. */
     public val peakRssMb: Double?,
-    /** Before the network was loaded. */
+    /** The thermal state before the network was loaded. */
     public val thermalBefore: Thermal,
-    /** After the last run. */
+    /** The thermal state after the last run. */
     public val thermalAfter: Thermal,
-    /** `runtime` names the runtime with its version. */
+    /** Versions; `runtime` has the name and version of the runtime. */
     public val versions: Map<String, String>,
-    /** What else bears on the figures. */
+    /** Other conditions that affect the figures. */
     public val conditions: Map<String, Any>,
 ) {
-    /** The samples in their JSON form. */
+    /** Returns the samples in their JSON form. */
     public fun toJson(): JSONObject =
         JSONObject()
             .put("golden_sqnr_db", goldenSqnrDb.orNull())
@@ -58,5 +58,5 @@ public class Samples(
             .put("conditions", JSONObject(conditions))
 }
 
-/** JSON's null, which `put` would otherwise leave out. */
+/** Returns JSON's null for null, because `put` would leave the key out. */
 internal fun Any?.orNull(): Any = this ?: JSONObject.NULL

@@ -3,11 +3,11 @@ package io.github.mnv4.core
 import kotlin.math.exp
 import kotlin.math.log10
 
-/** A class that a picture may show. */
+/** A class, with its probability for an image. */
 public data class Classification(
     /** The index of the class, from 0. */
     public val index: Int,
-    /** The class's name; its index where the bundle has no labels. */
+    /** The class's name; its index if the bundle has no labels. */
     public val label: String,
     /** The probability, from 0 to 1. */
     public val probability: Float,
@@ -15,20 +15,20 @@ public data class Classification(
 
 /** Arithmetic on the scores of classes. */
 public object Scores {
-    /** Probabilities of logits. */
+    /** Returns the probabilities for logits. */
     public fun softmax(logits: FloatArray): FloatArray {
         val most = logits.max()
         val sum = logits.sumOf { exp((it - most).toDouble()) }
         return FloatArray(logits.size) { (exp((logits[it] - most).toDouble()) / sum).toFloat() }
     }
 
-    /** The [count] most probable classes, the most probable first; of equal ones the first. */
+    /** Returns the [count] most probable classes, the most probable first; equal ones are ordered by index. */
     public fun top(
         probabilities: FloatArray,
         count: Int,
         labels: List<String>?,
     ): List<Classification> {
-        // Insertion into the few that are kept, as sorting a thousand classes boxes them all.
+        // Insert into the few that are kept, because sorting a thousand classes would box them all.
         val kept = IntArray(count.coerceIn(0, probabilities.size))
         var size = 0
         for (index in probabilities.indices) {
@@ -43,8 +43,8 @@ public object Scores {
     }
 
     /**
-     * Signal to quantization noise ratio in dB of [found] against [expected]; 200 where they are
-     * equal, which is the most that is reported, and -200 where a value is not finite.
+     * Returns the signal to quantization noise ratio in dB of [found] against [expected]: 200, the
+     * most that is reported, if they are equal, and -200 if a value is not finite.
      */
     public fun sqnrDb(
         expected: FloatArray,

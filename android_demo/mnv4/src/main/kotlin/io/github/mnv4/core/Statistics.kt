@@ -7,19 +7,19 @@ import kotlin.math.sqrt
 public class Statistics private constructor(
     private val sorted: DoubleArray,
 ) {
-    /** Number of samples. */
+    /** The number of samples. */
     public val count: Int get() = sorted.size
 
     /** The mean of all samples. */
     public val mean: Double = sorted.average()
 
-    /** The least sample. */
+    /** The smallest sample. */
     public val min: Double get() = sorted.first()
 
     /** The largest sample. */
     public val max: Double get() = sorted.last()
 
-    /** Sample standard deviation over mean; null of a single sample, or where the mean is 0. */
+    /** The sample standard deviation over the mean; null for a single sample, or if the mean is 0. */
     public val variation: Double? =
         if (sorted.size < 2 || mean == 0.0) {
             null
@@ -27,7 +27,7 @@ public class Statistics private constructor(
             sqrt(sorted.sumOf { (it - mean) * (it - mean) } / (sorted.size - 1)) / mean
         }
 
-    /** A percentile, linear between the two nearest samples. */
+    /** Returns a percentile, interpolated linearly between the two nearest samples. */
     public fun percentile(percent: Double): Double {
         val position = (sorted.size - 1) * percent / 100
         val below = floor(position).toInt()
@@ -35,9 +35,9 @@ public class Statistics private constructor(
         return sorted[below] + (sorted[above] - sorted[below]) * (position - below)
     }
 
-    /** Making of statistics. */
+    /** Makes statistics. */
     public companion object {
-        /** Returns the statistics of samples in any order; null without samples. */
+        /** Returns the statistics of samples in any order; null if there are none. */
         public fun of(samples: DoubleArray): Statistics? =
             if (samples.isEmpty()) null else Statistics(samples.sortedArray())
     }

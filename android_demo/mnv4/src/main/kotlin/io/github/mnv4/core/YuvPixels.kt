@@ -4,19 +4,19 @@ import java.nio.ByteBuffer
 
 /** One plane of a YUV frame, as `Image.Plane` has it. */
 public class YuvPlane(
-    /** Its bytes. */
+    /** The bytes of the plane. */
     public val buffer: ByteBuffer,
-    /** Bytes from a row to the next. */
+    /** The distance in bytes from one row to the next. */
     public val rowStride: Int,
-    /** Bytes from a value of a row to the next. */
+    /** The distance in bytes from one value of a row to the next. */
     public val pixelStride: Int,
 )
 
 /**
  * A camera frame of 8 bits with chroma at half the resolution (`YUV_420_888`), or a part of it.
  *
- * BT.601 over the full range, which cameras give and JPEG uses, in 16-bit fixed point; a chroma
- * value holds for its four pixels.
+ * Colours are converted by BT.601 over the full range, which cameras give and JPEG uses, in 16-bit
+ * fixed point. Each chroma value applies to four pixels.
  */
 public class YuvPixels(
     private val y: YuvPlane,
