@@ -220,7 +220,7 @@ private struct JSONParser {
             guard parser.next() == UInt8(ascii: "\"") else { throw parser.wrong }
             let key = try parser.string()
             let here = place.isEmpty ? key : "\(place).\(key)"
-            guard found[key] == nil else { throw JSONError(message: "\(here): is there twice") }
+            guard found[key] == nil else { throw JSONError(message: "\(here): occurs twice") }
             guard parser.next() == UInt8(ascii: ":") else { throw parser.wrong }
             parser.at += 1
             found[key] = try parser.value(here, depth + 1)

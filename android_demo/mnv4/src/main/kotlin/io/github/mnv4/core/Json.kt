@@ -187,7 +187,7 @@ internal class Json private constructor(
                 if (next() != '"') refuse()
                 val key = string()
                 val where = if (place.isEmpty()) key else "$place.$key"
-                if (key in found) throw JsonException("$where: is there twice")
+                if (key in found) throw JsonException("$where: occurs twice")
                 if (next() != ':') refuse()
                 at++
                 found[key] = value(where, depth + 1)
