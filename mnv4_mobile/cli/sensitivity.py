@@ -8,32 +8,27 @@ from typing import Annotated, Literal
 import typer
 
 from mnv4_mobile.cli import complete, next_step
-from mnv4_mobile.cli.show import Json, Quiet, Verbose, print_json, print_table, show_next, size_of
+from mnv4_mobile.cli.show import (
+    Json,
+    ModelOrWeights,
+    Quiet,
+    Verbose,
+    Weights,
+    print_json,
+    print_table,
+    show_next,
+    size_of,
+)
 from mnv4_mobile.cli.steps import steps
 
 
 def sensitivity(
-    model_or_weights: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL_OR_WEIGHTS",
-            autocompletion=complete.models,
-            help="A checkpoint's file or folder, hf-hub:OWNER/NAME or demo; or a model, with "
-            "--weights.",
-        ),
-    ],
+    model_or_weights: ModelOrWeights,
     calibrate: Annotated[
         str,
         typer.Option(help="Folder of images. A fifth of them is used to judge.", metavar="DIR"),
     ],
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            help="The weights of a model; see mnv4 build.",
-            metavar="W",
-            autocompletion=complete.weights,
-        ),
-    ] = None,
+    weights: Weights = None,
     recipe: Annotated[
         str,
         typer.Option(

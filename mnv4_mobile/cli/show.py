@@ -23,6 +23,23 @@ if TYPE_CHECKING:
 
     Parities = Mapping[Unit, Mapping[str, Parity]]
 
+ModelOrWeights = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL_OR_WEIGHTS",
+        autocompletion=complete.models,
+        help="A checkpoint's file or folder, hf-hub:OWNER/NAME or demo; or a model, with "
+        "--weights.",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        help="The weights of a model; see mnv4 build.",
+        metavar="W",
+        autocompletion=complete.weights,
+    ),
+]
 BundlePath = Annotated[
     Path,
     typer.Argument(

@@ -8,21 +8,23 @@ from typing import Annotated, Literal
 import typer
 
 from mnv4_mobile.cli import complete
-from mnv4_mobile.cli.show import Json, Quiet, Sets, Verbose, print_json, show_next, size_of
+from mnv4_mobile.cli.show import (
+    Json,
+    ModelOrWeights,
+    Quiet,
+    Sets,
+    Verbose,
+    Weights,
+    print_json,
+    show_next,
+    size_of,
+)
 from mnv4_mobile.cli.steps import steps
 from mnv4_mobile.errors import ConfigError
 
 
 def tune(
-    model_or_weights: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL_OR_WEIGHTS",
-            autocompletion=complete.models,
-            help="A checkpoint's file or folder, hf-hub:OWNER/NAME or demo; or a model, with "
-            "--weights.",
-        ),
-    ],
+    model_or_weights: ModelOrWeights,
     calibrate: Annotated[str, typer.Option(help="Folder of images.", metavar="DIR")],
     target: Annotated[
         str,
@@ -34,14 +36,7 @@ def tune(
             autocompletion=complete.targets,
         ),
     ],
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            help="The weights of a model; see mnv4 build.",
-            metavar="W",
-            autocompletion=complete.weights,
-        ),
-    ] = None,
+    weights: Weights = None,
     max_drop: Annotated[
         float,
         typer.Option(
