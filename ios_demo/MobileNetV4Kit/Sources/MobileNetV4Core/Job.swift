@@ -42,7 +42,7 @@ public struct Job: Sendable {
                 try entries.schema(Self.schema)
                 let uuid = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/
                 return Job(
-                    id: try entries["id"].text(uuid, "a UUID in small letters"),
+                    id: try entries["id"].text(uuid, "a UUID in lower case"),
                     bundle: folder.appendingPathComponent(try entries["bundle"].bundleID()),
                     plan: try entries["plan"].record(Plan.init))
             }

@@ -43,7 +43,7 @@ extension MobileNetV4 {
         }
         guard case .program(let program) = plan.modelStructure,
             let main = program.functions["main"]
-        else { throw MNV4Error.badBundle("\(bundle.manifest.id): is no ML program") }
+        else { throw MNV4Error.badBundle("\(bundle.manifest.id): is not an ML program") }
         // Constants are not computed.
         let operations = main.block.operations.filter { $0.operatorName != "const" }
         return operations.enumerated().map { i, operation in

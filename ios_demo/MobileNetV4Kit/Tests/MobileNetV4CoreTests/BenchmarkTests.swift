@@ -3,9 +3,9 @@ import Testing
 
 @testable import MobileNetV4Core
 
-/// Whole sessions, with a stand-in for the runtime.
+/// Tests whole sessions, with a stand-in for the runtime.
 struct BenchmarkTests {
-    /// What a device says of itself, cooling down while it is asked.
+    /// A device that reports the given thermal states in turn.
     final class TestDevice: Device, @unchecked Sendable {
         private let lock = NSLock()
         private var states: [ThermalStatus]
@@ -27,7 +27,7 @@ struct BenchmarkTests {
         func peakRssMb() -> Double? { 12.5 }
     }
 
-    /// What was said.
+    /// The lines that the benchmark reported.
     final class Said: @unchecked Sendable {
         private let lock = NSLock()
         private var lines: [String] = []
@@ -72,7 +72,7 @@ struct BenchmarkTests {
         }
     }
 
-    /// A job of ours, with one key changed.
+    /// Returns a valid job with one key changed.
     private func job(
         _ change: (inout [String: Any], URL) throws -> Void
     ) throws -> URL {

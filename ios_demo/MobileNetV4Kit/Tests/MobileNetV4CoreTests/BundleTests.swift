@@ -3,7 +3,7 @@ import Testing
 
 @testable import MobileNetV4Core
 
-/// Bundles that Python wrote, as they are and damaged.
+/// Tests bundles that Python wrote, intact and damaged.
 struct BundleTests {
     @Test(arguments: [Fixtures.float32, Fixtures.float16, Fixtures.executorch])
     func readsWhatPythonWrote(_ name: String) throws {
@@ -36,7 +36,7 @@ struct BundleTests {
         let bundle = try ModelBundle(folder: pte)
         #expect(message { try bundle.checkArtifact() }.contains("\(program): damaged: sha256"))
 
-        // Changes of a folder: a file more, one that is hidden, and one that is gone.
+        // Changes of a folder: an extra file, a hidden file, and a missing file.
         for change in ["more", ".hidden"] {
             let folder = try Fixtures.copy(Fixtures.float16)
             let package = folder.appendingPathComponent(Fixtures.package(Fixtures.float16))
@@ -57,7 +57,7 @@ struct BundleTests {
         #expect(
             Digest.sha256(Data("abc".utf8))
                 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
-        // Around the length of a block, as hashlib has them.
+        // Lengths around that of a block; the expected hashes are hashlib's.
         let file = Fixtures.folder.appendingPathComponent("hashes.json")
         let hashes = try JSONDecoder().decode([String].self, from: Data(contentsOf: file))
         #expect(hashes.count == 130)

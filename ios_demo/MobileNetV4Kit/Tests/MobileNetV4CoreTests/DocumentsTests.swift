@@ -3,7 +3,7 @@ import Testing
 
 @testable import MobileNetV4Core
 
-/// The records that every language accepts, and those that it refuses.
+/// Tests the records that every language must accept, and those that it must refuse.
 struct DocumentsTests {
     struct Documents: Decodable {
         struct Accepted: Decodable {

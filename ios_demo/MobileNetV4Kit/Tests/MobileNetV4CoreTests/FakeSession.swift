@@ -2,8 +2,8 @@ import Foundation
 
 @testable import MobileNetV4Core
 
-/// Stands in for a runtime: gives what the artifact gave for the golden pictures, and the golden
-/// picture's first output for all others.
+/// Stands in for a runtime: returns the artifact's outputs for the golden images, and the first
+/// golden image's output for all others.
 final class FakeSession: Session {
     let runtime = "fake 1"
     private let outputs: [[Data]]
@@ -40,7 +40,7 @@ final class FakeSession: Session {
     }
 }
 
-/// Loads it, and counts how often.
+/// Loads the stand-in, and counts how often.
 final class FakeLoader: SessionLoader, @unchecked Sendable {
     private let bundle: ModelBundle
     private let lock = NSLock()

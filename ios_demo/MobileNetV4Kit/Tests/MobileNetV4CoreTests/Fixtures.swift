@@ -3,7 +3,7 @@ import Testing
 
 @testable import MobileNetV4Core
 
-/// Files that Python wrote: `python -m tools.ios` puts them there.
+/// Files that Python wrote with `python -m tools.ios`.
 enum Fixtures {
     private static let checkout = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
@@ -26,14 +26,14 @@ enum Fixtures {
         folder.appendingPathComponent("bundles/\(name)")
     }
 
-    /// A copy to damage.
+    /// Returns a copy to damage.
     static func copy(_ name: String) throws -> URL {
         let copy = try empty().appendingPathComponent(name)
         try FileManager.default.copyItem(at: bundle(name), to: copy)
         return copy
     }
 
-    /// A new folder.
+    /// Makes a new folder.
     static func empty() throws -> URL {
         let folder = FileManager.default.temporaryDirectory
             .appendingPathComponent("mnv4-\(UUID().uuidString)")
@@ -41,7 +41,7 @@ enum Fixtures {
         return folder
     }
 
-    /// A copy with its manifest changed.
+    /// Returns a copy with a changed manifest.
     static func edited(_ name: String, _ change: (inout [String: Any]) -> Void) throws -> URL {
         let folder = try copy(name)
         let file = folder.appendingPathComponent("manifest.json")
@@ -53,7 +53,7 @@ enum Fixtures {
     }
 }
 
-/// What an error says.
+/// Returns the message of an error.
 func message(_ block: () throws -> Any) -> String {
     do {
         _ = try block()
@@ -63,7 +63,7 @@ func message(_ block: () throws -> Any) -> String {
     }
 }
 
-/// What an error says.
+/// Returns the message of an error.
 func message(_ block: () async throws -> Any) async -> String {
     do {
         _ = try await block()
@@ -73,7 +73,7 @@ func message(_ block: () async throws -> Any) async -> String {
     }
 }
 
-/// Rows of pixels as they are.
+/// An image from rows of pixels.
 struct Grid: PixelSource {
     let rows: [[UInt32]]
     var width: Int { rows[0].count }
@@ -88,7 +88,7 @@ struct Grid: PixelSource {
     }
 }
 
-/// A black picture of any size.
+/// A black image of any size.
 struct Blank: PixelSource {
     let width: Int
     let height: Int
@@ -112,7 +112,7 @@ extension PixelSource {
         }
     }
 
-    /// The same, read by columns.
+    /// All pixels, read by columns.
     var byColumns: [[UInt32]] {
         var line = [UInt32](repeating: 0, count: max(width, height))
         let columns = (0..<width).map { x in

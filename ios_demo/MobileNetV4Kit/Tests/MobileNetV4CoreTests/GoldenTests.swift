@@ -3,7 +3,7 @@ import Testing
 
 @testable import MobileNetV4Core
 
-/// The golden cases that all languages share.
+/// Tests the golden cases that all languages share.
 struct GoldenTests {
     struct Resized: Decodable {
         let height: Int, width: Int
@@ -79,7 +79,7 @@ struct GoldenTests {
                 bytesPerRow: 3 * one.width, format: .rgb)
             let found = try preprocessor.resized(picture)
             let about = "case \(i): \(one.interpolation) to \(one.size)"
-            // Another platform's sine may move a value of lanczos by one.
+            // The sine of another platform may change a lanczos value by one.
             let most = one.interpolation == .lanczos ? 1 : 0
             try #require(found.count == one.pixels.count, "\(about)")
             #expect(
@@ -132,7 +132,7 @@ struct GoldenTests {
         }
     }
 
-    /// Bytes of all pixels.
+    /// Returns the bytes of all pixels.
     private func rgb(_ picture: any PixelSource) -> [UInt8] {
         picture.byRows.joined().flatMap { pixel in
             [16, 8, 0].map { UInt8(truncatingIfNeeded: pixel >> $0) }
@@ -216,7 +216,7 @@ struct GoldenTests {
             }
         }
         for step in 0..<20_000 {
-            // Between halves, and at their middles, over the whole range and beyond.
+            // Values between two halves, and at their midpoints, over the whole range and beyond.
             let value = (Float(step) - 10_000) * 7.013 * Float(step % 3 == 0 ? 1e-7 : 1)
             #expect(Half(value).bits == Float16(value).bitPattern, "\(value)")
         }

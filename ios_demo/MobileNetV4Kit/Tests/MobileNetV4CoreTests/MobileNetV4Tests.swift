@@ -3,7 +3,7 @@ import Testing
 
 @testable import MobileNetV4Core
 
-/// The actor, with a stand-in for the runtime.
+/// Tests the actor, with a stand-in for the runtime.
 struct MobileNetV4Tests {
     private func open(
         _ folder: URL = Fixtures.bundle(Fixtures.float32), unloadOn: Notification.Name? = nil

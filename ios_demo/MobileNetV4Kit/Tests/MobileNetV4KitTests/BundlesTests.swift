@@ -2,7 +2,7 @@ import Foundation
 import MobileNetV4Kit
 import XCTest
 
-/// The bundles in this package's resources, through Core ML itself.
+/// Tests the bundles in this package's resources with Core ML itself.
 final class BundlesTests: XCTestCase {
     func testEveryBundleGivesWhatTheFloatModelGave() async throws {
         try XCTSkipIf(MNV4Model.all.isEmpty, "no bundles: write them with mnv4 sdk ios")
@@ -14,9 +14,9 @@ final class BundlesTests: XCTestCase {
         }
     }
 
-    /// Measures every bundle on every unit. The environment variables `MNV4_PLAN`, a plan as
-    /// JSON, and `MNV4_RESULTS`, a folder for a result.json each, are for `xcodebuild test`, which
-    /// hands on what is called `TEST_RUNNER_MNV4_PLAN`.
+    /// Measures every bundle on every unit. It reads the environment variables `MNV4_PLAN`, a plan
+    /// as JSON, and `MNV4_RESULTS`, a folder for one result.json per measurement. `xcodebuild test`
+    /// sets them from `TEST_RUNNER_MNV4_PLAN` and `TEST_RUNNER_MNV4_RESULTS`.
     func testBenchmark() async throws {
         let environment = ProcessInfo.processInfo.environment
         guard let json = environment["MNV4_PLAN"] else {

@@ -4,7 +4,7 @@ import Foundation
 import MobileNetV4Kit
 import XCTest
 
-/// Pictures of the platform, down to their pixels.
+/// Tests the pixels of the platform's images.
 final class PicturesTests: XCTestCase {
     /// Red on the left, blue on the right, 16 x 8, to be turned clockwise (EXIF orientation 6).
     private static let jpeg =
