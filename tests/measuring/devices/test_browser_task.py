@@ -21,7 +21,7 @@ from tests.measuring.devices.browser_client import PLAN, Subject, result
         ({"latencies_ms": [1, -1, 1]}, r"latencies_ms\[1\]: found -1"),
         ({"latencies_ms": [1, "1", 1]}, "must be a number"),
         ({"latencies_ms": [1, 1e8, 1]}, "or less"),
-        ({"t_ms": [0, 1]}, "as many"),
+        ({"t_ms": [0, 1]}, "equally many"),
         ({"latencies_ms": [1] * (task.MAX_SAMPLES + 1)}, "more than"),
         ({"golden_sqnr_db": 99}, "golden_sqnr_db"),
         ({"versions": {}}, "no runtime"),
