@@ -76,6 +76,7 @@ def test_a_mistake_is_refused_before_any_work(mnv4, words, message):
     assert not Path("out").exists()
 
 
+@pytest.mark.toolchain("tflite")
 def test_a_folder_with_other_files_is_left_as_it_is(mnv4, checkpoint):
     notes = Path("out", "conv-small-035-96x96-fp32-tflite", "notes.txt")
     notes.parent.mkdir(parents=True)

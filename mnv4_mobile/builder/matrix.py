@@ -303,10 +303,10 @@ def build_cells(
     found: dict[Cell, Built] = {}
     hashed = functools.cache(files.sha256)  # for this run only: files may change before the next
     made_of = {cell: cell.ingredients(hashed) for cell in cells}
-    for cell, ingredients in made_of.items():
-        check_overwriting(out / expected_id(cell), cell, ingredients, force=force)
     for name in dict.fromkeys(cell.target for cell in cells):
         require(load_target(name))
+    for cell, ingredients in made_of.items():
+        check_overwriting(out / expected_id(cell), cell, ingredients, force=force)
     for cell in cells:
         if cache and (path := cache.take(key(made_of[cell]), out)):
             found[cell] = Built(cell=cell, path=path, cached=True)

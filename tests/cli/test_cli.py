@@ -198,6 +198,7 @@ def test_a_pickle_with_code_in_it_is_not_run(mnv4, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.pth"]
 
 
+@pytest.mark.toolchain("tflite")
 def test_what_the_user_had_is_not_overwritten(mnv4, tmp_path):
     mine = tmp_path / "conv-small-035-96x96-fp32-tflite"
     mine.mkdir()
