@@ -109,6 +109,7 @@ def test_two_cells_of_one_name_are_refused_before_any_work(tmp_path):
         matrix(models=twice, size=(96, 96))
 
 
+@pytest.mark.toolchain("tflite")
 def test_a_bundle_of_other_ingredients_is_not_replaced(tmp_path):
     (cell,) = matrix("tflite", "fp32")
     ingredients = cell.ingredients()
