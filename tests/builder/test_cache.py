@@ -9,15 +9,7 @@ import pytest
 from mnv4_mobile.builder.cache import Cache
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.files import sha256
-from mnv4_mobile.progress import Progress
-
-
-class Notes(Progress):
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
+from tests.notes import Notes
 
 
 def bundle(folder, name="a-fp32-tflite", content="artifact"):

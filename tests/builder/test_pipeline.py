@@ -5,9 +5,9 @@ from PIL import Image
 from mnv4_mobile import Options, build, load
 from mnv4_mobile.errors import BundleError, ConfigError, ParityError
 from mnv4_mobile.images import random_images
-from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.verify import verify
 from mnv4_mobile.records import replace
+from tests.notes import Notes
 
 pytestmark = pytest.mark.toolchain("tflite")
 
@@ -39,14 +39,6 @@ TINY = {
     },
 }
 TINY["model"]["architecture"]["backbone"]["stage_params"][1][1] += [None, 1]
-
-
-class Notes(Progress):
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
 
 
 @pytest.fixture

@@ -9,19 +9,11 @@ from mnv4_mobile.builder.matrix import build_cells, cells
 from mnv4_mobile.builder.selection import maps, select_recipes, select_targets
 from mnv4_mobile.configs import shipped
 from mnv4_mobile.errors import ConfigError, LoweringError, ToolchainError
-from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import load_recipe
 from mnv4_mobile.target import load_target
+from tests.notes import Notes
 
 TARGETS = ("coreml", "executorch", "tflite")
-
-
-class Notes(Progress):
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from mnv4_mobile import Options, build
 from mnv4_mobile.builder.matrix import cells
 from mnv4_mobile.model.checkpoint_source import DEMO
-from mnv4_mobile.progress import Progress
+from tests.notes import Notes
 
 ASSUMED = (
     "assumed ImageNet mean and std, crop 0.875, bicubic; override with --mean, --std, --crop, "
@@ -51,14 +51,6 @@ def test_python_takes_weights_alone(demo_bundle, tmp_path):
     )
     assert bundle.manifest == demo_bundle("tflite").manifest
     assert bundle.manifest.preprocess.assumed == ()
-
-
-class Notes(Progress):
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
 
 
 @pytest.mark.parametrize(

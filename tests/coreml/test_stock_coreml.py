@@ -8,7 +8,8 @@ from mnv4_mobile.builder.cell import Options
 from mnv4_mobile.builder.matrix import cells
 from mnv4_mobile.builder.pipeline import Task, run
 from mnv4_mobile.files import sha256
-from mnv4_mobile.progress import SILENT, Progress
+from mnv4_mobile.progress import SILENT
+from tests.notes import Notes
 from tests.stock import lowered_both_ways
 
 pytestmark = pytest.mark.toolchain("coreml")
@@ -19,14 +20,6 @@ def test_speedups_change_no_byte(small, tmp_path, recipe):
     (fast, stock), agreement = lowered_both_ways(target, small, recipe, tmp_path)
     assert agreement > 100
     assert sha256(fast) == sha256(stock)
-
-
-class Notes(Progress):
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
 
 
 def test_the_user_hears_that_a_version_was_not_tested(tmp_path, monkeypatch):

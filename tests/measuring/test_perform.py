@@ -24,7 +24,7 @@ from mnv4_mobile.measuring.perform import new_run, perform
 from mnv4_mobile.measuring.plan import Plan
 from mnv4_mobile.measuring.results.store import Store
 from mnv4_mobile.measuring.sweep import Sweep, SweepDevice
-from mnv4_mobile.progress import Progress
+from tests.notes import Notes
 
 
 class Device:
@@ -83,14 +83,6 @@ def artifacts(tmp_path):
     for name in ("a.tflite", "b.tflite"):
         (tmp_path / name).write_bytes(name.encode())
     return str(tmp_path / "*.tflite")
-
-
-class Notes(Progress):
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.tune import Rung, Wish, _fewest, recipe_yaml, tune
 from mnv4_mobile.recipe import Keep, KeepOn, load_recipe
 from mnv4_mobile.records import replace
+from tests.notes import Notes
 
 pytestmark = pytest.mark.toolchain("tflite")
 DATA = Path(__file__).parents[1] / "data"
@@ -68,14 +69,9 @@ def write_state(path, wish, drops):
 def test_goes_on_from_its_state_and_writes_a_recipe(wish, tmp_path):
     state = tmp_path / "state.json"
     write_state(state, wish, {0: 3.0, 1: 2.0, 2: 0.4})
-    notes = []
-
-    class Notes(Progress):
-        def note(self, text):
-            notes.append(text)
-
-    found = tune(wish, state, cache=None, progress=Notes())
-    assert "one of 100 images is 1.00 points: too few to judge 0.5 by" in notes
+    progress = Notes()
+    found = tune(wish, state, cache=None, progress=progress)
+    assert "one of 100 images is 1.00 points: too few to judge 0.5 by" in progress.notes
     assert found.rung.kept == ("stem", "stages.0.0")
     path = tmp_path / "tuned.yaml"
     path.write_text(recipe_yaml(found))

@@ -5,20 +5,12 @@ from PIL import Image
 
 from mnv4_mobile.errors import ConfigError, ImageError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
-from mnv4_mobile.progress import Progress
 from mnv4_mobile.quantize.calibration import choose_images
+from tests.notes import Notes
 
 PREPROCESS = Preprocess(
     size=(32, 32), crop=1.0, interpolation="bilinear", mean=IMAGENET_MEAN, std=IMAGENET_STD
 )
-
-
-class Notes(Progress):
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
-from notes import Notes
 
 from mnv4_mobile.measuring.devices.browser import BrowserKind
 from mnv4_mobile.progress import Progress
 from tests.measuring.devices.browser_client import PATIENCE, PLAN, Client, Subject
+from tests.notes import Notes
 
 
 @pytest.fixture
@@ -18,18 +18,18 @@ def opened():
     devices = []
 
     def run(address="", pages=1, cookie=None):
-        said = []
+        heard = Notes()
         kind = BrowserKind(patience=PATIENCE)
         with ThreadPoolExecutor() as pool:
-            waiting = pool.submit(kind.connect, address, None, Notes(said))
-            while not said:
+            waiting = pool.submit(kind.connect, address, None, heard)
+            while not heard.notes:
                 time.sleep(0.01)
-            url = next(word for word in said[0].split() if word.startswith("http"))
+            url = next(word for word in heard.notes[0].split() if word.startswith("http"))
             clients = [Client(url, cookie=cookie) for _ in range(pages)]
             assert [client.join()[0] for client in clients] == [200] * pages
             found = waiting.result()
         devices.extend(found)
-        return SimpleNamespace(url=url, clients=clients, devices=found, said=said)
+        return SimpleNamespace(url=url, clients=clients, devices=found, said=heard.notes)
 
     yield run
     for device in devices:

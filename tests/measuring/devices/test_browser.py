@@ -11,7 +11,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from notes import Notes
 from PIL import Image
 
 from mnv4_mobile.bundle.manifest import open_bundle, write_manifest
@@ -26,6 +25,7 @@ from mnv4_mobile.measuring.subject import open_subject
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.predict import Model
 from mnv4_mobile.records import decode, encode, replace
+from tests.notes import Notes
 from tools import peers
 
 pytestmark = [pytest.mark.peer("chromium"), pytest.mark.toolchain("tflite")]
@@ -62,14 +62,14 @@ def visit(chromium):
     devices, contexts = [], []
 
     def run(address="", pages=1):
-        said = []
+        heard = Notes()
         patience = Patience(join=60, poll=2, silence=20, reload=3)
         kind = BrowserKind(patience=patience)
         with ThreadPoolExecutor() as pool:
-            waiting = pool.submit(kind.connect, address, None, Notes(said))
-            while not said:
+            waiting = pool.submit(kind.connect, address, None, heard)
+            while not heard.notes:
                 time.sleep(0.01)
-            url = re.search(r"https?://\S+", said[0])[0]
+            url = re.search(r"https?://\S+", heard.notes[0])[0]
             opened = []
             for _ in range(pages):
                 context = chromium.new_context(
@@ -83,7 +83,9 @@ def visit(chromium):
                 opened[-1].goto(url)
             found = waiting.result(SLOW_MS / 1e3)
         devices.extend(found)
-        return SimpleNamespace(url=url, said=said, pages=opened, page=opened[0], devices=found)
+        return SimpleNamespace(
+            url=url, said=heard.notes, pages=opened, page=opened[0], devices=found
+        )
 
     yield run
     for context in contexts:

@@ -6,10 +6,10 @@ from mnv4_mobile.progress import Progress
 class Notes(Progress):
     """Puts every note and every request into a list."""
 
-    def __init__(self, said):
-        self._said = said
+    def __init__(self):
+        self.notes = []
 
     def note(self, text):
-        self._said.append(text)
+        self.notes.append(text)
 
     ask = note
