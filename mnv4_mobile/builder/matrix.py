@@ -88,9 +88,8 @@ def build(
     """
     progress = progress or Progress()
     chosen = [options or Options()]
-    named = [model_or_weights]
     found = cells(
-        named,
+        [model_or_weights],
         weights,
         targets,
         recipes,
@@ -160,9 +159,6 @@ def cells(
             if spec.assumed:
                 notes[assumption(spec.assumed)] = None
             given = replace(given, size=spec.preprocess.size)  # a size given twice counts once
-            asked = [source]
-            if weights:
-                asked += ["--weights", weights.replace("{model}", resolved.model.name)]
             for target_name, recipe in product(named, loaded):
                 for own in values[target_name]:
                     cell = Cell(
@@ -173,7 +169,7 @@ def cells(
                         recipe=recipe,
                         options=given,
                         chosen=own,
-                        asked=tuple(asked),
+                        asked=resolved.asked,
                     )
                     with skipping.unless(recipe, f"for {target_name}, which does not support them"):
                         _check(cell, spec, named[target_name])

@@ -101,8 +101,9 @@ def sensitivity(
     rows.append(["all", "", everything, f"{total.agreement:.1%}", "", ""])
     columns = ["block", "role", ">alone, dB", ">agreement", ">gain in float, dB", ">agreement"]
     print_table(columns, rows, f"{spec.name}, {chosen.name}: {found.images} images")
-    words = ["tune", model_or_weights, *(["--weights", weights] if weights else [])]
-    words += ["--calibrate", calibrate, "-r", recipe]
-    words += ["--input-size", input_size] if input_size else []
-    words += ["-t", next_step.installed_target(chosen) or "T"]
+    words = ["doctor"]
+    if target := next_step.installed_target(chosen):
+        words = ["tune", *resolved.asked, "--calibrate", calibrate, "-r", recipe]
+        words += ["--input-size", input_size] if input_size else []
+        words += ["-t", target]
     show_next(words, hidden=quiet)

@@ -125,7 +125,6 @@ def tune(
         print_json({"recipe": str(out), "reasons": found.reasons, **asdict(found.rung)})
     else:
         print(text, end="")
-    words = ["build", model_or_weights, *(["--weights", weights] if weights else [])]
-    words += ["-t", target, "-r", str(out), "--calibrate", calibrate]
+    words = ["build", *wish.cell.asked, "-t", target, "-r", str(out), "--calibrate", calibrate]
     words += ["--input-size", input_size] if input_size else []
     show_next(words, hidden=as_json or quiet)

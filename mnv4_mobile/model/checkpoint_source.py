@@ -17,9 +17,6 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 SUFFIXES = (SAFETENSORS, ".pth", ".pt", ".ckpt", ".bin", ".pth.tar")
 
 
-RANDOM_NOTE = "the weights are random: the outputs mean nothing"
-
-
 def random_seed(source: str) -> int:
     """Returns the seed of random weights, `random:SEED`.
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mnv4_mobile.configs import shipped
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.images import KnownPreprocess
 from mnv4_mobile.model.checkpoint_index import read_index
-from mnv4_mobile.model.checkpoint_source import RANDOM_NOTE, SUFFIXES, find_checkpoint, random_seed
+from mnv4_mobile.model.checkpoint_source import SUFFIXES, find_checkpoint, random_seed
 from mnv4_mobile.model.fit import fit_checkpoint
 from mnv4_mobile.model.grammar import read_model
 from mnv4_mobile.model.spec import ModelSpec
@@ -26,8 +27,13 @@ class Resolved:
     """The weights for `load_checkpoint`, with an absolute path."""
     preprocess: KnownPreprocess
     """What the checkpoint says about preprocessing."""
+    asked: tuple[str, ...] = field(compare=False)
+    """The words of a command that name the network and its weights, as the user gave them."""
     notes: tuple[str, ...]
     """Messages for the user."""
+
+
+RANDOM_NOTE = "the weights are random: the outputs mean nothing"
 
 
 def is_weights(text: str) -> bool:
@@ -71,7 +77,7 @@ def resolve(
                 f"{model_or_weights}: random weights fit any model, so name one: "
                 f"conv-small --weights {model_or_weights}"
             )
-        return _with_weights(None, model_or_weights, num_classes, ())
+        return _with_weights(None, (model_or_weights,), num_classes)
     if "/" in model_or_weights and not model_or_weights.endswith((".yaml", ".yml")):
         raise ConfigError(
             f"{model_or_weights}: no such file or folder; a repository on the Hugging Face hub is "
@@ -91,13 +97,18 @@ def resolve(
         notes.append(
             f"{model_or_weights}: the tag {file.tag} has no effect; --weights names the weights"
         )
-    source = weights.replace("{model}", file.spec.name)
-    return _with_weights(file.spec, source, num_classes, notes)
+    asked = (model_or_weights, "--weights", weights.replace("{model}", file.spec.name))
+    return _with_weights(file.spec, asked, num_classes, notes)
 
 
 def _with_weights(
-    spec: ModelSpec | None, source: str, num_classes: int | None, notes: list[str] | tuple[()]
+    spec: ModelSpec | None,
+    asked: tuple[str, ...],
+    num_classes: int | None,
+    notes: Sequence[str] = (),
 ) -> Resolved:
+    """Resolves the weights that the last of the user's words names."""
+    source = asked[-1]
     path = find_checkpoint(source)
     if path is None:
         random_seed(source)
@@ -107,6 +118,7 @@ def _with_weights(
             model=model,
             weights=source,
             preprocess=KnownPreprocess(),
+            asked=asked,
             notes=(*notes, RANDOM_NOTE),
         )
     fit = fit_checkpoint(read_index(path), spec, num_classes=num_classes)
@@ -116,6 +128,7 @@ def _with_weights(
         model=fit.spec,
         weights=source,
         preprocess=fit.about.preprocess,
+        asked=asked,
         notes=(*notes, *fit.notes),
     )
 

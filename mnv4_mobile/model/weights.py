@@ -12,16 +12,15 @@ from mnv4_mobile.errors import WeightsError
 from mnv4_mobile.images import KnownPreprocess
 from mnv4_mobile.model.checkpoint_file import read_tensors
 from mnv4_mobile.model.checkpoint_index import COUNTER, read_index
-from mnv4_mobile.model.checkpoint_source import (
-    RANDOM_NOTE,
-    file_sha256,
-    find_checkpoint,
-    random_seed,
-)
+from mnv4_mobile.model.checkpoint_source import file_sha256, find_checkpoint, random_seed
 from mnv4_mobile.model.fit import fit_checkpoint
-from mnv4_mobile.model.net import Head, MobileNetV4
+from mnv4_mobile.model.net import Head
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.model.spec import ModelSpec
+from mnv4_mobile.model.state import state_shapes
+
+_MEAN = "running_mean"
+"""A norm has one of these, and a counter, which `state_shapes` leaves out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +38,6 @@ class Checkpoint:
     licence: str | None
     labels: tuple[str, ...] | None
     preprocess: KnownPreprocess
-    notes: tuple[str, ...]
-    """Messages for the user."""
 
 
 def load_checkpoint(spec: ModelSpec, source: str, *, num_classes: int | None = None) -> Checkpoint:
@@ -61,13 +58,13 @@ def load_checkpoint(spec: ModelSpec, source: str, *, num_classes: int | None = N
         return _random(spec, random_seed(source), num_classes)
     fit = fit_checkpoint(read_index(path), spec, num_classes=num_classes)
     tensors = read_tensors(path, fit.keys.values())
-    net = _skeleton(fit.spec)
-    shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
+    shapes = state_shapes(fit.spec)
     state = {
         ours: _plain(tensors[key], f"{path}: {'.'.join(key)}", shapes[ours])
         for ours, key in fit.keys.items()
     }
-    state |= {name: torch.zeros((), dtype=torch.int64) for name in shapes if _is_counter(name)}
+    norms = [name.removesuffix(_MEAN) for name in shapes if name.endswith(_MEAN)]
+    state |= {f"{norm}{COUNTER}": torch.zeros((), dtype=torch.int64) for norm in norms}
     state |= _fresh_head(fit.spec, fit.untrained)
     return Checkpoint(
         spec=fit.spec,
@@ -77,7 +74,6 @@ def load_checkpoint(spec: ModelSpec, source: str, *, num_classes: int | None = N
         licence=fit.about.licence,
         labels=fit.about.labels if fit.spec.head else None,
         preprocess=fit.about.preprocess,
-        notes=fit.notes,
     )
 
 
@@ -92,19 +88,7 @@ def _random(spec: ModelSpec, seed: int, num_classes: int | None) -> Checkpoint:
         licence=None,
         labels=None,
         preprocess=KnownPreprocess(),
-        notes=(RANDOM_NOTE,),
     )
-
-
-def _skeleton(spec: ModelSpec) -> MobileNetV4:
-    """Returns the network without allocating its weights."""
-    with torch.device("meta"):
-        return MobileNetV4(spec, outputs=("logits",) if spec.head else ("embedding",))
-
-
-def _is_counter(name: str) -> bool:
-    """Returns whether a tensor counts batches, which says nothing about a trained network."""
-    return name.endswith(f".{COUNTER}")
 
 
 def _plain(tensor: Tensor, place: str, shape: tuple[int, ...]) -> Tensor:

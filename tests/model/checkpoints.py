@@ -6,6 +6,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from mnv4_mobile.model.checkpoint_index import read_index
+from mnv4_mobile.model.fit import fit_checkpoint
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.spec import ConvSpec, HeadSpec, ModelSpec
@@ -35,6 +37,11 @@ def network(checkpoint: Checkpoint) -> MobileNetV4:
     net = MobileNetV4(checkpoint.spec, outputs).eval()
     net.load_state_dict(checkpoint.state)
     return net
+
+
+def notes(spec: ModelSpec, path: str, num_classes: int | None = None) -> tuple[str, ...]:
+    """Returns the messages for the user about a checkpoint."""
+    return fit_checkpoint(read_index(Path(path)), spec, num_classes=num_classes).notes
 
 
 def save(state: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> str:

@@ -11,7 +11,7 @@ from mnv4_mobile.errors import ConfigError, MobileError, WeightsError
 from mnv4_mobile.images import KnownPreprocess
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.weights import load_checkpoint
-from tests.model.checkpoints import TINY, assert_same, network, save
+from tests.model.checkpoints import TINY, assert_same, network, notes, save
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -61,13 +61,15 @@ def test_without_counters(tiny: dict[str, Tensor], tmp_path: Path) -> None:
 
 def test_layer_scale_follows_the_checkpoint(tiny: dict[str, Tensor], tmp_path: Path) -> None:
     path = save(tiny, tmp_path / "with.safetensors")
-    added = load_checkpoint(replace(TINY, layer_scale=None), path)
-    assert any("layer scale: added" in note for note in added.notes)
+    unscaled = replace(TINY, layer_scale=None)
+    added = load_checkpoint(unscaled, path)
+    assert any("layer scale: added" in note for note in notes(unscaled, path))
     assert_same(added.state, tiny)
     network(added)
     without = {name: t for name, t in tiny.items() if "layer_scale" not in name}
-    left_out = load_checkpoint(TINY, save(without, tmp_path / "without.safetensors"))
-    assert any("layer scale: left out" in note for note in left_out.notes)
+    path = save(without, tmp_path / "without.safetensors")
+    left_out = load_checkpoint(TINY, path)
+    assert any("layer scale: left out" in note for note in notes(TINY, path))
     assert_same(left_out.state, without)
     network(left_out)
 
@@ -77,7 +79,7 @@ def test_number_of_classes(tiny: dict[str, Tensor], tmp_path: Path) -> None:
     assert load_checkpoint(TINY.with_head(5), path).spec.head == TINY.head
     assert_same(load_checkpoint(TINY, path, num_classes=7).state, tiny)
     changed = load_checkpoint(TINY, path, num_classes=4)
-    assert any("re-initialised" in note and "has 7" in note for note in changed.notes)
+    assert any("re-initialised" in note and "has 7" in note for note in notes(TINY, path, 4))
     weight = changed.state["head.classifier.weight"]
     assert weight.shape == (4, 32, 1, 1)
     assert 0.005 < weight.std() < 0.02
@@ -89,9 +91,10 @@ def test_number_of_classes(tiny: dict[str, Tensor], tmp_path: Path) -> None:
 
 
 def test_model_without_a_head(tiny: dict[str, Tensor], tmp_path: Path) -> None:
-    checkpoint = load_checkpoint(replace(TINY, head=None), save(tiny, tmp_path / "x.safetensors"))
+    headless, path = replace(TINY, head=None), save(tiny, tmp_path / "x.safetensors")
+    checkpoint = load_checkpoint(headless, path)
     assert checkpoint.spec.head is None
-    assert any("left out" in note for note in checkpoint.notes)
+    assert any("left out" in note for note in notes(headless, path))
     network(checkpoint)
 
 
