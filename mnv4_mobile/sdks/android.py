@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mnv4_mobile.bundle.manifest import AnyBundle, Bundle
 from mnv4_mobile.sdks import shipping
-from mnv4_mobile.sdks.names import constants, open_bundles
+from mnv4_mobile.sdks.names import open_bundles
 
 RUNTIMES = {
     "tflite": "com.google.ai.edge.litert:litert:1.4.0",
@@ -32,9 +32,7 @@ def write_android(given: Sequence[AnyBundle], out: Path) -> shipping.Written:
             something else.
         BundleError: A damaged bundle.
     """
-    bundles = open_bundles(given, tuple(RUNTIMES))
-    names = constants([bundle.manifest.id for bundle in bundles], "kotlin")
-    models = dict(zip(names, bundles, strict=True))
+    models = open_bundles(given, tuple(RUNTIMES), "kotlin")
     return shipping.write_library(out, models, lambda folder: _fill(folder, models))
 
 

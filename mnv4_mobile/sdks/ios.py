@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mnv4_mobile.bundle.manifest import AnyBundle, Bundle
 from mnv4_mobile.sdks import shipping
-from mnv4_mobile.sdks.names import constants, open_bundles
+from mnv4_mobile.sdks.names import open_bundles
 
 TARGETS = ("coreml", "executorch")
 EXECUTORCH = "MobileNetV4ExecuTorch"
@@ -40,9 +40,7 @@ def write_ios(given: Sequence[AnyBundle], out: Path) -> shipping.Written:
             something else.
         BundleError: A damaged bundle.
     """
-    bundles = open_bundles(given, TARGETS)
-    names = constants([bundle.manifest.id for bundle in bundles], "swift")
-    models = dict(zip(names, bundles, strict=True))
+    models = open_bundles(given, TARGETS, "swift")
     return shipping.write_library(out, models, lambda folder: _fill(folder, models))
 
 

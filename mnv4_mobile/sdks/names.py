@@ -12,12 +12,15 @@ from mnv4_mobile.errors import ConfigError
 Language = Literal["kotlin", "swift"]
 
 
-def open_bundles(bundles: Sequence[AnyBundle], targets: Sequence[str]) -> list[Bundle]:
-    """Opens the bundles to ship and checks each artifact's hash.
+def open_bundles(
+    bundles: Sequence[AnyBundle], targets: Sequence[str], language: Language
+) -> dict[str, Bundle]:
+    """Opens the bundles to ship, checks each artifact's hash, and returns them by their constants.
 
     Raises:
         BundleError: A damaged bundle.
-        ConfigError: Two bundles with the same id, or a target that the platform does not run.
+        ConfigError: Two bundles with the same id or constant, or a target that the platform does
+            not run.
     """
     found: dict[str, Bundle] = {}
     for bundle in map(open_bundle, bundles):
@@ -27,7 +30,7 @@ def open_bundles(bundles: Sequence[AnyBundle], targets: Sequence[str]) -> list[B
         if name in found:
             raise ConfigError(f"{path}: has the same id as {found[name].path}: {name}")
         found[name] = bundle
-    return list(found.values())
+    return dict(zip(constants(list(found), language), found.values(), strict=True))
 
 
 def constant(id: str, language: Language) -> str:
