@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mnv4_mobile.cli import complete
 from mnv4_mobile.cli.show import Json, Quiet, print_json, show_next
 
 if TYPE_CHECKING:
@@ -18,7 +19,12 @@ app = typer.Typer(help="Writes libraries for apps, with bundles inside.", no_arg
 @app.command()
 def android(
     bundles: Annotated[
-        list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles for LiteRT or ExecuTorch.")
+        list[Path],
+        typer.Argument(
+            metavar="BUNDLE...",
+            help="Bundles for LiteRT or ExecuTorch.",
+            autocompletion=complete.bundles,
+        ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the Gradle module.")],
     as_json: Json = False,
@@ -38,7 +44,12 @@ def android(
 @app.command()
 def ios(
     bundles: Annotated[
-        list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles for Core ML or ExecuTorch.")
+        list[Path],
+        typer.Argument(
+            metavar="BUNDLE...",
+            help="Bundles for Core ML or ExecuTorch.",
+            autocompletion=complete.bundles,
+        ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the Swift package.")],
     as_json: Json = False,

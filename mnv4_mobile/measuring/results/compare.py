@@ -6,7 +6,7 @@ how much sessions differ. Therefore sessions are resampled (Kalibera and Jones, 
 Benchmarking in Reasonable Time, ISMM 2013). With the usual 3 to 10 sessions, intervals of the
 percentile bootstrap are too narrow; those of the symmetric studentized bootstrap (Hall, The
 Bootstrap and Edgeworth Expansion, 1992; Hesterberg, What Teachers Should Know About the Bootstrap,
-2015) are not. `docs/reference/results.md` shows how often each holds the true change.
+2015) are not. `docs/results/comparing.md` shows how often each holds the true change.
 """
 
 from __future__ import annotations
