@@ -147,7 +147,7 @@ BAD = [
     ((*TUNE, "random", "--max-drop", "-1"), "--max-drop: "),
     ((*BASE, "--jobs", "0"), "--jobs: "),
     pytest.param(
-        (*BASE, "--scheduler", "somewhere"),
+        (*BASE, "--scheduler", "somewhere", "--no-cache"),
         "--scheduler: somewhere: no Dask scheduler found",
         marks=[pytest.mark.toolchain("tflite"), pytest.mark.package("distributed")],
     ),
@@ -304,7 +304,7 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path):
     )
     out = tmp_path / "out"
     done = subprocess.run(
-        [sys.executable, "-c", code, *BASE, "-o", str(out)],
+        [sys.executable, "-c", code, *BASE, "-o", str(out), "--no-cache"],
         capture_output=True,
         text=True,
         check=False,
