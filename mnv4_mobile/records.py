@@ -55,13 +55,17 @@ Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Natural = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 SafeInt = Annotated[int, Meta(ge=1 - 2**53, le=2**53 - 1)]
 Bytes = Annotated[int, Meta(ge=1, le=2**53 - 1)]
+Operations = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Text = Annotated[str, Meta(min_length=1)]
 MIN_FLOAT, MAX_FLOAT = 1.1754943508222875e-38, 3.4028234663852886e38
 Finite = Annotated[float, Meta(ge=-MAX_FLOAT, le=MAX_FLOAT)]
 """A number that float32 can hold, like `Positive`."""
 Positive = Annotated[float, Meta(ge=MIN_FLOAT, le=MAX_FLOAT)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-Milliseconds = Annotated[float, Meta(ge=0)]
+NotNegative = Annotated[float, Meta(ge=0, le=MAX_FLOAT)]
+Milliseconds = Annotated[float, Meta(ge=0, le=10**9)]
+"""Up to 11 days, as `Seconds`: sums and ratios of records stay finite."""
+Seconds = Annotated[float, Meta(ge=0, le=10**6)]
 Sha256 = Annotated[str, Meta(pattern=whole("[0-9a-f]{64}"), description="64 hexadecimal digits")]
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 DateTime = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]

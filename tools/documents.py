@@ -22,6 +22,7 @@ _SAFE = 2**53 - 1
 # The bounds of the positive numbers that a 32-bit float holds in full precision.
 _SMALLEST = 2.0**-126
 _LARGEST = (2 - 2.0**-23) * 2.0**127
+_MOST_MS, _MOST_S = 10**9, 10**6
 _GONE: Any = type("Gone", (), {})
 """The value of an edit that removes its key. It is a class because a copy of a class is itself."""
 
@@ -315,10 +316,11 @@ def _plan() -> Documents:
     exponents = {"seconds": _raw("2.5E-1"), "cooldown_s": _raw("3e+2")}
     kind.accept("numbers with exponents", exponents)
     kind.accept("the fastest cores", {"affinity": "fastest"})
-    kind.accept("cores by number", {"affinity": "4,5,11"})
+    kind.accept("cores by number", {"affinity": "4,5,11,9999"})
     kind.accept("no warm-up", {"warmup": 0})
     counts = ("warmup", "runs", "repeats", "threads")
-    kind.accept("the largest integers", {**dict.fromkeys(counts, _MOST), "seconds": 1e9})
+    kind.accept("the largest integers", dict.fromkeys(counts, _MOST))
+    kind.accept("the longest times", {"seconds": _MOST_S, "cooldown_s": _raw("1e6")})
     kind.accept_text("another order", _text(dict(reversed(_PLAN.items()))))
     kind.accept_text("much white space", "\n\t " + json.dumps(_PLAN, indent=3) + "\r\n ")
     kind.accept_text("an escaped key", _text(_PLAN).replace('"runs"', '"\\u0072uns"'))
@@ -332,12 +334,14 @@ def _plan() -> Documents:
     kind.refuse("runs", 0)
     kind.refuse("repeats", 0)
     kind.refuse("threads", 0)
-    kind.refuse("seconds", -0.5, "2.0", False, None, [])
-    kind.refuse("cooldown_s", -0.5, "2.0", False, None, [])
+    for key in ("seconds", "cooldown_s"):
+        kind.refuse(key, -0.5, "2.0", False, None, [])
+        kind.refuse(key, _MOST_S + 1, 1e308, _raw("1" + "0" * 400))
     kind.refuse("max_thermal", "warm", "Nominal", "nominal\n", "", 0, None)
     kind.refuse("statistic", "p95", "median", "", 50, None)
     kind.refuse("unit", "all", "cpu_only", "CPU", "npu\n", "", 0, ["cpu"])
     kind.refuse("affinity", "slowest", "4, 5", "4,", "4,5\n", "\u0664", "-1", "", 4, None)
+    kind.refuse("affinity", "10000", "4," + "9" * 5000)
     kind.refuse("compute_unit", "all")
     kind.refuse_text("runs: twice", _text(_PLAN)[:-1] + ',"runs":60}', "runs")
     return kind.documents()
@@ -394,7 +398,7 @@ def _result() -> Documents:
     kind.accept("a cold device", {"samples.thermal_before.celsius": -3})
     kind.accept("a summary", {"samples": _EMPTY_SAMPLES | {"summary": summary}})
     kind.accept("a short summary", {"samples": _EMPTY_SAMPLES | {"summary": unknown}})
-    kind.accept("large numbers", {"samples.latencies_ms": [1e12, 0.0, _raw("1E+2")]})
+    kind.accept("large numbers", {"samples.latencies_ms": [_MOST_MS, 0.0, _raw("1E+9")]})
     kind.accept("negative decibels", {"samples.golden_sqnr_db": -12.5})
     conditions = {"größe": "ja", "": 0, "a.b": -1.5}
     kind.accept("conditions of any name", {"samples.conditions": conditions})
@@ -412,17 +416,20 @@ def _result() -> Documents:
     for key in _SAMPLES:
         kind.refuse(f"samples.{key}", _GONE, True)
     for key in ("load_cold_ms", "load_warm_ms", "first_ms", "peak_rss_mb"):
-        kind.refuse(f"samples.{key}", -1, "1")
+        kind.refuse(f"samples.{key}", -1, "1", 1e308, 10**400)
+    kind.refuse("samples.golden_sqnr_db", 1e308, -1e308, 10**400)
     for key in ("latencies_ms", "t_ms", "preprocess_ms"):
         place = f"samples.{key}"
         kind.refuse(f"{place}[0]", -1, "1", None, True, key=place)
+        kind.refuse(f"{place}[0]", _MOST_MS + 1, 1e308, 10**400, key=place)
     kind.refuse("samples.thermal_before.status", "warm", 1)
-    kind.refuse("samples.thermal_before.celsius", "31", True, _GONE)
+    kind.refuse("samples.thermal_before.celsius", "31", True, _GONE, -1e308, 10**400)
     kind.refuse("samples.thermal_before.surprise", 1)
     kind.refuse("samples.surprise", 1)
     kind.refuse("samples.versions.runtime", 1, None, key="samples.versions")
-    kind.refuse("samples.conditions.governor", None, True, [1], key="samples.conditions")
+    kind.refuse("samples.conditions.governor", None, True, [1], 1e308, key="samples.conditions")
     kind.refuse("samples.summary", {"count": 1}, summary | {"count": 0}, summary | {"count": 0.5})
+    kind.refuse("samples.summary.std", 1e308, other={"samples.summary": summary})
     return kind.documents()
 
 

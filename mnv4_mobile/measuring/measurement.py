@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from msgspec import Meta, field
+from msgspec import field
 
 from mnv4_mobile.images import Side
 from mnv4_mobile.measuring.plan import Plan, ThermalStatus
@@ -14,8 +14,10 @@ from mnv4_mobile.records import (
     Bytes,
     Count,
     DateTime,
+    Finite,
     Milliseconds,
     Natural,
+    NotNegative,
     Record,
     Sha256,
     Text,
@@ -47,7 +49,7 @@ class Thermal(Record, frozen=True, kw_only=True):
 
     status: ThermalStatus | None = None
     """The level; null if unknown."""
-    celsius: float | None = None
+    celsius: Finite | None = None
     """Temperature of the hottest sensor; null if unknown."""
 
 
@@ -69,7 +71,7 @@ class Summary(Record, frozen=True, kw_only=True):
 class Samples(Record, frozen=True, kw_only=True):
     """What a device measured in one session. Times are in milliseconds, memory in MiB."""
 
-    golden_sqnr_db: float | None
+    golden_sqnr_db: Finite | None
     """SQNR in decibels of the worst output against the float model, at most 200, which stands for
     equal tensors. Null for an artifact without a golden pair, or if the tool on the device returns
     no outputs."""
@@ -87,7 +89,7 @@ class Samples(Record, frozen=True, kw_only=True):
     """The tool's statistics, only if there are no `latencies_ms`."""
     preprocess_ms: tuple[Milliseconds, ...] = ()
     """Time from the RGB pixels of a decoded image to the input; not part of the latencies."""
-    peak_rss_mb: Annotated[float, Meta(ge=0)] | None = None
+    peak_rss_mb: NotNegative | None = None
     """Peak memory of a separate process that only loads and runs the artifact."""
     thermal_before: Thermal = Thermal()
     """How warm the device was before the session."""
@@ -96,7 +98,7 @@ class Samples(Record, frozen=True, kw_only=True):
     versions: Mapping[str, str] = field(default_factory=dict)
     """Versions on the device of the `runtime` and of the `tool` that ran it, and of this package.
     """
-    conditions: Mapping[str, float | str] = field(default_factory=dict)
+    conditions: Mapping[str, Finite | str] = field(default_factory=dict)
     """What else affects the figures: `busy` (share of the cores that other work took), `affinity`
     (cores that were pinned), `governor`, `battery_percent`, `screen`, `timer_resolution_ms`."""
 

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from mnv4_mobile import records
 from mnv4_mobile.errors import ConfigError, unknown
-from mnv4_mobile.records import Count, Natural, Record, whole
+from mnv4_mobile.records import Count, Natural, Record, Seconds, whole
 from mnv4_mobile.units import Unit
 
 PresetName = Literal["quick", "paper", "mlperf"]
@@ -20,7 +20,6 @@ ThermalStatus = Literal["nominal", "fair", "serious", "critical"]
 """Apple's four levels. Of Android's levels, none is nominal, light and moderate are fair, severe is
 serious, and all above are critical."""
 THERMAL_STATUSES: tuple[ThermalStatus, ...] = get_args(ThermalStatus)
-Seconds = Annotated[float, Meta(ge=0)]
 
 
 class Plan(Record, frozen=True, kw_only=True):
@@ -50,7 +49,7 @@ class Plan(Record, frozen=True, kw_only=True):
     affinity: Annotated[
         str,
         Meta(
-            pattern=whole("none|fastest|[0-9]+(,[0-9]+)*"),
+            pattern=whole("none|fastest|[0-9]{1,4}(,[0-9]{1,4})*"),
             description="none, fastest, or numbers of cores as in 4,5",
         ),
     ] = "none"

@@ -12,7 +12,7 @@ from mnv4_mobile.errors import BundleError
 from mnv4_mobile.layers import OperatorTime, is_convolution
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.spec import BlockRow
-from mnv4_mobile.records import Count, Milliseconds, Natural, Record, Sha256, Text
+from mnv4_mobile.records import Count, Milliseconds, NotNegative, Operations, Record, Sha256, Text
 from mnv4_mobile.target import load_target, require
 from mnv4_mobile.tensors import CLASSES, feed
 
@@ -27,9 +27,9 @@ class PartTime(Record, frozen=True, kw_only=True):
     """The kind of block; null unless the configuration is a shipped one."""
     ms: Milliseconds
     """Sum of the operators' times."""
-    macs: Natural | None
+    macs: Operations | None
     """Multiply-accumulates per run; null unless the configuration is a shipped one."""
-    gflops: float | None
+    gflops: NotNegative | None
     """Billions of floating-point operations per second, two per multiply-accumulate."""
 
 

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import Meta
 
 from mnv4_mobile.bundle.manifest import AnyBundle, Bundle, open_bundle
 from mnv4_mobile.bundle.parity import sqnr_db
@@ -29,7 +28,7 @@ from mnv4_mobile.errors import ConfigError, ImageError
 from mnv4_mobile.files import sha256
 from mnv4_mobile.images import Preprocess, list_images, pixels, read_image
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.records import Count, DateTime, Record, Sha256, Share
+from mnv4_mobile.records import Count, DateTime, Finite, NotNegative, Record, Sha256, Share
 from mnv4_mobile.target import check_units, load_target, require
 from mnv4_mobile.tensors import CLASSES
 from mnv4_mobile.units import Unit
@@ -77,13 +76,13 @@ class Evaluation(Record, frozen=True, kw_only=True):
     """The parent's share of images whose class is among the first five."""
     agreement: Share | None
     """Share of images for which artifact and parent name the same class first."""
-    sqnr_db: float | None
+    sqnr_db: Finite | None
     """Median over the images of the ratio of the parent's scores to the difference."""
-    sqnr_db_p10: float | None
+    sqnr_db_p10: Finite | None
     """10th percentile of the same ratios."""
     confusion: tuple[Confusion, ...]
     """Differing classes of parent and artifact, the most frequent pair first."""
-    images_per_s: Annotated[float, Meta(ge=0)]
+    images_per_s: NotNegative
     """Images per second with this artifact alone, including decoding."""
     threads: Count
     """Number of runtime threads."""

@@ -78,17 +78,19 @@ public struct Plan: Sendable, Equatable {
         }
     }
 
+    private static let seconds = 0...1e6
+
     init(_ entries: JSONEntries) throws {
         try entries.schema(Self.schema)
         warmup = try entries["warmup"].integer(0...JSON.mostInt32)
         runs = try entries["runs"].integer()
-        seconds = try entries["seconds"].number(JSON.notNegative)
+        seconds = try entries["seconds"].number(Self.seconds)
         repeats = try entries["repeats"].integer()
-        cooldownSeconds = try entries["cooldown_s"].number(JSON.notNegative)
+        cooldownSeconds = try entries["cooldown_s"].number(Self.seconds)
         maxThermal = try entries["max_thermal"].oneOf(ThermalStatus.self)
         threads = try entries["threads"].integer()
         affinity = try entries["affinity"].text(
-            /none|fastest|[0-9]+(?:,[0-9]+)*/, "none, fastest, or numbers of cores as in 4,5")
+            /none|fastest|[0-9]{1,4}(?:,[0-9]{1,4})*/, "none, fastest, or numbers of cores as in 4,5")
         unit = try entries["unit"].orNil { try $0.oneOf(Unit.self) }
         statistic = try entries["statistic"].oneOf(Statistic.self)
     }

@@ -2,7 +2,7 @@
 
 import { count, natural, parse, schema } from "./json.js";
 
-const seconds = (json) => json.number(0);
+const seconds = (json) => json.number(0, 1e6);
 
 export const plan = (json) =>
   json.record({
@@ -14,7 +14,7 @@ export const plan = (json) =>
     cooldown_s: seconds,
     max_thermal: (value) => value.oneOf("nominal", "fair", "serious", "critical"),
     threads: count,
-    affinity: (value) => value.text(/^(?:none|fastest|[0-9]+(?:,[0-9]+)*)$/),
+    affinity: (value) => value.text(/^(?:none|fastest|[0-9]{1,4}(?:,[0-9]{1,4})*)$/),
     unit: (value) => value.orNull(() => value.oneOf("cpu", "gpu", "npu")),
     statistic: (value) => value.oneOf("p50", "p90", "mean"),
   });

@@ -48,7 +48,8 @@ public data class Plan(
         private val THERMAL = listOf("nominal", "fair", "serious", "critical")
         private val UNITS = listOf("cpu", "gpu", "npu")
         private val STATISTICS = listOf("p50", "p90", "mean")
-        private val AFFINITY = Regex("none|fastest|[0-9]+(,[0-9]+)*")
+        private val AFFINITY = Regex("none|fastest|[0-9]{1,4}(,[0-9]{1,4})*")
+        private const val MOST_SECONDS = 1e6
 
         /**
          * Reads a plan.
@@ -62,9 +63,9 @@ public data class Plan(
             return Plan(
                 warmup = get("warmup").integer(least = 0),
                 runs = get("runs").integer(),
-                seconds = get("seconds").number(least = 0.0),
+                seconds = get("seconds").number(0.0, MOST_SECONDS),
                 repeats = get("repeats").integer(),
-                cooldownSeconds = get("cooldown_s").number(least = 0.0),
+                cooldownSeconds = get("cooldown_s").number(0.0, MOST_SECONDS),
                 maxThermal = get("max_thermal").oneOf(THERMAL),
                 threads = get("threads").integer(),
                 affinity = get("affinity").text(AFFINITY),
