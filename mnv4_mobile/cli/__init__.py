@@ -34,7 +34,10 @@ from mnv4_mobile.cli import (
     verify,
 )
 from mnv4_mobile.cli.examples import EXIT_CODES, epilog
-from mnv4_mobile.cli.show import end_json
+from mnv4_mobile.cli.show import (
+    end_json,
+    print_text,
+)
 from mnv4_mobile.errors import (
     ConfigError,
     MobileError,
@@ -96,7 +99,7 @@ def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        print(version("mnv4-mobile"))
+        print_text(version("mnv4-mobile"))
         raise typer.Exit
 
 
@@ -155,7 +158,7 @@ def main() -> None:
         raise
     if error:
         if str(error):
-            print(f"error: {error}", file=sys.stderr)
+            print_text(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     sys.exit(0)
 

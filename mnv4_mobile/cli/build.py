@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,6 +20,7 @@ from mnv4_mobile.cli.show import (
     megabytes,
     print_json,
     print_table,
+    print_text,
     show_next,
     size_of,
     split,
@@ -244,7 +244,7 @@ def build(
         raise errors[0]
     for one in built:
         if one.error:
-            print(f"error: {one.cell.name}: {one.error}", file=sys.stderr)
+            print_text(f"error: {one.cell.name}: {one.error}", err=True)
     if errors:
         raise type(errors[0])(f"{len(errors)} of {len(built)} bundles failed; {_GO_ON}")
     first = open_bundle(built[0].path) if built[0].path else None

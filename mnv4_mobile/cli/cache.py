@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from mnv4_mobile.cli.show import Json, Quiet, megabytes, print_json, print_table, show_next
+from mnv4_mobile.cli.show import (
+    Json,
+    Quiet,
+    megabytes,
+    print_json,
+    print_table,
+    print_text,
+    show_next,
+)
 
 app = typer.Typer(help="Shows and prunes the cache of finished bundles.", no_args_is_help=False)
 
@@ -61,7 +69,7 @@ def prune(
         rows = [{"id": e.id, "bytes": e.bytes, "key": e.path.name} for e in removed]
         print_json({"removed": rows})
         return
-    print(f"removed {len(removed)} bundles, {megabytes(sum(e.bytes for e in removed))}")
+    print_text(f"removed {len(removed)} bundles, {megabytes(sum(e.bytes for e in removed))}")
     show_next(["cache"], hidden=quiet)
 
 

@@ -16,7 +16,13 @@ from mnv4_mobile.cli.measured import (
     print_doubted,
     ship_next,
 )
-from mnv4_mobile.cli.show import Json, Quiet, megabytes, print_json
+from mnv4_mobile.cli.show import (
+    Json,
+    Quiet,
+    megabytes,
+    print_json,
+    print_text,
+)
 from mnv4_mobile.errors import BoundError, ConfigError
 
 if TYPE_CHECKING:
@@ -79,9 +85,10 @@ def _show(found: Choice) -> None:
         [one.doubts for one in candidates],
     )
     if found.ship:
-        print(f"\n{found.verdict}")
+        print_text()
+        print_text(found.verdict)
     for one in found.undecided:
-        print(f"to decide on {one.name}: {' and '.join(found.commands(one))}")
+        print_text(f"to decide on {one.name}: {' and '.join(found.commands(one))}")
 
 
 def _row(one: Candidate, found: Choice) -> list[str]:

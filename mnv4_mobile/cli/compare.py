@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +9,13 @@ import typer
 
 from mnv4_mobile.cli.measured import StorePath, print_doubted
 from mnv4_mobile.cli.next_step import in_store
-from mnv4_mobile.cli.show import Json, Quiet, print_json, show_next
+from mnv4_mobile.cli.show import (
+    Json,
+    Quiet,
+    print_json,
+    print_text,
+    show_next,
+)
 from mnv4_mobile.errors import ConfigError, InconclusiveError, RegressionError
 
 if TYPE_CHECKING:
@@ -63,10 +68,10 @@ def compare(
         _show(found, bound)
     for run_name, groups in ((base, found.only_in_base), (new, found.only_in_new)):
         for group in groups:
-            print(f"not compared: {_name(group)}: only in {run_name}", file=sys.stderr)
+            print_text(f"not compared: {_name(group)}: only in {run_name}", err=True)
     undecided = found.with_verdict("inconclusive", bound)
     for one in undecided:
-        print(f"inconclusive: {_name(one.new)}: {one.advice(bound)}", file=sys.stderr)
+        print_text(f"inconclusive: {_name(one.new)}: {one.advice(bound)}", err=True)
     if slower := found.with_verdict("regression", bound):
         names = "; ".join(f"{_name(one.new)} by {_percent(one.change)}" for one in slower)
         raise RegressionError(f"slower by more than {max_regression:g} %, with confidence: {names}")

@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 from mnv4_mobile.cli import next_step
-from mnv4_mobile.cli.show import BundlePaths, Json, Quiet, print_json, print_table, show_next
+from mnv4_mobile.cli.show import (
+    BundlePaths,
+    Json,
+    Quiet,
+    print_json,
+    print_table,
+    print_text,
+    show_next,
+)
 from mnv4_mobile.errors import BoundError
 
 
@@ -34,7 +42,7 @@ def lint(
     else:
         for name, findings in found.items():
             if not findings:
-                print(f"{name}: clean")
+                print_text(f"{name}: clean")
                 continue
             rows = [[f.rule, f.layer or "(all)", f.what, f.advice] for f in findings]
             print_table(["rule", "layer", "found", "advice"], rows, name)

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mnv4_mobile.cli import next_step
-from mnv4_mobile.cli.show import error_document, print_json, print_table, show_next
+from mnv4_mobile.cli.show import (
+    error_document,
+    print_json,
+    print_table,
+    print_text,
+    show_next,
+)
 from mnv4_mobile.cli.steps import steps
 from mnv4_mobile.errors import StoppedError
 
@@ -104,7 +110,7 @@ def perform_and_show(
     from mnv4_mobile.measuring.results.store import store_path
 
     name = run or new_run(name)
-    resume = f"mnv4 {shlex.join(sys.argv[1:])}" + ("" if run else f" --run {name}")
+    resume = f"mnv4 {shlex.join([*sys.argv[1:], *([] if run else ['--run', name])])}"
     try:
         with steps(verbose, quiet) as progress:
             found = work(run=name, store=store_path(store), progress=progress)
@@ -124,7 +130,7 @@ def perform_and_show(
         show_groups(found.measurements)
     if failures := found.failures:
         for failure in failures:
-            print(f"error: {failure.what}: {failure.error}", file=sys.stderr)
+            print_text(f"error: {failure.what}: {failure.error}", err=True)
         worst = max((failure.error for failure in failures), key=lambda error: error.exit_code)
         raise type(worst)(f"not all was measured; measure the rest with: {resume}")
     words = ["report", "--run", name, *next_step.in_store(store)]
@@ -182,7 +188,7 @@ def print_doubted(
 
     everywhere = common(doubts)
     for code in everywhere:
-        print(f"all {len(rows)} rows: {MEANINGS[code]}")
+        print_text(f"all {len(rows)} rows: {MEANINGS[code]}")
     own = [[doubt for doubt in row if doubt.code not in everywhere] for row in doubts]
     codes = {doubt.code for row in own for doubt in row}
     if codes:
@@ -190,10 +196,11 @@ def print_doubted(
         rows = [[*row, ", ".join(map(str, its))] for row, its in zip(rows, own, strict=True)]
     print_table(columns, rows)
     if codes:
-        print("\ndoubts:")
+        print_text()
+        print_text("doubts:")
         for code, meaning in MEANINGS.items():
             if code in codes:
-                print(f"  {code:10} {meaning}")
+                print_text(f"  {code:10} {meaning}")
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from mnv4_mobile.cli import complete, next_step
-from mnv4_mobile.cli.show import Json, Quiet, print_json, print_table, show_next
+from mnv4_mobile.cli.show import (
+    Json,
+    Quiet,
+    print_json,
+    print_table,
+    print_text,
+    show_next,
+)
 from mnv4_mobile.model.spec import BlockRow
 
 
@@ -71,7 +78,7 @@ def models(
     title = f"{file.spec.name}, input 3 x {height} x {width}"
     print_table(["block", "role", ">output", ">parameters", ">MACs"], lines, title)
     if file.unused:
-        print(f"{file.path.name}: ignored keys: {', '.join(file.unused)}")
+        print_text(f"{file.path.name}: ignored keys: {', '.join(file.unused)}")
     show_next(next_step.build(name, "--weights", "random:0"), hidden=quiet)
 
 

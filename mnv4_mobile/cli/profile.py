@@ -16,6 +16,7 @@ from mnv4_mobile.cli.show import (
     Verbose,
     print_json,
     print_table,
+    print_text,
     show_next,
 )
 from mnv4_mobile.cli.steps import steps
@@ -72,17 +73,18 @@ def profile(
         blocks = [block for block in found.blocks if stage_of(block.name) == stage.name]
         if [stage.name] != [block.name for block in blocks]:
             rows += [row(block, "  ") for block in blocks]
-    print(f"{opened.manifest.id}: shortest times of {runs} runs, threads: {threads}\n")
+    print_text(f"{opened.manifest.id}: shortest times of {runs} runs, threads: {threads}")
+    print_text()
     print_table(["block", "role", ">ms", ">share", ">GFLOP/s"], [*rows, row(total)])
-    print()
+    print_text()
     kinds = [[k.kind, f"{k.count}", f"{k.ms:.3f}", share(k.ms)] for k in found.kinds]
     print_table(["kind of operator", ">count", ">ms", ">share"], kinds)
-    print()
+    print_text()
     if operators:
         lines = [[o.layer, o.kind, f"{o.ms:.3f}", share(o.ms)] for o in found.operators]
         print_table(["layer", "operator", ">ms", ">share"], lines)
-        print()
-    print(
+        print_text()
+    print_text(
         f"{share(found.convolutions_ms)} in convolutions; a run without the profiler: "
         f"{found.fastest_ms:.3f} ms at best, {found.latency_ms:.3f} ms median"
     )

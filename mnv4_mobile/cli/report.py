@@ -16,7 +16,13 @@ from mnv4_mobile.cli.measured import (
     bounds_of,
     ship_next,
 )
-from mnv4_mobile.cli.show import Json, Quiet, megabytes, print_json
+from mnv4_mobile.cli.show import (
+    Json,
+    Quiet,
+    megabytes,
+    print_json,
+    print_text,
+)
 from mnv4_mobile.cli.steps import steps
 
 
@@ -78,7 +84,7 @@ def report(
         print_json({**document, "verdicts": verdicts})
         return
     count = f"{len(measurements)} measurement{'s' if len(measurements) != 1 else ''}"
-    print(f"{path}: {count}, {megabytes(size)}")
+    print_text(f"{path}: {count}, {megabytes(size)}")
     for choice, _ in found:
-        print(f"{choice.device}: {choice.verdict}")
+        print_text(f"{choice.device}: {choice.verdict}")
     ship_next(next((one for one, _ in found if one.ship), found[0][0]), hidden=quiet)

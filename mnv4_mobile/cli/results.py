@@ -16,9 +16,18 @@ import typer
 from mnv4_mobile.cli import next_step
 from mnv4_mobile.cli.measured import StorePath, show_groups
 from mnv4_mobile.cli.next_step import in_store
-from mnv4_mobile.cli.show import Json, Quiet, print_json, print_table, show_next, split
+from mnv4_mobile.cli.show import (
+    Json,
+    Quiet,
+    print_json,
+    print_table,
+    print_text,
+    show_next,
+    split,
+)
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.records import plain
+from mnv4_mobile.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,7 +161,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _say_empty(path: Path, quiet: bool) -> None:
-    print(f"No measurements in {path} yet; mnv4 measure BUNDLE adds some.")
+    print_text(f"No measurements in {path} yet; mnv4 measure BUNDLE adds some.")
     show_next(next_step.build(), hidden=quiet)
 
 
@@ -176,7 +185,7 @@ def list_groups(
         show_groups(found, newest)
         show_next(["report", *in_store(store)], hidden=quiet)
     elif measurements:
-        print(f"None of the {_count(len(measurements), 'measurement')} in {path} matches.")
+        print_text(f"None of the {_count(len(measurements), 'measurement')} in {path} matches.")
         show_next(["results", *in_store(store)], hidden=quiet)
     else:
         _say_empty(path, quiet)
@@ -262,12 +271,12 @@ def delete(
             question = (
                 f"Delete {_count(len(found), 'measurement')} of {of_runs} from {opened.path}?"
             )
-            found = found if typer.confirm(question, err=True) else []
+            found = found if typer.confirm(printable(question), err=True) else []
         deleted = opened.delete([m.id for m in found])
     if as_json:
         print_json({"deleted": deleted})
     else:
-        print(f"deleted {_count(deleted, 'measurement')}")
+        print_text(f"deleted {_count(deleted, 'measurement')}")
     show_next(["results", *in_store(store)], hidden=as_json or quiet)
 
 
@@ -310,7 +319,7 @@ def export(
     if as_json:
         print_json({"file": str(file), "measurements": len(measurements)})
     else:
-        print(f"{file}: {_count(len(measurements), 'measurement')}")
+        print_text(f"{file}: {_count(len(measurements), 'measurement')}")
     show_next(["results", *in_store(store)], hidden=as_json or quiet)
 
 
@@ -330,7 +339,7 @@ def import_files(
             added = import_records(opened, file)
             rows.append({"file": str(file), **plain(added)})
             if not as_json:
-                print(f"{file}: {added.new} new records, {added.known} already known")
+                print_text(f"{file}: {added.new} new records, {added.known} already known")
     if as_json:
         print_json({"files": rows})
     show_next(["results", *in_store(store)], hidden=as_json or quiet)

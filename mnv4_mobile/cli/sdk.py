@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mnv4_mobile.cli import complete
-from mnv4_mobile.cli.show import Json, Quiet, print_json, show_next
+from mnv4_mobile.cli.show import (
+    Json,
+    Quiet,
+    print_json,
+    print_text,
+    show_next,
+)
 
 if TYPE_CHECKING:
     from mnv4_mobile.sdks.shipping import Written
@@ -72,6 +78,8 @@ def _show(written: Written, what: str, as_json: bool) -> None:
         print_json({"path": str(written.path), "models": written.constants, **changes})
         return
     models = ", ".join(written.constants)
-    print(f"{written.path}: {what} with {models}; its README.md says how to add it")
+    print_text(f"{written.path}: {what} with {models}; its README.md says how to add it")
     if any(changes.values()):
-        print("; ".join(f"{key}: {', '.join(names) or 'none'}" for key, names in changes.items()))
+        print_text(
+            "; ".join(f"{key}: {', '.join(names) or 'none'}" for key, names in changes.items())
+        )

@@ -16,6 +16,7 @@ from rich.table import Table
 from mnv4_mobile.cli import complete
 from mnv4_mobile.errors import ConfigError, MobileError
 from mnv4_mobile.records import plain
+from mnv4_mobile.text import printable, printable_message
 
 if TYPE_CHECKING:
     from mnv4_mobile.bundle.parity import Parity
@@ -81,6 +82,11 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show results and err
 _document: dict[str, object] = {}
 
 
+def print_text(text: str = "", *, err: bool = False) -> None:
+    """Prints a message; what a terminal would take as a command is escaped."""
+    print(printable_message(text), file=sys.stderr if err else sys.stdout)
+
+
 def print_json(document: Mapping[str, object]) -> None:
     """Prints one JSON object with the version of its format, when the command ends.
 
@@ -103,7 +109,8 @@ def end_json(error: MobileError | None) -> None:
     if _document:
         whole = {"schema": 1, **plain(_document)}
         _document.clear()
-        print(json.dumps(whole, indent=1, ensure_ascii=False))
+        for line in json.dumps(whole, indent=1, ensure_ascii=False).split("\n"):
+            print_text(line)
 
 
 def error_document(error: MobileError) -> dict[str, object]:
@@ -120,17 +127,17 @@ def show_next(words: Sequence[object], *, hidden: bool) -> None:
         hidden: Whether the user asked for `--json` or `--quiet`.
     """
     if not hidden:
-        print(f"Next: {shlex.join(['mnv4', *map(str, words)])}", file=sys.stderr)
+        print_text(f"Next: {shlex.join(['mnv4', *map(str, words)])}", err=True)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
     """Prints a table; columns whose name begins with `>` are right-aligned."""
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=printable(title) or None, title_justify="left", box=None, pad_edge=False)
     for column in columns:
         right = column.startswith(">")
         table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     # Tables in a pipe or a file are not cut to 80 columns.
     width = None if sys.stdout.isatty() else 200
     Console(width=width, markup=False, emoji=False).print(table)

@@ -19,6 +19,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.text import printable, printable_message
 
 
 @dataclass(eq=False)
@@ -122,7 +123,9 @@ class Steps(Progress):
                 return
             text, begin = self._running.pop(worker)
             now = time.monotonic()
-            self._print(Text.assemble(text, (f" {now - begin:.1f} s{self._news(now)}", "dim")))
+            self._print(
+                Text.assemble(printable(text), (f" {now - begin:.1f} s{self._news(now)}", "dim"))
+            )
 
     @contextmanager
     def count(self, total: int, unit: str) -> Iterator[None]:
@@ -146,7 +149,7 @@ class Steps(Progress):
         with self._lock:
             if text not in self._notes:
                 self._notes.add(text)
-                self._print(Text(f"note: {text}"))
+                self._print(Text(printable_message(f"note: {text}")))
 
     def ask(self, text: str) -> None:
         """See `Progress.ask`."""
@@ -185,7 +188,7 @@ class Steps(Progress):
         if not running or self._quiet:
             return Group()
         now = time.monotonic()
-        self._spinner.update(text=Text(running))
+        self._spinner.update(text=Text(printable(running)))
         counts = [count for count in list(self._counts) if count.total > 1]
         return Group(self._spinner, *(Text(f"  {count.text(now)}", "dim") for count in counts))
 

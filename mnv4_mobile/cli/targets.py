@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mnv4_mobile.cli import complete, next_step
-from mnv4_mobile.cli.show import Json, Quiet, option_text, print_json, print_table, show_next
+from mnv4_mobile.cli.show import (
+    Json,
+    Quiet,
+    option_text,
+    print_json,
+    print_table,
+    print_text,
+    show_next,
+)
 
 if TYPE_CHECKING:
     from mnv4_mobile.option import Option
@@ -120,7 +128,7 @@ def _explain(name: str, as_json: bool) -> None:
     ]
     print_table(["", ""], rows)
     if target.options:
-        print()
+        print_text()
         options = [
             [f"{name}.{o['name']}", option.allowed, option_text(o["default"]), option.help]
             for o, option in zip(found["options"], target.options, strict=True)

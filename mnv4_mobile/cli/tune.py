@@ -16,6 +16,7 @@ from mnv4_mobile.cli.show import (
     Verbose,
     Weights,
     print_json,
+    print_text,
     show_next,
     size_of,
 )
@@ -124,7 +125,8 @@ def tune(
     if as_json:
         print_json({"recipe": str(out), "reasons": found.reasons, **asdict(found.rung)})
     else:
-        print(text, end="")
+        for line in text.splitlines():
+            print_text(line)
     words = ["build", *wish.cell.asked, "-t", target, "-r", str(out), "--calibrate", calibrate]
     words += ["--input-size", input_size] if input_size else []
     show_next(words, hidden=as_json or quiet)

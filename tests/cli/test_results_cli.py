@@ -245,6 +245,7 @@ def test_choose_takes_any_bound_alone_but_needs_one(mnv4, path):
         ("browser:1a2b", "browser"),
         ("browser:1a2b:gpu", "browser:gpu"),
         ("ssh:board", "ssh:board"),
+        ("ssh:$(touch taken)", "'ssh:$(touch taken)'"),
     ],
 )
 def test_choose_says_what_to_measure_and_where(mnv4, path, device, address):
@@ -254,3 +255,35 @@ def test_choose_says_what_to_measure_and_where(mnv4, path, device, address):
     kind = device.partition(":")[0]
     _, out, _ = mnv4("choose", "--device", kind, "--max-ms", "9", "--min-top1", "70")
     assert f"mnv4 measure conv-small-224x224-int8-tflite --device {address}\n" in out
+
+
+def test_names_in_a_store_command_neither_the_terminal_nor_the_shell(mnv4, tmp_path, monkeypatch):
+    hostile = "\x1b]0;x\x07\u202e\n$(touch taken)`"
+    artifact = replace(ARTIFACT, name=hostile, bundle_id=hostile, model=hostile, recipe=hostile)
+    device = replace(DEVICE, id=f"adb:{hostile}", model=hostile, soc=hostile, os_build=hostile)
+    monkeypatch.setenv("MNV4_STORE", str(tmp_path / "mnv4.sqlite"))
+    monkeypatch.chdir(tmp_path)
+    with Store(tmp_path / "mnv4.sqlite") as store:
+        for run in (hostile, "b"):
+            one = measurement(run=run, artifact=artifact, device=device)
+            store.add(one)
+        store.add(evaluation("0" * 64, bundle_id=hostile))
+    compare = ("compare", hostile, "b", "--max-regression", "5")
+    for words in (
+        ("results",),
+        ("results", "list"),
+        ("results", "show", one.id),
+        ("results", "list", "--json"),
+        compare,
+        ("report",),
+        ("report", "-o", "report.md"),
+        ("choose", "--max-ms", "10", "--min-top1", "50"),
+    ):
+        _, out, err = mnv4(*words)
+        assert "u202e" in out, words
+        assert all(c.isprintable() for c in (out + err).replace("\n", "")), words
+    assert not any(line.startswith(("$", "touch")) for line in out.split("\n"))
+    text = (tmp_path / "report.md").read_text()
+    assert all(c.isprintable() for c in text.replace("\n", ""))
+    assert "touch taken" in text
+    assert not any(line.startswith(("$", "touch")) for line in text.split("\n"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from mnv4_mobile.measuring.measurement import Measurement
@@ -18,8 +17,7 @@ from mnv4_mobile.measuring.results.choose import Accuracies, Bounds, digits, eva
 from mnv4_mobile.measuring.results.doubts import MEANINGS, common, os_builds
 from mnv4_mobile.measuring.results.statistics import typical, wilson
 from mnv4_mobile.quality.evaluate import Evaluation
-
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
+from mnv4_mobile.text import markdown_text, printable
 
 
 def markdown(
@@ -36,8 +34,8 @@ def markdown(
     for choice, evaluation in choices(measurements, datasets, bounds):
         on = f" ({evaluation.dataset})" if evaluation and len(datasets) > 1 else ""
         place, next_command = f"{names[choice.device]}{on}", choice.next_commands[:1]
-        then = f" Next: `{next_command[0].replace('`', '')}`" if next_command else ""
-        lines.append(f"- **{escaped(place)}**: {escaped(choice.verdict)}.{then}")
+        then = f" Next: `{printable(next_command[0]).replace('`', '')}`" if next_command else ""
+        lines.append(f"- **{markdown_text(place)}**: {markdown_text(choice.verdict)}.{then}")
     by_device: dict[str, list[Row]] = {}
     for row in found:
         by_device.setdefault(row.first.device.id, []).append(row)
@@ -47,8 +45,8 @@ def markdown(
     beside = any(row.published() for row in found)
     for device, its in by_device.items():
         info = its[0].first.device
-        lines += ["", f"## {escaped(info.model or device)}", ""]
-        lines += [escaped(" · ".join(filter(None, (info.soc, info.os_build, device)))), ""]
+        lines += ["", f"## {markdown_text(info.model or device)}", ""]
+        lines += [markdown_text(" · ".join(filter(None, (info.soc, info.os_build, device)))), ""]
         heads = ["Artifact", "Threads", "Latency, ms", "Sessions", "p90", "Top-1, %", "File, MB"]
         heads += ["Memory, MiB", *(["Paper, ms"] if beside else []), "Unsound?"]
         lines.append(f"| {' | '.join(heads)} |")
@@ -57,7 +55,7 @@ def markdown(
             its, key=lambda row: (row.group.latency_ms is None, row.group.latency_ms)
         ):
             own = [str(doubt) for doubt in row.doubts(newest) if doubt.code not in everywhere]
-            columns = [*_columns(row, known, beside), escaped("; ".join([*own, *row.errors]))]
+            columns = [*_columns(row, known, beside), markdown_text("; ".join([*own, *row.errors]))]
             lines.append(f"| {' | '.join(columns)} |")
     codes = {doubt.code for row in doubts for doubt in row}
     if codes:
@@ -69,18 +67,12 @@ def markdown(
     return "\n".join(lines)
 
 
-def escaped(text: str) -> str:
-    """Returns a name as plain text in one line, without markup and mentions."""
-    # An empty comment after @ keeps GitHub from turning a name into a mention.
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split())).replace("@", "@<!-- -->")
-
-
 def _words(measurements: Sequence[Measurement]) -> str:
     runs = dict.fromkeys(measurement.run for measurement in measurements)
     days = sorted({measurement.started_at[:10] for measurement in measurements})
     span = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     count = f"{len(measurements)} session{'s' if len(measurements) != 1 else ''}"
-    return f"{count}, {escaped(span)}. Runs: {escaped(', '.join(runs))}"
+    return f"{count}, {markdown_text(span)}. Runs: {markdown_text(', '.join(runs))}"
 
 
 def _columns(row: Row, known: Accuracies, beside: bool) -> list[str]:
@@ -92,7 +84,7 @@ def _columns(row: Row, known: Accuracies, beside: bool) -> list[str]:
         accuracy = f"{100 * evaluation.top1:.1f} ({100 * low:.1f} to {100 * high:.1f})"
     span = f"{_number(min(values))} to {_number(max(values))}" if len(values) > 1 else "-"
     return [
-        escaped(artifact.name),
+        markdown_text(artifact.name),
         str(row.first.plan.threads),
         f"**{_number(row.group.latency_ms)}**",
         span,
@@ -113,11 +105,11 @@ def _notes(found: Sequence[Row], known: Accuracies, beside: bool) -> list[str]:
     where = ""
     if known:
         evaluation = next(iter(known.values()))[0]
-        where = f" on {escaped(evaluation.dataset)}"
+        where = f" on {markdown_text(evaluation.dataset)}"
         lines.append(f"Top-1:{where}, {evaluation.n} images, with its 95 % interval.")
     unknown = {r.first.artifact.name for r in found if r.first.artifact.sha256 not in known}
     if unknown:
-        names = ", ".join(escaped(name) for name in sorted(unknown))
+        names = ", ".join(markdown_text(name) for name in sorted(unknown))
         lines.append(f"Not evaluated{where} (`mnv4 evaluate BUNDLE DATASET` does it): {names}.")
     if beside:
         lines.append(f"Paper: published, not measured here: {source()['source']}.")

@@ -186,7 +186,7 @@ class Choice:
         kind, *rest = self.device.split(":")
         address = self.device if kind not in ("host", "browser") else ":".join([kind, *rest[1:]])
         name = shlex.quote(one.name)
-        measure = [] if one.group else [f"mnv4 measure {name} --device {address}"]
+        measure = [] if one.group else [f"mnv4 measure {name} --device {shlex.quote(address)}"]
         parent = " --parent PARENT" if self.bounds.min_agreement is not None else ""
         known = one.agreement if parent else one.accuracy
         return measure + ([f"mnv4 evaluate {name} DATASET{parent}"] if known is None else [])

@@ -24,6 +24,7 @@ from mnv4_mobile.measuring.results.record import RECORD_KINDS, Kept, stored
 from mnv4_mobile.measuring.results.store import Added, Store
 from mnv4_mobile.quality.evaluate import Evaluation
 from mnv4_mobile.records import Record
+from mnv4_mobile.text import csv_cell
 
 _T = TypeVar("_T")
 
@@ -118,7 +119,8 @@ def _csv(found: Records) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(get_type_hints(FlatMeasurement)), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(flat(m) for m in found.measurements)
+    rows = map(flat, found.measurements)
+    writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)
     return text.getvalue().encode()
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from records import PROFILE, evaluation, measurement
+from records import DEVICE, PROFILE, evaluation, measurement
 
 from mnv4_mobile.errors import ConfigError, MobileError, StoreError, ToolchainError
 from mnv4_mobile.measuring.measurement import Samples, Summary
@@ -146,6 +146,20 @@ def test_csv_has_a_row_a_measurement(tmp_path):
     assert (rows[2]["mean_ms"], rows[2]["doubts"]) == ("4.0", "unchecked; summary")
     with pytest.raises(ConfigError, match=r"found '.csv', allowed: .jsonl, .parquet, .sqlite"):
         read_records(path)
+
+
+def test_csv_has_no_formulas(tmp_path):
+    path = tmp_path / "all.csv"
+    device = replace(DEVICE, id="=HYPERLINK(A1)", model="+1", soc="-1", os_build="\t=1")
+    one = measurement(run="@SUM(A1)", device=device)
+    samples = replace(one.samples, golden_sqnr_db=-12.5)
+    export_records(Records(measurements=[replace(one, samples=samples)]), path)
+    with path.open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["run"] == "'@SUM(A1)"
+    assert row["device"] == "'=HYPERLINK(A1)"
+    assert (row["device_model"], row["soc"], row["os_build"]) == ("'+1", "'-1", "'\t=1")
+    assert row["golden_sqnr_db"] == "-12.5"  # a number stays one
 
 
 def test_parquet_has_samples_and_types(tmp_path):
