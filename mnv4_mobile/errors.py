@@ -2,7 +2,8 @@
 
 import errno
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 _CLOSE = 0.7
@@ -155,6 +156,27 @@ def disk_error(error: Exception) -> DiskError | None:
     if not isinstance(error, OSError) or error.errno not in _DISK:
         return None
     return DiskError(f"{error.filename or 'cannot write'}: {error.strerror}")
+
+
+@contextmanager
+def damaged(path: object, kind: str) -> Iterator[None]:
+    """Makes an error in its body say which file is damaged.
+
+    A reader looks up what a file's own numbers and names refer to. In a damaged file, they may
+    refer to anything or to nothing, which surfaces wherever they are used.
+
+    Args:
+        path: The file.
+        kind: What the file should be: `ExecuTorch program`.
+
+    Raises:
+        BundleError: A lookup or a conversion in the body failed.
+    """
+    try:
+        yield
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        found = str(error) if type(error) is ValueError else repr(error)
+        raise BundleError(f"{path}: a damaged {kind}: {found}") from error
 
 
 def user_error(error: Exception) -> MobileError:

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ class Operator:
     convolution: Convolution | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Graph:
     """The operators of an artifact in the order in which they run, and their values by name."""
 
@@ -77,35 +78,51 @@ class Graph:
     values: Mapping[str, Value]
 
     def __post_init__(self) -> None:
-        users: dict[str, list[Operator]] = {}
+        # Rules ask these for every operator, and an artifact may have very many.
+        users: dict[str, dict[int, Operator]] = {}
         for operator in self.operators:
             for name in operator.inputs:
-                users.setdefault(name, []).append(operator)
+                users.setdefault(name, {})[id(operator)] = operator
         producers = {name: op for op in self.operators for name in op.outputs}
+        positions = {id(operator): i for i, operator in reversed([*enumerate(self.operators)])}
         object.__setattr__(self, "_users", users)
         object.__setattr__(self, "_producers", producers)
+        object.__setattr__(self, "_positions", positions)
+
+    def producer(self, name: str) -> Operator | None:
+        """Returns the operator whose result a value is; None for inputs and constants."""
+        producers: dict[str, Operator] = self.__dict__["_producers"]
+        return producers.get(name)
 
     def users(self, operator: Operator) -> list[Operator]:
         """Returns the operators that read the results of an operator."""
-        users: dict[str, list[Operator]] = self.__dict__["_users"]
-        return [user for name in operator.outputs for user in users.get(name, ())]
+        users: dict[str, dict[int, Operator]] = self.__dict__["_users"]
+        names = [name for name in operator.outputs if self.producer(name) is operator]
+        return [user for name in names for user in users.get(name, {}).values()]
 
     def sources(self, operator: Operator) -> list[Operator]:
         """Returns the operators whose results an operator reads."""
-        producers: dict[str, Operator] = self.__dict__["_producers"]
-        return [producers[name] for name in operator.inputs if name in producers]
+        found = (self.producer(name) for name in operator.inputs)
+        return [source for source in found if source]
 
-    def before(self, operator: Operator) -> Sequence[Operator]:
-        """Returns the operators that run before one, in order."""
-        return self.operators[: next(i for i, o in enumerate(self.operators) if o is operator)]
+    def position(self, operator: Operator) -> int:
+        """Returns how many operators run before one."""
+        positions: dict[int, int] = self.__dict__["_positions"]
+        return positions[id(operator)]
 
     def types(self, operator: Operator) -> tuple[str, str]:
         """Returns the types of an operator's first input and of its output."""
         return self.values[operator.inputs[0]].dtype, self.values[operator.outputs[0]].dtype
 
+    @cached_property
     def convolutions(self) -> list[Operator]:
-        """Returns all convolutions."""
+        """All convolutions."""
         return [operator for operator in self.operators if operator.convolution]
+
+    @cached_property
+    def weights(self) -> set[str]:
+        """The types in which the weights of convolutions are stored."""
+        return {c.convolution.weights for c in self.convolutions if c.convolution}
 
 
 Check = Callable[[Graph, Operator], str]
@@ -197,7 +214,7 @@ def channels(multiple: int) -> Check:
 
     def check(graph: Graph, operator: Operator) -> str:
         conv = operator.convolution
-        if conv is None or conv.outputs % multiple == 0 or operator is graph.convolutions()[-1]:
+        if conv is None or conv.outputs % multiple == 0 or operator is graph.convolutions[-1]:
             return ""
         return f"{conv.outputs} channels"
 
@@ -209,8 +226,7 @@ def float_layer(graph: Graph, operator: Operator) -> str:
     conv = operator.convolution
     if conv is None or not conv.weights.startswith("float"):
         return ""
-    stored = {c.convolution.weights for c in graph.convolutions() if c.convolution}
-    others = sorted(dtype for dtype in stored if not dtype.startswith("float"))
+    others = sorted(dtype for dtype in graph.weights if not dtype.startswith("float"))
     return f"{operator.kind} in {conv.weights}, others in {', '.join(others)}" if others else ""
 
 

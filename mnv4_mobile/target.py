@@ -143,7 +143,11 @@ class Target(Protocol):
         """
 
     def operators(self, path: Path) -> dict[str, int]:
-        """Returns how often each operator occurs in the artifact, including delegate calls."""
+        """Returns how often each operator occurs in the artifact, including delegate calls.
+
+        Raises:
+            BundleError: As for `inputs`.
+        """
 
     def lint(self, path: Path, layers: Sequence[str]) -> list[Finding]:
         """Finds what makes an artifact slow on its target, without running it.
@@ -151,6 +155,9 @@ class Target(Protocol):
         Args:
             path: The artifact.
             layers: Names of the network's convolutions in the order in which they run.
+
+        Raises:
+            BundleError: As for `inputs`.
         """
 
     def profile(

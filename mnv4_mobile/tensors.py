@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,21 @@ class TensorSpec(Record, frozen=True, kw_only=True, omit_defaults=True):
         check_bytes(self.shape, self.dtype)
         if self.quantization is not None and self.dtype not in ("int8", "uint8"):
             raise ValueError(f"quantization: found with {self.dtype}, must be with int8 or uint8")
+
+
+def declared_input(name: str, shape: Sequence[int], dtype: str) -> TensorSpec:
+    """Returns an input as an artifact declares it, which says neither its kind nor its layout.
+
+    The type may be one that artifacts of this package never have: `int32`.
+
+    Raises:
+        ValueError: No array has this type and shape.
+    """
+    if any(size < 1 for size in shape):
+        raise ValueError(f"input {name}: found shape {list(shape)}, must be 1 or more in all axes")
+    return TensorSpec(
+        name=name, kind="image", shape=tuple(shape), dtype=cast(Any, dtype), layout=None
+    )
 
 
 def check_bytes(shape: Sequence[int], dtype: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from mnv4_executorch.speedups import PATCHES
 from mnv4_mobile.build_spec import BuildSpec
@@ -105,16 +105,7 @@ class ExecuTorch:
         """See `Target.inputs`."""
         from mnv4_executorch.pte import inputs
 
-        return tuple(
-            TensorSpec(
-                name=name,
-                kind="image",
-                shape=found.shape,
-                dtype=cast(Any, found.dtype),
-                layout=None,
-            )
-            for name, found in inputs(path).items()
-        )
+        return inputs(path)
 
     def operators(self, path: Path) -> dict[str, int]:
         """See `Target.operators`. Operators inside a delegate are not counted."""

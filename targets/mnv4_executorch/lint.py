@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 
 from mnv4_executorch import xnnpack_graph
-from mnv4_executorch.pte import Program
-from mnv4_mobile.errors import BundleError
+from mnv4_executorch.pte import KIND, Program
+from mnv4_mobile.errors import damaged
 from mnv4_mobile.layers import assign
 from mnv4_mobile.lint import (
     Finding,
@@ -40,7 +39,8 @@ def _delegate_break(graph: Graph, operator: Operator) -> str:
     if operator.kind != _DELEGATE:
         return ""
     between: list[str] = []
-    for before in reversed(graph.before(operator)):
+    for index in range(graph.position(operator) - 1, -1, -1):
+        before = graph.operators[index]
         if before.kind == _DELEGATE or "::" not in before.kind:
             between = between or ["nothing"]
             return f"another delegate call; between the two: {', '.join(sorted(set(between)))}"
@@ -110,10 +110,9 @@ def lint(path: Path, layers: Sequence[str]) -> list[Finding]:
     Raises:
         BundleError: The file is not an ExecuTorch program, or is damaged.
     """
-    try:
-        return apply(RULES, _graph(Program(path), layers))
-    except (IndexError, KeyError, ValueError, struct.error) as error:
-        raise BundleError(f"{path}: a damaged ExecuTorch program: {error!r}") from error
+    program = Program(path)
+    with damaged(path, KIND):
+        return apply(RULES, _graph(program, layers))
 
 
 def _graph(program: Program, layers: Sequence[str]) -> Graph:
@@ -125,7 +124,7 @@ def _graph(program: Program, layers: Sequence[str]) -> Graph:
     }
     for index, call in enumerate(program.calls):
         names = tuple(f"{number}" for number in call.arguments if number in program.tensors)
-        if call.name:
+        if call.delegate is None:
             operators.append(Operator(kind=call.name, inputs=names[:-1], outputs=names[-1:]))
             continue
         operators.append(Operator(kind=_DELEGATE))

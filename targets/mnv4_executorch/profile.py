@@ -7,13 +7,14 @@ etdump_schema_flatcc.fbs).
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mnv4_executorch.pte import Table, root
 from mnv4_executorch.session import load
 from mnv4_mobile.bundle.timing import WARM_UP
+from mnv4_mobile.flatbuffer import Buffer, Table
 from mnv4_mobile.layers import OperatorTime, operator_times
 from mnv4_mobile.tensors import Tensors
 
@@ -44,7 +45,8 @@ def profile(
 
 def _runs(data: bytes) -> list[list[tuple[str, float]]]:
     """Returns each run's operators: name and milliseconds. The dump begins with its own size."""
-    dump = root(data[4:])
+    # The longer the runs, the longer the dump, which the runtime writes: there is no limit.
+    dump = Buffer(data, limit=sys.maxsize).part(4).root()
     return [
         list(_operators(run)) for run in dump.tables(_DUMP_RUNS) if run.text(_RUN_NAME) == "Execute"
     ]

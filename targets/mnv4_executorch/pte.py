@@ -1,19 +1,19 @@
 """Reads the contents of a `.pte` from its flatbuffer.
 
 ExecuTorch's own deserializer needs all of exir and its flatc, so the few tables that are needed are
-read here with the flatbuffers library (field numbers: executorch/schema/program.fbs).
+read here (field numbers: executorch/schema/program.fbs).
 """
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mnv4_mobile.errors import BundleError
+from mnv4_mobile.errors import damaged
+from mnv4_mobile.flatbuffer import Buffer, Table
+from mnv4_mobile.tensors import TensorSpec, declared_input
 
 _PROGRAM_PLANS, _PROGRAM_SEGMENTS = 1, 4
 _PLAN_NAME, _PLAN_VALUES, _PLAN_INPUTS, _PLAN_OUTPUTS = 0, 2, 3, 4
@@ -27,72 +27,7 @@ _SEGMENT_OFFSET, _SEGMENT_SIZE = 0, 1
 _TENSOR_TYPE, _TENSOR_SIZES = 0, 2
 _BASE = slice(24, 32)  # segments' offset, in the extended header (executorch/schema/README.md)
 _TYPES = {0: "uint8", 1: "int8", 3: "int32", 4: "int64", 5: "float16", 6: "float32"}
-_DAMAGED = (IndexError, KeyError, ValueError, struct.error)
-
-
-class Table:
-    """A flatbuffer table whose fields are read by number."""
-
-    def __init__(self, data: bytes, position: int) -> None:
-        from flatbuffers.table import Table as Flat
-
-        self._table = Flat(data, position)
-
-    def _offset(self, field: int) -> int:
-        offset: int = self._table.Offset(4 + 2 * field)
-        return offset
-
-    def integer(self, field: int, bits: int) -> int:
-        """Returns an integer with the given number of bits; 0 if it is not stored."""
-        from flatbuffers import number_types as types
-
-        flags = {
-            8: types.Uint8Flags,
-            16: types.Int16Flags,
-            32: types.Uint32Flags,
-            64: types.Uint64Flags,
-        }[bits]
-        offset = self._offset(field)
-        return int(self._table.Get(flags, self._table.Pos + offset)) if offset else 0
-
-    def integers(self, field: int) -> list[int]:
-        """Returns a vector of 32-bit integers; an empty list if it is not stored."""
-        from flatbuffers.number_types import Int32Flags
-
-        offset = self._offset(field)
-        values: list[int] = (
-            self._table.GetVectorAsNumpy(Int32Flags, offset).tolist() if offset else []
-        )
-        return values
-
-    def text(self, field: int) -> str:
-        """Returns a string; an empty one if it is not stored."""
-        offset = self._offset(field)
-        return bytes(self._table.String(self._table.Pos + offset)).decode() if offset else ""
-
-    def has(self, field: int) -> bool:
-        """Returns whether a field is stored."""
-        return bool(self._offset(field))
-
-    def table(self, field: int) -> Table:
-        """Returns a table, or the table of a union."""
-        position = self._table.Pos + self._offset(field)
-        return Table(self._table.Bytes, self._table.Indirect(position))
-
-    def tables(self, field: int) -> list[Table]:
-        """Returns a vector of tables; an empty list if it is not stored."""
-        offset = self._offset(field)
-        if not offset:
-            return []
-        start: int = self._table.Vector(offset)
-        count: int = self._table.VectorLen(offset)
-        data: Any = self._table.Bytes
-        return [Table(data, self._table.Indirect(start + 4 * i)) for i in range(count)]
-
-
-def root(data: bytes) -> Table:
-    """Returns the root table of a flatbuffer."""
-    return Table(data, int.from_bytes(data[:4], "little"))
+KIND = "ExecuTorch program"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +46,8 @@ class Call:
     """Name of the operator; empty for a delegate."""
     arguments: tuple[int, ...]
     """Numbers of the values that it reads and writes; the last one is an operator's output."""
-    delegate: bytes = b""
-    """The data of the delegate; empty for an operator."""
+    delegate: Buffer | None = None
+    """The data of the delegate; None for an operator."""
 
 
 class Program:
@@ -127,50 +62,47 @@ class Program:
     """
 
     def __init__(self, path: Path) -> None:
-        self._data = _read(path)
-        try:
-            self._root = root(self._data)
-            plan = _plans(self._root)["forward"]
-            self.calls = self._calls(plan)
+        file = _read(path)
+        with damaged(path, KIND):
+            root = file.root()
+            plan = _plans(root)["forward"]
+            self.calls = _calls(plan, _segments(file, root))
             self.tensors = _tensors(plan)
-        except _DAMAGED as error:
-            raise BundleError(f"{path}: a damaged ExecuTorch program: {error!r}") from error
-
-    def _calls(self, plan: Table) -> list[Call]:
-        names = [f"{op.text(0)}.{op.text(1)}".rstrip(".") for op in plan.tables(_PLAN_OPERATORS)]
-        delegates = plan.tables(_PLAN_DELEGATES)
-        found = []
-        for chain in plan.tables(_PLAN_CHAINS):
-            for instruction in chain.tables(_CHAIN_INSTRUCTIONS):
-                kind = instruction.integer(_TYPE, 8)
-                if kind not in (_KERNEL_CALL, _DELEGATE_CALL):
-                    continue
-                call = instruction.table(_VALUE)
-                called, arguments = call.integer(_CALLED, 32), tuple(call.integers(_ARGUMENTS))
-                if kind == _KERNEL_CALL:
-                    found.append(Call(name=names[called], arguments=arguments))
-                else:
-                    data = self._delegate_data(delegates[called].table(_DELEGATE_DATA))
-                    found.append(Call(name="", arguments=arguments, delegate=data))
-        return found
-
-    def _delegate_data(self, reference: Table) -> bytes:
-        """Returns the bytes that a reference points to, in a segment.
-
-        Programs have segments because `extract_delegate_segments` is on by default.
-        """
-        index = reference.integer(_DATA_INDEX, 32)
-        segment = self._root.tables(_PROGRAM_SEGMENTS)[index]
-        start = int.from_bytes(self._data[_BASE], "little")
-        start += segment.integer(_SEGMENT_OFFSET, 64)
-        return self._data[start : start + segment.integer(_SEGMENT_SIZE, 64)]
 
 
-def _read(path: Path) -> bytes:
-    data = path.read_bytes()
-    if data[4:6] != b"ET":
-        raise BundleError(f"{path}: not an ExecuTorch program")
-    return data
+def _calls(plan: Table, segments: Sequence[Buffer]) -> list[Call]:
+    """Returns the calls of a method.
+
+    The data of delegates is in segments, because `extract_delegate_segments` is on by default.
+    """
+    names = [f"{op.text(0)}.{op.text(1)}".rstrip(".") for op in plan.tables(_PLAN_OPERATORS)]
+    delegates = [one.table(_DELEGATE_DATA) for one in plan.tables(_PLAN_DELEGATES)]
+    found = []
+    for chain in plan.tables(_PLAN_CHAINS):
+        for instruction in chain.tables(_CHAIN_INSTRUCTIONS):
+            kind = instruction.integer(_TYPE, 8)
+            if kind not in (_KERNEL_CALL, _DELEGATE_CALL):
+                continue
+            call = instruction.table(_VALUE)
+            called, arguments = call.integer(_CALLED, 32), call.integers(_ARGUMENTS)
+            if kind == _KERNEL_CALL:
+                found.append(Call(name=names[called], arguments=arguments))
+            else:
+                data = segments[delegates[called].integer(_DATA_INDEX, 32)]
+                found.append(Call(name="", arguments=arguments, delegate=data))
+    return found
+
+
+def _segments(file: Buffer, root: Table) -> list[Buffer]:
+    base = int.from_bytes(file.data[_BASE], "little")
+    return [
+        file.part(base + one.integer(_SEGMENT_OFFSET, 64), one.integer(_SEGMENT_SIZE, 64))
+        for one in root.tables(_PROGRAM_SEGMENTS)
+    ]
+
+
+def _read(path: Path) -> Buffer:
+    return Buffer.read(path, b"ET", KIND)
 
 
 def _plans(program: Table) -> dict[str, Table]:
@@ -178,25 +110,24 @@ def _plans(program: Table) -> dict[str, Table]:
     return {plan.text(_PLAN_NAME): plan for plan in program.tables(_PROGRAM_PLANS)}
 
 
-def inputs(path: Path) -> dict[str, Tensor]:
-    """Returns the inputs of `forward` by name, as `mnv4_executorch.session` names them.
+def inputs(path: Path) -> tuple[TensorSpec, ...]:
+    """Returns the inputs of `forward`, with the names that `mnv4_executorch.session` uses.
 
     Raises:
         BundleError: The file is not an ExecuTorch program, is damaged, or has other inputs than
             tensors.
     """
-    data = _read(path)
-    try:
-        plans = _plans(root(data))
-        forward = plans["forward"]
-        tensors = _tensors(forward)
-        found = [tensors[number] for number in forward.integers(_PLAN_INPUTS)]
-        names = port_names("input", len(found), _texts(plans.get("get_input_names")))
-    except _DAMAGED as error:
-        raise BundleError(
-            f"{path}: inputs are not tensors, or the program is damaged: {error!r}"
-        ) from error
-    return dict(zip(names, found, strict=True))
+    file = _read(path)
+    with damaged(path, KIND):
+        plans = _plans(file.root())
+        numbers, tensors = plans["forward"].integers(_PLAN_INPUTS), _tensors(plans["forward"])
+        if others := [number for number in numbers if number not in tensors]:
+            raise ValueError(f"inputs {others} are not tensors")
+        names = port_names("input", len(numbers), _texts(plans.get("get_input_names")))
+        return tuple(
+            declared_input(name, tensors[number].shape, tensors[number].dtype)
+            for name, number in zip(names, numbers, strict=True)
+        )
 
 
 def _texts(constant: Table | None) -> list[str]:
@@ -221,7 +152,7 @@ def _tensors(plan: Table) -> dict[int, Tensor]:
             code = tensor.integer(_TENSOR_TYPE, 8)
             found[number] = Tensor(
                 dtype=_TYPES.get(code, f"type {code}"),
-                shape=tuple(tensor.integers(_TENSOR_SIZES)),
+                shape=tensor.shape(_TENSOR_SIZES),
             )
     return found
 

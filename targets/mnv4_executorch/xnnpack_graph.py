@@ -6,7 +6,7 @@ xnnpack_graph_serialize.py in the same folder.
 
 from __future__ import annotations
 
-from mnv4_executorch.pte import Table, root
+from mnv4_mobile.flatbuffer import Buffer, Table
 from mnv4_mobile.lint import Convolution, Operator, Value
 
 _MAGIC = b"XH00"
@@ -60,15 +60,19 @@ _PORTS = {
 _CONVERSIONS = {(False, True): "Quantize", (True, False): "Dequantize"}
 
 
-def read(data: bytes, prefix: str) -> tuple[list[Operator], dict[str, Value]]:
+def read(delegate: Buffer, prefix: str) -> tuple[list[Operator], dict[str, Value]]:
     """Returns the nodes of a delegate's graph in order, and its values.
 
     Args:
-        data: The delegate's data in the program.
+        delegate: The delegate's data in the program.
         prefix: Prefix of the names of values, as each delegate numbers them from 0.
+
+    Raises:
+        ValueError: The data is damaged, as are LookupErrors.
     """
+    data = delegate.data
     start = int.from_bytes(data[_GRAPH_OFFSET], "little") if data[4:8] == _MAGIC else 0
-    graph = root(data[start:])
+    graph = delegate.part(start).root()
     values = dict(_value(entry, prefix) for entry in graph.tables(_VALUES))
     return [_operator(node, values, prefix) for node in graph.tables(_NODES)], values
 
@@ -79,7 +83,7 @@ def _value(entry: Table, prefix: str) -> tuple[str, Value]:
         tensor = tensor.table(0)
     return f"{prefix}{tensor.integer(_ID, 32)}", Value(
         dtype=_DTYPES[tensor.integer(_DTYPE, 16)],
-        shape=tuple(tensor.integers(_SHAPE)),
+        shape=tensor.shape(_SHAPE),
         constant=tensor.integer(_CONSTANT, 32) > 0,
     )
 
@@ -109,6 +113,6 @@ def _operator(node: Table, values: dict[str, Value], prefix: str) -> Operator:
         kind=kind,
         inputs=inputs,
         outputs=(result,),
-        permutation=tuple(table.integers(_PERMUTATION)) if kind == "StaticTranspose" else (),
+        permutation=table.shape(_PERMUTATION) if kind == "StaticTranspose" else (),
         convolution=convolution,
     )

@@ -94,13 +94,13 @@ class LiteRT:
 
     def inputs(self, path: Path) -> tuple[TensorSpec, ...]:
         """See `Target.inputs`."""
-        from mnv4_tflite.flatbuffer import inputs
+        from mnv4_tflite.reader import inputs
 
         return inputs(path)
 
     def operators(self, path: Path) -> dict[str, int]:
         """See `Target.operators`. The device decides which of them a delegate takes."""
-        from mnv4_tflite.flatbuffer import operators
+        from mnv4_tflite.reader import operators
 
         return operators(path)
 

@@ -1,17 +1,16 @@
-"""Edits a `.tflite` after conversion, as objects of its flatbuffer schema."""
+"""Edits a `.tflite` after conversion, as objects of its flatbuffer schema.
+
+Files that may come from elsewhere are read by `reader.py`.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from mnv4_mobile.errors import BundleError
-from mnv4_mobile.tensors import TensorSpec
 
 _DATA_ALIGNMENT = 16  # bytes; `force_align` in the schema, which Python's packer ignores
 
@@ -54,61 +53,12 @@ def _pack_aligned(values: npt.NDArray[np.uint8], builder: Any) -> int:
     return int(schema.BufferEnd(builder))
 
 
-def open_model(path: Path) -> Any:
-    """Returns the model (`ModelT`) in a file.
-
-    Raises:
-        BundleError: The file is not a LiteRT model.
-    """
-    from ai_edge_litert.schema_py_generated import Model
-
-    data = path.read_bytes()
-    if not Model.ModelBufferHasIdentifier(data, 0):
-        raise BundleError(f"{path}: not a LiteRT model: the identifier TFL3 is missing")
-    return read_model(data)
-
-
 def kinds(model: Any) -> list[str]:
     """Returns the kind of each operator of a model, in order: `CONV_2D`, ..."""
     from ai_edge_litert.schema_py_generated import BuiltinOperator
 
     names = {code: name for name, code in vars(BuiltinOperator).items() if name.isupper()}
     return [names[_code(model, operator)] for operator in model.subgraphs[0].operators]
-
-
-def operators(path: Path) -> dict[str, int]:
-    """Returns how often each operator occurs in a model.
-
-    Raises:
-        BundleError: The file is not a LiteRT model.
-    """
-    return dict(Counter(kinds(open_model(path))))
-
-
-def inputs(path: Path) -> tuple[TensorSpec, ...]:
-    """Returns the inputs of a model, with the names that `mnv4_tflite.session` uses.
-
-    Raises:
-        BundleError: The file is not a LiteRT model, or has several signatures.
-    """
-    from ai_edge_litert.schema_py_generated import TensorType
-
-    model = open_model(path)
-    graph, signatures = model.subgraphs[0], model.signatureDefs or []
-    if len(signatures) > 1:
-        raise BundleError(f"{path}: signatures: found {len(signatures)}, must be one or none")
-    named = {entry.tensorIndex: entry.name for one in signatures for entry in one.inputs}
-    types = {code: name.lower() for name, code in vars(TensorType).items() if name.isupper()}
-    return tuple(
-        TensorSpec(
-            name=named.get(index, graph.tensors[index].name).decode(),
-            kind="image",
-            shape=tuple(map(int, graph.tensors[index].shape)),
-            dtype=cast(Any, types[graph.tensors[index].type]),
-            layout=None,
-        )
-        for index in map(int, graph.inputs)
-    )
 
 
 def _code(model: Any, operator: Any) -> int:

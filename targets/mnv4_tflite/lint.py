@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from mnv4_mobile.errors import BundleError
+from mnv4_mobile.errors import damaged
 from mnv4_mobile.layers import assign
 from mnv4_mobile.lint import (
     Convolution,
@@ -25,7 +24,7 @@ from mnv4_mobile.lint import (
     transpose,
     transpose_pair,
 )
-from mnv4_tflite.flatbuffer import kinds, open_model
+from mnv4_tflite.reader import KIND, Model, Step
 
 # The operators of the XNNPACK delegate's `VisitNode` and their types (LiteRT,
 # tflite/delegates/xnnpack/xnnpack_delegate.cc and README.md).
@@ -55,9 +54,10 @@ def _taken(graph: Graph, operator: Operator) -> bool:
     dtype = graph.values[operator.outputs[0]].dtype
     if operator.kind not in _TAKEN.get(dtype, ()):
         return False
-    weights = [operator.inputs[1]] if operator.kind in _STATIC else []
-    computed = [s for s in graph.sources(operator) if set(s.outputs) & set(weights)]
-    return all(_unpacks(graph, source) for source in computed)
+    if operator.kind not in _STATIC:
+        return True
+    computed = graph.producer(operator.inputs[1])
+    return computed is None or _unpacks(graph, computed)
 
 
 def _unpacks(graph: Graph, operator: Operator) -> bool:
@@ -81,11 +81,17 @@ def _outside(graph: Graph, operator: Operator) -> str:
 
 def _delegate_break(graph: Graph, operator: Operator) -> str:
     """Finds an operator that the delegate does not take, between others that it takes."""
-    earlier = graph.before(operator)
-    before = any(_taken(graph, op) and not _unpacks(graph, op) for op in earlier)
-    behind = any(_taken(graph, op) for op in graph.operators[len(earlier) :])
-    what = _outside(graph, operator)
-    return f"{what}: it cuts the graph in two" if what and before and behind else ""
+    what, (first, last) = _outside(graph, operator), _delegated(graph)
+    cut = what and first < graph.position(operator) < last
+    return f"{what}: it cuts the graph in two" if cut else ""
+
+
+@lru_cache(maxsize=1)
+def _delegated(graph: Graph) -> tuple[int, int]:
+    """Returns the positions of the first and the last operator that the delegate runs."""
+    taken = [op for op in graph.operators if _taken(graph, op)]
+    runs = [graph.position(op) for op in taken if not _unpacks(graph, op)]
+    return (runs[0], runs[-1]) if runs else (0, 0)
 
 
 def _pad(graph: Graph, operator: Operator) -> str:
@@ -158,51 +164,48 @@ def lint(path: Path, layers: Sequence[str]) -> list[Finding]:
     Raises:
         BundleError: The file is not a LiteRT model, or is damaged.
     """
-    try:
-        return apply(RULES, _graph(open_model(path), layers))
-    except (AttributeError, IndexError, KeyError, TypeError, struct.error) as error:
-        raise BundleError(f"{path}: a damaged LiteRT model: {error!r}") from error
+    model = Model(path)
+    with damaged(path, KIND):
+        return apply(RULES, _graph(model, layers))
 
 
-def _graph(model: Any, layers: Sequence[str]) -> Graph:
-    from ai_edge_litert.schema_py_generated import TensorType
-
-    types = {code: name.lower() for name, code in vars(TensorType).items() if name.isupper()}
-    graph = model.subgraphs[0]
-    constants = [model.buffers[tensor.buffer].data for tensor in graph.tensors]
+def _graph(model: Model, layers: Sequence[str]) -> Graph:
     values = {
-        f"{index}": Value(
-            dtype=types[tensor.type],
-            shape=tuple(map(int, tensor.shape)) if tensor.shape is not None else (),
-            constant=data is not None,
-        )
-        for index, (tensor, data) in enumerate(zip(graph.tensors, constants, strict=True))
+        f"{number}": Value(dtype=tensor.dtype, shape=tensor.shape, constant=tensor.data is not None)
+        for number, tensor in enumerate(model.tensors)
     }
     operators: list[Operator] = []
     stored: dict[str, str] = {}
     """Types of the constants that a DEQUANTIZE takes, by its output."""
-    for kind, step in zip(kinds(model), graph.operators, strict=True):
-        inputs = tuple(f"{index}" for index in step.inputs if index >= 0)
-        outputs = tuple(f"{index}" for index in step.outputs)
-        if kind == "DEQUANTIZE" and values[inputs[0]].constant:
+    for step in model.steps:
+        inputs = tuple(f"{number}" for number in step.inputs if number >= 0)
+        outputs = tuple(f"{number}" for number in step.outputs)
+        if step.kind == "DEQUANTIZE" and values[inputs[0]].constant:
             stored[outputs[0]] = values[inputs[0]].dtype
-        axes: tuple[int, ...] = ()
-        if kind == "TRANSPOSE" and constants[step.inputs[1]] is not None:
-            axes = tuple(map(int, constants[step.inputs[1]].view(np.int32)))
         convolution = None
-        if kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
-            convolution = _convolution(kind, inputs, values, stored)
+        if step.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            convolution = _convolution(step.kind, inputs, values, stored)
         operators.append(
             Operator(
-                kind=kind,
+                kind=step.kind,
                 inputs=inputs,
                 outputs=outputs,
-                permutation=axes,
+                permutation=_permutation(model, step),
                 convolution=convolution,
             )
         )
-    names = [tensor.name.decode().partition(";")[0] for tensor in graph.tensors]
+    names = [tensor.name.partition(";")[0] for tensor in model.tensors]
     return Graph(operators=operators, layers=_layers(operators, names, layers), values=values)
+
+
+def _permutation(model: Model, step: Step) -> tuple[int, ...]:
+    """Returns the axes of a TRANSPOSE, if they are constant."""
+    if step.kind != "TRANSPOSE":
+        return ()
+    moved, axes = (model.tensors[number] for number in step.inputs)
+    if axes.data is None:
+        return ()
+    return tuple(map(int, np.frombuffer(axes.data, np.int32, len(moved.shape))))
 
 
 def _convolution(

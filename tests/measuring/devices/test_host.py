@@ -122,9 +122,9 @@ def test_memory_is_the_workers_own(demo_bundle):
 
 @pytest.mark.toolchain("tflite")
 def test_an_artifact_from_elsewhere_is_measured_unverified(demo_bundle, host, tmp_path):
-    from mnv4_tflite.flatbuffer import open_model, write_model
+    from mnv4_tflite.flatbuffer import read_model, write_model
 
-    model = open_model(demo_bundle("tflite").artifact)
+    model = read_model(demo_bundle("tflite").artifact.read_bytes())
     model.signatureDefs = []  # as models of older converters are
     path = tmp_path / "elsewhere.tflite"
     path.write_bytes(write_model(model))

@@ -1,0 +1,39 @@
+"""Damages files as broken disks, cut transfers and attackers do."""
+
+import random
+from collections.abc import Iterator
+
+HUGE = (2**32 - 1, 2**31 - 1, 2**31, 2**16 - 1, 2**24, 0)
+
+
+def structured(data: bytes, size: int = 64) -> list[int]:
+    """Positions that are hardly in weights: their surroundings have many zeros."""
+    return [
+        at for at in range(0, len(data), size) if data.count(0, at, at + size) >= size // 8
+    ] or [0]
+
+
+def damages(data: bytes, count: int, seed: int = 0) -> Iterator[bytes]:
+    """Copies of a file, each with one kind of damage at one place."""
+    chance = random.Random(seed)
+    places = structured(data)
+    for _ in range(count):
+        at = min(chance.choice(places) + chance.randrange(64), len(data) - 1)
+        word = at & ~3
+        yield chance.choice(
+            (
+                lambda at=at: data[:at],
+                lambda at=at: data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :],
+                lambda at=at: data[:at] + bytes(64) + data[at + 64 :],
+                lambda at=at: data[:at] + data[at + 4 :],
+                lambda at=at: data[:at] + chance.randbytes(4) + data[at:],
+                lambda word=word: (
+                    data[:word] + chance.choice(HUGE).to_bytes(4, "little") + data[word + 4 :]
+                ),
+                lambda word=word: (
+                    data[:word]
+                    + chance.randrange(len(data)).to_bytes(4, "little")
+                    + data[word + 4 :]
+                ),
+            )
+        )()
