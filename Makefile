@@ -13,7 +13,7 @@ UV := .tools/bin/uv
 # Importing these toolchains is slow enough: keep their compiled bytecode.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env demo test test-quick extras android ios lint documents bench clean
+.PHONY: help env demo test test-quick extras android ios lint documents bench attack clean
 
 help:
 	@echo "make demo   build the demo model for all targets and classify images with each"
@@ -25,6 +25,7 @@ help:
 	@echo "make ios    build and test ios_demo, without a Mac"
 	@echo "make lint   run ruff and mypy; check the direction of imports and the wording of texts"
 	@echo "make documents  run the commands of README and docs, each document in a clean folder"
+	@echo "make attack  try hostile input with fresh seeds for ten minutes, then kill processes at random moments"
 	@echo "make bench  compare artifacts and builds with naive exports; build the float matrix"
 
 $(UV):
@@ -74,6 +75,10 @@ bench: env
 	$(BIN)/python -m benchmarks.artifacts -o out/artifacts
 	$(BIN)/python -m benchmarks.builds -o out/builds
 	$(BIN)/python -m benchmarks.float_matrix -o out/matrix
+
+attack: env
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.hostile.attack
+	MNV4_ATTACK=fresh $(PYTEST) -k kills tests/hostile
 
 clean:
 	rm -rf .venv .tools demo-out out

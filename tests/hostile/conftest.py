@@ -1,0 +1,46 @@
+"""Hostile input and killed processes: few of them in the suite, many under `make attack`.
+
+`promise.py` has the promise and the process that holds a call to it, `kinds.py` the kinds of input,
+`attack.py` the attack with fresh seeds. The suite tries some inputs of each kind with fixed seeds
+(`test_promise.py`), for 90 s of CPU time at most.
+
+A test that kills processes at random moments is called `test_kills_*` and takes its moments from
+the fixture `seeds`:
+
+    def test_kills_of_a_build(seeds, ...):
+        for seed in seeds:
+            moment = Random(seed).uniform(0, 3)
+            ...
+            assert nothing_left, f"MNV4_ATTACK={seed} repeats it"
+
+The environment variable MNV4_ATTACK chooses them: three fixed ones by default, `fresh` for 50 fresh
+ones (`make attack`), a number for that one.
+"""
+
+import os
+import secrets
+
+import pytest
+
+from tests.hostile.kinds import BUNDLES, KINDS
+
+
+@pytest.fixture
+def seeds():
+    """The seeds of a test that kills processes."""
+    asked = os.environ.get("MNV4_ATTACK", "")
+    if asked == "fresh":
+        return [secrets.randbelow(10**9) for _ in range(50)]
+    return [int(asked)] if asked else [0, 1, 2]
+
+
+@pytest.fixture
+def bundles(request, monkeypatch):
+    """A function that gives the demo bundle which a kind needs to the kind's calls."""
+
+    def given(kind):
+        if target := KINDS[kind].target:
+            bundle = request.getfixturevalue("demo_bundle")(target)
+            monkeypatch.setenv(BUNDLES, str(bundle.path.parent))
+
+    return given

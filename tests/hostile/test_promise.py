@@ -1,0 +1,43 @@
+"""Inputs of every kind keep the promise, with fixed seeds; `make attack` tries many more."""
+
+import sys
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.hostile.kinds import KINDS
+from tests.hostile.promise import Guard
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+_EXAMPLES = {"http": 10, "bundle": 30}
+"""Numbers of inputs of the kinds that take long."""
+
+
+def _kind(name):
+    target = KINDS[name].target
+    return pytest.param(name, marks=[pytest.mark.toolchain(target)] if target else [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", map(_kind, KINDS))
+def test_hostile_input_keeps_the_promise(kind, bundles):
+    bundles(kind)
+    with Guard([kind]) as guard:
+        guard.warm_up()
+
+        @settings(
+            max_examples=_EXAMPLES.get(kind, 50),
+            derandomize=True,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            # A server takes seconds for what it does not like: too long to look for less of it.
+            phases=[Phase.generate] if kind == "http" else [Phase.generate, Phase.shrink],
+        )
+        @given(st.randoms(use_true_random=False))
+        def promise(random):
+            outcome = guard.attempt(kind, KINDS[kind].make(random))
+            assert outcome.kept, outcome.what
+
+        promise()
