@@ -66,6 +66,10 @@ class StoreError(MobileError):
     """A store of measurements that cannot be used, or a record that does not fit into it."""
 
 
+class DamagedRecord(StoreError, UserWarning):
+    """A record of a store that cannot be read and is left out."""
+
+
 class RegressionError(MobileError):
     """An artifact is slower than its base by more than is allowed."""
 

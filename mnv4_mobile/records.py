@@ -111,12 +111,17 @@ def convert(value: object, kind: type[T], place: str, error: type[MobileError] =
 
 
 def check(record: T, place: str, error: type[MobileError] = ConfigError) -> T:
-    """Returns a record that Python code made, after a check that its values are within bounds.
+    """Returns a record that Python code made, after a check that it could be read from a file.
 
     Raises:
         MobileError: Of the type `error`, naming the key, what was found and what is allowed.
     """
-    return convert(msgspec.to_builtins(record), type(record), place, error)
+    found = convert(msgspec.to_builtins(record), type(record), place, error)
+    try:
+        encode(record)
+    except ConfigError as wrong:
+        raise error(f"{place}: {wrong}") from None
+    return found
 
 
 def plain(record: object) -> Any:

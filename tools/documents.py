@@ -318,8 +318,8 @@ def _plan() -> Documents:
     kind.accept("the fastest cores", {"affinity": "fastest"})
     kind.accept("cores by number", {"affinity": "4,5,11,9999"})
     kind.accept("no warm-up", {"warmup": 0})
-    counts = ("warmup", "runs", "repeats", "threads")
-    kind.accept("the largest integers", dict.fromkeys(counts, _MOST))
+    most = {"warmup": _MOST, "runs": _MOST, "repeats": 10_000, "threads": 1024}
+    kind.accept("the largest integers", most)
     kind.accept("the longest times", {"seconds": _MOST_S, "cooldown_s": _raw("1e6")})
     kind.accept_text("another order", _text(dict(reversed(_PLAN.items()))))
     kind.accept_text("much white space", "\n\t " + json.dumps(_PLAN, indent=3) + "\r\n ")
@@ -329,8 +329,8 @@ def _plan() -> Documents:
     for key in _PLAN:
         if key != "schema":
             kind.refuse(key, _GONE)
-    for key in counts:
-        kind.refuse(key, 2.5, _raw("2.0"), _raw("1e1"), True, "2", None, -1, _MOST + 1, 2**64)
+    for key, largest in most.items():
+        kind.refuse(key, 2.5, _raw("2.0"), _raw("1e1"), True, "2", None, -1, largest + 1, 2**64)
     kind.refuse("runs", 0)
     kind.refuse("repeats", 0)
     kind.refuse("threads", 0)

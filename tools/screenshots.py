@@ -80,7 +80,7 @@ def main() -> None:
     options = parser.parse_args()
     with TemporaryDirectory(prefix="mnv4-") as folder:
         report = Path(folder) / "report.html"
-        with Store(options.store, must_exist=True) as store:
+        with Store(options.store, "read") as store:
             write_report(store, report, "html", runs=options.run)
         screenshots(report, options.out)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -140,6 +141,7 @@ def main() -> None:
     With `--json` the error is part of the JSON object on stdout, too.
     """
     as_json = "--json" in sys.argv[1:]
+    warnings.showwarning = _show_warning
     try:
         error = _run()
         if as_json:
@@ -181,6 +183,23 @@ def _run() -> MobileError | None:
         return known
     # Typer returns what Ctrl-C ends with instead of raising it.
     return StoppedError("interrupted") if code == StoppedError.exit_code else None
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    """Shows our warnings as notes, and others as Python does."""
+    if issubclass(category, MobileError):
+        print_text(f"note: {message}", err=True)
+    else:
+        (file or sys.stderr).write(
+            warnings.formatwarning(message, category, filename, lineno, line)
+        )
 
 
 def _drop_output() -> None:

@@ -172,7 +172,7 @@ def build(
     verbose: Verbose = False,
 ) -> None:
     """Builds a verified bundle for each model, size, recipe and target, on all cores."""
-    targets = split(target)
+    targets = split("--target", target)
     if not targets:
         from mnv4_mobile.target import target_names
 
@@ -186,10 +186,12 @@ def build(
     from mnv4_mobile.option import parse_set
     from mnv4_mobile.units import read_units
 
-    given, units = parse_set(sets), read_units(split(unit))
+    given, units = parse_set(sets), read_units(split("--unit", unit))
     if units and not verify:
         raise ConfigError("--unit: found with --no-verify, which runs nothing")
-    sizes: list[tuple[int, int] | None] = [size_of(text) for text in split(input_size)]
+    sizes: list[tuple[int, int] | None] = [
+        size_of(text) for text in split("--input-size", input_size)
+    ]
     options = [
         Options(
             name=name,
@@ -198,7 +200,7 @@ def build(
             input=input,
             layout=layout,
             io=io,
-            outputs=tuple(split(outputs)),
+            outputs=tuple(split("--outputs", outputs)),
             num_classes=num_classes,
             labels=read_labels(labels) if labels else None,
             mean=_rgb("--mean", mean),
@@ -217,10 +219,10 @@ def build(
         with steps(verbose, quiet) as progress:
             built = build_cells(
                 cells(
-                    split(models_or_weights),
+                    split("MODEL_OR_WEIGHTS", models_or_weights),
                     weights,
                     targets,
-                    split(recipe),
+                    split("--recipe", recipe),
                     options,
                     skip_unsupported=skip_unsupported,
                     progress=progress,

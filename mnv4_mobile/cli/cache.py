@@ -11,6 +11,7 @@ import typer
 from mnv4_mobile.cli.show import (
     Json,
     Quiet,
+    finite,
     megabytes,
     print_json,
     print_table,
@@ -49,10 +50,18 @@ def show(context: typer.Context, as_json: Json = False, quiet: Quiet = False) ->
 def prune(
     older_than: Annotated[
         float | None,
-        typer.Option(help="Remove what was not used for this many days.", metavar="DAYS", min=0),
+        typer.Option(
+            help="Remove what was not used for this many days.",
+            metavar="DAYS",
+            min=0,
+            callback=finite,
+        ),
     ] = None,
     keep: Annotated[
-        float, typer.Option(help="GB to keep, the most recently used first.", metavar="GB", min=0)
+        float,
+        typer.Option(
+            help="GB to keep, the most recently used first.", metavar="GB", min=0, callback=finite
+        ),
     ] = 0,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -64,7 +64,7 @@ def choose(
             "choose: found no bound; give one or more of --max-ms, --max-mb, --min-top1 and "
             "--min-agreement"
         )
-    with Store(store_path(store), must_exist=True) as opened:
+    with Store(store_path(store), "read") as opened:
         measurements, evaluations = opened.measurements(), opened.evaluations()
     device = one_device(device, measurements)
     found = run(measurements, on_dataset(evaluations, dataset), device, bounds)

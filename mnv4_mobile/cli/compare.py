@@ -12,6 +12,7 @@ from mnv4_mobile.cli.next_step import in_store
 from mnv4_mobile.cli.show import (
     Json,
     Quiet,
+    finite,
     print_json,
     print_text,
     show_next,
@@ -34,6 +35,7 @@ def compare(
             help="How many percent slower NEW may be. Without it, any difference is shown.",
             metavar="PERCENT",
             min=0,
+            callback=finite,
         ),
     ] = None,
     store: StorePath = None,

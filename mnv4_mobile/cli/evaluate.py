@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mnv4_mobile.cli import complete, next_step
-from mnv4_mobile.cli.measured import StorePath
+from mnv4_mobile.cli.measured import StorePath, recorded
 from mnv4_mobile.cli.show import (
     BundlePath,
     Json,
@@ -63,10 +63,10 @@ def evaluate(
     from mnv4_mobile.target import check_units, load_target
     from mnv4_mobile.units import read_units
 
-    units = read_units(split(unit))
+    units = read_units(split("--unit", unit))
     judged, reference = open_bundle(bundle), open_bundle(parent) if parent else None
     check_units(load_target(judged.manifest.target), units)
-    found = []
+    found, refused = [], None
     with steps(verbose=False, quiet=quiet) as progress, Store(store_path(store)) as opened:
         for one in units or (None,):
             evaluation = run(
@@ -79,16 +79,17 @@ def evaluate(
                 progress=progress,
             )
             found.append(evaluation)
-            opened.add(evaluation)
+            refused = recorded(opened, evaluation, progress) or refused
         for reason in found[0].skipped:
             progress.note(f"skipped {reason}")
-        progress.note(f"recorded in {opened.path}")
     if as_json:
         print_json({"evaluations": found})
-        return
-    for evaluation in found:
-        _show(evaluation)
-    show_next(next_step.measure(bundle, store), hidden=quiet)
+    else:
+        for evaluation in found:
+            _show(evaluation)
+    if refused:
+        raise refused
+    show_next(next_step.measure(bundle, store), hidden=as_json or quiet)
 
 
 def _show(found: Evaluation) -> None:

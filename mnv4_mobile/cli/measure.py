@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Annotated, Literal
 
@@ -73,8 +74,8 @@ def measure(
     from mnv4_mobile.measuring.plan import preset
     from mnv4_mobile.units import read_units
 
-    counts = split(threads)
-    if not all(count.isascii() and count.isdecimal() for count in counts):
+    counts = split("--threads", threads)
+    if not all(re.fullmatch("[0-9]{1,9}", count) for count in counts):
         raise ConfigError(f"--threads: found {', '.join(counts)}, must be whole numbers")
     given = {
         "warmup": warmup,
@@ -89,10 +90,10 @@ def measure(
     work = partial(
         perform.measure,
         bundles,
-        device=split(device),
+        device=split("--device", device),
         plan=preset(plan).with_values(values),
         threads=[int(count) for count in counts],
-        units=read_units(split(unit)),
+        units=read_units(split("--unit", unit)),
         tool=tool,
     )
     perform_and_show(work, "measure", run, store, as_json, quiet, verbose)

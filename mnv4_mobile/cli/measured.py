@@ -13,19 +13,23 @@ import typer
 from mnv4_mobile.cli import next_step
 from mnv4_mobile.cli.show import (
     error_document,
+    finite,
     print_json,
     print_table,
     print_text,
     show_next,
 )
 from mnv4_mobile.cli.steps import steps
-from mnv4_mobile.errors import StoppedError
+from mnv4_mobile.errors import MobileError, StoppedError
 
 if TYPE_CHECKING:
     from mnv4_mobile.measuring.measurement import Measurement
     from mnv4_mobile.measuring.perform import Measured
     from mnv4_mobile.measuring.results.choose import Bounds, Choice
     from mnv4_mobile.measuring.results.doubts import Doubt
+    from mnv4_mobile.measuring.results.record import Kept
+    from mnv4_mobile.measuring.results.store import Store
+    from mnv4_mobile.progress import Progress
 
 RunName = Annotated[
     str | None,
@@ -39,13 +43,16 @@ StorePath = Annotated[
         metavar="FILE",
     ),
 ]
-MaxMs = Annotated[float | None, typer.Option(help="Highest latency.", metavar="MS", min=0)]
+MaxMs = Annotated[
+    float | None, typer.Option(help="Highest latency.", metavar="MS", min=0, callback=finite)
+]
 MaxMb = Annotated[
-    float | None, typer.Option(help="Largest file, in MB of 10^6 bytes.", metavar="MB", min=0)
+    float | None,
+    typer.Option(help="Largest file, in MB of 10^6 bytes.", metavar="MB", min=0, callback=finite),
 ]
 MinTop1 = Annotated[
     float | None,
-    typer.Option(help="Lowest top-1 accuracy.", metavar="PERCENT", min=0, max=100),
+    typer.Option(help="Lowest top-1 accuracy.", metavar="PERCENT", min=0, max=100, callback=finite),
 ]
 MinAgreement = Annotated[
     float | None,
@@ -54,6 +61,7 @@ MinAgreement = Annotated[
         metavar="PERCENT",
         min=0,
         max=100,
+        callback=finite,
     ),
 ]
 
@@ -83,6 +91,20 @@ def ship_next(choice: Choice, *, hidden: bool) -> None:
         show_next(choice.ship_words(next(iter(places), name)), hidden=hidden)
 
 
+def recorded(store: Store, record: Kept, progress: Progress) -> MobileError | None:
+    """Adds a record to a store.
+
+    Returns:
+        What to raise once the record's figures are printed, if the store does not take it.
+    """
+    try:
+        store.add(record)
+    except MobileError as error:
+        return type(error)(f"not recorded: {error}")
+    progress.note(f"recorded in {store.path}")
+    return None
+
+
 def perform_and_show(
     work: Callable[..., Measured],
     name: str,
@@ -109,8 +131,8 @@ def perform_and_show(
     from mnv4_mobile.measuring.perform import new_run
     from mnv4_mobile.measuring.results.store import store_path
 
-    name = run or new_run(name)
-    resume = f"mnv4 {shlex.join([*sys.argv[1:], *([] if run else ['--run', name])])}"
+    name = new_run(name) if run is None else run
+    resume = f"mnv4 {shlex.join([*sys.argv[1:], *([] if run == name else ['--run', name])])}"
     try:
         with steps(verbose, quiet) as progress:
             found = work(run=name, store=store_path(store), progress=progress)

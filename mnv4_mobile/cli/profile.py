@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mnv4_mobile.cli import next_step
-from mnv4_mobile.cli.measured import StorePath
+from mnv4_mobile.cli.measured import StorePath, recorded
 from mnv4_mobile.cli.show import (
     BundlePath,
     Json,
@@ -22,7 +22,7 @@ from mnv4_mobile.cli.show import (
 from mnv4_mobile.cli.steps import steps
 
 if TYPE_CHECKING:
-    from mnv4_mobile.measuring.profile import PartTime
+    from mnv4_mobile.measuring.profile import PartTime, Profile
 
 
 def profile(
@@ -43,7 +43,7 @@ def profile(
     """
     from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.measuring.device import connect
-    from mnv4_mobile.measuring.profile import StoredProfile, profile_bundle, stage_of
+    from mnv4_mobile.measuring.profile import StoredProfile, profile_bundle
     from mnv4_mobile.measuring.results.store import Store, store_path
 
     opened = open_bundle(bundle)
@@ -53,12 +53,21 @@ def profile(
         found = profile_bundle(opened, threads=threads, runs=runs)
         sha256 = opened.manifest.artifact.sha256
         device = host.describe().id
-        kept.add(StoredProfile(artifact_sha256=sha256, device_id=device, profile=found))
-        progress.note(f"recorded in {kept.path}")
-    total = found.total
+        record = StoredProfile(artifact_sha256=sha256, device_id=device, profile=found)
+        refused = recorded(kept, record, progress)
     if as_json:
         print_json({"profile": found})
-        return
+    else:
+        _show(found, operators=operators)
+    if refused:
+        raise refused
+    show_next(next_step.measure(bundle, store), hidden=as_json or quiet)
+
+
+def _show(found: Profile, *, operators: bool) -> None:
+    from mnv4_mobile.measuring.profile import stage_of
+
+    total = found.total
 
     def share(ms: float) -> str:
         return f"{ms / total.ms:.1%}"
@@ -73,7 +82,7 @@ def profile(
         blocks = [block for block in found.blocks if stage_of(block.name) == stage.name]
         if [stage.name] != [block.name for block in blocks]:
             rows += [row(block, "  ") for block in blocks]
-    print_text(f"{opened.manifest.id}: shortest times of {runs} runs, threads: {threads}")
+    print_text(f"{found.bundle}: shortest times of {found.runs} runs, threads: {found.threads}")
     print_text()
     print_table(["block", "role", ">ms", ">share", ">GFLOP/s"], [*rows, row(total)])
     print_text()
@@ -88,4 +97,3 @@ def profile(
         f"{share(found.convolutions_ms)} in convolutions; a run without the profiler: "
         f"{found.fastest_ms:.3f} ms at best, {found.latency_ms:.3f} ms median"
     )
-    show_next(next_step.measure(bundle, store), hidden=quiet)

@@ -66,7 +66,7 @@ def report(
     with steps(False, quiet) as progress:
         progress.step(f"report from {store_path(store)}")
         measurements = write.report(path, store=store, runs=run or [], bounds=bounds)
-        with Store(store_path(store), must_exist=True) as opened:
+        with Store(store_path(store), "read") as opened:
             found = choices(measurements, accuracies(opened.evaluations()), bounds)
     size = path.stat().st_size
     if as_json:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from mnv4_mobile.measuring.measurement import Measurement
     from mnv4_mobile.measuring.results.statistics import SessionGroup
-    from mnv4_mobile.measuring.results.store import Store
+    from mnv4_mobile.measuring.results.store import Access, Store
     from mnv4_mobile.quality.evaluate import Evaluation
 
 app = typer.Typer(help="Lists, shows, exports, imports and deletes measurements.")
@@ -81,7 +81,7 @@ def _filtered(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def filtered(**given: Any) -> None:
-        chosen = {name: split(given.pop(name) or []) for name in _FILTERS}
+        chosen = {name: split(f"--{name}", given.pop(name) or []) for name in _FILTERS}
         command(wanted=_Filter(**chosen), **given)
 
     signature = inspect.signature(command, eval_str=True)
@@ -101,10 +101,10 @@ def _filtered(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def _opened(option: Path | None, *, must_exist: bool = True) -> Iterator[Store]:
+def _opened(option: Path | None, access: Access = "read") -> Iterator[Store]:
     from mnv4_mobile.measuring.results.store import Store, store_path
 
-    with Store(store_path(option), must_exist=must_exist) as opened:
+    with Store(store_path(option), access) as opened:
         yield opened
 
 
@@ -229,7 +229,9 @@ def show(
     from mnv4_mobile.measuring.results.flat import flat
 
     with _opened(store) as opened:
-        (found,) = _by_ids(opened, [measurement])
+        measurements = opened.measurements()
+    (id_,) = _ids([m.id for m in measurements], [measurement])
+    found = next(m for m in measurements if m.id == id_)
     if as_json:
         print_json({"measurement": found})
         return
@@ -257,22 +259,24 @@ def delete(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Deletes measurements, by their ids or by the options that choose them."""
+    """Deletes measurements, by their ids or by the options that choose them.
+
+    Ids also delete damaged records, which options do not choose.
+    """
     if bool(ids) == (not wanted.empty):
         raise ConfigError("delete: needs either ids or options like --run that choose measurements")
-    with _opened(store) as opened:
-        found = _by_ids(opened, ids) if ids else wanted.matching(opened.measurements())
-        if found and not yes:
+    with _opened(store, "change") as opened:
+        measurements = opened.measurements()
+        matching = wanted.matching(measurements)
+        chosen = _ids(opened.ids(), ids) if ids else [m.id for m in matching]
+        if chosen and not yes:
+            count = _count(len(chosen), "measurement")
             if not sys.stdin.isatty():
-                raise ConfigError(
-                    f"--yes: needed to delete {_count(len(found), 'measurement')} without asking"
-                )
-            of_runs = ", ".join(sorted({m.run for m in found}))
-            question = (
-                f"Delete {_count(len(found), 'measurement')} of {of_runs} from {opened.path}?"
-            )
-            found = found if typer.confirm(printable(question), err=True) else []
-        deleted = opened.delete([m.id for m in found])
+                raise ConfigError(f"--yes: needed to delete {count} without asking")
+            runs = ", ".join(sorted({m.run for m in measurements if m.id in chosen}))
+            question = f"Delete {count} of {runs or 'unknown runs'} from {opened.path}?"
+            chosen = chosen if typer.confirm(printable(question), err=True) else []
+        deleted = opened.delete(chosen)
     if as_json:
         print_json({"deleted": deleted})
     else:
@@ -280,18 +284,17 @@ def delete(
     show_next(["results", *in_store(store)], hidden=as_json or quiet)
 
 
-def _by_ids(store: Store, ids: Sequence[str]) -> list[Measurement]:
-    """Returns the one measurement whose id has each of these beginnings."""
-    measurements = store.measurements()
+def _ids(known: Sequence[str], beginnings: Sequence[str]) -> list[str]:
+    """Returns the one id that begins with each of these."""
     chosen = []
-    for beginning in ids:
-        found = [m for m in measurements if m.id.startswith(beginning.lower())]
+    for beginning in beginnings:
+        found = [id_ for id_ in known if id_.startswith(beginning.lower())]
         if len(found) != 1:
             raise ConfigError(
                 f"{beginning}: found {len(found)} measurements whose id begins so, must be 1"
             )
         chosen += found
-    return chosen
+    return list(dict.fromkeys(chosen))
 
 
 @app.command()
@@ -334,7 +337,7 @@ def import_files(
     from mnv4_mobile.measuring.results.exchange import import_records
 
     rows = []
-    with _opened(store, must_exist=False) as opened:
+    with _opened(store, "create") as opened:
         for file in files:
             added = import_records(opened, file)
             rows.append({"file": str(file), **plain(added)})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +57,7 @@ BundlePaths = Annotated[
         autocompletion=complete.bundles,
     ),
 ]
-Threads = Annotated[int, typer.Option(help="Number of runtime threads.", min=1)]
+Threads = Annotated[int, typer.Option(help="Number of runtime threads.", min=1, max=1024)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 Sets = Annotated[
     list[str],
@@ -143,9 +145,22 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     Console(width=width, markup=False, emoji=False).print(table)
 
 
-def split(values: Sequence[str]) -> list[str]:
-    """Returns the values of an option that may be repeated or take commas."""
+def split(option: str, values: Sequence[str]) -> list[str]:
+    """Returns the values of an option that may be repeated or take commas.
+
+    Raises:
+        ConfigError: A value is empty.
+    """
+    if blank := [value for value in values if not value.strip(" ,")]:
+        raise ConfigError(f"{option}: found {blank[0]!r}, must not be empty")
     return [part.strip() for value in values for part in value.split(",") if part.strip()]
+
+
+def finite(value: float | None) -> float | None:
+    """Refuses NaN, which keeps every bound, and infinity, as an option's value."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"found {value}, must be finite")
+    return value
 
 
 def size_of(text: str) -> tuple[int, int]:
@@ -155,7 +170,7 @@ def size_of(text: str) -> tuple[int, int]:
         ConfigError: The text is not a size.
     """
     parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isascii() and part.isdecimal() for part in parts):
+    if len(parts) > 2 or not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
         raise ConfigError(f"--input-size: found {text!r}, must be H or HxW, as in 224 or 256x320")
     return int(parts[0]), int(parts[-1])
 

@@ -55,6 +55,8 @@ def sweep(
 
     found = load_sweep(file)
     if device:
-        found = replace(found, devices=tuple(SweepDevice(device=name) for name in split(device)))
+        found = replace(
+            found, devices=tuple(SweepDevice(device=name) for name in split("--device", device))
+        )
     work = partial(perform, found, out=out, force=force)
     perform_and_show(work, found.name, run, store, as_json, quiet, verbose)

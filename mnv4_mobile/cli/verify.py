@@ -53,7 +53,7 @@ def verify(
     from mnv4_mobile.target import check_units, load_target
     from mnv4_mobile.units import read_units
 
-    units = read_units(split(unit))
+    units = read_units(split("--unit", unit))
     found = {}
     with steps(verbose, quiet) as progress:
         opened = {str(path): open_bundle(path) for path in bundles}

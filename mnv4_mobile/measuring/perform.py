@@ -17,6 +17,7 @@ from datetime import datetime
 from itertools import product
 from pathlib import Path
 
+from mnv4_mobile import records
 from mnv4_mobile.builder.cache import Cache
 from mnv4_mobile.builder.cell import Options
 from mnv4_mobile.builder.matrix import build_cells, cells
@@ -26,7 +27,7 @@ from mnv4_mobile.files import cache_folder
 from mnv4_mobile.measuring.device import Device, connect, invited, load_kind
 from mnv4_mobile.measuring.measurement import DeviceInfo, Measurement
 from mnv4_mobile.measuring.plan import Plan, PresetName, preset
-from mnv4_mobile.measuring.results.store import Store, store_path
+from mnv4_mobile.measuring.results.store import Store, claimed, store_path
 from mnv4_mobile.measuring.session import PlannedSession, measured
 from mnv4_mobile.measuring.subject import Subject, open_subject
 from mnv4_mobile.measuring.sweep import Matrix, Sweep, SweepDevice
@@ -113,8 +114,8 @@ def measure(
         plan=preset(plan) if isinstance(plan, str) else plan,
     )
     return perform(
-        sweep,
-        run=run or new_run(sweep.name),
+        records.check(sweep, sweep.name),
+        run=new_run(sweep.name) if run is None else run,
         store=store_path(store),
         out=Path("out"),  # not used: nothing is built
         progress=progress or Progress(),
@@ -142,10 +143,13 @@ def perform(
     """
     for wanted in sweep.devices:  # a wrong kind is reported before a wrong file
         load_kind(wanted.device.partition(":")[0])
+    if not run or not run.isprintable():
+        raise ConfigError(f"--run: found {run!r}, must be a text of printable characters")
     failures: list[Failure] = []
-    if store.exists():  # an unusable store is refused before any work
-        Store(store).close()
     with ExitStack() as stack:
+        stack.enter_context(claimed(store, run))
+        if store.exists():  # an unusable store is refused before any work
+            Store(store).close()
         given = [open_subject(path) for path in _given(sweep)]
         expected = {one: c for one in sweep.devices if (c := invited(one.device, one.tool))}
         attached = [one for one in sweep.devices if one not in expected]
@@ -216,7 +220,8 @@ def _connected(
         try:
             for device in connect(one.device, one.tool, progress):
                 stack.enter_context(closing(device))
-                devices.setdefault(device.describe(), device)
+                info = records.check(device.describe(), one.device, DeviceError)
+                devices.setdefault(info, device)
         except DeviceError as error:
             if len(sweep.devices) == 1:
                 raise

@@ -38,13 +38,13 @@ class Plan(Record, frozen=True, kw_only=True):
     """Smallest number of timed runs."""
     seconds: Seconds = 2.0
     """Shortest time to measure in seconds, even if that takes more than `runs` runs."""
-    repeats: Count = 1
+    repeats: Annotated[int, Meta(ge=1, le=10_000)] = 1
     """Number of sessions."""
     cooldown_s: Seconds = 0.0
     """Seconds of pause before every session but the first one of a run."""
     max_thermal: ThermalStatus = "nominal"
     """A session begins only while the device is at this status or a better one."""
-    threads: Count = 1
+    threads: Annotated[int, Meta(ge=1, le=1024)] = 1
     """Number of runtime threads."""
     affinity: Annotated[
         str,

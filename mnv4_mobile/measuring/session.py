@@ -10,11 +10,12 @@ from importlib.metadata import version
 
 from mnv4_mobile.errors import DeviceError, MobileError, ParityError, user_error
 from mnv4_mobile.measuring.device import Device, DeviceGoneError, Screen
-from mnv4_mobile.measuring.measurement import DeviceInfo, Measurement, Samples, Status, Thermal
+from mnv4_mobile.measuring.measurement import DeviceInfo, Measurement, Status, Thermal
 from mnv4_mobile.measuring.plan import THERMAL_STATUSES, Plan, ThermalStatus
 from mnv4_mobile.measuring.subject import Subject
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.records import replace
+from mnv4_mobile.records import check, replace
+from mnv4_mobile.text import printable_message
 
 THERMAL_WAIT_S = 600.0
 """Seconds that a session waits for a warm device to cool."""
@@ -74,8 +75,17 @@ def measured(
             device.show(number + 1, len(planned), left)
         if number:
             _cool_down(one, info, progress)
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        samples: Samples | None = None
+        record = Measurement(
+            run=run,
+            session=one.session,
+            artifact=one.subject.artifact,
+            device=info,
+            plan=one.plan,
+            status="failed",
+            error="",
+            samples=None,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
         error: MobileError | None = None
         try:
             _wait_until_cool(device, one.plan, info, progress)
@@ -83,28 +93,20 @@ def measured(
             samples = device.measure(one.subject, one.plan, progress)
             ours = {"mnv4-mobile": version("mnv4-mobile")}
             samples = replace(samples, versions={**samples.versions, **ours})
+            record = replace(record, status="ok", error=None, samples=samples)
+            check(record, info.id, DeviceError)  # what a store would refuse ends this session only
         except Exception as caught:  # noqa: BLE001 - one session must not end a whole sweep
             error = user_error(caught)
+            said = printable_message(str(error))
+            record = replace(record, status=_status(error), error=said, samples=None)
             failed.add(one.series)
         finished += 1
-        yield Measurement(
-            run=run,
-            session=one.session,
-            artifact=one.subject.artifact,
-            device=info,
-            plan=one.plan,
-            status=_status(error),
-            error=str(error) if error else None,
-            samples=samples,
-            started_at=started,
-        )
+        yield record
         if isinstance(error, DeviceGoneError):
             raise error
 
 
-def _status(error: MobileError | None) -> Status:
-    if error is None:
-        return "ok"
+def _status(error: MobileError) -> Status:
     return "wrong" if isinstance(error, ParityError) else "failed"
 
 

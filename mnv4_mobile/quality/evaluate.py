@@ -7,6 +7,7 @@ one folder per class it gives the accuracy, otherwise only how often artifact an
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ from mnv4_mobile.progress import Progress
 from mnv4_mobile.records import Count, DateTime, Finite, NotNegative, Record, Sha256, Share
 from mnv4_mobile.target import check_units, load_target, require
 from mnv4_mobile.tensors import CLASSES
+from mnv4_mobile.text import printable
 from mnv4_mobile.units import Unit
 
 _CHUNK = 16  # number of images in memory at a time
@@ -176,7 +178,7 @@ def _evaluation(
     return Evaluation(
         artifact_sha256=manifest.artifact.sha256,
         bundle_id=manifest.id,
-        dataset=dataset_images.dataset.name,
+        dataset=printable(dataset_images.dataset.name),
         dataset_sha256=dataset_images.sha256(),
         n=len(known),
         skipped=tuple(dataset_images.skipped),
@@ -314,7 +316,7 @@ class _Images:
             try:
                 image = pixels(read_image(path), self._preprocess)
             except ImageError as error:
-                self.skipped.append(str(error))
+                self.skipped.append(printable(str(error)))
                 continue
             name = path.relative_to(self.dataset).as_posix()
             self._lines.append(f"{sha256(path)}  {name}\n")
@@ -324,4 +326,5 @@ class _Images:
 
     def sha256(self) -> str:
         """Returns the hash of the sorted lines `<sha256>  <posix path>` of the images read."""
-        return hashlib.sha256("".join(sorted(self._lines)).encode()).hexdigest()
+        lines = "".join(sorted(self._lines))
+        return hashlib.sha256(os.fsencode(lines)).hexdigest()

@@ -36,7 +36,7 @@ def newer(path):
     [
         (text_file, "s.sqlite: is not a store of measurements"),
         (newer, "s.sqlite: written by a newer version (schema 99, this one reads 1); upgrade"),
-        (lambda path: path.mkdir(), "s.sqlite: cannot be opened for writing"),
+        (lambda path: path.mkdir(), "s.sqlite: is a folder, not a store"),
     ],
     ids=["text", "newer", "folder"],
 )

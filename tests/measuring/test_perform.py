@@ -7,6 +7,7 @@ A device that vanishes at a certain moment, or is too warm, cannot be had from r
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -15,16 +16,19 @@ from collections import Counter
 
 import pytest
 
-from mnv4_mobile.errors import ConfigError, DeviceError
+from mnv4_mobile.errors import ConfigError, DeviceError, StoreError
 from mnv4_mobile.measuring import perform as performing
 from mnv4_mobile.measuring import session
 from mnv4_mobile.measuring.device import DeviceGoneError
 from mnv4_mobile.measuring.measurement import DeviceInfo, Samples, Thermal
-from mnv4_mobile.measuring.perform import new_run, perform
+from mnv4_mobile.measuring.perform import measure, new_run, perform
 from mnv4_mobile.measuring.plan import Plan
-from mnv4_mobile.measuring.results.store import Store
+from mnv4_mobile.measuring.results.store import Store, claimed
 from mnv4_mobile.measuring.sweep import Sweep, SweepDevice
+from mnv4_mobile.records import replace
 from tests.notes import Notes
+
+SAMPLES = Samples(golden_sqnr_db=None, latencies_ms=(1.0, 2.0), t_ms=(0.0, 1.0))
 
 
 class Device:
@@ -53,9 +57,10 @@ class Device:
 
     def measure(self, subject, plan, progress):
         self.sessions.append((subject.artifact.name, plan.threads))
-        if self.script and (error := self.script.pop(0)):
-            raise error
-        return Samples(golden_sqnr_db=None, latencies_ms=(1.0, 2.0), t_ms=(0.0, 1.0))
+        does = self.script.pop(0) if self.script else None
+        if isinstance(does, Exception):
+            raise does
+        return does or SAMPLES
 
     def close(self):
         self.closed = True
@@ -180,6 +185,60 @@ def test_an_unforeseen_error_fails_its_session_alone(devices, run, capfd):
     assert [m.status for m in found] == ["failed", "ok"]
     assert str(failures[0].error) == "RuntimeError: surprise"
     assert "surprise" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"latencies_ms": (1.0, 1e308)}, r"x: samples\.latencies_ms\[1\]: found 1e\+308, must be"),
+        ({"latencies_ms": (10**400,)}, r"x: samples\.latencies_ms\[0\]: found 1000"),
+        ({"peak_rss_mb": float("nan")}, r"x: samples\.peak_rss_mb: found nan"),
+        ({"versions": {"runtime": "\udcff"}}, "x: measurement: found a text that is not Unicode"),
+    ],
+)
+def test_a_record_that_no_store_takes_fails_its_session_alone(devices, run, changes, said):
+    devices["x"] = Device("x")
+    devices["x"].script = [replace(SAMPLES, **changes)]
+    found, failures = run("x", repeats=2)
+    assert [(m.artifact.name, m.status) for m in found] == [
+        ("a.tflite", "failed"),
+        ("b.tflite", "ok"),
+        ("b.tflite", "ok"),
+    ]
+    (failure,) = failures
+    assert re.match(said, str(failure.error))
+    assert failure.error.exit_code == 5
+
+
+def test_an_error_in_a_strange_text_is_recorded(devices, run):
+    devices["x"] = Device("x")
+    devices["x"].script = [DeviceError("caf\udce9.bin: \x1b[2J")]
+    assert run("x")[0][0].error == r"caf\udce9.bin: \u001b[2J"
+
+
+def test_a_device_with_a_strange_name_is_left_out(devices, run):
+    devices["x"], devices["y"] = Device("\udcff"), Device("y")
+    found, (failure,) = run("x", "y")
+    assert {m.device.id for m in found} == {"y"}
+    assert str(failure.error) == "x: deviceinfo: found a text that is not Unicode"
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "\udcff", "\x1b[2J"])
+def test_a_run_needs_a_name_that_can_be_printed(tmp_path, artifacts, name):
+    with pytest.raises(ConfigError, match=r"--run: found '.*', must be a text of printable"):
+        measure(artifacts, run=name, store=tmp_path / "s.sqlite")
+
+
+def test_a_run_is_measured_by_one_process_at_a_time(devices, run, tmp_path):
+    devices["x"] = Device("x")
+    with (
+        claimed(tmp_path / "s.sqlite", "r"),
+        pytest.raises(StoreError, match="another process is measuring the run 'r'"),
+    ):
+        run("x")
+    assert devices["x"].sessions == []
+    run("x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tflite", "b.tflite", "s.sqlite"]
 
 
 def test_what_a_device_cannot_measure_is_left_out_and_said(devices, run, tmp_path):

@@ -1,8 +1,10 @@
 import json
+import os
 
 import pytest
 from PIL import Image
 
+from mnv4_mobile.errors import DiskError
 from mnv4_mobile.measuring.results.store import Store
 from mnv4_mobile.quality.evaluate import evaluate
 
@@ -77,3 +79,35 @@ def test_bad_input(demo_bundle, dataset, tmp_path, mnv4):
         assert code == 2
         assert message in " ".join(err.split())
         assert "Traceback" not in err
+
+
+def test_file_names_that_are_not_text_are_recorded(demo_bundle, dataset, tmp_path, mnv4):
+    pictures = tmp_path / os.fsdecode(b"caf\xe9")
+    pictures.mkdir()
+    first = next(dataset.rglob("*.png")).read_bytes()
+    (pictures / os.fsdecode(b"\xff.png")).write_bytes(first)
+    (pictures / os.fsdecode(b"\xfe.png")).write_bytes(b"no picture")
+    store = tmp_path / "s.sqlite"
+    code, _, err = mnv4("evaluate", demo_bundle("tflite").path, pictures, "--store", store)
+    assert code == 0, err
+    with Store(store, "read") as opened:
+        (kept,) = opened.evaluations()
+    assert (kept.n, kept.dataset) == (1, r"caf\udce9")
+    assert r"\udcfe.png" in kept.skipped[0]
+
+
+def test_what_cannot_be_recorded_is_printed(demo_bundle, dataset, tmp_path, mnv4, monkeypatch):
+    def full(self, record):
+        raise DiskError(f"{self.path}: the disk is full")
+
+    monkeypatch.setattr(Store, "add", full)
+    store = tmp_path / "s.sqlite"
+    words = ["evaluate", demo_bundle("tflite").path, dataset, "--limit", "3", "--store", store]
+    code, out, err = mnv4(*words)
+    assert (code, "top-1" in out) == (2, True)
+    assert err.splitlines()[-1] == f"error: not recorded: {store}: the disk is full"
+    assert "recorded in" not in err
+    code, out, _ = mnv4(*words, "--json")
+    printed = json.loads(out)
+    assert (code, printed["evaluations"][0]["n"]) == (2, 3)
+    assert printed["error"]["type"] == "DiskError"

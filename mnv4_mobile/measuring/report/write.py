@@ -48,7 +48,7 @@ def report(
     kind = path.suffix.removeprefix(".")
     if kind not in FORMATS:
         raise ConfigError(unknown(f"-o {path}", path.suffix, [f".{one}" for one in FORMATS]))
-    with Store(store_path(store), must_exist=True) as opened:
+    with Store(store_path(store), "read") as opened:
         return write_report(opened, path, kind, runs=runs, bounds=bounds)
 
 

@@ -355,12 +355,13 @@ def _judge(
 def _against(one: Candidate, bounds: Bounds) -> tuple[list[str], list[str]]:
     """Returns the bounds that a candidate misses, and what must be known to decide on others."""
     misses, missing = [], []
-    if bounds.max_ms is not None and (ms := one.latency_ms) is not None and ms > bounds.max_ms:
+    # Written so that a bound of NaN is missed.
+    if bounds.max_ms is not None and (ms := one.latency_ms) is not None and not ms <= bounds.max_ms:
         misses.append(f"too slow: {ms:.2f} ms, at most {bounds.max_ms:g}")
     if bounds.max_mb is not None:
         if one.bytes is None:
             missing.append("size unknown")
-        elif one.bytes / 1e6 > bounds.max_mb:
+        elif not one.bytes / 1e6 <= bounds.max_mb:
             misses.append(f"too large: {one.bytes / 1e6:.2f} MB, at most {bounds.max_mb:g}")
     for what, value, bound, absent in (
         ("top-1", one.top1, bounds.min_top1, "no top-1 on this dataset"),
@@ -370,7 +371,7 @@ def _against(one: Candidate, bounds: Bounds) -> tuple[list[str], list[str]]:
             continue
         if value is None:
             missing.append(absent if one.evaluation else "not evaluated")
-        elif value < bound:
+        elif not value >= bound:
             misses.append(f"{what} too low: {value:.2%}, at least {bound:.2%}")
     if not bounds.any and one.accuracy is None:
         missing.append("not evaluated")

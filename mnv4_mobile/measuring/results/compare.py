@@ -143,7 +143,7 @@ def side(name: str, store: Path) -> list[Measurement]:
     """
     if Path(name).suffix in IMPORTED:
         return read_measurements(Path(name))
-    with Store(store, must_exist=True) as opened:
+    with Store(store, "read") as opened:
         found = opened.measurements(runs=[name])
         if not found:
             runs = ", ".join(opened.runs()) or "none"

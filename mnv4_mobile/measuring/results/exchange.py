@@ -9,24 +9,28 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from mnv4_mobile import records
-from mnv4_mobile.errors import ConfigError, StoreError, ToolchainError, unknown
+from mnv4_mobile.errors import ConfigError, DamagedRecord, StoreError, ToolchainError, unknown
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.measuring.measurement import Measurement
 from mnv4_mobile.measuring.profile import StoredProfile
 from mnv4_mobile.measuring.results.flat import FlatMeasurement, flat
 from mnv4_mobile.measuring.results.record import RECORD_KINDS, Kept, stored
-from mnv4_mobile.measuring.results.store import Added, Store
+from mnv4_mobile.measuring.results.store import RECORD_BYTES, Added, Store
 from mnv4_mobile.quality.evaluate import Evaluation
 from mnv4_mobile.records import Record
 from mnv4_mobile.text import csv_cell
 
 _T = TypeVar("_T")
+_LEAST_BYTES = 16
+"""Size of a record in Parquet: its id is random, and no compression makes it smaller."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +109,10 @@ def _lines(found: Records) -> bytes:
 
 def _read_lines(path: Path) -> Iterator[Kept]:
     with path.open("rb") as file:
-        for number, text in enumerate(file, 1):
+        for number, text in enumerate(iter(partial(file.readline, RECORD_BYTES), b""), 1):
             place = f"{path}: line {number}"
+            if len(text) == RECORD_BYTES:
+                raise ConfigError(f"{place}: has {RECORD_BYTES} bytes or more")
             line = records.decode(text, _Line, place)
             kept = [one for one in (line.measurement, line.evaluation, line.profile) if one]
             if len(kept) != 1:
@@ -147,13 +153,25 @@ def _parquet(found: Records) -> bytes:
 
 
 def _read_parquet(path: Path) -> Iterator[Kept]:
+    for number, body in enumerate(_bodies(path), 1):
+        yield records.decode(body, Measurement, f"{path}: row {number}")
+
+
+def _bodies(path: Path) -> Iterator[str]:
+    """Yields the texts of a Parquet file's records."""
     arrow, parquet = _arrow()
     try:
-        bodies = parquet.read_table(path, columns=["record"])["record"].to_pylist()
-    except (arrow.ArrowException, KeyError) as error:
+        with parquet.ParquetFile(path) as file:
+            rows, column = file.metadata.num_rows, file.schema_arrow.field("record")
+            if column.type != arrow.string():
+                raise ValueError(f"record: found {column.type}, must be string")
+            if rows * _LEAST_BYTES > path.stat().st_size:
+                raise ValueError(f"found {rows} rows, more than the file can hold")
+            for batch in file.iter_batches(batch_size=100, columns=["record"]):
+                yield from (body or "" for body in batch["record"].to_pylist())
+    # Besides its own errors, pyarrow raises these for damaged files.
+    except (arrow.ArrowException, KeyError, OSError, ValueError) as error:
         raise ConfigError(f"{path}: not a Parquet file of measurements: {error}") from error
-    for number, body in enumerate(bodies, 1):
-        yield records.decode(body or "", Measurement, f"{path}: row {number}")
 
 
 def _arrow() -> tuple[Any, Any]:
@@ -166,7 +184,8 @@ def _arrow() -> tuple[Any, Any]:
 
 
 def _read_store(path: Path) -> Iterator[Kept]:
-    with Store(path, must_exist=True) as other:
+    with Store(path, "read") as other, warnings.catch_warnings():
+        warnings.simplefilter("error", DamagedRecord)
         yield from other.measurements()
         yield from other.evaluations()
         yield from other.profiles()

@@ -46,7 +46,6 @@ def stored(record: Kept) -> Stored:
         case Measurement():
             kind: RecordKind = "measurement"
             columns = {
-                "id": record.id,
                 "run": record.run,
                 "session": record.session,
                 "device": record.device.id,
@@ -54,17 +53,18 @@ def stored(record: Kept) -> Stored:
             }
         case Evaluation():
             kind = "evaluation"
-            columns = {"id": _hash(body), "artifact": record.artifact_sha256}
+            columns = {"artifact": record.artifact_sha256}
         case StoredProfile():
             kind = "profile"
             columns = {
-                "id": _hash(body),
                 "artifact": record.artifact_sha256,
                 "device": record.device_id,
             }
     records.decode(body, KINDS[kind], kind)
+    columns["id"] = record_id(record, body)
     return Stored(kind=kind, columns=columns, body=body.decode())
 
 
-def _hash(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()
+def record_id(record: Kept, body: bytes) -> str:
+    """Returns a record's id: a measurement's own, or the hash of its JSON text."""
+    return record.id if isinstance(record, Measurement) else hashlib.sha256(body).hexdigest()

@@ -7,31 +7,44 @@ record.
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import os
 import sqlite3
 import time
+import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
-from mnv4_mobile.errors import DiskError, MobileError, StoreError
+from mnv4_mobile.errors import DamagedRecord, DiskError, MobileError, StoreError
 from mnv4_mobile.measuring.measurement import Measurement
 from mnv4_mobile.measuring.profile import StoredProfile
-from mnv4_mobile.measuring.results.record import Kept, RecordKind, Stored, stored
+from mnv4_mobile.measuring.results.record import (
+    RECORD_KINDS,
+    Kept,
+    RecordKind,
+    Stored,
+    record_id,
+    stored,
+)
 from mnv4_mobile.quality.evaluate import Evaluation
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Kept)
+Access = Literal["read", "change", "create"]
 
 ENVIRONMENT = "MNV4_STORE"
 _APPLICATION = 0x4D4E5634  # "MNV4" in the file's header
 _WAIT_S = 30.0  # for another process, whose transactions take milliseconds
 _VERSION = 1
-"""The version of the store's tables, kept as the file's `user_version`."""
+"""The version of the store's tables, kept as the file's `user_version`. A file whose tables were
+not made by exactly these statements is no store, so another text needs another version."""
 _TABLES = """
 CREATE TABLE measurements (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -59,6 +72,11 @@ CREATE TABLE profiles (
     body TEXT NOT NULL
 );
 """
+_OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
+_NAMED = 5
+"""Number of damaged records that a warning names."""
+RECORD_BYTES = 2**28
+"""Size that no record reaches: six million samples have it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +97,13 @@ def store_path(option: str | Path | None) -> Path:
 class Store:
     """An open store; several processes may have the same file open at once.
 
+    A record that cannot be read is left out with a warning; `delete` removes it.
+
     Args:
-        path: The file, which is created if it does not exist.
-        must_exist: Whether to refuse a file that does not exist.
+        path: The file.
+        access: `read` leaves the file as it is, which may be in a folder without write permission;
+            `change` also deletes and adds records; `create` also makes the file if it does not
+            exist.
 
     Raises:
         StoreError: Not a store, a damaged one, one of a newer version, or one that another process
@@ -89,38 +111,76 @@ class Store:
         DiskError: A disk that is full or not writable.
     """
 
-    def __init__(self, path: Path, *, must_exist: bool = False) -> None:
+    def __init__(self, path: Path, access: Access = "create") -> None:
         self.path = path
-        if must_exist and not path.exists():
-            raise StoreError(
-                f"{path}: there is no store of measurements; mnv4 measure makes one, and --store "
-                "names another"
-            )
+        if not path.exists():
+            if access != "create":
+                raise StoreError(
+                    f"{path}: there is no store of measurements; mnv4 measure makes one, and "
+                    "--store names another"
+                )
+        elif not path.is_file():
+            raise StoreError(f"{path}: is a {'folder' if path.is_dir() else 'device'}, not a store")
         with self._translated():
-            # Autocommit: transactions begin and end in `_transaction` only.
-            self._db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
+            self._db = self._connected("mode=rwc" if access == "create" else "mode=rw")
             try:
-                self._prepare()
+                self._prepare(access)
             except BaseException:
                 self._db.close()
                 raise
 
-    def _prepare(self) -> None:
+    def _connected(self, options: str) -> sqlite3.Connection:
+        # Autocommit: transactions begin and end in `_transaction` only.
+        address = f"{self.path.absolute().as_uri()}?{options}"
+        db = sqlite3.connect(address, timeout=_WAIT_S, isolation_level=None, uri=True)
+        return _careful(db)
+
+    def _prepare(self, access: Access) -> None:
+        if access == "read":
+            try:
+                self._db.execute(_OBJECTS).fetchone()
+            except sqlite3.OperationalError as error:
+                self._open_unwritable(error)
         with self._transaction("DEFERRED"):  # another process may be making it
             application, version = self._pragma("application_id"), self._pragma("user_version")
-            tables = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-        if application != _APPLICATION and (application or version or tables):
-            raise StoreError(f"{self.path}: is a database, but not a store of measurements")
-        if version > _VERSION:
+            objects = frozenset(self._db.execute(_OBJECTS))
+        if application == _APPLICATION and version > _VERSION:
             raise StoreError(
                 f"{self.path}: written by a newer version (schema {version}, this one reads "
                 f"{_VERSION}); upgrade mnv4-mobile"
             )
-        # Written to disk before it is reported: FULL flushes the log at every commit.
-        self._use_log()
-        self._db.execute("PRAGMA synchronous = FULL")
-        if not version:
-            self._make()
+        made = bool(application or version or objects)
+        if made and (application, version, objects) != (_APPLICATION, _VERSION, _objects()):
+            raise StoreError(f"{self.path}: is a database, but not a store of measurements")
+        (sound,) = self._db.execute("PRAGMA integrity_check(1)").fetchone()
+        if sound != b"ok":
+            raise StoreError(f"{self.path}: is damaged: {sound.decode(errors='replace')}")
+        if access != "read":
+            # Written to disk before it is reported: FULL flushes the log at every commit.
+            self._use_log()
+            self._db.execute("PRAGMA synchronous = FULL")
+            with self._transaction():  # which fails if the file cannot be written
+                if not self._pragma("user_version"):
+                    _make_tables(self._db)
+        elif made:
+            self._db.execute("PRAGMA query_only = ON")
+        else:  # an empty file is read as a store without records
+            self._db.close()
+            self._db = _careful(sqlite3.connect(":memory:", isolation_level=None))
+            _make_tables(self._db)
+
+    def _open_unwritable(self, error: sqlite3.OperationalError) -> None:
+        """Opens a file in a folder without write permission, where SQLite makes no log."""
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+            raise error
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if log.exists() and log.stat().st_size:
+            raise StoreError(
+                f"{self.path}: {log.name} holds records that can only be read where files can be "
+                "written; copy both files to such a folder"
+            ) from error
+        self._db.close()
+        self._db = self._connected("immutable=1")
 
     def _use_log(self) -> None:
         # SQLite does not wait here by itself when several processes create the same file.
@@ -133,15 +193,6 @@ class Store:
                 if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
                     raise
                 time.sleep(0.01)
-
-    def _make(self) -> None:
-        with self._transaction():
-            if self._pragma("user_version"):  # another process was quicker
-                return
-            for statement in filter(str.strip, _TABLES.split(";")):
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA application_id = {_APPLICATION}")
-            self._db.execute(f"PRAGMA user_version = {_VERSION}")
 
     def _pragma(self, name: str) -> int:
         return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
@@ -180,7 +231,7 @@ class Store:
                 found = self._db.execute(
                     f"SELECT body FROM {added.kind}s WHERE id = ?", (id_,)
                 ).fetchone()
-                if found and found[0] != added.body:
+                if found and found[0] != added.body.encode():
                     raise StoreError(
                         f"{self.path}: {added.kind} {id_}: a different record has this id"
                     )
@@ -216,7 +267,13 @@ class Store:
         """Returns the names of all runs, in the order in which they began."""
         with self._translated():
             found = self._db.execute("SELECT run FROM measurements GROUP BY run ORDER BY min(seq)")
-            return [run for (run,) in found]
+            return [_text(run) for (run,) in found]
+
+    def ids(self) -> list[str]:
+        """Returns the ids of all records, also of those that cannot be read."""
+        tables = " UNION ALL ".join(f"SELECT id FROM {kind}s" for kind in RECORD_KINDS)
+        with self._translated():
+            return [_text(id_) for (id_,) in self._db.execute(tables)]
 
     def evaluations(self) -> list[Evaluation]:
         """Returns all evaluations, in the order in which they were recorded."""
@@ -227,11 +284,12 @@ class Store:
         return list(self._read(StoredProfile, "profile", {}))
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Removes measurements, and returns how many were removed."""
+        """Removes records, and returns how many were removed."""
         with self._translated(), self._transaction():
             return sum(
-                self._db.execute("DELETE FROM measurements WHERE id = ?", (id_,)).rowcount
+                self._db.execute(f"DELETE FROM {kind}s WHERE id = ?", (id_,)).rowcount
                 for id_ in ids
+                for kind in RECORD_KINDS
             )
 
     def _read(
@@ -242,15 +300,28 @@ class Store:
         where = " AND ".join(f"{column} IN (SELECT value FROM json_each(?))" for column in asked)
         with self._translated():
             found = self._db.execute(
-                f"SELECT body FROM {kind}s WHERE {where or 'true'} ORDER BY seq",
+                f"SELECT id, body FROM {kind}s WHERE {where or 'true'} ORDER BY seq",
                 [json.dumps(values) for values in asked.values()],
             ).fetchall()
         decode = msgspec.json.Decoder(type_).decode
-        for (body,) in found:
+        damaged = []
+        for id_, body in found:
             try:
-                yield decode(body)
-            except msgspec.MsgspecError as error:
-                raise StoreError(f"{self.path}: a damaged {kind}: {error}") from error
+                record = decode(body)
+                if record_id(record, body) != _text(id_):
+                    raise ValueError("its id is another")
+            except (ValueError, TypeError, RecursionError) as error:  # msgspec's are ValueErrors
+                damaged.append(f"{_text(id_)} ({error})")
+            else:
+                yield record
+        if damaged:
+            more = f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
+            warnings.warn(
+                f"{self.path}: left out a damaged {kind}; mnv4 results delete removes it by its "
+                f"id: {', '.join(damaged[:_NAMED])}{more}",
+                DamagedRecord,
+                stacklevel=3,
+            )
 
     @contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
@@ -271,17 +342,100 @@ class Store:
             raise _error(self.path, error) from error
 
 
+@contextmanager
+def claimed(store: Path, run: str) -> Iterator[None]:
+    """Keeps other processes from measuring the same run into the same store.
+
+    The system frees the claim when the process ends, however it ends. The claim is a file beside
+    the store, which the next run of the same name takes over if it was left behind.
+
+    Raises:
+        StoreError: Another process has claimed the run.
+        DiskError: The file cannot be written.
+    """
+    name = hashlib.sha256(run.encode()).hexdigest()[:16]
+    path = store.with_name(f".{store.name}.{name}.lock")
+    try:
+        handle = _locked(path)
+    except BlockingIOError:
+        raise StoreError(
+            f"{store}: another process is measuring the run {run!r}; wait for it, or give this one "
+            "another name with --run"
+        ) from None
+    except OSError as error:
+        raise DiskError(f"{store}: cannot be written: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while it is locked, so that nobody waits for a dead name
+        os.close(handle)
+
+
+def _locked(path: Path) -> int:
+    """Returns the descriptor of a file that this process has locked.
+
+    Raises:
+        BlockingIOError: Another process has locked it.
+    """
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Its owner may have removed the file since it was opened.
+            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _careful(db: sqlite3.Connection) -> sqlite3.Connection:
+    """Returns a connection that runs nothing that a file's schema asks for."""
+    db.execute("PRAGMA trusted_schema = OFF")
+    db.execute("PRAGMA cell_size_check = ON")
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, RECORD_BYTES)
+    db.text_factory = bytes  # what is no text is found by whoever reads a record
+    return db
+
+
+def _make_tables(db: sqlite3.Connection) -> None:
+    for statement in filter(str.strip, _TABLES.split(";")):
+        db.execute(statement)
+    db.execute(f"PRAGMA application_id = {_APPLICATION}")
+    db.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+@cache
+def _objects() -> frozenset[tuple[bytes, ...]]:
+    """Returns the tables and indexes of a store, as SQLite lists them."""
+    with closing(_careful(sqlite3.connect(":memory:", isolation_level=None))) as db:
+        _make_tables(db)
+        return frozenset(db.execute(_OBJECTS))
+
+
+def _text(value: object) -> str:
+    """Returns a cell that ought to be text."""
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+
+
 def _error(path: Path, error: sqlite3.Error) -> MobileError:
     """Returns the error for the user that stands for an error of SQLite."""
     match error.sqlite_errorcode & 0xFF:  # without what SQLite adds to its primary codes
+        case sqlite3.SQLITE_CORRUPT:
+            return StoreError(f"{path}: is damaged: {error}")
+        case sqlite3.SQLITE_TOOBIG:
+            return StoreError(f"{path}: a record has {RECORD_BYTES} bytes or more")
         case sqlite3.SQLITE_NOTADB:
             return StoreError(f"{path}: is not a store of measurements")
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreError(f"{path}: another process has been writing for {_WAIT_S:g} s")
         case sqlite3.SQLITE_FULL:
             return DiskError(f"{path}: the disk is full")
-        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-            return DiskError(f"{path}: cannot be opened for writing")
+        case sqlite3.SQLITE_READONLY:
+            return DiskError(f"{path}: cannot be written: no permission")
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            return DiskError(f"{path}: cannot be opened")
         case sqlite3.SQLITE_IOERR:
             return DiskError(f"{path}: the disk fails: {error}")
     return StoreError(f"{path}: cannot be used: {error}")

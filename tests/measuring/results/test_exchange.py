@@ -2,7 +2,10 @@
 
 import csv
 import json
+import random
+import sqlite3
 import sys
+from contextlib import closing
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +14,7 @@ from records import DEVICE, PROFILE, evaluation, measurement
 
 from mnv4_mobile.errors import ConfigError, MobileError, StoreError, ToolchainError
 from mnv4_mobile.measuring.measurement import Samples, Summary
+from mnv4_mobile.measuring.results import exchange
 from mnv4_mobile.measuring.results.exchange import (
     Records,
     export_records,
@@ -69,6 +73,13 @@ def test_stores_of_several_machines_merge(store, tmp_path):
         import_records(store, path)
 
 
+def _edited(**samples):
+    """The line of a record whose samples have these values."""
+    entries = plain(SEVERAL[0])
+    entries["samples"] = entries["samples"] | samples
+    return json.dumps({"measurement": entries})
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -83,8 +94,15 @@ def test_stores_of_several_machines_merge(store, tmp_path):
         ("\udcff", "not JSON"),
         ("[" * 100_000, "recursion"),
         ("", "not JSON"),
+        (f'{{"measurement": {"9" * 5000}}}', "not JSON: Integer value out of range"),
+        (r'{"measurement": "\ud800"}', "not JSON"),
+        (_edited(latencies_ms=[10**400]), r"latencies_ms\[0\]: found 1000.*, must be a number"),
+        (_edited(latencies_ms=[1e308] * 50), r"latencies_ms\[0\]: found 1e\+308, must be a number"),
+        (_edited(peak_rss_mb=1e308), r"peak_rss_mb: found 1e\+308, must be a number"),
+        (_edited(conditions={"busy": -1e308}), r"conditions.busy: found -1e\+308"),
+        (json.dumps({"measurement": plain(SEVERAL[0]) | {"session": 10**30}}), "session: found 10"),
     ],
-    ids=range(11),
+    ids=range(18),
 )
 def test_a_damaged_line_is_named_and_nothing_is_imported(store, tmp_path, line, said):
     path = tmp_path / "damaged.jsonl"
@@ -175,6 +193,75 @@ def test_parquet_has_samples_and_types(tmp_path):
         read_records(path)
     with pytest.raises(ConfigError, match="no such file"):
         read_records(tmp_path / "none.parquet")
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ({"id": ["a"]}, "not a Parquet file of measurements"),
+        ({"record": [1]}, "not a Parquet file of measurements: record: found int64, must be str"),
+        ({"record": ["[" * 5000]}, "row 1: not JSON"),
+        ({"record": [None, "{"]}, "row 1: not JSON"),
+        ({"record": [f'{{"session": {"9" * 5000}}}']}, "row 1: not JSON"),
+        (
+            {"record": ["x" * 100] * 100_000},
+            "not a Parquet .*found 100000 rows, more than the file",
+        ),
+    ],
+    ids=range(6),
+)
+def test_a_parquet_file_of_something_else(store, tmp_path, column, said):
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "odd.parquet"
+    parquet.write_table(arrow.table(column), path)
+    with pytest.raises(ConfigError, match=rf"odd\.parquet: {said}"):
+        import_records(store, path)
+    assert store.measurements() == []
+
+
+def test_a_damaged_parquet_file(tmp_path):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "damaged.parquet"
+    export_records(ALL, path)
+    sound, chance = path.read_bytes(), random.Random(0)
+    for _ in range(100):
+        data = bytearray(sound)
+        for _ in range(chance.choice((1, 4, 64))):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        path.write_bytes(data)
+        try:
+            read_records(path)
+        except MobileError as error:
+            assert "damaged.parquet: " in str(error)  # noqa: PT017 - some damage does no harm
+
+
+def test_a_line_without_end(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(exchange, "RECORD_BYTES", 1000)
+    path = tmp_path / "long.jsonl"
+    path.write_text("[" * 1000)
+    with pytest.raises(ConfigError, match=r"long\.jsonl: line 1: has 1000 bytes or more"):
+        import_records(store, path)
+
+
+def test_a_store_of_another_machine_is_left_as_it_is(store, tmp_path):
+    path = tmp_path / "other.sqlite"
+    with Store(path) as other:
+        other.add(SEVERAL[0])
+        other.add(SEVERAL[1])
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = DELETE")
+    before = path.read_bytes()
+    assert import_records(store, path).new == 2
+    assert path.read_bytes() == before
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE measurements SET body = '[]' WHERE session = 0")
+    with pytest.raises(StoreError, match=r"other\.sqlite: left out a damaged measurement"):
+        import_records(store, path)
+    # An empty file is a store without records, and stays an empty file.
+    path.write_bytes(b"")
+    assert import_records(store, path).new == 0
+    assert path.read_bytes() == b""
 
 
 def test_without_pyarrow(tmp_path, monkeypatch):

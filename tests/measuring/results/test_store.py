@@ -7,15 +7,17 @@ import signal
 import sqlite3
 import tempfile
 import time
+import warnings
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from records import ARTIFACT, DEVICE, PROFILE, evaluation, measurement
 
-from mnv4_mobile.errors import ConfigError, DiskError, StoreError
+from mnv4_mobile.errors import ConfigError, DamagedRecord, DiskError, StoreError
 from mnv4_mobile.measuring.results import store as module
 from mnv4_mobile.measuring.results.record import Stored, stored
-from mnv4_mobile.measuring.results.store import Store, store_path
+from mnv4_mobile.measuring.results.store import Store, claimed, store_path
 from mnv4_mobile.records import replace
 
 
@@ -31,13 +33,14 @@ def test_what_was_added_is_read(path):
         store.add(failed)
         store.add(evaluation())
         store.add(PROFILE)
-    with Store(path, must_exist=True) as store:
+    with Store(path, "read") as store:
         assert store.measurements() == [ok, failed]
         assert store.measurements(runs=["b"]) == [failed]
         assert store.measurements(ids=[ok.id], devices=[DEVICE.id]) == [ok]
         assert store.measurements(artifacts=["b" * 64]) == []
         assert store.evaluations() == [evaluation()]
         assert store.profiles() == [PROFILE]
+    with Store(path, "change") as store:
         assert store.delete([ok.id, "not there"]) == 1
         assert store.measurements() == [failed]
 
@@ -94,20 +97,82 @@ def test_files_that_are_no_store_are_refused_and_kept(path):
         Store(path)
 
 
-def test_a_damaged_record_is_told(path):
+DAMAGED = {
+    "another type": b'{"id": 1}',
+    "a list": b"[]",
+    "no JSON": b"\xff\x00",
+    "nesting": b"[" * 100_000,
+    "a number that is too large": b"[1" + b"0" * 5000 + b"]",
+    "a number out of bounds": None,
+    "no text": 7,
+    "the text of another record": None,
+}
+
+
+@pytest.mark.parametrize("what", DAMAGED)
+def test_a_damaged_record_is_left_out_and_can_be_deleted(path, what):
+    sound, damaged = measurement(), measurement(session=1)
     with Store(path) as store:
-        store.add(measurement())
-    with sqlite3.connect(path) as database:
-        database.execute("UPDATE measurements SET body = '{\"id\": 1}'")
-    with Store(path) as store, pytest.raises(StoreError, match="damaged measurement"):
-        store.measurements()
+        store.add(damaged)
+        store.add(sound)
+    body = DAMAGED[what]
+    if what == "a number out of bounds":
+        body = stored(damaged).body.replace("[5.0,", f"[1{'0' * 400},")
+    elif what == "the text of another record":
+        body = stored(sound).body
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE measurements SET body = ? WHERE session = 1", (body,))
+    with Store(path, "change") as store:
+        with pytest.warns(DamagedRecord, match=f"out a damaged measurement; .*: {damaged.id} "):
+            assert store.measurements() == [sound]
+        assert set(store.ids()) == {damaged.id, sound.id}
+        assert store.delete([damaged.id]) == 1
+    with Store(path, "read") as store, warnings.catch_warnings(action="error"):
+        assert store.measurements() == [sound]
+
+
+HOSTILE = {
+    "a view": "DROP TABLE profiles; CREATE VIEW profiles AS WITH RECURSIVE x(seq) AS "
+    "(SELECT 1 UNION ALL SELECT seq + 1 FROM x) SELECT seq, 'a' AS id, '{}' AS body FROM x",
+    "a trigger": "CREATE TRIGGER bomb AFTER DELETE ON measurements BEGIN "
+    "UPDATE measurements SET run = 'other'; END",
+    "another table": "CREATE TABLE more (title)",
+    "another column": "ALTER TABLE profiles ADD COLUMN more AS (hex(zeroblob(500000000)))",
+    "a table less": "DROP TABLE evaluations",
+    "another index": "CREATE INDEX slow ON measurements (length(hex(zeroblob(500000000))))",
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("access", ["read", "change", "create"])
+def test_a_store_whose_tables_were_changed_is_refused(path, what, access):
+    with Store(path) as store:
+        store.add(measurement()) if what == "a trigger" else None
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(HOSTILE[what])
+    kept = path.read_bytes()
+    with pytest.raises(StoreError, match="sqlite: is a database, but not a store"):
+        Store(path, access)
+    assert path.read_bytes() == kept
+
+
+def test_a_damaged_file_is_named(path):
+    with Store(path) as store:
+        for _ in range(20):
+            store.add(measurement())
+    data = bytearray(path.read_bytes())
+    data[5 * 4096 : 6 * 4096] = bytes(4096)
+    path.write_bytes(data)
+    for access in ("read", "create"):
+        with pytest.raises(StoreError, match=r"mnv4\.sqlite: is damaged: "):
+            Store(path, access)
 
 
 def test_places_that_cannot_be_written(path, monkeypatch):
     with pytest.raises(StoreError, match="there is no store"):
-        Store(path, must_exist=True)
+        Store(path, "read")
     assert not path.exists()
-    with pytest.raises(DiskError, match="cannot be opened for writing"):
+    with pytest.raises(DiskError, match="cannot be opened"):
         Store(path / "no folder" / "mnv4.sqlite")
     with Store(path) as store:
         store.add(measurement())
@@ -119,8 +184,8 @@ def test_places_that_cannot_be_written(path, monkeypatch):
         assert len(store.measurements()) == 1
     monkeypatch.setattr(module, "_WAIT_S", 0.1)
     holder = sqlite3.connect(path, isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
     with Store(path) as store:
+        holder.execute("BEGIN IMMEDIATE")
         assert len(store.measurements()) == 1  # readers do not wait
         with pytest.raises(StoreError, match="another process has been writing"):
             store.add(measurement())
@@ -129,22 +194,101 @@ def test_places_that_cannot_be_written(path, monkeypatch):
     holder.close()
 
 
-def test_a_read_only_place(path):
+@pytest.fixture
+def unwritable():
+    """A function that makes a store's folder one in which this process may not write."""
     if os.geteuid() != 0:
         pytest.skip("only root can become somebody who may not write")
     folder = Path(tempfile.mkdtemp())
-    try:
-        with Store(folder / "mnv4.sqlite") as store:
-            store.add(measurement())
+
+    def made_unwritable():
         folder.chmod(0o555)
         os.seteuid(65534)
-        try:
-            with pytest.raises(DiskError, match="cannot be opened for writing"):
-                Store(folder / "mnv4.sqlite")
-        finally:
-            os.seteuid(0)
+
+    try:
+        yield folder / "mnv4.sqlite", made_unwritable
     finally:
+        os.seteuid(0)
         shutil.rmtree(folder)
+
+
+def test_a_store_that_cannot_be_written_is_read(unwritable):
+    path, made_unwritable = unwritable
+    one = measurement()
+    with Store(path) as store:
+        store.add(one)
+    before = path.read_bytes()
+    made_unwritable()
+    with Store(path, "read") as store:
+        assert store.measurements() == [one]
+    for access in ("change", "create"):
+        with pytest.raises(DiskError, match="cannot be written: no permission"):
+            Store(path, access)
+    with pytest.raises(DiskError, match="cannot be written: Permission denied"), claimed(path, "a"):
+        pass
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_records_in_a_log_that_cannot_be_read_are_not_forgotten(unwritable):
+    path, made_unwritable = unwritable
+    with Store(path) as store:
+        store.add(measurement())
+        log = Path(f"{path}-wal").read_bytes()
+    Path(f"{path}-wal").write_bytes(log)  # as a killed process leaves it
+    made_unwritable()
+    with pytest.raises(StoreError, match=r"mnv4\.sqlite-wal holds records that can only be read"):
+        Store(path, "read")
+
+
+def test_reading_changes_nothing(path):
+    path.touch()
+    with Store(path, "read") as store:
+        assert (store.measurements(), store.runs(), store.ids()) == ([], [], [])
+    assert path.read_bytes() == b""
+    with Store(path) as store:
+        store.add(measurement())
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = DELETE")
+    before = path.read_bytes()
+    with Store(path, "read") as store:
+        assert len(store.measurements()) == 1
+        with pytest.raises(DiskError, match="cannot be written"):
+            store.delete(store.ids())
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for access in ("read", "create"):
+        with pytest.raises(StoreError, match="is a folder, not a store"):
+            Store(tmp_path, access)
+        with pytest.raises(StoreError, match="fifo: is a device, not a store"):
+            Store(tmp_path / "fifo", access)
+
+
+def test_a_run_is_claimed_by_one_process(path):
+    def work(tell):
+        with claimed(path, "night"):
+            tell("x")
+            time.sleep(60)
+
+    child, told = _fork(work)
+    assert os.read(told, 1) == b"x"
+    with (
+        pytest.raises(StoreError, match="another process is measuring the run 'night'"),
+        claimed(path, "night"),
+    ):
+        pass
+    with claimed(path, "day"), claimed(path.with_name("other.sqlite"), "night"):
+        pass
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(told)
+    with claimed(path, "night"):
+        assert len(os.listdir(path.parent)) == 1
+    assert os.listdir(path.parent) == []
 
 
 def _fork(work):
@@ -215,18 +359,24 @@ def test_processes_make_and_fill_a_store_at_once(path):
 
 
 def test_ten_thousand_measurements_are_read(path):
-    body = stored(measurement()).body
+    one = measurement()
+    body = stored(one).body
     with Store(path) as store:
         columns = {"run": "a", "session": 0, "device": DEVICE.id, "artifact": ARTIFACT.sha256}
+        ids = [f"{i:08x}{one.id[8:]}" for i in range(10_000)]
         store.add_all(
             [
-                Stored(kind="measurement", columns={"id": f"{i}", **columns}, body=body)
-                for i in range(10_000)
+                Stored(
+                    kind="measurement",
+                    columns={"id": id_, **columns},
+                    body=body.replace(one.id, id_),
+                )
+                for id_ in ids
             ]
         )
         assert len(store.measurements()) == 10_000
-        wanted = [str(i) for i in range(9_000)]  # more than SQLite allows parameters in some builds
-        assert len(store.measurements(ids=wanted)) == 9_000
+        # More than SQLite allows parameters in some builds.
+        assert len(store.measurements(ids=ids[:9_000])) == 9_000
 
 
 def test_where_the_store_is(monkeypatch):

@@ -85,10 +85,10 @@ public struct Plan: Sendable, Equatable {
         warmup = try entries["warmup"].integer(0...JSON.mostInt32)
         runs = try entries["runs"].integer()
         seconds = try entries["seconds"].number(Self.seconds)
-        repeats = try entries["repeats"].integer()
+        repeats = try entries["repeats"].integer(1...10_000)
         cooldownSeconds = try entries["cooldown_s"].number(Self.seconds)
         maxThermal = try entries["max_thermal"].oneOf(ThermalStatus.self)
-        threads = try entries["threads"].integer()
+        threads = try entries["threads"].integer(1...1024)
         affinity = try entries["affinity"].text(
             /none|fastest|[0-9]{1,4}(?:,[0-9]{1,4})*/, "none, fastest, or numbers of cores as in 4,5")
         unit = try entries["unit"].orNil { try $0.oneOf(Unit.self) }

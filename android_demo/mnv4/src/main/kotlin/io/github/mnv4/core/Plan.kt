@@ -50,6 +50,8 @@ public data class Plan(
         private val STATISTICS = listOf("p50", "p90", "mean")
         private val AFFINITY = Regex("none|fastest|[0-9]{1,4}(,[0-9]{1,4})*")
         private const val MOST_SECONDS = 1e6
+        private const val MOST_REPEATS = 10_000L
+        private const val MOST_THREADS = 1024L
 
         /**
          * Reads a plan.
@@ -64,10 +66,10 @@ public data class Plan(
                 warmup = get("warmup").integer(least = 0),
                 runs = get("runs").integer(),
                 seconds = get("seconds").number(0.0, MOST_SECONDS),
-                repeats = get("repeats").integer(),
+                repeats = get("repeats").integer(1, MOST_REPEATS).toInt(),
                 cooldownSeconds = get("cooldown_s").number(0.0, MOST_SECONDS),
                 maxThermal = get("max_thermal").oneOf(THERMAL),
-                threads = get("threads").integer(),
+                threads = get("threads").integer(1, MOST_THREADS).toInt(),
                 affinity = get("affinity").text(AFFINITY),
                 unit = get("unit").orNull { oneOf(UNITS) },
                 statistic = get("statistic").oneOf(STATISTICS),
