@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
+from mnv4_mobile.errors import ParityError
 from mnv4_mobile.images import Preprocess, normalise
 from mnv4_mobile.records import Count, Positive, Record
 
@@ -101,12 +102,33 @@ def feed(image: TensorSpec, pixels: npt.NDArray[np.uint8], preprocess: Preproces
     return {image.name: np.ascontiguousarray(values, dtype=image.dtype)}
 
 
-def answer(outputs: Sequence[TensorSpec], found: Tensors) -> dict[str, npt.NDArray[Any]]:
-    """Returns an artifact's outputs, with integers that stand for floats converted to them."""
-    return {
-        o.name: found[o.name]
-        if o.quantization is None
-        else (found[o.name].astype(np.float32) - o.quantization.zero_point)
-        * np.float32(o.quantization.scale)
-        for o in outputs
-    }
+def answer(
+    outputs: Sequence[TensorSpec], found: Tensors, where: str
+) -> dict[str, npt.NDArray[Any]]:
+    """Returns an artifact's outputs, with integers that stand for floats converted to them.
+
+    Args:
+        outputs: The outputs that the artifact should have.
+        found: What it returned, by name.
+        where: What returned them, with which messages begin.
+
+    Raises:
+        ParityError: An output is missing, or is not numbers of the right shape.
+    """
+    return {output.name: _answered(output, found, where) for output in outputs}
+
+
+def _answered(output: TensorSpec, found: Tensors, where: str) -> npt.NDArray[Any]:
+    if output.name not in found:
+        names = ", ".join(found) or "none"
+        raise ParityError(f"{where}: outputs: found {names}, must have {output.name}")
+    values = found[output.name]
+    if values.shape != output.shape or values.dtype.kind not in "fiu":
+        raise ParityError(
+            f"{where}: output {output.name}: found {values.dtype} of shape {list(values.shape)}, "
+            f"must be {output.dtype} of shape {list(output.shape)}"
+        )
+    if output.quantization is None:
+        return values
+    integers = values.astype(np.float32) - output.quantization.zero_point
+    return integers * np.float32(output.quantization.scale)

@@ -12,6 +12,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnv4_mobile.bundle.timing import WARM_UP, Timing, timed
-from mnv4_mobile.errors import DeviceError, MobileError
+from mnv4_mobile.errors import ConfigError, DeviceError, MobileError
 from mnv4_mobile.images import Preprocess, pixels
 from mnv4_mobile.layers import OperatorTime
 from mnv4_mobile.target import Session, load_target
@@ -87,7 +88,12 @@ class Loads:
 class Worker:
     """Runs one artifact in a separate process.
 
-    The process starts at once and loads the artifact while the caller continues.
+    The process starts at once and loads the artifact while the caller continues. Threads may share
+    a worker: their requests take turns. A request that was not answered in time, or that Ctrl-C
+    interrupted, ends the process, as its late answer would be taken for the next request's.
+
+    Every request raises DeviceError if the runtime failed or died, or did not answer in time, and
+    ConfigError if the worker is closed or belongs to another process.
 
     Args:
         target: Name of the target.
@@ -108,8 +114,11 @@ class Worker:
         unit: Unit | None = None,
         timeout_s: float = 600,
     ) -> None:
-        self._name = f"{target} runtime ({path.name})"
+        self.name = f"{target} runtime ({path})"
         self._timeout = timeout_s
+        self._turns = threading.Lock()
+        self._owner = os.getpid()
+        self._closed = False
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
         pinned = ",".join(map(str, cores or ()))
         self._process, self._out, self._in = start(
@@ -125,20 +134,12 @@ class Worker:
         self.close()
 
     def run(self, inputs: Tensors) -> dict[str, npt.NDArray[Any]]:
-        """Runs arrays by input name, and returns arrays by output name.
-
-        Raises:
-            DeviceError: The runtime failed, died or did not answer in time.
-        """
+        """Runs arrays by input name, and returns arrays by output name."""
         outputs: dict[str, npt.NDArray[Any]] = self._ask("run", dict(inputs))
         return outputs
 
     def loads(self) -> Loads:
-        """Loads the artifact once more, and returns how long loading took each time.
-
-        Raises:
-            DeviceError: As for `run`.
-        """
+        """Loads the artifact once more, and returns how long loading took each time."""
         found: Loads = self._ask("loads")
         return found
 
@@ -159,9 +160,6 @@ class Worker:
             runs: Least number of timed runs.
             seconds: Least time that the timed runs take together.
             run_s: The most that a run takes, as far as known; it extends the timeout.
-
-        Raises:
-            DeviceError: As for `run`.
         """
         limit = self._timeout + seconds + (warmup + runs) * run_s
         found: Timing = self._ask("time", dict(inputs), warmup, runs, seconds, timeout_s=limit)
@@ -185,7 +183,7 @@ class Worker:
         """Returns the time of every operator (see `Target.profile`); loads the artifact once more.
 
         Raises:
-            DeviceError: As for `run`, or the runtime has no profiler on this machine.
+            DeviceError: Also if the runtime has no profiler on this machine.
         """
         found: list[OperatorTime] = self._ask("profile", dict(inputs), list(layers), runs)
         return found
@@ -196,28 +194,57 @@ class Worker:
         return peak
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the process, even while another thread waits for it. Closing twice is fine."""
+        self._closed = True
+        if os.getpid() == self._owner:
+            self._process.kill()
+            with self._turns:
+                self._process.wait()
         self._out.close()
         self._in.close()
-        self._process.kill()
-        self._process.wait()
         self._log.close()
 
     def _ask(self, request: str, *arguments: object, timeout_s: float | None = None) -> Any:
+        if os.getpid() != self._owner:
+            # Two processes would read each other's answers, and the lock may be another thread's.
+            raise ConfigError(f"{self.name}: was started by another process; start one here")
         limit = self._timeout if timeout_s is None else timeout_s
+        with self._turns:
+            answer = self._exchanged((request, arguments), limit)
+            if isinstance(answer, MobileError):
+                raise answer
+            if isinstance(answer, str):
+                raise DeviceError(f"{self.name}: {answer}{self._tail()}")
+            return answer
+
+    def _exchanged(self, request: object, limit: float) -> Any:
+        """Sends a request and returns the answer."""
+        if self._closed:
+            raise ConfigError(f"{self.name}: is closed")
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            self._process.kill()
+
+        # A runtime that hangs does not even read, so sending has to be limited as well.
+        timer = threading.Timer(limit, end)
+        timer.start()
         try:
-            self._out.send((request, arguments))
-            if not self._in.poll(limit):
-                raise DeviceError(f"{self._name}: no answer in {limit:g} s")
-            answer = self._in.recv()
+            self._out.send(request)
+            return self._in.recv()
         except (EOFError, OSError):
             code = self._process.wait()
-            raise DeviceError(f"{self._name}: ended with code {code}{self._tail()}") from None
-        if isinstance(answer, MobileError):
-            raise answer
-        if isinstance(answer, str):
-            raise DeviceError(f"{self._name}: {answer}{self._tail()}")
-        return answer
+            if self._closed:
+                raise ConfigError(f"{self.name}: was closed while it ran") from None
+            if late.is_set():
+                raise DeviceError(f"{self.name}: no answer in {limit:g} s") from None
+            raise DeviceError(f"{self.name}: ended with code {code}{self._tail()}") from None
+        except BaseException:
+            self._process.kill()
+            raise
+        finally:
+            timer.cancel()
 
     def _tail(self) -> str:
         """Returns the last lines that the runtime printed."""
@@ -244,11 +271,14 @@ def run_pixels(
 
     Returns:
         The outputs by name, N rows of floats each.
+
+    Raises:
+        ParityError: The artifact has other outputs.
     """
     batch, count = image.shape[0], len(images)
     filled = np.concatenate([images, np.repeat(images[-1:], -count % batch, axis=0)])
     parts = [
-        answer(outputs, worker.run(feed(image, filled[i : i + batch], preprocess)))
+        answer(outputs, worker.run(feed(image, filled[i : i + batch], preprocess)), worker.name)
         for i in range(0, len(filled), batch)
     ]
     return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
@@ -256,6 +286,7 @@ def run_pixels(
 
 def serve() -> None:
     """Runs in the worker: opens the artifact, then answers requests until the pipe closes."""
+    _limit_memory()
     _, name, path, threads, unit, read, write = sys.argv[1:]
     requests, answers = Connection(int(read)), Connection(int(write))
     failure: object = None
@@ -277,6 +308,18 @@ def serve() -> None:
             answers.send(getattr(served, request)(*arguments))
         except Exception as error:  # noqa: BLE001
             answers.send(error if isinstance(error, MobileError) else repr(error))
+
+
+def _limit_memory() -> None:
+    """Makes a request for more memory than this computer has fail in this process.
+
+    Otherwise Linux would grant it, and end some process once the memory is used.
+    """
+    if sys.platform == "linux":
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        limit = whole if hard == resource.RLIM_INFINITY else min(whole, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
 class _Served:

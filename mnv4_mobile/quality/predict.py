@@ -35,6 +35,8 @@ class Prediction:
 class Model:
     """A bundle ready to run; a context manager that ends its worker process.
 
+    Threads may share a model: their runs take turns. A process that was forked needs its own.
+
     Args:
         bundle: The bundle to run.
         threads: Number of runtime threads.
@@ -57,6 +59,8 @@ class Model:
         Raises:
             ImageError: A file is not an image or cannot be read.
             DeviceError: The runtime failed.
+            ParityError: The artifact has other outputs than the manifest says.
+            ConfigError: There is no image, or the model is closed or another process's.
         """
         if not images:
             raise ConfigError("no image given")

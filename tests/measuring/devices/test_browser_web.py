@@ -110,7 +110,7 @@ def test_the_page_reads_integers_as_floats():
         "(c) => text(p.floats(Uint8Array.from({ length: 256 }, (_, i) => i), c))",
         [{"quantization": grid}],
     )
-    wanted = answer([tensor], {"x": np.arange(256, dtype=np.uint8)})["x"]
+    wanted = answer([tensor], {"x": np.arange(256, dtype=np.uint8)}, "test")["x"]
     np.testing.assert_array_equal(array(found, np.float32), wanted)
 
 
