@@ -33,7 +33,9 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 import warnings
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
@@ -42,6 +44,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
+from mnv4_mobile import limits
 from mnv4_mobile.errors import ConfigError, ImageError
 from mnv4_mobile.records import Finite, Positive, Record
 
@@ -60,9 +63,7 @@ _SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm"),
     *(".webp", ".tif", ".tiff", ".jp2", ".avif"),
 )
-_MAX_PIXELS = 178_956_970
-"""Pillow's limit against decompression bombs, applied to the resized image too."""
-
+_STRIP = 2**22  # number of pixels
 
 Side = Annotated[int, Meta(ge=1, le=16384)]
 """A height or width of an input. Larger ones are mistakes and would take gigabytes."""
@@ -158,36 +159,116 @@ def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
         (H, W, 3) RGB.
 
     Raises:
-        ImageError: The file is missing, damaged, in a format that is not read, or has more pixels
-            than Pillow's limit.
+        ImageError: The path is not a file, or the file is damaged, cut short, in a format that is
+            not read, or larger than the limits (`mnv4_mobile.limits`).
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     Image.preinit()
+    if limits.lifted():
+        Image.MAX_IMAGE_PIXELS = None
     try:
+        state = os.stat(path)
+        if not stat.S_ISREG(state.st_mode):  # a FIFO would block, a device never end
+            raise ImageError(f"{path}: a directory or device, must be a file")
+        limits.check(path, "bytes", state.st_size, limits.IMAGE_BYTES, ImageError)
         with warnings.catch_warnings():
             # Warnings are about damaged metadata and large images; neither changes the pixels.
             warnings.simplefilter("ignore")
             with Image.open(path, formats=_FORMATS) as image:
-                return _rgb(ImageOps.exif_transpose(image))
+                found = image.width * image.height
+                limits.check(path, "pixels", found, limits.IMAGE_PIXELS, ImageError)
+                image.load()
+                if image.format == "PNG":
+                    _check_rows(image, path)
+                ImageOps.exif_transpose(image, in_place=True)
+                return _rgb(image)
+    except ImageError:
+        raise
     except UnidentifiedImageError as error:
         raise ImageError(
             f"{path}: not an image in a format that is read ({', '.join(_FORMATS)})"
         ) from error
+    except Image.DecompressionBombError as error:  # raised by formats that decode when opened
+        allowed = f"{limits.IMAGE_PIXELS}"
+        raise ImageError(limits.too_large(path, "more pixels", allowed)) from error
     except Exception as error:  # a decoder may raise any error on foreign bytes
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise ImageError(f"{path}: not readable as an image: {reason}") from error
 
 
+def _check_rows(image: Image.Image, path: str | os.PathLike[str]) -> None:
+    """Refuses a PNG whose compressed data end before its last row, which Pillow reads as black.
+
+    Rows are counted only if the last ones are black, because that takes as long as decoding.
+    """
+    last = image.crop((0, max(image.height - 2, 0), *image.size))
+    black = [
+        last.crop((0, row, last.width, row + 1)).getbbox(alpha_only=False) is None
+        for row in range(last.height)
+    ]
+    if any(black) and (missing := _missing_bytes(Path(path))) > 0:
+        raise ValueError(f"image file is truncated ({missing} bytes of pixels are missing)")
+
+
+def _missing_bytes(path: Path) -> int:
+    """Returns how many bytes of pixels a PNG's compressed data lack."""
+    inflate = zlib.decompressobj()
+    with path.open("rb") as file:
+        file.seek(8)
+        wanted = 0
+        while header := file.read(8):
+            size, name = int.from_bytes(header[:4]), header[4:]
+            if name == b"IHDR":
+                wanted = _png_bytes(file.read(size))
+            elif name == b"IDAT":
+                data = file.read(size)
+                while data and not inflate.eof and wanted > 0:
+                    wanted -= len(inflate.decompress(data, 2**20))
+                    data = inflate.unconsumed_tail
+            else:
+                file.seek(size, os.SEEK_CUR)
+            if wanted <= 0:
+                break
+            file.seek(4, os.SEEK_CUR)
+    return wanted
+
+
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
+_PASSES = (*_ADAM7, (0, 1, 1, 2))
+"""The passes of an interlaced PNG: first column and row, steps of columns and rows."""
+
+
+def _png_bytes(header: bytes) -> int:
+    """Returns the size of a PNG's pixels before compression, from the fields of its IHDR chunk."""
+    width, height = int.from_bytes(header[:4]), int.from_bytes(header[4:8])
+    bits = header[8] * {2: 3, 4: 2, 6: 4}.get(header[9], 1)
+    passes = _PASSES if header[12] else ((0, 0, 1, 1),)
+    total = 0
+    for left, top, right, down in passes:
+        columns, rows = -(-(width - left) // right), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            total += rows * (1 + -(-columns * bits // 8))
+    return total
+
+
 def _rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Returns the pixels of a loaded image, converted in strips to save memory."""
     if image.mode == "F":
         raise ValueError("found floating-point samples, must be 8 or 16 bits")
-    if image.mode.startswith("I"):  # convert("RGB") would clip 16-bit grey to 255
-        grey = np.asarray(image)
-        if grey.min() < 0 or grey.max() > 0xFFFF:
-            raise ValueError("found 32-bit samples, must be 8 or 16 bits")
-        return np.repeat((grey >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
-    return np.array(image.convert("RGB"))
+    width, height = image.size
+    rgb = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _STRIP // max(width, 1))
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        if strip.mode.startswith("I"):  # convert("RGB") would clip 16-bit grey to 255
+            grey = np.asarray(strip)
+            if grey.min() < 0 or grey.max() > 0xFFFF:
+                raise ValueError("found 32-bit samples, must be 8 or 16 bits")
+            rgb[top : top + rows] = (grey >> 8)[:, :, None]
+        else:
+            rgb[top : top + rows] = np.asarray(strip.convert("RGB"))
+    return rgb
 
 
 def pixels(image: npt.NDArray[np.uint8], preprocess: Preprocess) -> npt.NDArray[np.uint8]:
@@ -201,16 +282,13 @@ def pixels(image: npt.NDArray[np.uint8], preprocess: Preprocess) -> npt.NDArray[
         (H, W, 3) RGB.
 
     Raises:
-        ImageError: The image is so long that it would be resized beyond Pillow's limit.
+        ImageError: The image is so long that it would be resized beyond the limit of pixels.
     """
     from PIL import Image
 
     height, width = _resized(image.shape[0], image.shape[1], preprocess)
-    if height * width > _MAX_PIXELS:
-        raise ImageError(
-            f"an image of {image.shape[0]}x{image.shape[1]} would be resized to {height}x{width}, "
-            f"at most {_MAX_PIXELS} pixels are allowed"
-        )
+    place = f"an image of {image.shape[0]}x{image.shape[1]}, resized to {height}x{width}"
+    limits.check(place, "pixels", height * width, limits.IMAGE_PIXELS, ImageError)
     resampling = Image.Resampling[preprocess.interpolation.upper()]
     resized = np.asarray(Image.fromarray(image).resize((width, height), resampling))
     top, left = (
@@ -254,6 +332,7 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     """Finds the images in a folder and its subfolders by suffix, sorted by path.
 
     Hidden files are left out: macOS writes a `._name.jpg` beside every image on foreign disks.
+    Links are followed, but each folder is read once: links may lead in circles.
 
     Raises:
         ImageError: The folder is missing, not readable, or holds no image.
@@ -262,12 +341,20 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise ImageError(f"{error.filename}: {error.strerror}") from error
 
-    found = [
-        Path(parent, name)
-        for parent, _, names in os.walk(folder, onerror=refuse, followlinks=True)
-        for name in names
-        if Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".")
-    ]
+    found: list[Path] = []
+    visited: set[tuple[int, int]] = set()
+    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        state = os.stat(parent)
+        if (state.st_dev, state.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((state.st_dev, state.st_ino))
+        folders.sort()  # which of two paths to a folder counts does not depend on the disk
+        found += [
+            Path(parent, name)
+            for name in names
+            if Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".")
+        ]
     if not found:
         raise ImageError(f"{folder}: no image found, looked for {' '.join(_SUFFIXES)}")
     return sorted(found, key=lambda path: path.relative_to(folder).parts)

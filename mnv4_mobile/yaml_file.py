@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import math
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import yaml
 
@@ -13,61 +13,142 @@ from mnv4_mobile.records import show
 
 T = TypeVar("T", int, float, bool, str)
 
-_MAX_BYTES = 1 << 20
-_MAX_NODES = 100_000
+_MAX_BYTES = 1 << 18
+_MAX_VALUES = 10_000
+_MAX_DEPTH = 30
+_MAX_DIGITS = 30
+_INTEGERS = range(-(2**63), 2**63)
 
 
-class _Loader(yaml.SafeLoader):
-    """The safe loader, which also refuses a key that occurs twice."""
+class _Reader(yaml.SafeLoader):
+    """Reads plain data: texts, whole numbers, finite numbers, booleans, null, lists and mappings.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        mapping = super().construct_mapping(node, deep)
-        if len(mapping) != len(node.value):
-            line = node.start_mark.line + 1
-            raise yaml.constructor.ConstructorError(None, None, f"line {line}: a key occurs twice")
-        return mapping
+    Everything else is refused where it begins, before anything is made of it: merge keys and
+    aliases could multiply it, and other types have no place in a record.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._constructor = yaml.constructor.SafeConstructor()
+        self._count = 0
+        self._depth = 0
+        self._values: dict[yaml.Node, Any] = {}
+        self._sizes: dict[yaml.Node, int] = {}
+
+    def read(self) -> Any:
+        """Returns the value of the only document.
+
+        Raises:
+            ConfigError: The text has anything but plain data; the message begins with the line.
+            yaml.YAMLError: The text is not YAML.
+        """
+        node = self.get_single_node()
+        return None if node is None else self._values[node]
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        line = event.start_mark.line + 1
+        if getattr(event, "tag", None) is not None:
+            raise ConfigError(f"line {line}: found the tag {event.tag}, must be left out")
+        before = self._count
+        self._count += 1
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise ConfigError(f"line {line}: nested more than {_MAX_DEPTH} deep")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if isinstance(event, yaml.AliasEvent):
+            if node not in self._sizes:
+                raise ConfigError(f"line {line}: an alias contains itself")
+            self._count += self._sizes[node]
+        if self._count > _MAX_VALUES:
+            raise ConfigError(
+                f"line {line}: too large: more than {_MAX_VALUES} values once aliases are expanded"
+            )
+        if node is not None and node not in self._values:
+            self._values[node] = self._value(node)
+            self._sizes[node] = self._count - before
+        return node
+
+    def _value(self, node: yaml.Node) -> Any:
+        """Returns the value of a node whose parts are known."""
+        if isinstance(node, yaml.SequenceNode):
+            return [self._values[item] for item in node.value]
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node)
+        assert isinstance(node, yaml.ScalarNode)
+        line = node.start_mark.line + 1
+        kind = node.tag.rpartition(":")[2]
+        text = node.value
+        try:
+            if kind == "str":
+                if not all(char.isprintable() or char in "\t\n" for char in text):
+                    raise ConfigError(f"line {line}: found {show(text)}, must be printable text")
+                return text
+            if kind in ("null", "bool"):
+                return getattr(self._constructor, f"construct_yaml_{kind}")(node)
+            if kind == "int" and len(text) <= _MAX_DIGITS:
+                whole = self._constructor.construct_yaml_int(node)
+                if whole in _INTEGERS:
+                    return whole
+            if kind == "float" and len(text) <= _MAX_DIGITS:
+                number = self._constructor.construct_yaml_float(node)
+                if math.isfinite(number):
+                    return number
+        except (ValueError, OverflowError):  # of what only looks like a number, such as 0b_
+            pass
+        raise ConfigError(f"line {line}: found {show(text)}, {_ALLOWED.get(kind, _QUOTED)}")
+
+    def _mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in node.value:
+            key = self._values[name]
+            line = name.start_mark.line + 1
+            if not isinstance(key, str):
+                raise ConfigError(f"line {line}: found the key {show(key)}, must be a text")
+            if key in found:
+                raise ConfigError(f"line {line}: {show(key)}: a key occurs twice")
+            found[key] = self._values[value]
+        return found
 
 
-def _count(value: object, inside: tuple[int, ...] = ()) -> int:
-    """Counts the nodes of a document with every alias written out."""
-    if id(value) in inside:
-        raise ConfigError("an alias contains itself")
-    children: list[object] = []
-    if isinstance(value, dict):
-        children = list(value.values())
-    elif isinstance(value, list):
-        children = value
-    total = 1
-    for child in children:
-        total += _count(child, (*inside, id(value)))
-        if total > _MAX_NODES:
-            raise ConfigError(f"too large: more than {_MAX_NODES} values once aliases are expanded")
-    return total
+_ALLOWED = {
+    "int": "must be a whole number of 64 bits",
+    "float": "must be a finite number",
+    "merge": "merge keys are not read",
+}
+_QUOTED = "must be a text, a number, true, false or ~; a text like this needs quotes"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Reads a YAML mapping with the safe loader.
+    """Reads a YAML mapping of plain data (`_Reader`), whose keys are texts.
 
     Raises:
-        ConfigError: The file cannot be read, is not a YAML mapping, has a tag, a key that occurs
-            twice, or too many values once aliases are expanded.
+        ConfigError: The file cannot be read, is not a YAML mapping, or has anything but plain data;
+            the message names the file and the line.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
-            raise ConfigError(f"{path}: too large: {len(data)} bytes, allowed: {_MAX_BYTES}")
-        value = yaml.load(data.decode(), _Loader)  # noqa: S506 - a SafeLoader
-        _count(value)
+            raise ConfigError(f"too large: more than {_MAX_BYTES} bytes")
+        value = _Reader(data.decode()).read()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f"line {mark.line + 1}: " if mark else ""
+        reason = error.problem or error.context
+        raise ConfigError(f"{path}: {line}not a plain YAML file: {reason}") from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        # PyYAML lets ValueError and OverflowError through, as of "\U00110000".
+        reason = " ".join(str(error).split())
         raise ConfigError(f"{path}: not a plain YAML file: {reason}") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: found {show(value)}, must be a mapping")
-    return cast(dict[str, Any], value)
+    return value
 
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}

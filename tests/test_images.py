@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -16,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from mnv4_mobile import limits
 from mnv4_mobile.errors import ImageError
 from mnv4_mobile.images import list_images, read_image
+from mnv4_mobile.limits import FLAG
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -26,20 +29,26 @@ def picture(height: int, width: int, seed: int = 0) -> Bytes:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
 def png(
     width: int, height: int, depth: int, colour: int, samples: bytes, extra: bytes = b""
 ) -> bytes:
     """A PNG written by hand, for what Pillow does not write."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        )
-
     row = len(samples) // height
     rows = b"".join(b"\0" + samples[i : i + row] for i in range(0, row * height, row or 1))
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     body = chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
+
+
+def short_png(length: int, *, interlaced: bool) -> bytes:
+    """A PNG of 40 x 40 whose compressed data end properly, but after too few rows."""
+    header = struct.pack(">IIBBBBB", 40, 40, 8, 0, 0, 0, interlaced)
+    data = zlib.compress(b"\1" * length)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", data)
     return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
 
 
@@ -166,8 +175,17 @@ FINE = saved(Image.fromarray(picture(40, 60)), "JPEG")
         pytest.param(b"just text\n", "not an image in a format", id="text"),
         pytest.param(FINE[: len(FINE) // 2], "truncated", id="truncated-jpeg"),
         pytest.param(saved(Image.fromarray(GREY), "PNG")[:60], "truncated", id="truncated-png"),
-        pytest.param(png(60_000, 60_000, 8, 2, b"\0" * 60_000), "decompression bomb", id="bomb"),
-        pytest.param(png(9_500, 9_500, 8, 0, b"\0" * 9_500), "truncated", id="large"),
+        pytest.param(png(60_000, 60_000, 8, 2, b"\0" * 60_000), f"pixels.*{FLAG}", id="bomb"),
+        pytest.param(
+            png(9_000, 8_000, 8, 2, b"\0" * 9_000),
+            f"found 72000000 pixels, allowed are 64000000; {FLAG}",
+            id="large",
+        ),
+        pytest.param(png(7_900, 8_000, 8, 0, b"\0" * 7_900), "truncated", id="largest"),
+        pytest.param(short_png(30 * 41, interlaced=False), "truncated", id="short-png"),
+        pytest.param(
+            short_png(1675 - 3 * 41, interlaced=True), "truncated", id="short-interlaced-png"
+        ),
         pytest.param(png(0, 1, 8, 2, b""), "", id="zero-size"),
         pytest.param(
             saved(Image.fromarray(np.full((2, 2), 70_000, np.int32)), "TIFF"), "32-bit", id="int32"
@@ -194,6 +212,44 @@ def test_read_image_refuses_what_is_no_file(tmp_path: Path) -> None:
         read_image(tmp_path / "missing.png")
     with pytest.raises(ImageError, match="directory"):
         read_image(tmp_path)
+
+
+def test_read_image_does_not_wait_for_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", Path("/dev/zero")):
+        with pytest.raises(ImageError, match="device, must be a file"):
+            read_image(path)
+
+
+def test_black_rows_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "black.png"
+    black = picture(9, 7)
+    black[5:] = 0
+    Image.fromarray(black).save(path)
+    np.testing.assert_array_equal(read_image(path), black)
+    path.write_bytes(png(7, 1, 8, 0, b"\0" * 7))
+    assert not read_image(path).any()
+
+
+def test_limits_of_images_are_lifted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.png"
+    Image.fromarray(picture(30, 40)).save(path)
+    for name, allowed in (("IMAGE_PIXELS", 1199), ("IMAGE_BYTES", 100)):
+        monkeypatch.setattr(limits, name, allowed)
+        with pytest.raises(
+            ImageError, match=rf"x\.png: found .*allowed are {allowed}; {FLAG} lifts"
+        ):
+            read_image(path)
+        monkeypatch.setattr(limits, "_lifted", True)
+        assert read_image(path).shape == (30, 40, 3)
+        monkeypatch.undo()
+
+
+def test_a_photo_of_fifty_megapixels_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "phone.jpg"
+    Image.new("L", (8160, 6144), 99).save(path)
+    assert limits.IMAGE_PIXELS > 8160 * 6144
+    assert read_image(path)[-1, -1].tolist() == [99, 99, 99]
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +291,21 @@ def test_list_images(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     assert [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path)] == wanted
+
+
+def test_list_images_reads_each_folder_once(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "b" / "deep").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    for path in (data / "b/1.png", data / "b/deep/2.png", tmp_path / "other/3.png"):
+        path.touch()
+    for link, target in {
+        **{"here": ".", "there": ".", "b/deep/up": "../..", "b/again": "deep"},
+        **{"c": tmp_path / "other", "4.png": tmp_path / "other/3.png", "gone.png": "nowhere"},
+    }.items():
+        (data / link).symlink_to(target)
+    found = [path.relative_to(data).as_posix() for path in list_images(data)]
+    assert found == ["4.png", "b/1.png", "b/again/2.png", "c/3.png", "gone.png"]
 
 
 def test_list_images_refuses(tmp_path: Path) -> None:

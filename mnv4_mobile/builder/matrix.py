@@ -17,7 +17,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from mnv4_mobile import files
+from mnv4_mobile import files, limits
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.cache import Cache
 from mnv4_mobile.builder.cell import Cell, Options, key
@@ -369,6 +369,7 @@ def _tasks(
             out=out,
             scratch=scratch,
             force=force,
+            size_limits=not limits.lifted(),
         )
         for group in groups.values()
     ]

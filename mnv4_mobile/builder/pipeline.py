@@ -62,6 +62,8 @@ class Task:
     """A working folder in `out`; its creator removes it, even if this process is killed."""
     force: bool = False
     """Whether bundles that are made of other ingredients are replaced."""
+    size_limits: bool = True
+    """Whether images and checkpoints have limits (`mnv4_mobile.limits`)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from queue import SimpleQueue
 
 import psutil
 
+from mnv4_mobile import limits
 from mnv4_mobile.builder.pipeline import Built, Task, run
 from mnv4_mobile.bundle.worker import start
 from mnv4_mobile.errors import CrashError, MobileError, user_error
@@ -209,6 +210,7 @@ def serve() -> None:
     while True:
         folder, task = tasks.get()
         os.chdir(folder)
+        limits.lift(not task.size_limits)
         try:
             for built in run(task, _Teller(answers)):
                 answers.send(built)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from mnv4_mobile import limits
 from mnv4_mobile.cli import complete, next_step
 from mnv4_mobile.cli.show import (
     Json,
+    NoSizeLimits,
     Quiet,
     Sets,
     UnitNames,
@@ -167,11 +169,13 @@ def build(
     cache: Annotated[
         bool, _Option(help="Take what was built before from the cache (mnv4 cache).")
     ] = True,
+    no_size_limits: NoSizeLimits = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Builds a verified bundle for each model, size, recipe and target, on all cores."""
+    limits.lift(no_size_limits)
     targets = split("--target", target)
     if not targets:
         from mnv4_mobile.target import target_names

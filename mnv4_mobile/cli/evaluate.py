@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mnv4_mobile import limits
 from mnv4_mobile.cli import complete, next_step
 from mnv4_mobile.cli.measured import StorePath, recorded
 from mnv4_mobile.cli.show import (
     BundlePath,
     Json,
+    NoSizeLimits,
     Quiet,
     Threads,
     UnitNames,
@@ -49,6 +51,7 @@ def evaluate(
     threads: Threads = 1,
     unit: UnitNames = [],  # noqa: B006 - typer makes a new list for every call
     store: StorePath = None,
+    no_size_limits: NoSizeLimits = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -57,6 +60,7 @@ def evaluate(
     The evaluation is recorded in the store, where `mnv4 choose` finds it. Each unit gets an
     evaluation of its own.
     """
+    limits.lift(no_size_limits)
     from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.measuring.results.store import Store, store_path
     from mnv4_mobile.quality.evaluate import evaluate as run

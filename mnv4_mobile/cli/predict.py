@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from mnv4_mobile import limits
 from mnv4_mobile.cli import next_step
 from mnv4_mobile.cli.show import (
     BundlePath,
     Json,
+    NoSizeLimits,
     Quiet,
     Threads,
     print_json,
@@ -24,10 +26,12 @@ def predict(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     top: Annotated[int, typer.Option(help="Number of classes for each image.", min=1)] = 5,
     threads: Threads = 1,
+    no_size_limits: NoSizeLimits = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Classifies images with the artifact of a bundle."""
+    limits.lift(no_size_limits)
     from mnv4_mobile.quality.predict import load
 
     with load(bundle, threads=threads) as model:

@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from mnv4_mobile import limits
 from mnv4_mobile.cli import complete, next_step
 from mnv4_mobile.cli.show import (
     Json,
     ModelOrWeights,
+    NoSizeLimits,
     Quiet,
     Verbose,
     Weights,
@@ -52,11 +54,13 @@ def sensitivity(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="File for a plot: .png, .svg, .pdf or .html.")
     ] = None,
+    no_size_limits: NoSizeLimits = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Shows what each block costs in integers, simulated on images that calibration did not see."""
+    limits.lift(no_size_limits)
     from dataclasses import asdict
 
     from mnv4_mobile.builder.cell import Options

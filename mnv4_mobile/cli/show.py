@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mnv4_mobile import limits
 from mnv4_mobile.cli import complete
 from mnv4_mobile.errors import ConfigError, MobileError
 from mnv4_mobile.records import plain
@@ -59,6 +60,13 @@ BundlePaths = Annotated[
 ]
 Threads = Annotated[int, typer.Option(help="Number of runtime threads.", min=1, max=1024)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+NoSizeLimits = Annotated[
+    bool,
+    typer.Option(
+        limits.FLAG,
+        help="Read images and checkpoints of any size. Only for files that you trust.",
+    ),
+]
 Sets = Annotated[
     list[str],
     typer.Option(

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from mnv4_mobile import limits
 from mnv4_mobile.cli import complete
 from mnv4_mobile.cli.measured import RunName, StorePath, perform_and_show
-from mnv4_mobile.cli.show import Json, Quiet, Verbose, split
+from mnv4_mobile.cli.show import Json, NoSizeLimits, Quiet, Verbose, split
 
 
 def sweep(
@@ -44,11 +45,13 @@ def sweep(
     ] = False,
     run: RunName = None,
     store: StorePath = None,
+    no_size_limits: NoSizeLimits = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Builds and measures what a sweep lists; resumes a run by its name."""
+    limits.lift(no_size_limits)
     from mnv4_mobile.measuring.perform import perform
     from mnv4_mobile.measuring.sweep import SweepDevice, load_sweep
     from mnv4_mobile.records import replace

@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from mnv4_mobile import limits
 from mnv4_mobile.cli import complete
 from mnv4_mobile.cli.show import (
     Json,
     ModelOrWeights,
+    NoSizeLimits,
     Quiet,
     Sets,
     Verbose,
@@ -79,11 +81,13 @@ def tune(
         ),
     ] = None,
     cache: Annotated[bool, typer.Option(help="Keep bundles in the cache (mnv4 cache).")] = True,
+    no_size_limits: NoSizeLimits = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Searches for a recipe within a bound on accuracy: ranges, preparation, blocks in float."""
+    limits.lift(no_size_limits)
     from dataclasses import asdict
 
     from mnv4_mobile.builder.cache import Cache

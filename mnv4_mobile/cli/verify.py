@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
+from mnv4_mobile import limits
 from mnv4_mobile.cli import complete, next_step
 from mnv4_mobile.cli.show import (
     BundlePaths,
     Json,
+    NoSizeLimits,
     Quiet,
     Threads,
     UnitNames,
@@ -42,11 +44,13 @@ def verify(
     ] = None,
     threads: Threads = 1,
     unit: UnitNames = [],  # noqa: B006 - typer makes a new list for every call
+    no_size_limits: NoSizeLimits = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Reloads artifacts from disk and compares them with the PyTorch model."""
+    limits.lift(no_size_limits)
     from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.bundle.parity import check
     from mnv4_mobile.quality import verify as quality
