@@ -18,7 +18,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import types
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -177,8 +178,8 @@ class _Twice:
 def _marked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        found.update({name: _Twice() for name in names if names.count(name) > 1})
+        counts = Counter(name for name, _ in pairs)
+        found.update({name: _Twice() for name, count in counts.items() if count > 1})
     return found
 
 
@@ -221,14 +222,17 @@ def _fault(value: Any, kind: Any, key: str) -> str | None:
         key = f"{key}: {value[0]}"
         fault = _fault_of_items(value[1:], bare, key)
     elif isinstance(value, dict) and isinstance(origin, type) and issubclass(origin, Mapping):
-        for name, item in value.items():
-            fault = fault or _fault(name, members[0], _join(key, name))
-            fault = fault or _fault(item, members[1], _join(key, name))
+        names, items = list(value), list(value.values())
+        if (wrong_at := _first_wrong(names, members[0])) is not None:
+            fault = _fault(names[wrong_at], members[0], _join(key, names[wrong_at]))
+        elif (wrong_at := _first_wrong(items, members[1])) is not None:
+            fault = _fault(items[wrong_at], members[1], _join(key, names[wrong_at]))
     elif isinstance(value, list | tuple) and origin in (tuple, list):
-        each = len(members) == 1 or members[1] is ...
-        kinds = members[:1] * len(value) if each else members
-        for index, (item, member) in enumerate(zip(value, kinds, strict=False)):
-            fault = fault or _fault(item, member, f"{key}[{index}]")
+        if len(members) > 1 and members[1] is not ...:
+            for index, (item, member) in enumerate(zip(value, members, strict=False)):
+                fault = fault or _fault(item, member, f"{key}[{index}]")
+        elif (wrong_at := _first_wrong(value, members[0])) is not None:
+            fault = _fault(value[wrong_at], members[0], f"{key}[{wrong_at}]")
     if fault is not None:
         return fault
     try:
@@ -242,6 +246,31 @@ def _fault(value: Any, kind: Any, key: str) -> str | None:
             return f"{key}: {wrong}"
         return f"{key}: found {show(value)}, {_allowed(kind, value)}".removeprefix(": ")
     return None
+
+
+def _first_wrong(values: Sequence[Any], kind: Any) -> int | None:
+    """Returns the index of the first value that is not of a type, or None.
+
+    It halves the list, because msgspec checks many values faster than Python looks at each.
+    """
+    if _fits(values, kind):
+        return None
+    low, high = 0, len(values)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _fits(values[low:middle], kind):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _fits(values: Sequence[Any], kind: Any) -> bool:
+    try:
+        msgspec.convert(values, list[kind])
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _is_meant(value: Any, kind: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 from pathlib import Path
 
 from mnv4_mobile.measuring.devices.browser.phone import Patience
@@ -68,6 +69,15 @@ class Client:
         body = entries if isinstance(entries, bytes) or entries is None else json.dumps(entries)
         status, found = self.ask(method, f"api/{path}?page={self.page}", body)
         return status, json.loads(found)
+
+    def raw(self, *lines, body=b""):
+        """Sends a request as it is, with this page's cookie, and returns an open socket."""
+        host, port = self.host.split(":")
+        connection = socket.create_connection((host, int(port)), timeout=20)
+        head = [line.replace("PREFIX", self.prefix) for line in lines]
+        head += ["Host: x", f"Cookie: {self.cookie}"]
+        connection.sendall("\r\n".join([*head, "", ""]).encode("latin-1") + body)
+        return connection
 
     def join(self):
         return self.api("POST", "join", {"user_agent": "Mozilla/5.0 (X11; Linux x86_64)"})

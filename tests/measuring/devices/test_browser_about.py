@@ -2,7 +2,7 @@
 
 import pytest
 
-from mnv4_mobile.measuring.devices.browser.about import device_info, text
+from mnv4_mobile.measuring.devices.browser.about import About, device_info, text
 
 
 @pytest.mark.parametrize(
@@ -29,19 +29,24 @@ from mnv4_mobile.measuring.devices.browser.about import device_info, text
     ],
 )
 def test_a_phone_by_its_user_agent(agent, model, os_build):
-    found = device_info("s", {"user_agent": agent, "cores": 8})
+    found = device_info("s", About(user_agent=agent, cores=8))
     assert (found.model, found.os_build, found.cores) == (model, os_build, 8)
 
 
 def test_hints_know_better_and_are_cleaned():
-    told = {"user_agent": "Android 10; K)", "model": "Pixel 8\x1b[31m", "platform": "Android 14"}
-    found = device_info("s", {**told, "browser": "Chrome 126", "cores": True})
+    told = About(
+        user_agent="Android 10; K)",
+        model="Pixel 8\x1b[31m",
+        platform="Android 14",
+        browser="Chrome 126",
+    )
+    found = device_info("s", told)
     assert (found.model, found.os_build, found.cores) == (
         "Pixel 8 [31m",
         "Android 14, Chrome 126",
         None,
     )
-    assert found.id == device_info("s", {}).id != device_info("t", {}).id
+    assert found.id == device_info("s", About()).id != device_info("t", About()).id
 
 
 def test_text_is_fit_for_a_terminal():

@@ -79,6 +79,55 @@ def test_it_closes_behind_the_last_device(opened):
         run.clients[0].ask("GET", "")
 
 
+POST = "POST /PREFIXapi/join?page=a HTTP/1.1"
+
+
+def test_what_is_no_request_of_a_page_is_refused_and_the_run_goes_on(opened, caplog):
+    client = opened().clients[0]
+    for lines, body in [
+        (["OPTIONS * HTTP/1.1"], b""),
+        (["CONNECT evil:443 HTTP/1.1"], b""),
+        (["CONNECT //evil/x HTTP/1.0"], b""),
+        (["GET http://evil/ HTTP/1.1"], b""),
+        (["GET /%ff/%fe HTTP/1.1"], b""),
+        (["GET /\xff HTTP/1.1"], b""),
+        (["G\0T / HTTP/1.1"], b""),
+        (["GET /PREFIX HTTP/9.9"], b""),
+        (["X" * 9000 + " / HTTP/1.1"], b""),
+        (["GET /PREFIX" + "x" * 9000 + " HTTP/1.1"], b""),
+        (["GET /PREFIX HTTP/1.1", "X: " + "y" * 70_000], b""),
+        (["GET /PREFIX HTTP/1.1", "no colon"], b""),
+        (["DELETE /PREFIX HTTP/1.1"], b""),
+        (["POST /PREFIX HTTP/1.1", "Expect: nothing"], b""),
+        ([POST, "Content-Length: -1"], b"{}"),
+        ([POST, "Content-Length: two"], b"{}"),
+        ([POST, "Content-Length: " + "9" * 400], b"{}"),
+        ([POST, "Content-Length: 2", "Transfer-Encoding: chunked"], b"{}"),
+        ([POST, "Transfer-Encoding: chunked"], b"zz\r\n{}"),
+        ([POST, "Transfer-Encoding: chunked"], b"-5\r\n{}"),
+        ([POST, "Content-Length: 2", "Content-Encoding: gzip"], b"{]"),
+        ([POST, "Content-Length: 13"], b'{"model": []}'),
+        ([POST, "Content-Length: 413"], b'{"cores": %s}' % (b"9" * 402)),
+    ]:
+        with client.raw(*lines, "Connection: close", body=body) as connection:
+            status = connection.recv(100).split(b" ")[1]
+        assert status[:1] == b"4", (lines, status)
+        assert client.ask("GET", "icon.svg")[0] == 200, lines
+    assert client.api("GET", "next") == (200, {"state": "wait"})
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("address", ["x/", "PREFIX"])
+def test_half_a_request_does_not_delay_the_end(opened, address):
+    run = opened()
+    head = f"POST /{address}api/result?page=a HTTP/1.1", "Content-Length: 500"
+    with run.clients[0].raw(*head, body=b"{"):
+        assert run.clients[0].ask("GET", "icon.svg")[0] == 200  # then the server has the half, too
+        begin = time.monotonic()
+        run.devices[0].close()
+        assert time.monotonic() - begin < PATIENCE.goodbye + 3
+
+
 def test_too_few_pages_in_time():
     kind = BrowserKind(patience=replace(PATIENCE, join=0.3))
     with pytest.raises(DeviceError, match=r"0 of 2 pages were opened within 0\.3 s"):

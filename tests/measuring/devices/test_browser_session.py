@@ -63,9 +63,12 @@ def test_a_bundle_is_served_as_apps_get_it(opened, demo_bundle):
         (b"[" * 100_000, 400, "not JSON"),
         (b'{"job": NaN}', 400, "not JSON"),
         (b'{"job": 1e999}', 400, "not JSON"),
+        (b'{"schema": %s}' % (b"9" * 400), 400, "schema"),
+        (b'{"schema": %s}' % (b"9" * 5000), 400, "not JSON"),
+        (b'{"job": 1, "job": 1' + b', "job": 1' * 100_000 + b"}", 400, "occurs twice"),
         (b" " * (MAX_BODY + 1), 413, "bytes"),
     ],
-    ids=["cut", "list", "deep", "nan", "infinite", "huge"],
+    ids=["cut", "list", "deep", "nan", "infinite", "long", "longer", "twice", "huge"],
 )
 def test_a_malformed_or_huge_result_fails_its_session_only(measuring, body, status, reason):
     client = measuring.client

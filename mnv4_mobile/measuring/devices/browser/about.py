@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated
+
+from msgspec import Meta
 
 from mnv4_mobile.measuring.measurement import DeviceInfo
+from mnv4_mobile.records import Record
 
 _LONGEST = 200
 _SYSTEMS = (
@@ -30,38 +32,48 @@ _BROWSERS = (
 )
 
 
+class About(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """What a page says about its phone. A browser may keep any of it to itself."""
+
+    user_agent: str = ""
+    """`navigator.userAgent`."""
+    cores: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    """Number of cores."""
+    model: str = ""
+    """The phone's model."""
+    platform: str = ""
+    """The system with its version."""
+    browser: str = ""
+    """The browser with its version."""
+
+
 def text(value: object, longest: int = _LONGEST) -> str:
     """Makes text from a page safe for a terminal: printable, with at most `longest` characters."""
     printable = "".join(c if c.isprintable() else " " for c in str(value)[: 4 * longest])
     return printable.strip()[:longest].rstrip()
 
 
-def device_info(secret: str, about: Mapping[str, Any], *, gpu: bool = False) -> DeviceInfo:
+def device_info(secret: str, about: About, *, gpu: bool = False) -> DeviceInfo:
     """Describes a phone. `os_build` includes the browser, which affects speed as much.
 
     Args:
         secret: Identifies the phone; the id is a hash of it.
-        about: `user_agent`, and the hints `model`, `platform` and `browser` if the page gives them.
+        about: What its page says; `model`, `platform` and `browser` are preferred to `user_agent`.
         gpu: Whether WebGPU is measured, which counts as another device.
     """
-    agent = text(about.get("user_agent", ""), 500)
+    agent = text(about.user_agent, 500)
     model, system = _system(agent)
-    cores = about.get("cores")
-    known = isinstance(cores, int) and not isinstance(cores, bool) and 1 <= cores <= 1024
     return DeviceInfo(
         id=f"browser:{hashlib.sha256(secret.encode()).hexdigest()[:8]}{':gpu' if gpu else ''}",
-        model=text(about.get("model", "")) or model or "unknown",
+        model=text(about.model) or model or "unknown",
         soc="",
         os_build=", ".join(
             filter(
                 None,
-                (
-                    text(about.get("platform", "")) or system,
-                    text(about.get("browser", "")) or _browser(agent),
-                ),
+                (text(about.platform) or system, text(about.browser) or _browser(agent)),
             )
         ),
-        cores=cores if known else None,
+        cores=about.cores,
     )
 
 

@@ -10,8 +10,8 @@ from collections import OrderedDict
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-MAX_BODY = 16 * 2**20
-"""Limit of a request in bytes; a result with `task.MAX_SAMPLES` samples has about a third."""
+MAX_BODY = 8 * 2**20
+"""Limit of a request in bytes: a result with `task.MAX_SAMPLES` samples has a little less."""
 _MAX_CLIENTS = 1000
 HEADERS = {
     # Browsers give threads and fine timers only to pages isolated from other origins.
@@ -79,7 +79,7 @@ def guard(token: str, *, lan: bool) -> Middleware:
         address = ipaddress.ip_address(client.partition("%")[0] or "0.0.0.0")
         if address.is_global or not (lan or address.is_loopback):
             raise web.HTTPForbidden(text="Only computers of the same network may ask.")
-        found = request.path.split("/")[1]
+        found = request.path.removeprefix("/").partition("/")[0]
         if not secrets.compare_digest(found.encode(), token.encode()):
             if not wrong.allows(client):
                 raise web.HTTPTooManyRequests(text="Too many wrong addresses; wait a minute.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import logging
 import re
 import secrets
 import ssl
@@ -14,20 +14,48 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from mnv4_mobile import records
 from mnv4_mobile.errors import ConfigError, DeviceError, MobileError
 from mnv4_mobile.measuring.devices.app import Result
-from mnv4_mobile.measuring.devices.browser.about import device_info, text
+from mnv4_mobile.measuring.devices.browser.about import About, device_info, text
 from mnv4_mobile.measuring.devices.browser.guard import MAX_BODY, guard
 from mnv4_mobile.measuring.devices.browser.phone import Patience, Phone
 from mnv4_mobile.measuring.measurement import Samples
+from mnv4_mobile.records import Record
 
 DIST = Path(__file__).parent / "dist"
 _COOKIE = "mnv4_phone"  # cookies are kept by host, so a new port for every run does not matter
 _MEANWHILE_S = 0.5
 _YEAR_S = 365 * 24 * 3600
+_LIMITS: dict[str, Any] = {
+    # A sleeping page or a stranger in the middle of a request must not delay the end of a run,
+    # nor hold a connection for ever.
+    "shutdown_timeout": 0.5,
+    "lingering_time": 1.0,
+    "keepalive_timeout": 60.0,
+    "auto_decompress": False,  # the page compresses nothing
+}
 T = TypeVar("T")
+
+
+def _is_news(entry: logging.LogRecord) -> bool:
+    """Keeps what is not HTTP out of the log, which strangers could fill with it."""
+    return not (entry.exc_info and isinstance(entry.exc_info[1], HttpProcessingError))
+
+
+_LOG = logging.getLogger(__name__)
+_LOG.addFilter(_is_news)
+
+
+class Doing(Record, frozen=True, kw_only=True):
+    """What a page is doing."""
+
+    job: str
+    """Id of the job."""
+    text: str
+    """What the progress display shows."""
 
 
 class Server:
@@ -64,7 +92,10 @@ class Server:
         }
         self._loop = asyncio.new_event_loop()
         self._runner = web.AppRunner(
-            self._app(lan=host not in ("127.0.0.1", "::1")), access_log=None
+            self._app(lan=host not in ("127.0.0.1", "::1")),
+            access_log=None,
+            logger=_LOG,
+            **_LIMITS,
         )
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="mnv4-browser", daemon=True
@@ -120,6 +151,11 @@ class Server:
                 task.cancel()
             await asyncio.sleep(0.1)  # for the answers to be sent
         await self._runner.cleanup()
+        # Connections in the middle of a TLS handshake are not the runner's yet.
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for unfinished in rest:
+            unfinished.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
 
     def _app(self, *, lan: bool) -> web.Application:
         app = web.Application(middlewares=[guard(self.token, lan=lan)], client_max_size=MAX_BODY)
@@ -143,7 +179,7 @@ class Server:
         return web.FileResponse(path.with_name(path.name.removesuffix(".gz")), headers=cache)
 
     async def _join(self, request: web.Request) -> web.Response:
-        about = await _json(request)
+        about = await _record(request, About)
         found = request.cookies.get(_COOKIE, "")
         secret = found if re.fullmatch("[0-9a-f]{32}", found) else secrets.token_hex(16)
         phone = self.phones.get(secret)
@@ -193,10 +229,10 @@ class Server:
         return web.Response(body=content)
 
     async def _progress(self, request: web.Request) -> web.Response:
-        phone, entries = self._phone(request), await _json(request)
-        if phone.task is None or phone.task.job.id != entries.get("job"):
+        phone, found = self._phone(request), await _record(request, Doing)
+        if phone.task is None or phone.task.job.id != found.job:
             raise web.HTTPConflict(text=_OVER)
-        phone.doing = text(entries.get("text", ""), 80)
+        phone.doing = text(found.text, 80)
         return web.json_response({})
 
     async def _result(self, request: web.Request) -> web.Response:
@@ -205,8 +241,7 @@ class Server:
         outcome: Samples | MobileError
         refused: web.HTTPException | None = None
         try:
-            body = await _body(request)
-            result = await asyncio.to_thread(records.decode, body, Result, "result")
+            result = await _record(request, Result)
             if task is None or task.job.id != result.job:
                 raise web.HTTPConflict(text=_OVER)
             outcome = task.samples(result)
@@ -238,31 +273,20 @@ _OVER = (
 )
 
 
-async def _body(request: web.Request) -> bytes:
-    """Returns the body of a request.
-
-    Raises:
-        HTTPRequestEntityTooLarge: The body has more than `MAX_BODY` bytes.
-    """
-    try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise web.HTTPRequestEntityTooLarge(
-            MAX_BODY, request.content_length or 0, text=f"More than {MAX_BODY} bytes were sent."
-        ) from None
-
-
-async def _json(request: web.Request) -> dict[str, Any]:
-    """Returns the JSON object of a request.
+async def _record(request: web.Request, kind: type[T]) -> T:
+    """Returns the record in the body of a request.
 
     Raises:
         HTTPRequestEntityTooLarge: The body has more than `MAX_BODY` bytes.
         HTTPBadRequest: The body is something else.
     """
     try:
-        found = json.loads(await _body(request))
-    except (ValueError, RecursionError) as error:
-        raise web.HTTPBadRequest(text=f"Not JSON: {text(error)}") from None
-    if not isinstance(found, dict):
-        raise web.HTTPBadRequest(text="Not a JSON object.")
-    return found
+        body = await request.read()
+        # In a thread, because the largest body would stop all pages for a second.
+        return await asyncio.to_thread(records.decode, body, kind, kind.__name__.lower())
+    except web.HTTPRequestEntityTooLarge:
+        raise web.HTTPRequestEntityTooLarge(
+            MAX_BODY, request.content_length or 0, text=f"More than {MAX_BODY} bytes were sent."
+        ) from None
+    except (ConfigError, web.RequestPayloadError) as error:
+        raise web.HTTPBadRequest(text=text(error, 500)) from None
