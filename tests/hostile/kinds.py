@@ -644,7 +644,7 @@ def _import(given: Path, out: Path) -> None:
 def _use(store: Path, out: Path) -> None:
     from mnv4_mobile.measuring.results.store import Store
 
-    with Store(store, must_exist=True) as opened:
+    with Store(store, "read") as opened:
         ids = [one.id for one in opened.measurements()]
     words: list[list[object]] = [
         ["results"],
@@ -771,7 +771,7 @@ def _read_store(given: Path, out: Path) -> None:
     def use() -> None:
         from mnv4_mobile.measuring.results.store import Store
 
-        with Store(copied, must_exist=True) as opened:
+        with Store(copied, "read") as opened:
             opened.measurements(), opened.evaluations(), opened.profiles(), opened.runs()
         _use(copied, out)
 
