@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mnv4_mobile.errors import ConfigError, DiskError
+from mnv4_mobile.errors import ConfigError, DiskError, MobileError
 
 
 def check_file(path: Path) -> None:
@@ -157,6 +157,36 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def regular_files(folder: Path, error: type[MobileError]) -> list[Path]:
+    """Returns the files in a folder of someone else, sorted by the parts of their paths.
+
+    Nothing is opened, and no link is followed.
+
+    Args:
+        folder: The folder.
+        error: The type of error to raise.
+
+    Raises:
+        MobileError: Of the type `error`: the folder holds a link, a device, a FIFO, or a name with
+            unprintable characters.
+        OSError: A folder cannot be read.
+    """
+    found, folders = [], [folder]
+    for inner in folders:
+        with os.scandir(inner) as entries:
+            for entry in entries:
+                if not entry.name.isprintable():
+                    raise error(f"{inner}: holds the name {entry.name!r}, must be printable")
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+                elif entry.is_file(follow_symlinks=False):
+                    found.append(Path(entry.path))
+                else:
+                    what = "a link" if entry.is_symlink() else "a device, a FIFO or a socket"
+                    raise error(f"{entry.path}: is {what}, must be a file or a folder")
+    return sorted(found)
 
 
 def sha256(path: Path) -> str:

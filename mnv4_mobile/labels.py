@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.records import convert, read_json, whole
+
+Label = Annotated[
+    str,
+    Meta(
+        pattern=whole(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]+"),
+        description="one line of text without control characters",
+    ),
+]
+"""The name of a class. Runtimes read labels as lines, so a line feed would shift all later ones."""
 
 
 def read_labels(source: str) -> tuple[str, ...]:
@@ -35,7 +47,8 @@ def read_labels(source: str) -> tuple[str, ...]:
 
 
 def check_labels(labels: Sequence[str], num_classes: int) -> None:
-    """Raises ConfigError unless there is one label for each class."""
+    """Raises ConfigError unless there is one label for each class, each of one line."""
+    convert(list(labels), tuple[Label, ...], "labels")
     if len(labels) != num_classes:
         raise ConfigError(f"labels: found {len(labels)}, the model has {num_classes} classes")
 
@@ -46,10 +59,7 @@ def _lines(source: str, text: str) -> tuple[str, ...]:
 
 
 def _json(source: str, text: str) -> tuple[str, ...]:
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{source}: not JSON: {error}") from error
+    content = read_json(text, source)
     if isinstance(content, list):
         content = {str(index): label for index, label in enumerate(content)}
     if not isinstance(content, dict):
@@ -70,6 +80,7 @@ def _checked(source: str, labels: Mapping[str, object]) -> tuple[str, ...]:
     if not labels or list(labels.values()) == [""]:
         raise ConfigError(f"{source}: no labels")
     for where, label in labels.items():
-        if not isinstance(label, str) or not label.strip():
+        if isinstance(label, str) and not label.strip():
             raise ConfigError(f"{source}: {where}: found {label!r}, must be a name")
+        convert(label, Label, f"{source}: {where}")
     return tuple(str(label) for label in labels.values())

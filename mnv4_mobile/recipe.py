@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 
 from mnv4_mobile.configs import read_config
 from mnv4_mobile.errors import ConfigError, unknown
-from mnv4_mobile.records import Count, Finite, Record, convert, replace, show
+from mnv4_mobile.records import Count, Decibels, Record, convert, replace, show
 from mnv4_mobile.units import UNITS, Unit
 
 Precision = Literal["float32", "float16"]
@@ -163,8 +163,8 @@ class CalibrationImages(Record, frozen=True, kw_only=True, omit_defaults=True):
 class Gate(Record, frozen=True, kw_only=True, omit_defaults=True):
     """How close a bundle must come to the float model to be written."""
 
-    sqnr_db: Finite
-    """The least SQNR of every output in verification."""
+    sqnr_db: Decibels
+    """The least SQNR of every output in verification, in decibels."""
     top1_agreement: Annotated[float, Meta(gt=0, le=1)] | None = None
     """The least share of the images held out of calibration for which the artifact names the float
     network's class."""

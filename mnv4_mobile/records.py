@@ -19,7 +19,7 @@ import dataclasses
 import json
 import types
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -64,6 +64,8 @@ Finite = Annotated[float, Meta(ge=-MAX_FLOAT, le=MAX_FLOAT)]
 Positive = Annotated[float, Meta(ge=MIN_FLOAT, le=MAX_FLOAT)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 NotNegative = Annotated[float, Meta(ge=0, le=MAX_FLOAT)]
+Decibels = Annotated[float, Meta(ge=-200, le=200)]
+"""A signal to noise ratio. 200 stands for equal tensors, -200 for values that are not finite."""
 Milliseconds = Annotated[float, Meta(ge=0, le=10**9)]
 """Up to 11 days, as `Seconds`: sums and ratios of records stay finite."""
 Seconds = Annotated[float, Meta(ge=0, le=10**6)]
@@ -87,15 +89,35 @@ def decode(
     Raises:
         MobileError: Of the type `error`, naming the key, what was found and what is allowed.
     """
-    try:
-        msgspec.json.decode(data)  # strict: no NaN, no overflow, no broken Unicode
-        value = json.loads(data, object_pairs_hook=_marked)
-    except (ValueError, RecursionError) as wrong:
-        raise error(f"{place}: not JSON: {wrong}") from None
+    value = read_json(data, place, error, _marked)
     found = convert(value, kind, place, error)
     if (absent := _absent(value, msgspec.to_builtins(found), "")) is not None:
         raise error(f"{place}: {absent}: missing")
     return found
+
+
+def read_json(
+    data: bytes | str,
+    place: str,
+    error: type[MobileError] = ConfigError,
+    pairs: Callable[[list[tuple[str, Any]]], dict[str, Any]] = dict,
+) -> Any:
+    """Returns the plain values of a JSON text.
+
+    Args:
+        data: JSON text without NaN, Infinity or numbers that overflow.
+        place: Where the text is from, with which messages begin.
+        error: The type of error to raise.
+        pairs: Makes a dict of an object's keys and values.
+
+    Raises:
+        MobileError: Of the type `error`.
+    """
+    try:
+        msgspec.json.decode(data)  # strict: no NaN, no overflow, no broken Unicode
+        return json.loads(data, object_pairs_hook=pairs)
+    except (ValueError, RecursionError) as wrong:
+        raise error(f"{place}: not JSON: {wrong}") from None
 
 
 def convert(value: object, kind: type[T], place: str, error: type[MobileError] = ConfigError) -> T:
@@ -164,7 +186,10 @@ def show(value: object) -> str:
     """Returns a value as messages show it: shortened, and ~ for None."""
     if value is None:
         return "~"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to convert integers of thousands of digits
+        return "a number that is too large"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -198,8 +223,13 @@ def _absent(found: Any, complete: Any, key: str) -> str | None:
     return None
 
 
+_LONGEST = 200
+"""The longest key that messages show whole."""
+
+
 def _join(key: str, name: object) -> str:
-    shown = name if isinstance(name, str) and name.isprintable() else repr(name)
+    plain_text = isinstance(name, str) and name.isprintable() and len(name) <= _LONGEST
+    shown = name if plain_text else show(name)
     return f"{key}.{shown}" if key else str(shown)
 
 
@@ -301,8 +331,8 @@ def _fault_of_fields(value: dict[str, Any], kind: type[Struct], key: str) -> str
         (known,) = get_args(hints["schema"])
         if version > known:
             return (
-                f"{_join(key, 'schema')}: written by a newer version (schema {version}, this one "
-                f"reads {known}); upgrade mnv4-mobile"
+                f"{_join(key, 'schema')}: written by a newer version (schema {show(version)}, this "
+                f"one reads {known}); upgrade mnv4-mobile"
             )
     names = [field.name for field in fields]
     for name in value:

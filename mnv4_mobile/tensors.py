@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from mnv4_mobile.errors import ParityError
 from mnv4_mobile.images import Preprocess, normalise
-from mnv4_mobile.records import Count, Positive, Record
+from mnv4_mobile.records import Count, Positive, Record, whole
 
 Layout = Literal["nchw", "nhwc"]
 Io = Literal["float32", "float16", "int8", "uint8"]
@@ -22,6 +22,13 @@ CLASSES = ("logits", "probabilities")
 """Kinds of outputs with one value per class."""
 
 
+Kind = Annotated[
+    str,
+    Meta(
+        pattern=whole("image|logits|probabilities|embedding|stage_[0-9]+"),
+        description="image, logits, probabilities, embedding or stage_N",
+    ),
+]
 Shape = Annotated[tuple[Count, ...], Meta(min_length=1)]
 _MAX_BYTES = 2**31 - 1
 
@@ -40,7 +47,7 @@ class TensorSpec(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     name: str
     """The name by which the runtime knows the tensor."""
-    kind: str
+    kind: Kind
     """`image` for the input; `logits`, `probabilities`, `embedding` or `stage_N` for an output."""
     shape: Shape
     """Length of every axis; the tensor has less than 2^31 bytes."""

@@ -120,8 +120,9 @@ PROFILE = profile()
 
 def manifest(**fields):
     """A manifest of a classifier in float32."""
-    logits = {"dtype": "float32", "source": "eager", "min_sqnr_db": 80.0}
-    pixels = {"dtype": "uint8", "source": "input", "min_sqnr_db": None}
+    sha = {"sha256": "d" * 64}
+    logits = {"dtype": "float32", "source": "eager", "min_sqnr_db": 80.0, **sha}
+    pixels = {"dtype": "uint8", "source": "input", "min_sqnr_db": None, **sha}
     values = {
         "schema": 1,
         "id": "conv-small-96x96-fp32-tflite",

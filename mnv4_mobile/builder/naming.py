@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from mnv4_mobile.bundle.manifest import MANIFEST
 from mnv4_mobile.bundle.versions import versions
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.files import check_replaceable
+from mnv4_mobile.records import read_json
 from mnv4_mobile.target import Target, load_target
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -114,8 +114,8 @@ def check_overwriting(
     if force:
         return
     try:
-        manifest = json.loads((path / MANIFEST).read_bytes())
-    except (OSError, ValueError):
+        manifest = read_json((path / MANIFEST).read_bytes(), str(path))
+    except (OSError, ConfigError):
         return  # nothing at the path, or not a bundle
     if not isinstance(manifest, dict) or manifest.get("ingredients") == ingredients:
         return

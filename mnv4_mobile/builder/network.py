@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnv4_mobile.builder.cell import Cell, shown
-from mnv4_mobile.builder.reference import eager, golden_pixels, load_net
+from mnv4_mobile.builder.reference import checked, eager, golden_pixels, load_net
 from mnv4_mobile.bundle.manifest import ModelEntry
 from mnv4_mobile.model.form import Form
 from mnv4_mobile.program.export import export
@@ -75,7 +75,7 @@ class Network:
     def reference(self) -> dict[str, npt.NDArray[np.float32]]:
         """The PyTorch model's outputs for the golden images, by name."""
         self._progress.step(f"{self.entry.name}: run the PyTorch model")
-        return eager(self.net, self.images, self.spec)
+        return checked(eager(self.net, self.images, self.spec), self.entry.weights)
 
     def resolved(self, recipe: Recipe) -> Recipe:
         """Returns a recipe with `range: auto` replaced by the best rule for this network."""
@@ -98,7 +98,8 @@ class Network:
         """Returns the held-out images, and the PyTorch model's outputs for them."""
         if calibration not in self._judged:
             pictures = calibration.held_out()
-            self._judged[calibration] = pictures, eager(self.net, pictures, self.spec)
+            expected = checked(eager(self.net, pictures, self.spec), self.entry.weights)
+            self._judged[calibration] = pictures, expected
         return self._judged[calibration]
 
     @cached_property

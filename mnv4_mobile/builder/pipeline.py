@@ -6,7 +6,6 @@ import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +138,7 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
                 agreement = _agreement(network, target, lowered, calibration, units, gate)
                 check_agreement(agreement.top1, agreement.gate, path.name)
         except ParityError as error:
-            finite = all(isfinite(p.max_abs) for o in parity.values() for p in o.values())
+            finite = all(p.finite for o in parity.values() for p in o.values())
             raise advised(
                 error, cell, recipe, network, program, calibration, finite=finite
             ) from None

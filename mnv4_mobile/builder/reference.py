@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnv4_mobile.build_spec import BuildSpec
-from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.errors import ConfigError, WeightsError
 from mnv4_mobile.images import list_images, normalise, pixels, random_images, read_image
 from mnv4_mobile.tensors import TensorSpec
 
@@ -73,6 +73,22 @@ def eager(
             for name, value in net(torch.from_numpy(some)).items():
                 parts.setdefault(name, []).append(value.numpy())
     return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def checked(
+    reference: dict[str, npt.NDArray[np.float32]], weights: str
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Returns the outputs of `eager`, with which artifacts are compared.
+
+    Raises:
+        WeightsError: An output has values that are not finite, so nothing can be compared with it.
+    """
+    for name, values in reference.items():
+        if not np.isfinite(values).all():
+            raise WeightsError(
+                f"{weights}: the PyTorch model's output {name} has values that are not finite"
+            )
+    return reference
 
 
 def arranged(reference: npt.NDArray[np.float32], output: TensorSpec) -> npt.NDArray[np.float32]:

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +22,17 @@ from mnv4_mobile import records
 from mnv4_mobile.build_spec import OptionValue
 from mnv4_mobile.bundle.parity import Parity
 from mnv4_mobile.errors import BundleError, ConfigError
-from mnv4_mobile.files import sha256, write_bytes
+from mnv4_mobile.files import regular_files, sha256, size, write_bytes
 from mnv4_mobile.images import Assumable, Preprocess
+from mnv4_mobile.labels import Label
 from mnv4_mobile.layers import Layer
-from mnv4_mobile.records import Bytes, Count, Natural, Record, Sha256, Share, whole
+from mnv4_mobile.records import Bytes, Count, Decibels, Natural, Record, Sha256, Share, show, whole
 from mnv4_mobile.tensors import CLASSES, Io, Shape, TensorSpec, check_bytes
 from mnv4_mobile.units import Unit
 
 MANIFEST = "manifest.json"
+_MAX_MANIFEST = 8 * 2**20
+"""Far above the size of a manifest with the labels of ImageNet-21k."""
 Identifier = Annotated[
     str,
     Meta(
@@ -96,10 +102,12 @@ class GoldenEntry(Record, frozen=True, kw_only=True):
     """Length of every axis; the first axis counts images."""
     dtype: Io
     """Type of the elements."""
+    sha256: Sha256
+    """Hash of the file."""
     source: Literal["input", "eager", "artifact"]
     """`input`: RGB bytes after resizing; `eager`: the float PyTorch model's output for them;
     `artifact`: the artifact's output."""
-    min_sqnr_db: float | None
+    min_sqnr_db: Decibels | None
     """The least SQNR in decibels that an output must reach against this tensor; null for inputs."""
 
     def __post_init__(self) -> None:
@@ -172,7 +180,7 @@ class Manifest(Record, frozen=True, kw_only=True, omit_defaults=True):
     """The outputs of the artifact."""
     preprocess: PreprocessEntry
     """How a decoded image becomes the input."""
-    labels: tuple[str, ...] | None
+    labels: tuple[Label, ...] | None
     """Class names in the order of the class output; null if they are not known."""
     golden: Annotated[tuple[GoldenEntry, ...], Meta(min_length=2)]
     """Inputs and their outputs, with which a device checks the artifact."""
@@ -189,18 +197,81 @@ class Manifest(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Versions of the packages that made the bundle."""
 
     def __post_init__(self) -> None:
+        self._check_input()
+        self._check_outputs()
+        self._check_golden()
+
+    def _check_input(self) -> None:
         image, (height, width) = self.inputs[0], self.preprocess.size
-        sides = {"nhwc": (height, width, 3), "nchw": (3, height, width)}
+        if image.kind != "image":
+            raise ValueError(f"inputs[0].kind: found {image.kind!r}, must be image")
         if image.layout is None:
             raise ValueError("inputs[0].layout: found ~, allowed: nchw, nhwc")
+        sides = {"nhwc": (height, width, 3), "nchw": (3, height, width)}
         if image.shape[1:] != sides[image.layout]:
             raise ValueError(
                 f"inputs[0].shape: found {list(image.shape)}, must be a batch of "
                 f"{list(sides[image.layout])}, as preprocess.size and inputs[0].layout say"
             )
-        classes = [output.shape[-1] for output in self.outputs if output.kind in CLASSES]
-        if self.labels is not None and classes and len(self.labels) != classes[0]:
-            raise ValueError(f"labels: found {len(self.labels)}, must be {classes[0]}")
+
+    def _check_outputs(self) -> None:
+        batch = self.inputs[0].shape[0]
+        names: set[str] = set()
+        for index, output in enumerate(self.outputs):
+            place, axes = f"outputs[{index}]", len(output.shape)
+            if output.name in names:
+                raise ValueError(f"{place}.name: found {show(output.name)} twice")
+            names.add(output.name)
+            if output.kind == "image":
+                raise ValueError(f"{place}.kind: found 'image', which is for the input")
+            if output.shape[0] != batch or (output.kind in CLASSES and axes != 2):
+                wanted = "[{}, classes]" if output.kind in CLASSES else "a batch of {}"
+                raise ValueError(
+                    f"{place}.shape: found {list(output.shape)}, must be {wanted.format(batch)}"
+                )
+            if (output.layout is not None) != (axes == 4):
+                raise ValueError(
+                    f"{place}.layout: found {output.layout or '~'}, must be the order of four "
+                    "axes, or null for another number of axes"
+                )
+            classes = output.shape[-1]
+            if self.labels is not None and output.kind in CLASSES and len(self.labels) != classes:
+                raise ValueError(f"labels: found {len(self.labels)}, must be {classes}")
+        for unit, outputs in self.parity.items():
+            if strange := set(outputs).difference(names):
+                raise ValueError(f"parity.{unit}: found {show(min(strange))}, which is no output")
+
+    def _check_golden(self) -> None:
+        """Checks that every output has a golden tensor, for the same images."""
+        batch = self.inputs[0].shape[0]
+        shapes = {output.name: output.shape[1:] for output in self.outputs}
+        images = [e.shape[0] for e in self.golden if (e.source, e.tensor) == ("input", "pixels")]
+        eager = {e.tensor for e in self.golden if e.source == "eager"}
+        if not images or not eager.issuperset(shapes):
+            raise ValueError(
+                "golden: needs the pixels of the input, and an eager tensor for every output"
+            )
+        found: set[tuple[str, str]] = set()
+        for index, entry in enumerate(self.golden):
+            place = f"golden[{index}]"
+            sides = {"pixels": (*self.preprocess.size, 3)} if entry.source == "input" else shapes
+            if entry.tensor not in sides:
+                raise ValueError(
+                    f"{place}.tensor: found {show(entry.tensor)}, must be one of {show([*sides])}"
+                )
+            if (entry.source, entry.tensor) in found:
+                raise ValueError(f"{place}.tensor: found {show(entry.tensor)} twice")
+            found.add((entry.source, entry.tensor))
+            if entry.shape != (images[0], *sides[entry.tensor]) or images[0] % batch:
+                raise ValueError(
+                    f"{place}.shape: found {list(entry.shape)}, must be a multiple of {batch} "
+                    f"images, the same for all, of {list(sides[entry.tensor])}"
+                )
+            dtype = {"input": "uint8", "eager": "float32"}.get(entry.source, entry.dtype)
+            if entry.dtype != dtype:
+                raise ValueError(f"{place}.dtype: found {entry.dtype!r}, must be {dtype}")
+            if entry.source == "eager" and entry.min_sqnr_db is None:
+                raise ValueError(f"{place}.min_sqnr_db: found ~, must be a number")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,42 +325,80 @@ class Bundle:
         return [layer.name for layer in self.manifest.layers if layer.kind == "convolution"]
 
     def gates(self) -> dict[str, float]:
-        """Returns the least SQNR in dB of every output on the golden pairs, by its name.
-
-        Raises:
-            BundleError: The golden pairs are incomplete.
-        """
-        golden = {(e.source, e.tensor): e.min_sqnr_db for e in self.manifest.golden}
-        gates = {output.name: golden.get(("eager", output.name)) for output in self.outputs}
-        found = {name: gate for name, gate in gates.items() if gate is not None}
-        if ("input", "pixels") not in golden or len(found) < len(gates):
-            raise BundleError(
-                f"{self.path}: golden: needs the input's pixels, and an eager tensor with "
-                "min_sqnr_db for every output"
-            )
-        return found
+        """Returns the least SQNR in dB of every output on the golden pairs, by its name."""
+        gates = {e.tensor: e.min_sqnr_db for e in self.manifest.golden if e.source == "eager"}
+        return {name: gate for name, gate in gates.items() if gate is not None}
 
     def golden(self, source: str) -> dict[str, npt.NDArray[Any]]:
         """Returns the golden tensors of a source (`input`, `eager`, `artifact`) by tensor name.
 
         Raises:
-            BundleError: A file is missing or has the wrong length.
+            BundleError: A file is missing or damaged, or holds values that are not finite.
         """
         found = {}
         for entry in self.manifest.golden:
             if entry.source != source:
                 continue
             path = self.path / entry.path
-            dtype = np.dtype(entry.dtype).newbyteorder("<")
             try:
+                _check_golden_size(path, entry)
                 data = path.read_bytes()
             except OSError as error:
                 raise BundleError(f"{path}: cannot be read: {error.strerror}") from None
-            wanted = int(np.prod(entry.shape)) * dtype.itemsize
-            if len(data) != wanted:
-                raise BundleError(f"{path}: found {len(data)} bytes, must be {wanted}")
-            found[entry.tensor] = np.frombuffer(data, dtype).reshape(entry.shape)
+            _check_sha256(path, hashlib.sha256(data).hexdigest(), entry.sha256)
+            tensor = np.frombuffer(data, np.dtype(entry.dtype).newbyteorder("<"))
+            if not np.isfinite(tensor).all():
+                raise BundleError(f"{path}: holds values that are not finite")
+            found[entry.tensor] = tensor.reshape(entry.shape)
         return found
+
+    @property
+    def files(self) -> list[str]:
+        """Paths in the bundle of its manifest and of the files that the manifest names.
+
+        Only these are shipped, copied to devices or hashed.
+
+        Raises:
+            BundleError: The artifact holds a link or a device.
+        """
+        artifact = [self.artifact]
+        if self.artifact.is_dir():
+            artifact = regular_files(self.artifact, BundleError)
+        parts = [path.relative_to(self.path).as_posix() for path in artifact]
+        return [MANIFEST, *parts, *dict.fromkeys(entry.path for entry in self.manifest.golden)]
+
+    def copy_to(self, folder: Path) -> None:
+        """Copies `files` to a folder, which is made.
+
+        Raises:
+            BundleError: The artifact holds a link or a device.
+            OSError: A file cannot be copied.
+        """
+        for name in self.files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.path / name, folder / name)
+
+
+def _check_golden_size(path: Path, entry: GoldenEntry) -> None:
+    if path.is_dir():
+        raise BundleError(f"{path}: is a folder, must be a file")
+    _check_size(path, math.prod(entry.shape) * np.dtype(entry.dtype).itemsize)
+
+
+def _check_size(path: Path, wanted: int) -> None:
+    """Raises BundleError unless the manifest is right about the size of a file or folder."""
+    if not path.exists():
+        raise BundleError(f"{path}: missing")
+    if (found := size(path)) != wanted:
+        raise BundleError(f"{path}: found {found} bytes, the manifest says {wanted}")
+
+
+def _check_sha256(path: Path, found: str, wanted: str) -> None:
+    """Raises BundleError unless the hash is the manifest's."""
+    if found != wanted:
+        raise BundleError(
+            f"{path}: damaged: sha256 {found[:12]}..., the manifest says {wanted[:12]}..."
+        )
 
 
 def bundle_folder(path: Path) -> Path:
@@ -312,7 +421,11 @@ AnyBundle: TypeAlias = Bundle | str | os.PathLike[str]
 
 
 def open_bundle(path: AnyBundle) -> Bundle:
-    """Reads a bundle and checks that its artifact is the one that its manifest names.
+    """Reads a bundle and checks that its files are those that its manifest names.
+
+    A bundle that holds a link, a device or a FIFO is refused; the path to the bundle may be a link.
+    Files that the manifest does not name are ignored. The hashes of golden tensors are checked when
+    they are read.
 
     Args:
         path: The bundle's folder, or the artifact in it. An open bundle is returned unchanged.
@@ -323,26 +436,42 @@ def open_bundle(path: AnyBundle) -> Bundle:
     if isinstance(path, Bundle):
         return path
     folder = bundle_folder(Path(path))
+    try:
+        manifest = _read_manifest(folder)
+        bundle = Bundle(path=folder, manifest=manifest)
+        if folder != Path(path) and bundle.artifact != Path(path):
+            raise BundleError(
+                f"{path}: neither a bundle nor the artifact of the bundle that holds it"
+            )
+        for entry in manifest.golden:
+            _check_golden_size(folder / entry.path, entry)
+        _check_size(bundle.artifact, manifest.artifact.bytes)
+        _check_sha256(bundle.artifact, sha256(bundle.artifact), manifest.artifact.sha256)
+    except OSError as error:
+        raise BundleError(f"{error.filename or folder}: cannot be read: {error.strerror}") from None
+    return bundle
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    """Reads a bundle's manifest, after a check that the bundle holds files and folders only.
+
+    Nothing is opened before that: a link could lead to any file, a device has no end, and a FIFO
+    waits for ever.
+
+    Raises:
+        BundleError: The folder is not a bundle, or holds something else.
+    """
     file = folder / MANIFEST
     try:
-        data = file.read_bytes()
+        length = file.lstat().st_size
     except OSError as error:
         raise BundleError(
             f"{folder}: not a bundle: {MANIFEST} cannot be read: {error.strerror}"
         ) from None
-    bundle = Bundle(path=folder, manifest=records.decode(data, Manifest, str(file), BundleError))
-    artifact = bundle.manifest.artifact
-    if folder != Path(path) and bundle.artifact != Path(path):
-        raise BundleError(f"{path}: neither a bundle nor the artifact of the bundle that holds it")
-    if not bundle.artifact.exists():
-        raise BundleError(f"{bundle.artifact}: missing")
-    found = sha256(bundle.artifact)
-    if found != artifact.sha256:
-        raise BundleError(
-            f"{bundle.artifact}: damaged: sha256 {found[:12]}..., the manifest says "
-            f"{artifact.sha256[:12]}..."
-        )
-    return bundle
+    regular_files(folder, BundleError)
+    if length > _MAX_MANIFEST:
+        raise BundleError(f"{file}: found {length} bytes, must be {_MAX_MANIFEST} at most")
+    return records.decode(file.read_bytes(), Manifest, str(file), BundleError)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -375,14 +504,15 @@ def write_golden(
     (folder / "golden").mkdir(exist_ok=True)
     for name, tensor in tensors.items():
         path = f"golden/{source}.{name}.bin"
-        little = tensor.astype(tensor.dtype.newbyteorder("<"), order="C")
-        (folder / path).write_bytes(little.tobytes())
+        data = tensor.astype(tensor.dtype.newbyteorder("<"), order="C").tobytes()
+        (folder / path).write_bytes(data)
         entries.append(
             GoldenEntry(
                 path=path,
                 tensor=name,
                 shape=tensor.shape,
                 dtype=cast(Io, tensor.dtype.name),
+                sha256=hashlib.sha256(data).hexdigest(),
                 source=source,
                 min_sqnr_db=gates[name] if gates else None,
             )

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnv4_mobile.bundle.manifest import Bundle, bundle_folder, is_bundle, open_bundle
-from mnv4_mobile.bundle.parity import sqnr_db
+from mnv4_mobile.bundle.parity import median_db
 from mnv4_mobile.errors import ConfigError, ParityError
 from mnv4_mobile.files import sha256, size
 from mnv4_mobile.measuring.measurement import Artifact
@@ -72,9 +72,9 @@ class Subject:
                     f"{self.artifact.name}: output {output.name}: the device returned shape "
                     f"{found.shape}, must be {wanted.shape}"
                 )
-            ratio = float(np.median(sqnr_db(wanted, found)))
+            ratio = median_db(wanted, found)
             gate = gates[output.name]
-            if ratio < gate:
+            if not ratio >= gate:
                 raise ParityError(
                     f"{self.artifact.name}: output {output.name}: wrong on the device: "
                     f"{ratio:.1f} dB, must be {gate:g} or more"

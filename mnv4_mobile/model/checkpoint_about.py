@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any
 
 from mnv4_mobile.errors import ConfigError, WeightsError
 from mnv4_mobile.images import KnownPreprocess, check_scale
-from mnv4_mobile.records import convert
-from mnv4_mobile.yaml_file import Section, checked
+from mnv4_mobile.labels import Label
+from mnv4_mobile.records import convert, read_json
+from mnv4_mobile.yaml_file import Section
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,10 +112,7 @@ def _check_arguments(section: Section) -> None:
 
 
 def _json(text: str, place: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{place}: not JSON: {error}") from None
+    return read_json(text, place, WeightsError)
 
 
 def _labels(section: Section, key: str) -> tuple[str, ...] | None:
@@ -128,7 +125,7 @@ def _labels(section: Section, key: str) -> tuple[str, ...] | None:
         value = [value.get(str(index)) for index in range(len(value))]
     if not isinstance(value, list):
         raise ConfigError(f"{place}: found {value!r}, must be a list of names")
-    return tuple(checked(label, str, place) for label in value)
+    return convert(value, tuple[Label, ...], place)
 
 
 def _timm_labels(section: Section, config: Section) -> tuple[str, ...] | None:
@@ -139,4 +136,5 @@ def _timm_labels(section: Section, config: Section) -> tuple[str, ...] | None:
     descriptions = holder.any("label_descriptions", None) or {}
     if not isinstance(descriptions, dict):
         raise ConfigError(f"{holder.at('label_descriptions')}: must be a mapping")
-    return tuple(str(descriptions.get(name, name)) for name in names)
+    described = [str(descriptions.get(name, name)) for name in names]
+    return convert(described, tuple[Label, ...], section.at("label_names"))

@@ -31,7 +31,7 @@ from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.evaluate import evaluate
 from mnv4_mobile.quality.sensitivity import Judge, sensitivity
 from mnv4_mobile.recipe import HELD_OUT, Gate, Recipe, load_recipe
-from mnv4_mobile.records import plain, replace
+from mnv4_mobile.records import plain, read_json, replace
 from mnv4_mobile.target import load_target, require
 from mnv4_mobile.tensors import feed
 from mnv4_mobile.units import Unit
@@ -327,9 +327,9 @@ class _State:
         self.values: dict[str, Any] = {}
         if path.exists():
             try:
-                read = json.loads(path.read_bytes())
+                read = read_json(path.read_bytes(), str(path))
                 same, values = read["key"] == key, read["values"]
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ConfigError, KeyError, TypeError):
                 raise ConfigError(
                     f"{path}: not the state of a search; move it away, or name another --state"
                 ) from None

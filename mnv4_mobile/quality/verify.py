@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnv4_mobile.build_spec import BuildSpec
-from mnv4_mobile.builder.reference import arranged, eager, golden_pixels, load_net
+from mnv4_mobile.builder.reference import arranged, checked, eager, golden_pixels, load_net
 from mnv4_mobile.bundle.manifest import AnyBundle, Bundle, open_bundle
 from mnv4_mobile.bundle.parity import Parity, parities
 from mnv4_mobile.bundle.worker import Worker, run_pixels
@@ -82,5 +82,5 @@ def _afresh(
         outputs=tuple(output.kind for output in bundle.outputs),
     )
     images = golden_pixels(spec, None, seed=1)
-    reference = eager(load_net(checkpoint, spec), images, spec)
+    reference = checked(eager(load_net(checkpoint, spec), images, spec), weights)
     return images, {o.name: arranged(reference[o.kind], o) for o in bundle.outputs}

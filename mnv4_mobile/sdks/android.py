@@ -44,7 +44,7 @@ def library() -> Path:
 def _fill(folder: Path, models: Mapping[str, Bundle]) -> None:
     shutil.copytree(library(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("build"))
     for bundle in models.values():
-        shutil.copytree(bundle.path, folder / "src/main/assets/mnv4" / bundle.manifest.id)
+        bundle.copy_to(folder / "src/main/assets/mnv4" / bundle.manifest.id)
     (folder / _KOTLIN / "Mnv4Models.kt").write_text(_code(models))
     used = sorted({RUNTIMES[bundle.manifest.target] for bundle in models.values()})
     gradle = folder / "build.gradle.kts"

@@ -77,7 +77,7 @@ def _fill_target(target: Path, models: Mapping[str, Bundle], every: str) -> None
     resources = target / "Resources" / "mnv4"
     resources.mkdir(parents=True, exist_ok=True)
     for bundle in models.values():
-        shutil.copytree(bundle.path, resources / bundle.manifest.id)
+        bundle.copy_to(resources / bundle.manifest.id)
     path = target / "MNV4Models.swift"
     head, mark, _ = path.read_text("utf-8").partition("// `mnv4 sdk ios`")
     assert mark, path

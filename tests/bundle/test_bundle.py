@@ -1,4 +1,7 @@
+import hashlib
 import json
+import os
+import re
 import shutil
 
 import numpy as np
@@ -6,6 +9,7 @@ import pytest
 
 from mnv4_mobile.bundle.manifest import open_bundle, write_golden
 from mnv4_mobile.errors import BundleError
+from mnv4_mobile.quality.verify import verify
 
 ARTIFACT = {"bytes": 1, "sha256": "0" * 64}
 pytestmark = pytest.mark.toolchain("tflite")
@@ -74,7 +78,9 @@ def test_a_damaged_bundle_is_refused(bundle, damage, message):
 def test_a_golden_file_of_another_length_is_refused(bundle):
     path = bundle.path / "golden" / "input.pixels.bin"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(BundleError, match=r"pixels\.bin: found 110591 bytes, must be 110592"):
+    with pytest.raises(
+        BundleError, match=r"pixels\.bin: found 110591 bytes, the manifest says 110592"
+    ):
         bundle.golden("input")
 
 
@@ -85,3 +91,77 @@ def test_golden_tensors_are_little_endian_in_c_order(tmp_path):
     assert data == np.arange(6, dtype="<f4").tobytes()
     assert entry.min_sqnr_db == 80.0
     assert entry.dtype == "float32"
+
+
+def remake(bundle, name, data):
+    """Replaces a golden file, with its hash in the manifest."""
+    (bundle.path / name).write_bytes(data)
+    manifest = json.loads((bundle.path / "manifest.json").read_text())
+    (entry,) = (entry for entry in manifest["golden"] if entry["path"] == name)
+    entry["sha256"] = hashlib.sha256(data).hexdigest()
+    edit(bundle, golden=manifest["golden"])
+
+
+def test_a_golden_file_that_was_changed_is_refused(bundle):
+    path = bundle.path / "golden" / "eager.logits.bin"
+    path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(BundleError, match=r"eager\.logits\.bin: damaged: sha256"):
+        open_bundle(bundle.path).golden("eager")
+
+
+def test_a_reference_that_is_not_finite_is_refused(bundle):
+    values = bundle.golden("eager")["logits"].copy()
+    values[0, 0] = np.nan
+    remake(bundle, "golden/eager.logits.bin", values.tobytes())
+    with pytest.raises(BundleError, match=r"eager\.logits\.bin: holds values that are not finite"):
+        verify(bundle.path)
+
+
+def test_sizes_that_contradict_the_files_are_refused(bundle):
+    artifact = json.loads((bundle.path / "manifest.json").read_text())["artifact"]
+    edit(bundle, artifact=artifact | {"bytes": artifact["bytes"] + 1})
+    with pytest.raises(BundleError, match=r"fp32\.tflite: found \d+ bytes, the manifest says"):
+        open_bundle(bundle.path)
+
+
+@pytest.mark.parametrize("name", ["golden/input.pixels.bin", "manifest.json", "extra", "golden/x"])
+@pytest.mark.parametrize("kind", ["link", "fifo", "folder link"])
+def test_links_and_devices_are_refused_before_anything_is_opened(bundle, name, kind):
+    path = bundle.path / name
+    path.unlink(missing_ok=True)
+    if kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/etc" if kind == "folder link" else "/etc/hostname")
+    with pytest.raises(BundleError, match=f"{re.escape(str(path))}: is a"):
+        open_bundle(bundle.path)
+
+
+def test_names_that_cannot_be_printed_are_refused(bundle):
+    (bundle.path / "golden" / "a\nb").touch()
+    with pytest.raises(BundleError, match=r"golden: holds the name 'a\\nb', must be printable"):
+        open_bundle(bundle.path)
+
+
+def test_the_path_to_a_bundle_may_be_a_link(bundle, tmp_path):
+    (tmp_path / "link").symlink_to(bundle.path)
+    assert open_bundle(tmp_path / "link").manifest == bundle.manifest
+
+
+def test_only_what_the_manifest_names_is_copied(bundle, tmp_path):
+    (bundle.path / "golden" / "secret.bin").write_text("secret")
+    open_bundle(bundle.path).copy_to(tmp_path / "copy")
+    copied = sorted(
+        path.relative_to(tmp_path / "copy").as_posix()
+        for path in (tmp_path / "copy").rglob("*")
+        if path.is_file()
+    )
+    assert copied == sorted(bundle.files)
+    assert open_bundle(tmp_path / "copy").manifest == bundle.manifest
+
+
+def test_a_manifest_of_many_megabytes_is_not_read(bundle):
+    with (bundle.path / "manifest.json").open("r+b") as file:
+        file.truncate(2**33)
+    with pytest.raises(BundleError, match=r"manifest\.json: found 8589934592 bytes, must be"):
+        open_bundle(bundle.path)

@@ -1,8 +1,16 @@
 import numpy as np
 import pytest
 
-from mnv4_mobile.bundle.parity import EXACT_DB, check, compare, sqnr_db
+from mnv4_mobile.bundle.parity import (
+    EXACT_DB,
+    check,
+    check_agreement,
+    compare,
+    median_db,
+    sqnr_db,
+)
 from mnv4_mobile.errors import ParityError
+from mnv4_mobile.records import MAX_FLOAT, replace
 
 
 def test_sqnr_is_that_of_its_definition():
@@ -48,3 +56,29 @@ def test_agreement_counts_images():
 def test_another_shape_is_a_parity_error():
     with pytest.raises(ParityError, match=r"shape \(1, 3\), must be \(1, 4\)"):
         compare(np.ones((1, 4)), np.ones((1, 3)), classes=True, gate_db=30)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_one_image_that_is_not_finite_fails(bad):
+    reference = np.ones((4, 3))
+    found = reference.copy()
+    found[3, 1] = bad
+    for a, b in ((reference, found), (found, reference)):
+        parity = compare(a, b, classes=False, gate_db=-200)
+        assert (parity.sqnr_db, parity.max_abs) == (-EXACT_DB, MAX_FLOAT)
+        with pytest.raises(ParityError):
+            check({"y": parity}, "it")
+    assert median_db(reference, found) == -EXACT_DB
+    assert np.isfinite(sqnr_db(found, reference)).all()
+
+
+def test_a_comparison_with_nan_fails():
+    passed = compare(np.ones((1, 3)), np.ones((1, 3)), classes=False, gate_db=30)
+    check({"y": passed}, "it")
+    for wrong in (replace(passed, gate_db=np.nan), replace(passed, sqnr_db=np.nan)):
+        with pytest.raises(ParityError):
+            check({"y": wrong}, "it")
+    check_agreement(0.9, 0.9, "it")
+    for agreement, gate in ((np.nan, 0.9), (0.9, np.nan)):
+        with pytest.raises(ParityError):
+            check_agreement(agreement, gate, "it")

@@ -56,10 +56,8 @@ class BenchmarkApp:
             return
         self._copied = None
         self._shell.remove(f"{_FILES}/{app.BUNDLE}")
-        for file in sorted(subject.bundle.path.rglob("*")):
-            if file.is_file():
-                name = file.relative_to(subject.bundle.path).as_posix()
-                self._shell.push(file, f"{_FILES}/{app.BUNDLE}/{name}")
+        for name in subject.bundle.files:
+            self._shell.push(subject.bundle.path / name, f"{_FILES}/{app.BUNDLE}/{name}")
         self._copied = subject.artifact.sha256
 
     def measure(

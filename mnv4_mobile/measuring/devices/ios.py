@@ -85,7 +85,9 @@ class IosDevice:
         job = app.new_job(plan, folder)
         if folder not in self._copied:
             progress.update(f"{device}: copy {name}")
-            self._copy_to(subject.bundle.path, folder)
+            with tempfile.TemporaryDirectory() as work:
+                subject.bundle.copy_to(Path(work, name))
+                self._copy_to(Path(work, name), folder)
             self._copied.add(folder)
         with tempfile.TemporaryDirectory() as work:
             file = Path(work, "job.json")
