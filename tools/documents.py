@@ -125,6 +125,7 @@ _MANIFEST: dict[str, Any] = {
             "tensor": "pixels",
             "shape": [2, 96, 96, 3],
             "dtype": "uint8",
+            "sha256": _SHA256,
             "source": "input",
             "min_sqnr_db": None,
         },
@@ -133,6 +134,7 @@ _MANIFEST: dict[str, Any] = {
             "tensor": "logits",
             "shape": [2, 4],
             "dtype": "float32",
+            "sha256": _SHA256,
             "source": "eager",
             "min_sqnr_db": 80.0,
         },
@@ -472,10 +474,14 @@ def _manifest() -> Documents:
     kind.refuse_text("recipe: half of a surrogate pair", text)
     kind.refuse("labels", ["a"], [], ["a", "b", "c", "d", "e"], "abcd", {"a": 1})
     kind.refuse("labels", [1, 2, 3, 4], ["a", "b", "c", None])
+    control = ("\n", "a\nb", "a\r", "\t", "\0", "\x1b[31m", "\x7f", "\x85", "\u2028", "\u2029", "")
+    for label in control:
+        kind.refuse("labels", ["a", "b", "c", label])
     kind.refuse("golden", _MANIFEST["golden"][:1])
     kind.refuse("golden[1].source", "float", "Input", "", None)
-    kind.refuse("golden[1].tensor", 1, None)
-    kind.refuse("golden[1].min_sqnr_db", "80", True, [])
+    kind.refuse("golden[1].min_sqnr_db", "80", True, [], 200.5, -201, 1e308, None)
+    kind.refuse("golden[1].sha256", _SHA256.upper(), _SHA256[:-1], "", None)
+    _wrong_golden_tensors(kind)
     kind.refuse("options.min_ios", 1.5, None, [], {}, _SAFE + 1, 2**64, key="options")
     kind.refuse("requires", {"coreml.min_ios": 18}, {"coreml.min_ios": None})
     for key in ("min_ios", ".min_ios", "coreml.", "coreml.min_ios\n", "core ml.min_ios", ""):
@@ -505,19 +511,41 @@ def _manifests(kind: _Kind) -> None:
     }
     kind.accept("half precision, channels first", half)
     output = _MANIFEST["outputs"][0]
+    golden = _MANIFEST["golden"]
     outputs = [
         output | {"name": "probabilities", "kind": "probabilities"},
         output | {"name": "embedding", "kind": "embedding", "shape": [1, 1280]},
         output | {"name": "stage_1", "kind": "stage_1", "shape": [1, 64, 6, 6], "layout": "nchw"},
     ]
     labels = ["a", "b", "c", "d"]
-    kind.accept("several outputs", {"outputs": outputs, "labels": labels})
-    batch = {"inputs[0].shape": [8, 96, 96, 3], "outputs[0].shape": [8, 4], "labels": labels}
+    references = [
+        golden[1] | {"tensor": one["name"], "shape": [2, *one["shape"][1:]], "path": one["name"]}
+        for one in outputs
+    ]
+    artifact = references[0] | {"source": "artifact", "dtype": "float16", "min_sqnr_db": None}
+    several = {
+        "outputs": outputs,
+        "labels": labels,
+        "golden": [golden[0], *references, artifact],
+        "parity": {"cpu": {"embedding": _PARITY}},
+    }
+    kind.accept("several outputs", several)
+    batch = {
+        "inputs[0].shape": [8, 96, 96, 3],
+        "outputs[0].shape": [8, 4],
+        "labels": labels,
+        "golden[0].shape": [16, 96, 96, 3],
+        "golden[1].shape": [16, 4],
+    }
     kind.accept("a batch", batch)
-    oblong = {"inputs[0].shape": [1, 64, 96, 3], "preprocess.size": [64, 96]}
-    kind.accept("an oblong input", oblong)
-    large = {"inputs[0].shape": [1, 16384, 4096, 3], "preprocess.size": [16384, 4096]}
-    kind.accept("a large input", large)
+    for name, size in (("an oblong input", [64, 96]), ("a large input", [16384, 4096])):
+        sizes = {"inputs[0].shape": [1, *size, 3], "golden[0].shape": [2, *size, 3]}
+        kind.accept(name, {"preprocess.size": size, **sizes})
+    gates = {
+        "golden[1].min_sqnr_db": -200,
+        "parity": {"cpu": {"logits": _PARITY | {"gate_db": 200}}},
+    }
+    kind.accept("gates at their bounds", gates)
     far = {"preprocess.mean": [-_LARGEST, 0, _LARGEST], "preprocess.std": [_SMALLEST, 1, _LARGEST]}
     kind.accept("means and deviations at their bounds", far)
     low = {"scale": _SMALLEST, "zero_point": -128}
@@ -526,8 +554,8 @@ def _manifests(kind: _Kind) -> None:
     kind.accept("quantization at its bounds", {**_QUANTIZED, **bounds})
     nothing = {"calibration": None, "inputs[0].quantization": None}
     kind.accept("null for optional keys", nothing)
-    kind.accept("names in Unicode", {"labels": ["Größe", "\u732b", "", "\U0001f600"]})
-    escapes = r"""["\u732b","\ud83d\ude00","\"","\\ \/ \b\f\n\r\t"]"""
+    kind.accept("names in Unicode", {"labels": ["Größe", "\u732b", " ", "\U0001f600"]})
+    escapes = r"""["\u732b","\ud83d\ude00","\"","\\ \/ \u00e9"]"""
     kind.accept_text("names with escapes", _text(full).replace(_text(_FULL["labels"]), escapes))
     options = {"a": _SAFE, "b": -_SAFE, "c": "", "d": True}
     kind.accept("options of each type", {"options": options})
@@ -564,7 +592,14 @@ def _wrong_tensors(kind: _Kind) -> None:
     kind.refuse("inputs[0].shape", *shapes)
     kind.refuse("inputs[0].layout", None)
     kind.refuse("inputs[0].layout", "nchw", key="inputs[0]")
-    kind.refuse("outputs[0].layout", "chw")
+    kind.refuse("outputs[0].layout", "chw", "nhwc")
+    kind.refuse("outputs[0].shape", [2, 4], [1], [4], [1, 2, 4], [1, 1, 1, 4])
+    kind.refuse("inputs[0].shape", [3, 96, 96, 3], key="outputs[0].shape")
+    kind.refuse("inputs[0].kind", "logits", "picture", "", None)
+    kind.refuse("outputs[0].kind", "image", "stage_", "stage_1\n", "Logits", "", None)
+    embedding = {"kind": "embedding", "shape": [1, 6, 6, 4], "layout": None}
+    kind.refuse("outputs[0]", _MANIFEST["outputs"][0] | embedding, key="outputs[0].layout")
+    kind.refuse("outputs", _MANIFEST["outputs"] * 2, key="outputs[1].name")
     place = "outputs[0].quantization"
     kind.refuse(place, _GRID, key="outputs[0]")  # a tensor of floats has no quantization
     kind.refuse(place, [], 1, True, other=_QUANTIZED)
@@ -573,6 +608,27 @@ def _wrong_tensors(kind: _Kind) -> None:
     zeros = (-129, 256, 0.5, _raw("0.0"), True, "0", None, _GONE)
     kind.refuse(f"{place}.zero_point", *zeros, other=_QUANTIZED)
     kind.refuse(f"{place}.surprise", 1, other=_QUANTIZED)
+
+
+def _wrong_golden_tensors(kind: _Kind) -> None:
+    """Adds documents whose golden tensors do not belong to the input and the outputs."""
+    pixels, logits = _MANIFEST["golden"]
+    golden = "golden[1]"
+    kind.refuse(f"{golden}.tensor", "pixels", "embedding", "", 1, None, key="golden")
+    kind.refuse("golden[0].tensor", "logits", key="golden")
+    kind.refuse("golden[0].source", "eager", key="golden")
+    kind.refuse(f"{golden}.source", "artifact", key="golden")
+    kind.refuse(f"{golden}.shape", [2, 5], [3, 4], [1, 4], [2], [2, 4, 1])
+    kind.refuse("golden[0].shape", [2, 3, 96, 96], [2, 96, 95, 3], [96, 96, 3])
+    kind.refuse("golden[0].dtype", "float32", "int8")
+    kind.refuse(f"{golden}.dtype", "float16", "uint8")
+    kind.refuse(
+        "golden", [pixels, logits, logits], [pixels, logits, pixels], key="golden[2].tensor"
+    )
+    artifact = logits | {"source": "artifact", "tensor": "embedding"}
+    kind.refuse("golden", [pixels, logits, artifact], key="golden[2].tensor")
+    batch = {"inputs[0].shape": [4, 96, 96, 3], "outputs[0].shape": [4, 4]}
+    kind.refuse("golden[0].shape", [2, 96, 96, 3], other=batch)
 
 
 def _wrong_preprocessing(kind: _Kind) -> None:
@@ -586,7 +642,7 @@ def _wrong_preprocessing(kind: _Kind) -> None:
         kind.refuse(f"{place}[1]", "0.5", True, None, key=place)
     kind.refuse("preprocess.mean[1]", 3.5e38, -3.5e38, key="preprocess.mean")
     kind.refuse("preprocess.std[1]", 0, -0.5, 1e-50, 1.1e-38, 3.5e38, key="preprocess.std")
-    wide = {"inputs[0].shape": [1, 96, 16385, 3]}
+    wide = {"inputs[0].shape": [1, 96, 16385, 3], "golden[0].shape": [2, 96, 16385, 3]}
     kind.refuse("preprocess.size", [96, 16385], other=wide)
     kind.refuse("preprocess.inside", 0, "false", None)
     kind.refuse("preprocess.assumed", "mean", {}, None)
@@ -599,16 +655,17 @@ def _wrong_facts(kind: _Kind) -> None:
         kind.refuse("parity", {unit: {"logits": _PARITY}})
     kind.refuse("parity", {"logits": _PARITY}, {"cpu": _PARITY})
     wrong: Mapping[str, tuple[Any, ...]] = {
-        "sqnr_db": ("31", None, _GONE),
+        "sqnr_db": ("31", None, 201, 1e308, _GONE),
         "top1_agreement": ("1", True, -0.5, 1.5, _GONE),
         "n": (0, 1.5, _raw("16.0"), None, _GONE),
-        "max_abs": (-0.5, None),
-        "gate_db": (None, _GONE),
+        "max_abs": (-0.5, 3.5e38, None),
+        "gate_db": (None, -201, 1e308, _GONE),
         "surprise": (1,),
     }
     other = {"parity": {"cpu": {"logits": _PARITY}}}
     for key, values in wrong.items():
         kind.refuse(f"parity.cpu.logits.{key}", *values, key="parity", other=other)
+    kind.refuse("parity", {"cpu": {"embedding": _PARITY}})
     kind.refuse("layers[0].kind", "conv", None, other=_FULL)
     kind.refuse("layers[0].name", 1, other=_FULL)
     kind.refuse("layers[0].why", 1, _GONE, other=_FULL)
