@@ -1,4 +1,7 @@
-"""Measurements to store, compare and choose from."""
+"""Measurements to store, compare and choose from, and bundles with other golden tensors."""
+
+import hashlib
+import json
 
 from mnv4_mobile.bundle.manifest import (
     ArtifactEntry,
@@ -116,6 +119,15 @@ def profile(sha256="a" * 64, device="host", **fields):
 
 
 PROFILE = profile()
+
+
+def replace_golden(bundle, name, data):
+    """Replaces a golden file of a bundle's folder, and its hash in the manifest."""
+    (bundle / name).write_bytes(data)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (entry,) = (entry for entry in manifest["golden"] if entry["path"] == name)
+    entry["sha256"] = hashlib.sha256(data).hexdigest()
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
 
 
 def manifest(**fields):

@@ -1,4 +1,3 @@
-import hashlib
 import json
 import os
 import re
@@ -6,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from records import replace_golden
 
 from mnv4_mobile.bundle.manifest import open_bundle, write_golden
 from mnv4_mobile.errors import BundleError
@@ -93,15 +93,6 @@ def test_golden_tensors_are_little_endian_in_c_order(tmp_path):
     assert entry.dtype == "float32"
 
 
-def remake(bundle, name, data):
-    """Replaces a golden file, with its hash in the manifest."""
-    (bundle.path / name).write_bytes(data)
-    manifest = json.loads((bundle.path / "manifest.json").read_text())
-    (entry,) = (entry for entry in manifest["golden"] if entry["path"] == name)
-    entry["sha256"] = hashlib.sha256(data).hexdigest()
-    edit(bundle, golden=manifest["golden"])
-
-
 def test_a_golden_file_that_was_changed_is_refused(bundle):
     path = bundle.path / "golden" / "eager.logits.bin"
     path.write_bytes(bytes(path.stat().st_size))
@@ -112,7 +103,7 @@ def test_a_golden_file_that_was_changed_is_refused(bundle):
 def test_a_reference_that_is_not_finite_is_refused(bundle):
     values = bundle.golden("eager")["logits"].copy()
     values[0, 0] = np.nan
-    remake(bundle, "golden/eager.logits.bin", values.tobytes())
+    replace_golden(bundle.path, "golden/eager.logits.bin", values.tobytes())
     with pytest.raises(BundleError, match=r"eager\.logits\.bin: holds values that are not finite"):
         verify(bundle.path)
 

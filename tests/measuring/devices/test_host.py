@@ -8,7 +8,9 @@ import time
 import numpy as np
 import psutil
 import pytest
+from records import replace_golden
 
+from mnv4_mobile.bundle.manifest import open_bundle
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.measuring.devices.host import kind
@@ -65,9 +67,8 @@ def test_a_session_has_all_its_figures(demo_bundle, host, target, runtime):
 def test_a_wrong_output_is_not_timed(demo_bundle, host, tmp_path):
     copy = tmp_path / "bundle"
     shutil.copytree(demo_bundle("tflite").path, copy)
-    (golden,) = (copy / "golden").glob("eager.logits*")
-    values = np.frombuffer(golden.read_bytes(), "<f4")
-    golden.write_bytes((values + 1).astype("<f4").tobytes())
+    logits = open_bundle(copy).golden("eager")["logits"]
+    replace_golden(copy, "golden/eager.logits.bin", (logits + 1).tobytes())
     (found,) = measure(host, copy)
     assert found.status == "wrong"
     assert "output logits: wrong on the device" in found.error

@@ -1,6 +1,6 @@
 // Reads a bundle's manifest.json, which the generator's docs/reference/bundle.md specifies.
 
-import { count, MOST_EXACT, MOST_INT32, natural, number, parse, schema, text, Wrong } from "./json.js";
+import { count, MOST_EXACT, MOST_INT32, natural, parse, schema, text, Wrong } from "./json.js";
 
 const BYTES = { float32: 4, float16: 2, int8: 1, uint8: 1 };
 const MOST_SIDE = 2 ** 14;
@@ -8,6 +8,8 @@ const MOST_SIDE = 2 ** 14;
 const SMALLEST = 2 ** -126;
 const LARGEST = (2 - 2 ** -23) * 2 ** 127;
 const CLASSES = ["logits", "probabilities"];
+/** The least and the most of a signal to noise ratio in dB. */
+const DECIBELS = [-200, 200];
 
 /** A bundle's id, which is also the name of its folder. */
 export const id = (json) => json.text(/^[A-Za-z0-9][A-Za-z0-9._-]*$/);
@@ -16,7 +18,9 @@ const sha256 = (json) => json.text(/^[0-9a-f]{64}$/);
 const path = (json) => json.text(/^[A-Za-z0-9_][A-Za-z0-9._-]*(?:\/[A-Za-z0-9_][A-Za-z0-9._-]*)*$/);
 const dtype = (json) => json.oneOf(...Object.keys(BYTES));
 const textOrNull = (json) => json.orNull(text);
-const numberOrNull = (json) => json.orNull(number);
+const decibels = (json) => json.number(...DECIBELS);
+const label = (json) => json.text(/^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$/);
+const kind = (json) => json.text(/^(?:image|logits|probabilities|embedding|stage_[0-9]+)$/);
 const positive = (json) => json.number(SMALLEST, LARGEST);
 const share = (json) => json.number(0, 1);
 const shape = (json) => json.list(count, 1);
@@ -34,7 +38,7 @@ const quantization = (json) =>
 
 function tensor(json) {
   const found = json.record(
-    { name: text, kind: text, shape, dtype, layout: (value) => value.orNull(() => value.oneOf("nchw", "nhwc")) },
+    { name: text, kind, shape, dtype, layout: (value) => value.orNull(() => value.oneOf("nchw", "nhwc")) },
     { quantization: (value) => value.orNull(quantization) },
   );
   checkSize(found, json.place);
@@ -50,8 +54,9 @@ function golden(json) {
     tensor: text,
     shape,
     dtype,
+    sha256,
     source: (value) => value.oneOf("input", "eager", "artifact"),
-    min_sqnr_db: numberOrNull,
+    min_sqnr_db: (value) => value.orNull(decibels),
   });
   checkSize(found, json.place);
   return found;
@@ -79,12 +84,12 @@ const layer = (json) =>
 
 const parity = (json) =>
   json.record({
-    sqnr_db: number,
-    sqnr_db_p10: number,
+    sqnr_db: decibels,
+    sqnr_db_p10: decibels,
     top1_agreement: (value) => value.orNull(share),
-    max_abs: (value) => value.number(0),
+    max_abs: (value) => value.number(0, LARGEST),
     n: count,
-    gate_db: number,
+    gate_db: decibels,
   });
 
 const calibration = (json) =>
@@ -124,7 +129,7 @@ function manifest(json) {
       inputs: (value) => value.list(tensor, 1, 1),
       outputs: (value) => value.list(tensor, 1),
       preprocess,
-      labels: (value) => value.orNull(() => value.list(text)),
+      labels: (value) => value.orNull(() => value.list(label)),
       golden: (value) => value.list(golden, 2),
       parity: (value) => value.map((unit) => unit.map(parity), (unit) => unit.oneOf("cpu", "gpu", "npu")),
       layers: (value) => value.list(layer),
@@ -133,20 +138,70 @@ function manifest(json) {
     },
     { calibration: (value) => value.orNull(calibration) },
   );
-  const { inputs, outputs, labels, preprocess: { size } } = found;
-  const [{ layout, shape: [, ...sides] }] = inputs;
+  checkInput(found);
+  checkOutputs(found);
+  checkGolden(found);
+  return found;
+}
+
+function checkInput({ inputs, preprocess: { size } }) {
+  const [{ kind, layout, shape: [, ...sides] }] = inputs;
+  if (kind !== "image") throw new Wrong(`inputs[0].kind: found '${kind}', must be image`);
   if (layout === null) throw new Wrong("inputs[0].layout: found null, must be one of nchw, nhwc");
   const wanted = layout === "nchw" ? [3, ...size] : [...size, 3];
   if (sides.join() !== wanted.join()) {
     throw new Wrong(`inputs[0].shape: found ${inputs[0].shape}, must be the number of images, and ${wanted}`);
   }
-  for (const output of outputs) {
-    const classes = output.shape.at(-1);
-    if (labels && CLASSES.includes(output.kind) && labels.length !== classes) {
-      throw new Wrong(`labels: found ${labels.length}, must be ${classes}, one for each class`);
+}
+
+function checkOutputs({ inputs: [{ shape: [batch] }], outputs, labels, parity }) {
+  const names = new Set();
+  for (const [i, { name, kind, shape, layout }] of outputs.entries()) {
+    const wrong = (key, message) => new Wrong(`outputs[${i}].${key}: ${message}`);
+    const scores = CLASSES.includes(kind);
+    if (names.has(name)) throw wrong("name", `found '${name}' twice`);
+    names.add(name);
+    if (kind === "image") throw wrong("kind", "found 'image', which is for the input");
+    if (shape[0] !== batch || (scores && shape.length !== 2)) {
+      throw wrong("shape", `found ${shape}, must be ${scores ? `${batch},classes` : `a batch of ${batch}`}`);
+    }
+    if ((layout !== null) !== (shape.length === 4)) {
+      throw wrong("layout", `found ${layout}, must be the order of four axes, or null for another number of axes`);
+    }
+    if (labels && scores && labels.length !== shape[1]) {
+      throw new Wrong(`labels: found ${labels.length}, must be ${shape[1]}, one for each class`);
     }
   }
-  return found;
+  for (const [unit, found] of Object.entries(parity)) {
+    const strange = Object.keys(found).find((name) => !names.has(name));
+    if (strange !== undefined) throw new Wrong(`parity.${unit}: found '${strange}', which is no output`);
+  }
+}
+
+/** Checks that every output has a golden tensor, for the same images. */
+function checkGolden({ inputs: [{ shape: [batch] }], outputs, golden, preprocess: { size } }) {
+  const shapes = new Map(outputs.map(({ name, shape: [, ...sides] }) => [name, sides]));
+  const pixels = golden.find(({ source, tensor }) => source === "input" && tensor === "pixels");
+  const eager = golden.filter(({ source }) => source === "eager").map(({ tensor }) => tensor);
+  if (!pixels || outputs.some(({ name }) => !eager.includes(name))) {
+    throw new Wrong("golden: needs the pixels of the input, and an eager tensor for every output");
+  }
+  const [images] = pixels.shape;
+  const found = new Set();
+  for (const [i, { tensor, shape, dtype, source, min_sqnr_db: gate }] of golden.entries()) {
+    const wrong = (key, message) => new Wrong(`golden[${i}].${key}: ${message}`);
+    const sides = source === "input" ? new Map([["pixels", [...size, 3]]]) : shapes;
+    if (!sides.has(tensor)) throw wrong("tensor", `found '${tensor}', must be one of ${[...sides.keys()]}`);
+    if (found.has(`${source} ${tensor}`)) throw wrong("tensor", `found '${tensor}' twice`);
+    found.add(`${source} ${tensor}`);
+    const wanted = [images, ...sides.get(tensor)];
+    if (shape.join() !== wanted.join() || images % batch) {
+      throw wrong("shape", `found ${shape}, must be ${wanted}, and ${batch} must divide the number of images`);
+    }
+    const type = { input: "uint8", eager: "float32" }[source] ?? dtype;
+    if (dtype !== type) throw wrong("dtype", `found ${dtype}, must be ${type}`);
+    if (source === "eager" && gate === null) throw wrong("min_sqnr_db", "found null, must be a number");
+  }
 }
 
 /** Reads a manifest; an error names the key. */

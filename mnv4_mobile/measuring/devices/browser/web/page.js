@@ -16,13 +16,19 @@ let last = null; // { sha256, bytes } of the newest artifact, which the next ses
 
 const utf8 = (bytes) => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
 
-/** Fetches an artifact and checks its hash. */
-async function artifact({ path, sha256 }, fetchFile) {
-  if (last?.sha256 === sha256) return last.bytes;
+/** Fetches a file and checks its hash. */
+async function whole({ path, sha256 }, fetchFile) {
   const bytes = await fetchFile(path);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  if (found !== sha256) throw new Error(`the model arrived damaged: sha256 ${found.slice(0, 12)}...`);
+  if (found !== sha256) throw new Error(`${path} arrived damaged: sha256 ${found.slice(0, 12)}...`);
+  return bytes;
+}
+
+/** Fetches an artifact, unless it is the one that was fetched last. */
+async function artifact({ path, sha256 }, fetchFile) {
+  if (last?.sha256 === sha256) return last.bytes;
+  const bytes = await whole({ path, sha256 }, fetchFile);
   last = { sha256, bytes };
   return bytes;
 }
@@ -39,8 +45,8 @@ async function fetched({ job: id, files: names }) {
   }
   const manifest = parseManifest(utf8(await fetchFile("manifest.json")));
   const files = {};
-  for (const { path, source } of manifest.golden) {
-    if (source !== "artifact") files[path] = await fetchFile(path);
+  for (const entry of manifest.golden) {
+    if (entry.source !== "artifact") files[entry.path] = await whole(entry, fetchFile);
   }
   return { plan, name: manifest.id, manifest, artifact: await artifact(manifest.artifact, fetchFile), files };
 }

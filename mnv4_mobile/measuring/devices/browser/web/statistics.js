@@ -17,7 +17,6 @@ function ratio(reference, found) {
   let noise = 0;
   let same = true;
   for (let i = 0; i < reference.length; i++) {
-    if (!Number.isFinite(found[i])) return -EXACT_DB;
     signal += reference[i] ** 2;
     noise += (reference[i] - found[i]) ** 2;
     same &&= reference[i] === found[i];
@@ -26,8 +25,12 @@ function ratio(reference, found) {
   return Math.min(Math.max(10 * Math.log10(signal / noise), -EXACT_DB), EXACT_DB);
 }
 
-/** Returns the median of the images' ratios; both arrays are flat and hold `images` images. */
+/**
+ * Returns the median of the images' ratios, or -200 if a value of any image is not finite; both
+ * arrays are flat and hold `images` images.
+ */
 export function sqnr(reference, found, images) {
+  if (!reference.every(Number.isFinite) || !found.every(Number.isFinite)) return -EXACT_DB;
   const length = reference.length / images;
   const ratios = Array.from({ length: images }, (_, i) => {
     const part = [i * length, (i + 1) * length];
