@@ -61,7 +61,8 @@ public struct Golden: Sendable {
         var worst = Double.infinity
         for (entry, ratios) in zip(entries, ratios) {
             guard let ratio = Statistics(ratios)?.percentile(50) else { continue }
-            if let gate = entry.minSqnrDb, ratio < gate {
+            let gate = entry.minSqnrDb ?? .infinity
+            guard ratio >= gate else {
                 throw WrongOutput(
                     description: "output \(entry.tensor): \(String(format: "%.1f", ratio)) dB, "
                         + "must be \(gate) or more")

@@ -138,6 +138,8 @@ public struct GoldenSpec: Sendable, Equatable {
     public let shape: [Int]
     /// The type of the elements.
     public let dtype: ElementType
+    /// The SHA-256 of the file, in hexadecimal.
+    public let sha256: String
     /// Where the tensor comes from.
     public let source: Source
     /// The least SQNR in dB that a device must reach; nil for inputs.
@@ -217,23 +219,18 @@ extension Manifest {
         artifact = try entries["artifact"].record(Artifact.init)
         let preprocess = try entries["preprocess"].record(PreprocessSpec.init)
         self.preprocess = preprocess
-        input = try entries["inputs"].list(1...1)[0].record { entries in
-            try TensorSpec(entries).checked(entries, preprocess)
-        }
+        input = try entries["inputs"].list(1...1)[0].record(TensorSpec.init)
         outputs = try entries["outputs"].list(1...Int.max).map { try $0.record(TensorSpec.init) }
-        labels = try entries["labels"].orNil { try $0.list().map { try $0.text() } }
+        labels = try entries["labels"].orNil { try $0.list().map { try $0.label() } }
         golden = try entries["golden"].list(2...Int.max).map { try $0.record(GoldenSpec.init) }
         requires = try entries["requires"].requirements()
         try entries["versions"].map().values.forEach { _ = try $0.text() }
         try entries["layers"].list().forEach { try $0.record(Self.checkLayer) }
-        try entries["parity"].checkParity()
+        let parity = try entries["parity"].checkedParity()
         _ = try entries.optional("calibration")?.orNil { try $0.record(Self.checkCalibration) }
-        for output in outputs where ["logits", "probabilities"].contains(output.kind) {
-            if let labels, let classes = output.shape.last, labels.count != classes {
-                throw entries.wrong(
-                    "labels", "found \(labels.count), must be \(classes), one for each class")
-            }
-        }
+        try checkInput()
+        try checkOutputs(parity)
+        try checkGolden()
     }
 
     private static func checkLayer(_ entries: JSONEntries) throws {
@@ -286,22 +283,10 @@ extension TensorSpec {
             throw entries.wrong("quantization", "found with \(dtype), must be with integers only")
         }
         self.init(
-            name: try entries["name"].text(), kind: try entries["kind"].text(),
+            name: try entries["name"].text(), kind: try entries["kind"].kind(),
             shape: try entries.shape(dtype), dtype: dtype,
             layout: try entries["layout"].orNil { try $0.oneOf(Layout.self) },
             quantization: quantization)
-    }
-
-    /// Returns the input, and refuses sides other than those of the preprocessing.
-    fileprivate func checked(_ entries: JSONEntries, _ spec: PreprocessSpec) throws -> Self {
-        guard let layout else { throw entries.wrong("layout", "found null, must be nchw or nhwc") }
-        let wanted = layout == .nchw ? [3] + spec.size : spec.size + [3]
-        guard Array(shape.dropFirst()) == wanted else {
-            throw entries.wrong(
-                "shape",
-                "found \(shape), must be the number of pictures, and \(wanted) as in preprocess")
-        }
-        return self
     }
 }
 
@@ -339,8 +324,9 @@ extension GoldenSpec {
         tensor = try entries["tensor"].text()
         dtype = try entries["dtype"].oneOf(ElementType.self)
         shape = try entries.shape(dtype)
+        sha256 = try entries["sha256"].sha256()
         source = try entries["source"].oneOf(Source.self)
-        minSqnrDb = try entries["min_sqnr_db"].orNil { try $0.number() }
+        minSqnrDb = try entries["min_sqnr_db"].orNil { try $0.decibels() }
     }
 }
 
@@ -398,19 +384,40 @@ extension JSON {
         return found
     }
 
-    fileprivate func checkParity() throws {
+    fileprivate func decibels() throws -> Double { try number(-200...200) }
+
+    fileprivate func kind() throws -> String {
+        try text(
+            /image|logits|probabilities|embedding|stage_[0-9]+/,
+            "image, logits, probabilities, embedding or stage_N")
+    }
+
+    /// Returns the name of a class, which is one line of text.
+    fileprivate func label() throws -> String {
+        let found = try text()
+        let broken = found.unicodeScalars.contains { scalar in
+            scalar.properties.generalCategory == .control || [0x2028, 0x2029].contains(scalar.value)
+        }
+        if found.isEmpty || broken { throw wrong("one line of text without control characters") }
+        return found
+    }
+
+    /// Returns the names of the outputs by unit.
+    fileprivate func checkedParity() throws -> [String: [String]] {
         for (unit, outputs) in try map() {
             _ = try JSON(value: .string(unit), place: place).oneOf(Plan.Unit.self)
             for output in try outputs.map().values {
                 try output.record { entries in
                     for key in ["sqnr_db", "sqnr_db_p10", "gate_db"] {
-                        _ = try entries[key].number()
+                        _ = try entries[key].decibels()
                     }
-                    _ = try entries["max_abs"].number(JSON.notNegative)
+                    _ = try entries["max_abs"].number(
+                        0...Double(Float.greatestFiniteMagnitude))
                     _ = try entries["top1_agreement"].orNil { try $0.number(0...1) }
                     _ = try entries["n"].integer()
                 }
             }
         }
+        return try map().mapValues { Array(try $0.map().keys) }
     }
 }

@@ -50,7 +50,10 @@ public struct ModelBundle: Sendable {
             throw MNV4Error.badBundle(
                 "\(folder.path): \(path): cannot be read: \(error.localizedDescription)")
         }
-        let wanted = manifest.artifact.sha256
+        try check(path, found, manifest.artifact.sha256)
+    }
+
+    private func check(_ path: String, _ found: String, _ wanted: String) throws {
         guard found == wanted else {
             throw MNV4Error.badBundle(
                 "\(folder.path): \(path): damaged: sha256 \(found.prefix(12))..., the manifest "
@@ -60,7 +63,7 @@ public struct ModelBundle: Sendable {
 
     /// Returns the golden tensors of a source by name, as little-endian bytes.
     ///
-    /// - Throws: ``MNV4Error/badBundle(_:)`` if a file is missing or has the wrong length.
+    /// - Throws: ``MNV4Error/badBundle(_:)`` if a file is missing or damaged.
     public func golden(_ source: GoldenSpec.Source) throws -> [String: Data] {
         var found: [String: Data] = [:]
         for entry in manifest.golden where entry.source == source {
@@ -72,6 +75,7 @@ public struct ModelBundle: Sendable {
                 throw MNV4Error.badBundle(
                     "\(name): found \(data.count) bytes, must be \(wanted)")
             }
+            try check(entry.path, Digest.sha256(data), entry.sha256)
             found[entry.tensor] = data
         }
         return found

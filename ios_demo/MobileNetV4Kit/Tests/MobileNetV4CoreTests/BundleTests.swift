@@ -74,6 +74,10 @@ struct BundleTests {
         let bundle = try ModelBundle(folder: folder)
         try Data([1, 2, 3]).write(to: file)
         #expect(message { try bundle.golden(.eager) }.contains("found 3 bytes"))
+        let length = try ModelBundle(folder: folder).manifest.golden.first { $0.source == .eager }
+            .map { $0.shape.reduce($0.dtype.bytes, *) }
+        try Data(count: try #require(length)).write(to: file)
+        #expect(message { try bundle.golden(.eager) }.contains("damaged: sha256"))
         try FileManager.default.removeItem(at: file)
         #expect(message { try bundle.golden(.eager) }.contains("eager.logits.bin: missing"))
         #expect(message { try Golden(bundle) }.contains("missing"))

@@ -44,12 +44,29 @@ enum Fixtures {
     /// Returns a copy with a changed manifest.
     static func edited(_ name: String, _ change: (inout [String: Any]) -> Void) throws -> URL {
         let folder = try copy(name)
+        try edit(folder, change)
+        return folder
+    }
+
+    /// Changes the manifest of a bundle.
+    private static func edit(_ folder: URL, _ change: (inout [String: Any]) -> Void) throws {
         let file = folder.appendingPathComponent("manifest.json")
         var json = try #require(
             try JSONSerialization.jsonObject(with: Data(contentsOf: file)) as? [String: Any])
         change(&json)
         try JSONSerialization.data(withJSONObject: json).write(to: file)
-        return folder
+    }
+
+    /// Replaces a golden file, and its hash in the manifest.
+    static func replaceGolden(_ bundle: URL, _ name: String, _ data: Data) throws {
+        try data.write(to: bundle.appendingPathComponent(name))
+        try edit(bundle) { json in
+            guard var golden = json["golden"] as? [[String: Any]] else { return }
+            for index in golden.indices where golden[index]["path"] as? String == name {
+                golden[index]["sha256"] = Digest.sha256(data)
+            }
+            json["golden"] = golden
+        }
     }
 }
 

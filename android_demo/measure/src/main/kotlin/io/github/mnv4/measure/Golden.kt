@@ -66,7 +66,7 @@ internal class Golden(
                 bundle.manifest.golden
                     .first { it.source == "eager" && it.tensor == output.name }
                     .minSqnrDb
-            if (gate != null && ratio < gate) {
+            if (gate == null || !(ratio >= gate)) {
                 throw WrongOutput("output ${output.name}: ${"%.1f".format(ratio)} dB, must be $gate or more")
             }
             worst = minOf(worst, ratio)

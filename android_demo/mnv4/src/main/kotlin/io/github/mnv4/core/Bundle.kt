@@ -46,12 +46,30 @@ public class Bundle private constructor(
      */
     public fun checkArtifact() {
         val digest = MessageDigest.getInstance("SHA-256")
-        copyArtifact { bytes, count -> digest.update(bytes, 0, count) }
-        val found = digest.digest().joinToString("") { "%02x".format(it) }
-        if (found != manifest.artifactSha256) {
+        var length = 0L
+        copyArtifact { bytes, count ->
+            digest.update(bytes, 0, count)
+            length += count
+        }
+        check(manifest.artifactPath, digest, manifest.artifactSha256)
+        if (length != manifest.artifactBytes) {
             throw Mnv4Exception.BadBundle(
-                "${files.name}: ${manifest.artifactPath}: damaged: sha256 ${found.take(12)}..., " +
-                    "the manifest says ${manifest.artifactSha256.take(12)}...",
+                "${files.name}: ${manifest.artifactPath}: found $length bytes, " +
+                    "the manifest says ${manifest.artifactBytes}",
+            )
+        }
+    }
+
+    private fun check(
+        path: String,
+        digest: MessageDigest,
+        wanted: String,
+    ) {
+        val found = digest.digest().joinToString("") { "%02x".format(it) }
+        if (found != wanted) {
+            throw Mnv4Exception.BadBundle(
+                "${files.name}: $path: damaged: sha256 ${found.take(12)}..., " +
+                    "the manifest says ${wanted.take(12)}...",
             )
         }
     }
@@ -72,7 +90,7 @@ public class Bundle private constructor(
      * Returns the golden tensors of a source by name, as little-endian bytes.
      *
      * @param source `input`, `eager` or `artifact`.
-     * @throws Mnv4Exception.BadBundle if a file is missing or has the wrong length.
+     * @throws Mnv4Exception.BadBundle if a file is missing or damaged.
      */
     public fun golden(source: String): Map<String, ByteBuffer> =
         manifest.golden.filter { it.source == source }.associate { entry ->
@@ -83,6 +101,7 @@ public class Bundle private constructor(
                     "${files.name}: ${entry.path}: found ${bytes.size} bytes, must be $wanted",
                 )
             }
+            check(entry.path, MessageDigest.getInstance("SHA-256").apply { update(bytes) }, entry.sha256)
             entry.tensor to ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN)
         }
 

@@ -87,6 +87,8 @@ public class GoldenSpec(
     public val shape: List<Int>,
     /** The type of the elements. */
     public val dtype: String,
+    /** The SHA-256 of the file, in hexadecimal. */
+    public val sha256: String,
     /** Where it comes from: `input`, `eager` (the float model) or `artifact`. */
     public val source: String,
     /** The least SQNR in dB that a device must reach; null for inputs. */
@@ -142,6 +144,12 @@ public class Manifest(
 /** A bundle's id, which is also the name of its folder. */
 internal val BUNDLE_ID = Regex("[A-Za-z0-9][A-Za-z0-9._-]*")
 
+/** A tensor's kind. */
+private val KIND = Regex("image|logits|probabilities|embedding|stage_[0-9]+")
+
+/** A line of text, as labels are. */
+private val LABEL = Regex("[^\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]+")
+private const val MOST_DECIBELS = 200.0
 private const val SMALLEST = 1.1754943508222875e-38
 private const val LARGEST = Float.MAX_VALUE.toDouble()
 private const val MOST_SIDE = 1L shl 14
@@ -161,7 +169,7 @@ private fun Json.Entries.manifest(): Manifest {
     schema(Manifest.SCHEMA)
     get("ingredients").map().values.forEach { it.text(SHA256) }
     get("options").map().values.forEach { it.checkOption() }
-    parity()
+    val parity = parity()
     get("layers").list().forEach { it.record { layer() } }
     optional("calibration")?.orNull { record { calibration() } }
     get("versions").map().values.forEach { it.text() }
@@ -178,16 +186,17 @@ private fun Json.Entries.manifest(): Manifest {
         artifactPath = path,
         artifactBytes = bytes,
         artifactSha256 = sha256,
-        input =
-            get("inputs").list(least = 1, most = 1).single().record {
-                tensor().also { checkInput(it, preprocess) }
-            },
+        input = get("inputs").list(least = 1, most = 1).single().record { tensor() },
         outputs = outputs,
         preprocess = preprocess,
-        labels = labels(outputs),
+        labels = get("labels").orNull { list().map { it.text(LABEL) } },
         golden = get("golden").list(least = 2).map { it.record { golden() } },
         requires = requirements(),
-    )
+    ).also {
+        it.checkInput()
+        it.checkOutputs(parity)
+        it.checkGolden()
+    }
 }
 
 private fun Json.Entries.model(): Pair<String, String?> {
@@ -204,7 +213,7 @@ private fun Json.Entries.tensor(): TensorSpec {
     val spec =
         TensorSpec(
             name = get("name").text(),
-            kind = get("kind").text(),
+            kind = get("kind").text(KIND),
             dtype = get("dtype").oneOf(DTYPES),
             shape = shape(),
             layout = get("layout").orNull { oneOf(LAYOUTS) },
@@ -235,18 +244,6 @@ private fun Json.Entries.quantization() =
         zeroPoint = get("zero_point").integer(-128, 255).toInt(),
     )
 
-private fun Json.Entries.checkInput(
-    input: TensorSpec,
-    preprocess: PreprocessSpec,
-) {
-    val (height, width) = preprocess.height to preprocess.width
-    val wanted = if (input.layout == "nchw") listOf(3, height, width) else listOf(height, width, 3)
-    if (input.layout == null) refuse("layout", "found null, must be one of ${LAYOUTS.joinToString()}")
-    if (input.shape.drop(1) != wanted) {
-        refuse("shape", "found ${input.shape}, must be the number of pictures, and $wanted as in preprocess")
-    }
-}
-
 private fun Json.side(): Int = integer(1, MOST_SIDE).toInt()
 
 private fun Json.Entries.preprocess(): PreprocessSpec {
@@ -263,25 +260,15 @@ private fun Json.Entries.preprocess(): PreprocessSpec {
     )
 }
 
-private fun Json.Entries.labels(outputs: List<TensorSpec>): List<String>? {
-    val labels = get("labels").orNull { list().map { it.text() } } ?: return null
-    for (output in outputs) {
-        val classes = output.shape.last()
-        if (output.kind in listOf("logits", "probabilities") && labels.size != classes) {
-            refuse("labels", "found ${labels.size}, must be $classes, one for each class")
-        }
-    }
-    return labels
-}
-
 private fun Json.Entries.golden(): GoldenSpec =
     GoldenSpec(
         path = get("path").text(PATH),
         tensor = get("tensor").text(),
         dtype = get("dtype").oneOf(DTYPES),
         shape = shape(),
+        sha256 = get("sha256").text(SHA256),
         source = get("source").oneOf(SOURCES),
-        minSqnrDb = get("min_sqnr_db").orNull { number() },
+        minSqnrDb = get("min_sqnr_db").orNull { decibels() },
     )
 
 private fun Json.Entries.requirements(): Map<String, String> =
@@ -290,18 +277,22 @@ private fun Json.Entries.requirements(): Map<String, String> =
         value.text()
     }
 
-private fun Json.Entries.parity() {
+private fun Json.decibels(): Double = number(-MOST_DECIBELS, MOST_DECIBELS)
+
+/** Returns the names of the outputs by the place of their unit. */
+private fun Json.Entries.parity(): Map<String, Set<String>> {
     for ((unit, outputs) in get("parity").map()) {
         if (unit !in UNITS) refuse("parity", "found the unit '$unit', must be one of ${UNITS.joinToString()}")
         for (output in outputs.map().values) {
             output.record {
-                for (key in listOf("sqnr_db", "sqnr_db_p10", "gate_db")) get(key).number()
-                get("max_abs").number(least = 0.0)
+                for (key in listOf("sqnr_db", "sqnr_db_p10", "gate_db")) get(key).decibels()
+                get("max_abs").number(0.0, LARGEST)
                 get("top1_agreement").orNull { number(0.0, 1.0) }
                 get("n").integer()
             }
         }
     }
+    return get("parity").map().entries.associate { (unit, outputs) -> "parity.$unit" to outputs.map().keys }
 }
 
 private fun Json.Entries.layer() {

@@ -20,6 +20,7 @@ import org.robolectric.annotation.Config
 import java.io.File
 import java.io.IOException
 import java.nio.file.Files
+import java.security.MessageDigest
 
 /** Whole sessions with a real LiteRT. */
 @RunWith(RobolectricTestRunner::class)
@@ -109,8 +110,19 @@ class BenchmarkTest {
     @Test
     fun `a wrong golden pair is not timed`() {
         val job = job("hybrid-narrow-96x96-fp32-tflite")
-        val golden = File(files, "mnv4/job/bundle/golden/eager.logits.bin")
-        golden.writeBytes(golden.readBytes().reversedArray())
+        val bundle = File(files, "mnv4/job/bundle")
+        val wrong = File(bundle, "golden/eager.logits.bin").readBytes().reversedArray()
+        File(bundle, "golden/eager.logits.bin").writeBytes(wrong)
+        val digest = MessageDigest.getInstance("SHA-256").digest(wrong)
+        val manifest = JSONObject(File(bundle, "manifest.json").readText())
+        val entries = manifest.getJSONArray("golden")
+        for (i in 0 until entries.length()) {
+            val entry = entries.getJSONObject(i)
+            if (entry.getString("source") == "eager") {
+                entry.put("sha256", digest.joinToString("") { "%02x".format(it) })
+            }
+        }
+        File(bundle, "manifest.json").writeText(manifest.toString())
         val result = run(job)
         assertEquals("wrong", result.getString("status"))
         assertTrue(result.getString("error"), "must be" in result.getString("error"))

@@ -79,4 +79,18 @@ class BundleTest {
         File(folder, "golden/eager.logits.bin").writeBytes(ByteArray(3))
         assertTrue("found 3 bytes" in refused { open(folder).golden("eager") })
     }
+
+    @Test
+    fun `a golden tensor that was changed`() {
+        val folder = Fixtures.copy(name)
+        val file = File(folder, "golden/eager.logits.bin")
+        file.writeBytes(ByteArray(file.length().toInt()))
+        assertTrue("eager.logits.bin: damaged: sha256" in refused { open(folder).golden("eager") })
+    }
+
+    @Test
+    fun `an artifact of another length than the manifest says`() {
+        val folder = edited { getJSONObject("artifact").put("bytes", 1) }
+        assertTrue("the manifest says 1" in refused { open(folder).checkArtifact() })
+    }
 }
