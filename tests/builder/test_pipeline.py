@@ -3,10 +3,9 @@ import yaml
 from PIL import Image
 
 from mnv4_mobile import Options, build, load
-from mnv4_mobile.errors import BundleError, ConfigError, ParityError
+from mnv4_mobile.errors import ConfigError, ParityError
 from mnv4_mobile.images import random_images
 from mnv4_mobile.quality.verify import verify
-from mnv4_mobile.records import replace
 from tests.notes import Notes
 
 pytestmark = pytest.mark.toolchain("tflite")
@@ -95,21 +94,12 @@ def test_a_failed_gate_leaves_no_bundle_and_keeps_the_old_one(tiny, tmp_path):
     assert {entry.source for entry in old.manifest.golden} == {"input", "eager"}
     strict = tmp_path / "fp32.yaml"
     strict.write_text(
-        "description: more than float32 has\nprecision: float32\ngate: {sqnr_db: 300}"
+        "description: more than float32 has\nprecision: float32\ngate: {sqnr_db: 200}"
     )
     with pytest.raises(ParityError, match=r"tiny-64x96-fp32-tflite: does not compute what"):
         build(tiny, **arguments, recipes=[str(strict)], force=True)
     assert [path.name for path in out.iterdir()] == [old.path.name]
     assert verify(old)["cpu"]["logits"].sqnr_db > 80
-
-
-def test_incomplete_golden_pairs_are_refused(demo_bundle):
-    bundle = demo_bundle("tflite")
-    for source, tensor in (("input", "pixels"), ("eager", "logits")):
-        kept = [e for e in bundle.manifest.golden if (e.source, e.tensor) != (source, tensor)]
-        broken = replace(bundle, manifest=replace(bundle.manifest, golden=tuple(kept)))
-        with pytest.raises(BundleError, match="golden: needs the input's pixels"):
-            verify(broken)
 
 
 def test_too_few_pictures_for_the_golden_pairs(tiny, tmp_path):

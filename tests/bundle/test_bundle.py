@@ -108,6 +108,14 @@ def test_a_reference_that_is_not_finite_is_refused(bundle):
         verify(bundle.path)
 
 
+@pytest.mark.parametrize("lacking", ["input", "eager"])
+def test_incomplete_golden_pairs_are_refused(bundle, lacking):
+    golden = json.loads((bundle.path / "manifest.json").read_text())["golden"]
+    edit(bundle, golden=[entry for entry in golden if entry["source"] != lacking])
+    with pytest.raises(BundleError, match=r"manifest\.json: golden: needs the pixels of the input"):
+        open_bundle(bundle.path)
+
+
 def test_sizes_that_contradict_the_files_are_refused(bundle):
     artifact = json.loads((bundle.path / "manifest.json").read_text())["artifact"]
     edit(bundle, artifact=artifact | {"bytes": artifact["bytes"] + 1})

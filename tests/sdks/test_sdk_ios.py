@@ -85,7 +85,7 @@ def test_what_is_refused_leaves_nothing(mnv4, copied, tmp_path):
     out, good = tmp_path / "out" / "Kit", copied("coreml")
     damaged = copied("coreml", "fp16")
     (package,) = damaged.glob("*.mlpackage")
-    (package / "Manifest.json").write_text("{}")
+    (package / "Manifest.json").write_bytes(bytes((package / "Manifest.json").stat().st_size))
     newer = copied("coreml", "int8")
     text = (newer / "manifest.json").read_text()
     (newer / "manifest.json").write_text(text.replace('"schema": 1', '"schema": 2'))

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from records import SMALL
+from records import SMALL, manifest
 
-from mnv4_mobile.bundle.manifest import Bundle
+from mnv4_mobile.bundle.manifest import ArtifactEntry, Bundle, write_manifest
 from mnv4_mobile.errors import ConfigError, DeviceError, ParityError, ToolchainError
 from mnv4_mobile.measuring.device import DeviceGoneError
 from mnv4_mobile.measuring.devices import app
@@ -171,7 +171,12 @@ def subject(tmp_path):
     (folder / "model.mlpackage/Data").mkdir(parents=True)
     (folder / "model.mlpackage/Data/weights.bin").write_bytes(b"weights")
     artifact = replace(SMALL, sha256="a" * 64, bytes=7)
-    bundle = Bundle(path=folder, manifest={})
+    package = ArtifactEntry(path="model.mlpackage", bytes=7, sha256="a" * 64)
+    bundle = Bundle(path=folder, manifest=manifest(artifact=package))
+    write_manifest(folder, bundle.manifest)
+    (folder / "golden").mkdir()
+    for entry in bundle.manifest.golden:
+        (folder / entry.path).write_bytes(b"golden")
     return Subject(path=folder / "model.mlpackage", artifact=artifact, bundle=bundle)
 
 

@@ -395,8 +395,8 @@ extension JSON {
     /// Returns the name of a class, which is one line of text.
     fileprivate func label() throws -> String {
         let found = try text()
-        let broken = found.unicodeScalars.contains { scalar in
-            scalar.properties.generalCategory == .control || [0x2028, 0x2029].contains(scalar.value)
+        let broken = found.unicodeScalars.contains {
+            $0.properties.generalCategory == .control || [0x2028, 0x2029].contains($0.value)
         }
         if found.isEmpty || broken { throw wrong("one line of text without control characters") }
         return found
