@@ -1,17 +1,30 @@
-"""Writes files and folders that appear whole or not at all, and hashes both."""
+"""Writes files and folders that appear whole or not at all, and hashes both.
+
+Everything is written in a working folder (`scratch`) beside its final path and renamed from there.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from mnv4_mobile.errors import ConfigError, DiskError, MobileError
+
+_PREFIX = ".mnv4-"
+_SCRATCH = re.compile(re.escape(_PREFIX) + "[a-z0-9_]{8}")
+_LOCK = "mnv4.lock"
+
+Read = Callable[[Path], bytes]
+"""Returns a file's bytes."""
 
 
 def check_file(path: Path) -> None:
@@ -22,8 +35,8 @@ def check_file(path: Path) -> None:
         DiskError: The folder cannot be written to.
     """
     _check_file(path)
-    with _writing(path):
-        tempfile.TemporaryFile(dir=path.parent).close()
+    with _writing(path), scratch(path.parent):
+        pass
 
 
 def _check_file(path: Path) -> None:
@@ -43,8 +56,8 @@ def check_folder(path: Path) -> None:
     nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not nearest.is_dir():
         raise ConfigError(f"{nearest}: is a file, must be a folder")
-    with _writing(path):
-        Path(tempfile.mkdtemp(dir=nearest)).rmdir()
+    with _writing(path), scratch(nearest):
+        pass
 
 
 @contextmanager
@@ -64,29 +77,172 @@ def write_bytes(path: Path, data: bytes) -> None:
         DiskError: The disk is full, or the folder cannot be written to.
     """
     _check_file(path)
-    with _writing(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+    with _writing(path), scratch(path.parent) as work:
+        whole = work.folder / path.name
+        with whole.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        whole.replace(path)
+
+
+class Scratch:
+    """A working folder, and where folders that are replaced wait until the new ones stand.
+
+    Args:
+        path: A folder beside the final paths.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.folder = path / "work"
+        """Where to work; it is removed at the end."""
+        self._old = path / "old"
+        self._gone = path / "gone"
+        self._count = count()
+
+    def begin(self) -> None:
+        """Makes the folders."""
+        for folder in (self.folder, self._old, self._gone):
+            folder.mkdir()
+
+    def place(self, new: Path, path: Path, check: Callable[[], None]) -> None:
+        """Renames a finished folder to its final path, in place of an earlier one.
+
+        This takes two renames, because no call swaps folders on every file system (network shares
+        lack Linux's RENAME_EXCHANGE). The earlier folder waits in `old` between them; if this
+        process is killed there, the next one that works in the same place puts it back.
+
+        Several processes may do this at once: a rename fails if it would replace a folder with
+        something in it, so that each of them sees what the others placed, and `check` decides.
+
+        Args:
+            new: The folder, in `self.folder`.
+            path: The final path, beside this working folder.
+            check: Raises an error if what stands at `path` must stay.
+        """
+        for file in new.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        while True:
+            check()
+            try:
+                new.rename(path)
+                break
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    raise
+            self._drop(path.name)
+            with suppress(FileNotFoundError):  # another process has moved it away
+                path.rename(self._old / path.name)
+        _sync(path.parent)
+        self._drop(path.name)
+
+    def discard(self, path: Path) -> None:
+        """Removes a folder beside this one in one rename, so that no half of it can be left."""
+        gone = path.rename(self._gone / str(next(self._count)))
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def _drop(self, name: str) -> None:
+        if os.path.lexists(self._old / name):
+            self.discard(self._old / name)
+
+    def end(self) -> None:
+        """Puts back a folder whose successor does not stand, and removes everything else."""
+        with suppress(OSError):
+            for kept in self._old.iterdir():
+                with suppress(OSError):  # its successor stands, and is not empty
+                    kept.rename(self._path.parent / kept.name)
+            self._old.rename(self._gone / "old")  # where no half of it can be put back
+        for folder in (self._gone, self.folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        # The lock goes last: a folder without one is removed by the next process if it is empty.
+        (self._path / _LOCK).unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.rmdir()
 
 
 @contextmanager
-def new_folder(path: Path, marker: str, within: Path | None = None) -> Iterator[Path]:
+def scratch(folder: Path) -> Iterator[Scratch]:
+    """Makes a working folder in a folder, and removes it at the end.
+
+    A process that is killed leaves its working folder behind. The next one that works in the same
+    place removes it: a lock on a file in it tells which of them belong to a process that lives.
+
+    Raises:
+        OSError: The folder cannot be written to.
+    """
+    _sweep(folder)
+    path, lock = _locked(folder)
+    work = Scratch(path)
+    try:
+        work.begin()
+        yield work
+    finally:
+        work.end()
+        os.close(lock)
+
+
+def _locked(folder: Path) -> tuple[Path, int]:
+    """Makes a working folder and locks it."""
+    while True:
+        path = Path(tempfile.mkdtemp(dir=folder, prefix=_PREFIX))
+        try:
+            lock = os.open(path / _LOCK, os.O_CREAT | os.O_RDWR, 0o644)
+        except FileNotFoundError:  # another process has swept the folder, which was still empty
+            continue
+        except BaseException:
+            path.rmdir()
+            raise
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # another process is about to sweep it
+            os.close(lock)
+            continue
+        except OSError:  # a file system without locks: there, nothing is swept
+            pass
+        if (path / _LOCK).exists():
+            return path, lock
+        os.close(lock)
+
+
+def _sweep(folder: Path) -> None:
+    """Ends the working folders that killed processes left in a folder."""
+    with suppress(OSError):
+        names = [entry.name for entry in os.scandir(folder) if _SCRATCH.fullmatch(entry.name)]
+        for path in (folder / name for name in names):
+            if path.is_dir() and not path.is_symlink():
+                _end_if_left(path)
+
+
+def _end_if_left(path: Path) -> None:
+    """Ends a working folder unless a process holds it."""
+    try:
+        lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:  # killed before it made the lock, or just being made
+        with suppress(OSError):  # not empty: it is none of ours
+            path.rmdir()
+        return
+    except OSError:  # another user's
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # a process holds it
+        pass
+    else:
+        Scratch(path).end()
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def new_folder(path: Path, marker: str) -> Iterator[Path]:
     """Makes a folder to fill; it becomes `path` if the block succeeds, and is removed otherwise.
 
     Args:
         path: The final path. An existing folder is replaced if it holds the file `marker`, which
             shows that it is one of ours.
         marker: The name of a file that every such folder holds.
-        within: A folder on the same filesystem to work in; None works beside `path`.
 
     Raises:
         ConfigError: `path` holds something else.
@@ -95,28 +251,11 @@ def new_folder(path: Path, marker: str, within: Path | None = None) -> Iterator[
     check_replaceable(path, marker)
     check_folder(path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A hidden folder on the same filesystem, so that the rename is atomic.
-    scratch = Path(tempfile.mkdtemp(dir=within or path.parent, prefix=f".{path.name}."))
-    try:
-        folder, old = scratch / "new", scratch / "old"
+    with scratch(path.parent) as work:
+        folder = work.folder / path.name
         folder.mkdir()
         yield folder
-        for file in folder.rglob("*"):
-            if file.is_file():
-                _sync(file)
-        try:
-            with suppress(FileNotFoundError):
-                path.rename(old)
-            folder.rename(path)
-        except BaseException as error:
-            # Another process may have written the same folder meanwhile; one of them is enough.
-            if not isinstance(error, OSError) or error.errno != errno.ENOTEMPTY:
-                if old.exists():
-                    old.rename(path)
-                raise
-        _sync(path.parent)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        work.place(folder, path, lambda: check_replaceable(path, marker))
 
 
 def copy_folder(source: Path, target: Path) -> None:
@@ -149,6 +288,35 @@ def cache_folder() -> Path:
 
     named = os.environ.get("MNV4_CACHE")
     return Path(named) if named else Path(platformdirs.user_cache_dir("mnv4-mobile"))
+
+
+class Reader:
+    """Reads the files that something is made of, and remembers the hash of each.
+
+    A hash is that of the bytes that were read: a file that changes between two reads is refused.
+    """
+
+    def __init__(self) -> None:
+        self._hashes: dict[Path, str] = {}
+
+    def read(self, path: Path) -> bytes:
+        """Returns a file's bytes.
+
+        Raises:
+            OSError: The file cannot be read.
+            ConfigError: It has changed since it was read before.
+        """
+        data = path.read_bytes()
+        found = hashlib.sha256(data).hexdigest()
+        if self._hashes.setdefault(path, found) != found:
+            raise ConfigError(f"{path}: has changed while it was in use; run the command again")
+        return data
+
+    def sha256(self, path: Path) -> str:
+        """Returns the hash of a file's bytes as they were read, or as they are if they were not."""
+        if path not in self._hashes:
+            self._hashes[path] = sha256(path)
+        return self._hashes[path]
 
 
 def _sync(path: Path) -> None:

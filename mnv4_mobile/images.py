@@ -37,6 +37,7 @@ import stat
 import warnings
 import zlib
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
@@ -46,6 +47,7 @@ from msgspec import Meta
 
 from mnv4_mobile import limits
 from mnv4_mobile.errors import ConfigError, ImageError
+from mnv4_mobile.files import Read
 from mnv4_mobile.records import Finite, Positive, Record
 
 if TYPE_CHECKING:  # imported on first use, so that the command starts fast
@@ -152,8 +154,12 @@ def check_scale(place: str, values: Sequence[float]) -> None:
         )
 
 
-def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
+def read_image(path: str | os.PathLike[str], read: Read = Path.read_bytes) -> npt.NDArray[np.uint8]:
     """Decodes an image (step 1 above).
+
+    Args:
+        path: The file.
+        read: Returns its bytes.
 
     Returns:
         (H, W, 3) RGB.
@@ -172,15 +178,19 @@ def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
         if not stat.S_ISREG(state.st_mode):  # a FIFO would block, a device never end
             raise ImageError(f"{path}: a directory or device, must be a file")
         limits.check(path, "bytes", state.st_size, limits.IMAGE_BYTES, ImageError)
+        data = read(Path(path))
+    except OSError as error:
+        raise ImageError(f"{path}: not readable as an image: {error.strerror}") from error
+    try:
         with warnings.catch_warnings():
             # Warnings are about damaged metadata and large images; neither changes the pixels.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=_FORMATS) as image:
+            with Image.open(BytesIO(data), formats=_FORMATS) as image:
                 found = image.width * image.height
                 limits.check(path, "pixels", found, limits.IMAGE_PIXELS, ImageError)
                 image.load()
                 if image.format == "PNG":
-                    _check_rows(image, path)
+                    _check_rows(image, data)
                 ImageOps.exif_transpose(image, in_place=True)
                 return _rgb(image)
     except ImageError:
@@ -197,7 +207,7 @@ def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
         raise ImageError(f"{path}: not readable as an image: {reason}") from error
 
 
-def _check_rows(image: Image.Image, path: str | os.PathLike[str]) -> None:
+def _check_rows(image: Image.Image, data: bytes) -> None:
     """Refuses a PNG whose compressed data end before its last row, which Pillow reads as black.
 
     Rows are counted only if the last ones are black, because that takes as long as decoding.
@@ -207,14 +217,14 @@ def _check_rows(image: Image.Image, path: str | os.PathLike[str]) -> None:
         last.crop((0, row, last.width, row + 1)).getbbox(alpha_only=False) is None
         for row in range(last.height)
     ]
-    if any(black) and (missing := _missing_bytes(Path(path))) > 0:
+    if any(black) and (missing := _missing_bytes(data)) > 0:
         raise ValueError(f"image file is truncated ({missing} bytes of pixels are missing)")
 
 
-def _missing_bytes(path: Path) -> int:
+def _missing_bytes(data: bytes) -> int:
     """Returns how many bytes of pixels a PNG's compressed data lack."""
     inflate = zlib.decompressobj()
-    with path.open("rb") as file:
+    with BytesIO(data) as file:
         file.seek(8)
         wanted = 0
         while header := file.read(8):
@@ -222,10 +232,10 @@ def _missing_bytes(path: Path) -> int:
             if name == b"IHDR":
                 wanted = _png_bytes(file.read(size))
             elif name == b"IDAT":
-                data = file.read(size)
-                while data and not inflate.eof and wanted > 0:
-                    wanted -= len(inflate.decompress(data, 2**20))
-                    data = inflate.unconsumed_tail
+                rest = file.read(size)
+                while rest and not inflate.eof and wanted > 0:
+                    wanted -= len(inflate.decompress(rest, 2**20))
+                    rest = inflate.unconsumed_tail
             else:
                 file.seek(size, os.SEEK_CUR)
             if wanted <= 0:

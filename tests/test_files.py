@@ -2,13 +2,14 @@ import errno
 import hashlib
 import os
 import resource
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from mnv4_mobile.errors import ConfigError
-from mnv4_mobile.files import new_folder, sha256, size, write_bytes
+from mnv4_mobile.files import Reader, new_folder, scratch, sha256, size, write_bytes
 
 
 def entries(folder):
@@ -92,3 +93,101 @@ def test_the_hash_of_a_folder_is_that_of_its_sorted_lines(tmp_path):
     assert size(tmp_path) == 3
     os.utime(tmp_path / "a", (0, 0))
     assert sha256(tmp_path) == hashlib.sha256(text.encode()).hexdigest()
+
+
+# --- processes that are killed
+
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from mnv4_mobile.files import new_folder, scratch
+
+path, where = Path(sys.argv[1]), sys.argv[2]
+rename = Path.rename
+
+def killed(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def rename_or_die(old, new):
+    if where == "between" and new == path and path.name not in os.listdir(path.parent):
+        killed()
+    done = rename(old, new)
+    if where == "after" and new == path:
+        killed()
+    return done
+
+Path.rename = rename_or_die
+with new_folder(path, "mark") as folder:
+    (folder / "mark").write_text("new")
+    if where == "filling":
+        killed()
+"""
+"""Replaces a folder, and is killed while it does."""
+
+
+def die(path, where):
+    """Runs `DIES`, which leaves a working folder beside the path."""
+    done = subprocess.run([sys.executable, "-c", DIES, str(path), where], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len([name for name in entries(path.parent) if name.startswith(".mnv4-")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("where", "found"), [("filling", "old"), ("between", "old"), ("after", "new")]
+)
+def test_a_killed_process_leaves_a_whole_folder_and_nothing_after_the_next(tmp_path, where, found):
+    path = tmp_path / "bundle"
+    path.mkdir()
+    (path / "mark").write_text("old")
+    die(path, where)
+    # Between the two renames there is none, until the next process puts it back.
+    assert path.exists() == (where != "between")
+    write_bytes(tmp_path / "other", b"")
+    assert entries(tmp_path) == ["bundle", "other"]
+    assert (path / "mark").read_text() == found
+
+
+def test_only_what_no_process_holds_is_swept(tmp_path):
+    mine = [tmp_path / ".mnv4-settings", tmp_path / ".mnv4-12345678"]
+    for folder in mine:
+        folder.mkdir()
+        (folder / "thesis.txt").write_text("precious")
+    (tmp_path / ".mnv4-abcdefgh").symlink_to(mine[0])
+    (tmp_path / ".mnv4-empty___").mkdir()  # killed before it had a lock
+    with scratch(tmp_path) as living:
+        (living.folder / "half").write_text("")
+        write_bytes(tmp_path / "other", b"")
+        assert (living.folder / "half").exists()
+    names = [".mnv4-12345678", ".mnv4-abcdefgh", ".mnv4-settings", "other"]
+    assert entries(tmp_path) == names
+    assert all((folder / "thesis.txt").exists() for folder in mine)
+
+
+def test_processes_that_replace_one_folder_leave_a_whole_one(tmp_path):
+    code = (
+        "import pathlib, sys\n"
+        "from mnv4_mobile.files import new_folder\n"
+        "for _ in range(100):\n"
+        "    with new_folder(pathlib.Path(sys.argv[1]), 'mark') as folder:\n"
+        "        for name in ('mark', 'other'): (folder / name).write_text(sys.argv[2])\n"
+    )
+    path = tmp_path / "bundle"
+    commands = [[sys.executable, "-c", code, str(path), name] for name in "abc"]
+    running = [subprocess.Popen(command) for command in commands]
+    assert [process.wait(60) for process in running] == [0, 0, 0]
+    assert entries(tmp_path) == ["bundle"]
+    assert entries(path) == ["mark", "other"]
+    assert (path / "mark").read_text() == (path / "other").read_text()
+
+
+def test_a_file_that_changes_between_two_reads_is_refused(tmp_path):
+    path = tmp_path / "weights"
+    path.write_bytes(b"1")
+    reader = Reader()
+    assert reader.read(path) == b"1"
+    path.write_bytes(b"2")
+    # The hash stays that of the bytes that were read.
+    assert reader.sha256(path) == hashlib.sha256(b"1").hexdigest()
+    with pytest.raises(ConfigError, match=r"weights: has changed while it was in use"):
+        reader.read(path)

@@ -7,9 +7,7 @@ A cache that cannot be used makes a build slower, but never fails it.
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,13 +15,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnv4_mobile import files
-from mnv4_mobile.bundle.manifest import MANIFEST
-from mnv4_mobile.errors import MobileError, disk_error
+from mnv4_mobile.bundle.manifest import MANIFEST, Identifier
+from mnv4_mobile.errors import ConfigError, MobileError, disk_error
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.records import Record, Sha256, decode, encode
 
 LIMIT = 10 * 10**9
 """Size in bytes, above which the least recently used entries are removed."""
 _RECORD = "entry.json"
+
+
+class _Record(Record, frozen=True, kw_only=True):
+    """What an entry says about its bundle."""
+
+    id: Identifier
+    sha256: Sha256
+
+
+class _ChangedError(Exception):
+    """An entry has changed while it was copied."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +72,17 @@ class Cache:
         found = self._whole(key)
         if found is None:
             return None
-        bundle, sha256 = found
-        path = out / bundle.name
+        path = out / found.id
         files.check_replaceable(path, MANIFEST)
-        if path.exists() and files.sha256(path) == sha256:
+        if path.exists() and files.sha256(path) == found.sha256:
             return path
-        with files.new_folder(path, MANIFEST) as folder:
-            files.copy_folder(bundle, folder)
+        try:
+            with files.new_folder(path, MANIFEST) as folder:
+                files.copy_folder(self._path(key) / found.id, folder)
+                if files.sha256(folder) != found.sha256:
+                    raise _ChangedError
+        except (_ChangedError, FileNotFoundError):  # another process has just pruned the entry
+            return None
         return path
 
     def put(self, key: str, bundle: Path) -> None:
@@ -77,8 +91,8 @@ class Cache:
             with files.new_folder(self._path(key), _RECORD) as folder:
                 (folder / bundle.name).mkdir()
                 files.copy_folder(bundle, folder / bundle.name)
-                record = {"id": bundle.name, "sha256": files.sha256(folder / bundle.name)}
-                files.write_bytes(folder / _RECORD, json.dumps(record).encode())
+                record = _Record(id=bundle.name, sha256=files.sha256(folder / bundle.name))
+                files.write_bytes(folder / _RECORD, encode(record))
             self.prune(limit=LIMIT)
         except (OSError, MobileError) as error:
             self._progress.note(f"not cached: {disk_error(error) or error}")
@@ -104,39 +118,53 @@ class Cache:
         for entry in self.entries():
             total += entry.bytes
             if total > limit or (older_than_s is not None and now - entry.used > older_than_s):
-                shutil.rmtree(entry.path)
                 removed.append(entry)
+        if removed:
+            with files.scratch(self.folder) as work:
+                for entry in removed:
+                    with suppress(FileNotFoundError):  # another process was faster
+                        work.discard(entry.path)
         return removed
 
     def _path(self, key: str) -> Path:
         return self.folder / key
 
-    def _whole(self, key: str) -> tuple[Path, str] | None:
-        """Returns an entry's bundle and its hash; None if it is missing or damaged."""
+    def _whole(self, key: str) -> _Record | None:
+        """Returns an entry's record; None if the entry is missing or damaged."""
         path = self._path(key)
         try:
-            record = json.loads((path / _RECORD).read_bytes())
-            bundle = path / Path(record["id"]).name  # never a path out of the entry's folder
-            whole = files.sha256(bundle) == record["sha256"]
+            record = _read(path)
+            whole = files.sha256(path / record.id) == record.sha256
         except OSError:  # missing, or not a folder
             return None
-        except (ValueError, KeyError, TypeError):
+        except ConfigError:
             whole = False
-        if not whole:
+        # A cache that another user owns can still be read.
+        with suppress(OSError):
+            if whole:
+                os.utime(path / _RECORD)
+                return record
             self._progress.note(f"cache: {path.name[:12]}... is damaged: built again")
-            shutil.rmtree(path, ignore_errors=True)
-            return None
-        with suppress(OSError):  # a cache that another user owns can still be read
-            os.utime(path / _RECORD)
-        return bundle, record["sha256"]
+            with files.scratch(self.folder) as work:
+                work.discard(path)
+        return record if whole else None
 
     def _entries(self) -> Iterator[Entry]:
         for path in self.folder.glob(f"*/{_RECORD}"):
-            with suppress(OSError, ValueError, KeyError, TypeError):
-                record = json.loads(path.read_bytes())
+            with suppress(OSError, ConfigError):
                 yield Entry(
                     path=path.parent,
-                    id=str(record["id"]),
+                    id=_read(path.parent).id,
                     bytes=files.size(path.parent),
                     used=path.stat().st_mtime,
                 )
+
+
+def _read(path: Path) -> _Record:
+    """Reads the record of an entry.
+
+    Raises:
+        OSError: There is none.
+        ConfigError: It is damaged.
+    """
+    return decode((path / _RECORD).read_bytes(), _Record, str(path / _RECORD))

@@ -19,12 +19,12 @@ from mnv4_mobile.builder.reference import golden_paths
 from mnv4_mobile.bundle.versions import versions
 from mnv4_mobile.images import Interpolation, KnownPreprocess, check_scale
 from mnv4_mobile.labels import check_labels
-from mnv4_mobile.model.checkpoint_source import file_sha256, find_checkpoint
+from mnv4_mobile.model.checkpoint_source import find_checkpoint, read_file
 from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.option import Given
 from mnv4_mobile.quantize.calibration import RANDOM_IMAGES, candidates
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.records import plain, replace
+from mnv4_mobile.records import replace
 from mnv4_mobile.target import Target, completed, first_unit, load_target, target_package
 from mnv4_mobile.tensors import Io, Layout
 from mnv4_mobile.units import Unit
@@ -196,9 +196,10 @@ class Cell:
             folder = [hashed(path) for path in paths]
         return {
             "model": dataclasses.asdict(self.model),
-            "weights": [*_weights(self.weights, hashed), plain(self.preprocess)],
+            "weights": [*_weights(self.weights, hashed), repr(self.preprocess)],
             "target": self.target,
-            "recipe": plain(self.recipe.on(target.made_for(spec))),
+            # As text: msgspec leaves out defaults by identity, which another process lacks.
+            "recipe": repr(self.recipe.on(target.made_for(spec))),
             "images": images,
             "calibration": folder,
             "options": options,
@@ -234,7 +235,7 @@ def _weights(source: str, hashed: Hash) -> list[str]:
     if path is None:
         return [source]
     about = path.with_name("config.json")
-    return [shown(source), file_sha256(path, hashed), hashed(about) if about.is_file() else ""]
+    return [shown(source), read_file(path, hashed), hashed(about) if about.is_file() else ""]
 
 
 def shown(weights: str) -> str:

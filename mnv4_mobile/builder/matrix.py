@@ -1,7 +1,7 @@
 """Builds a matrix of models, sizes, targets and recipes, on all cores or on a cluster.
 
 Bundles that were built before come out of the cache. The rest is grouped into tasks, each of which
-loads a network and exports it once; joblib runs the tasks in parallel. A cell that fails does not
+loads a network and exports it once; the tasks run in parallel. A cell that fails does not
 stop the others.
 """
 
@@ -9,24 +9,38 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from itertools import product
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from mnv4_mobile import files, limits
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.cache import Cache
 from mnv4_mobile.builder.cell import Cell, Options, key
-from mnv4_mobile.builder.naming import check_apart, check_name, check_overwriting, expected_id
+from mnv4_mobile.builder.naming import (
+    check_apart,
+    check_name,
+    check_overwriting,
+    expected_id,
+    is_made_of,
+)
 from mnv4_mobile.builder.pipeline import Built, Task
 from mnv4_mobile.builder.process import build_apart, end_all, kept_warm
 from mnv4_mobile.builder.selection import select_recipes, select_targets
 from mnv4_mobile.bundle.manifest import Bundle, open_bundle
-from mnv4_mobile.errors import BundleError, ConfigError, CrashError, MobileError, ToolchainError
+from mnv4_mobile.errors import (
+    BundleError,
+    ConfigError,
+    CrashError,
+    MobileError,
+    ToolchainError,
+    user_error,
+)
 from mnv4_mobile.files import cache_folder
 from mnv4_mobile.images import assumption
 from mnv4_mobile.model.resolve import resolve
@@ -297,38 +311,67 @@ def build_cells(
     files.check_folder(out)
     out = out.absolute()
     found: dict[Cell, Built] = {}
-    hashed = functools.cache(files.sha256)  # for this run only: files may change before the next
-    made_of = {cell: cell.ingredients(hashed) for cell in cells}
+    reader = files.Reader()  # for this run only: files may change before the next
+    made_of = {cell: cell.ingredients(reader.sha256) for cell in cells}
     for name in dict.fromkeys(cell.target for cell in cells):
         require(load_target(name))
     for cell, ingredients in made_of.items():
         check_overwriting(out / expected_id(cell), cell, ingredients, force=force)
     for cell in cells:
-        if cache and (path := cache.take(key(made_of[cell]), out)):
-            found[cell] = Built(cell=cell, path=path, cached=True)
-        elif cache and (path := _finished(out / expected_id(cell), made_of[cell])):
-            cache.put(key(made_of[cell]), path)
+        if cache is None:
+            continue
+        path = cache.take(key(made_of[cell]), out)
+        path = path or _finished(out / expected_id(cell), made_of[cell])
+        if path:
             found[cell] = Built(cell=cell, path=path, cached=True)
     rest = [cell for cell in cells if cell not in found]
     if rest:
-        with _folders(out) as scratch:
-            tasks = _tasks({cell: made_of[cell] for cell in rest}, out, scratch, force=force)
+        with _folder(out), files.scratch(out) as work:
+            tasks = _tasks({cell: made_of[cell] for cell in rest}, work.folder)
             if scheduler:
                 running = _run_on(scheduler, tasks, progress)
             else:
                 running = _run_here(tasks, jobs, progress)
-            with progress.count(len(rest), "bundles"):
+            with progress.count(len(rest), "bundles"), closing(running):
                 for built in running:
-                    found[built.cell] = built
-                    if cache and built.path:
-                        cache.put(key(made_of[built.cell]), built.path)
-    return [found[cell] for cell in cells]
+                    ingredients = made_of[built.cell]
+                    if cache and built.path:  # from where it was made: nobody else writes there
+                        cache.put(key(ingredients), built.path)
+                    found[built.cell] = _placed(built, work, out, ingredients, force=force)
+    return [_kept(found[cell], made_of[cell]) for cell in cells]
+
+
+def _placed(
+    built: Built, work: files.Scratch, out: Path, ingredients: Mapping[str, str], *, force: bool
+) -> Built:
+    """Moves a finished bundle to its final path."""
+    if built.path is None:
+        return built
+    path = out / built.path.name
+
+    def check() -> None:
+        check_overwriting(path, built.cell, ingredients, force=force)
+
+    try:
+        work.place(built.path, path, check)
+    except (MobileError, OSError) as error:
+        return replace(built, path=None, error=user_error(error))
+    return replace(built, path=path)
+
+
+def _kept(built: Built, ingredients: Mapping[str, str]) -> Built:
+    """Returns a result, or an error if another process has replaced or removed its bundle."""
+    if built.path is None or is_made_of(built.path, ingredients):
+        return built
+    error = ConfigError(f"{built.path}: another process replaced or removed this bundle meanwhile")
+    return replace(built, path=None, error=error)
 
 
 def _finished(path: Path, ingredients: Mapping[str, str]) -> Path | None:
     """Returns a bundle's folder if it is whole and made of these ingredients.
 
-    An interrupted build leaves bundles that are not in the cache yet.
+    A full cache loses bundles that are still in the output folder. They don't go back into the
+    cache, which takes a bundle only from where it was made.
     """
     try:
         return path if open_bundle(path).manifest.ingredients == ingredients else None
@@ -337,24 +380,19 @@ def _finished(path: Path, ingredients: Mapping[str, str]) -> Path | None:
 
 
 @contextmanager
-def _folders(out: Path) -> Iterator[Path]:
-    """Creates the folder of the bundles and yields a working folder in it, removed at the end."""
+def _folder(out: Path) -> Iterator[None]:
+    """Creates the folder of the bundles, and removes it at the end if none was built."""
     made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=out, prefix=".mnv4-"))
-    scratch.chmod(0o755)
     try:
-        yield scratch
+        yield
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
         if made:
             with suppress(OSError):  # not empty: it holds bundles
                 out.rmdir()
 
 
-def _tasks(
-    made_of: Mapping[Cell, Mapping[str, str]], out: Path, scratch: Path, *, force: bool
-) -> list[Task]:
+def _tasks(made_of: Mapping[Cell, Mapping[str, str]], scratch: Path) -> list[Task]:
     """Groups the cells that share a network and an export; the tasks with the most work first."""
     groups: dict[object, list[Cell]] = {}
     for cell in made_of:
@@ -366,9 +404,7 @@ def _tasks(
         Task(
             cells=tuple(group),
             ingredients={cell: made_of[cell] for cell in group},
-            out=out,
             scratch=scratch,
-            force=force,
             size_limits=not limits.lifted(),
         )
         for group in groups.values()
@@ -376,26 +412,36 @@ def _tasks(
     return sorted(tasks, key=lambda task: -len(task.cells) * len(task.cells[0].model.table()))
 
 
-def _run_here(tasks: Sequence[Task], jobs: int | None, progress: Progress) -> Iterator[Built]:
+def _run_here(tasks: Sequence[Task], jobs: int | None, progress: Progress) -> Generator[Built]:
     """Runs tasks on this machine's cores, each in a process that a thread waits for."""
-    import joblib
-
     cores = os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     jobs = min(jobs or max(1, min(cores, memory // _TASK_BYTES)), len(tasks))
-    parallel = joblib.Parallel(
-        n_jobs=jobs, backend="threading", batch_size=1, return_as="generator_unordered"
-    )
-    with kept_warm():
+    results: SimpleQueue[Built | BaseException] = SimpleQueue()
+
+    def run(task: Task) -> None:
         try:
-            for built in parallel(joblib.delayed(build_apart)(task, progress) for task in tasks):
-                yield from built
+            build_apart(task, progress, results.put)
+        except BaseException as error:  # noqa: BLE001 - raised again where it is received
+            results.put(error)
+
+    with kept_warm(), ThreadPoolExecutor(jobs) as pool:
+        running = [pool.submit(run, task) for task in tasks]
+        try:
+            for _ in range(sum(len(task.cells) for task in tasks)):
+                built = results.get()
+                if isinstance(built, BaseException):
+                    raise built
+                yield built
         except BaseException:
-            end_all()
+            pool.shutdown(wait=False, cancel_futures=True)
+            while not all(task.done() for task in running):
+                end_all()
+                time.sleep(0.01)
             raise
 
 
-def _run_on(scheduler: str, tasks: Sequence[Task], progress: Progress) -> Iterator[Built]:
+def _run_on(scheduler: str, tasks: Sequence[Task], progress: Progress) -> Generator[Built]:
     """Runs tasks on a Dask cluster.
 
     If a worker dies, another one takes over its task; Dask gives up on a task that ended several.

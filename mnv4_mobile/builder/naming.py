@@ -113,11 +113,8 @@ def check_overwriting(
     check_replaceable(path, MANIFEST)
     if force:
         return
-    try:
-        manifest = read_json((path / MANIFEST).read_bytes(), str(path))
-    except (OSError, ConfigError):
-        return  # nothing at the path, or not a bundle
-    if not isinstance(manifest, dict) or manifest.get("ingredients") == ingredients:
+    manifest = _manifest(path)
+    if not manifest or manifest.get("ingredients") == ingredients:
         return
     found = _part(manifest, "ingredients")
     known = _known_values(manifest, cell)
@@ -130,6 +127,20 @@ def check_overwriting(
         f"{path}: holds a bundle made of other ingredients: {', '.join(differing)}; "
         "--force replaces it"
     )
+
+
+def is_made_of(path: Path, ingredients: Mapping[str, str]) -> bool:
+    """Returns whether a bundle's manifest names these ingredients."""
+    return _manifest(path).get("ingredients") == ingredients
+
+
+def _manifest(path: Path) -> Mapping[str, Any]:
+    """Returns a bundle's manifest of any version; nothing if there is none, or it is damaged."""
+    try:
+        manifest = read_json((path / MANIFEST).read_bytes(), str(path))
+    except (OSError, ConfigError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
 
 
 def _known_values(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from mnv4_mobile.builder.cell import Cell, shown
 from mnv4_mobile.builder.reference import checked, eager, golden_pixels, load_net
 from mnv4_mobile.bundle.manifest import ModelEntry
+from mnv4_mobile.files import Reader
 from mnv4_mobile.model.form import Form
 from mnv4_mobile.program.export import export
 from mnv4_mobile.program.operations import NAMELESS
@@ -45,7 +46,11 @@ class Network:
 
         self._progress = progress
         self._options = options = cell.options
-        checkpoint = load_checkpoint(cell.model, cell.weights, num_classes=options.num_classes)
+        self.reader = Reader()
+        """Reads all files that the bundles are made of."""
+        checkpoint = load_checkpoint(
+            cell.model, cell.weights, num_classes=options.num_classes, reader=self.reader
+        )
         self.spec = spec = options.build_spec(
             checkpoint.spec, checkpoint.preprocess, checkpoint.labels
         )
@@ -69,7 +74,7 @@ class Network:
     @cached_property
     def images(self) -> npt.NDArray[np.uint8]:
         """(N, H, W, 3) RGB pixels of the golden pairs."""
-        return golden_pixels(self.spec, self._options.images)
+        return golden_pixels(self.spec, self._options.images, read=self.reader.read)
 
     @cached_property
     def reference(self) -> dict[str, npt.NDArray[np.float32]]:
@@ -165,6 +170,7 @@ class Network:
                 seed=chosen[1],
                 held_out=chosen[2],
                 progress=self._progress,
+                reader=self.reader,
             )
         return self._calibrations[chosen]
 

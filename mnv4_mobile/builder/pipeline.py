@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +18,10 @@ from msgspec.structs import asdict
 from mnv4_mobile import files
 from mnv4_mobile.builder.advice import advised
 from mnv4_mobile.builder.cell import Cell
-from mnv4_mobile.builder.naming import artifact_id, bundle_id, check_overwriting
+from mnv4_mobile.builder.naming import artifact_id, bundle_id
 from mnv4_mobile.builder.network import Network
 from mnv4_mobile.builder.reference import arranged
 from mnv4_mobile.bundle.manifest import (
-    MANIFEST,
     AgreementEntry,
     ArtifactEntry,
     CalibrationEntry,
@@ -38,6 +39,7 @@ from mnv4_mobile.errors import ConfigError, MobileError, ParityError, user_error
 from mnv4_mobile.layers import Layer, block_of
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.target import Lowered, Target, check_recipe, load_target
 from mnv4_mobile.tensors import CLASSES
 from mnv4_mobile.units import Unit
@@ -55,12 +57,8 @@ class Task:
     """Cells that differ only in target, recipe and the target's options."""
     ingredients: Mapping[Cell, Mapping[str, str]]
     """What each cell is made of (`Cell.ingredients`)."""
-    out: Path
-    """The folder of the bundles."""
     scratch: Path
-    """A working folder in `out`; its creator removes it, even if this process is killed."""
-    force: bool = False
-    """Whether bundles that are made of other ingredients are replaced."""
+    """A working folder for the bundles; its creator takes them from there, and removes it."""
     size_limits: bool = True
     """Whether images and checkpoints have limits (`mnv4_mobile.limits`)."""
 
@@ -71,7 +69,7 @@ class Built:
 
     cell: Cell
     path: Path | None
-    """The bundle; None if it failed."""
+    """The bundle, at first in the task's working folder; None if it failed."""
     error: MobileError | None = None
     seconds: float = 0
     """Seconds spent on this cell. Shared work is charged to the first cell."""
@@ -86,8 +84,8 @@ def run(task: Task, progress: Progress) -> Iterator[Built]:
     """
     if not task.scratch.is_dir():
         raise ConfigError(
-            f"{task.out}: not visible on {platform.node()}: a cluster needs a folder that all of "
-            "its machines share"
+            f"{task.scratch}: not visible on {platform.node()}: a cluster needs a folder that all "
+            "of its machines share"
         )
     begin = time.monotonic()
     network = Network(task.cells[0], progress)
@@ -107,28 +105,31 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
     """Builds one bundle; a bundle that fails is removed.
 
     Raises:
-        MobileError: The target or the disk failed, or the bundle missed its gate.
+        MobileError: The target or the disk failed, a file has changed, or the bundle missed its
+            gate.
     """
     target = load_target(cell.target)
     spec = cell.spec(network.spec, target)
-    path = task.out / bundle_id(spec, cell, target)
-    check_overwriting(path, cell, task.ingredients[cell], force=task.force)
     recipe = cell.recipe.on(target.made_for(spec))
     check_recipe(target, spec, recipe)
     cell.recipe.check_keep(network.layers)  # checks module names before the work starts
     calibration = network.calibration(recipe)  # first, because resolving `auto` needs the images
+    _check_unchanged(task, cell, network)
     recipe = network.resolved(recipe)
     program = network.program(target.form(spec, recipe), recipe, calibration)
-    with files.new_folder(path, MANIFEST, task.scratch) as folder:
+    # A task that a cluster gives to another worker finds what the first one left.
+    path = Path(tempfile.mkdtemp(dir=task.scratch), bundle_id(spec, cell, target))
+    path.mkdir()
+    try:
         progress.step(f"{path.name}: lower")
-        artifact = folder / f"{artifact_id(spec, cell, target)}{target.suffix}"
+        artifact = path / f"{artifact_id(spec, cell, target)}{target.suffix}"
         lowered = target.lower(program, spec, recipe, calibration, artifact)
         for note in lowered.notes:
             progress.note(f"{path.name}: {note}")
         if cell.options.verify:
             progress.step(f"{path.name}: verify")
         units = cell.units(target)
-        golden, parity = _golden_pairs(folder, network, target, recipe, lowered, units)
+        golden, parity = _golden_pairs(path, network, target, recipe, lowered, units)
         agreement = None
         try:
             for unit, outputs in parity.items():
@@ -143,7 +144,7 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
                 error, cell, recipe, network, program, calibration, finite=finite
             ) from None
         write_manifest(
-            folder,
+            path,
             Manifest(
                 schema=1,
                 id=path.name,
@@ -171,7 +172,37 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
                 versions=versions(target.distributions),
             ),
         )
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
     return path
+
+
+def _check_unchanged(task: Task, cell: Cell, network: Network) -> None:
+    """Compares what was read with what the bundle is said to be made of, before the long work.
+
+    The hashes are those of the bytes that the network's reader returned, and it refuses a file that
+    changes later.
+
+    Raises:
+        ConfigError: Naming what differs.
+    """
+    known = task.ingredients[cell]
+    found = cell.ingredients(network.reader.sha256)
+    differing = [part for part in known if found[part] != known[part]]
+    if not differing and replace(network.spec, labels=None) != replace(cell.shared, labels=None):
+        differing = ["weights"]  # they changed even before they were hashed
+    if differing:
+        places = {
+            "weights": cell.weights,
+            "images": cell.options.images,
+            "calibration": cell.options.calibrate,
+        }
+        named = [f"{part} ({places[part]})" if places.get(part) else part for part in differing]
+        raise ConfigError(
+            f"{', '.join(named)} changed after the build began, as seen on {platform.node()}; "
+            "nothing was written; run the command again"
+        )
 
 
 def _calibration(

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -40,12 +40,14 @@ class _Builder:
         self.targets: set[str] = set()
         """The targets whose toolchains the builder has imported."""
 
-    def run(self, task: Task, built: list[Built], progress: Progress) -> MobileError | None:
+    def run(
+        self, task: Task, tell: Callable[[Built], None], progress: Progress
+    ) -> MobileError | None:
         """Runs a task.
 
         Args:
             task: What to build.
-            built: The result of each cell is appended to it as soon as it is known.
+            tell: Receives the result of each cell as soon as it is known.
             progress: Receives steps, counts and notes.
 
         Returns:
@@ -57,7 +59,8 @@ class _Builder:
         self.targets |= {cell.target for cell in task.cells}
         try:
             self._requests.send((os.getcwd(), task))
-            while len(built) < len(task.cells):
+            left = len(task.cells)
+            while left:
                 match self._answers.recv():
                     case ("step", text):
                         progress.step(text, self.name)
@@ -66,7 +69,8 @@ class _Builder:
                     case ("note", text):
                         progress.note(text)
                     case Built() as one:
-                        built.append(one)
+                        left -= 1
+                        tell(one)
                         progress.advance()
                     case MobileError() as failed:
                         return failed
@@ -116,12 +120,15 @@ def kept_warm() -> Iterator[None]:
             builder.close()
 
 
-def build_apart(task: Task, progress: Progress | None = None) -> list[Built]:
+def build_apart(
+    task: Task, progress: Progress | None = None, tell: Callable[[Built], object] | None = None
+) -> list[Built]:
     """Runs a task in a separate process with one thread, so that sums have the same last bits.
 
     Args:
         task: What to build.
         progress: Receives steps, counts and notes.
+        tell: Receives the result of each cell as soon as it is known.
 
     Returns:
         The result of every cell, in order. If the process dies, the cells that it had not finished
@@ -130,9 +137,15 @@ def build_apart(task: Task, progress: Progress | None = None) -> list[Built]:
     progress = progress or Progress()
     builder = _take(task)
     built: list[Built] = []
+
+    def take(one: Built) -> None:
+        built.append(one)
+        if tell:
+            tell(one)
+
     whole = False
     try:
-        error = builder.run(task, built, progress)
+        error = builder.run(task, take, progress)
         whole = True
     except CrashError as crash:
         error = crash
@@ -141,7 +154,9 @@ def build_apart(task: Task, progress: Progress | None = None) -> list[Built]:
         progress.end(builder.name)
     rest = task.cells[len(built) :]
     progress.advance(len(rest))
-    return built + [Built(cell=cell, path=None, error=error) for cell in rest]
+    for cell in rest:
+        take(Built(cell=cell, path=None, error=error))
+    return built
 
 
 def _take(task: Task) -> _Builder:

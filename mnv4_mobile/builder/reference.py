@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.errors import ConfigError, WeightsError
+from mnv4_mobile.files import Read
 from mnv4_mobile.images import list_images, normalise, pixels, random_images, read_image
 from mnv4_mobile.tensors import TensorSpec
 
@@ -52,12 +53,14 @@ def _golden_count(batch: int) -> int:
     return -(-GOLDEN_IMAGES // batch) * batch
 
 
-def golden_pixels(spec: BuildSpec, images: Path | None, seed: int = 0) -> npt.NDArray[np.uint8]:
+def golden_pixels(
+    spec: BuildSpec, images: Path | None, seed: int = 0, read: Read = Path.read_bytes
+) -> npt.NDArray[np.uint8]:
     """Returns the golden images (N, H, W, 3), RGB after resizing; N is a multiple of the batch."""
     if images is None:
         return random_images(spec.preprocess, _golden_count(spec.batch), seed)
     paths = golden_paths(images, spec.batch)
-    return np.stack([pixels(read_image(path), spec.preprocess) for path in paths])
+    return np.stack([pixels(read_image(path, read), spec.preprocess) for path in paths])
 
 
 def eager(

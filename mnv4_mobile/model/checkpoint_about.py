@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mnv4_mobile.errors import ConfigError, WeightsError
+from mnv4_mobile.files import Read
 from mnv4_mobile.images import KnownPreprocess, check_scale
 from mnv4_mobile.labels import Label
 from mnv4_mobile.records import convert, read_json
@@ -50,10 +51,14 @@ def about_ours(path: Path, metadata: Mapping[str, str]) -> About:
     )
 
 
-def about_timm(path: Path) -> About:
+def about_timm(path: Path, read: Read = Path.read_bytes) -> About:
     """Reads timm's `config.json` beside a checkpoint (timm: models/_hub.py).
 
     A `config.json` without an `architecture` is another program's and has no effect.
+
+    Args:
+        path: The checkpoint.
+        read: Returns a file's bytes.
 
     Raises:
         WeightsError: The file cannot be read, or the tensors alone do not describe its network.
@@ -63,7 +68,7 @@ def about_timm(path: Path) -> About:
     if not path.exists():
         return About()
     try:
-        config = Section(_json(path.read_text(), str(path)), str(path))
+        config = Section(_json(read(path).decode(), str(path)), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise WeightsError(f"{path}: cannot be read: {error}") from None
     if "architecture" not in config:

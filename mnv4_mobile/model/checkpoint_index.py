@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +38,12 @@ class Index:
     """The network that a training checkpoint of timm names; None for other checkpoints."""
 
 
-def read_index(path: Path) -> Index:
+def read_index(path: Path, data: bytes | None = None) -> Index:
     """Reads the header of a .safetensors file, or a PyTorch checkpoint without its values.
+
+    Args:
+        path: The file.
+        data: The file's bytes. Default: reads as few of them as possible.
 
     Raises:
         WeightsError: The file does not exist or cannot be read.
@@ -47,11 +53,11 @@ def read_index(path: Path) -> Index:
     arch = None
     shapes: dict[Key, Shape]
     if path.name.endswith(SAFETENSORS):
-        shapes, metadata = _read_safetensors(path)
+        shapes, metadata = _read_safetensors(path, data)
     else:
         from mnv4_mobile.model.checkpoint_pickle import load_pickle
 
-        loaded = load_pickle(path)
+        loaded = load_pickle(path, data)
         if not isinstance(loaded, dict):
             raise WeightsError(
                 f"{path}: found a {type(loaded).__name__}, must be a state dict, as in "
@@ -64,17 +70,18 @@ def read_index(path: Path) -> Index:
     return Index(path=path, shapes=shapes, metadata=metadata, arch=arch)
 
 
-def _read_safetensors(path: Path) -> tuple[dict[Key, Shape], dict[str, str]]:
+def _read_safetensors(path: Path, data: bytes | None) -> tuple[dict[Key, Shape], dict[str, str]]:
     """Returns shapes and metadata from the header (huggingface.co/docs/safetensors)."""
     try:
-        with path.open("rb") as file:
+        with path.open("rb") if data is None else BytesIO(data) as file:
             size = int.from_bytes(file.read(8), "little")
             if size > _MAX_HEADER:
                 raise ValueError("its header is too large")
             header: Any = json.loads(file.read(size))
+            length = file.seek(0, os.SEEK_END)
         metadata = header.pop("__metadata__", {})
         ends = [entry["data_offsets"][1] for entry in header.values()]
-        if path.stat().st_size != 8 + size + max(ends, default=0):
+        if length != 8 + size + max(ends, default=0):
             raise ValueError("its length is not what its header says")
         if not all(isinstance(text, str) for text in metadata.values()):
             raise ValueError("its metadata must be texts")

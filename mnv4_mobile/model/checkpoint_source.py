@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from mnv4_mobile import files
 from mnv4_mobile.errors import WeightsError, unknown
 from mnv4_mobile.model.timm_names import LOOKALIKES, lookalike
 
+T = TypeVar("T")
 DEMO = Path(__file__).parents[1] / "demo" / "conv-small-035.safetensors"
 SAFETENSORS = ".safetensors"
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -84,19 +85,19 @@ def check_file(path: Path) -> None:
         raise WeightsError(unknown(str(path), path.suffix, SUFFIXES))
 
 
-def file_sha256(path: Path, hashed: Callable[[Path], str] = files.sha256) -> str:
-    """Hashes a checkpoint's bytes.
+def read_file(path: Path, read: Callable[[Path], T]) -> T:
+    """Returns a checkpoint's bytes, or their hash.
 
     Args:
         path: The checkpoint.
-        hashed: Returns the hash of a file; a cached one saves reading large files again.
+        read: What is done with the file.
 
     Raises:
         WeightsError: The file does not exist or cannot hold a checkpoint.
     """
     check_file(path)
     try:
-        return hashed(path)
+        return read(path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
 

@@ -6,9 +6,11 @@ import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from mnv4_mobile.configs import shipped
 from mnv4_mobile.errors import WeightsError, unknown
+from mnv4_mobile.files import Read
 from mnv4_mobile.model.checkpoint_about import About, about_ours, about_timm
 from mnv4_mobile.model.checkpoint_index import Index, Key
 from mnv4_mobile.model.grammar import load_model
@@ -51,7 +53,11 @@ def _shipped() -> dict[str, ModelSpec]:
 
 
 def fit_checkpoint(
-    index: Index, spec: ModelSpec | None = None, *, num_classes: int | None = None
+    index: Index,
+    spec: ModelSpec | None = None,
+    *,
+    num_classes: int | None = None,
+    read: Read = Path.read_bytes,
 ) -> Fit:
     """Finds the network of a checkpoint.
 
@@ -63,13 +69,14 @@ def fit_checkpoint(
         index: What the checkpoint holds.
         spec: The network that it must be; None finds the shipped one.
         num_classes: The number of classes. Default: the checkpoint's.
+        read: Returns the bytes of a file beside the checkpoint.
 
     Raises:
         WeightsError: The checkpoint has no network, several, or not the one that was asked for.
         ConfigError: A value stored with the weights cannot be used.
     """
     place = _find(index)
-    about = _about(index, place.key_map)
+    about = _about(index, place.key_map, read)
     stated = _stated(about, place.key_map)
     if spec is None:
         match = _recognized(index, place, about, stated, num_classes)
@@ -188,11 +195,11 @@ def _places(holder: Key, names: Sequence[str]) -> Iterator[_Place]:
                 yield _Place(key_map=key_map, holder=holder, prefix=prefix)
 
 
-def _about(index: Index, key_map: KeyMap) -> About:
+def _about(index: Index, key_map: KeyMap, read: Read) -> About:
     """Reads what the checkpoint, or a file beside it, says about it."""
     if key_map.source == "mnv4-mobile":
         return about_ours(index.path, index.metadata)
-    about = about_timm(index.path) if key_map.source == "timm" else About()
+    about = about_timm(index.path, read) if key_map.source == "timm" else About()
     if about.made_for is None and index.arch is not None and is_timm_name(index.arch):
         about = replace(about, made_for=index.arch, place=f"{index.path}: arch")
     return about

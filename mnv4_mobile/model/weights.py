@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from mnv4_mobile.errors import WeightsError
+from mnv4_mobile.files import Reader
 from mnv4_mobile.images import KnownPreprocess
 from mnv4_mobile.model.checkpoint_file import read_tensors
 from mnv4_mobile.model.checkpoint_index import COUNTER, read_index
-from mnv4_mobile.model.checkpoint_source import file_sha256, find_checkpoint, random_seed
+from mnv4_mobile.model.checkpoint_source import find_checkpoint, random_seed, read_file
 from mnv4_mobile.model.fit import fit_checkpoint
 from mnv4_mobile.model.net import Head
 from mnv4_mobile.model.random_weights import random_state
@@ -40,7 +41,9 @@ class Checkpoint:
     preprocess: KnownPreprocess
 
 
-def load_checkpoint(spec: ModelSpec, source: str, *, num_classes: int | None = None) -> Checkpoint:
+def load_checkpoint(
+    spec: ModelSpec, source: str, *, num_classes: int | None = None, reader: Reader | None = None
+) -> Checkpoint:
     """Loads weights for a network; `fit_checkpoint` says what the checkpoint decides.
 
     Args:
@@ -48,6 +51,7 @@ def load_checkpoint(spec: ModelSpec, source: str, *, num_classes: int | None = N
         source: `demo`, `random:SEED`, `hf-hub:OWNER/NAME`, or the file or folder of a checkpoint of
             timm, NetsPresso Trainer or this project; timm's `config.json` is read beside it.
         num_classes: The number of classes. Default: the checkpoint's.
+        reader: Reads the files. Default: a new one.
 
     Raises:
         WeightsError: The weights cannot be read or do not fit, with what was found.
@@ -56,8 +60,10 @@ def load_checkpoint(spec: ModelSpec, source: str, *, num_classes: int | None = N
     path = find_checkpoint(source)
     if path is None:
         return _random(spec, random_seed(source), num_classes)
-    fit = fit_checkpoint(read_index(path), spec, num_classes=num_classes)
-    tensors = read_tensors(path, fit.keys.values())
+    reader = reader or Reader()
+    data = read_file(path, reader.read)
+    fit = fit_checkpoint(read_index(path, data), spec, num_classes=num_classes, read=reader.read)
+    tensors = read_tensors(path, data, fit.keys.values())
     shapes = state_shapes(fit.spec)
     state = {
         ours: _plain(tensors[key], f"{path}: {'.'.join(key)}", shapes[ours])
@@ -69,7 +75,7 @@ def load_checkpoint(spec: ModelSpec, source: str, *, num_classes: int | None = N
     return Checkpoint(
         spec=fit.spec,
         state=state,
-        sha256=file_sha256(path),
+        sha256=reader.sha256(path),
         source=fit.source,
         licence=fit.about.licence,
         labels=fit.about.labels if fit.spec.head else None,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from mnv4_mobile import files
 from mnv4_mobile.errors import ConfigError, ImageError
+from mnv4_mobile.files import Reader
 from mnv4_mobile.images import Preprocess, list_images, pixels, random_images, read_image
 from mnv4_mobile.progress import Progress
 
@@ -37,6 +37,8 @@ class Calibration:
     """Held-out images, which judge the calibrated network."""
     skipped: int = 0
     """Number of files that could not be read."""
+    reader: Reader = field(default_factory=Reader, repr=False, compare=False)
+    """Reads the files, and refuses one that has changed since."""
 
     def __len__(self) -> int:
         """Returns the number of images."""
@@ -47,14 +49,14 @@ class Calibration:
         if self.random:
             yield from _generated(self.preprocess, self.random, self.seed)
         for path in self.paths:
-            yield pixels(read_image(path), self.preprocess)
+            yield pixels(read_image(path, self.reader.read), self.preprocess)
 
     def others(self) -> Iterator[npt.NDArray[np.uint8]]:
         """Yields the held-out images, decoded one at a time."""
         if self.random:
             yield from _generated(self.preprocess, self.random, self.seed + 1)
         for path in self.held:
-            yield pixels(read_image(path), self.preprocess)
+            yield pixels(read_image(path, self.reader.read), self.preprocess)
 
     def held_out(self) -> npt.NDArray[np.uint8]:
         """Returns all `others` at once, (N, H, W, 3) RGB."""
@@ -64,7 +66,7 @@ class Calibration:
         r"""Hashes the sorted lines `<sha256>\n` of all images; None for generated ones."""
         if self.random:
             return None
-        lines = sorted(f"{files.sha256(path)}\n" for path in (*self.paths, *self.held))
+        lines = sorted(f"{self.reader.sha256(path)}\n" for path in (*self.paths, *self.held))
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -95,6 +97,7 @@ def choose_images(
     seed: int,
     progress: Progress,
     held_out: int = 0,
+    reader: Reader | None = None,
 ) -> Calibration:
     """Chooses calibration images.
 
@@ -105,6 +108,7 @@ def choose_images(
         seed: Chooses among the images if the folder has more.
         progress: Receives notes on skipped files, and on too few or too similar images.
         held_out: Number of images to hold out and judge by; at most a fifth of all.
+        reader: Reads the images. Default: a new one.
 
     Raises:
         ConfigError: There are fewer than two readable images, or than five if some are held out.
@@ -113,6 +117,7 @@ def choose_images(
     if source == RANDOM_IMAGES:
         progress.note("calibration images are generated: good for structure and speed only")
         return Calibration(paths=(), random=images, seed=seed, preprocess=preprocess)
+    reader = reader or Reader()
     chosen: list[Path] = []
     skipped = 0
     total, squares = np.zeros((2, *preprocess.size, 3))
@@ -120,7 +125,7 @@ def choose_images(
         if len(chosen) == images + held_out:
             break
         try:
-            image = pixels(read_image(path), preprocess)
+            image = pixels(read_image(path, reader.read), preprocess)
         except ImageError as error:
             progress.note(f"calibration: skipped {error}")
             skipped += 1
@@ -149,4 +154,5 @@ def choose_images(
         preprocess=preprocess,
         held=tuple(chosen[used:]) if held_out else (),
         skipped=skipped,
+        reader=reader,
     )

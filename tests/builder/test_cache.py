@@ -1,3 +1,4 @@
+import json
 import os
 import resource
 import subprocess
@@ -6,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from mnv4_mobile import files
 from mnv4_mobile.builder.cache import Cache
 from mnv4_mobile.errors import ConfigError
-from mnv4_mobile.files import sha256
+from mnv4_mobile.files import copy_folder, sha256
 from tests.notes import Notes
 
 
@@ -44,7 +46,7 @@ def test_taking_again_what_is_there_touches_nothing(tmp_path):
     assert cache.take("k", out).stat().st_ino == first
 
 
-@pytest.mark.parametrize("damage", ["bundle", "record", "cut"])
+@pytest.mark.parametrize("damage", ["bundle", "record", "deep", "out", "cut"])
 def test_a_damaged_entry_is_thrown_away_and_said(tmp_path, damage):
     notes = Notes()
     cache = Cache(tmp_path / "cache", notes)
@@ -55,12 +57,34 @@ def test_a_damaged_entry_is_thrown_away_and_said(tmp_path, damage):
             (entry / "a-fp32-tflite" / "golden" / "x.bin").write_text("Artifact")
         case "record":
             (entry / "entry.json").write_text("[1]")
+        case "deep":
+            (entry / "entry.json").write_text("[" * 100_000)
+        case "out":
+            (entry / "entry.json").write_text(json.dumps({"id": "..", "sha256": "0" * 64}))
         case "cut":
             (entry / "a-fp32-tflite" / "golden" / "x.bin").unlink()
     assert cache.take("k", tmp_path / "out") is None
     assert notes.notes == ["cache: k... is damaged: built again"]
     assert names(tmp_path / "cache") == []
     assert not (tmp_path / "out").exists()
+
+
+def test_an_entry_that_changes_while_it_is_copied_is_not_handed_out(tmp_path, monkeypatch):
+    cache, out = Cache(tmp_path / "cache"), tmp_path / "out"
+    cache.put("k", bundle(tmp_path))
+
+    def changing(source, target):
+        (source / "golden" / "x.bin").write_text("Artifact")
+        copy_folder(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "copy_folder", changing)
+        assert cache.take("k", out) is None
+        cache.put("k", tmp_path / "a-fp32-tflite")
+        patched.setattr(files, "copy_folder", lambda *_: cache.prune(limit=0) or copy_folder(*_))
+        assert cache.take("k", out) is None
+    assert names(out) == []
+    assert names(tmp_path / "cache") == []
 
 
 def test_what_the_user_had_is_not_overwritten(tmp_path):

@@ -111,11 +111,12 @@ def test_a_killed_builder_fails_its_cell_only_and_a_second_run_completes(tiny, t
     assert [path.name for path in out.iterdir()] == [built[0].path.name]
     built = build_cells(todo, out, cache=cache, jobs=2)
     assert [(one.error, one.cached) for one in built] == [(None, True), (None, False)]
-    # Finished bundles that did not reach the cache are taken from where they are, if whole.
+    # Bundles that the cache has lost are taken from where they are, if whole.
     other = Cache(tmp_path / "other")
     next(built[1].path.glob("*.mlpackage/Manifest.json")).write_text("{}")
     assert [one.cached for one in build_cells(todo, out, cache=other)] == [True, False]
-    assert len(other.entries()) == 2
+    # What lies in the output folder may be anything: the cache only keeps what was just built.
+    assert [entry.id for entry in other.entries()] == [built[1].path.name]
 
 
 def test_a_dask_cluster_loses_a_worker(tiny, tmp_path):
@@ -126,7 +127,7 @@ def test_a_dask_cluster_loses_a_worker(tiny, tmp_path):
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
 
         def kill_one():
-            while not list(out.glob(".mnv4-*/.*")):  # a builder has begun to write
+            while not list(out.glob(".mnv4-*/work/*")):  # a builder has begun to write
                 time.sleep(0.05)
             os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
 

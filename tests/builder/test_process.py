@@ -38,10 +38,10 @@ class Recorded(Progress):
         self.told.append(("end", "", worker))
 
 
-def task(found, out, scratch):
+def task(found, scratch):
     """A task of these cells."""
     made_of = {cell: cell.ingredients() for cell in found}
-    return Task(cells=tuple(found), ingredients=made_of, out=out, scratch=scratch)
+    return Task(cells=tuple(found), ingredients=made_of, scratch=scratch)
 
 
 @pytest.mark.toolchain("tflite")
@@ -55,7 +55,7 @@ def test_steps_updates_and_notes_come_out_of_the_process(tmp_path):
         ["conv-small-035"], "random:0", ["tflite"], [str(recipe)], [options], progress=Progress()
     )
     progress = Recorded()
-    (built,) = build_apart(task(found, tmp_path, tmp_path), progress)
+    (built,) = build_apart(task(found, tmp_path), progress)
     assert built.error is None
     told = [(kind, text) for kind, text, _ in progress.told]
     assert ("step", "conv-small-035: prepare for quantization") in told
@@ -82,7 +82,7 @@ def lost(tmp_path):
     found = cells(
         *(["conv-small-035"], "random:0", ["tflite"], ["fp32"], [Options()]), progress=Progress()
     )
-    return task(found, tmp_path, tmp_path / "nowhere")
+    return task(found, tmp_path / "nowhere")
 
 
 class Named(Progress):
@@ -157,7 +157,7 @@ def test_all_end_at_once(alone, lost):
         (waiting,) = build_lost(lost)
         end_all()
         psutil.wait_procs([psutil.Process(int(waiting))], timeout=10)
-        (built,) = build_apart(replace(lost, scratch=lost.out), Ends())
+        (built,) = build_apart(replace(lost, scratch=lost.scratch.parent), Ends())
         assert isinstance(built.error, CrashError)
         assert "signal 9 (SIGKILL" in str(built.error)
         assert process._idle == []

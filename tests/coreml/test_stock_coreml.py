@@ -28,9 +28,7 @@ def test_the_user_hears_that_a_version_was_not_tested(tmp_path, monkeypatch):
     (cell,) = cells(
         ["conv-small-035"], "random:0", ["coreml"], ["fp32"], [options], progress=SILENT
     )
-    task = Task(
-        cells=(cell,), ingredients={cell: cell.ingredients()}, out=tmp_path, scratch=tmp_path
-    )
+    task = Task(cells=(cell,), ingredients={cell: cell.ingredients()}, scratch=tmp_path)
     (built,) = run(task, progress)
     assert built.error is None
     (note,) = (note for note in progress.notes if "speedups" in note)

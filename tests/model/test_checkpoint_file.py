@@ -146,7 +146,7 @@ def test_any_bytes_are_read_or_refused(
     path.write_bytes(content)
     with contextlib.suppress(WeightsError):
         index = read_index(path)
-        tensors = read_tensors(path, index.shapes)
+        tensors = read_tensors(path, path.read_bytes(), index.shapes)
         assert all(tuple(t.shape) == index.shapes[key] for key, t in tensors.items())
 
 
@@ -164,7 +164,7 @@ def test_values_of_every_type_in_any_order(dtype: torch.dtype, tmp_path: Path) -
     path = tmp_path / "x.pth"
     torch.save(state, path)
     index = read_index(path)
-    found = read_tensors(path, index.shapes)
+    found = read_tensors(path, path.read_bytes(), index.shapes)
     for name, tensor in state.items():
         assert found[(name,)].dtype == dtype
         assert index.shapes[(name,)] == tuple(tensor.shape)
