@@ -1,9 +1,12 @@
 """Matrices of builds: shared work, the cache, failures, killed processes, a Dask cluster."""
 
 import os
+import re
+import shutil
 import signal
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 import yaml
@@ -11,14 +14,17 @@ import yaml
 from mnv4_mobile import Options
 from mnv4_mobile.builder.cache import Cache
 from mnv4_mobile.builder.cell import Cell, key
-from mnv4_mobile.builder.matrix import build_cells, cells
+from mnv4_mobile.builder.matrix import _kept, build_cells, cells
+from mnv4_mobile.bundle.manifest import open_bundle
 from mnv4_mobile.errors import ConfigError, CrashError, LoweringError, ParityError
 from mnv4_mobile.files import sha256
 from mnv4_mobile.images import KnownPreprocess
 from mnv4_mobile.model.grammar import read_model
+from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Gate, load_recipe
 from mnv4_mobile.records import replace
+from tests.model.checkpoints import save
 
 pytestmark = [pytest.mark.toolchain("tflite"), pytest.mark.toolchain("coreml")]
 
@@ -66,8 +72,8 @@ EMBEDDING = Options(outputs=("embedding",))
 SIZES = [replace(EMBEDDING, size=(n, n)) for n in (32, 64)]
 
 
-def matrix(tiny, targets, recipes=("fp32",), options=(EMBEDDING,)):
-    return cells([tiny], "random:0", targets, recipes, options, progress=Progress())
+def matrix(tiny, targets, recipes=("fp32",), options=(EMBEDDING,), weights="random:0"):
+    return cells([tiny], weights, targets, recipes, options, progress=Progress())
 
 
 def test_a_matrix_goes_on_after_failures_and_is_not_built_twice(tiny, tmp_path):
@@ -117,6 +123,65 @@ def test_a_killed_builder_fails_its_cell_only_and_a_second_run_completes(tiny, t
     assert [one.cached for one in build_cells(todo, out, cache=other)] == [True, False]
     # What lies in the output folder may be anything: the cache only keeps what was just built.
     assert [entry.id for entry in other.entries()] == [built[1].path.name]
+
+
+class Swaps(Progress):
+    """Replaces a file as soon as its hash is in the key, before a builder reads it."""
+
+    def __init__(self, new, old):
+        self.new, self.old = new, old
+
+    @contextmanager
+    def count(self, total, unit):
+        os.replace(self.new, self.old)
+        yield
+
+
+@pytest.fixture
+def weights(tiny, tmp_path):
+    """Two checkpoints of the tiny network."""
+    spec = read_model(tiny).spec
+    paths = [tmp_path / f"{name}.safetensors" for name in "ab"]
+    for seed, path in enumerate(paths):
+        save(random_state(spec, seed), path)
+    return paths
+
+
+def test_weights_that_change_after_they_were_hashed_are_an_error(tiny, weights, tmp_path):
+    cache, out = Cache(tmp_path / "cache"), tmp_path / "out"
+    todo = matrix(tiny, ["tflite"], weights=str(weights[0]))
+    (built,) = build_cells(todo, out, cache=cache, progress=Swaps(*reversed(weights)))
+    assert isinstance(built.error, ConfigError)
+    assert re.match(r"weights \(.*a\.safetensors\) changed after the build began", str(built.error))
+    assert cache.entries() == []
+    assert not out.exists()
+
+
+def test_a_bundle_of_another_process_stays_and_is_not_cached(tiny, tmp_path):
+    """Another build into the same folder ends first."""
+    mine, other = (matrix(tiny, ["coreml"], weights=f"random:{seed}") for seed in (0, 1))
+    cache, out, elsewhere = Cache(tmp_path / "cache"), tmp_path / "out", tmp_path / "elsewhere"
+    (theirs,) = build_cells(other, elsewhere, cache=None)
+    placed = out / theirs.path.name
+
+    def place(text, worker):
+        if "verify" in text:
+            shutil.copytree(theirs.path, placed)
+
+    (built,) = build_cells(mine, out, cache=cache, progress=Steps(place))
+    assert isinstance(built.error, ConfigError)
+    assert "holds a bundle made of other ingredients: weights" in str(built.error)
+    assert sha256(placed) == sha256(theirs.path)
+    # What was built is in the cache under its own key.
+    with pytest.raises(ConfigError, match="holds a bundle made of other ingredients"):
+        build_cells(mine, out, cache=cache)
+    (built,) = build_cells(mine, out, cache=cache, force=True)
+    assert built.cached
+    assert open_bundle(built.path).manifest.model.weights == "random:0"
+    # A bundle that another process replaced before the end is not reported as one's own.
+    shutil.rmtree(placed)
+    shutil.copytree(theirs.path, placed)
+    assert "another process replaced or removed" in str(_kept(built, mine[0].ingredients()).error)
 
 
 def test_a_dask_cluster_loses_a_worker(tiny, tmp_path):
