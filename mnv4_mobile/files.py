@@ -278,8 +278,18 @@ def check_replaceable(path: Path, marker: str) -> None:
     Raises:
         ConfigError: `path` exists and does not hold the file `marker`.
     """
-    if path.exists() and not (path / marker).is_file():
-        raise ConfigError(f"{path}: exists and holds no {marker}, so it is not overwritten")
+    while (found := _identity(path)) and not (path / marker).is_file():
+        if _identity(path) == found:  # not one that another process has just replaced
+            raise ConfigError(f"{path}: exists and holds no {marker}, so it is not overwritten")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Returns what tells a file or folder from others; None if there is none at the path."""
+    try:
+        state = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return state.st_dev, state.st_ino
 
 
 def cache_folder() -> Path:
