@@ -17,12 +17,14 @@ _FORMULA = re.compile("[=+\\-@\t\r\n＝＋－＠]")  # noqa: RUF001 - a spreadsh
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 
 
-def printable(text: str) -> str:
+def printable(text: str, escape: str = r"\u{:04x}") -> str:
     r"""Returns a text in one line that no terminal takes as a command: ESC becomes `\u001b`.
 
-    The escapes are those of JSON, so that a JSON document keeps its meaning.
+    Args:
+        text: Any text.
+        escape: The form of an escape. The default is JSON's, so that documents keep their meaning.
     """
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _UNPRINTABLE.sub(lambda found: escape.format(ord(found[0])), text)
 
 
 def printable_message(text: str) -> str:

@@ -163,12 +163,15 @@ def app() -> None:
 
 
 def generated() -> None:
-    """Writes what `mnv4 sdk android` makes of two bundles, one per runtime."""
+    """Writes a module with a bundle for each runtime, and one whose texts are hostile."""
     from mnv4_mobile.sdks.android import write_android
     from tools.android_fixtures import CONV
+    from tools.hostile_bundle import hostile_bundle
 
-    two = [FIXTURES / "bundles" / CONV, FIXTURES / "bundles" / CONV.replace("tflite", "executorch")]
-    write_android(two, TARGET / "generated")
+    conv = FIXTURES / "bundles" / CONV
+    bundles = [conv, conv.with_name(CONV.replace("tflite", "executorch"))]
+    bundles.append(hostile_bundle(conv, TARGET / "hostile"))
+    write_android(bundles, TARGET / "generated")
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ from mnv4_mobile.measuring.plan import Plan
 from mnv4_mobile.measuring.subject import Subject, open_subject
 from mnv4_mobile.sdks.ios import EXECUTORCH, write_ios
 from tools import peers
+from tools.hostile_bundle import hostile_bundle
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "ios_demo"
@@ -135,6 +136,7 @@ def generated() -> None:
     folder = OUT / "generated"
     bundles = sorted((FIXTURES / "bundles").glob("*-coreml"))
     assert len(bundles) == len(RECIPES)
+    bundles.append(hostile_bundle(bundles[0], OUT / "hostile"))
     print(*write_ios(bundles, folder).constants)
     swift("swift", "build", *_package(folder, "build-generated"))
     _check("MobileNetV4Kit", [*_sources(folder / "Sources" / "MobileNetV4Kit"), EXTRAS])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mnv4_mobile.bundle.manifest import AnyBundle, Bundle
 from mnv4_mobile.sdks import shipping
+from mnv4_mobile.sdks.code import kotlin_comment, kotlin_string
 from mnv4_mobile.sdks.names import open_bundles
 
 RUNTIMES = {
@@ -57,11 +58,9 @@ def _code(models: Mapping[str, Bundle]) -> str:
     lines = [f"package {PACKAGE}", "", "/** The bundles in this module's assets. */"]
     lines.append("public object Mnv4Models {")
     for constant, bundle in models.items():
-        lines += [f"    /** {shipping.about(bundle)}. */"]
-        lines += [
-            f'    public val {constant}: Mnv4Model = Mnv4Model("{bundle.manifest.id}")',
-            "",
-        ]
+        value = f"Mnv4Model({kotlin_string(bundle.manifest.id)})"
+        lines += [f"    {kotlin_comment(f'{shipping.about(bundle)}.')}"]
+        lines += [f"    public val {constant}: Mnv4Model = {value}", ""]
     lines.append("    /** All bundles, in the order in which they were given. */")
     lines.append(f"    public val ALL: List<Mnv4Model> = listOf({', '.join(models)})")
     return "\n".join([*lines, "}", ""])

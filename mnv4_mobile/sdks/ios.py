@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mnv4_mobile.bundle.manifest import AnyBundle, Bundle
 from mnv4_mobile.sdks import shipping
+from mnv4_mobile.sdks.code import swift_comment, swift_string
 from mnv4_mobile.sdks.names import open_bundles
 
 TARGETS = ("coreml", "executorch")
@@ -89,8 +90,8 @@ def _fill_target(target: Path, models: Mapping[str, Bundle], every: str) -> None
 def _code(models: Mapping[str, Bundle], every: str) -> str:
     lines = ["extension MNV4Model {"]
     for constant, bundle in models.items():
-        value = f'MNV4Model(id: "{bundle.manifest.id}", in: .module)'
-        lines += [f"    /// {shipping.about(bundle)}."]
+        value = f"MNV4Model(id: {swift_string(bundle.manifest.id)}, in: .module)"
+        lines += [f"    {swift_comment(f'{shipping.about(bundle)}.')}"]
         lines += [f"    public static let {constant} = {value}", ""]
     lines += ["    /// All bundles in this package's resources."]
     lines += [f"    public static let {every}: [MNV4Model] = [{', '.join(models)}]", "}", ""]

@@ -14,6 +14,7 @@ from mnv4_mobile.bundle.manifest import Bundle
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.files import check_replaceable, new_folder, sha256
 from mnv4_mobile.records import Record, Sha256, decode, encode
+from mnv4_mobile.text import markdown_text
 
 MARKER = "mnv4-sdk.json"
 """The file that marks a folder as written by `mnv4 sdk`."""
@@ -152,7 +153,8 @@ def write_readme(path: Path, models: Mapping[str, Bundle], sample: str) -> None:
     for constant, bundle in models.items():
         megabytes = bundle.manifest.artifact.bytes / 1e6
         licence = bundle.manifest.model.licence or "not known"
-        rows.append(f"| `{constant}` | {about(bundle)} | {megabytes:.1f} MB | {licence} |")
+        cells = [f"`{constant}`", markdown_text(about(bundle)), f"{megabytes:.1f} MB"]
+        rows.append(f"| {' | '.join([*cells, markdown_text(licence)])} |")
     text = path.read_text("utf-8")
     assert sample in text, path
     assert _MODELS in text, path

@@ -90,7 +90,8 @@ public struct Plan: Sendable, Equatable {
         maxThermal = try entries["max_thermal"].oneOf(ThermalStatus.self)
         threads = try entries["threads"].integer(1...1024)
         affinity = try entries["affinity"].text(
-            /none|fastest|[0-9]{1,4}(?:,[0-9]{1,4})*/, "none, fastest, or numbers of cores as in 4,5")
+            /none|fastest|[0-9]{1,4}(?:,[0-9]{1,4})*/,
+            "none, fastest, or numbers of cores as in 4,5")
         unit = try entries["unit"].orNil { try $0.oneOf(Unit.self) }
         statistic = try entries["statistic"].oneOf(Statistic.self)
     }

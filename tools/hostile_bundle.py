@@ -1,0 +1,25 @@
+"""A bundle whose texts try to become code, for what `mnv4 sdk` writes to be compiled with."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from mnv4_mobile.bundle.manifest import open_bundle, write_manifest
+from mnv4_mobile.files import copy_folder
+from mnv4_mobile.records import replace
+
+HOSTILE = '*/ init { error() } /* \n fatalError() \r \u2028 \u202e */ " $x ${x} \\(x) \\ | `x` <!--'
+"""Ends comments and strings of Kotlin and Swift, and cells of Markdown."""
+
+
+def hostile_bundle(bundle: Path, folder: Path) -> Path:
+    """Copies a bundle, and puts `HOSTILE` wherever its manifest may hold any text."""
+    manifest = open_bundle(bundle).manifest
+    model = replace(manifest.model, name=HOSTILE, weights=HOSTILE, licence=HOSTILE)
+    copy = folder / "hostile-bundle"
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir(parents=True)
+    copy_folder(bundle, copy)
+    write_manifest(copy, replace(manifest, id=copy.name, model=model, recipe=HOSTILE))
+    return copy
