@@ -44,9 +44,9 @@ class Row(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
 
 
 def whole(pattern: str) -> str:
-    """Returns a pattern that matches whole texts only.
+    r"""Returns a pattern that matches whole texts only.
 
-    `$` alone also matches before a line feed at the end, and JSON Schema has no other end.
+    In Python, `$` alone also matches before a line feed at the end; JSON Schema has no `\Z`.
     """
     return f"^(?:{pattern})$(?!\\n)"
 

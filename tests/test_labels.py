@@ -51,6 +51,16 @@ def test_files(tmp_path: Path, name: str, data: bytes) -> None:
         ("blank.json", b'{"0": " "}', "blank.json: 0: found ' '"),
         ("keys.json", b'{"1": "cat", "2": "dog"}', "found key '2', keys must be 0 to 1"),
         ("zeros.json", b'{"00": "cat"}', "found key '00'"),
+        (
+            "feed.json",
+            b'["cat", "a\\nb"]',
+            r"feed.json: 1: found 'a\\nb', must be one line",
+        ),
+        ("tab.txt", b"cat\na\tb\n", r"tab.txt: line 2: found 'a\\tb', must be one line of text"),
+        ("next.txt", "a\x85b\n".encode(), r"next.txt: line 1: found 'a\\x85b', must be one"),
+        ("separator.txt", "a\u2028b\n".encode(), r"separator.txt: line 1: found 'a\\u2028b'"),
+        ("escape.json", b'["\\u001b[31m"]', r"escape.json: 0: found '\\x1b\[31m', must be one"),
+        ("half.json", b'["\\ud800"]', "half.json: not JSON"),
         ("index.json", b'{"0": ["n01", "cat"]}', "index.json: 0: found"),
     ],
 )
@@ -72,3 +82,5 @@ def test_count() -> None:
     check_labels(("cat", "dog"), 2)
     with pytest.raises(ConfigError, match="found 2, the model has 3 classes"):
         check_labels(("cat", "dog"), 3)
+    with pytest.raises(ConfigError, match=r"labels: \[1\]: found 'dog\\n', must be one line"):
+        check_labels(("cat", "dog\n"), 2)

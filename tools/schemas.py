@@ -163,12 +163,12 @@ def _part(kind: type[Record | Row], found: dict[str, Any], *, yaml: bool) -> dic
     if issubclass(kind, Row):
         tag, *items = found["prefixItems"]
         named = [
-            _portable(item) | {"title": name, "description": text[name]}
+            item | {"title": name, "description": text[name]}
             for name, item in zip(kind.__struct_fields__, items, strict=True)
         ]
         return found | {"description": about, "prefixItems": [tag, *named], "items": False}
     properties = {
-        name: {k: v for k, v in _portable(value).items() if yaml or k != "default"}
+        name: {k: v for k, v in value.items() if yaml or k != "default"}
         | {"description": text[name]}
         for name, value in found["properties"].items()
     }
@@ -177,16 +177,6 @@ def _part(kind: type[Record | Row], found: dict[str, Any], *, yaml: bool) -> dic
     else:
         required = [name for name in properties if name not in optional(kind)]
     return found | {"description": about, "properties": properties, "required": required}
-
-
-def _portable(value: Any) -> Any:
-    """Returns a part of a schema without the suffix of patterns that only Python needs."""
-    if isinstance(value, dict):
-        return {
-            key: item.removesuffix("(?!\\n)") if key == "pattern" else _portable(item)
-            for key, item in value.items()
-        }
-    return [_portable(item) for item in value] if isinstance(value, list) else value
 
 
 if __name__ == "__main__":

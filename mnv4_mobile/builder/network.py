@@ -45,6 +45,7 @@ class Network:
         from mnv4_mobile.model.weights import load_checkpoint
 
         self._progress = progress
+        self.weights = cell.weights
         self._options = options = cell.options
         self.reader = Reader()
         """Reads all files that the bundles are made of."""
@@ -80,7 +81,7 @@ class Network:
     def reference(self) -> dict[str, npt.NDArray[np.float32]]:
         """The PyTorch model's outputs for the golden images, by name."""
         self._progress.step(f"{self.entry.name}: run the PyTorch model")
-        return checked(eager(self.net, self.images, self.spec), self.entry.weights)
+        return checked(eager(self.net, self.images, self.spec), self.weights)
 
     def resolved(self, recipe: Recipe) -> Recipe:
         """Returns a recipe with `range: auto` replaced by the best rule for this network."""
@@ -103,7 +104,7 @@ class Network:
         """Returns the held-out images, and the PyTorch model's outputs for them."""
         if calibration not in self._judged:
             pictures = calibration.held_out()
-            expected = checked(eager(self.net, pictures, self.spec), self.entry.weights)
+            expected = checked(eager(self.net, pictures, self.spec), self.weights)
             self._judged[calibration] = pictures, expected
         return self._judged[calibration]
 

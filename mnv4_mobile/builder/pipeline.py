@@ -32,7 +32,7 @@ from mnv4_mobile.bundle.manifest import (
     write_golden,
     write_manifest,
 )
-from mnv4_mobile.bundle.parity import Parity, check, check_agreement, parities
+from mnv4_mobile.bundle.parity import Parity, check, check_agreement, parities, same_class
 from mnv4_mobile.bundle.versions import versions
 from mnv4_mobile.bundle.worker import Worker, run_pixels
 from mnv4_mobile.errors import ConfigError, MobileError, ParityError, user_error
@@ -235,8 +235,7 @@ def _agreement(
     top1 = 1.0
     for unit in units:
         found = _run(network, target, lowered, pictures, unit)[output.name]
-        same = expected[output.kind].argmax(1) == found.argmax(1)
-        top1 = min(top1, float(same.mean()))
+        top1 = min(top1, float(same_class(expected[output.kind], found).mean()))
     return AgreementEntry(top1=top1, n=len(pictures), gate=gate)
 
 

@@ -67,6 +67,13 @@ def median_db(reference: npt.NDArray[Any], found: npt.NDArray[Any]) -> float:
     return float(np.median(ratios)) if _finite(reference, found) else -EXACT_DB
 
 
+def same_class(reference: npt.NDArray[Any], found: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Returns for every image whether both name the same class; never with scores not finite."""
+    same: npt.NDArray[np.bool_] = np.isfinite(found).all(1)
+    same &= reference.argmax(1) == found.argmax(1)
+    return same
+
+
 def compare(
     reference: npt.NDArray[Any], found: npt.NDArray[Any], *, classes: bool, gate_db: float
 ) -> Parity:
@@ -82,7 +89,7 @@ def compare(
     ratios = sqnr_db(reference, found)
     agreement = None
     if classes:
-        agreement = float((reference.argmax(1) == found.argmax(1)).mean())
+        agreement = float(same_class(reference, found).mean())
     return Parity(
         sqnr_db=round(median_db(reference, found), 2),
         sqnr_db_p10=round(float(np.percentile(ratios, 10)), 2),

@@ -56,7 +56,7 @@ class Subject:
 
         Raises:
             ParityError: An output missed the gate of the bundle.
-            BundleError: The bundle's golden pairs are incomplete.
+            BundleError: A golden tensor is damaged.
         """
         if self.bundle is None:
             return None

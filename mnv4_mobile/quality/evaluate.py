@@ -25,7 +25,7 @@ from mnv4_mobile.bundle.manifest import AnyBundle, Bundle, open_bundle
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.bundle.versions import versions
 from mnv4_mobile.bundle.worker import Worker, run_pixels
-from mnv4_mobile.errors import ConfigError, ImageError
+from mnv4_mobile.errors import ConfigError, ImageError, ParityError
 from mnv4_mobile.files import sha256
 from mnv4_mobile.images import Preprocess, list_images, pixels, read_image
 from mnv4_mobile.progress import Progress
@@ -259,11 +259,19 @@ class _Judged:
         self._best: list[npt.NDArray[np.int64]] = []
 
     def run(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-        """Returns the scores for some images, (N, H, W, 3) RGB after resizing."""
+        """Returns the scores for some images, (N, H, W, 3) RGB after resizing.
+
+        Raises:
+            ParityError: A score is not finite, so it names no class.
+        """
         begin = time.perf_counter()
         bundle = self.bundle
         found = run_pixels(self._worker, bundle.input, bundle.outputs, images, bundle.preprocess)
         scores = found[self.classes.output]
+        if not np.isfinite(scores).all():
+            raise ParityError(
+                f"{bundle.artifact}: output {self.classes.output}: found scores that are not finite"
+            )
         self._best += list(np.argsort(-scores, axis=1, kind="stable")[:, :5])
         self.seconds += time.perf_counter() - begin
         return scores

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from mnv4_mobile.builder.cell import Cell, Options
 from mnv4_mobile.builder.network import Network
-from mnv4_mobile.builder.reference import eager
-from mnv4_mobile.bundle.parity import sqnr_db
+from mnv4_mobile.builder.reference import checked, eager
+from mnv4_mobile.bundle.parity import same_class, sqnr_db
 from mnv4_mobile.errors import ConfigError, ToolchainError, unknown
 from mnv4_mobile.files import check_file, write_bytes
 from mnv4_mobile.layers import block_of
@@ -125,7 +125,8 @@ class Judge:
             held_out=images,
         )
         self.held_out = self.calibration.held_out()
-        self._reference = eager(self.network.net, self.held_out, self.spec)[self._output]
+        reference = eager(self.network.net, self.held_out, self.spec)
+        self._reference = checked(reference, self.network.weights)[self._output]
 
     def simulation(self, recipe: Recipe) -> Simulation:
         """Returns a recipe's simulation with ranges; `auto` uses the rule that a build chooses."""
@@ -150,11 +151,10 @@ class Judge:
 
     def _score(self, found: npt.NDArray[np.float32]) -> Score:
         ratios = sqnr_db(self._reference, found)
-        same = self._reference.argmax(1) == found.argmax(1)
         return Score(
             sqnr_db=round(float(np.median(ratios)), 2),
             sqnr_db_p10=round(float(np.percentile(ratios, 10)), 2),
-            agreement=float(same.mean()),
+            agreement=float(same_class(self._reference, found).mean()),
         )
 
 

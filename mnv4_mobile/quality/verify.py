@@ -45,7 +45,8 @@ def verify(
         is at least its `gate_db`.
 
     Raises:
-        BundleError: The golden pairs are incomplete.
+        BundleError: The bundle is damaged.
+        WeightsError: The outputs of `weights` are not finite.
         ConfigError: The target does not have one of `units` on this machine.
     """
     bundle = open_bundle(bundle)

@@ -3,8 +3,9 @@ import yaml
 from PIL import Image
 
 from mnv4_mobile import Options, build, load
-from mnv4_mobile.errors import ConfigError, ParityError
+from mnv4_mobile.errors import ConfigError, ParityError, WeightsError
 from mnv4_mobile.images import random_images
+from mnv4_mobile.model.grammar import read_model
 from mnv4_mobile.quality.verify import verify
 from tests.notes import Notes
 
@@ -100,6 +101,22 @@ def test_a_failed_gate_leaves_no_bundle_and_keeps_the_old_one(tiny, tmp_path):
         build(tiny, **arguments, recipes=[str(strict)], force=True)
     assert [path.name for path in out.iterdir()] == [old.path.name]
     assert verify(old)["cpu"]["logits"].sqnr_db > 80
+
+
+def test_weights_whose_own_outputs_are_not_finite_are_blamed(tiny, tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    from mnv4_mobile.model.random_weights import random_state
+
+    state = random_state(read_model(tiny).spec, 0)
+    state["final.norm.weight"] = torch.full_like(state["final.norm.weight"], 3e38)
+    state["final.norm.running_var"] = torch.full_like(state["final.norm.running_var"], 1e-30)
+    save_file(state, tmp_path / "wide.safetensors")
+    weights = str(tmp_path / "wide.safetensors")
+    with pytest.raises(WeightsError, match=f"^{weights}: the PyTorch model's output logits has"):
+        build(tiny, weights=weights, out=tmp_path / "out", targets=["tflite"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_too_few_pictures_for_the_golden_pairs(tiny, tmp_path):

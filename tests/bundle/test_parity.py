@@ -7,6 +7,7 @@ from mnv4_mobile.bundle.parity import (
     check_agreement,
     compare,
     median_db,
+    same_class,
     sqnr_db,
 )
 from mnv4_mobile.errors import ParityError
@@ -51,6 +52,15 @@ def test_agreement_counts_images():
     assert parity.top1_agreement == 0.5
     assert parity.n == 4
     assert parity.max_abs == 1.0
+
+
+def test_scores_that_are_not_finite_name_no_class():
+    scores = np.array([[np.nan, 1.0], [0.0, np.inf], [0.0, 1.0]])
+    assert same_class(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]), scores).tolist() == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_another_shape_is_a_parity_error():

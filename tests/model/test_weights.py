@@ -43,6 +43,7 @@ def test_own_format(tiny: dict[str, Tensor], tmp_path: Path) -> None:
     assert_same(checkpoint.state, expected)
     for key, value, words in (
         ("labels", "[", "labels: not JSON"),
+        ("labels", '["a", "b\\n"]', r"bad\.safetensors: metadata: labels: \[1\]: found 'b\\n'"),
         ("labels", '["a"]', "comes with 1 labels, must be 7"),
         ("preprocess", json.dumps(preprocess | {"crop": 0}), "crop"),
         ("preprocess", json.dumps(preprocess | {"colour": 1}), "colour"),

@@ -127,6 +127,11 @@ def test_older_config_of_timm(timm_folder: Path, tmp_path: Path) -> None:
         ({"pretrained_cfg": {"std": [0.5, 0.5]}}, ConfigError, "std"),
         ({"pretrained_cfg": {"input_size": [3]}}, ConfigError, "size"),
         ({"label_names": ["a", "b"]}, WeightsError, "comes with 2 labels, must be 10"),
+        (
+            {"label_descriptions": {"n2": "two\nthree"}},
+            ConfigError,
+            r"config\.json.*label_names: \[2\]: found 'two\\nthree', must be one line",
+        ),
         ({"label_names": "abc"}, ConfigError, "label_names"),
         ({"label_names": [1] * 10}, ConfigError, "label_names"),
     ],

@@ -15,6 +15,7 @@ from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.recipe import load_recipe
 from tests.model.test_grammar import BARE
 from tools import schemas
+from tools.golden import FOLDER as GOLDEN
 
 FILES = {path.name: (path, text) for path, text in schemas.files().items()}
 READERS = {"model": load_model, "recipe": load_recipe, "sweep": load_sweep}
@@ -66,6 +67,15 @@ def test_schemas_are_valid_and_have_an_address(path):
 def validator(kind):
     path = schemas.ROOT / f"mnv4_mobile/schema/{kind}.schema.json"
     return Draft202012Validator(json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize("kind", ["manifest", "plan", "job", "result"])
+def test_a_line_feed_after_a_text_is_refused(kind):
+    documents = json.loads((GOLDEN / f"documents/{kind}.json").read_text("utf-8"))["refuse"]
+    ended = [one for one in documents if one["name"].endswith('\\n"')]
+    assert ended
+    for one in ended:
+        assert list(validator(kind).iter_errors(json.loads(one["text"]))), one["name"]
 
 
 @pytest.mark.parametrize(
