@@ -75,6 +75,11 @@ DateTime = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Uuid = Annotated[str, Meta(pattern=whole(UUID), description="a UUID in lower case")]
 
 
+_INVALID = (msgspec.ValidationError, UnicodeEncodeError)
+"""What msgspec raises for a wrong value. The second is for half of a surrogate pair, from the bytes
+of an argument or a file name that are not text."""
+
+
 def decode(
     data: bytes | str, kind: type[T], place: str, error: type[MobileError] = ConfigError
 ) -> T:
@@ -128,7 +133,7 @@ def convert(value: object, kind: type[T], place: str, error: type[MobileError] =
     """
     try:
         return msgspec.convert(value, kind)
-    except msgspec.ValidationError as wrong:
+    except _INVALID as wrong:
         fault = _fault(value, kind, "") or str(wrong)
         raise error(f"{place}: {fault}") from None
 
@@ -267,7 +272,7 @@ def _fault(value: Any, kind: Any, key: str) -> str | None:
         return fault
     try:
         msgspec.convert(value, kind)
-    except msgspec.ValidationError as wrong:
+    except _INVALID as wrong:
         if isinstance(bare, type) and issubclass(bare, Struct) and isinstance(value, dict):
             return _join(key, str(wrong))  # from the class's own check of several fields
         if origin is Literal and isinstance(value, str):
@@ -298,7 +303,7 @@ def _first_wrong(values: Sequence[Any], kind: Any) -> int | None:
 def _fits(values: Sequence[Any], kind: Any) -> bool:
     try:
         msgspec.convert(values, list[kind])
-    except msgspec.ValidationError:
+    except _INVALID:
         return False
     return True
 

@@ -47,6 +47,7 @@ from mnv4_mobile.errors import (
     disk_error,
     unknown,
 )
+from mnv4_mobile.records import show
 
 app = typer.Typer(
     name="mnv4",
@@ -129,7 +130,7 @@ def _usage(error: Any) -> str:
     if param and (details := getattr(error.__cause__, "errors", None)):  # pydantic's
         detail = details()[0]
         must = re.sub("^Input should be|, unable to parse.*", "", detail["msg"])
-        return f"{param.opts[-1]}: found {detail['input']!r}, must be{must}"
+        return f"{param.opts[-1]}: found {show(detail['input'])}, must be{must}"
     if param and error.message:
         return f"{param.opts[-1]}: {error.message}"
     return f"{path}: {text} See {path} --help."

@@ -11,7 +11,6 @@ import typer
 from mnv4_mobile.cli.show import (
     Json,
     Quiet,
-    finite,
     megabytes,
     print_json,
     print_table,
@@ -50,18 +49,10 @@ def show(context: typer.Context, as_json: Json = False, quiet: Quiet = False) ->
 def prune(
     older_than: Annotated[
         float | None,
-        typer.Option(
-            help="Remove what was not used for this many days.",
-            metavar="DAYS",
-            min=0,
-            callback=finite,
-        ),
+        typer.Option(help="Remove what was not used for this many days.", metavar="DAYS", min=0),
     ] = None,
     keep: Annotated[
-        float,
-        typer.Option(
-            help="GB to keep, the most recently used first.", metavar="GB", min=0, callback=finite
-        ),
+        float, typer.Option(help="GB to keep, the most recently used first.", metavar="GB", min=0)
     ] = 0,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -12,7 +12,6 @@ from mnv4_mobile.cli.next_step import in_store
 from mnv4_mobile.cli.show import (
     Json,
     Quiet,
-    finite,
     print_json,
     print_text,
     show_next,
@@ -35,7 +34,6 @@ def compare(
             help="How many percent slower NEW may be. Without it, any difference is shown.",
             metavar="PERCENT",
             min=0,
-            callback=finite,
         ),
     ] = None,
     store: StorePath = None,

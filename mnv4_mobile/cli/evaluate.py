@@ -62,7 +62,7 @@ def evaluate(
     """
     limits.lift(no_size_limits)
     from mnv4_mobile.bundle.manifest import open_bundle
-    from mnv4_mobile.measuring.results.store import Store, store_path
+    from mnv4_mobile.measuring.results.store import check_store, store_path
     from mnv4_mobile.quality.evaluate import evaluate as run
     from mnv4_mobile.target import check_units, load_target
     from mnv4_mobile.units import read_units
@@ -70,8 +70,10 @@ def evaluate(
     units = read_units(split("--unit", unit))
     judged, reference = open_bundle(bundle), open_bundle(parent) if parent else None
     check_units(load_target(judged.manifest.target), units)
+    path = store_path(store)
+    check_store(path)
     found, refused = [], None
-    with steps(verbose=False, quiet=quiet) as progress, Store(store_path(store)) as opened:
+    with steps(verbose=False, quiet=quiet) as progress:
         for one in units or (None,):
             evaluation = run(
                 judged,
@@ -83,7 +85,7 @@ def evaluate(
                 progress=progress,
             )
             found.append(evaluation)
-            refused = recorded(opened, evaluation, progress) or refused
+            refused = recorded(path, evaluation, progress) or refused
         for reason in found[0].skipped:
             progress.note(f"skipped {reason}")
     if as_json:

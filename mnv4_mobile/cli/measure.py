@@ -72,11 +72,12 @@ def measure(
     from mnv4_mobile.errors import ConfigError
     from mnv4_mobile.measuring import perform
     from mnv4_mobile.measuring.plan import preset
+    from mnv4_mobile.records import show
     from mnv4_mobile.units import read_units
 
     counts = split("--threads", threads)
     if not all(re.fullmatch("[0-9]{1,9}", count) for count in counts):
-        raise ConfigError(f"--threads: found {', '.join(counts)}, must be whole numbers")
+        raise ConfigError(f"--threads: found {show(', '.join(counts))}, must be whole numbers")
     given = {
         "warmup": warmup,
         "runs": runs,

@@ -13,7 +13,6 @@ import typer
 from mnv4_mobile.cli import next_step
 from mnv4_mobile.cli.show import (
     error_document,
-    finite,
     print_json,
     print_table,
     print_text,
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from mnv4_mobile.measuring.results.choose import Bounds, Choice
     from mnv4_mobile.measuring.results.doubts import Doubt
     from mnv4_mobile.measuring.results.record import Kept
-    from mnv4_mobile.measuring.results.store import Store
     from mnv4_mobile.progress import Progress
 
 RunName = Annotated[
@@ -43,16 +41,14 @@ StorePath = Annotated[
         metavar="FILE",
     ),
 ]
-MaxMs = Annotated[
-    float | None, typer.Option(help="Highest latency.", metavar="MS", min=0, callback=finite)
-]
+MaxMs = Annotated[float | None, typer.Option(help="Highest latency.", metavar="MS", min=0)]
 MaxMb = Annotated[
     float | None,
-    typer.Option(help="Largest file, in MB of 10^6 bytes.", metavar="MB", min=0, callback=finite),
+    typer.Option(help="Largest file, in MB of 10^6 bytes.", metavar="MB", min=0),
 ]
 MinTop1 = Annotated[
     float | None,
-    typer.Option(help="Lowest top-1 accuracy.", metavar="PERCENT", min=0, max=100, callback=finite),
+    typer.Option(help="Lowest top-1 accuracy.", metavar="PERCENT", min=0, max=100),
 ]
 MinAgreement = Annotated[
     float | None,
@@ -61,7 +57,6 @@ MinAgreement = Annotated[
         metavar="PERCENT",
         min=0,
         max=100,
-        callback=finite,
     ),
 ]
 
@@ -91,17 +86,20 @@ def ship_next(choice: Choice, *, hidden: bool) -> None:
         show_next(choice.ship_words(next(iter(places), name)), hidden=hidden)
 
 
-def recorded(store: Store, record: Kept, progress: Progress) -> MobileError | None:
+def recorded(path: Path, record: Kept, progress: Progress) -> MobileError | None:
     """Adds a record to a store.
 
     Returns:
         What to raise once the record's figures are printed, if the store does not take it.
     """
+    from mnv4_mobile.measuring.results.store import Store
+
     try:
-        store.add(record)
+        with Store(path) as store:
+            store.add(record)
     except MobileError as error:
         return type(error)(f"not recorded: {error}")
-    progress.note(f"recorded in {store.path}")
+    progress.note(f"recorded in {path}")
     return None
 
 

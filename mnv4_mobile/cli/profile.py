@@ -44,17 +44,19 @@ def profile(
     from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.measuring.device import connect
     from mnv4_mobile.measuring.profile import StoredProfile, profile_bundle
-    from mnv4_mobile.measuring.results.store import Store, store_path
+    from mnv4_mobile.measuring.results.store import check_store, store_path
 
     opened = open_bundle(bundle)
     (host,) = connect("host")
-    with steps(verbose, quiet) as progress, Store(store_path(store)) as kept:
+    path = store_path(store)
+    check_store(path)
+    with steps(verbose, quiet) as progress:
         progress.step(f"profile {opened.manifest.id}")
         found = profile_bundle(opened, threads=threads, runs=runs)
         sha256 = opened.manifest.artifact.sha256
         device = host.describe().id
         record = StoredProfile(artifact_sha256=sha256, device_id=device, profile=found)
-        refused = recorded(kept, record, progress)
+        refused = recorded(path, record, progress)
     if as_json:
         print_json({"profile": found})
     else:

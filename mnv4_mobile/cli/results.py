@@ -334,12 +334,13 @@ def import_files(
     quiet: Quiet = False,
 ) -> None:
     """Adds the records of files to the store. A damaged file adds nothing."""
-    from mnv4_mobile.measuring.results.exchange import import_records
+    from mnv4_mobile.measuring.results.exchange import add_records, read_records
 
+    read = [(file, read_records(file)) for file in files]  # before a new store is made
     rows = []
     with _opened(store, "create") as opened:
-        for file in files:
-            added = import_records(opened, file)
+        for file, found in read:
+            added = add_records(opened, file, found)
             rows.append({"file": str(file), **plain(added)})
             if not as_json:
                 print_text(f"{file}: {added.new} new records, {added.known} already known")

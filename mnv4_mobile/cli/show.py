@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import shlex
 import sys
@@ -162,13 +161,6 @@ def split(option: str, values: Sequence[str]) -> list[str]:
     if blank := [value for value in values if not value.strip(" ,")]:
         raise ConfigError(f"{option}: found {blank[0]!r}, must not be empty")
     return [part.strip() for value in values for part in value.split(",") if part.strip()]
-
-
-def finite(value: float | None) -> float | None:
-    """Refuses NaN, which keeps every bound, and infinity, as an option's value."""
-    if value is not None and not math.isfinite(value):
-        raise typer.BadParameter(f"found {value}, must be finite")
-    return value
 
 
 def size_of(text: str) -> tuple[int, int]:

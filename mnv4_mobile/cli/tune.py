@@ -17,7 +17,6 @@ from mnv4_mobile.cli.show import (
     Sets,
     Verbose,
     Weights,
-    finite,
     print_json,
     print_text,
     show_next,
@@ -47,7 +46,6 @@ def tune(
             help="Largest loss of top-1 on --dataset, in points. Without classes: largest "
             "percentage of images whose class changes.",
             min=0,
-            callback=finite,
         ),
     ] = 0.5,
     dataset: Annotated[

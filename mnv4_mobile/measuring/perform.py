@@ -27,7 +27,7 @@ from mnv4_mobile.files import cache_folder
 from mnv4_mobile.measuring.device import Device, connect, invited, load_kind
 from mnv4_mobile.measuring.measurement import DeviceInfo, Measurement
 from mnv4_mobile.measuring.plan import Plan, PresetName, preset
-from mnv4_mobile.measuring.results.store import Store, claimed, store_path
+from mnv4_mobile.measuring.results.store import Store, check_store, claimed, store_path
 from mnv4_mobile.measuring.session import PlannedSession, measured
 from mnv4_mobile.measuring.subject import Subject, open_subject
 from mnv4_mobile.measuring.sweep import Matrix, Sweep, SweepDevice
@@ -114,7 +114,7 @@ def measure(
         plan=preset(plan) if isinstance(plan, str) else plan,
     )
     return perform(
-        records.check(sweep, sweep.name),
+        records.convert(records.plain(sweep), Sweep, sweep.name),
         run=new_run(sweep.name) if run is None else run,
         store=store_path(store),
         out=Path("out"),  # not used: nothing is built
@@ -145,11 +145,10 @@ def perform(
         load_kind(wanted.device.partition(":")[0])
     if not run or not run.isprintable():
         raise ConfigError(f"--run: found {run!r}, must be a text of printable characters")
+    check_store(store)
     failures: list[Failure] = []
     with ExitStack() as stack:
         stack.enter_context(claimed(store, run))
-        if store.exists():  # an unusable store is refused before any work
-            Store(store).close()
         given = [open_subject(path) for path in _given(sweep)]
         expected = {one: c for one in sweep.devices if (c := invited(one.device, one.tool))}
         attached = [one for one in sweep.devices if one not in expected]

@@ -17,6 +17,7 @@ from mnv4_mobile.files import sha256, size
 from mnv4_mobile.measuring.measurement import Artifact
 from mnv4_mobile.target import load_target, target_names
 from mnv4_mobile.tensors import Tensors, TensorSpec, answer, feed
+from mnv4_mobile.text import printable
 
 CHECKED_IMAGES = 2
 """Number of golden runs that check a device in one session."""
@@ -123,7 +124,7 @@ def open_subject(path: Path) -> Subject:
             bytes=size(path),
             target=suffixes[path.suffix],
             bundle_id=None,
-            name=path.name,
+            name=printable(path.name),
             model=None,
             recipe=None,
             size=None,

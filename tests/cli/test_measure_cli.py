@@ -22,6 +22,55 @@ def sweep(tmp_path):
     return written
 
 
+DIGITS = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--device", "", "--device: found '', must not be empty"),
+        ("--device", ",", "--device: found ',', must not be empty"),
+        ("--device", "adb:\udcff", "adb:"),
+        ("--threads", "", "--threads: found '', must not be empty"),
+        ("--threads", DIGITS, "--threads: found '9999"),
+        ("--threads", "\u0663", "--threads: found '\u0663', must be whole numbers"),
+        ("--threads", "1025", "threads: found 1025, must be a whole number, 1 or more, at most 10"),
+        ("--unit", " ", "--unit: found ' ', must not be empty"),
+        ("--run", "", "--run: found '', must be a text of printable characters"),
+        ("--run", "\udcff", r"--run: found '\udcff', must be a text of printable characters"),
+        ("--warmup", DIGITS, "--warmup: found '9999"),
+        ("--repeats", "10001", "repeats: found 10001, must be a whole number, 1 or more, at most"),
+        ("--seconds", "nan", "seconds: found nan, must be a number, 0 or more, at most 1000000"),
+        ("--seconds", "1e400", "seconds: found inf, must be a number"),
+        ("--cooldown", "1000001", "cooldown_s: found 1000001.0, must be a number"),
+        ("--affinity", DIGITS, "affinity: found '9999"),
+        ("--max-thermal", "\udcff", r"max_thermal: found '\udcff', allowed: nominal"),
+        ("--store", "", "is a folder, not a store"),
+        ("--store", "/dev/zero", "/dev/zero: is a device, not a store"),
+        ("--store", "a.tflite", "a.tflite: is not a store of measurements"),
+    ],
+    ids=range(20),
+)
+def test_an_odd_value_is_named(mnv4, tmp_path, monkeypatch, option, value, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.tflite").write_bytes(b"x")
+    code, out, err = mnv4("measure", "a.tflite", option, value)
+    assert (code, out) == (2, "")
+    (error,) = err.splitlines()
+    assert error.startswith("error: ")
+    assert message in error
+    assert len(error) < 300
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tflite"]
+    assert (tmp_path / "a.tflite").read_bytes() == b"x"
+
+
+def test_bounds_are_finite(mnv4):
+    for option in ("--max-ms", "--max-mb", "--min-top1", "--min-agreement"):
+        code, _, err = mnv4("choose", option, "nan")
+        assert (code, f"{option}: found 'nan', must be" in err) == (2, True)
+    assert mnv4("compare", "a", "b", "--max-regression", "nan")[0] == 2
+
+
 def text_file(path):
     path.write_text("no database, but long enough to have the header of one " * 5)
 
@@ -87,7 +136,7 @@ def test_a_sweep_that_cannot_be_is_an_error_without_a_store(
     [
         (("none/*.tflite",), "none/*.tflite: no such bundle or artifact"),
         (("mine.yaml",), "mine.yaml: neither a bundle's folder nor an artifact (.mlpackage, .pte,"),
-        (("a.tflite", "--threads", "two"), "--threads: found two, must be whole numbers"),
+        (("a.tflite", "--threads", "two"), "--threads: found 'two', must be whole numbers"),
         (
             ("a.tflite", "--threads", "0"),
             "plan: threads: found 0, must be a whole number, 1 or more",

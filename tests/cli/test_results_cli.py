@@ -2,6 +2,8 @@
 
 import io
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 from records import ARTIFACT, DEVICE, evaluation, measurement
@@ -287,3 +289,32 @@ def test_names_in_a_store_command_neither_the_terminal_nor_the_shell(mnv4, tmp_p
     assert all(c.isprintable() for c in text.replace("\n", ""))
     assert "touch taken" in text
     assert not any(line.startswith(("$", "touch")) for line in text.split("\n"))
+
+
+@pytest.mark.filterwarnings("always")  # Python shows a warning once for every place
+def test_a_damaged_record_is_noted_and_deleted(mnv4, path):
+    with Store(path) as store:
+        damaged = store.measurements()[0]
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE measurements SET body = '[]' WHERE id = ?", (damaged.id,))
+    for words in (["results"], ["results", "list"], ["compare", "base", "new"], ["report"]):
+        words += ["-o", path.with_name("report.html")] if words == ["report"] else []
+        _, out, err = mnv4(*words)
+        assert out
+        assert f"note: {path}: left out a damaged measurement; mnv4 results delete" in err, words
+        assert damaged.id in err
+    assert mnv4("results", "delete", damaged.id[:10], "--yes")[1] == "deleted 1 measurement\n"
+    assert "note: " not in mnv4("results")[2]
+
+
+def test_what_cannot_be_imported_makes_no_store(mnv4, tmp_path):
+    lines, store = tmp_path / "bad.jsonl", tmp_path / "new.sqlite"
+    lines.write_text("{}\n")
+    assert mnv4("results", "import", lines, "--store", store)[0] == 2
+    assert [one.name for one in tmp_path.iterdir()] == ["bad.jsonl"]
+
+
+@pytest.mark.parametrize("option", ["--run", "--device"])
+def test_an_empty_filter_chooses_nothing(mnv4, path, option):
+    code, _, err = mnv4("results", "delete", option, "", "--target", "tflite", "--yes")
+    assert (code, err) == (2, f"error: {option}: found '', must not be empty\n")

@@ -216,6 +216,14 @@ def test_an_error_in_a_strange_text_is_recorded(devices, run):
     assert run("x")[0][0].error == r"caf\udce9.bin: \u001b[2J"
 
 
+def test_an_artifact_with_a_strange_name_is_measured(devices, run, tmp_path):
+    devices["x"] = Device("x")
+    (tmp_path / "a.tflite").rename(tmp_path / os.fsdecode(b"\xff.tflite"))
+    found, failures = run("x")
+    assert failures == []
+    assert {m.artifact.name for m in found} == {"b.tflite", r"\udcff.tflite"}
+
+
 def test_a_device_with_a_strange_name_is_left_out(devices, run):
     devices["x"], devices["y"] = Device("\udcff"), Device("y")
     found, (failure,) = run("x", "y")

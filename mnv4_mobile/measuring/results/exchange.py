@@ -61,9 +61,17 @@ def import_records(store: Store, path: Path) -> Added:
         StoreError: The store has a different record with the same id.
         ToolchainError: Parquet without pyarrow.
     """
-    found = [stored(one) for one in read_records(path)]
+    return add_records(store, path, read_records(path))
+
+
+def add_records(store: Store, path: Path, found: Sequence[Kept]) -> Added:
+    """Adds the records of a file that was read to a store, all or none.
+
+    Raises:
+        StoreError: The store has a different record with the same id; the message names the file.
+    """
     try:
-        return store.add_all(found)
+        return store.add_all([stored(one) for one in found])
     except StoreError as error:
         raise StoreError(f"{path}: not imported: {error}") from error
 

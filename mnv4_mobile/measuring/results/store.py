@@ -24,6 +24,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from mnv4_mobile.errors import DamagedRecord, DiskError, MobileError, StoreError
+from mnv4_mobile.files import check_file
 from mnv4_mobile.measuring.measurement import Measurement
 from mnv4_mobile.measuring.profile import StoredProfile
 from mnv4_mobile.measuring.results.record import (
@@ -72,6 +73,7 @@ CREATE TABLE profiles (
     body TEXT NOT NULL
 );
 """
+_HEADER = b"SQLite format 3\0"
 _OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
 _NAMED = 5
 """Number of damaged records that a warning names."""
@@ -92,6 +94,18 @@ class Added:
 def store_path(option: str | Path | None) -> Path:
     """Returns the store's file. Default: `$MNV4_STORE`, or `mnv4.sqlite` in this folder."""
     return Path(option or os.environ.get(ENVIRONMENT) or "mnv4.sqlite")
+
+
+def check_store(path: Path) -> None:
+    """Refuses a store that cannot be used, before any work, and makes no file.
+
+    Raises:
+        MobileError: See `Store`.
+    """
+    if path.exists():
+        Store(path).close()
+    else:
+        check_file(path)
 
 
 class Store:
@@ -121,6 +135,8 @@ class Store:
                 )
         elif not path.is_file():
             raise StoreError(f"{path}: is a {'folder' if path.is_dir() else 'device'}, not a store")
+        else:
+            self._check_header()
         with self._translated():
             self._db = self._connected("mode=rwc" if access == "create" else "mode=rw")
             try:
@@ -128,6 +144,16 @@ class Store:
             except BaseException:
                 self._db.close()
                 raise
+
+    def _check_header(self) -> None:
+        """Refuses other files. SQLite takes a file of few bytes for an empty one to be filled."""
+        try:
+            with self.path.open("rb") as file:
+                header = file.read(len(_HEADER))
+        except OSError as error:
+            raise DiskError(f"{self.path}: cannot be opened: {error.strerror}") from error
+        if header not in (b"", _HEADER):
+            raise StoreError(f"{self.path}: is not a store of measurements")
 
     def _connected(self, options: str) -> sqlite3.Connection:
         # Autocommit: transactions begin and end in `_transaction` only.
@@ -154,7 +180,8 @@ class Store:
             raise StoreError(f"{self.path}: is a database, but not a store of measurements")
         (sound,) = self._db.execute("PRAGMA integrity_check(1)").fetchone()
         if sound != b"ok":
-            raise StoreError(f"{self.path}: is damaged: {sound.decode(errors='replace')}")
+            why = " ".join(_text(sound).split())
+            raise StoreError(f"{self.path}: is damaged: {why}")
         if access != "read":
             # Written to disk before it is reported: FULL flushes the log at every commit.
             self._use_log()

@@ -79,11 +79,12 @@ def test_an_error_in_the_middle_leaves_nothing(path):
 
 
 def test_files_that_are_no_store_are_refused_and_kept(path):
-    path.write_bytes(b"not a database, but long enough to have a header" * 10)
-    kept = path.read_bytes()
-    with pytest.raises(StoreError, match="is not a store"):
-        Store(path)
-    assert path.read_bytes() == kept
+    for content in (b"not a database, but long enough to have a header" * 10, b"x"):
+        path.write_bytes(content)
+        for access in ("read", "create"):
+            with pytest.raises(StoreError, match="is not a store"):
+                Store(path, access)
+        assert path.read_bytes() == content
     path.unlink()
     with sqlite3.connect(path) as database:
         database.execute("CREATE TABLE albums (title)")
