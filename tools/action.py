@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mnv4_mobile.text import markdown_text
+
 MNV4 = str(Path(sys.executable).with_name("mnv4"))
 FIDELITY_MISSED = 3
 HEADINGS = ("Bundle", "MB", "Fidelity dB", "Agreement", "Top-1")
@@ -186,8 +188,9 @@ def table(inputs: Inputs, evaluations: dict[str, dict[str, Any]]) -> list[str]:
         name = path.name if path.name in base or inputs.base is None else f"{path.name} (new)"
         found = evaluations.get(path.name, {})
         rates = [found.get("agreement"), found.get("top1")]
-        rows.append([name, *sized, *("" if r is None else f"{r:.1%}" for r in rates)])
-    gone = [name for name in base if not (inputs.out / name).exists()]
+        shares = ["" if rate is None else f"{rate:.1%}" for rate in rates]
+        rows.append([markdown_text(name), *sized, *shares])
+    gone = [markdown_text(name) for name in base if not (inputs.out / name).exists()]
     lines = ["| " + " | ".join(HEADINGS) + " |", "| --- | ---: | ---: | ---: | ---: |"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
     return [*lines, "", *([f"Only in the base: {', '.join(gone)}.", ""] if gone else [])]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from mnv4_mobile.configs import shipped
 from mnv4_mobile.units import UNITS
+
+_PLAIN = re.compile(r"[\w@%+=:,./\[\]-]+")
 
 
 def models(incomplete: str) -> list[str]:
@@ -50,10 +53,14 @@ def devices(incomplete: str) -> list[str]:
 
 
 def bundles(incomplete: str) -> list[str]:
-    """Completes folders of bundles, two levels deep."""
+    """Completes folders of bundles, two levels deep.
+
+    Names that a shell would not take as one plain word are left out: zsh evaluates what it is
+    offered, and bash puts it into the command line without quotes.
+    """
     begin = glob.escape(incomplete)
     found = [p for deep in ("", "*/") for p in glob.glob(f"{begin}*/{deep}manifest.json")]
-    return sorted(str(Path(path).parent) for path in found)
+    return sorted(name for path in found if _PLAIN.fullmatch(name := str(Path(path).parent)))
 
 
 def _listed(incomplete: str, names: Iterable[str]) -> list[str]:

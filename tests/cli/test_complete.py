@@ -97,9 +97,18 @@ def test_the_last_of_several_is_completed():
 
 def test_folders_with_odd_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("a[1]", "b"):
+    for name in (
+        "a[1]",
+        "b",
+        r"c\$(touch taken)",
+        "c`touch taken`",
+        "c;touch taken",
+        "c\nd",
+        "c d",
+    ):
         Path(name, "x").mkdir(parents=True)
         Path(name, "x", "manifest.json").touch()
     assert complete.bundles("") == ["a[1]/x", "b/x"]
     assert complete.bundles("a[") == ["a[1]/x"]
+    assert complete.bundles("c") == []
     assert complete.bundles("nowhere/") == []

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -134,3 +135,15 @@ def test_too_little_agreement_is_a_reason():
     (reason,) = action.too_different(found, 95)
     assert reason.startswith("int8 agrees with its fp32 bundle on 94.0% of 50 images, must be 95%")
     assert action.too_different(found, None) == []
+
+
+def test_names_of_folders_stay_in_their_cell(tmp_path):
+    manifest = '{"parity": {}, "artifact": {"bytes": 1000000}}'
+    for side in ("base", "out"):
+        folder = tmp_path / side / f"a | <h1>\n# {side}"
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(manifest)
+    inputs = SimpleNamespace(base=tmp_path / "base", out=tmp_path / "out")
+    *_, row, _, gone, _ = action.table(inputs, {})
+    assert row == r"| a \| \<h1\> \# out (new) | 1.00 |  |  |  |"
+    assert gone == r"Only in the base: a \| \<h1\> \# base."
