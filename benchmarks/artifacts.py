@@ -70,7 +70,7 @@ class Ratio(NamedTuple):
 
 def build(models: Sequence[str], out: Path) -> None:
     """Builds our bundles with the command, and the naive artifacts that are missing."""
-    command = [sys.executable, "-c", "from mnv4_mobile.cli import main; main()", "build", *models]
+    command = [sys.executable, "-m", "mnv4_mobile", "build", *models]
     command += ["--weights", "random:0", "--no-verify", "--force", "-o", str(out)]
     int8 = out / "int8.yaml"
     text = find_config("recipes", "int8").read_text()

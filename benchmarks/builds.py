@@ -28,7 +28,7 @@ import numpy as np
 from benchmarks.artifacts import MODELS
 from mnv4_mobile.target import target_names
 
-_MNV4 = [sys.executable, "-c", "from mnv4_mobile.cli import main; main()", "build"]
+_MNV4 = [sys.executable, "-m", "mnv4_mobile", "build"]
 _NAIVE = [sys.executable, "-m", "benchmarks.naive"]
 _STEP = re.compile(r"^(.*) (\d+\.\d) s(?: \(.*\))?$")
 

@@ -28,7 +28,7 @@ _SLOW = ("transpose", "TRANSPOSE", "permute", "batch_norm", "expand")
 
 def build_cell(model: str, target: str, recipe: str, out: Path) -> dict[str, Any]:
     """Builds one bundle with the command, and returns its cost and its properties."""
-    command = [sys.executable, "-c", "from mnv4_mobile.cli import main; main()", "build", model]
+    command = [sys.executable, "-m", "mnv4_mobile", "build", model]
     command += ["--no-cache", "--force"]
     command += ["--weights", "random:0", "-t", target, "-r", recipe, "-o", str(out), "--json"]
     if load_recipe(recipe).needs_images:

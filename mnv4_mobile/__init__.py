@@ -25,10 +25,14 @@ Other modules may change at any time, except those that docs/how-to/your-own-tar
 The names are imported on first use, so that `import mnv4_mobile` takes no time.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+from importlib import import_module
+
+TYPE_CHECKING = False  # importing typing takes longer than all else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from mnv4_mobile.builder.cell import Options
     from mnv4_mobile.builder.matrix import build
     from mnv4_mobile.bundle.manifest import Bundle, open_bundle

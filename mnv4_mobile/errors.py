@@ -89,7 +89,7 @@ class UnexpectedError(MobileError):
 
 
 class StoppedError(MobileError):
-    """Ctrl-C; the message says how to continue, if that is possible."""
+    """Ctrl-C or SIGTERM; the message says how to continue, if that is possible."""
 
     exit_code = 130
 

@@ -12,7 +12,7 @@ EXIT_CODES: Mapping[int, str] = {
     4: "a regression",
     5: "a device, a runtime or a build process failed",
     6: "the measurements are inconclusive",
-    130: "Ctrl-C",
+    130: "Ctrl-C or SIGTERM",
 }
 """The exit codes of `mnv4`. Every verb may end with 0, 1, 2 or 130."""
 

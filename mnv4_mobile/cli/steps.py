@@ -157,12 +157,12 @@ class Steps(Progress):
             self._console.print(Text(text), soft_wrap=True)
 
     def interrupt(self, *_: object) -> None:
-        """Handles Ctrl-C and remembers it, because some toolchains swallow the exception."""
+        """Handles Ctrl-C or SIGTERM and remembers it: some toolchains swallow the exception."""
         self._interrupted = True
         raise KeyboardInterrupt
 
     def stop_if_interrupted(self) -> None:
-        """Raises KeyboardInterrupt (again) after Ctrl-C."""
+        """Raises KeyboardInterrupt (again) after Ctrl-C or SIGTERM."""
         if self._interrupted:
             raise KeyboardInterrupt
 
@@ -211,7 +211,7 @@ def steps(verbose: bool, quiet: bool = False) -> Iterator[Steps]:
         if not verbose:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
-        handler = signal.signal(signal.SIGINT, shown.interrupt)
+        handlers = {n: signal.signal(n, shown.interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
         try:
             with shown:
                 yield shown
@@ -221,7 +221,8 @@ def steps(verbose: bool, quiet: bool = False) -> Iterator[Steps]:
             shown.stop_if_interrupted()
             raise
         finally:
-            signal.signal(signal.SIGINT, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
             sys.stdout.flush()
             sys.stderr.flush()
             os.dup2(stdout, 1)

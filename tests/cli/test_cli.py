@@ -18,7 +18,7 @@ from mnv4_mobile.patches import Patches
 from mnv4_mobile.target import load_target
 
 DEMO = Path(__file__).parents[2] / "mnv4_mobile" / "demo"
-COMMAND = [sys.executable, "-c", "from mnv4_mobile.cli import main; main()"]
+COMMAND = [sys.executable, "-m", "mnv4_mobile"]
 
 
 def test_help_and_lists_import_no_torch():
@@ -271,8 +271,27 @@ def folder_names(folder):
     return [path.name for path in folder.iterdir()] if folder.exists() else []
 
 
+@pytest.mark.parametrize("moment", ["mnv4_mobile.cli", "typer", "mnv4_mobile.cli.verify"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_command_imports_ends_it(moment, number):
+    """Importing takes the first 0.3 s."""
+    code = (
+        "import os, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {moment!r}: os.kill(os.getpid(), {int(number)})\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from mnv4_mobile.__main__ import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", code, "models"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted\n")
+
+
 @pytest.mark.toolchain("tflite")
-def test_ctrl_c_in_the_middle_leaves_nothing(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_leaves_nothing(tmp_path, number):
     out = tmp_path / "out"
     process = subprocess.Popen(
         [*COMMAND, *BASE, "-o", str(out), "--no-cache"],
@@ -286,7 +305,7 @@ def test_ctrl_c_in_the_middle_leaves_nothing(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err

@@ -356,7 +356,7 @@ def test_a_sweep_that_is_killed_at_random_moments_loses_nothing(devices, run, tm
     assert len(names) <= calls.stat().st_size <= len(names) + kills
 
 
-COMMAND = [sys.executable, "-c", "from mnv4_mobile.cli import main; main()"]
+COMMAND = [sys.executable, "-m", "mnv4_mobile"]
 
 
 @pytest.mark.toolchain("tflite")
