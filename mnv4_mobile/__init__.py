@@ -31,8 +31,6 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # importing typing takes longer than all else here
 if TYPE_CHECKING:
-    from typing import Any
-
     from mnv4_mobile.builder.cell import Options
     from mnv4_mobile.builder.matrix import build
     from mnv4_mobile.bundle.manifest import Bundle, open_bundle
@@ -123,7 +121,7 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
