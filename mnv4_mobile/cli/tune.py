@@ -24,6 +24,7 @@ from mnv4_mobile.cli.show import (
 )
 from mnv4_mobile.cli.steps import steps
 from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.records import plain
 
 
 def tune(
@@ -86,7 +87,6 @@ def tune(
 ) -> None:
     """Searches for a recipe within a bound on accuracy: ranges, preparation, blocks in float."""
     limits.lift(no_size_limits)
-    from dataclasses import asdict
 
     from mnv4_mobile.builder.cache import Cache
     from mnv4_mobile.builder.cell import Options
@@ -127,7 +127,7 @@ def tune(
         text = recipe_yaml(found)
         write_bytes(out, text.encode())
     if as_json:
-        print_json({"recipe": str(out), "reasons": found.reasons, **asdict(found.rung)})
+        print_json({"recipe": str(out), "reasons": found.reasons, **plain(found.rung)})
     else:
         for line in text.splitlines():
             print_text(line)

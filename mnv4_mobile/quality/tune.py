@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 
@@ -30,10 +30,22 @@ from mnv4_mobile.errors import ConfigError, ParityError
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.evaluate import evaluate
 from mnv4_mobile.quality.sensitivity import Judge, sensitivity
-from mnv4_mobile.recipe import HELD_OUT, Gate, Recipe, load_recipe
-from mnv4_mobile.records import plain, read_json, replace
+from mnv4_mobile.recipe import HELD_OUT, Gate, Recipe, Rule, Step, load_recipe
+from mnv4_mobile.records import (
+    Bytes,
+    Count,
+    Decibels,
+    Finite,
+    Milliseconds,
+    Record,
+    decode,
+    encode,
+    plain,
+    replace,
+)
 from mnv4_mobile.target import load_target, require
 from mnv4_mobile.tensors import feed
+from mnv4_mobile.text import printable
 from mnv4_mobile.units import Unit
 
 Objective = Literal["size", "latency"]
@@ -60,19 +72,31 @@ class Wish:
         return hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rung:
+class Ladder(Record, frozen=True, kw_only=True):
+    """What simulation chooses."""
+
+    range: Rule
+    """The range rule of activations."""
+    prepare: tuple[Step, ...]
+    """The steps of preparation."""
+    order: tuple[str, ...]
+    """The blocks to keep in float, the first ones first."""
+    reasons: tuple[str, ...]
+    """What was tried and what it gave."""
+
+
+class Rung(Record, frozen=True, kw_only=True):
     """The artifact of one recipe of the ladder."""
 
     kept: tuple[str, ...]
     """Blocks in float, in addition to those that the recipe keeps."""
-    bytes: int
-    latency_ms: float
+    bytes: Bytes
+    latency_ms: Milliseconds
     """Median latency on the host with one thread."""
-    drop: float
+    drop: Finite
     """The drop in percentage points."""
-    sqnr_db: float
-    images: int
+    sqnr_db: Decibels
+    images: Count
     """Number of images that the artifact was judged by."""
 
     def text(self) -> str:
@@ -105,35 +129,35 @@ def tune(wish: Wish, state: Path, *, cache: Cache | None, progress: Progress) ->
         ParityError: The bound cannot be kept; names the best artifact that was found.
     """
     require(load_target(wish.cell.target))
-    known = _State(state, wish.key())
-    base = wish.cell.recipe
-    if "plan" not in known.values:
-        known.put("plan", _plan(wish, progress))
-    plan: dict[str, Any] = known.values["plan"]
+    key, base = wish.key(), wish.cell.recipe
+    known = _known(state, key)
+    if known is None:
+        known = State(key=key, ladder=_ladder(wish, progress), rungs={})
+        _write(state, known)
+    ladder, rungs = known.ladder, dict(known.rungs)
     assert base.activations is not None
     base = replace(
         base,
         gate=base.gate
         if wish.dataset
         else replace(base.gate, top1_agreement=1 - wish.max_drop / 100),
-        activations=replace(base.activations, range=plan["range"]),
-        prepare=tuple(plan["prepare"]),
+        activations=replace(base.activations, range=ladder.range),
+        prepare=ladder.prepare,
     )
-    order: list[str] = plan["order"]
-    unit = wish.cell.unit
-    for reason in plan["reasons"]:
+    order, unit = ladder.order, wish.cell.unit
+    for reason in ladder.reasons:
         progress.note(reason)
     confirmed: dict[int, Rung] = {}
 
     def keeps(count: int) -> bool:
-        name = f"rung {count}"
-        recipe = _with(base, order[:count], unit)
-        if name not in known.values:
-            known.put(name, asdict(_confirm(wish, recipe, tuple(order[:count]), cache, progress)))
+        name = str(count)
+        if name not in rungs:
+            recipe = _with(base, order[:count], unit)
+            rungs[name] = _confirm(wish, recipe, order[:count], cache, progress)
+            _write(state, State(key=key, ladder=ladder, rungs=rungs))
         progress.advance()
         progress.end()
-        values = known.values[name]
-        confirmed[count] = Rung(**{**values, "kept": tuple(values["kept"])})
+        confirmed[count] = rungs[name]
         progress.note(confirmed[count].text())
         if count == 0 and 100 / confirmed[0].images > wish.max_drop > 0:
             progress.note(
@@ -151,7 +175,7 @@ def tune(wish: Wish, state: Path, *, cache: Cache | None, progress: Progress) ->
             f"--max-drop {wish.max_drop:g}: not kept by any of {len(confirmed)} artifacts, with up "
             f"to {len(order)} blocks in float; the best: {best.text()}"
         )
-    reasons = (*plan["reasons"], *(confirmed[rung].text() for rung in sorted(confirmed)))
+    reasons = (*ladder.reasons, *(confirmed[rung].text() for rung in sorted(confirmed)))
     return Found(recipe=_with(base, order[:count], unit), rung=confirmed[count], reasons=reasons)
 
 
@@ -183,8 +207,8 @@ def _fewest(keeps: Callable[[int], bool], most: int) -> int | None:
     return count
 
 
-def _plan(wish: Wish, progress: Progress) -> dict[str, Any]:
-    """Returns what simulation chooses, as JSON: range, preparation, order of blocks, reasons."""
+def _ladder(wish: Wish, progress: Progress) -> Ladder:
+    """Simulates range rules, preparation and blocks in float."""
     cell = replace(wish.cell, recipe=wish.cell.recipe.on(wish.cell.unit))
     judge = Judge(
         cell.model, cell.weights, cell.recipe, cell.options, images=HELD_OUT, progress=progress
@@ -222,12 +246,12 @@ def _plan(wish: Wish, progress: Progress) -> dict[str, Any]:
         order.append(cost.block)
     reasons.append(f"float first, by noise per {_UNITS[wish.objective]}: {', '.join(order)}")
     assert best.activations is not None
-    return {
-        "range": best.activations.range,
-        "prepare": [*best.prepare, *untried],
-        "order": order,
-        "reasons": reasons,
-    }
+    return Ladder(
+        range=best.activations.range,
+        prepare=(*best.prepare, *untried),
+        order=tuple(order),
+        reasons=tuple(reasons),
+    )
 
 
 _UNITS = {"size": "parameter", "latency": "multiplication"}
@@ -315,29 +339,38 @@ def recipe_yaml(found: Found) -> str:
         values["activations"].pop("percentile", None)
     if "distill" not in found.recipe.prepare:
         values.pop("distill", None)
-    comments = "".join(f"# {reason}\n" for reason in (*found.reasons, f"so: {found.rung.text()}"))
+    reasons = (*found.reasons, f"so: {found.rung.text()}")
+    comments = "".join(f"# {printable(reason)}\n" for reason in reasons)
     return comments + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
-class _State:
-    """Values by name in a JSON file, which every change writes as a whole."""
+class State(Record, frozen=True, kw_only=True):
+    """What a search has found so far."""
 
-    def __init__(self, path: Path, key: str) -> None:
-        self._path, self._key = path, key
-        self.values: dict[str, Any] = {}
-        if path.exists():
-            try:
-                read = read_json(path.read_bytes(), str(path))
-                same, values = read["key"] == key, read["values"]
-            except (OSError, ConfigError, KeyError, TypeError):
-                raise ConfigError(
-                    f"{path}: not the state of a search; move it away, or name another --state"
-                ) from None
-            if same:
-                self.values = values
+    key: str
+    """The wish's key."""
+    ladder: Ladder
+    """What simulation chose."""
+    rungs: Mapping[str, Rung]
+    """The artifacts, by their numbers of blocks in float."""
 
-    def put(self, name: str, value: object) -> None:
-        """Adds a value and writes the file."""
-        self.values[name] = value
-        text = json.dumps({"key": self._key, "values": self.values}, indent=1)
-        files.write_bytes(self._path, text.encode() + b"\n")
+
+def _known(path: Path, key: str) -> State | None:
+    """Returns the state in a file, or None if there is none of this wish.
+
+    Raises:
+        ConfigError: The file is something else.
+    """
+    if not path.exists():
+        return None
+    try:
+        found = decode(path.read_bytes(), State, str(path))
+    except (OSError, ConfigError) as error:
+        raise ConfigError(
+            f"{error}; not the state of a search: move it away, or name another --state"
+        ) from None
+    return found if found.key == key else None
+
+
+def _write(path: Path, state: State) -> None:
+    files.write_bytes(path, encode(state, indent=1) + b"\n")

@@ -1,7 +1,6 @@
 """Searching a recipe: the search itself, its state and what it writes."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from mnv4_mobile.errors import ConfigError, ParityError
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.tune import Rung, Wish, _fewest, recipe_yaml, tune
 from mnv4_mobile.recipe import Keep, KeepOn, load_recipe
-from mnv4_mobile.records import replace
+from mnv4_mobile.records import plain, replace
 from tests.notes import Notes
 
 pytestmark = pytest.mark.toolchain("tflite")
@@ -51,8 +50,13 @@ def wish():
 def write_state(path, wish, drops):
     """Writes the state of a search that has built as many rungs."""
     order = ["stem", "stages.0.0", "stages.1.0", "stages.1.1"]
-    plan = {"range": "mse", "prepare": [], "order": order, "reasons": ["mse: 31.0 dB"]}
-    values = {"plan": plan}
+    ladder = {
+        "range": "mse",
+        "prepare": [],
+        "order": order,
+        "reasons": ["mse: 31.0 dB\nprepare: x"],
+    }
+    rungs = {}
     for count, drop in drops.items():
         rung = Rung(
             kept=tuple(order[:count]),
@@ -62,8 +66,8 @@ def write_state(path, wish, drops):
             sqnr_db=30 + count,
             images=100,
         )
-        values[f"rung {count}"] = asdict(rung)
-    path.write_text(json.dumps({"key": wish.key(), "values": values}))
+        rungs[str(count)] = plain(rung)
+    path.write_text(json.dumps({"key": wish.key(), "ladder": ladder, "rungs": rungs}))
 
 
 def test_goes_on_from_its_state_and_writes_a_recipe(wish, tmp_path):
@@ -103,8 +107,16 @@ def test_a_bound_that_no_artifact_keeps(wish, tmp_path):
         tune(wish, state, cache=None, progress=Progress())
 
 
-def test_a_file_that_is_no_state(wish, tmp_path):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "not the state of a search"),
+        ('{"key": "x", "ladder": 5, "rungs": {}}', "ladder: found 5, must be an object"),
+        ("[" * 100_000, "not JSON"),
+    ],
+)
+def test_a_file_that_is_no_state(wish, tmp_path, text, message):
     state = tmp_path / "state.json"
-    state.write_text("[]")
-    with pytest.raises(ConfigError, match="not the state of a search"):
+    state.write_text(text)
+    with pytest.raises(ConfigError, match=message):
         tune(wish, state, cache=None, progress=Progress())

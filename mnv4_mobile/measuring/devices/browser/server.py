@@ -41,8 +41,9 @@ T = TypeVar("T")
 
 
 def _is_news(entry: logging.LogRecord) -> bool:
-    """Keeps what is not HTTP out of the log, which strangers could fill with it."""
-    return not (entry.exc_info and isinstance(entry.exc_info[1], HttpProcessingError))
+    """Keeps broken requests out of the log, which strangers could fill with them."""
+    error = entry.exc_info[1] if entry.exc_info else None
+    return not isinstance(error, HttpProcessingError | ConnectionError)
 
 
 _LOG = logging.getLogger(__name__)
