@@ -19,6 +19,7 @@ ones (`make attack`), a number for that one.
 
 import os
 import secrets
+import subprocess
 
 import pytest
 
@@ -32,6 +33,20 @@ def seeds():
     if asked == "fresh":
         return [secrets.randbelow(10**9) for _ in range(50)]
     return [int(asked)] if asked else [0, 1, 2]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of its own for a test to fill, mounted in a folder."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder]
+    if os.geteuid() or subprocess.run(mount, check=False).returncode:
+        pytest.skip("only root can mount a disk, and not in every container")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ A device that vanishes at a certain moment, or is too warm, cannot be had from r
 
 import json
 import os
-import random
 import re
 import signal
 import subprocess
@@ -318,42 +317,6 @@ def test_a_bundle_that_is_missing_is_told_before_any_device_is_asked(devices, ru
 
 def test_runs_are_named_after_the_sweep_and_the_time():
     assert new_run("quick").startswith("quick-20")
-
-
-@pytest.mark.slow
-def test_a_sweep_that_is_killed_at_random_moments_loses_nothing(devices, run, tmp_path):
-    """Kill -9, fifty times: what is stored stays, and only what is missing is measured."""
-    moments, kills, repeats = random.Random(0), 50, 150
-    path, calls = tmp_path / "s.sqlite", tmp_path / "calls"
-
-    class Slow(Device):
-        def measure(self, subject, plan, progress):
-            with calls.open("ab") as file:
-                file.write(b".")
-            time.sleep(0.01)
-            return super().measure(subject, plan, progress)
-
-    devices["x"] = Slow("x")
-    before, ended = [], []
-    for _ in range(kills):
-        child = os.fork()
-        if not child:
-            run("x", repeats=repeats)
-            os._exit(0)
-        time.sleep(moments.uniform(0, 0.06))
-        os.kill(child, signal.SIGKILL)
-        ended.append(os.waitpid(child, 0)[1])
-        after = stored(path)
-        assert after[: len(before)] == before
-        before = after
-    assert ended == [signal.SIGKILL] * kills  # none had come to its end by itself
-    found, failures = run("x", repeats=repeats)
-    assert failures == []
-    assert stored(path)[: len(before)] == before
-    names = [(m.artifact.name, m.session) for m in found]
-    assert sorted(names) == [(f"{n}.tflite", i) for n in "ab" for i in range(repeats)]
-    # Each kill costs the session that was going on.
-    assert len(names) <= calls.stat().st_size <= len(names) + kills
 
 
 COMMAND = [sys.executable, "-m", "mnv4_mobile"]

@@ -73,6 +73,12 @@ CREATE TABLE profiles (
     body TEXT NOT NULL
 );
 """
+_UNWRITABLE = (
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+)
 _HEADER = b"SQLite format 3\0"
 _OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
 _NAMED = 5
@@ -197,8 +203,8 @@ class Store:
             _make_tables(self._db)
 
     def _open_unwritable(self, error: sqlite3.OperationalError) -> None:
-        """Opens a file in a folder without write permission, where SQLite makes no log."""
-        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        """Opens a file where SQLite cannot make a log: without write permission, on a full disk."""
+        if error.sqlite_errorcode & 0xFF not in _UNWRITABLE:
             raise error
         log = self.path.with_name(f"{self.path.name}-wal")
         if log.exists() and log.stat().st_size:
@@ -448,6 +454,8 @@ def _text(value: object) -> str:
 
 def _error(path: Path, error: sqlite3.Error) -> MobileError:
     """Returns the error for the user that stands for an error of SQLite."""
+    if error.sqlite_errorcode == sqlite3.SQLITE_IOERR_SHMSIZE:
+        return DiskError(f"{path}: the disk is full")
     match error.sqlite_errorcode & 0xFF:  # without what SQLite adds to its primary codes
         case sqlite3.SQLITE_CORRUPT:
             return StoreError(f"{path}: is damaged: {error}")

@@ -1,7 +1,6 @@
 """The store keeps what was added, whatever happened in between."""
 
 import os
-import random
 import shutil
 import signal
 import sqlite3
@@ -309,35 +308,6 @@ def _fork(work):
 def _read_all(told):
     with os.fdopen(told, "rb") as pipe:
         return pipe.read().decode()
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments_nothing_recorded_is_lost(path):
-    moments = random.Random(0)
-    recorded = []
-
-    def work(tell):
-        with Store(path) as store:
-            while True:
-                one = measurement(latencies=[5.0] * 20)
-                store.add(one)
-                tell(one.id)
-
-    for _ in range(50):
-        child, told = _fork(work)
-        time.sleep(moments.uniform(0, 0.15))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        text = _read_all(told)
-        recorded += [text[i : i + 36] for i in range(0, len(text), 36)]
-        with Store(path) as store:
-            there = {m.id for m in store.measurements()}
-        assert there >= set(recorded)
-        # At most the one that was on its way is there beside those that were reported.
-        assert len(there) <= len(recorded) + 50
-    assert len(recorded) > 50
-    with sqlite3.connect(path) as database:
-        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_processes_make_and_fill_a_store_at_once(path):
