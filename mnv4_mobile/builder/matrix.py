@@ -446,20 +446,19 @@ def _run_on(scheduler: str, tasks: Sequence[Task], progress: Progress) -> Genera
 
     If a worker dies, another one takes over its task; Dask gives up on a task that ended several.
     """
-    import joblib
-
     with _connected(scheduler) as client:
+        from distributed import as_completed
+
         where = f"{len(client.scheduler_info()['workers'])} workers at {scheduler}"
         left = {cell for task in tasks for cell in task.cells}
         error: MobileError | None = None
         progress.step(where)
         try:
-            with joblib.parallel_config(backend="dask", client=client):
-                parallel = joblib.Parallel(batch_size=1, return_as="generator_unordered")
-                for built in parallel(joblib.delayed(build_apart)(task) for task in tasks):
-                    left -= {one.cell for one in built}
-                    progress.advance(len(built))
-                    yield from built
+            for finished in as_completed(client.map(build_apart, tasks, pure=False)):
+                built = finished.result()
+                left -= {one.cell for one in built}
+                progress.advance(len(built))
+                yield from built
         except Exception as failed:  # noqa: BLE001 - any error of a cluster fails the rest
             error = CrashError(f"{scheduler}: {type(failed).__name__}: {failed}")
         yield from (Built(cell=cell, path=None, error=error) for cell in left)
