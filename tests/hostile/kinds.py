@@ -9,7 +9,6 @@ import json
 import os
 import sqlite3
 import struct
-import sys
 import tempfile
 import zipfile
 import zlib
@@ -69,10 +68,16 @@ def command(*words: object) -> None:
     Raises:
         MobileError: As the command.
     """
+    _app().main(list(map(str, words)), "mnv4", standalone_mode=False)
+
+
+@functools.cache
+def _app() -> Any:
+    from typer.main import get_command
+
     from mnv4_mobile.cli import app
 
-    sys.argv = ["mnv4", *map(str, words)]
-    app(standalone_mode=False)
+    return get_command(app)
 
 
 def each(*calls: Callable[[], object]) -> None:
