@@ -13,6 +13,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from mnv4_mobile.errors import MobileError
+from mnv4_mobile.errors import ImageError, MobileError, WeightsError
 from tests.hostile.mutations import (
     RAW_JSON,
     RAW_YAML,
@@ -147,8 +148,27 @@ def _good_yaml(folder: str) -> Files:
 
 
 def _read_model(given: Path, out: Path) -> None:
+    from mnv4_mobile.model.fit import fit_checkpoint
+    from mnv4_mobile.model.grammar import load_model
+    from mnv4_mobile.model.resolve import resolve
+
     file = given / "hostile.yaml"
-    each(partial(command, "models", file), partial(command, "models", file, "--json"))
+    spec = load_model(str(file))
+    each(
+        partial(command, "models", file),
+        partial(command, "models", file, "--json"),
+        partial(resolve, str(file), "random:0"),
+    )
+    with suppress(WeightsError):  # of another network
+        fit_checkpoint(_demo(), spec)
+
+
+@functools.cache
+def _demo() -> Any:
+    from mnv4_mobile.model.checkpoint_index import read_index
+    from mnv4_mobile.model.checkpoint_source import DEMO
+
+    return read_index(DEMO)
 
 
 def _read_recipe(given: Path, out: Path) -> None:
@@ -236,8 +256,7 @@ _LINKS = (
 )
 
 
-def _hostile_bundle(random: Random) -> Files:
-    target = "tflite"
+def _hostile_bundle(target: str, random: Random) -> Files:
     files, manifest = dict(_bundle(target)), _manifest(target)
     name = f"bundle/{manifest['artifact']['path']}"
     what = random.randrange(10)
@@ -260,7 +279,7 @@ def _hostile_bundle(random: Random) -> Files:
     elif what == 1:
         extra = random.choice(("bundle/x", "bundle/golden/x.bin", "bundle/a/b", "bundle/é\n"))
         files[extra] = random.choice((Link(random.choice(_LINKS)), Fifo(), b"x"))
-    elif what == 2:  # an artifact whose hash is right
+    elif what == 2 and target != "coreml":  # an artifact whose hash is right
         content = files[name]
         assert isinstance(content, bytes)
         files[name] = content = damaged(random, content, _structure(target))
@@ -274,7 +293,7 @@ def _hostile_bundle(random: Random) -> Files:
     return files
 
 
-def _read_bundle(given: Path, out: Path) -> None:
+def _read_bundle(target: str, given: Path, out: Path) -> None:
     from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.measuring.subject import open_subject
 
@@ -289,13 +308,13 @@ def _read_bundle(given: Path, out: Path) -> None:
         partial(command, "inspect", path),
         partial(command, "inspect", path, "--json"),
         partial(command, "lint", path),
-        partial(_write_sdk, path, out / "sdk"),
+        partial(_write_sdk, "ios" if target == "coreml" else "android", path, out / "sdk"),
     )
 
 
-def _write_sdk(bundle: Path, out: Path) -> None:
+def _write_sdk(platform: str, bundle: Path, out: Path) -> None:
     try:
-        command("sdk", "android", bundle, "-o", out)
+        command("sdk", platform, bundle, "-o", out)
     except MobileError:
         if out.exists():
             raise BrokenError("a refused sdk left its folder") from None
@@ -445,14 +464,22 @@ def _image(random: Random) -> Files:
             data = random.choice(_pictures())
             data = damaged(random, data, range(min(len(data), 200)))
     suffix = random.choice(("png", "jpg", "gif", "tif", "webp"))
-    return {f"hostile.{suffix}": data}
+    files: Files = {f"hostile.{suffix}": data}
+    if random.randrange(8) == 0:
+        for name in ("a", "b", "c.png", "d/e", "d/f"):
+            files[name] = random.choice((Link(random.choice((*_LINKS, "d", "../d"))), Fifo(), b""))
+        files["d/g.png"] = data
+    return files
 
 
 def _read_picture(given: Path, out: Path) -> None:
     from mnv4_mobile.images import Preprocess, list_images, pixels, read_image
 
     for path in list_images(given):
-        pixels(read_image(path), Preprocess(size=(96, 96)))
+        with suppress(ImageError):
+            pixels(read_image(path), Preprocess(size=(96, 96)))
+    (path,) = given.glob("hostile.*")
+    read_image(path)
 
 
 # Checkpoints
@@ -493,7 +520,53 @@ def _hostile_safetensors(random: Random) -> Files:
         case _:
             text = encoded(text_of(change(random, tree, RAW_JSON)))
             found = struct.pack("<Q", len(text)) + text + rest
-    return {"hostile.safetensors": found}
+    config = _CONFIG if random.randrange(2) else None
+    files: Files = {"hostile.safetensors": found}
+    if config is not None:
+        files["config.json"] = changed_json(random, config)
+    return files
+
+
+_CONFIG = {
+    "architecture": "mobilenetv4_conv_small",
+    "num_classes": 3,
+    "num_features": 1280,
+    "pretrained_cfg": {
+        "tag": "e2400_r224_in1k",
+        "input_size": [3, 224, 224],
+        "test_input_size": [3, 256, 256],
+        "interpolation": "bicubic",
+        "crop_pct": 0.875,
+        "crop_mode": "center",
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+        "num_classes": 3,
+        "license": "apache-2.0",
+        "label_names": ["n1", "n2", "n3"],
+        "label_descriptions": {"n1": "a cat", "n2": "a dog", "n3": "neither"},
+    },
+    "model_args": {"num_classes": 3, "in_chans": 3, "global_pool": "avg"},
+}
+
+
+def _hostile_labels(random: Random) -> Files:
+    names = ["cat", "dog", "bird"]
+    if random.randrange(2):
+        tree = random.choice((names, {str(i): name for i, name in enumerate(names)}))
+        return {"hostile.json": changed_json(random, tree)}
+    names[random.randrange(3)] = random.choice(TEXTS)
+    data = encoded("\n".join(names))
+    return {"hostile.txt": data if random.randrange(3) else damaged(random, data)}
+
+
+def _read_names(given: Path, out: Path) -> None:
+    from mnv4_mobile.labels import check_labels, read_labels
+
+    (path,) = given.iterdir()
+    labels = read_labels(str(path))
+    check_labels(labels, len(labels))
+    if any(character in label for label in labels for character in "\n\r\0\x1b"):
+        raise BrokenError(f"accepted {labels!r}")
 
 
 @functools.cache
@@ -592,11 +665,13 @@ def _hostile_pth(random: Random) -> Files:
 
 
 def _read_checkpoint(given: Path, out: Path) -> None:
+    from mnv4_mobile.model.checkpoint_about import about_timm
     from mnv4_mobile.model.resolve import resolve
     from mnv4_mobile.model.weights import load_checkpoint
     from mnv4_mobile.testing import tiny_model
 
-    (path,) = given.iterdir()
+    (path,) = given.glob("hostile.*")
+    about_timm(path)
     load_checkpoint(tiny_model(), str(path))
     try:
         resolve(str(path))
@@ -659,6 +734,7 @@ def _use(store: Path, out: Path) -> None:
         ["results", "export", out / "all.csv"],
         ["report", "-o", out / "report.html"],
         ["report", "-o", out / "report.md"],
+        ["report", "-o", out / "report.csv"],
     ]
     words += [["results", "show", ids[0]]] if ids else []
     words += [["results", "delete", *ids, "--yes"]] if ids else []
@@ -670,6 +746,32 @@ def _use(store: Path, out: Path) -> None:
                 raise BrokenError(
                     f"imported, but then {' '.join(map(str, one))}: {error}"
                 ) from error
+
+
+@functools.cache
+def _parquet() -> bytes:
+    from mnv4_mobile.measuring.results.exchange import Records, export_records
+    from tests.records import measurement
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "good.parquet")
+        one = measurement(id="00000000-0000-4000-8000-000000000000")
+        export_records(Records(measurements=[one]), path)
+        return path.read_bytes()
+
+
+def _hostile_parquet(random: Random) -> Files:
+    data = _parquet()
+    if random.randrange(3) == 0:  # the record itself, which Parquet keeps as text
+        from pyarrow import parquet, table
+
+        body = changed_json(random, _records()[0]["measurement"])
+        file = io.BytesIO()
+        parquet.write_table(table({"record": [random.choice((body, body.decode("latin1")))]}), file)
+        return {"hostile.parquet": file.getvalue()}
+    if random.randrange(3):
+        return {"hostile.parquet": damaged(random, data, range(len(data) - 4000, len(data)))}
+    return {"hostile.parquet": damaged(random, data)}
 
 
 @functools.cache
@@ -788,6 +890,156 @@ def _read_store(given: Path, out: Path) -> None:
     )
 
 
+# Folders that this package wrote earlier
+
+_KEY = "0" * 64
+_CANARY = b"not to be touched"
+
+
+def _cached(random: Random) -> Files:
+    """Returns a cache with a damaged entry, or remains of a process that was killed."""
+    entry: Any = {"id": "x", "sha256": hashlib.sha256(b"").hexdigest()}
+    folder = f"cache/{_KEY}"
+    files: Files = {f"{folder}/entry.json": changed_json(random, entry), "canary": _CANARY}
+    match random.randrange(4):
+        case 0:
+            files[f"{folder}/x"] = random.choice((Link(random.choice(_LINKS)), Fifo()))
+        case 1:
+            files[f"{folder}/x/manifest.json"] = random.choice((Link("/dev/zero"), Fifo(), b"{}"))
+        case 2:
+            files["cache/.mnv4-abcdefgh"] = Link("..")
+        case _:
+            files["cache/.mnv4-abcdefgh/gone/0"] = Link("../../../..")
+    return files
+
+
+def _good_cache() -> Files:
+    return {"cache/x/y": b"", "canary": _CANARY}
+
+
+def _read_cache(given: Path, out: Path) -> None:
+    from mnv4_mobile.builder.cache import Cache
+
+    os.environ["MNV4_CACHE"] = str(given / "cache")
+    each(
+        partial(command, "cache"),
+        partial(command, "cache", "--json"),
+        lambda: Cache(given / "cache").take(_KEY, out),
+        partial(command, "cache", "prune", "--older-than", "0"),
+    )
+    if (given / "canary").read_bytes() != _CANARY:
+        raise BrokenError("the cache changed a file outside")
+
+
+def _library(random: Random) -> Files:
+    """Returns a library whose marker someone has changed, beside a bundle."""
+    marker: Any = {
+        "version": "1",
+        "models": {"X": "x"},
+        "files": {"README.md": hashlib.sha256(b"a").hexdigest(), "../canary": "0" * 64},
+    }
+    files: Files = {
+        "sdk/mnv4-sdk.json": changed_json(random, marker),
+        "sdk/README.md": b"a",
+        "sdk/mine.kt": random.choice((b"x", Link("/etc/hostname"), Link("nowhere"))),
+        "canary": _CANARY,
+    }
+    if random.randrange(4) == 0:
+        files[random.choice(sorted(files))] = random.choice((Link("/dev/zero"), Fifo()))
+    return files | _bundle("tflite")
+
+
+def _good_library() -> Files:
+    return dict(_bundle("tflite"))
+
+
+def _write_again(given: Path, out: Path) -> None:
+    for name in ("sdk", "canary"):
+        if (given / name).exists():
+            (given / name).rename(out / name)
+    canary = out / "canary"
+    before = canary.read_bytes() if canary.is_file() and not canary.is_symlink() else b""
+    command("sdk", "android", given / "bundle", "-o", out / "sdk")
+    if before == _CANARY and canary.read_bytes() != before:
+        raise BrokenError("sdk changed a file outside")
+
+
+# The command line
+
+_UNREAD = ("doctor", "devices")
+"""Commands that look at this machine, and hardly at their arguments."""
+_NUMBERS = (
+    *("9" * 5000, "-" + "9" * 400, "1e999", "nan", "inf", "-inf", "-1", "0", "1.5", "", "0x10"),
+    *("1_0", "\u0661", "1e-400", "2147483648", " 1 ", "true", "1" + "0" * 30),
+)
+_VALUES = (
+    *(text for text in TEXTS if "\0" not in text),
+    *(
+        "\udcff",
+        "a\udcffb",
+        "IN/hostile.yaml",
+        "IN/folder",
+        "IN/folder/x",
+        "IN/fifo",
+        "IN/nothing/x",
+    ),
+    *("/dev/null", "/dev/full", "x" * 300, "IN/records.jsonl", "IN/good.png", "IN", "OUT/é", "OUT"),
+)
+
+
+@functools.cache
+def _commands() -> tuple[tuple[tuple[str, ...], Any], ...]:
+    """Returns the words and the parameters of every command that reads its arguments first."""
+    found: list[Any] = []
+
+    def add(words: tuple[str, ...], group: Any) -> None:
+        for name, one in group.commands.items():
+            if hasattr(one, "commands"):
+                add((*words, name), one)
+            elif name not in _UNREAD:
+                found.append(((*words, name), one.params))
+
+    add((), _app())
+    return tuple(found)
+
+
+def _arguments(random: Random) -> Files:
+    """Returns the words of a command as JSON, and files that they may name."""
+    words, params = random.choice(_commands())
+    found = list(words)
+    for param in params:
+        if param.param_type_name == "argument":
+            found += [random.choice(_VALUES) for _ in range(random.choice((1, 1, 2)))]
+        elif random.randrange(4) == 0 and param.opts[-1] != "--help":
+            found.append(random.choice(param.opts))
+            if not param.is_flag:
+                found.append(random.choice(random.choice((_VALUES, _NUMBERS))))
+    if random.randrange(8) == 0:
+        found.insert(random.randrange(1, len(found) + 1), random.choice(_VALUES))
+    return {
+        "words.json": json.dumps(found).encode(),
+        "hostile.yaml": _yaml(random.choice(("models", "recipes", "sweeps")), random)[
+            "hostile.yaml"
+        ],
+        "records.jsonl": _good_lines()["hostile.jsonl"],
+        "good.png": _pictures()[0],
+        "folder/x.txt": b"x",
+        "fifo": Fifo(),
+    }
+
+
+def _good_arguments() -> Files:
+    return {"words.json": b'["targets", "--json"]'}
+
+
+def _run(given: Path, out: Path) -> None:
+    words = json.loads((given / "words.json").read_bytes())
+    places = {"IN": str(given), "OUT": str(out)}
+    found = ["/".join(places.get(part, part) for part in word.split("/")) for word in words]
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    command(*found)
+
+
 # HTTP
 
 
@@ -891,8 +1143,20 @@ KINDS: Mapping[str, Kind] = {
     "recipe": Kind(partial(_good_yaml, "recipes"), partial(_yaml, "recipes"), _read_recipe),
     "sweep": Kind(partial(_good_yaml, "sweeps"), partial(_yaml, "sweeps"), _read_sweep),
     "plan": Kind(_good_plan, _plan, _read_plan),
-    "bundle": Kind(partial(_bundle, "tflite"), _hostile_bundle, _read_bundle, "tflite"),
+    "bundle": Kind(
+        partial(_bundle, "tflite"),
+        partial(_hostile_bundle, "tflite"),
+        partial(_read_bundle, "tflite"),
+        "tflite",
+    ),
+    "bundle-ios": Kind(
+        partial(_bundle, "coreml"),
+        partial(_hostile_bundle, "coreml"),
+        partial(_read_bundle, "coreml"),
+        "coreml",
+    ),
     "records": Kind(_good_lines, _lines, _import),
+    "parquet": Kind(lambda: {"hostile.parquet": _parquet()}, _hostile_parquet, _import),
     "store": Kind(lambda: {"hostile.sqlite": _store()}, _hostile_store, _read_store),
     "tflite": Kind(
         partial(_good_artifact, "tflite"),
@@ -912,11 +1176,15 @@ KINDS: Mapping[str, Kind] = {
         partial(_read_artifact, "coreml"),
         "coreml",
     ),
-    "image": Kind(lambda: {"good.png": _pictures()[0]}, _image, _read_picture),
+    "image": Kind(lambda: {"hostile.png": _pictures()[0]}, _image, _read_picture),
     "safetensors": Kind(
-        lambda: {"good.safetensors": _safetensors()}, _hostile_safetensors, _read_checkpoint
+        lambda: {"hostile.safetensors": _safetensors()}, _hostile_safetensors, _read_checkpoint
     ),
-    "pth": Kind(lambda: {"good.pth": _pth()}, _hostile_pth, _read_checkpoint),
+    "labels": Kind(lambda: {"hostile.txt": b"a\nb\n"}, _hostile_labels, _read_names),
+    "pth": Kind(lambda: {"hostile.pth": _pth()}, _hostile_pth, _read_checkpoint),
+    "cache": Kind(_good_cache, _cached, _read_cache),
+    "library": Kind(_good_library, _library, _write_again, "tflite"),
+    "arguments": Kind(_good_arguments, _arguments, _run),
     "http": Kind(_good_requests, _requests, _serve),
 }
 """All kinds by name."""

@@ -174,6 +174,9 @@ def change(random: Random, tree: Any, raw: tuple[str, ...]) -> Any:
 
 def _change_one(random: Random, parent: Any, key: Any, tree: Any, raw: tuple[str, ...]) -> None:
     value = parent[key]
+    if random.randrange(3) == 0:
+        parent[key] = _of_type(random, value)
+        return
     match random.randrange(13):
         case 0:
             del parent[key]
@@ -206,6 +209,24 @@ def _change_one(random: Random, parent: Any, key: Any, tree: Any, raw: tuple[str
             parent[key] = {"x": value}
         case _:
             parent[key] = scalar(random, raw)
+
+
+def _of_type(random: Random, value: Any) -> Any:
+    """Returns a value of the same type, which a check of types lets through."""
+    match value:
+        case bool():
+            return not value
+        case int():
+            return integer(random)
+        case float():
+            return random.choice((0.0, -1.0, 1e-300, 5e-324, 1e300, 3.4e38, 1.0, 1e15, -0.0))
+        case str():
+            return random.choice(TEXTS)
+        case list() if value:
+            return [deepcopy(random.choice(value)) for _ in range(random.choice((1, 2, 7)))]
+        case dict() if value:
+            return {random.choice(TEXTS): one for one in value.values()}
+    return scalar(random, RAW_JSON)
 
 
 def text_of(value: Any) -> str:
