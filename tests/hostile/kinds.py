@@ -288,7 +288,8 @@ def _hostile_bundle(target: str, random: Random) -> Files:
             "bytes": len(content),
         }
         files["bundle/manifest.json"] = text_of(manifest).encode()
-    if what > 2 or random.randrange(4) == 0:
+    changed = what > 2 or random.randrange(4) == 0
+    if changed and "bundle/manifest.json/x" not in files:
         files["bundle/manifest.json"] = changed_json(random, manifest)
     return files
 
