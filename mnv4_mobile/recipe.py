@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 
 from mnv4_mobile.configs import read_config
 from mnv4_mobile.errors import ConfigError, unknown
-from mnv4_mobile.records import Count, Decibels, Record, convert, replace, show
+from mnv4_mobile.records import Count, Decibels, Natural, Record, convert, replace, show
 from mnv4_mobile.units import UNITS, Unit
 
 Precision = Literal["float32", "float16"]
@@ -156,7 +156,7 @@ class CalibrationImages(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     images: Count
     """The most images used."""
-    seed: int = 0
+    seed: Natural = 0
     """Chooses among the images if there are more."""
 
 

@@ -5,7 +5,9 @@ import math
 import re
 import time
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from importlib import import_module
+from pkgutil import walk_packages
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 from records import evaluation, manifest, measurement
 
+import mnv4_mobile
 from mnv4_mobile.bundle.manifest import Manifest
 from mnv4_mobile.errors import BundleError, ConfigError
 from mnv4_mobile.measuring.devices.app import Job, Result
@@ -23,6 +26,7 @@ from mnv4_mobile.recipe import load_recipe
 from mnv4_mobile.records import (
     Count,
     Record,
+    Row,
     Share,
     check,
     convert,
@@ -172,3 +176,35 @@ def test_thousands_of_samples_are_read_fast():
     begin = time.process_time()
     decode(data, Measurement, "it")
     assert time.process_time() - begin < 0.5  # 20 ms on a quiet machine
+
+
+def unbounded(kind, metas=()):
+    """Yields the numbers in a type that have no bound on one side."""
+    if get_origin(kind) is Annotated:
+        bare, *metas = get_args(kind)
+        yield from unbounded(bare, [meta for meta in metas if isinstance(meta, Meta)])
+    elif kind in (int, float):
+        least = [meta for meta in metas if meta.ge is not None or meta.gt is not None]
+        most = [meta for meta in metas if meta.le is not None or meta.lt is not None]
+        if not least or not most:
+            yield kind
+    elif get_origin(kind) is not Literal:
+        for part in get_args(kind):
+            yield from unbounded(part)
+
+
+def test_every_number_of_every_record_has_bounds():
+    for module in walk_packages(mnv4_mobile.__path__, "mnv4_mobile."):
+        if module.name != "mnv4_mobile.__main__":
+            import_module(module.name)
+    kinds = [*Record.__subclasses__(), *Row.__subclasses__()]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    ours = [kind for kind in kinds if kind.__module__.startswith("mnv4_mobile.")]
+    assert len(ours) > 40
+    fields = [(kind, *field) for kind in ours for field in hints(kind).items()]
+    assert [(k.__name__, name) for k, name, type_ in fields if any(unbounded(type_))] == []
+
+
+def hints(kind):
+    return get_type_hints(kind, include_extras=True)

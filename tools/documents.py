@@ -674,7 +674,7 @@ def _wrong_facts(kind: _Kind) -> None:
     kind.refuse("calibration.images", 0, 2.5, other=_FULL)
     kind.refuse("calibration.held_out", -1, other=_FULL)
     kind.refuse("calibration.skipped", _GONE, other=_FULL)
-    kind.refuse("calibration.seed", "0", other=_FULL)
+    kind.refuse("calibration.seed", "0", _SAFE + 1, -_SAFE - 1, 2**64, other=_FULL)
     kind.refuse("calibration.dataset_sha256", "0", other=_FULL)
     kind.refuse("calibration.range", 1, other=_FULL)
     kind.refuse("calibration.agreement.top1", 1.5, other=_FULL)

@@ -26,7 +26,18 @@ from mnv4_mobile.files import regular_files, sha256, size, write_bytes
 from mnv4_mobile.images import Assumable, Preprocess
 from mnv4_mobile.labels import Label
 from mnv4_mobile.layers import Layer
-from mnv4_mobile.records import Bytes, Count, Decibels, Natural, Record, Sha256, Share, show, whole
+from mnv4_mobile.records import (
+    Bytes,
+    Count,
+    Decibels,
+    Natural,
+    Record,
+    SafeInt,
+    Sha256,
+    Share,
+    show,
+    whole,
+)
 from mnv4_mobile.tensors import CLASSES, Io, Shape, TensorSpec, check_bytes
 from mnv4_mobile.units import Unit
 
@@ -143,7 +154,7 @@ class CalibrationEntry(Record, frozen=True, kw_only=True):
     """Number of images left out of calibration and used to judge it."""
     skipped: Natural
     """Number of files that could not be read."""
-    seed: int
+    seed: SafeInt
     """Seed that chose the images."""
     dataset_sha256: Sha256 | None
     """Hash of the sorted hashes of the images, each ended by a line feed; null if the images were

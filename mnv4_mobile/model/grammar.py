@@ -38,7 +38,7 @@ from mnv4_mobile.model.timm_names import (
     shipped_name,
     timm_name,
 )
-from mnv4_mobile.records import Count, Natural, Record, Row, convert, show
+from mnv4_mobile.records import Count, Finite, Natural, Record, Row, convert, show
 from mnv4_mobile.yaml_file import read_yaml
 
 Odd = Annotated[Count, Meta(extra_json_schema={"not": {"multipleOf": 2}})]
@@ -128,7 +128,7 @@ class MMQARow(Row, frozen=True, tag="mmqa"):
     """Query channels of all heads together."""
     num_attention_heads: Count
     """Number of heads."""
-    query_pooling_stride: Annotated[int, Meta(ge=2)] | None
+    query_pooling_stride: Annotated[int, Meta(ge=2, le=2**31 - 1)] | None
     """Stride of the average pooling of the queries; ~ for none."""
     key_val_downsample: bool
     """Whether a depthwise convolution makes the maps of keys and values smaller."""
@@ -194,7 +194,7 @@ class BackboneParams(Record, frozen=True, kw_only=True):
     """Activation of all blocks."""
     return_stage_idx: tuple[Natural, ...] | None = None
     """Indices, from 0, of the stages whose output maps can be asked for; ~ means the last one."""
-    layer_scale: float | None = None
+    layer_scale: Finite | None = None
     """Initial value of the learned scale at the end of `uir` and `mmqa` blocks; ~ for none."""
 
 
