@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import warnings
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -36,6 +37,7 @@ from mnv4_mobile.cli import (
 )
 from mnv4_mobile.cli.examples import EXIT_CODES, epilog
 from mnv4_mobile.cli.show import (
+    ESCAPED,
     end_json,
     print_text,
 )
@@ -142,6 +144,8 @@ def main() -> None:
     With `--json` the error is part of the JSON object on stdout, too.
     """
     as_json = "--json" in sys.argv[1:]
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors=ESCAPED)
     warnings.showwarning = _show_warning
     try:
         error = _run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import shlex
@@ -88,6 +89,17 @@ Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show what the to
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show results and errors only.")]
 
 
+ESCAPED = "mnv4-escaped"
+"""The error handler of output streams: it escapes characters that their encoding lacks."""
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """Returns the escapes of JSON, so that documents keep their meaning."""
+    assert isinstance(error, UnicodeEncodeError)
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+codecs.register_error(ESCAPED, _escaped)
 _document: dict[str, object] = {}
 
 

@@ -18,6 +18,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from mnv4_mobile.cli.show import ESCAPED
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.text import printable, printable_message
 
@@ -206,7 +207,10 @@ def steps(verbose: bool, quiet: bool = False) -> Iterator[Steps]:
     sys.stdout.flush()
     sys.stderr.flush()
     stdout, stderr = os.dup(1), os.dup(2)
-    with tempfile.TemporaryFile() as log, os.fdopen(os.dup(stderr), "w") as terminal:
+    with (
+        tempfile.TemporaryFile() as log,
+        os.fdopen(os.dup(stderr), "w", errors=ESCAPED) as terminal,
+    ):
         shown = Steps(Console(file=terminal, stderr=False), quiet=quiet)
         if not verbose:
             os.dup2(log.fileno(), 1)

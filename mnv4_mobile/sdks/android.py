@@ -46,11 +46,12 @@ def _fill(folder: Path, models: Mapping[str, Bundle]) -> None:
     shutil.copytree(library(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("build"))
     for bundle in models.values():
         bundle.copy_to(folder / "src/main/assets/mnv4" / bundle.manifest.id)
-    (folder / _KOTLIN / "Mnv4Models.kt").write_text(_code(models))
+    (folder / _KOTLIN / "Mnv4Models.kt").write_text(_code(models), "utf-8")
     used = sorted({RUNTIMES[bundle.manifest.target] for bundle in models.values()})
     gradle = folder / "build.gradle.kts"
     lines = "".join(f'    implementation("{line}")\n' for line in used)
-    gradle.write_text(gradle.read_text().replace("    // runtimes\n", lines))
+    text = gradle.read_text("utf-8").replace("    // runtimes\n", lines)
+    gradle.write_text(text, "utf-8")
     shipping.write_readme(folder / "README.md", models, _SAMPLE)
 
 

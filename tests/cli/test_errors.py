@@ -1,6 +1,7 @@
 """Errors as the user and machines see them."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,18 @@ def test_a_bug_is_a_traceback_and_json(mnv4, monkeypatch, capfd):
         mnv4("devices", "--json")
     error = {"type": "UnexpectedError", "message": "RuntimeError: surprise", "exit_code": 1}
     assert json.loads(capfd.readouterr().out) == {"schema": 1, "error": error}
+
+
+def test_an_encoding_without_a_character_ends_nothing():
+    done = subprocess.run(
+        [MNV4, "inspect", "é犬👩", "--json"],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["message"].startswith("é犬👩: not a bundle")
+    assert b"Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
