@@ -12,12 +12,12 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
-from mnv4_mobile.errors import ConfigError, DiskError, MobileError
+from mnv4_mobile.errors import ConfigError, DiskError, MobileError, disk_error
 
 _PREFIX = ".mnv4-"
 _SCRATCH = re.compile(re.escape(_PREFIX) + "[a-z0-9_]{8}")
@@ -236,6 +236,17 @@ def _end_if_left(path: Path) -> None:
 
 
 @contextmanager
+def disk_errors() -> Iterator[None]:
+    """Turns errors about a disk in its body into a DiskError."""
+    try:
+        yield
+    except OSError as error:
+        if known := disk_error(error):
+            raise known from error
+        raise
+
+
+@contextmanager
 def new_folder(path: Path, marker: str) -> Iterator[Path]:
     """Makes a folder to fill; it becomes `path` if the block succeeds, and is removed otherwise.
 
@@ -246,26 +257,35 @@ def new_folder(path: Path, marker: str) -> Iterator[Path]:
 
     Raises:
         ConfigError: `path` holds something else.
-        DiskError: The folder cannot be made.
+        DiskError: The folder cannot be made or filled.
     """
     check_replaceable(path, marker)
     check_folder(path.parent)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with scratch(path.parent) as work:
-        folder = work.folder / path.name
-        folder.mkdir()
-        yield folder
-        work.place(folder, path, lambda: check_replaceable(path, marker))
+    with disk_errors():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with scratch(path.parent) as work:
+            folder = work.folder / path.name
+            folder.mkdir()
+            yield folder
+            work.place(folder, path, lambda: check_replaceable(path, marker))
 
 
-def copy_folder(source: Path, target: Path) -> None:
+def copy_folder(source: Path, target: Path, without: Collection[str] = ()) -> None:
     """Copies what is in a folder into an existing one.
+
+    Args:
+        source: The folder.
+        target: The existing one.
+        without: Names of files and folders to leave out at any depth.
 
     Raises:
         OSError: A file cannot be copied; `shutil.copytree` would raise an error of its own.
     """
     for path in sorted(source.rglob("*")):
-        copy = target / path.relative_to(source)
+        relative = path.relative_to(source)
+        copy = target / relative
+        if not set(without).isdisjoint(relative.parts):
+            continue
         if path.is_dir():
             copy.mkdir()
         else:

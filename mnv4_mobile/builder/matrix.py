@@ -326,7 +326,7 @@ def build_cells(
             found[cell] = Built(cell=cell, path=path, cached=True)
     rest = [cell for cell in cells if cell not in found]
     if rest:
-        with _folder(out), files.scratch(out) as work:
+        with files.disk_errors(), _folder(out), files.scratch(out) as work:
             tasks = _tasks({cell: made_of[cell] for cell in rest}, work.folder)
             if scheduler:
                 running = _run_on(scheduler, tasks, progress)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mnv4_mobile.bundle.manifest import AnyBundle, Bundle
+from mnv4_mobile.files import copy_folder
 from mnv4_mobile.sdks import shipping
 from mnv4_mobile.sdks.code import kotlin_comment, kotlin_string
 from mnv4_mobile.sdks.names import open_bundles
@@ -43,7 +43,7 @@ def library() -> Path:
 
 
 def _fill(folder: Path, models: Mapping[str, Bundle]) -> None:
-    shutil.copytree(library(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("build"))
+    copy_folder(library(), folder, without=["build"])
     for bundle in models.values():
         bundle.copy_to(folder / "src/main/assets/mnv4" / bundle.manifest.id)
     (folder / _KOTLIN / "Mnv4Models.kt").write_text(_code(models), "utf-8")

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mnv4_mobile.bundle.manifest import AnyBundle, Bundle
+from mnv4_mobile.files import copy_folder
 from mnv4_mobile.sdks import shipping
 from mnv4_mobile.sdks.code import swift_comment, swift_string
 from mnv4_mobile.sdks.names import open_bundles
@@ -25,7 +26,7 @@ _CORE_TESTS = (
 )
 _SAMPLE = "convSmall224x224Fp16Coreml"
 _IMPORT = "import MobileNetV4ExecuTorch"
-_NOT_SHIPPED = shutil.ignore_patterns(".build", ".swiftpm", ".gitkeep", "MobileNetV4CoreTests")
+_NOT_SHIPPED = (".build", ".swiftpm", ".gitkeep", "MobileNetV4CoreTests")
 
 
 def write_ios(given: Sequence[AnyBundle], out: Path) -> shipping.Written:
@@ -55,7 +56,7 @@ def _fill(folder: Path, models: Mapping[str, Bundle]) -> None:
         {name: bundle for name, bundle in models.items() if bundle.manifest.target == target}
         for target in TARGETS
     )
-    shutil.copytree(library(), folder, dirs_exist_ok=True, ignore=_NOT_SHIPPED)
+    copy_folder(library(), folder, without=_NOT_SHIPPED)
     _fill_target(folder / _KIT, coreml, "all")
     if executorch:
         _fill_target(folder / _EXECUTORCH, executorch, "allExecuTorch")

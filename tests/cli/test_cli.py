@@ -316,24 +316,49 @@ def test_a_signal_in_the_middle_leaves_nothing(tmp_path, number):
     assert folder_names(out) == []
 
 
+@pytest.fixture
+def on_a_full_disk():
+    """Runs the command where no file may be larger than that; returns what it says on stderr."""
+
+    def run(size, *arguments):
+        code = (
+            f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n"
+            "from mnv4_mobile.cli import main\nmain()\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 2, done.stderr
+        assert "File too large" in done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    return run
+
+
 @pytest.mark.toolchain("tflite")
-def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path):
-    code = (
-        "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000000, 1000000))\n"
-        "from mnv4_mobile.cli import main\nmain()\n"
-    )
+def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path, on_a_full_disk):
     out = tmp_path / "out"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *BASE, "-o", str(out), "--no-cache"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 2, done.stderr
-    assert "File too large" in done.stderr
-    assert "Traceback" not in done.stderr
+    on_a_full_disk(1_000_000, *BASE, "-o", out, "--no-cache")
     assert folder_names(out) == []
+
+
+@pytest.mark.toolchain("executorch")
+@pytest.mark.parametrize("platform", ["android", "ios"])
+@pytest.mark.parametrize("size", [100, 1_000_000])
+def test_a_library_on_a_full_disk_is_an_error_too(
+    demo_bundle, tmp_path, on_a_full_disk, platform, size
+):
+    """The disk is full while the library is copied, and while the bundle is."""
+    bundle = demo_bundle("executorch")
+    assert bundle.artifact.stat().st_size > 1_000_000
+    err = on_a_full_disk(size, "sdk", platform, bundle.path, "-o", tmp_path / "mnv4")
+    assert err.startswith("error: ")
+    assert folder_names(tmp_path) == []
 
 
 @pytest.mark.toolchain("tflite")

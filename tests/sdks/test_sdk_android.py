@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mnv4_mobile.bundle.manifest import open_bundle
-from mnv4_mobile.errors import BundleError, ConfigError
+from mnv4_mobile.errors import BundleError, ConfigError, DiskError
 from mnv4_mobile.files import sha256
 from mnv4_mobile.sdks.android import RUNTIMES, library, write_android
 
@@ -149,7 +149,7 @@ def test_a_folder_is_replaced_whole_or_stays(variant, tmp_path, monkeypatch):
     second = variant(id="second")
     with monkeypatch.context() as patched:
         patched.setattr("mnv4_mobile.sdks.android._code", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(DiskError, match="No space left"):
             write_android([second], out)
     assert sorted(path.relative_to(out) for path in out.rglob("*")) == before
     write_android([second], out)
