@@ -16,6 +16,8 @@ IMAGE_BYTES = 256 * 2**20
 """The largest image file, which some decoders read whole."""
 HEADER_BYTES = 4 * 2**20
 """The largest description of a checkpoint's tensors; hybrid-large needs 0.2 MB."""
+OPERATIONS = 500_000
+"""The most operations of a pickle, 40 for each tensor; they take two seconds."""
 
 _lifted = False
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mnv4_mobile import limits
 from mnv4_mobile.errors import ConfigError, WeightsError
 from mnv4_mobile.files import Read
 from mnv4_mobile.images import KnownPreprocess, check_scale
@@ -68,6 +69,9 @@ def about_timm(path: Path, read: Read = Path.read_bytes) -> About:
     if not path.exists():
         return About()
     try:
+        if not path.is_file():  # a FIFO would block, a device never end
+            raise WeightsError(f"{path}: not a file")
+        limits.check(path, "bytes", path.stat().st_size, limits.HEADER_BYTES, WeightsError)
         config = Section(_json(read(path).decode(), str(path)), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise WeightsError(f"{path}: cannot be read: {error}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +10,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from mnv4_mobile import limits
 from mnv4_mobile.errors import WeightsError
 from mnv4_mobile.model.checkpoint_source import SAFETENSORS, check_file, reason
 from mnv4_mobile.model.state import Shape
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
 Key = tuple[str, ...]
 """Where a tensor is in a checkpoint: the keys of the dicts around it, and its name."""
 
-_MAX_HEADER = 100 * 10**6  # the limit of safetensors itself
 _MAX_DEPTH = 6
 COUNTER = "num_batches_tracked"
 
@@ -75,19 +77,24 @@ def _read_safetensors(path: Path, data: bytes | None) -> tuple[dict[Key, Shape],
     try:
         with path.open("rb") if data is None else BytesIO(data) as file:
             size = int.from_bytes(file.read(8), "little")
-            if size > _MAX_HEADER:
-                raise ValueError("its header is too large")
-            header: Any = json.loads(file.read(size))
             length = file.seek(0, os.SEEK_END)
+            if size <= length:  # else it is no such file
+                what = "bytes that describe the tensors"
+                limits.check(path, what, size, limits.HEADER_BYTES, WeightsError)
+            file.seek(8)
+            header: Any = msgspec.json.decode(file.read(min(size, length)))
         metadata = header.pop("__metadata__", {})
         ends = [entry["data_offsets"][1] for entry in header.values()]
         if length != 8 + size + max(ends, default=0):
             raise ValueError("its length is not what its header says")
         if not all(isinstance(text, str) for text in metadata.values()):
             raise ValueError("its metadata must be texts")
-        shapes: dict[Key, Shape] = {
-            (name,): tuple(int(side) for side in entry["shape"]) for name, entry in header.items()
-        }
+        shapes: dict[Key, Shape] = {}
+        for name, entry in header.items():
+            shapes[name,] = shape = tuple(int(side) for side in entry["shape"])
+            first, last = entry["data_offsets"]
+            if min(shape, default=0) < 0 or math.prod(shape) > 8 * (last - first):
+                raise ValueError(f"the shape of {name} does not fit its length")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path}: not a readable safetensors file: {reason(error)}") from None
     return shapes, metadata

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import pickletools
 import warnings
 import zipfile
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO
 
 import torch
+from torch import _weights_only_unpickler
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
+from mnv4_mobile import limits
 from mnv4_mobile.errors import WeightsError
 from mnv4_mobile.model.checkpoint_source import reason
+
+_PICKLES = 4
+"""In the format before torch 1.6: three that describe the file, and the object."""
+_CLASSES = 1000  # of trainers' own
 
 
 def load_pickle(path: Path, data: bytes | None = None) -> Any:
@@ -28,24 +38,175 @@ def load_pickle(path: Path, data: bytes | None = None) -> Any:
             shapes costs no memory.
 
     Raises:
-        WeightsError: The file is damaged, or has objects that no such class can replace.
+        WeightsError: The file is damaged, too large, or has objects that no such class can replace.
     """
 
-    def file() -> Path | BytesIO:
-        return path if data is None else BytesIO(data)
+    def file() -> BinaryIO:
+        return path.open("rb") if data is None else BytesIO(data)
 
     try:
-        archive = zipfile.is_zipfile(file())  # else the format of torch before 1.6
-        names = get_unsafe_globals_in_checkpoint(file()) if archive else ["argparse.Namespace"]
-        with safe_globals([(_stand_in(name), name) for name in names]), warnings.catch_warnings():
+        archive = _check(path, file)
+        source = path if data is None else BytesIO(data)
+        with _limited_reader(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            mapped = archive and data is None
-            return torch.load(file(), map_location="cpu", weights_only=True, mmap=mapped)
+            names = ["argparse.Namespace"]
+            if archive:
+                names = get_unsafe_globals_in_checkpoint(source)
+            if len(names) > _CLASSES:
+                raise ValueError(f"found {len(names)} classes, at most {_CLASSES} are allowed")
+            with safe_globals([(_stand_in(name), name) for name in names]):
+                source = path if data is None else BytesIO(data)
+                mapped = archive and data is None
+                return torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
+    except WeightsError:
+        raise
     except Exception as error:  # noqa: BLE001 - damaged bytes make it raise errors of every kind
         raise WeightsError(
             f"{path}: not a whole PyTorch checkpoint that holds only weights: {reason(error)}; "
             "torch.save(net.state_dict(), 'net.pth') writes one"
         ) from None
+
+
+def _check(path: Path, file: Callable[[], BinaryIO]) -> bool:
+    """Refuses a file that would grow when it is read.
+
+    Returns:
+        Whether it is an archive, rather than in the format before torch 1.6.
+    """
+    with file() as opened:
+        if zipfile.is_zipfile(opened):
+            with zipfile.ZipFile(opened) as archive:
+                _check_archive(path, archive, opened.seek(0, os.SEEK_END))
+            return True
+        opened.seek(0)
+        for _ in range(_PICKLES):
+            _check_pickle(path, opened)
+    return False
+
+
+def _check_archive(path: Path, archive: zipfile.ZipFile, length: int) -> None:
+    """Refuses entries that are compressed or overlap, and a description that is too large."""
+    for entry in archive.infolist():
+        if entry.compress_type != zipfile.ZIP_STORED:
+            raise WeightsError(
+                f"{path}: {entry.filename}: found compressed data ({entry.file_size} bytes "
+                f"from {entry.compress_size}), must be stored as torch.save does"
+            )
+    content = sum(entry.file_size for entry in archive.infolist())
+    if content > length:
+        raise WeightsError(f"{path}: found {content} bytes of content in a file of {length}")
+    for entry in archive.infolist():
+        if entry.filename.endswith("data.pkl"):
+            _check_size(path, entry.file_size)
+            with archive.open(entry) as file:
+                _check_pickle(path, file)
+
+
+def _check_size(path: Path, size: int) -> None:
+    what = "bytes that describe the tensors"
+    limits.check(path, what, size, limits.HEADER_BYTES, WeightsError)
+
+
+_MAKES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3, "REDUCE": 2, "NEWOBJ": 2, "BINPERSID": 1}
+_FILLS = {"APPEND": 1, "SETITEM": 2, "BUILD": 1}
+
+
+def _check_pickle(path: Path, file: IO[bytes]) -> None:
+    """Refuses a pickle whose values, written out wherever they are repeated, would be too large.
+
+    A list that holds another one twice, and so on for 40 levels, takes 200 bytes. To hash or to
+    print it takes for ever, and the reader does both. Values are lists here: a size, then parts.
+    """
+    stack: list[list[Any]] = []
+    marks: list[int] = []
+    memo: dict[int, list[Any]] = {}
+    with suppress(ValueError, LookupError):  # of damaged bytes, which the reader reports
+        operations: Iterable[tuple[Any, Any, Any]] = pickletools.genops(file)
+        for count, (operation, argument, _) in enumerate(operations):
+            name = operation.name
+            limits.check(path, "operations", count, limits.OPERATIONS, WeightsError)
+            if name in ("BINGET", "LONG_BINGET"):
+                stack.append(memo[argument])
+            elif name in ("BINPUT", "LONG_BINPUT"):
+                memo[argument] = stack[-1]
+            elif name == "MARK":
+                marks.append(len(stack))
+            elif name in ("APPENDS", "SETITEMS"):
+                at = marks.pop()
+                stack[at - 1] += stack[at:]
+                del stack[at:]
+            elif name == "TUPLE":
+                at = marks.pop()
+                stack[at:] = [[1, *stack[at:]]]
+            elif name in _MAKES:
+                stack[-_MAKES[name] :] = [[1, *stack[-_MAKES[name] :]]]
+            elif name in _FILLS:
+                stack[-_FILLS[name] - 1] += stack[-_FILLS[name] :]
+                del stack[-_FILLS[name] :]
+            elif name != "PROTO":
+                stack.append([1 + (len(argument) if isinstance(argument, str | bytes) else 0)])
+    _check_size(path, _written_out([0, *stack]))
+
+
+def _written_out(whole: list[Any]) -> int:
+    """Returns the size of a value with its parts, wherever they are repeated, up to a limit."""
+    sizes: dict[int, int] = {}
+    begun: set[int] = set()
+    todo = [whole]
+    while todo:
+        value = todo[-1]
+        rest = [] if id(value) in begun else [part for part in value[1:] if id(part) not in sizes]
+        begun.add(id(value))
+        if rest:
+            todo += rest
+        elif id(value) not in sizes:
+            size = value[0] + sum(sizes.get(id(part), 1) for part in value[1:])
+            sizes[id(value)] = min(size, limits.HEADER_BYTES + 1)
+            todo.pop()
+        else:
+            todo.pop()
+    return sizes[id(whole)]
+
+
+_NEEDED = {
+    *("collections.OrderedDict", "collections.Counter", "builtins.set", "builtins.complex"),
+    *("torch.Size", "torch.device", "torch.nn.parameter.Parameter"),
+    *("torch.serialization._get_layout", "torch._utils._rebuild_sparse_tensor"),
+    *("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"),
+    *("torch._utils._rebuild_tensor_v3", "torch._utils._rebuild_qtensor"),
+    *("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"),
+}
+"""What checkpoints of weights are made of, besides types of numbers and of storages."""
+
+
+@contextmanager
+def _limited_reader() -> Iterator[None]:
+    """Lets the weights-only reader call only what checkpoints need.
+
+    Others of the functions that it allows, such as `bytearray`, `torch.Tensor` and chains of
+    `_codecs.encode`, make gigabytes of a few bytes.
+    """
+    every = _weights_only_unpickler._get_allowed_globals
+    needed = {
+        name: value
+        for name, value in every().items()
+        if name in _NEEDED
+        or isinstance(value, torch.dtype | torch.qscheme)
+        or name.endswith("Storage")
+    }
+    needed["_codecs.encode"] = _encode
+    _weights_only_unpickler._get_allowed_globals = lambda: needed  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        _weights_only_unpickler._get_allowed_globals = every
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Returns bytes as the pickles of numpy's numbers hold them."""
+    if encoding not in ("latin1", "latin-1") or not isinstance(text, str):
+        raise ValueError(f"found text in {encoding!r}, must be latin1")
+    return text.encode("latin1")
 
 
 def _stand_in(name: str) -> type:

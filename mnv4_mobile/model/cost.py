@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from mnv4_mobile.errors import ConfigError
 
 Shape = tuple[int, int, int]
 """(channels, height, width) of one image's activation."""
+
+MAX_VALUES = 2**28
+"""The most values of a map or of attention: 1 GB in float32, a hundred times hybrid-large's."""
+MAX_PARAMETERS = 500_000_000
+"""The most parameters of a network, more than ten times hybrid-large's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +32,20 @@ def conv_cost(shape: Shape, out: int, kernel: int, stride: int = 1, groups: int 
     """Returns the cost of a bias-free convolution, padded by (k - 1) // 2, with batch norm."""
     channels, height, width = shape
     height, width = ((n + 2 * ((kernel - 1) // 2) - kernel) // stride + 1 for n in (height, width))
+    check_values("a map", out, height, width)
     weights = out * (channels // groups) * kernel * kernel
     return Cost(shape=(out, height, width), params=weights + 2 * out, macs=weights * height * width)
+
+
+def check_values(what: str, *sides: int) -> None:
+    """Refuses a map or a matrix that would take gigabytes.
+
+    Raises:
+        ConfigError: Naming its sides.
+    """
+    if math.prod(sides) > MAX_VALUES:
+        size = " x ".join(map(str, sides))
+        raise ConfigError(f"found {what} of {size}, at most {MAX_VALUES} values are allowed")
 
 
 def chain_cost(first: Cost, *rest: Cost, extra_params: int = 0) -> Cost:

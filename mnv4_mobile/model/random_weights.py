@@ -19,6 +19,7 @@ _LAYER_SCALE = 0.5
 _LOGITS_STD = 1.0
 _IMAGES = 32
 _SIZE = 64  # pixels
+_PIXELS = _IMAGES * 512**2  # of all images together
 
 
 def random_state(spec: ModelSpec, seed: int) -> dict[str, Tensor]:
@@ -89,10 +90,11 @@ def _calibration_size(spec: ModelSpec) -> tuple[int, int]:
 
 def _images(size: tuple[int, int], generator: torch.Generator) -> Tensor:
     """Returns images (N, 3, H, W) of colour, blotches, texture and grain in random shares."""
-    images = torch.zeros(_IMAGES, 3, *size)
+    count = max(1, min(_IMAGES, _PIXELS // (size[0] * size[1])))
+    images = torch.zeros(count, 3, *size)
     for share in (1, 4, 16, 64):
         cells = [max(side * share // 64, 1) for side in size]
-        noise = torch.randn((_IMAGES, 3, *cells), generator=generator)
-        amount = 1.5 * torch.rand((_IMAGES, 1, 1, 1), generator=generator)
+        noise = torch.randn((count, 3, *cells), generator=generator)
+        amount = 1.5 * torch.rand((count, 1, 1, 1), generator=generator)
         images += amount * F.interpolate(noise, size=size, mode="bilinear", align_corners=False)
     return images

@@ -15,7 +15,14 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar, Literal, get_args
 
 from mnv4_mobile.errors import ConfigError, unknown
-from mnv4_mobile.model.cost import Cost, Shape, chain_cost, conv_cost
+from mnv4_mobile.model.cost import (
+    MAX_PARAMETERS,
+    Cost,
+    Shape,
+    chain_cost,
+    check_values,
+    conv_cost,
+)
 
 Activation = Literal["relu", "relu6", "gelu", "silu", "swish", "hard_swish", "leaky_relu"]
 Norm = Literal["batch_norm"]
@@ -216,6 +223,7 @@ class MMQASpec:
             params += 2 * down.params
             macs += 2 * down.macs
             keys = down.shape[1] * down.shape[2]
+        check_values("attention", self.num_heads, queries, keys)
         query, key = channels * self.attention_channels, channels * self.head_dim
         params += 2 * query + 2 * key
         macs += query * queries + 2 * key * keys + query * height * width
@@ -333,7 +341,8 @@ class ModelSpec:
         """Returns the stage table at an input of `size` (height, width).
 
         Raises:
-            ConfigError: Channels do not match, or the strides do not divide the size.
+            ConfigError: Channels do not match, the strides do not divide the size, or the network
+                would take gigabytes.
         """
         height, width = size or self.input_size
         stride = self.total_stride
@@ -355,6 +364,8 @@ class ModelSpec:
             at = cost.shape
         if self.head:
             rows.append(BlockRow(name="head", role="Head", cost=self.head.cost(at[0])))
+        if (params := sum(row.cost.params for row in rows)) > MAX_PARAMETERS:
+            raise ConfigError(f"found {params} parameters, at most {MAX_PARAMETERS} are allowed")
         return rows
 
     def sha256(self) -> str:

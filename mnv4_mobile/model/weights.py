@@ -20,6 +20,7 @@ from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.model.state import state_shapes
 
+_VARIANCE = "running_var"
 _MEAN = "running_mean"
 """A norm has one of these, and a counter, which `state_shapes` leaves out."""
 
@@ -69,6 +70,10 @@ def load_checkpoint(
         ours: _plain(tensors[key], f"{path}: {'.'.join(key)}", shapes[ours])
         for ours, key in fit.keys.items()
     }
+    for name, tensor in state.items():
+        if name.endswith(_VARIANCE) and (tensor < 0).any():
+            place = f"{path}: {'.'.join(fit.keys[name])}"
+            raise WeightsError(f"{place}: holds negative values, must be variances, 0 or more")
     norms = [name.removesuffix(_MEAN) for name in shapes if name.endswith(_MEAN)]
     state |= {f"{norm}{COUNTER}": torch.zeros((), dtype=torch.int64) for norm in norms}
     state |= _fresh_head(fit.spec, fit.untrained)
@@ -101,7 +106,10 @@ def _plain(tensor: Tensor, place: str, shape: tuple[int, ...]) -> Tensor:
     """Returns the tensor as float32 if it holds finite numbers."""
     if not tensor.is_floating_point() or tensor.layout != torch.strided or tensor.is_meta:
         raise WeightsError(f"{place}: found {tensor.dtype}, must be dense floating-point numbers")
-    tensor = tensor.detach().to(torch.float32)
+    try:
+        tensor = tensor.detach().to(torch.float32)
+    except RuntimeError:  # of types that several numbers share a byte in
+        raise WeightsError(f"{place}: found {tensor.dtype}, cannot be converted") from None
     if not torch.isfinite(tensor).all():
         raise WeightsError(f"{place}: holds NaN or infinite values")
     return tensor.reshape(shape)
