@@ -22,7 +22,7 @@ from mnv4_mobile.errors import WeightsError
 from mnv4_mobile.model.checkpoint_source import reason
 
 _PICKLES = 4
-"""In the format before torch 1.6: three that describe the file, and the object."""
+"""Number of pickles in the format before torch 1.6: three describe the file, one is the object."""
 _CLASSES = 1000  # of trainers' own
 
 

@@ -313,3 +313,30 @@ def test_a_valid_uir_survives_the_way_through_yaml(tmp_path, blocks):
         (b.out_channels, b.hidden_channels, b.extra_kernel_size, b.middle_kernel_size, b.stride)
         for _, b in spec.blocks()
     ] == blocks
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"stage_params": [[["conv", 10**9, 3, 2]]]},
+            "stage 0, block 0: found a map of 1000000000",
+        ),
+        ({"stage_params": [[["conv", 8, 10**9 + 1, 2]]]}, "parameters, at most 500000000"),
+        ({"stage_params": [[["fi", 8, 10**9, 3, 2]]]}, "stage 0, block 0: found a map of 10000"),
+        ({"stage_params": [[["conv", 8, 3, 10**9]]]}, "multiples of"),
+        ({"stage_params": [[["conv", 0, 3, 1]]]}, "out_channels: found 0"),
+        ({"stage_params": [[["conv", -8, 3, 1]]]}, "out_channels: found -8"),
+        ({"stage_params": [[["conv", 12_000, 3, 2]] * 4]}, "parameters, at most 500000000"),
+    ],
+)
+def test_networks_that_would_take_gigabytes_are_refused(tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=rf"net\.yaml: .*{message}"):
+        load_model(write(tmp_path, changed(**changes)))
+
+
+@pytest.mark.parametrize("size", [10**6, 16384, -32, 0])
+def test_input_sizes_that_would_take_gigabytes_are_refused(tmp_path, size):
+    message = "input_size: found" if size != 16384 else r"stem: found a map of \d+ x 8192 x 8192"
+    with pytest.raises(ConfigError, match=rf"net\.yaml: {message}"):
+        load_model(write(tmp_path, {**BARE, "input_size": size}))
