@@ -178,7 +178,7 @@ def damaged(path: object, kind: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
         found = str(error) if type(error) is ValueError else repr(error)
         raise BundleError(f"{path}: a damaged {kind}: {found}") from error
 

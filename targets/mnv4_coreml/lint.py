@@ -6,14 +6,15 @@ those that have a public source, which docs/reference/lint.md names.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mnv4_coreml.mil.saved import Message, SavedModel, Value
+from mnv4_coreml.mil.saved import Message, SavedModel
 from mnv4_mobile import lint as rules
-from mnv4_mobile.errors import BundleError
+from mnv4_mobile.errors import damaged
 from mnv4_mobile.layers import assign
 from mnv4_mobile.lint import Convolution, Finding, Graph, Operator, Rule
 
@@ -22,6 +23,8 @@ _LEAVING = (
     *("lstm", "gru", "rnn", "custom_layer", "topk", "tile", "non_maximum_suppression"),
 )
 _POOLS = ("avg_pool", "max_pool", "l2_pool")
+_MOST_SIZES = 16
+"""More than the axes of any tensor."""
 _WIDEST_KERNEL = 13
 _LONGEST_AXIS = 16384
 
@@ -137,10 +140,8 @@ def lint(path: Path, layers: Sequence[str]) -> list[Finding]:
         LoweringError: A package with flexible shapes.
     """
     model = SavedModel(path)
-    try:
+    with damaged(model.path, "program"):
         return rules.apply(RULES, _graph(model, layers))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{model.path}: a damaged program: {error!r}") from error
 
 
 def _graph(model: SavedModel, layers: Sequence[str]) -> Graph:
@@ -182,8 +183,12 @@ def _operator(
     def sizes(parameter: str) -> tuple[int, ...]:
         """Returns the integers of a constant parameter; empty if the operation has none."""
         (name,) = names.get(parameter, [""])
-        value: Value = model.value(literals[name]) if name in literals else []
-        return tuple(int(size) for size in np.ravel(np.asarray(value)))
+        if name not in literals:
+            return ()
+        _, shape = model.tensor_type(literals[name].type)
+        if math.prod(shape) > _MOST_SIZES:
+            raise ValueError(f"{op.type}: found {parameter} of shape {list(shape)}")
+        return tuple(int(size) for size in np.ravel(model.value(literals[name])))
 
     # The data comes before the parameters.
     order = sorted(names, key=lambda key: (key not in ("x", "input", "data"), key))

@@ -17,14 +17,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mnv4_coreml.mil.saved import SavedModel
+from mnv4_coreml.mil.saved import SavedModel, refuse_links
 from mnv4_coreml.speedups import coremltools
+from mnv4_mobile.errors import damaged
 from mnv4_mobile.tensors import Tensors
 
 
 @contextmanager
 def copied(path: Path) -> Iterator[Path]:
-    """Yields a temporary copy of a package: coremltools rewrites the manifest of what it opens."""
+    """Yields a temporary copy of a package: coremltools rewrites the manifest of what it opens.
+
+    Raises:
+        BundleError: See `refuse_links`.
+    """
+    refuse_links(path)
     with tempfile.TemporaryDirectory() as folder:
         yield Path(shutil.copytree(path, Path(folder, path.name)))
 
@@ -49,9 +55,10 @@ class CoreMLModel:
         self.operations = [op.outputs[0].name for op in saved.block().operations if op.outputs]
         self.kinds = {feature.name: feature.type.WhichOneof("Type") for feature in features}
         """The kinds of inputs and outputs, by name: `multiArrayType`, `imageType`, ..."""
-        self._labels = json.loads(metadata["labels"]) if "labels" in metadata else []
         ct = coremltools()
-        unit = ct.ComputeUnit[(compute_unit or metadata.get("compute_unit", "all")).upper()]
+        with damaged(saved.path, "model"):
+            self._labels = json.loads(metadata["labels"]) if "labels" in metadata else []
+            unit = ct.ComputeUnit[(compute_unit or metadata.get("compute_unit", "all")).upper()]
         self.model = ct.models.MLModel(str(path), compute_units=unit, skip_model_load=not load)
 
     def feed(self, inputs: Tensors) -> dict[str, Any]:

@@ -7,14 +7,15 @@ import sys
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy.typing as npt
 
 from mnv4_coreml.mil import Program
 from mnv4_coreml.mil.saved import SavedModel
+from mnv4_mobile.errors import damaged
 from mnv4_mobile.target import Session
-from mnv4_mobile.tensors import Tensors, TensorSpec
+from mnv4_mobile.tensors import Tensors, TensorSpec, declared_input
 
 
 def operators(path: Path) -> dict[str, int]:
@@ -37,18 +38,15 @@ def inputs(path: Path) -> tuple[TensorSpec, ...]:
     model = SavedModel(path)
     declared = {port.name: port.type for port in model.function.inputs}
     found = []
-    for feature in model.spec.description.input:
-        if feature.type.WhichOneof("Type") == "imageType":
-            image = feature.type.imageType
-            shape: tuple[int, ...] = (1, image.height, image.width, 3)
-            dtype = "uint8"
-        else:
-            dtype, shape = model.tensor_type(declared[feature.name])
-        found.append(
-            TensorSpec(
-                name=feature.name, kind="image", shape=shape, dtype=cast(Any, dtype), layout=None
-            )
-        )
+    with damaged(model.path, "program"):
+        for feature in model.spec.description.input:
+            if feature.type.WhichOneof("Type") == "imageType":
+                image = feature.type.imageType
+                shape: tuple[int, ...] = (1, image.height, image.width, 3)
+                dtype = "uint8"
+            else:
+                dtype, shape = model.tensor_type(declared[feature.name])
+            found.append(declared_input(feature.name, shape, dtype))
     return tuple(found)
 
 

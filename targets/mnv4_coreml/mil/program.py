@@ -12,10 +12,13 @@ import numpy as np
 
 from mnv4_coreml.mil import compressed, operators, spatial
 from mnv4_coreml.mil.saved import Array, Message, SavedModel, Value, stored
-from mnv4_mobile.errors import BundleError, ConfigError, LoweringError
+from mnv4_mobile.errors import BundleError, ConfigError, LoweringError, damaged
 
 OPERATORS = operators.TABLE | spatial.TABLE | compressed.TABLE
 """The operators that the interpreter supports, by MIL name; `const` does not count as one."""
+
+_FAILURES = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+"""What operators raise for arguments that they do not support."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,18 +84,17 @@ class Program:
         self._steps: list[_Step] = []
         self._constants: dict[str, Value] = {}
         description = model.spec.description
-        try:
+        with damaged(self.path, "program"):
             self._load(model, block)
             types = {result.name: result for step in self._steps for result in step.results}
             self.inputs = tuple(self._input(feature) for feature in description.input)
             self.outputs = tuple(self._output(feature, types) for feature in description.output)
-        except (LookupError, TypeError, ValueError) as error:
-            raise BundleError(f"{self.path}: a damaged program: {error!r}") from error
+        kept = {port.name for port in self.outputs}
         self._last_use = {
             name: step
             for step in self._steps
             for name in _names(step)
-            if name not in self._constants and name not in {port.name for port in self.outputs}
+            if name not in self._constants and name not in kept
         }
 
     @property
@@ -185,7 +187,7 @@ class Program:
         try:
             given = OPERATORS[step.operator](**arguments)
             pairs = list(zip(step.results, _as_tuple(given), strict=True))
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        except _FAILURES as error:
             raise LoweringError(f"{where}: {error!r}") from error
         for result, value in pairs:
             if result.dtype:

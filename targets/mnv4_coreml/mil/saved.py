@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
+import io
 import math
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from mnv4_mobile.errors import BundleError, LoweringError, ToolchainError
+from mnv4_mobile.errors import BundleError, LoweringError, ToolchainError, damaged
+from mnv4_mobile.files import regular_files
 
 Array = npt.NDArray[Any]
 Message = Any
@@ -53,6 +55,11 @@ arithmetic would also round inside an operator, and is slow."""
 _BLOB = struct.Struct("<IIQQ40x")
 _SENTINEL = 0xDEADBEEF
 
+_LARGEST = 8 << 20
+"""Number of bytes of a specification or of Manifest.json. Weights are in a file of their own."""
+_PARTS, _AXES, _ELEMENTS = 65_536, 16, 2**29
+"""The most parts of a program (see `_Walk`), axes of a tensor, and elements of a tensor."""
+
 
 def stored(values: npt.ArrayLike, dtype: str) -> Array:
     """Returns `values` as a tensor of the MIL type `dtype` holds them: rounded for float16."""
@@ -63,13 +70,29 @@ def stored(values: npt.ArrayLike, dtype: str) -> Array:
 
 def unpack(packed: Array, bits: int, shape: Sequence[int]) -> Array:
     """Unpacks bytes (uint8) of numbers with `bits` bits, lowest first, to one uint8 per number."""
-    count = math.prod(shape)
+    count = math.prod(map(int, shape))
+    if count * bits > 8 * packed.size:  # numpy would add zeros
+        raise ValueError(f"{packed.size} bytes for {count} numbers of {bits} bits")
     binary = np.unpackbits(packed, count=count * bits, bitorder="little").reshape(count, bits)
     return (binary @ (1 << np.arange(bits, dtype=np.uint8))).reshape(shape)
 
 
+class _Item(msgspec.Struct):
+    path: str
+
+
+class _Manifest(msgspec.Struct, rename="camel"):
+    """The Manifest.json of a package, which Apple does not document."""
+
+    root_model_identifier: str
+    item_info_entries: dict[str, _Item]
+
+
 class SavedModel:
-    """The model in an .mlpackage folder.
+    """The model in an .mlpackage folder, which may come from anywhere.
+
+    Nothing outside the folder is read: links are refused, and so is any path in its files that
+    leaves it, used or not, because Core ML would follow it.
 
     Attributes:
         path: The model specification, usually `Data/com.apple.CoreML/model.mlmodel`.
@@ -81,20 +104,24 @@ class SavedModel:
     """
 
     def __init__(self, package: Path) -> None:
+        refuse_links(package)
         self.path = _specification(package)
         self.spec: Message = _model_class()()
         from google.protobuf.message import DecodeError
 
         try:
-            self.spec.ParseFromString(self.path.read_bytes())
-        except (OSError, DecodeError) as error:
+            self.spec.ParseFromString(_small_file(self.path))
+        except DecodeError as error:
             raise BundleError(f"{self.path}: not a readable Core ML model: {error}") from None
         if self.spec.WhichOneof("Type") != "mlProgram":
             raise BundleError(f"{self.path}: found no ML Program in it")
-        if "main" not in self.spec.mlProgram.functions:
+        program = self.spec.mlProgram
+        if "main" not in program.functions:
             raise BundleError(f"{self.path}: the program has no function `main`")
-        self.function: Message = self.spec.mlProgram.functions["main"]
-        self._files: dict[Path, memoryview] = {}
+        self.function: Message = program.functions["main"]
+        with damaged(self.path, "program"):
+            for reference in _Walk(program).blobs:
+                self._weights(reference)
 
     def block(self) -> Message:
         """Returns the operations of `main` for the operator set that it names."""
@@ -114,9 +141,19 @@ class SavedModel:
                 f"{self.path}: found a value of type {dtype}, the interpreter supports "
                 + ", ".join(WORKING)
             )
+        if (axes := len(tensor.dimensions)) > _AXES:
+            raise BundleError(
+                f"{self.path}: found a tensor of {axes} axes, must be {_AXES} or less"
+            )
         if any(size.WhichOneof("dimension") != "constant" for size in tensor.dimensions):
             raise LoweringError(f"{self.path}: found a flexible shape, supported: fixed ones")
-        return dtype, tuple(size.constant.size for size in tensor.dimensions)
+        shape = tuple(size.constant.size for size in tensor.dimensions)
+        if math.prod(shape) > _ELEMENTS:
+            raise BundleError(
+                f"{self.path}: found a tensor of shape {list(shape)}, must have {_ELEMENTS} "
+                "elements at most"
+            )
+        return dtype, shape
 
     def value(self, proto: Message) -> Value:
         """Returns the constant in a `Value`.
@@ -127,7 +164,7 @@ class SavedModel:
             return [self.value(item) for item in proto.immediateValue.list.values]
         dtype, shape = self.tensor_type(proto.type)
         if proto.WhichOneof("value") == "blobFileValue":
-            array = self._decode(self._blob(proto.blobFileValue), dtype, shape)
+            array = self._decode(self._blob(proto.blobFileValue, dtype, shape), dtype, shape)
         else:
             array = self._immediate(proto.immediateValue.tensor, dtype, shape)
         return array if shape else array.item()
@@ -136,7 +173,9 @@ class SavedModel:
         """Returns the values that the model itself holds, in the field for their type."""
         field = tensor.WhichOneof("value")
         if field == "bytes":
-            return self._decode(memoryview(tensor.bytes.values), dtype, shape)
+            raw = memoryview(tensor.bytes.values)
+            self._check_bytes(len(raw), dtype, shape)
+            return self._decode(raw, dtype, shape)
         found = getattr(tensor, field).values if field else ()
         if len(found) != math.prod(shape):
             raise BundleError(
@@ -146,53 +185,146 @@ class SavedModel:
 
     def _decode(self, raw: memoryview, dtype: str, shape: tuple[int, ...]) -> Array:
         """Returns little-endian bytes as an array; packed types get one element per value."""
-        count = math.prod(shape)
-        bits = SUB_BYTE.get(dtype) or 8 * np.dtype(dtype).itemsize
-        if len(raw) != -(-count * bits // 8):
-            raise BundleError(
-                f"{self.path}: found {len(raw)} bytes for a {dtype} constant of shape {shape}"
-            )
         if dtype not in SUB_BYTE:
             return stored(np.frombuffer(raw, np.dtype(dtype)).reshape(shape), dtype)
+        bits = SUB_BYTE[dtype]
         values = unpack(np.frombuffer(raw, np.uint8), bits, shape)
         if dtype.startswith("int"):
             sign = 1 << (bits - 1)
             values = (values ^ sign).astype(np.int8) - sign
         return stored(values, dtype)
 
-    def _blob(self, reference: Message) -> memoryview:
-        """Returns the bytes that a `BlobFileValue` points to."""
-        file = self.path.parent / reference.fileName.removeprefix("@model_path/")
-        if file not in self._files:
-            try:
-                self._files[file] = memoryview(file.read_bytes())
-            except OSError as error:
-                raise BundleError(f"{file}: cannot read the weights: {error}") from None
-        data = self._files[file]
-        at = reference.offset
-        if at + _BLOB.size > len(data):
-            raise BundleError(f"{file}: found {len(data)} bytes, the program points to {at}")
-        sentinel, _, size, start = _BLOB.unpack_from(data, at)
-        if sentinel != _SENTINEL:
-            raise BundleError(f"{file}: found no blob at byte {at}; not the program's weights?")
-        if start + size > len(data):
+    def _check_bytes(self, found: int, dtype: str, shape: tuple[int, ...]) -> None:
+        bits = SUB_BYTE.get(dtype) or 8 * np.dtype(dtype).itemsize
+        if found != -(-math.prod(shape) * bits // 8):
             raise BundleError(
-                f"{file}: found {len(data)} bytes, the blob at byte {at} ends at {start + size}"
+                f"{self.path}: found {found} bytes for a {dtype} constant of shape {shape}"
             )
-        return data[start : start + size]
+
+    def _weights(self, reference: Message) -> Path:
+        """Returns the file that a `BlobFileValue` names."""
+        name = reference.fileName.removeprefix("@model_path/")
+        return _inside(self.path.parent, name, self.path)
+
+    def _blob(self, reference: Message, dtype: str, shape: tuple[int, ...]) -> memoryview:
+        """Returns the bytes of a constant, which a `BlobFileValue` points to."""
+        path, at = self._weights(reference), reference.offset
+        try:
+            with path.open("rb") as file:
+                length = file.seek(0, io.SEEK_END)
+                if at + _BLOB.size > length:
+                    raise BundleError(f"{path}: found {length} bytes, the program points to {at}")
+                file.seek(at)
+                sentinel, _, size, start = _BLOB.unpack(file.read(_BLOB.size))
+                if sentinel != _SENTINEL:
+                    raise BundleError(
+                        f"{path}: found no blob at byte {at}; not the program's weights?"
+                    )
+                if start + size > length:
+                    raise BundleError(
+                        f"{path}: found {length} bytes, the blob at byte {at} ends at "
+                        f"{start + size}"
+                    )
+                self._check_bytes(size, dtype, shape)
+                file.seek(start)
+                return memoryview(file.read(size))
+        except OSError as error:
+            raise BundleError(f"{path}: cannot read the weights: {error.strerror}") from None
+
+
+def refuse_links(package: Path) -> None:
+    """Refuses a package that holds anything but files and folders.
+
+    Raises:
+        BundleError: The package holds a link, a device or a FIFO, or is no folder.
+    """
+    try:
+        regular_files(package, BundleError)
+    except OSError as error:
+        raise BundleError(f"{package}: not an .mlpackage: {error.strerror}") from None
+
+
+def _inside(folder: Path, name: str, where: Path) -> Path:
+    """Returns the path of a file that another file names, as a path inside a folder.
+
+    Raises:
+        BundleError: The path leaves the folder.
+    """
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise BundleError(f"{where}: found the path {name!r}, must stay inside {folder.name}")
+    return folder / path
+
+
+def _small_file(path: Path) -> bytes:
+    try:
+        if (size := path.stat().st_size) > _LARGEST:
+            raise BundleError(f"{path}: found {size} bytes, must be {_LARGEST} at most")
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _specification(package: Path) -> Path:
     """Returns the path of the model specification that a package's manifest names as its root."""
-    manifest = package / "Manifest.json"
-    try:
-        found = json.loads(manifest.read_text("utf-8"))
-        root: str = found["itemInfoEntries"][found["rootModelIdentifier"]]["path"]
-        return package / "Data" / root
-    except OSError as error:
-        raise BundleError(f"{manifest}: not an .mlpackage: {error}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{manifest}: names no root model: {error!r}") from None
+    path = package / "Manifest.json"
+    with damaged(path, "manifest"):
+        manifest = msgspec.json.decode(_small_file(path), type=_Manifest)
+        files = {
+            key: _inside(package / "Data", item.path, path)
+            for key, item in manifest.item_info_entries.items()
+        }
+        return files[manifest.root_model_identifier]
+
+
+class _Walk:
+    """A walk through all parts of a program, which ends with ValueError if there are too many.
+
+    Attributes:
+        blobs: Every reference to a weight file, whether or not its block would run.
+    """
+
+    def __init__(self, program: Message) -> None:
+        self._left = _PARTS
+        self.blobs: list[Message] = []
+        self._values(program.attributes.values())
+        for function in self._counted(program.functions.values()):
+            self._counted(function.inputs)
+            self._values(function.attributes.values())
+            self._blocks(function.block_specializations.values())
+
+    def _counted(self, parts: Collection[Message]) -> Collection[Message]:
+        self._left -= len(parts)
+        if self._left < 0:
+            raise ValueError(f"has more than {_PARTS:_} operations, arguments and constants")
+        return parts
+
+    def _blocks(self, blocks: Collection[Message]) -> None:
+        for block in self._counted(blocks):
+            self._values(block.attributes.values())
+            for operation in self._counted(block.operations):
+                self._counted(operation.outputs)
+                self._values(operation.attributes.values())
+                for argument in self._counted(operation.inputs.values()):
+                    bindings = self._counted(argument.arguments)
+                    self._values([one.value for one in bindings if one.HasField("value")])
+                self._blocks(operation.blocks)
+
+    def _values(self, values: Collection[Message]) -> None:
+        for value in self._counted(values):
+            if value.HasField("blobFileValue"):
+                self.blobs.append(value.blobFileValue)
+            elif value.HasField("immediateValue"):
+                self._contents(value.immediateValue)
+
+    def _contents(self, value: Message) -> None:
+        """Walks through the constants in a constant."""
+        match value.WhichOneof("value"):
+            case "tuple" | "list" as kind:
+                self._values(getattr(value, kind).values)
+            case "dictionary":
+                for pair in self._counted(value.dictionary.values):
+                    self._values((pair.key, pair.value))
 
 
 def _model_class() -> Message:
