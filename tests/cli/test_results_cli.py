@@ -4,10 +4,12 @@ import io
 import json
 import sqlite3
 from contextlib import closing
+from itertools import product
 
 import pytest
 from records import ARTIFACT, DEVICE, evaluation, measurement
 
+from mnv4_mobile.measuring.measurement import Samples, Summary
 from mnv4_mobile.measuring.results.store import Store
 from mnv4_mobile.records import replace
 
@@ -318,3 +320,29 @@ def test_what_cannot_be_imported_makes_no_store(mnv4, tmp_path):
 def test_an_empty_filter_chooses_nothing(mnv4, path, option):
     code, _, err = mnv4("results", "delete", option, "", "--target", "tflite", "--yes")
     assert (code, err) == (2, f"error: {option}: found '', must not be empty\n")
+
+
+def test_the_most_extreme_figures_are_shown(mnv4, tmp_path):
+    path = tmp_path / "extreme.sqlite"
+    least, most = 5e-324, 1e9
+    summary = Summary(mean=least, std=most, min=least, max=most, count=2**31 - 1)
+    latencies = [[least] * 15 + [most] * 45, [0.0] * 60, [most] * 60, [least] * 60]
+    artifacts = [replace(ARTIFACT, sha256=f"{i:064}", name=f"{i}", model=f"{i}") for i in range(5)]
+    with Store(path) as store:
+        for run, session in product(("base", "new"), range(3)):
+            fields = {"run": run, "session": session}
+            for artifact, times in zip(artifacts, latencies, strict=False):
+                turned = times if run == "base" else times[::-1]
+                store.add(measurement(turned, artifact=artifact, **fields))
+            samples = Samples(golden_sqnr_db=-3.4e38, peak_rss_mb=3.4e38, summary=summary)
+            store.add(measurement(artifact=artifacts[4], samples=samples, **fields))
+    for words in (["list"], ["list", "--run", "new"]):
+        code, out, _ = mnv4("results", *words, "--json", "--store", path)
+        assert (code, len(json.loads(out, parse_constant=pytest.fail)["groups"])) == (0, 5)
+        assert mnv4("results", *words, "--store", path)[0] == 0
+    code, out, _ = mnv4("compare", "base", "new", "--json", "--store", path)
+    assert len(json.loads(out, parse_constant=pytest.fail)["differences"]) == 5
+    for name in ("report.html", "report.md", "report.csv"):
+        code, _, err = mnv4("report", "-o", tmp_path / name, "--store", path)
+        assert code == 0, err
+    assert mnv4("choose", "--max-ms", "1", "--store", path)[0] in (0, 3)

@@ -27,6 +27,7 @@ from mnv4_mobile.measuring.results.doubts import (
     os_builds,
 )
 from mnv4_mobile.measuring.results.statistics import (
+    NANOSECOND,
     SessionGroup,
     groups,
     percentile,
@@ -318,7 +319,7 @@ def drawn(count: int, limit: int, *, seed: str) -> list[int]:
 def _drift(latencies: Sequence[float]) -> float | None:
     """Returns by what share the last quarter of a session's runs is slower than the first."""
     quarter = len(latencies) // 4
-    if quarter < 5 or not (begin := median(latencies[:quarter])):
+    if quarter < 5 or (begin := median(latencies[:quarter])) < NANOSECOND:
         return None
     return median(latencies[-quarter:]) / begin - 1
 

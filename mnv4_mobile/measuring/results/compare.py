@@ -25,7 +25,7 @@ from mnv4_mobile.measuring.measurement import Artifact, Measurement
 from mnv4_mobile.measuring.plan import Plan, Statistic
 from mnv4_mobile.measuring.results.doubts import MEANINGS, Doubt, doubts_of_group
 from mnv4_mobile.measuring.results.exchange import IMPORTED, read_measurements
-from mnv4_mobile.measuring.results.statistics import SessionGroup, typical
+from mnv4_mobile.measuring.results.statistics import NANOSECOND, SessionGroup, typical
 from mnv4_mobile.measuring.results.store import Store
 
 Verdict = Literal[
@@ -179,7 +179,7 @@ def _difference(base: SessionGroup, new: SessionGroup) -> Difference:
     statistic = SessionGroup((*base.measurements, *new.measurements)).statistic
     old, now = (
         # A coarse timer may report 0, with which no ratio can be formed.
-        [value for value in group.values_of(statistic) if value]
+        [value for value in group.values_of(statistic) if value > NANOSECOND]
         for group in (base, new)
     )
     base_ms, new_ms = typical(old), typical(now)

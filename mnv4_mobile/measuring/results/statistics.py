@@ -17,6 +17,9 @@ from statistics import NormalDist, fmean, median
 from mnv4_mobile.measuring.measurement import Measurement, ResultKey, Samples
 from mnv4_mobile.measuring.plan import Statistic
 
+NANOSECOND = 1e-6
+"""A shorter time, which no clock resolves, is not divided by: the ratio could overflow."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
@@ -60,7 +63,7 @@ def of_samples(values: Sequence[float]) -> Statistics:
         p90=_percentile(ordered, 90),
         p95=_percentile(ordered, 95),
         mean=mean,
-        cv=deviation / mean if len(values) > 1 and mean else None,
+        cv=deviation / mean if len(values) > 1 and mean > NANOSECOND else None,
         min=ordered[0],
         max=ordered[-1],
         n=len(ordered),
@@ -70,9 +73,9 @@ def of_samples(values: Sequence[float]) -> Statistics:
 def spread(values: Sequence[float]) -> float:
     """Returns the largest latency over the smallest, less 1; infinite if the smallest is 0."""
     smallest, largest = min(values), max(values)
-    if smallest:
+    if smallest > NANOSECOND:
         return largest / smallest - 1
-    return math.inf if largest else 0.0
+    return math.inf if largest > NANOSECOND else 0.0
 
 
 def drift(values: Sequence[float]) -> float:
@@ -104,7 +107,7 @@ def _of(samples: Samples | None) -> Statistics | None:
         p90=None,
         p95=None,
         mean=summary.mean,
-        cv=summary.std / summary.mean if summary.std is not None and summary.mean else None,
+        cv=None if summary.std is None or summary.mean < NANOSECOND else summary.std / summary.mean,
         min=summary.min,
         max=summary.max,
         n=summary.count,

@@ -8,6 +8,7 @@ record.
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ import sqlite3
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -380,7 +381,7 @@ def claimed(store: Path, run: str) -> Iterator[None]:
     """Keeps other processes from measuring the same run into the same store.
 
     The system frees the claim when the process ends, however it ends. The claim is a file beside
-    the store, which the next run of the same name takes over if it was left behind.
+    the store; the next run removes those that killed processes left behind.
 
     Raises:
         StoreError: Another process has claimed the run.
@@ -398,10 +399,18 @@ def claimed(store: Path, run: str) -> Iterator[None]:
     except OSError as error:
         raise DiskError(f"{store}: cannot be written: {error.strerror}") from error
     try:
+        for other in store.parent.glob(f".{glob.escape(store.name)}.*.lock"):
+            with suppress(OSError):  # above all, that it is in use
+                _remove(other, _locked(other))
         yield
     finally:
-        path.unlink(missing_ok=True)  # while it is locked, so that nobody waits for a dead name
-        os.close(handle)
+        _remove(path, handle)
+
+
+def _remove(path: Path, handle: int) -> None:
+    """Removes a file while it is locked, so that nobody locks one without a name."""
+    path.unlink(missing_ok=True)
+    os.close(handle)
 
 
 def _locked(path: Path) -> int:

@@ -286,8 +286,12 @@ def test_a_run_is_claimed_by_one_process(path):
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.close(told)
-    with claimed(path, "night"):
-        assert len(os.listdir(path.parent)) == 1
+    with claimed(path, "day"):
+        assert len(os.listdir(path.parent)) == 1  # without the one of the killed process
+        with claimed(path, "night"):
+            pass
+        with pytest.raises(StoreError), claimed(path, "day"):
+            pass
     assert os.listdir(path.parent) == []
 
 
