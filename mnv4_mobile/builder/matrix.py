@@ -21,11 +21,12 @@ from typing import Any
 from mnv4_mobile import files, limits
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.cache import Cache
-from mnv4_mobile.builder.cell import Cell, Options, key
+from mnv4_mobile.builder.cell import Cell, Options, key, shown
 from mnv4_mobile.builder.naming import (
     check_apart,
     check_name,
     check_overwriting,
+    check_text,
     expected_id,
     is_made_of,
 )
@@ -168,6 +169,8 @@ def cells(
             resolved = resolving(source, weights, num_classes=given.num_classes)
             if name is None:
                 check_name(f"{source}: the model's name", resolved.model.name)
+            check_text("the model's name", resolved.model.name)
+            check_text("the weights' name", shown(resolved.weights))
             notes |= dict.fromkeys(resolved.notes)
             spec = given.build_spec(resolved.model, resolved.preprocess)
             if spec.assumed:

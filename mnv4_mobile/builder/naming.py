@@ -32,6 +32,20 @@ def check_name(what: str, name: str) -> None:
         )
 
 
+def check_text(what: str, text: str) -> None:
+    """Refuses a text that no manifest can hold: a file's name may have bytes that are not text.
+
+    Raises:
+        ConfigError: Naming it.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"{what}: found {text!r}, must be Unicode: the manifest names it"
+        ) from None
+
+
 def artifact_id(spec: BuildSpec, cell: Cell, target: Target) -> str:
     """Returns the artifact's name without its suffix: <name>-<H>x<W>-<recipe> and the choices.
 

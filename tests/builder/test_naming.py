@@ -102,6 +102,17 @@ def test_a_name_is_for_one_model_and_has_the_pattern_of_ids(tmp_path):
     assert expected_id(*matrix(models=[str(mine)], name="mine")).startswith("mine-")
 
 
+def test_names_that_no_manifest_can_hold_are_refused_before_any_work(tmp_path):
+    weights = tmp_path / "birds\udcff.safetensors"
+    shutil.copy(DATA / "hybrid-narrow.safetensors", weights)
+    with pytest.raises(ConfigError, match=r"the weights' name: found 'birds\\udcff"):
+        matrix(models=[str(DATA / "hybrid-narrow.yaml")], weights=str(weights))
+    strange = tmp_path / "m\udcff.yaml"
+    shutil.copy(DATA / "hybrid-narrow.yaml", strange)
+    with pytest.raises(ConfigError, match=r"the model's name: found 'm\\udcff'"):
+        matrix(models=[str(strange)], name="mine")
+
+
 def test_two_cells_of_one_name_are_refused_before_any_work(tmp_path):
     (tmp_path / "conv-small.yaml").write_text((DATA / "hybrid-narrow.yaml").read_text())
     twice = ["conv-small", str(tmp_path / "conv-small.yaml")]
