@@ -183,7 +183,8 @@ class Cell:
         options["units"] = list(self.units(target))
         images = options.pop("images")
         if images is not None:
-            images = [hashed(path) for path in golden_paths(images, self.options.batch)]
+            paths = golden_paths(images, self.options.batch)
+            images = [_image_sha256(path, hashed) for path in paths]
         folder, calibration = options.pop("calibrate"), self.recipe.calibration
         if calibration is None:
             folder = None
@@ -193,7 +194,7 @@ class Cell:
                 images=calibration.images + self.recipe.held_out,
                 seed=calibration.seed,
             )
-            folder = [hashed(path) for path in paths]
+            folder = [_image_sha256(path, hashed) for path in paths]
         return {
             "model": dataclasses.asdict(self.model),
             "weights": [*_weights(self.weights, hashed), repr(self.preprocess)],
@@ -227,6 +228,11 @@ def key(ingredients: Mapping[str, str]) -> str:
 
 def _json_sha256(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _image_sha256(path: Path, hashed: Hash) -> str:
+    """Returns an image's hash; what is no file (a link to nothing, a FIFO) is refused when read."""
+    return hashed(path) if path.is_file() else ""
 
 
 def _weights(source: str, hashed: Hash) -> list[str]:

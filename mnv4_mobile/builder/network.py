@@ -62,6 +62,16 @@ class Network:
             weights_sha256=checkpoint.sha256,
             licence=checkpoint.licence,
         )
+        alike = [
+            name
+            for name, tensor in checkpoint.state.items()
+            if tensor.ndim == 4 and tensor.numel() > 1 and tensor.min() == tensor.max()
+        ]
+        if alike:
+            progress.note(
+                f"{self.entry.weights}: {len(alike)} tensors hold one value only, which training "
+                f"does not give; the first is {alike[0]}"
+            )
         self.net = load_net(checkpoint, spec)
         self._prepared: dict[tuple[Recipe, Calibration], MobileNetV4] = {}
         self._programs: dict[tuple[Form, MobileNetV4], ExportedProgram] = {}
@@ -81,7 +91,7 @@ class Network:
     def reference(self) -> dict[str, npt.NDArray[np.float32]]:
         """The PyTorch model's outputs for the golden images, by name."""
         self._progress.step(f"{self.entry.name}: run the PyTorch model")
-        return checked(eager(self.net, self.images, self.spec), self.weights)
+        return checked(eager(self.net, self.images, self.spec), self.images, self.weights)
 
     def resolved(self, recipe: Recipe) -> Recipe:
         """Returns a recipe with `range: auto` replaced by the best rule for this network."""
@@ -104,7 +114,7 @@ class Network:
         """Returns the held-out images, and the PyTorch model's outputs for them."""
         if calibration not in self._judged:
             pictures = calibration.held_out()
-            expected = checked(eager(self.net, pictures, self.spec), self.weights)
+            expected = checked(eager(self.net, pictures, self.spec), pictures, self.weights)
             self._judged[calibration] = pictures, expected
         return self._judged[calibration]
 

@@ -79,17 +79,29 @@ def eager(
 
 
 def checked(
-    reference: dict[str, npt.NDArray[np.float32]], weights: str
+    reference: dict[str, npt.NDArray[np.float32]], images: npt.NDArray[np.uint8], weights: str
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Returns the outputs of `eager`, with which artifacts are compared.
 
+    Args:
+        reference: The outputs.
+        images: The images (N, H, W, 3) that they are for.
+        weights: The weights, as messages name them.
+
     Raises:
-        WeightsError: An output has values that are not finite, so nothing can be compared with it.
+        WeightsError: An output has values that are not finite, or is the same for all images
+            although they differ. Nothing can be compared with it.
     """
+    differ = any((image != images[0]).any() for image in images)
     for name, values in reference.items():
         if not np.isfinite(values).all():
             raise WeightsError(
                 f"{weights}: the PyTorch model's output {name} has values that are not finite"
+            )
+        if differ and (values == values[0]).all():
+            raise WeightsError(
+                f"{weights}: the PyTorch model's output {name} is the same for {len(images)} "
+                "different images; are its weights all zero?"
             )
     return reference
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,9 +15,11 @@ from mnv4_mobile.bundle.worker import Worker, run_pixels
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.images import pixels, read_image
 from mnv4_mobile.target import load_target, require
+from mnv4_mobile.tensors import TensorSpec
 
 Image = str | os.PathLike[str] | npt.NDArray[np.uint8]
 """A file, or (H, W, 3) RGB bytes."""
+_CHUNK = 16  # number of images in memory at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +64,8 @@ class Model:
             ParityError: The artifact has other outputs than the manifest says.
             ConfigError: There is no image, or the model is closed or another process's.
         """
-        if not images:
-            raise ConfigError("no image given")
-        resized = np.stack([pixels(_decoded(image), self.bundle.preprocess) for image in images])
-        bundle = self.bundle
-        return run_pixels(self._worker, bundle.input, bundle.outputs, resized, bundle.preprocess)
+        parts = list(self._parts(images))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def classify(self, images: Sequence[Image], top: int = 5) -> list[list[Prediction]]:
         """Returns the likeliest classes of every image, best first.
@@ -75,7 +74,29 @@ class Model:
             ConfigError: The bundle has no class output.
         """
         output = self.bundle.class_output("probabilities", "logits")
-        values = self.run(images)[output.name].astype(np.float64)
+        parts = (part[output.name] for part in self._parts(images))
+        return [row for part in parts for row in self._classes(output, part, top)]
+
+    def _parts(self, images: Sequence[Image]) -> Iterator[dict[str, npt.NDArray[Any]]]:
+        """Yields all outputs by name for some images at a time, which alone are in memory."""
+        if not images:
+            raise ConfigError("no image given")
+        bundle = self.bundle
+        batch = bundle.input.shape[0]
+        step = -(-_CHUNK // batch) * batch
+        for start in range(0, len(images), step):
+            some = [
+                pixels(_decoded(one), bundle.preprocess) for one in images[start : start + step]
+            ]
+            yield run_pixels(
+                self._worker, bundle.input, bundle.outputs, np.stack(some), bundle.preprocess
+            )
+
+    def _classes(
+        self, output: TensorSpec, scores: npt.NDArray[Any], top: int
+    ) -> list[list[Prediction]]:
+        """Returns the likeliest classes of every row of a class output."""
+        values = scores.astype(np.float64)
         if output.kind == "logits":
             values = np.exp(values - values.max(1, keepdims=True))
             values /= values.sum(1, keepdims=True)

@@ -126,7 +126,8 @@ class Judge:
         )
         self.held_out = self.calibration.held_out()
         reference = eager(self.network.net, self.held_out, self.spec)
-        self._reference = checked(reference, self.network.weights)[self._output]
+        outputs = checked(reference, self.held_out, self.network.weights)
+        self._reference = outputs[self._output]
 
     def simulation(self, recipe: Recipe) -> Simulation:
         """Returns a recipe's simulation with ranges; `auto` uses the rule that a build chooses."""

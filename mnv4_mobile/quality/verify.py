@@ -83,5 +83,5 @@ def _afresh(
         outputs=tuple(output.kind for output in bundle.outputs),
     )
     images = golden_pixels(spec, None, seed=1)
-    reference = checked(eager(load_net(checkpoint, spec), images, spec), weights)
+    reference = checked(eager(load_net(checkpoint, spec), images, spec), images, weights)
     return images, {o.name: arranged(reference[o.kind], o) for o in bundle.outputs}

@@ -293,3 +293,14 @@ def test_weights_alone_do_without_images_and_say_what_is_left_out():
     assert "recipe int8-weights: without --calibrate: equalize, gptq left out" in progress.notes
     with pytest.raises(ConfigError, match="--calibrate: missing; recipe int8 needs"):
         cells(["conv-small"], "random:0", ["tflite"], ["int8"], options, progress=progress)
+
+
+def test_what_is_no_file_among_the_images_is_not_hashed(tmp_path, demo_pictures):
+    for index, path in enumerate(sorted(demo_pictures.glob("*.jpg"))[:4]):
+        (tmp_path / f"{index}.jpg").symlink_to(path)
+    plain = Options(calibrate=str(tmp_path), images=tmp_path)
+    (cell,) = cells(["demo"], None, ["tflite"], ["int8"], [plain], progress=Progress())
+    before = cell.ingredients()
+    (tmp_path / "gone.jpg").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert cell.ingredients() != before

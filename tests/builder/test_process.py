@@ -2,12 +2,15 @@
 
 import os
 import signal
+import struct
+import zlib
 from pathlib import Path
 
 import psutil
 import pytest
 import yaml
 
+from mnv4_mobile import limits
 from mnv4_mobile.builder import process
 from mnv4_mobile.builder.cell import Options
 from mnv4_mobile.builder.matrix import cells
@@ -15,6 +18,7 @@ from mnv4_mobile.builder.pipeline import Task
 from mnv4_mobile.builder.process import build_apart, end_all, kept_warm
 from mnv4_mobile.configs import config_folder
 from mnv4_mobile.errors import CrashError
+from mnv4_mobile.limits import FLAG
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.records import replace
 
@@ -161,3 +165,18 @@ def test_all_end_at_once(alone, lost):
         assert isinstance(built.error, CrashError)
         assert "signal 9 (SIGKILL" in str(built.error)
         assert process._idle == []
+
+
+@pytest.mark.toolchain("tflite")
+def test_builders_have_the_limits_of_the_command(tmp_path, mnv4):
+    header = struct.pack(">IIBBBBB", 9_000, 8_000, 8, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + b"IHDR" + header
+    for index in range(4):
+        data = b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+        (tmp_path / f"{index}.png").write_bytes(data + struct.pack(">I", 0) + b"IDAT" + bytes(4))
+    build = ("build", "demo", "-t", "tflite", "--images", tmp_path, "-o", tmp_path / "out")
+    code, _, err = mnv4(*build, "--no-cache")
+    assert (code, f"allowed are 64000000; {FLAG} lifts the limit" in err) == (2, True), err
+    code, _, err = mnv4(*build, "--no-cache", FLAG)
+    assert (code, "image file is truncated" in err) == (2, True), err
+    limits.lift(False)

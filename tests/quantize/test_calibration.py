@@ -1,5 +1,7 @@
 """Calibration images: chosen, held out, skipped, complained about."""
 
+import os
+
 import pytest
 from PIL import Image
 
@@ -37,6 +39,18 @@ def test_a_broken_file_is_named_skipped_and_counted(folder):
     (note,) = notes
     assert "skipped" in note
     assert "broken.png" in note
+
+
+def test_what_is_no_file_is_skipped(folder, tmp_path):
+    for index in range(3):
+        (tmp_path / f"{index}.png").write_bytes((folder / f"{index:03}.png").read_bytes())
+    (tmp_path / "again").symlink_to(".")
+    (tmp_path / "gone.png").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe.png")
+    found, notes = chosen(tmp_path)
+    assert (len(found), found.skipped) == (3, 2)
+    assert any("gone.png: not readable as an image: No such file" in note for note in notes)
+    assert any("pipe.png: a directory or device, must be a file" in note for note in notes)
 
 
 def test_pictures_held_out_are_others(folder):
