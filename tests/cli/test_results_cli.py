@@ -2,9 +2,13 @@
 
 import io
 import json
+import os
+import shutil
 import sqlite3
+import tempfile
 from contextlib import closing
 from itertools import product
+from pathlib import Path
 
 import pytest
 from records import ARTIFACT, DEVICE, evaluation, measurement
@@ -346,3 +350,30 @@ def test_the_most_extreme_figures_are_shown(mnv4, tmp_path):
         code, _, err = mnv4("report", "-o", tmp_path / name, "--store", path)
         assert code == 0, err
     assert mnv4("choose", "--max-ms", "1", "--store", path)[0] in (0, 3)
+
+
+def test_a_store_without_write_permission_is_read(mnv4, path):
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody who may not write")
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as out:
+        kept = Path(shutil.copy(path, folder))
+        Path(folder).chmod(0o555)
+        Path(out).chmod(0o777)
+        os.seteuid(65534)
+        try:
+            for words in (
+                ["results"],
+                ["results", "list"],
+                ["results", "export", f"{out}/all.jsonl"],
+                ["report", "-o", f"{out}/report.html"],
+                ["compare", "base", "new"],
+                ["choose", "--max-ms", "10"],
+            ):
+                code, _, err = mnv4(*words, "--store", kept)
+                assert code == 0, err
+            code, _, err = mnv4("results", "delete", "--run", "base", "--yes", "--store", kept)
+            assert (code, err) == (2, f"error: {kept}: cannot be written: no permission\n")
+        finally:
+            os.seteuid(0)
+        assert os.listdir(folder) == [kept.name]
+        assert kept.read_bytes() == path.read_bytes()
