@@ -31,6 +31,8 @@ from mnv4_mobile.text import csv_cell
 _T = TypeVar("_T")
 _LEAST_BYTES = 16
 """Size of a record in Parquet: its id is random, and no compression makes it smaller."""
+_MOST_TIMES = 100
+"""How many times its size a Parquet file may inflate to; times with random digits reach 3."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,13 +175,26 @@ def _bodies(path: Path) -> Iterator[str]:
             rows, column = file.metadata.num_rows, file.schema_arrow.field("record")
             if column.type != arrow.string():
                 raise ValueError(f"record: found {column.type}, must be string")
-            if rows * _LEAST_BYTES > path.stat().st_size:
+            size = path.stat().st_size
+            if rows * _LEAST_BYTES > size or _inflated(file.metadata) > _MOST_TIMES * size:
                 raise ValueError(f"found {rows} rows, more than the file can hold")
+            texts = 0
             for batch in file.iter_batches(batch_size=100, columns=["record"]):
-                yield from (body or "" for body in batch["record"].to_pylist())
+                for body in batch["record"].to_pylist():
+                    texts += len(body or "")
+                    if texts > _MOST_TIMES * size:
+                        raise ValueError("found more text than the file can hold")
+                    yield body or ""
     # Besides its own errors, pyarrow raises these for damaged files.
     except (arrow.ArrowException, KeyError, OSError, ValueError) as error:
         raise ConfigError(f"{path}: not a Parquet file of measurements: {error}") from error
+
+
+def _inflated(metadata: Any) -> int:
+    """Returns the size of the column of records before compression, as the file states it."""
+    groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
+    columns = (group.column(i) for group in groups for i in range(group.num_columns))
+    return sum(one.total_uncompressed_size for one in columns if one.path_in_schema == "record")
 
 
 def _arrow() -> tuple[Any, Any]:

@@ -122,8 +122,8 @@ class Store:
 
     Args:
         path: The file.
-        access: `read` leaves the file as it is, which may be in a folder without write permission;
-            `change` also deletes and adds records; `create` also makes the file if it does not
+        access: `read` changes no record, and works in a folder without write permission; `change`
+            also deletes and adds records; `create` also makes the file if it does not
             exist.
 
     Raises:

@@ -32,6 +32,7 @@ SEVERAL = [
     measurement(status="failed", session=1),
     measurement(samples=SUMMARY, session=2),
 ]
+REPEATED = encode(measurement(latencies=[1 / 3] * 5000)).decode()
 ALL = Records(measurements=SEVERAL, evaluations=[evaluation()], profiles=[PROFILE])
 
 
@@ -207,14 +208,16 @@ def test_parquet_has_samples_and_types(tmp_path):
             {"record": ["x" * 100] * 100_000},
             "not a Parquet .*found 100000 rows, more than the file",
         ),
+        ({"record": [" " * 10**7]}, "not a Parquet .*found 1 rows, more than the file can hold"),
+        ({"record": [REPEATED] * 100}, "not a Parquet .*found more text than the file can hold"),
     ],
-    ids=range(6),
+    ids=range(8),
 )
 def test_a_parquet_file_of_something_else(store, tmp_path, column, said):
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "odd.parquet"
-    parquet.write_table(arrow.table(column), path)
+    parquet.write_table(arrow.table(column), path, compression="zstd")
     with pytest.raises(ConfigError, match=rf"odd\.parquet: {said}"):
         import_records(store, path)
     assert store.measurements() == []
