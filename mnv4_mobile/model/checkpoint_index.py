@@ -8,14 +8,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from mnv4_mobile import limits
 from mnv4_mobile.errors import WeightsError
 from mnv4_mobile.model.checkpoint_source import SAFETENSORS, check_file, reason
 from mnv4_mobile.model.state import Shape
+from mnv4_mobile.records import Natural, SafeInt
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,32 +74,37 @@ def read_index(path: Path, data: bytes | None = None) -> Index:
     return Index(path=path, shapes=shapes, metadata=metadata, arch=arch)
 
 
+class _Entry(msgspec.Struct, frozen=True):
+    """What the header of a safetensors file says about a tensor."""
+
+    shape: Annotated[tuple[Natural, ...], Meta(max_length=8)]
+    data_offsets: tuple[SafeInt, SafeInt]
+
+
 def _read_safetensors(path: Path, data: bytes | None) -> tuple[dict[Key, Shape], dict[str, str]]:
     """Returns shapes and metadata from the header (huggingface.co/docs/safetensors)."""
     try:
         with path.open("rb") if data is None else BytesIO(data) as file:
             size = int.from_bytes(file.read(8), "little")
             length = file.seek(0, os.SEEK_END)
-            if size <= length:  # else it is no such file
-                what = "bytes that describe the tensors"
-                limits.check(path, what, size, limits.HEADER_BYTES, WeightsError)
+            if size > length:
+                raise ValueError("its header is longer than the file")
+            what = "bytes that describe the tensors"
+            limits.check(path, what, size, limits.HEADER_BYTES, WeightsError)
             file.seek(8)
-            header: Any = msgspec.json.decode(file.read(min(size, length)))
-        metadata = header.pop("__metadata__", {})
-        ends = [entry["data_offsets"][1] for entry in header.values()]
+            header = msgspec.json.decode(file.read(size), type=dict[str, msgspec.Raw])
+        metadata = msgspec.json.decode(header.pop("__metadata__", b"{}"), type=dict[str, str])
+        entries = {name: msgspec.json.decode(raw, type=_Entry) for name, raw in header.items()}
+        ends = [entry.data_offsets[1] for entry in entries.values()]
         if length != 8 + size + max(ends, default=0):
             raise ValueError("its length is not what its header says")
-        if not all(isinstance(text, str) for text in metadata.values()):
-            raise ValueError("its metadata must be texts")
-        shapes: dict[Key, Shape] = {}
-        for name, entry in header.items():
-            shapes[name,] = shape = tuple(int(side) for side in entry["shape"])
-            first, last = entry["data_offsets"]
-            if min(shape, default=0) < 0 or math.prod(shape) > 8 * (last - first):
+        for name, entry in entries.items():
+            first, last = entry.data_offsets
+            if math.prod(entry.shape) > 8 * (last - first):  # the smallest types have a bit
                 raise ValueError(f"the shape of {name} does not fit its length")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: not a readable safetensors file: {reason(error)}") from None
-    return shapes, metadata
+    return {(name,): entry.shape for name, entry in entries.items()}, metadata
 
 
 def _tensors(found: Any, at: Key) -> Iterator[tuple[Key, Tensor]]:

@@ -131,11 +131,14 @@ def header(**entries: object) -> bytes:
         struct.pack("<Q", 2**63) + b"{}",
         header(a={"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 4]}) + bytes(4),
         header(a={"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}) + bytes(4),
+        header(a={"dtype": "F32", "shape": [1], "data_offsets": [0]}) + bytes(4),
+        header(a={"dtype": "F32", "shape": [2**62] * 9_999, "data_offsets": [0, 4]}) + bytes(4),
+        header(a=[], __metadata__={"b": 1}),
         struct.pack("<Q", 300_000) + b"[" * 300_000,
         struct.pack("<Q", 60)
         + b'{"\\ud800":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}} '[:60],
     ],
-    ids=["length", "huge", "negative", "deep", "surrogate"],
+    ids=["length", "huge", "negative", "offsets", "sides", "kinds", "deep", "surrogate"],
 )
 def test_headers_of_safetensors_are_checked(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
