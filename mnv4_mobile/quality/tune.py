@@ -265,13 +265,13 @@ def _confirm(
     wish: Wish, recipe: Recipe, kept: tuple[str, ...], cache: Cache | None, progress: Progress
 ) -> Rung:
     """Builds a recipe and evaluates its artifact against the float bundle of the same target."""
-    with tempfile.TemporaryDirectory(prefix="mnv4-tune-") as folder:
+    with files.scratch(Path(tempfile.gettempdir())) as work:
         # The bound is the gate. These gates let everything pass, but hold out the same images.
         passing = None if recipe.gate.top1_agreement is None else 0.0
         judged = replace(recipe, gate=Gate(sqnr_db=-EXACT_DB, top1_agreement=passing))
-        bundle = _built(wish, judged, Path(folder), cache, progress)
-        parent = _built(wish, load_recipe("fp32"), Path(folder), cache, progress)
-        dataset = wish.dataset or _held_out(wish, bundle, Path(folder))
+        bundle = _built(wish, judged, work.folder, cache, progress)
+        parent = _built(wish, load_recipe("fp32"), work.folder, cache, progress)
+        dataset = wish.dataset or _held_out(wish, bundle, work.folder)
         found = evaluate(bundle, dataset, parent=parent, progress=progress)
         assert found.agreement is not None
         assert found.sqnr_db is not None
