@@ -132,8 +132,8 @@ class Store:
         DiskError: A disk that is full or not writable.
     """
 
-    def __init__(self, path: Path, access: Access = "create") -> None:
-        self.path = path
+    def __init__(self, path: str | Path, access: Access = "create") -> None:
+        self.path = path = Path(path)
         if not path.exists():
             if access != "create":
                 raise StoreError(

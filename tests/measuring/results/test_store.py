@@ -32,7 +32,7 @@ def test_what_was_added_is_read(path):
         store.add(failed)
         store.add(evaluation())
         store.add(PROFILE)
-    with Store(path, "read") as store:
+    with Store(str(path), "read") as store:
         assert store.measurements() == [ok, failed]
         assert store.measurements(runs=["b"]) == [failed]
         assert store.measurements(ids=[ok.id], devices=[DEVICE.id]) == [ok]
