@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from mnv4_coreml import target
 from mnv4_coreml.mil import Program
+from mnv4_coreml.mil.program import OPERATORS
 from mnv4_coreml.mil.saved import SavedModel, unpack
 from mnv4_coreml.mlmodel import copied
 from mnv4_mobile.errors import BundleError, ConfigError, LoweringError, MobileError
@@ -216,6 +217,31 @@ def test_absurd_sizes_are_refused_before_memory_is_taken(copy, change, message):
         Program(copy)
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("tile", {"x": np.zeros(4), "reps": [2**30]}),
+        ("pad", {"x": np.zeros(4), "pad": [0, 2**30]}),
+        ("add", {"x": np.zeros((2**15, 1)), "y": np.zeros(2**15)}),
+        ("matmul", {"x": np.zeros((2**15, 1)), "y": np.zeros((1, 2**15))}),
+        ("concat", {"values": [np.zeros(2**20)] * 2**10, "axis": 0}),
+        ("upsample_bilinear", {"x": np.zeros((1, 1, 2, 2)), "scale_factor_height": 2**30}),
+        (
+            "conv",
+            {
+                "x": np.zeros((1, 1, 2, 2)),
+                "weight": np.zeros((1, 1, 1, 1)),
+                "pad_type": "custom",
+                "pad": [0, 2**15, 0, 2**15],
+            },
+        ),
+    ],
+)
+def test_a_result_without_bounds_takes_no_memory(name, arguments):
+    with pytest.raises(ValueError, match="has more than 536870912 elements"):
+        OPERATORS[name](**arguments)
+
+
 def test_packed_numbers_are_as_many_as_there_are_bytes():
     with pytest.raises(ValueError, match="1 bytes for 1099511627776 numbers of 4 bits"):
         unpack(np.zeros(1, np.uint8), 4, (2**40,))
@@ -272,6 +298,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from mnv4_coreml.mil import Program
+from mnv4_coreml.mil.program import OPERATORS
 Program(Path(sys.argv[1]))({"image": np.zeros((1, 16, 6, 6), np.float32)})
 print(sorted({"torch", "coremltools"} & sys.modules.keys()))
 """

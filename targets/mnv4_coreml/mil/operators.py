@@ -15,13 +15,33 @@ measured error of an artifact: conv-large agrees with a float64 network to 106 d
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from mnv4_coreml.mil.saved import Array
+from mnv4_coreml.mil.saved import MOST_ELEMENTS, Array
 
 Operator = Callable[..., Array | tuple[Array, ...]]
+
+
+def check_size(shape: Iterable[int]) -> None:
+    """Raises ValueError for a result that no program may declare, before it takes memory.
+
+    Operators call it if their result may be far larger than what they are given.
+    """
+    sizes = [int(size) for size in shape]
+    if math.prod(sizes) > MOST_ELEMENTS:
+        raise ValueError(f"a result of shape {sizes} has more than {MOST_ELEMENTS} elements")
+
+
+def _broadcasting(compute: Callable[[Array, Array], Array]) -> Operator:
+    """Makes an operator of a function on two arrays, or an array and a scalar."""
+
+    def operator(x: Array, y: Array) -> Array:
+        check_size(np.broadcast_shapes(np.shape(x), np.shape(y)))
+        return compute(x, y)
+
+    return operator
 
 
 def sigmoid(x: Array) -> Array:
@@ -59,6 +79,8 @@ def linear(x: Array, weight: Array, bias: Array | float = 0.0) -> Array:
 def matmul(x: Array, y: Array, transpose_x: bool = False, transpose_y: bool = False) -> Array:
     x = x.swapaxes(-1, -2) if transpose_x else x
     y = y.swapaxes(-1, -2) if transpose_y else y
+    batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    check_size((*batch, *x.shape[-2:-1], y.shape[-1]))
     return np.matmul(x, y, dtype=np.float64)
 
 
@@ -98,7 +120,14 @@ def squeeze(x: Array, axes: Sequence[int] | None = None) -> Array:
 def concat(values: list[Array] | Array, axis: int, interleave: bool = False) -> Array:
     if interleave:
         raise ValueError("interleave is not supported")
-    return np.concatenate(values if isinstance(values, list) else [values], axis)
+    arrays = values if isinstance(values, list) else [values]
+    check_size([sum(array.size for array in arrays)])
+    return np.concatenate(arrays, axis)
+
+
+def tile(x: Array, reps: Sequence[int]) -> Array:
+    check_size((x.size, *reps))
+    return np.tile(x, reps)
 
 
 def split(
@@ -147,6 +176,7 @@ def slice_by_size(x: Array, begin: Sequence[int], size: Sequence[int]) -> Array:
 def pad(x: Array, pad: Sequence[int], mode: str = "constant", constant_val: float = 0.0) -> Array:
     widths = list(zip(pad[::2], pad[1::2], strict=True))
     widths = [(0, 0)] * (x.ndim - len(widths)) + widths
+    check_size(size + sum(map(int, width)) for size, width in zip(x.shape, widths, strict=True))
     match mode:
         case "constant":
             return np.pad(x, widths, constant_values=constant_val)
@@ -163,14 +193,14 @@ def classify(probabilities: Array, classes: list[str | int]) -> tuple[Array, Arr
 
 
 TABLE: dict[str, Operator] = {
-    "add": lambda x, y: x + y,
+    "add": _broadcasting(lambda x, y: x + y),
     "cast": lambda x, dtype: x,
     "clip": lambda x, alpha, beta: np.clip(x, alpha, beta),
     "identity": lambda x: x,
     "leaky_relu": lambda x, alpha=0.01: np.where(x < 0, alpha * x, x),
-    "mul": lambda x, y: x * y,
-    "pow": lambda x, y: np.power(x, y),
-    "real_div": lambda x, y: x / y,
+    "mul": _broadcasting(lambda x, y: x * y),
+    "pow": _broadcasting(lambda x, y: np.power(x, y)),
+    "real_div": _broadcasting(lambda x, y: x / y),
     "relu": lambda x: np.maximum(x, 0),
     "relu6": lambda x: np.clip(x, 0, 6),
     "reshape": lambda x, shape: x.reshape([n or x.shape[i] for i, n in enumerate(shape)]),
@@ -179,10 +209,9 @@ TABLE: dict[str, Operator] = {
     "silu": lambda x: x * sigmoid(x),
     "sqrt": lambda x: np.sqrt(x),
     "square": lambda x: x * x,
-    "sub": lambda x, y: x - y,
+    "sub": _broadcasting(lambda x, y: x - y),
     "tanh": lambda x: np.tanh(x),
     "thresholded_relu": lambda x, alpha=1.0: np.where(x >= alpha, x, 0),
-    "tile": lambda x, reps: np.tile(x, reps),
     "transpose": lambda x, perm: x.transpose(perm),
     **{
         function.__name__: function
@@ -199,6 +228,7 @@ TABLE: dict[str, Operator] = {
             expand_dims,
             squeeze,
             concat,
+            tile,
             split,
             slice_by_index,
             slice_by_size,

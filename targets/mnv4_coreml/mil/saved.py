@@ -57,8 +57,10 @@ _SENTINEL = 0xDEADBEEF
 
 _LARGEST = 8 << 20
 """Number of bytes of a specification or of Manifest.json. Weights are in a file of their own."""
-_PARTS, _AXES, _ELEMENTS = 65_536, 16, 2**29
-"""The most parts of a program (see `_Walk`), axes of a tensor, and elements of a tensor."""
+_PARTS, _AXES = 65_536, 16
+"""The most parts of a program (see `_Walk`), and axes of a tensor."""
+MOST_ELEMENTS = 2**29
+"""The most elements of a tensor."""
 
 
 def stored(values: npt.ArrayLike, dtype: str) -> Array:
@@ -148,9 +150,9 @@ class SavedModel:
         if any(size.WhichOneof("dimension") != "constant" for size in tensor.dimensions):
             raise LoweringError(f"{self.path}: found a flexible shape, supported: fixed ones")
         shape = tuple(size.constant.size for size in tensor.dimensions)
-        if math.prod(shape) > _ELEMENTS:
+        if math.prod(shape) > MOST_ELEMENTS:
             raise BundleError(
-                f"{self.path}: found a tensor of shape {list(shape)}, must have {_ELEMENTS} "
+                f"{self.path}: found a tensor of shape {list(shape)}, must have {MOST_ELEMENTS} "
                 "elements at most"
             )
         return dtype, shape

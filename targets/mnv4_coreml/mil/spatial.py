@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mnv4_coreml.mil.operators import Operator, matmul
+from mnv4_coreml.mil.operators import Operator, check_size, matmul
 from mnv4_coreml.mil.saved import Array
 
 
@@ -48,6 +48,8 @@ def _taps(
 ) -> list[Array]:
     """Returns what each tap of a kernel reads: views (N, C, H', W') of the padded (N, C, H, W)."""
     if any(map(any, pads)):
+        sides = (n + sum(map(int, pad)) for n, pad in zip(x.shape[2:], pads, strict=True))
+        check_size((*x.shape[:2], *sides))
         x = np.pad(x, ((0, 0), (0, 0), *pads))
     spans = [
         (size - dilation * (width - 1) - 1) // stride * stride + 1
@@ -144,6 +146,9 @@ def _interpolation(size: int, out: int, sampling: str) -> Array:
 
 
 def _resize(x: Array, height: int, width: int, sampling: str) -> Array:
+    check_size((*x.shape[:-2], height, width))
+    check_size((x.shape[-2], height))
+    check_size((x.shape[-1], width))
     rows = _interpolation(x.shape[-2], height, sampling)
     columns = _interpolation(x.shape[-1], width, sampling)
     return matmul(rows, matmul(x, columns, transpose_y=True))
