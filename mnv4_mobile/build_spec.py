@@ -8,6 +8,7 @@ from typing import Literal
 
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.images import Assumable, Preprocess
+from mnv4_mobile.model.cost import check_values
 from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.records import SafeInt, check
 from mnv4_mobile.tensors import Io, Layout
@@ -51,3 +52,7 @@ class BuildSpec:
         self.model.check_outputs(self.outputs)
         if self.batch < 1:
             raise ConfigError(f"batch: found {self.batch}, must be 1 or more")
+        try:
+            check_values("an input", self.batch, 3, *self.preprocess.size)
+        except ConfigError as error:
+            raise ConfigError(f"batch: {error}") from None

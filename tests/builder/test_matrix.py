@@ -304,3 +304,13 @@ def test_what_is_no_file_among_the_images_is_not_hashed(tmp_path, demo_pictures)
     (tmp_path / "gone.jpg").symlink_to("nowhere")
     os.mkfifo(tmp_path / "pipe.jpg")
     assert cell.ingredients() != before
+
+
+def test_choices_that_would_take_gigabytes_are_refused():
+    for options, message in (
+        (Options(batch=10**9), "batch: found an input of 1000000000 x 3 x 96 x 96"),
+        (Options(num_classes=10**9), r"found \d+ parameters, at most 500000000 are allowed"),
+        (Options(size=(16384, 16384)), r"stem: found a map of \d+ x 8192 x 8192"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            cells(["demo"], None, ["tflite"], ["fp32"], [options], progress=Progress())
