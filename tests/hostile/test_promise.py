@@ -10,7 +10,7 @@ from tests.hostile.kinds import KINDS
 from tests.hostile.promise import Guard
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-_EXAMPLES = {"http": 10, "bundle": 30}
+_EXAMPLES = {"http": 6, "bundle": 15, "bundle-ios": 15}
 """Numbers of inputs of the kinds that take long."""
 
 
@@ -27,7 +27,7 @@ def test_hostile_input_keeps_the_promise(kind, bundles):
         guard.warm_up()
 
         @settings(
-            max_examples=_EXAMPLES.get(kind, 50),
+            max_examples=_EXAMPLES.get(kind, 30),
             derandomize=True,
             deadline=None,
             database=None,
