@@ -24,6 +24,7 @@ import yaml
 
 from mnv4_mobile.errors import ImageError, MobileError, WeightsError
 from tests.hostile.mutations import (
+    PRINTABLE,
     RAW_JSON,
     RAW_YAML,
     TEXTS,
@@ -288,10 +289,40 @@ def _hostile_bundle(target: str, random: Random) -> Files:
             "bytes": len(content),
         }
         files["bundle/manifest.json"] = text_of(manifest).encode()
-    changed = what > 2 or random.randrange(4) == 0
+    elif 2 < what < 6:
+        _put_texts(random, manifest)
+        files["bundle/manifest.json"] = text_of(manifest).encode()
+    changed = what > 5 or random.randrange(6) == 0
     if changed and "bundle/manifest.json/x" not in files:
         files["bundle/manifest.json"] = changed_json(random, manifest)
     return files
+
+
+def _put_texts(random: Random, manifest: Any) -> None:
+    """Puts texts into a manifest that stay valid, to be written into code, tables and pages."""
+    text = partial(random.choice, PRINTABLE)
+    output = manifest["outputs"][0]["name"]
+    for _ in range(random.choice((1, 2, 5))):
+        match random.randrange(7):
+            case 0:
+                manifest["model"][random.choice(("name", "weights", "licence"))] = text()
+            case 1:
+                manifest["labels"][random.randrange(len(manifest["labels"]))] = text()
+            case 2:
+                random.choice(manifest["layers"])[random.choice(("name", "why", "block"))] = text()
+            case 3:
+                manifest[random.choice(("recipe", "recipe", "target"))] = text()
+            case 4:
+                manifest[random.choice(("versions", "options"))][text()] = text()
+            case 5:
+                manifest["requires"][f"{manifest['target']}.x"] = text()
+            case _:
+                manifest["outputs"][0]["name"] = new = text()
+                for golden in manifest["golden"]:
+                    golden["tensor"] = new if golden["tensor"] == output else golden["tensor"]
+                for unit in manifest["parity"].values():
+                    unit[new] = unit.pop(output)
+                output = new
 
 
 def _read_bundle(target: str, given: Path, out: Path) -> None:

@@ -7,6 +7,7 @@ that of hypothesis (`st.randoms`) lets it shrink the input.
 from __future__ import annotations
 
 import json
+import math
 import re
 import struct
 from collections.abc import Sequence
@@ -30,6 +31,78 @@ TEXTS = (
     *("fp32", "int8", "int16", "cpu", "nchw", "nhwc", "logits", "embedding", "nan", "inf", "1e999"),
     *("2026-01-02", "2026-13-45T99:99:99Z", "0" * 64, "f" * 64, "9" * 5000, "İ", "ß", "K"),
 )
+
+PRINTABLE = (
+    *(
+        "*/ init { error() } /*",
+        '"""',
+        "'",
+        '"',
+        "\\",
+        "\\n",
+        "\\u0041",
+        "${x}",
+        "$x",
+        "\\(x)",
+        "//",
+    ),
+    *(
+        "`",
+        "```",
+        "|",
+        "|-|",
+        "<!--",
+        "-->",
+        "</script>",
+        "&lt;",
+        "#",
+        "=1+1",
+        "@x",
+        "+x",
+        "-x",
+        ",",
+    ),
+    *(
+        "a,b",
+        ";",
+        "[x](y)",
+        "![x](y)",
+        "*x*",
+        "_x_",
+        "~~x~~",
+        "[bold]x",
+        "{x}",
+        "{{x}}",
+        "%s",
+        "%(x)s",
+    ),
+    *(
+        "é",
+        "日本",
+        "\U0001f600",
+        "a" * 200,
+        "x y",
+        "class",
+        "fun",
+        "object",
+        "var",
+        "1x",
+        "init",
+        "self",
+    ),
+    *(
+        "logits",
+        "image",
+        "pixels",
+        "embedding",
+        "stage_1",
+        "input",
+        "eager",
+        "artifact",
+        "stem.conv",
+    ),
+)
+"""Texts that records may hold, and that mean something where they are written."""
 
 
 class Raw:
@@ -174,7 +247,7 @@ def change(random: Random, tree: Any, raw: tuple[str, ...]) -> Any:
 
 def _change_one(random: Random, parent: Any, key: Any, tree: Any, raw: tuple[str, ...]) -> None:
     value = parent[key]
-    if random.randrange(3) == 0:
+    if random.randrange(2):
         parent[key] = _of_type(random, value)
         return
     match random.randrange(13):
@@ -217,11 +290,13 @@ def _of_type(random: Random, value: Any) -> Any:
         case bool():
             return not value
         case int():
-            return integer(random)
+            return random.choice((value + 1, value // 2, 2 * value, integer(random)))
         case float():
-            return random.choice((0.0, -1.0, 1e-300, 5e-324, 1e300, 3.4e38, 1.0, 1e15, -0.0))
+            near = (value / 3, value * 1.5, -value, math.nextafter(value, 1e9))
+            far = (0.0, -1.0, 1e-300, 5e-324, 1e300, 3.4e38, 1.0, 1e15, -0.0)
+            return random.choice((*near, *far))
         case str():
-            return random.choice(TEXTS)
+            return random.choice(random.choice((TEXTS, PRINTABLE)))
         case list() if value:
             return [deepcopy(random.choice(value)) for _ in range(random.choice((1, 2, 7)))]
         case dict() if value:
