@@ -163,7 +163,7 @@ BAD = [
         "--device: found 'toaster', allowed: adb, browser, coremltools, host",
     ),
     (("measure", "x", "--runs", "0"), "plan: runs: found 0, must be a whole number, 1 or more"),
-    (("measure", "x", "--threads", "1,two"), "--threads: found 1, two, must be whole numbers"),
+    (("measure", "x", "--threads", "1,two"), "--threads: found '1, two', must be whole numbers"),
     (("measure", "x", "--affinity", "big"), "plan: affinity: found 'big', must be none, fastest"),
     (("measure", "x", "--unit", "all"), "unit: found 'all', allowed: cpu, gpu, npu"),
     (("measure", "x", "--max-thermal", "hot"), "plan: max_thermal: found 'hot', allowed: nominal"),
