@@ -162,6 +162,12 @@ def test_no_weights_outside_the_package(copy, form):
             read(copy)
 
 
+def test_a_path_that_no_file_can_have(copy):
+    rewrite(copy, lambda block: setattr(blob(block), "fileName", "a\0b"))
+    with pytest.raises(BundleError, match=r"model\.mlmodel: found the path 'a\\x00b'"):
+        Program(copy)
+
+
 def test_a_path_in_a_block_that_never_runs(copy):
     def change(block):
         inner = block.operations[0].blocks.add().operations.add().attributes["x"]

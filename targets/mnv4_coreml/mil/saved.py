@@ -250,10 +250,10 @@ def _inside(folder: Path, name: str, where: Path) -> Path:
     """Returns the path of a file that another file names, as a path inside a folder.
 
     Raises:
-        BundleError: The path leaves the folder.
+        BundleError: The path leaves the folder, or no file can have it.
     """
     path = Path(name)
-    if path.is_absolute() or ".." in path.parts:
+    if path.is_absolute() or ".." in path.parts or not name.isprintable():
         raise BundleError(f"{where}: found the path {name!r}, must stay inside {folder.name}")
     return folder / path
 
