@@ -372,7 +372,8 @@ class Store:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        # The second is for a message of SQLite that repeats damaged text.
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise _error(self.path, error) from error
 
 
@@ -461,11 +462,13 @@ def _text(value: object) -> str:
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
 
 
-def _error(path: Path, error: sqlite3.Error) -> MobileError:
+def _error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> MobileError:
     """Returns the error for the user that stands for an error of SQLite."""
-    if error.sqlite_errorcode == sqlite3.SQLITE_IOERR_SHMSIZE:
+    # What Python's module itself raises has no code.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    if code == sqlite3.SQLITE_IOERR_SHMSIZE:
         return DiskError(f"{path}: the disk is full")
-    match error.sqlite_errorcode & 0xFF:  # without what SQLite adds to its primary codes
+    match code & 0xFF:  # without what SQLite adds to its primary codes
         case sqlite3.SQLITE_CORRUPT:
             return StoreError(f"{path}: is damaged: {error}")
         case sqlite3.SQLITE_TOOBIG:

@@ -156,6 +156,17 @@ def test_a_store_whose_tables_were_changed_is_refused(path, what, access):
     assert path.read_bytes() == kept
 
 
+def test_a_schema_that_is_no_text_is_damage(path):
+    Store(path).close()
+    data = path.read_bytes()
+    path.write_bytes(
+        data.replace(b"CREATE INDEX measurements_run", b"CREATE IN\xf9EX measurements_run")
+    )
+    for access in ("read", "create"):
+        with pytest.raises(StoreError, match=r"mnv4\.sqlite: is damaged: "):
+            Store(path, access)
+
+
 def test_a_damaged_file_is_named(path):
     with Store(path) as store:
         for _ in range(20):
