@@ -8,7 +8,6 @@ from statistics import median
 from mnv4_mobile.bundle.manifest import Bundle
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.configs import shipped
-from mnv4_mobile.errors import BundleError
 from mnv4_mobile.layers import OperatorTime, is_convolution
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.spec import BlockRow
@@ -96,15 +95,12 @@ def profile_bundle(bundle: Bundle, *, threads: int = 1, runs: int = 50) -> Profi
         runs: Number of runs with the profiler, and again without it.
 
     Raises:
-        BundleError: A bundle without golden pixels.
+        BundleError: Golden files that do not match their hashes.
         DeviceError: The runtime has no profiler here.
     """
     require(load_target(bundle.manifest.target))
-    pixels = bundle.golden("input").get("pixels")
-    if pixels is None:
-        raise BundleError(f"{bundle.path}: golden: needs the input's pixels")
-    batch = bundle.input.shape[0]
-    inputs = feed(bundle.input, pixels[:batch], bundle.preprocess)
+    pixels = bundle.golden("input")["pixels"][: bundle.input.shape[0]]
+    inputs = feed(bundle.input, pixels, bundle.preprocess)
     with Worker(bundle.manifest.target, bundle.artifact, threads=threads) as worker:
         operators = worker.profile(inputs, bundle.convolutions, runs)
         latencies = worker.time(inputs, runs=runs).latencies_ms

@@ -129,14 +129,6 @@ def test_the_command(demo_bundle, monkeypatch, capfd, tmp_path):
             assert ("head.classifier" in out) == bool(options)
 
 
-@pytest.mark.toolchain("tflite")
-def test_missing_pixels_are_named(demo_bundle):
-    bundle = demo_bundle("tflite")
-    broken = replace(bundle, manifest=replace(bundle.manifest, golden=()))
-    with pytest.raises(BundleError, match="golden: needs the input's pixels"):
-        profile_bundle(broken)
-
-
 @pytest.mark.toolchain("coreml")
 @pytest.mark.skipif(sys.platform == "darwin", reason="Core ML is there")
 def test_core_ml_has_no_profiler_beside_macos(demo_bundle):
