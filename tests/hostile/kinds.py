@@ -70,7 +70,14 @@ def command(*words: object) -> None:
     Raises:
         MobileError: As the command.
     """
-    _app().main(list(map(str, words)), "mnv4", standalone_mode=False)
+    from mnv4_mobile.cli.show import end_json
+
+    try:
+        _app().main(list(map(str, words)), "mnv4", standalone_mode=False)
+    except MobileError as error:
+        end_json(error)
+        raise
+    end_json(None)
 
 
 @functools.cache

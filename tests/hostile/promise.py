@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import gc
+import importlib
 import multiprocessing
 import os
 import resource
@@ -30,6 +31,7 @@ from typing import Any
 
 import typer
 
+from mnv4_mobile.cli.show import ESCAPED, print_text
 from mnv4_mobile.errors import MobileError, disk_error
 
 CPU_S = 2.0
@@ -76,14 +78,15 @@ class Guard:
 
     Args:
         kinds: What may be tried; their calls are made once with good input, for the imports.
+        module: The module with the table `KINDS`.
     """
 
-    def __init__(self, kinds: list[str]) -> None:
+    def __init__(self, kinds: list[str], module: str = "tests.hostile.kinds") -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="mnv4-hostile-")
         context = multiprocessing.get_context("spawn")
         self._ours, theirs = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, self._folder.name, kinds), daemon=True
+            target=_serve, args=(theirs, self._folder.name, kinds, module), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -122,11 +125,11 @@ def write(files: Mapping[str, bytes | Link | Fifo], folder: Path) -> None:
             path.write_bytes(content)
 
 
-def _serve(connection: Any, scratch: str, kinds: list[str]) -> None:
+def _serve(connection: Any, scratch: str, kinds: list[str], module: str) -> None:
     """Forks for every input that comes through the connection, until it is closed."""
-    from tests.hostile.kinds import KINDS
-
+    table = importlib.import_module(module).KINDS
     sys.stdin = open(os.devnull)  # noqa: SIM115
+    sys.stdout.reconfigure(errors=ESCAPED)  # type: ignore[union-attr] # as the command does
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Orphans of a fork become children of this process, so that none goes unseen.
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
@@ -137,9 +140,9 @@ def _serve(connection: Any, scratch: str, kinds: list[str]) -> None:
     tempfile.tempdir = None
     try:
         for kind in kinds:
-            _prepare(folder, KINDS[kind].good())
+            _prepare(folder, table[kind].good())
             with _Quiet(folder):
-                KINDS[kind].call(folder / "in", folder / "out")
+                table[kind].call(folder / "in", folder / "out")
     except BaseException:  # noqa: BLE001 - the other process reports it
         connection.send(f"the good input of {kind} fails: {traceback.format_exc()}")
         return
@@ -151,7 +154,7 @@ def _serve(connection: Any, scratch: str, kinds: list[str]) -> None:
             kind, files = connection.recv()
         except EOFError:
             return
-        connection.send(_tried(KINDS[kind].call, files, folder))
+        connection.send(_tried(table[kind].call, files, folder))
 
 
 def _prepare(folder: Path, files: Files) -> None:
@@ -303,7 +306,7 @@ def _judged(call: Callable[[Path, Path], None], folder: Path) -> tuple[str, str]
             return "broken", f"memory ran out: {_told(error)}"
         refusal = isinstance(error, MobileError | typer.TyperException)
         if refusal or (isinstance(error, OSError) and disk_error(error)):
-            print(f"error: {error}")  # as the command does: the message must be printable
+            print_text(f"error: {error}", err=True)  # as the command does
             return "kept", f"refused: {error}"
         return "broken", _told(error)
     return "kept", "accepted"

@@ -1,11 +1,13 @@
 """Inputs of every kind keep the promise, with fixed seeds; `make attack` tries many more."""
 
+import re
 import sys
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.hostile import breaches
 from tests.hostile.kinds import KINDS
 from tests.hostile.promise import Guard
 
@@ -41,3 +43,14 @@ def test_hostile_input_keeps_the_promise(kind, bundles):
             assert outcome.kept, outcome.what
 
         promise()
+
+
+@pytest.mark.slow
+def test_each_breach_is_seen():
+    """The calls run in forks of a process that has made none of them."""
+    with Guard([], "tests.hostile.breaches") as guard:
+        guard.warm_up()
+        for what in breaches.KINDS:
+            outcome = guard.attempt(what, {"x": b""})
+            assert re.search(what, outcome.what), outcome.what
+            assert outcome.kept == (what in ("accepted", "refused")), what
