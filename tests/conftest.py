@@ -20,6 +20,7 @@ from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import load_recipe
 from mnv4_mobile.target import completed, load_target, missing
 from mnv4_mobile.testing import tiny_model
+from tests.lacking import lacking
 from tools import peers
 from tools.reference.sheet import read_sheet
 
@@ -38,19 +39,13 @@ def pytest_runtest_setup(item):
         if not absent:
             continue
         reason = f"{target.name}: not installed: {', '.join(absent)}; extra: {target.extra}"
-        _lacking(reason)
+        lacking(reason)
     for marker in item.iter_markers("package"):
         if find_spec(marker.args[0]) is None:
-            _lacking(f"{marker.args[0]}: not installed")
+            lacking(f"{marker.args[0]}: not installed")
     for marker in item.iter_markers("peer"):
         if peers.PEERS[marker.args[0]].missing:
-            _lacking(f"{marker.args[0]}: not installed; python -m tools.peers install")
-
-
-def _lacking(reason):
-    if os.environ.get("MNV4_REQUIRE_ALL"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+            lacking(f"{marker.args[0]}: not installed; python -m tools.peers install")
 
 
 def pytest_terminal_summary(terminalreporter):

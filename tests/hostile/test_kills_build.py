@@ -21,6 +21,7 @@ from mnv4_mobile.progress import SILENT
 from mnv4_mobile.sdks.shipping import MARKER
 from mnv4_mobile.sdks.write import sdk
 from tests.builder.test_matrix import PARAMS, STAGES
+from tests.hostile.disks import fill
 from tests.notes import Notes
 
 pytestmark = [pytest.mark.slow, pytest.mark.toolchain("tflite")]
@@ -52,26 +53,6 @@ def killed(child, seconds):
 def names(folder):
     """The names in a folder, without working folders, which a killed process may leave."""
     return sorted(name for name in os.listdir(folder) if not name.startswith(".mnv4-"))
-
-
-@pytest.fixture
-def disk(tmp_path):
-    """A disk of 8 MB of its own for a test to fill."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", folder]
-    if os.geteuid() or subprocess.run(mount, check=False).returncode:
-        pytest.skip("only root can mount a disk, and not in every container")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def fill(disk, left):
-    """Fills a disk but for some bytes."""
-    space = os.statvfs(disk)
-    (disk / "fill").write_bytes(bytes(max(0, space.f_bavail * space.f_frsize - left)))
 
 
 # --- builds

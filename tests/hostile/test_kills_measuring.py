@@ -17,6 +17,7 @@ from mnv4_mobile.measuring.perform import measure
 from mnv4_mobile.measuring.plan import Plan
 from mnv4_mobile.measuring.results.store import Store
 from mnv4_mobile.progress import Progress
+from tests.hostile.disks import fill
 from tests.records import measurement
 
 pytestmark = pytest.mark.slow
@@ -52,16 +53,6 @@ def _fork(work):
         return reported
 
     return child, ended
-
-
-def _fill(disk, left):
-    """Fills a disk but for some bytes."""
-    handle = os.open(disk / "fill", os.O_CREAT | os.O_WRONLY)
-    with suppress(OSError):
-        while True:
-            os.write(handle, bytes(512))
-    os.ftruncate(handle, max(0, os.fstat(handle).st_size - left))
-    os.close(handle)
 
 
 def _check(path):
@@ -102,9 +93,9 @@ def test_kills_of_a_store(seeds, tmp_path):
         assert os.listdir(tmp_path) in ([], [path.name]), f"MNV4_ATTACK={seed} repeats it"
 
 
-def test_kills_of_a_store_on_a_full_disk(seeds, small_disk):
+def test_kills_of_a_store_on_a_full_disk(seeds, disk):
     for seed in seeds:
-        random, path = Random(seed), small_disk / f"{seed}.sqlite"
+        random, path = Random(seed), disk / f"{seed}.sqlite"
 
         def work(report, random=random, path=path):
             with Store(path) as store:
@@ -113,22 +104,22 @@ def test_kills_of_a_store_on_a_full_disk(seeds, small_disk):
                     store.add(one)
                     report(one.id)
 
-        _fill(small_disk, random.randrange(50_000, 500_000))
+        fill(disk, random.randrange(50_000, 500_000))
         child, ended = _fork(work)
         time.sleep(random.uniform(0, 0.3))
         os.kill(child, signal.SIGKILL)
         recorded = {*ended()}
-        (small_disk / "fill").unlink()
+        (disk / "fill").unlink()
         found = {m.id for m in _check(path)}
         assert recorded <= found, f"MNV4_ATTACK={seed} repeats it"
         assert len(found - recorded) <= 1, f"MNV4_ATTACK={seed} repeats it"
         with Store(path) as store:
             store.add(measurement())
-        _fill(small_disk, 0)
+        fill(disk, 0)
         assert len(_check(path)) == len(found) + 1, f"MNV4_ATTACK={seed} repeats it"
-        (small_disk / "fill").unlink()
+        (disk / "fill").unlink()
         assert len(_check(path)) == len(found) + 1, f"MNV4_ATTACK={seed} repeats it"
-        assert os.listdir(small_disk) == [path.name], f"MNV4_ATTACK={seed} repeats it"
+        assert os.listdir(disk) == [path.name], f"MNV4_ATTACK={seed} repeats it"
         path.unlink()
 
 
@@ -149,10 +140,8 @@ def test_kills_of_a_measurement(seeds, demo_bundle, tmp_path, monkeypatch):
 
 
 @pytest.mark.toolchain("tflite")
-def test_kills_of_a_measurement_on_a_full_disk(
-    seeds, demo_bundle, small_disk, tmp_path, monkeypatch
-):
-    _measured(seeds, demo_bundle("tflite"), small_disk, tmp_path, monkeypatch, full=True)
+def test_kills_of_a_measurement_on_a_full_disk(seeds, demo_bundle, disk, tmp_path, monkeypatch):
+    _measured(seeds, demo_bundle("tflite"), disk, tmp_path, monkeypatch, full=True)
 
 
 def _measured(seeds, bundle, folder, tmp_path, monkeypatch, full=False):
@@ -170,7 +159,7 @@ def _measured(seeds, bundle, folder, tmp_path, monkeypatch, full=False):
     for seed in seeds:
         random = Random(seed)
         if full:
-            _fill(folder, random.choice((0, random.randrange(60_000))))
+            fill(folder, random.choice((0, random.randrange(60_000))))
         child, ended = _fork(work)
         time.sleep(random.uniform(0, 4))
         os.kill(child, signal.SIGKILL)

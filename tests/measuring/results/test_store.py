@@ -1,7 +1,6 @@
 """The store keeps what was added, whatever happened in between."""
 
 import os
-import shutil
 import signal
 import sqlite3
 import tempfile
@@ -18,6 +17,7 @@ from mnv4_mobile.measuring.results import store as module
 from mnv4_mobile.measuring.results.record import Stored, stored
 from mnv4_mobile.measuring.results.store import Store, claimed, store_path
 from mnv4_mobile.records import replace
+from tests.permissions import no_writing
 
 
 @pytest.fixture
@@ -206,50 +206,38 @@ def test_places_that_cannot_be_written(path, monkeypatch):
 
 
 @pytest.fixture
-def unwritable():
-    """A function that makes a store's folder one in which this process may not write."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can become somebody who may not write")
-    folder = Path(tempfile.mkdtemp())
-
-    def made_unwritable():
-        folder.chmod(0o555)
-        os.seteuid(65534)
-
-    try:
-        yield folder / "mnv4.sqlite", made_unwritable
-    finally:
-        os.seteuid(0)
-        shutil.rmtree(folder)
+def outside():
+    """A store in a folder that other users can enter, unlike those of pytest."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder, "mnv4.sqlite")
 
 
-def test_a_store_that_cannot_be_written_is_read(unwritable):
-    path, made_unwritable = unwritable
+def test_a_store_that_cannot_be_written_is_read(outside):
     one = measurement()
-    with Store(path) as store:
+    with Store(outside) as store:
         store.add(one)
-    before = path.read_bytes()
-    made_unwritable()
-    with Store(path, "read") as store:
-        assert store.measurements() == [one]
-    for access in ("change", "create"):
-        with pytest.raises(DiskError, match="cannot be written: no permission"):
-            Store(path, access)
-    with pytest.raises(DiskError, match="cannot be written: Permission denied"), claimed(path, "a"):
-        pass
-    assert path.read_bytes() == before
-    assert os.listdir(path.parent) == [path.name]
+    before = outside.read_bytes()
+    denied = pytest.raises(DiskError, match="cannot be written: Permission denied")
+    with no_writing(outside.parent):
+        with Store(outside, "read") as store:
+            assert store.measurements() == [one]
+        for access in ("change", "create"):
+            with pytest.raises(DiskError, match="cannot be written: no permission"):
+                Store(outside, access)
+        with denied, claimed(outside, "a"):
+            pass
+    assert outside.read_bytes() == before
+    assert os.listdir(outside.parent) == [outside.name]
 
 
-def test_records_in_a_log_that_cannot_be_read_are_not_forgotten(unwritable):
-    path, made_unwritable = unwritable
-    with Store(path) as store:
+def test_records_in_a_log_that_cannot_be_read_are_not_forgotten(outside):
+    with Store(outside) as store:
         store.add(measurement())
-        log = Path(f"{path}-wal").read_bytes()
-    Path(f"{path}-wal").write_bytes(log)  # as a killed process leaves it
-    made_unwritable()
-    with pytest.raises(StoreError, match=r"mnv4\.sqlite-wal holds records that can only be read"):
-        Store(path, "read")
+        log = Path(f"{outside}-wal").read_bytes()
+    Path(f"{outside}-wal").write_bytes(log)  # as a killed process leaves it
+    refused = pytest.raises(StoreError, match="wal holds records that can only be read")
+    with no_writing(outside.parent), refused:
+        Store(outside, "read")
 
 
 def test_reading_changes_nothing(path):
