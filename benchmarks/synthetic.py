@@ -13,13 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from mnv4_mobile.measuring.measurement import (
-    Artifact,
-    DeviceInfo,
-    Measurement,
-    Samples,
-    Thermal,
-)
+from mnv4_mobile.measuring.measurement import Artifact, DeviceInfo, Measurement, Samples, Thermal
 from mnv4_mobile.measuring.plan import THERMAL_STATUSES, Plan
 from mnv4_mobile.measuring.profile import PartTime, Profile, StoredProfile
 from mnv4_mobile.model.grammar import load_model

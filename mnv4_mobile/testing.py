@@ -20,14 +20,7 @@ from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.bundle.parity import compare
 from mnv4_mobile.configs import shipped
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
-from mnv4_mobile.model.spec import (
-    ConvSpec,
-    FusedIBSpec,
-    HeadSpec,
-    MMQASpec,
-    ModelSpec,
-    UIRSpec,
-)
+from mnv4_mobile.model.spec import ConvSpec, FusedIBSpec, HeadSpec, MMQASpec, ModelSpec, UIRSpec
 from mnv4_mobile.recipe import Recipe, load_recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.target import Target, completed, target_names

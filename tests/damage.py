@@ -2,6 +2,11 @@
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
+
+from mnv4_mobile.bundle.manifest import Bundle
+from mnv4_mobile.errors import BundleError
+from mnv4_mobile.target import Target
 
 HUGE = (2**32 - 1, 2**31 - 1, 2**31, 2**16 - 1, 2**24, 0)
 
@@ -37,3 +42,21 @@ def damages(data: bytes, count: int, seed: int = 0) -> Iterator[bytes]:
                 ),
             )
         )()
+
+
+def check_refusals(target: Target, bundle: Bundle, path: Path) -> None:
+    """Checks that a target reads damaged copies of an artifact, or says which file is damaged."""
+    refused = 0
+    for data in damages(bundle.artifact.read_bytes(), 150):
+        path.write_bytes(data)
+        for read in (
+            target.inputs,
+            target.operators,
+            lambda file: target.lint(file, bundle.convolutions),
+        ):
+            try:
+                read(path)
+            except BundleError as error:
+                assert str(error).startswith(f"{path}: ")  # noqa: PT017
+                refused += 1
+    assert refused > 100

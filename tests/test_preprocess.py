@@ -109,7 +109,7 @@ def test_pixels_and_normalise_equal_timm(
         np.testing.assert_array_equal(normalise(cropped, ours), to_floats(theirs).numpy())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     shape=st.tuples(st.integers(1, 400), st.integers(1, 400)),
     size=st.tuples(st.integers(1, 96), st.integers(1, 96)),

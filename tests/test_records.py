@@ -10,7 +10,7 @@ from pkgutil import walk_packages
 from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 from records import evaluation, manifest, measurement
@@ -153,7 +153,6 @@ SWEEP = Sweep(
 MADE = [Plan(), manifest(), measurement(), evaluation(), load_recipe("int8"), SWEEP]
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_any_value_is_accepted_or_refused_with_a_message(data):
     made = data.draw(st.sampled_from(MADE))

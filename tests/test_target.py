@@ -14,14 +14,7 @@ from mnv4_mobile.errors import ConfigError, LoweringError, ToolchainError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, normalise, random_images
 from mnv4_mobile.recipe import load_recipe
 from mnv4_mobile.records import replace
-from mnv4_mobile.target import (
-    Target,
-    check_recipe,
-    load_target,
-    missing,
-    require,
-    target_names,
-)
+from mnv4_mobile.target import Target, check_recipe, load_target, missing, require, target_names
 from mnv4_mobile.tensors import TensorSpec, feed
 from mnv4_mobile.testing import tiny_model
 

@@ -5,7 +5,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mnv4_mobile.text import csv_cell, markdown_text, printable, printable_message
@@ -34,7 +34,6 @@ def test_words_of_all_languages_are_printed_as_they_are(text):
     assert printable(text) == text
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_names_in_markdown_stay_text(name):
     found = markdown_text(HOSTILE + name)

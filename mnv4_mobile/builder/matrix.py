@@ -49,14 +49,7 @@ from mnv4_mobile.option import choices
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import replace
-from mnv4_mobile.target import (
-    Target,
-    check_recipe,
-    check_units,
-    load_target,
-    require,
-    target_names,
-)
+from mnv4_mobile.target import Target, check_recipe, check_units, load_target, require, target_names
 from mnv4_mobile.tensors import CLASSES
 
 _TASK_BYTES = 3 * 10**9  # the most memory that a task takes, which is for hybrid-large

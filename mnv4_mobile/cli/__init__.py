@@ -36,11 +36,7 @@ from mnv4_mobile.cli import (
     verify,
 )
 from mnv4_mobile.cli.examples import EXIT_CODES, epilog
-from mnv4_mobile.cli.show import (
-    ESCAPED,
-    end_json,
-    print_text,
-)
+from mnv4_mobile.cli.show import ESCAPED, end_json, print_text
 from mnv4_mobile.errors import (
     ConfigError,
     MobileError,

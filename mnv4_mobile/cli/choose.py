@@ -16,13 +16,7 @@ from mnv4_mobile.cli.measured import (
     print_doubted,
     ship_next,
 )
-from mnv4_mobile.cli.show import (
-    Json,
-    Quiet,
-    megabytes,
-    print_json,
-    print_text,
-)
+from mnv4_mobile.cli.show import Json, Quiet, megabytes, print_json, print_text
 from mnv4_mobile.errors import BoundError, ConfigError
 
 if TYPE_CHECKING:

@@ -9,13 +9,7 @@ import typer
 
 from mnv4_mobile.cli.measured import StorePath, print_doubted
 from mnv4_mobile.cli.next_step import in_store
-from mnv4_mobile.cli.show import (
-    Json,
-    Quiet,
-    print_json,
-    print_text,
-    show_next,
-)
+from mnv4_mobile.cli.show import Json, Quiet, print_json, print_text, show_next
 from mnv4_mobile.errors import ConfigError, InconclusiveError, RegressionError
 
 if TYPE_CHECKING:

@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mnv4_mobile.cli import next_step
-from mnv4_mobile.cli.show import (
-    error_document,
-    print_json,
-    print_table,
-    print_text,
-    show_next,
-)
+from mnv4_mobile.cli.show import error_document, print_json, print_table, print_text, show_next
 from mnv4_mobile.cli.steps import steps
 from mnv4_mobile.errors import MobileError, StoppedError
 

@@ -8,14 +8,7 @@ from typing import Annotated
 import typer
 
 from mnv4_mobile.cli import complete, next_step
-from mnv4_mobile.cli.show import (
-    Json,
-    Quiet,
-    print_json,
-    print_table,
-    print_text,
-    show_next,
-)
+from mnv4_mobile.cli.show import Json, Quiet, print_json, print_table, print_text, show_next
 from mnv4_mobile.model.spec import BlockRow
 
 

@@ -16,13 +16,7 @@ from mnv4_mobile.cli.measured import (
     bounds_of,
     ship_next,
 )
-from mnv4_mobile.cli.show import (
-    Json,
-    Quiet,
-    megabytes,
-    print_json,
-    print_text,
-)
+from mnv4_mobile.cli.show import Json, Quiet, megabytes, print_json, print_text
 from mnv4_mobile.cli.steps import steps
 
 

@@ -16,15 +16,7 @@ import typer
 from mnv4_mobile.cli import next_step
 from mnv4_mobile.cli.measured import StorePath, show_groups
 from mnv4_mobile.cli.next_step import in_store
-from mnv4_mobile.cli.show import (
-    Json,
-    Quiet,
-    print_json,
-    print_table,
-    print_text,
-    show_next,
-    split,
-)
+from mnv4_mobile.cli.show import Json, Quiet, print_json, print_table, print_text, show_next, split
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.records import plain
 from mnv4_mobile.text import printable

@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mnv4_mobile.cli import complete
-from mnv4_mobile.cli.show import (
-    Json,
-    Quiet,
-    print_json,
-    print_text,
-    show_next,
-)
+from mnv4_mobile.cli.show import Json, Quiet, print_json, print_text, show_next
 
 if TYPE_CHECKING:
     from mnv4_mobile.sdks.shipping import Written

@@ -15,14 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar, Literal, get_args
 
 from mnv4_mobile.errors import ConfigError, unknown
-from mnv4_mobile.model.cost import (
-    MAX_PARAMETERS,
-    Cost,
-    Shape,
-    chain_cost,
-    check_values,
-    conv_cost,
-)
+from mnv4_mobile.model.cost import MAX_PARAMETERS, Cost, Shape, chain_cost, check_values, conv_cost
 
 Activation = Literal["relu", "relu6", "gelu", "silu", "swish", "hard_swish", "leaky_relu"]
 Norm = Literal["batch_norm"]

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mnv4_mobile.model.spec import (
-    BlockSpec,
-    ConvSpec,
-    FusedIBSpec,
-    MMQASpec,
-    ModelSpec,
-    UIRSpec,
-)
+from mnv4_mobile.model.spec import BlockSpec, ConvSpec, FusedIBSpec, MMQASpec, ModelSpec, UIRSpec
 
 Shape = tuple[int, ...]
 Shapes = dict[str, Shape]

@@ -102,7 +102,6 @@ def test_damage_names_the_file(copy, name, damage):
 
 @settings(
     max_examples=300,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())

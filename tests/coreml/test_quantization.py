@@ -16,13 +16,7 @@ from mnv4_mobile.builder.reference import eager
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.errors import ConfigError, LoweringError
 from mnv4_mobile.files import sha256, size
-from mnv4_mobile.images import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Preprocess,
-    normalise,
-    random_images,
-)
+from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, normalise, random_images
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.program.export import export

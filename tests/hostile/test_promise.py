@@ -31,7 +31,6 @@ def test_hostile_input_keeps_the_promise(kind, bundles):
         @settings(
             max_examples=_EXAMPLES.get(kind, 30),
             derandomize=True,
-            deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
             # A server takes seconds for what it does not like: too long to look for less of it.

@@ -133,7 +133,7 @@ PICKLED = pickle.dumps({"a": [1, 2.5, "x"], "b": {"c": None}}, protocol=2)
 STORED = safetensors.torch.save({"a": torch.ones(2, 3), "b": torch.ones(4)}, {"format": "pt"})
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     data=damaged(STORED).map(lambda b: (".safetensors", b))
     | damaged(PICKLED).map(lambda b: (".pth", b))

@@ -271,16 +271,12 @@ def test_a_file_that_is_not_there_or_a_name_that_is_not_shipped():
         load_model("conv-tiny")
 
 
-PROPERTY = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+PROPERTY = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SCALARS = st.none() | st.booleans() | st.integers(-3, 70) | st.text(max_size=4) | st.floats(0, 1)
 BLOCKS = st.lists(st.sampled_from(["conv", "fi", "uir", "mmqa"]) | SCALARS, max_size=10)
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stages=st.lists(st.lists(BLOCKS | SCALARS, max_size=3) | SCALARS, max_size=3))
 def test_any_stage_list_is_a_network_or_a_config_error(tmp_path, stages):
     path = write(tmp_path, changed(stage_params=stages))
@@ -297,9 +293,7 @@ UIRS = st.tuples(st.integers(1, 8), st.integers(1, 16), KERNELS, KERNELS, st.int
 )
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(blocks=st.lists(UIRS, min_size=1, max_size=4))
 def test_a_valid_uir_survives_the_way_through_yaml(tmp_path, blocks):
     rows = [

@@ -11,14 +11,7 @@ from torch import Tensor
 from mnv4_mobile.errors import WeightsError
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.random_weights import random_state
-from mnv4_mobile.model.spec import (
-    ConvSpec,
-    FusedIBSpec,
-    HeadSpec,
-    MMQASpec,
-    ModelSpec,
-    UIRSpec,
-)
+from mnv4_mobile.model.spec import ConvSpec, FusedIBSpec, HeadSpec, MMQASpec, ModelSpec, UIRSpec
 from mnv4_mobile.model.weights import load_checkpoint
 from tests.model.checkpoints import TINY, assert_same, network, notes, save
 

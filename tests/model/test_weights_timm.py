@@ -162,7 +162,7 @@ KEYS = ("architecture", "model_args", "label_names", "label_descriptions", "pret
 INNER = ("input_size", "crop_pct", "crop_mode", "interpolation", "mean", "std", "license")
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(
     outer=st.dictionaries(st.sampled_from(KEYS), json_values, max_size=2),
     inner=st.dictionaries(st.sampled_from(INNER), json_values, max_size=2),

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mnv4_mobile.builder.cell import Options
@@ -20,7 +20,6 @@ pytestmark = pytest.mark.toolchain("tflite")
 DATA = Path(__file__).parents[1] / "data"
 
 
-@settings(deadline=None)
 @given(st.integers(0, 40), st.integers(0, 60))
 def test_the_fewest_that_keep_the_bound(most, needed):
     asked = []

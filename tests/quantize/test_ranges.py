@@ -27,7 +27,7 @@ def ranges(values, rule, **options):
 
 
 @pytest.mark.parametrize("rule", RULES)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(values=VALUES)
 def test_a_range_holds_zero_and_no_more_than_was_seen(rule, values):
     low, high = ranges(values, rule)

@@ -85,7 +85,7 @@ def textbook(steps, inverse, largest):
     return found
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(2, 150), st.integers(0, 10**6))
 def test_it_is_what_the_paper_derives(size, seed):
     generator = torch.Generator().manual_seed(seed)
@@ -100,7 +100,7 @@ def test_it_is_what_the_paper_derives(size, seed):
     assert np.array_equal(found[0], expected.numpy())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.sampled_from([(1, 1), (3, 3), (5, 5)]),
     st.sampled_from([1, 2]),

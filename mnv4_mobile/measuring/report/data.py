@@ -19,13 +19,7 @@ from mnv4_mobile.measuring.profile import StoredProfile
 from mnv4_mobile.measuring.report.published import Published, published, source
 from mnv4_mobile.measuring.results import statistics
 from mnv4_mobile.measuring.results.choose import Accuracies, Bounds, Choice, choose, evaluation_for
-from mnv4_mobile.measuring.results.doubts import (
-    MEANINGS,
-    Doubt,
-    common,
-    doubts_of_group,
-    os_builds,
-)
+from mnv4_mobile.measuring.results.doubts import MEANINGS, Doubt, common, doubts_of_group, os_builds
 from mnv4_mobile.measuring.results.statistics import (
     NANOSECOND,
     SessionGroup,

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mnv4_mobile.measuring.measurement import Measurement
-from mnv4_mobile.measuring.report.data import (
-    NO_BOUNDS,
-    Row,
-    accuracies,
-    choices,
-    rows,
-)
+from mnv4_mobile.measuring.report.data import NO_BOUNDS, Row, accuracies, choices, rows
 from mnv4_mobile.measuring.report.published import source
 from mnv4_mobile.measuring.results.choose import Accuracies, Bounds, digits, evaluation_for
 from mnv4_mobile.measuring.results.doubts import MEANINGS, common, os_builds

@@ -159,9 +159,7 @@ def test_what_a_killed_measurement_left_is_removed_a_day_later(sshd, shell):
 
 
 @given(data=st.binary(max_size=5000), name=st.text(st.characters(codec="ascii"), min_size=1))
-@settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_bytes_and_arguments_pass_as_they_are(sshd, shell, data, name):
     assert shell.pull(shell.push(data, "file")) == data
     if "\0" not in name:

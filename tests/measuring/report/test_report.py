@@ -6,7 +6,7 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from records import ARTIFACT, DEVICE, PLAN, evaluation, measurement, profile
 
@@ -56,7 +56,6 @@ def store_of(tmp_path, *measurements, evaluations=()):
     return store
 
 
-@settings(deadline=None)
 @given(st.text(), st.text())
 def test_data_stays_data_whatever_the_names(name, model):
     artifact = replace(ARTIFACT, name=HOSTILE + name, bundle_id=None, model=None)

@@ -130,7 +130,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_any_damage_is_an_error_for_the_user(tmp_path_factory, data):
     """One value of a good record is replaced by anything."""
