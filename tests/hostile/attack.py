@@ -53,8 +53,9 @@ def possible(names: list[str]) -> list[str]:
 
 def _try(kinds: list[str], seed: int, step: int, seconds: float, results: Any) -> None:
     """Tries inputs of all kinds in turn for that time; runs in a process of its own."""
-    with Guard(kinds) as guard:
-        guard.warm_up()
+    with Guard() as guard:
+        for kind in kinds:
+            guard.warm_up(kind)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             for kind in kinds:
@@ -120,8 +121,7 @@ def repeat(kind: str, seed: int) -> int:
     folder.mkdir(parents=True)
     files = seeded(kind, seed)
     write(files, folder)
-    with Guard([kind]) as guard:
-        guard.warm_up()
+    with Guard() as guard:
         outcome = guard.attempt(kind, files)
     print(f"{folder}: {'as promised' if outcome.kept else 'FELL'}: {outcome.what}")
     return not outcome.kept

@@ -75,8 +75,14 @@ _CALLS = {
     "left 1 processes": _leave_a_process,
     "left in/new": _change_the_input,
 }
+
+
+def _if_hostile(call):
+    return lambda given, out: (given / "hostile").exists() and call(given, out)
+
+
 KINDS = {
-    what: Kind(good=lambda: {"x": b""}, make=lambda random: {"x": b""}, call=call)
+    what: Kind(lambda: {"good": b""}, lambda random: {"hostile": b""}, _if_hostile(call))
     for what, call in _CALLS.items()
 }
 """The calls by what is said about them."""

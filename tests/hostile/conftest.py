@@ -24,7 +24,6 @@ import subprocess
 
 import pytest
 
-from tests.hostile.kinds import BUNDLES, KINDS
 from tests.lacking import lacking
 
 
@@ -50,15 +49,3 @@ def disk(tmp_path):
         yield folder
     finally:
         subprocess.run([*root, "umount", "--lazy", folder], check=True)
-
-
-@pytest.fixture
-def bundles(request, monkeypatch):
-    """A function that gives the demo bundle which a kind needs to the kind's calls."""
-
-    def given(kind):
-        if target := KINDS[kind].target:
-            bundle = request.getfixturevalue("demo_bundle")(target)
-            monkeypatch.setenv(BUNDLES, str(bundle.path.parent))
-
-    return given

@@ -77,16 +77,16 @@ class Guard:
     """A process that tries inputs one after another.
 
     Args:
-        kinds: What may be tried; their calls are made once with good input, for the imports.
         module: The module with the table `KINDS`.
     """
 
-    def __init__(self, kinds: list[str], module: str = "tests.hostile.kinds") -> None:
+    def __init__(self, module: str = "tests.hostile.kinds") -> None:
+        self._warm: set[str] = set()
         self._folder = tempfile.TemporaryDirectory(prefix="mnv4-hostile-")
         context = multiprocessing.get_context("spawn")
         self._ours, theirs = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, self._folder.name, kinds, module), daemon=True
+            target=_serve, args=(theirs, self._folder.name, module), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -100,13 +100,18 @@ class Guard:
         self._process.kill()
         self._folder.cleanup()
 
-    def warm_up(self) -> None:
-        """Waits until the process has imported everything."""
+    def warm_up(self, kind: str) -> None:
+        """Makes the call of a kind with good input in the process itself, once, for its imports."""
+        if kind in self._warm:
+            return
+        self._ours.send((kind, None))
         if found := self._ours.recv():
-            raise AssertionError(found)
+            raise AssertionError(f"the good input of {kind} fails: {found}")
+        self._warm.add(kind)
 
     def attempt(self, kind: str, files: Files) -> Outcome:
         """Makes the call of a kind with an input."""
+        self.warm_up(kind)
         self._ours.send((kind, files))
         outcome: Outcome = self._ours.recv()
         return outcome
@@ -125,7 +130,7 @@ def write(files: Mapping[str, bytes | Link | Fifo], folder: Path) -> None:
             path.write_bytes(content)
 
 
-def _serve(connection: Any, scratch: str, kinds: list[str], module: str) -> None:
+def _serve(connection: Any, scratch: str, module: str) -> None:
     """Forks for every input that comes through the connection, until it is closed."""
     table = importlib.import_module(module).KINDS
     sys.stdin = open(os.devnull)  # noqa: SIM115
@@ -138,23 +143,28 @@ def _serve(connection: Any, scratch: str, kinds: list[str], module: str) -> None
     os.environ["MNV4_CACHE"] = str(folder / "cache")
     os.environ["MNV4_STORE"] = str(folder / "out" / "mnv4.sqlite")
     tempfile.tempdir = None
-    try:
-        for kind in kinds:
-            _prepare(folder, table[kind].good())
-            with _Quiet(folder):
-                table[kind].call(folder / "in", folder / "out")
-    except BaseException:  # noqa: BLE001 - the other process reports it
-        connection.send(f"the good input of {kind} fails: {traceback.format_exc()}")
-        return
-    gc.collect()
-    gc.freeze()
-    connection.send("")
     while True:
         try:
             kind, files = connection.recv()
         except EOFError:
             return
-        connection.send(_tried(table[kind].call, files, folder))
+        if files is None:
+            connection.send(_warm(table[kind], folder))
+        else:
+            connection.send(_tried(table[kind].call, files, folder))
+
+
+def _warm(kind: Any, folder: Path) -> str:
+    """Makes a call with good input; returns what went wrong."""
+    _prepare(folder, kind.good())
+    try:
+        with _Quiet(folder):
+            kind.call(folder / "in", folder / "out")
+    except BaseException:  # noqa: BLE001 - the other process reports it
+        return traceback.format_exc()
+    gc.collect()
+    gc.freeze()
+    return ""
 
 
 def _prepare(folder: Path, files: Files) -> None:
