@@ -102,8 +102,8 @@ class Scratch:
         self._count = count()
 
     def begin(self) -> None:
-        """Makes the folders."""
-        for folder in (self.folder, self._old, self._gone):
+        """Makes the folders: first the one without which `end` cannot remove the others."""
+        for folder in (self._gone, self._old, self.folder):
             folder.mkdir()
 
     def place(self, new: Path, path: Path, check: Callable[[], None]) -> None:

@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -162,6 +163,22 @@ def test_only_what_no_process_holds_is_swept(tmp_path):
     names = [".mnv4-12345678", ".mnv4-abcdefgh", ".mnv4-settings", "other"]
     assert entries(tmp_path) == names
     assert all((folder / "thesis.txt").exists() for folder in mine)
+
+
+@pytest.mark.parametrize("made", [0, 1, 2])
+def test_a_working_folder_that_was_only_begun_is_removed(tmp_path, monkeypatch, made):
+    mkdir, left = Path.mkdir, list(range(made))
+
+    def fail_later(path, *arguments, **named):
+        if not left:
+            raise OSError("killed here, say")
+        left.pop()
+        mkdir(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "mkdir", fail_later)
+    with pytest.raises(OSError, match="killed here"), scratch(tmp_path):
+        pass
+    assert entries(tmp_path) == []
 
 
 def test_processes_that_replace_one_folder_leave_a_whole_one(tmp_path):
