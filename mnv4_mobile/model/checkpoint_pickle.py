@@ -7,14 +7,12 @@ import pickletools
 import warnings
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import torch
-from torch import _weights_only_unpickler
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from mnv4_mobile import limits
@@ -45,15 +43,17 @@ def load_pickle(path: Path, data: bytes | None = None) -> Any:
         return path.open("rb") if data is None else BytesIO(data)
 
     try:
-        archive = _check(path, file)
+        archive, calls = _check(path, file)
         source = path if data is None else BytesIO(data)
-        with _limited_reader(), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             names = ["argparse.Namespace"]
             if archive:
                 names = get_unsafe_globals_in_checkpoint(source)
             if len(names) > _CLASSES:
                 raise ValueError(f"found {len(names)} classes, at most {_CLASSES} are allowed")
+            if others := calls.difference(names, _CALLED):
+                raise ValueError(f"found a call of {min(others)}, which weights do not need")
             with safe_globals([(_stand_in(name), name) for name in names]):
                 source = path if data is None else BytesIO(data)
                 mapped = archive and data is None
@@ -67,25 +67,30 @@ def load_pickle(path: Path, data: bytes | None = None) -> Any:
         ) from None
 
 
-def _check(path: Path, file: Callable[[], BinaryIO]) -> bool:
+def _check(path: Path, file: Callable[[], BinaryIO]) -> tuple[bool, set[str]]:
     """Refuses a file that would grow when it is read.
 
     Returns:
-        Whether it is an archive, rather than in the format before torch 1.6.
+        Whether it is an archive, rather than in the format before torch 1.6; what it calls.
     """
     with file() as opened:
         if zipfile.is_zipfile(opened):
             with zipfile.ZipFile(opened) as archive:
-                _check_archive(path, archive, opened.seek(0, os.SEEK_END))
-            return True
+                return True, _check_archive(path, archive, opened.seek(0, os.SEEK_END))
+        length, calls = opened.seek(0, os.SEEK_END), set[str]()
         opened.seek(0)
         for _ in range(_PICKLES):
-            _check_pickle(path, opened)
-    return False
+            if opened.tell() < length:
+                calls |= _check_pickle(path, opened)
+    return False, calls
 
 
-def _check_archive(path: Path, archive: zipfile.ZipFile, length: int) -> None:
-    """Refuses entries that are compressed or overlap, and a description that is too large."""
+def _check_archive(path: Path, archive: zipfile.ZipFile, length: int) -> set[str]:
+    """Refuses entries that are compressed or overlap, and a description that is too large.
+
+    Returns:
+        The names of what the pickle calls.
+    """
     for entry in archive.infolist():
         if entry.compress_type != zipfile.ZIP_STORED:
             raise WeightsError(
@@ -95,11 +100,13 @@ def _check_archive(path: Path, archive: zipfile.ZipFile, length: int) -> None:
     content = sum(entry.file_size for entry in archive.infolist())
     if content > length:
         raise WeightsError(f"{path}: found {content} bytes of content in a file of {length}")
+    calls: set[str] = set()
     for entry in archive.infolist():
         if entry.filename.endswith("data.pkl"):
             _check_size(path, entry.file_size)
             with archive.open(entry) as file:
-                _check_pickle(path, file)
+                calls |= _check_pickle(path, file)
+    return calls
 
 
 def _check_size(path: Path, size: int) -> None:
@@ -109,50 +116,89 @@ def _check_size(path: Path, size: int) -> None:
 
 _MAKES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3, "REDUCE": 2, "NEWOBJ": 2, "BINPERSID": 1}
 _FILLS = {"APPEND": 1, "SETITEM": 2, "BUILD": 1}
+_CALLED = {
+    *("collections.OrderedDict", "collections.Counter", "__builtin__.set", "__builtin__.complex"),
+    *("torch.Size", "torch.device", "torch.nn.parameter.Parameter", "_codecs.encode"),
+    *("torch.serialization._get_layout", "torch._utils._rebuild_sparse_tensor"),
+    *("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"),
+    *("torch._utils._rebuild_tensor_v3", "torch._utils._rebuild_qtensor"),
+    *("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"),
+}
+"""What checkpoints of weights call. The weights-only reader allows more, some of which makes
+gigabytes of a few bytes: `bytearray`, `torch.Tensor`, types of storages."""
+_LATIN = ("latin1", "latin-1")
 
 
-def _check_pickle(path: Path, file: IO[bytes]) -> None:
+class _Value(list[Any]):
+    """A value of a pickle: a size, then parts."""
+
+    text: object = None
+    """A text or a number; of a class or function, its name."""
+
+
+def _check_pickle(path: Path, file: IO[bytes]) -> set[str]:
     """Refuses a pickle whose values, written out wherever they are repeated, would be too large.
 
     A list that holds another one twice, and so on for 40 levels, takes 200 bytes. To hash or to
-    print it takes for ever, and the reader does both. Values are lists here: a size, then parts.
+    print it takes for ever, and the reader does both.
+
+    Returns:
+        The names of what the pickle calls.
     """
-    stack: list[list[Any]] = []
+    stack: list[_Value] = []
     marks: list[int] = []
-    memo: dict[int, list[Any]] = {}
-    with suppress(ValueError, LookupError):  # of damaged bytes, which the reader reports
-        operations: Iterable[tuple[Any, Any, Any]] = pickletools.genops(file)
-        for count, (operation, argument, _) in enumerate(operations):
-            name = operation.name
-            limits.check(path, "operations", count, limits.OPERATIONS, WeightsError)
-            if name in ("BINGET", "LONG_BINGET"):
-                stack.append(memo[argument])
-            elif name in ("BINPUT", "LONG_BINPUT"):
-                memo[argument] = stack[-1]
-            elif name == "MARK":
-                marks.append(len(stack))
-            elif name in ("APPENDS", "SETITEMS"):
-                at = marks.pop()
-                stack[at - 1] += stack[at:]
-                del stack[at:]
-            elif name == "TUPLE":
-                at = marks.pop()
-                stack[at:] = [[1, *stack[at:]]]
-            elif name in _MAKES:
-                stack[-_MAKES[name] :] = [[1, *stack[-_MAKES[name] :]]]
-            elif name in _FILLS:
-                stack[-_FILLS[name] - 1] += stack[-_FILLS[name] :]
-                del stack[-_FILLS[name] :]
-            elif name != "PROTO":
-                stack.append([1 + (len(argument) if isinstance(argument, str | bytes) else 0)])
-    _check_size(path, _written_out([0, *stack]))
+    memo: dict[int, _Value] = {}
+    calls: set[str] = set()
+    operations: Iterable[tuple[Any, Any, Any]] = pickletools.genops(file)
+    for count, (operation, argument, _) in enumerate(operations):
+        name = operation.name
+        limits.check(path, "operations", count, limits.OPERATIONS, WeightsError)
+        if name in ("BINGET", "LONG_BINGET"):
+            stack.append(memo[argument])
+        elif name in ("BINPUT", "LONG_BINPUT"):
+            memo[argument] = stack[-1]
+        elif name == "MARK":
+            marks.append(len(stack))
+        elif name in ("APPENDS", "SETITEMS"):
+            at = marks.pop()
+            stack[at - 1] += stack[at:]
+            del stack[at:]
+        elif name == "TUPLE":
+            at = marks.pop()
+            stack[at:] = [_Value([1, *stack[at:]])]
+        elif name in _MAKES:
+            if name in ("REDUCE", "NEWOBJ"):
+                calls.add(_call(*stack[-2:]))
+            stack[-_MAKES[name] :] = [_Value([1, *stack[-_MAKES[name] :]])]
+        elif name in _FILLS:
+            stack[-_FILLS[name] - 1] += stack[-_FILLS[name] :]
+            del stack[-_FILLS[name] :]
+        elif name != "PROTO":
+            value = _Value([1 + (len(argument) if isinstance(argument, str | bytes) else 0)])
+            value.text = argument.replace(" ", ".") if name == "GLOBAL" else argument
+            stack.append(value)
+    _check_size(path, _written_out(_Value([0, *stack])))
+    return calls
 
 
-def _written_out(whole: list[Any]) -> int:
+def _call(function: _Value, arguments: _Value) -> str:
+    """Returns the name of a function that a pickle calls.
+
+    Raises:
+        ValueError: The call is none of those that numpy's numbers have.
+    """
+    if function.text == "_codecs.encode":  # chains of other encodings grow
+        texts = [value.text for value in arguments[1:]]
+        if len(texts) != 2 or not isinstance(texts[0], str) or texts[1] not in _LATIN:
+            raise ValueError("found a call of _codecs.encode, whose encoding must be latin1")
+    return str(function.text)
+
+
+def _written_out(whole: _Value) -> int:
     """Returns the size of a value with its parts, wherever they are repeated, up to a limit."""
     sizes: dict[int, int] = {}
     begun: set[int] = set()
-    todo = [whole]
+    todo: list[_Value] = [whole]
     while todo:
         value = todo[-1]
         rest = [] if id(value) in begun else [part for part in value[1:] if id(part) not in sizes]
@@ -166,47 +212,6 @@ def _written_out(whole: list[Any]) -> int:
         else:
             todo.pop()
     return sizes[id(whole)]
-
-
-_NEEDED = {
-    *("collections.OrderedDict", "collections.Counter", "builtins.set", "builtins.complex"),
-    *("torch.Size", "torch.device", "torch.nn.parameter.Parameter"),
-    *("torch.serialization._get_layout", "torch._utils._rebuild_sparse_tensor"),
-    *("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"),
-    *("torch._utils._rebuild_tensor_v3", "torch._utils._rebuild_qtensor"),
-    *("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"),
-}
-"""What checkpoints of weights are made of, besides types of numbers and of storages."""
-
-
-@contextmanager
-def _limited_reader() -> Iterator[None]:
-    """Lets the weights-only reader call only what checkpoints need.
-
-    Others of the functions that it allows, such as `bytearray`, `torch.Tensor` and chains of
-    `_codecs.encode`, make gigabytes of a few bytes.
-    """
-    every = _weights_only_unpickler._get_allowed_globals
-    needed = {
-        name: value
-        for name, value in every().items()
-        if name in _NEEDED
-        or isinstance(value, torch.dtype | torch.qscheme)
-        or name.endswith("Storage")
-    }
-    needed["_codecs.encode"] = _encode
-    _weights_only_unpickler._get_allowed_globals = lambda: needed  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        _weights_only_unpickler._get_allowed_globals = every
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    """Returns bytes as the pickles of numpy's numbers hold them."""
-    if encoding not in ("latin1", "latin-1") or not isinstance(text, str):
-        raise ValueError(f"found text in {encoding!r}, must be latin1")
-    return text.encode("latin1")
 
 
 def _stand_in(name: str) -> type:

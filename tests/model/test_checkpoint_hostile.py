@@ -57,6 +57,8 @@ PICKLES = {
     "bytearray": b"}" + text("a") + b"cbuiltins\nbytearray\n" + HUGE + b"\x85Rs",
     "tensor": b"}" + text("a") + b"ctorch\nFloatTensor\n" + LISTS + b"\x85Rs",
     "encode": ENCODED,
+    "storage": b"}" + text("a") + b"ctorch\nFloatStorage\n" + HUGE + b"\x85Rs",
+    "hidden": b"c\xc3\xa9\nb\n0" + ENCODED,
     "printed": LISTS + b")R",
     "hashed": b"}" + nested(60, b"K\1") + b"Ns",
     "classes": b"".join(b"ca%d\nb\n" % at for at in range(2_000)) + b"}",
