@@ -101,7 +101,7 @@ class Cache:
         """Returns all entries, the most recently used first."""
         return sorted(self._entries(), key=lambda entry: -entry.used)
 
-    def prune(self, *, limit: int, older_than_s: float | None = None) -> list[Entry]:
+    def prune(self, *, limit: float, older_than_s: float | None = None) -> list[Entry]:
         """Removes the least recently used entries until the others take at most `limit` bytes.
 
         Args:

@@ -61,7 +61,7 @@ def prune(
     from mnv4_mobile.builder.cache import Cache
     from mnv4_mobile.files import cache_folder
 
-    limit = 10**18 if older_than is not None and not keep else int(keep * 10**9)
+    limit = 1e18 if older_than is not None and not keep else keep * 1e9
     removed = Cache(cache_folder()).prune(
         limit=limit, older_than_s=None if older_than is None else older_than * 86400
     )

@@ -162,3 +162,7 @@ def test_two_processes_at_once_do_not_corrupt_it(tmp_path):
     assert sha256(Cache(tmp_path / "cache").take("k", tmp_path / "again")) == sha256(
         Path(tmp_path / "a-fp32-tflite")
     )
+
+
+def test_the_command_keeps_any_number_of_gigabytes(mnv4):
+    assert mnv4("cache", "prune", "--keep", "1e300", "--quiet")[0] == 0

@@ -757,7 +757,10 @@ def _import(given: Path, out: Path) -> None:
     (path,) = given.iterdir()
     store = out / "store.sqlite"
     command("results", "import", path, "--store", store)
-    _use(store, out)
+    try:
+        _use(store, out)
+    except MobileError as error:
+        raise BrokenError(f"imported, but then: {error}") from error
 
 
 def _use(store: Path, out: Path) -> None:
@@ -778,13 +781,8 @@ def _use(store: Path, out: Path) -> None:
     words += [["results", "show", ids[0]]] if ids else []
     words += [["results", "delete", *ids, "--yes"]] if ids else []
     for one in words:
-        try:
+        with suppress(*(() if ids else (MobileError,))):  # a report on nothing is refused
             command(*one, "--store", store)
-        except MobileError as error:
-            if ids:  # a report on nothing is refused, and so is a choice
-                raise BrokenError(
-                    f"imported, but then {' '.join(map(str, one))}: {error}"
-                ) from error
 
 
 @functools.cache
