@@ -288,7 +288,7 @@ def copy_folder(source: Path, target: Path, without: Collection[str] = ()) -> No
             continue
         if path.is_dir():
             copy.mkdir()
-        else:
+        elif path.is_file():  # as in `sha256`: a FIFO would block, a device never end
             shutil.copyfile(path, copy)
 
 

@@ -166,3 +166,15 @@ def test_two_processes_at_once_do_not_corrupt_it(tmp_path):
 
 def test_the_command_keeps_any_number_of_gigabytes(mnv4):
     assert mnv4("cache", "prune", "--keep", "1e300", "--quiet")[0] == 0
+
+
+def test_what_is_no_file_is_not_copied(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    for folder in (source, target):
+        folder.mkdir()
+    (source / "file").write_bytes(b"1")
+    (source / "device").symlink_to("/dev/zero")
+    os.mkfifo(source / "fifo")
+    files.copy_folder(source, target)
+    assert files.sha256(source) == files.sha256(target)
+    assert os.listdir(target) == ["file"]

@@ -26,7 +26,7 @@ from tests.hostile.kinds import BUNDLES, KINDS, ROOT, seeded
 from tests.hostile.promise import Guard, Outcome, write
 
 OUT = ROOT / "out" / "attack"
-_PROCESSES = 3
+_PROCESSES = 4
 """Two cores compute all the time, as a part of the inputs waits for a server."""
 
 
