@@ -134,7 +134,8 @@ class Cache:
         path = self._path(key)
         try:
             record = _read(path)
-            whole = files.sha256(path / record.id) == record.sha256
+            bundle = path / record.id
+            whole = bundle.is_dir() and files.sha256(bundle) == record.sha256
         except OSError:  # missing, or not a folder
             return None
         except ConfigError:

@@ -178,3 +178,12 @@ def test_what_is_no_file_is_not_copied(tmp_path):
     files.copy_folder(source, target)
     assert files.sha256(source) == files.sha256(target)
     assert os.listdir(target) == ["file"]
+
+
+def test_a_fifo_in_place_of_a_bundle_is_a_damaged_entry(tmp_path):
+    entry = tmp_path / "key"
+    entry.mkdir()
+    os.mkfifo(entry / "x")
+    (entry / "entry.json").write_text(json.dumps({"id": "x", "sha256": "0" * 64}))
+    assert Cache(tmp_path).take("key", tmp_path / "out") is None
+    assert not entry.exists()
