@@ -134,8 +134,7 @@ class Cache:
         path = self._path(key)
         try:
             record = _read(path)
-            bundle = path / record.id
-            whole = bundle.is_dir() and files.sha256(bundle) == record.sha256
+            whole = files.sha256(path / record.id) == record.sha256
         except OSError:  # missing, or not a folder
             return None
         except ConfigError:
@@ -166,6 +165,7 @@ def _read(path: Path) -> _Record:
 
     Raises:
         OSError: There is none.
-        ConfigError: It is damaged.
+        ConfigError: It is damaged, or the entry holds anything but files and folders.
     """
+    files.regular_files(path, ConfigError)
     return decode((path / _RECORD).read_bytes(), _Record, str(path / _RECORD))

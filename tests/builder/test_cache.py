@@ -180,10 +180,14 @@ def test_what_is_no_file_is_not_copied(tmp_path):
     assert os.listdir(target) == ["file"]
 
 
-def test_a_fifo_in_place_of_a_bundle_is_a_damaged_entry(tmp_path):
+@pytest.mark.parametrize("name", ["x", "entry.json"])
+def test_a_fifo_in_an_entry_is_damage(tmp_path, name):
     entry = tmp_path / "key"
     entry.mkdir()
-    os.mkfifo(entry / "x")
     (entry / "entry.json").write_text(json.dumps({"id": "x", "sha256": "0" * 64}))
-    assert Cache(tmp_path).take("key", tmp_path / "out") is None
+    (entry / name).unlink(missing_ok=True)
+    os.mkfifo(entry / name)
+    cache = Cache(tmp_path)
+    assert cache.entries() == []
+    assert cache.take("key", tmp_path / "out") is None
     assert not entry.exists()

@@ -940,7 +940,8 @@ def _cached(random: Random) -> Files:
     files: Files = {f"{folder}/entry.json": changed_json(random, entry), "canary": _CANARY}
     match random.randrange(4):
         case 0:
-            files[f"{folder}/x"] = random.choice((Link(random.choice(_LINKS)), Fifo()))
+            name = random.choice(("x", "entry.json"))
+            files[f"{folder}/{name}"] = random.choice((Link(random.choice(_LINKS)), Fifo()))
         case 1:
             files[f"{folder}/x/manifest.json"] = random.choice((Link("/dev/zero"), Fifo(), b"{}"))
         case 2:
