@@ -192,6 +192,7 @@ def unbounded(kind, metas=()):
             yield from unbounded(part)
 
 
+@pytest.mark.package("aiohttp")
 def test_every_number_of_every_record_has_bounds():
     for module in walk_packages(mnv4_mobile.__path__, "mnv4_mobile."):
         if module.name != "mnv4_mobile.__main__":

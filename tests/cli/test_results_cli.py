@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import sqlite3
-import tempfile
 from contextlib import closing
 from itertools import product
 from pathlib import Path
@@ -353,22 +352,22 @@ def test_the_most_extreme_figures_are_shown(mnv4, tmp_path):
     assert mnv4("choose", "--max-ms", "1", "--store", path)[0] in (0, 3)
 
 
-def test_a_store_without_write_permission_is_read(mnv4, path):
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as out:
-        kept = Path(shutil.copy(path, folder))
-        Path(out).chmod(0o777)
-        with no_writing(Path(folder)):
-            for words in (
-                ["results"],
-                ["results", "list"],
-                ["results", "export", f"{out}/all.jsonl"],
-                ["report", "-o", f"{out}/report.html"],
-                ["compare", "base", "new"],
-                ["choose", "--max-ms", "10"],
-            ):
-                code, _, err = mnv4(*words, "--store", kept)
-                assert code == 0, err
-            code, _, err = mnv4("results", "delete", "--run", "base", "--yes", "--store", kept)
-            assert (code, err) == (2, f"error: {kept}: cannot be written: no permission\n")
-        assert os.listdir(folder) == [kept.name]
-        assert kept.read_bytes() == path.read_bytes()
+def test_a_store_without_write_permission_is_read(mnv4, path, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    kept = Path(shutil.copy(path, folder))
+    with no_writing(folder):
+        for words in (
+            ["results"],
+            ["results", "list"],
+            ["results", "export", tmp_path / "all.jsonl"],
+            ["report", "-o", tmp_path / "report.html"],
+            ["compare", "base", "new"],
+            ["choose", "--max-ms", "10"],
+        ):
+            code, _, err = mnv4(*words, "--store", kept)
+            assert code == 0, err
+        code, _, err = mnv4("results", "delete", "--run", "base", "--yes", "--store", kept)
+        assert (code, err) == (2, f"error: {kept}: cannot be written: no permission\n")
+    assert os.listdir(folder) == [kept.name]
+    assert kept.read_bytes() == path.read_bytes()

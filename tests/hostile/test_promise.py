@@ -12,7 +12,7 @@ from tests.hostile.kinds import BUNDLES, KINDS
 from tests.hostile.promise import Guard
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-_EXAMPLES = {"http": 6, "bundle": 15, "bundle-ios": 15}
+_EXAMPLES = {"http": 3, "bundle": 6, "bundle-ios": 6}
 """Numbers of inputs of the kinds that take long."""
 
 
@@ -42,7 +42,7 @@ def guard(_shared, kind, demo_bundle):
 @pytest.mark.parametrize("kind", map(_kind, KINDS))
 def test_hostile_input_keeps_the_promise(kind, guard):
     @settings(
-        max_examples=_EXAMPLES.get(kind, 30),
+        max_examples=_EXAMPLES.get(kind, 12),
         derandomize=True,
         database=None,
         suppress_health_check=list(HealthCheck),

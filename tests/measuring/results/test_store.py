@@ -3,7 +3,6 @@
 import os
 import signal
 import sqlite3
-import tempfile
 import time
 import warnings
 from contextlib import closing
@@ -205,39 +204,32 @@ def test_places_that_cannot_be_written(path, monkeypatch):
     holder.close()
 
 
-@pytest.fixture
-def outside():
-    """A store in a folder that other users can enter, unlike those of pytest."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder, "mnv4.sqlite")
-
-
-def test_a_store_that_cannot_be_written_is_read(outside):
+def test_a_store_that_cannot_be_written_is_read(path):
     one = measurement()
-    with Store(outside) as store:
+    with Store(path) as store:
         store.add(one)
-    before = outside.read_bytes()
+    before = path.read_bytes()
     denied = pytest.raises(DiskError, match="cannot be written: Permission denied")
-    with no_writing(outside.parent):
-        with Store(outside, "read") as store:
+    with no_writing(path.parent):
+        with Store(path, "read") as store:
             assert store.measurements() == [one]
         for access in ("change", "create"):
             with pytest.raises(DiskError, match="cannot be written: no permission"):
-                Store(outside, access)
-        with denied, claimed(outside, "a"):
+                Store(path, access)
+        with denied, claimed(path, "a"):
             pass
-    assert outside.read_bytes() == before
-    assert os.listdir(outside.parent) == [outside.name]
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
 
 
-def test_records_in_a_log_that_cannot_be_read_are_not_forgotten(outside):
-    with Store(outside) as store:
+def test_records_in_a_log_that_cannot_be_read_are_not_forgotten(path):
+    with Store(path) as store:
         store.add(measurement())
-        log = Path(f"{outside}-wal").read_bytes()
-    Path(f"{outside}-wal").write_bytes(log)  # as a killed process leaves it
+        log = Path(f"{path}-wal").read_bytes()
+    Path(f"{path}-wal").write_bytes(log)  # as a killed process leaves it
     refused = pytest.raises(StoreError, match="wal holds records that can only be read")
-    with no_writing(outside.parent), refused:
-        Store(outside, "read")
+    with no_writing(path.parent), refused:
+        Store(path, "read")
 
 
 def test_reading_changes_nothing(path):
