@@ -2,7 +2,6 @@
 
 import csv
 import json
-import random
 import sqlite3
 import sys
 from contextlib import closing
@@ -223,20 +222,16 @@ def test_a_parquet_file_of_something_else(store, tmp_path, column, said):
     assert store.measurements() == []
 
 
-def test_a_damaged_parquet_file(tmp_path):
+def test_a_parquet_file_that_is_cut_short(tmp_path):
+    # Changed bytes are tried in tests/hostile, in processes of their own: pyarrow may crash.
     pytest.importorskip("pyarrow")
     path = tmp_path / "damaged.parquet"
     export_records(ALL, path)
-    sound, chance = path.read_bytes(), random.Random(0)
-    for _ in range(100):
-        data = bytearray(sound)
-        for _ in range(chance.choice((1, 4, 64))):
-            data[chance.randrange(len(data))] = chance.randrange(256)
-        path.write_bytes(data)
-        try:
+    sound = path.read_bytes()
+    for length in range(0, len(sound), len(sound) // 50):
+        path.write_bytes(sound[:length])
+        with pytest.raises(MobileError, match=r"damaged\.parquet: "):
             read_records(path)
-        except MobileError as error:
-            assert "damaged.parquet: " in str(error)  # noqa: PT017 - some damage does no harm
 
 
 def test_a_line_without_end(store, tmp_path, monkeypatch):
