@@ -387,6 +387,23 @@ def regular_files(folder: Path, error: type[MobileError]) -> list[Path]:
     return sorted(found)
 
 
+def read_at_most(path: Path, limit: int, error: type[MobileError]) -> bytes:
+    """Returns the bytes of a file that must be small.
+
+    Args:
+        path: The file.
+        limit: The most bytes that it may have.
+        error: The type of error to raise.
+
+    Raises:
+        MobileError: Of the type `error`: the file is larger. It is not read then.
+        OSError: The file cannot be read.
+    """
+    if (found := path.stat().st_size) > limit:
+        raise error(f"{path}: found {found} bytes, must be {limit} at most")
+    return path.read_bytes()
+
+
 def sha256(path: Path) -> str:
     r"""Returns the hash of a file, or of the lines `<sha256>  <posix path>\n` of a folder's files.
 

@@ -6,7 +6,7 @@ files that the user trusts. Limits on YAML files and networks are part of their 
 
 from __future__ import annotations
 
-from mnv4_mobile.errors import MobileError
+from mnv4_mobile.errors import MobileError, WeightsError
 
 FLAG = "--no-size-limits"
 
@@ -48,6 +48,15 @@ def check(place: object, what: str, found: int, allowed: int, error: type[Mobile
     """
     if found > allowed and not _lifted:
         raise error(too_large(place, f"{found} {what}", f"{allowed}"))
+
+
+def check_description(path: object, size: int) -> None:
+    """Refuses a checkpoint whose description of its tensors is too large.
+
+    Raises:
+        WeightsError: Naming the file, both sizes and the flag.
+    """
+    check(path, "bytes that describe the tensors", size, HEADER_BYTES, WeightsError)
 
 
 def too_large(place: object, found: str, allowed: str) -> str:

@@ -22,7 +22,7 @@ from mnv4_mobile import records
 from mnv4_mobile.build_spec import OptionValue
 from mnv4_mobile.bundle.parity import Parity
 from mnv4_mobile.errors import BundleError, ConfigError
-from mnv4_mobile.files import regular_files, sha256, size, write_bytes
+from mnv4_mobile.files import read_at_most, regular_files, sha256, size, write_bytes
 from mnv4_mobile.images import Assumable, Preprocess
 from mnv4_mobile.labels import Label
 from mnv4_mobile.layers import Layer
@@ -474,15 +474,14 @@ def _read_manifest(folder: Path) -> Manifest:
     """
     file = folder / MANIFEST
     try:
-        length = file.lstat().st_size
+        file.lstat()
     except OSError as error:
         raise BundleError(
             f"{folder}: not a bundle: {MANIFEST} cannot be read: {error.strerror}"
         ) from None
     regular_files(folder, BundleError)
-    if length > _MAX_MANIFEST:
-        raise BundleError(f"{file}: found {length} bytes, must be {_MAX_MANIFEST} at most")
-    return records.decode(file.read_bytes(), Manifest, str(file), BundleError)
+    data = read_at_most(file, _MAX_MANIFEST, BundleError)
+    return records.decode(data, Manifest, str(file), BundleError)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

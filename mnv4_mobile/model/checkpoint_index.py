@@ -89,8 +89,7 @@ def _read_safetensors(path: Path, data: bytes | None) -> tuple[dict[Key, Shape],
             length = file.seek(0, os.SEEK_END)
             if size > length:
                 raise ValueError("its header is longer than the file")
-            what = "bytes that describe the tensors"
-            limits.check(path, what, size, limits.HEADER_BYTES, WeightsError)
+            limits.check_description(path, size)
             file.seek(8)
             header = msgspec.json.decode(file.read(size), type=dict[str, msgspec.Raw])
         metadata = msgspec.json.decode(header.pop("__metadata__", b"{}"), type=dict[str, str])

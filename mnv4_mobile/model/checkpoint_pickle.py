@@ -103,15 +103,10 @@ def _check_archive(path: Path, archive: zipfile.ZipFile, length: int) -> set[str
     calls: set[str] = set()
     for entry in archive.infolist():
         if entry.filename.endswith("data.pkl"):
-            _check_size(path, entry.file_size)
+            limits.check_description(path, entry.file_size)
             with archive.open(entry) as file:
                 calls |= _check_pickle(path, file)
     return calls
-
-
-def _check_size(path: Path, size: int) -> None:
-    what = "bytes that describe the tensors"
-    limits.check(path, what, size, limits.HEADER_BYTES, WeightsError)
 
 
 _MAKES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3, "REDUCE": 2, "NEWOBJ": 2, "BINPERSID": 1}
@@ -177,7 +172,7 @@ def _check_pickle(path: Path, file: IO[bytes]) -> set[str]:
             value = _Value([1 + (len(argument) if isinstance(argument, str | bytes) else 0)])
             value.text = argument.replace(" ", ".") if name == "GLOBAL" else argument
             stack.append(value)
-    _check_size(path, _written_out(_Value([0, *stack])))
+    limits.check_description(path, _written_out(_Value([0, *stack])))
     return calls
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnv4_mobile.errors import BundleError, LoweringError, ToolchainError, damaged
-from mnv4_mobile.files import regular_files
+from mnv4_mobile.files import read_at_most, regular_files
 
 Array = npt.NDArray[Any]
 Message = Any
@@ -260,9 +260,7 @@ def _inside(folder: Path, name: str, where: Path) -> Path:
 
 def _small_file(path: Path) -> bytes:
     try:
-        if (size := path.stat().st_size) > _LARGEST:
-            raise BundleError(f"{path}: found {size} bytes, must be {_LARGEST} at most")
-        return path.read_bytes()
+        return read_at_most(path, _LARGEST, BundleError)
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror}") from None
 
