@@ -77,28 +77,32 @@ class Graph:
     """The layer of every operator."""
     values: Mapping[str, Value]
 
-    def __post_init__(self) -> None:
-        # Rules ask these for every operator, and an artifact may have very many.
+    # Rules ask these three for every operator, and an artifact may have very many.
+
+    @cached_property
+    def _users(self) -> dict[str, dict[int, Operator]]:
         users: dict[str, dict[int, Operator]] = {}
         for operator in self.operators:
             for name in operator.inputs:
                 users.setdefault(name, {})[id(operator)] = operator
-        producers = {name: op for op in self.operators for name in op.outputs}
-        positions = {id(operator): i for i, operator in reversed([*enumerate(self.operators)])}
-        object.__setattr__(self, "_users", users)
-        object.__setattr__(self, "_producers", producers)
-        object.__setattr__(self, "_positions", positions)
+        return users
+
+    @cached_property
+    def _producers(self) -> dict[str, Operator]:
+        return {name: operator for operator in self.operators for name in operator.outputs}
+
+    @cached_property
+    def _positions(self) -> dict[int, int]:
+        return {id(operator): i for i, operator in reversed([*enumerate(self.operators)])}
 
     def producer(self, name: str) -> Operator | None:
         """Returns the operator whose result a value is; None for inputs and constants."""
-        producers: dict[str, Operator] = self.__dict__["_producers"]
-        return producers.get(name)
+        return self._producers.get(name)
 
     def users(self, operator: Operator) -> list[Operator]:
         """Returns the operators that read the results of an operator."""
-        users: dict[str, dict[int, Operator]] = self.__dict__["_users"]
         names = [name for name in operator.outputs if self.producer(name) is operator]
-        return [user for name in names for user in users.get(name, {}).values()]
+        return [user for name in names for user in self._users.get(name, {}).values()]
 
     def sources(self, operator: Operator) -> list[Operator]:
         """Returns the operators whose results an operator reads."""
@@ -107,8 +111,7 @@ class Graph:
 
     def position(self, operator: Operator) -> int:
         """Returns how many operators run before one."""
-        positions: dict[int, int] = self.__dict__["_positions"]
-        return positions[id(operator)]
+        return self._positions[id(operator)]
 
     def types(self, operator: Operator) -> tuple[str, str]:
         """Returns the types of an operator's first input and of its output."""

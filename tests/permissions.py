@@ -25,9 +25,11 @@ def no_writing(folder: Path) -> Iterator[None]:
     for file in folder.iterdir():
         file.chmod(0o444)
     folder.chmod(0o555)
-    with _as_any_user():
-        yield
-    folder.chmod(0o755)
+    try:
+        with _as_any_user():
+            yield
+    finally:
+        folder.chmod(0o755)
 
 
 @contextmanager

@@ -140,14 +140,14 @@ class Cache:
         except ConfigError:
             whole = False
         # A cache that another user owns can still be read.
-        with suppress(OSError):
-            if whole:
+        if whole:
+            with suppress(OSError):
                 os.utime(path / _RECORD)
-                return record
-            self._progress.note(f"cache: {path.name[:12]}... is damaged: built again")
-            with files.scratch(self.folder) as work:
-                work.discard(path)
-        return record if whole else None
+            return record
+        self._progress.note(f"cache: {path.name[:12]}... is damaged: built again")
+        with suppress(OSError), files.scratch(self.folder) as work:
+            work.discard(path)
+        return None
 
     def _entries(self) -> Iterator[Entry]:
         for path in self.folder.glob(f"*/{_RECORD}"):

@@ -114,7 +114,7 @@ def measure(
         plan=preset(plan) if isinstance(plan, str) else plan,
     )
     return perform(
-        records.convert(records.plain(sweep), Sweep, sweep.name),
+        records.check(sweep, sweep.name),
         run=new_run(sweep.name) if run is None else run,
         store=store_path(store),
         out=Path("out"),  # not used: nothing is built
