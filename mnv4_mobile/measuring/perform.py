@@ -114,7 +114,8 @@ def measure(
         plan=preset(plan) if isinstance(plan, str) else plan,
     )
     return perform(
-        records.check(sweep, sweep.name),
+        # Not `check`: the names of artifacts may have bytes that are not text.
+        records.convert(records.plain(sweep), Sweep, sweep.name),
         run=new_run(sweep.name) if run is None else run,
         store=store_path(store),
         out=Path("out"),  # not used: nothing is built
