@@ -14,14 +14,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import TypeVar, get_type_hints
 
 from mnv4_mobile import records
-from mnv4_mobile.errors import ConfigError, DamagedRecord, StoreError, ToolchainError, unknown
+from mnv4_mobile.errors import ConfigError, DamagedRecord, StoreError, unknown
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.measuring.measurement import Measurement
 from mnv4_mobile.measuring.profile import StoredProfile
 from mnv4_mobile.measuring.results.flat import FlatMeasurement, flat
+from mnv4_mobile.measuring.results.parquet import parquet_bytes, parquet_records
 from mnv4_mobile.measuring.results.record import RECORD_KINDS, Kept, stored
 from mnv4_mobile.measuring.results.store import RECORD_BYTES, Added, Store
 from mnv4_mobile.quality.evaluate import Evaluation
@@ -29,10 +30,6 @@ from mnv4_mobile.records import Record
 from mnv4_mobile.text import csv_cell
 
 _T = TypeVar("_T")
-_LEAST_BYTES = 16
-"""Size of a record in Parquet: its id is random, and no compression makes it smaller."""
-_MOST_TIMES = 100
-"""How many times its size a Parquet file may inflate to; times with random digits reach 3."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,13 +138,6 @@ def _csv(found: Records) -> bytes:
 
 
 def _parquet(found: Records) -> bytes:
-    arrow, parquet = _arrow()
-    types = {str: arrow.string(), int: arrow.int64(), float: arrow.float64()}
-    columns = [
-        (name, types[next(t for t in (get_args(hint) or (hint,)) if t in types)])
-        for name, hint in get_type_hints(FlatMeasurement).items()
-    ]
-    columns += [("latencies_ms", arrow.list_(arrow.float64())), ("record", arrow.string())]
     rows = [
         {
             **flat(m),
@@ -156,54 +146,12 @@ def _parquet(found: Records) -> bytes:
         }
         for m in found.measurements
     ]
-    file = io.BytesIO()
-    table = arrow.Table.from_pylist(rows, schema=arrow.schema(columns))
-    parquet.write_table(table, file, compression="zstd")
-    return file.getvalue()
+    return parquet_bytes(rows, get_type_hints(FlatMeasurement))
 
 
 def _read_parquet(path: Path) -> Iterator[Kept]:
-    for number, body in enumerate(_bodies(path), 1):
-        yield records.decode(body, Measurement, f"{path}: row {number}")
-
-
-def _bodies(path: Path) -> Iterator[str]:
-    """Yields the texts of a Parquet file's records."""
-    arrow, parquet = _arrow()
-    try:
-        with parquet.ParquetFile(path) as file:
-            rows, column = file.metadata.num_rows, file.schema_arrow.field("record")
-            if column.type != arrow.string():
-                raise ValueError(f"record: found {column.type}, must be string")
-            size = path.stat().st_size
-            if rows * _LEAST_BYTES > size or _inflated(file.metadata) > _MOST_TIMES * size:
-                raise ValueError(f"found {rows} rows, more than the file can hold")
-            texts = 0
-            for batch in file.iter_batches(batch_size=100, columns=["record"]):
-                for body in batch["record"].to_pylist():
-                    texts += len(body or "")
-                    if texts > _MOST_TIMES * size:
-                        raise ValueError("found more text than the file can hold")
-                    yield body or ""
-    # Besides its own errors, pyarrow raises these for damaged files.
-    except (arrow.ArrowException, KeyError, OSError, ValueError) as error:
-        raise ConfigError(f"{path}: not a Parquet file of measurements: {error}") from error
-
-
-def _inflated(metadata: Any) -> int:
-    """Returns the size of the column of records before compression, as the file states it."""
-    groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
-    columns = (group.column(i) for group in groups for i in range(group.num_columns))
-    return sum(one.total_uncompressed_size for one in columns if one.path_in_schema == "record")
-
-
-def _arrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise ToolchainError("Parquet needs pyarrow: pip install 'mnv4-mobile[parquet]'") from None
-    return pyarrow, pyarrow.parquet
+    for number, record in enumerate(parquet_records(path), 1):
+        yield records.decode(record, Measurement, f"{path}: row {number}")
 
 
 def _read_store(path: Path) -> Iterator[Kept]:

@@ -7,13 +7,14 @@ import sys
 from contextlib import closing
 
 import pytest
+from damage import damages
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from records import DEVICE, PROFILE, evaluation, measurement
 
 from mnv4_mobile.errors import ConfigError, MobileError, StoreError, ToolchainError
 from mnv4_mobile.measuring.measurement import Samples, Summary
-from mnv4_mobile.measuring.results import exchange
+from mnv4_mobile.measuring.results import exchange, parquet
 from mnv4_mobile.measuring.results.exchange import (
     Records,
     export_records,
@@ -181,12 +182,12 @@ def test_csv_has_no_formulas(tmp_path):
 
 
 def test_parquet_has_samples_and_types(tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
+    arrow_parquet = pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "all.parquet"
     export_records(Records(measurements=SEVERAL[1:2]), path)
-    assert str(parquet.read_schema(path).field("p50_ms").type) == "double"
+    assert str(arrow_parquet.read_schema(path).field("p50_ms").type) == "double"
     export_records(ALL, path)
-    table = parquet.read_table(path)
+    table = arrow_parquet.read_table(path)
     assert table["latencies_ms"].to_pylist()[:2] == [[1 / 3, 5.0, 1e-3], []]
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(ConfigError, match="not a Parquet file of measurements"):
@@ -214,24 +215,38 @@ def test_parquet_has_samples_and_types(tmp_path):
 )
 def test_a_parquet_file_of_something_else(store, tmp_path, column, said):
     arrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
+    arrow_parquet = pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "odd.parquet"
-    parquet.write_table(arrow.table(column), path, compression="zstd")
+    arrow_parquet.write_table(arrow.table(column), path, compression="zstd")
     with pytest.raises(ConfigError, match=rf"odd\.parquet: {said}"):
         import_records(store, path)
     assert store.measurements() == []
 
 
-def test_a_parquet_file_that_is_cut_short(tmp_path):
-    # Changed bytes are tried in tests/hostile, in processes of their own: pyarrow may crash.
+def test_a_damaged_parquet_file(tmp_path):
     pytest.importorskip("pyarrow")
     path = tmp_path / "damaged.parquet"
     export_records(ALL, path)
-    sound = path.read_bytes()
-    for length in range(0, len(sound), len(sound) // 50):
-        path.write_bytes(sound[:length])
-        with pytest.raises(MobileError, match=r"damaged\.parquet: "):
+    refused = 0
+    for data in damages(path.read_bytes(), 12):
+        path.write_bytes(data)
+        try:
             read_records(path)
+        except MobileError as error:
+            assert str(error).startswith(f"{path}: ")  # noqa: PT017
+            refused += 1
+    assert refused > 6
+
+
+def test_a_parquet_file_that_crashes_pyarrow(store, tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "crashes.parquet"
+    export_records(ALL, path)
+    # Which bytes crash it changes with its release.
+    monkeypatch.setattr(parquet, "_SERVE", "import os; os.abort()")
+    with pytest.raises(ConfigError, match=r"crashes\.parquet: not a Parquet .* with code -6"):
+        import_records(store, path)
+    assert store.measurements() == []
 
 
 def test_a_line_without_end(store, tmp_path, monkeypatch):
