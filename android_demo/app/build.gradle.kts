@@ -22,9 +22,9 @@ kotlin {
 }
 
 dependencies {
-    implementation(project(":measure"))
-    implementation(libs.litert)
-    implementation(libs.executorch)
+    implementation(project(":mnv4-measure"))
+    implementation(project(":mnv4-litert"))
+    implementation(project(":mnv4-executorch"))
 }
 
 /** Copies bundles of `mnv4 build` into the assets: `-Pmnv4.bundles=FOLDER`, by default `../out`. */

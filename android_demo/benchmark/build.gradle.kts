@@ -21,7 +21,7 @@ kotlin {
 }
 
 dependencies {
-    implementation(project(":measure"))
-    implementation(libs.litert)
-    implementation(libs.executorch)
+    implementation(project(":mnv4-measure"))
+    implementation(project(":mnv4-litert"))
+    implementation(project(":mnv4-executorch"))
 }

@@ -2,9 +2,9 @@ package io.github.mnv4
 
 import android.content.Context
 import android.content.res.AssetManager
-import io.github.mnv4.core.Bundle
-import io.github.mnv4.core.BundleFiles
 import io.github.mnv4.core.Mnv4Exception
+import io.github.mnv4.core.ModelBundle
+import io.github.mnv4.core.ModelFiles
 import java.io.File
 import java.io.FileNotFoundException
 import java.io.IOException
@@ -17,7 +17,7 @@ import java.nio.channels.FileChannel
 public class AssetFiles internal constructor(
     internal val assets: AssetManager,
     internal val folder: String,
-) : BundleFiles {
+) : ModelFiles {
     /** Opens a bundle that `Mnv4Models` lists, or another one in the same folder. */
     public constructor(context: Context, model: Mnv4Model) : this(context.assets, "${MobileNetV4.ASSETS}/${model.id}")
 
@@ -29,7 +29,7 @@ public class AssetFiles internal constructor(
 /** An artifact in a folder. */
 internal class FileArtifact(
     private val file: File,
-) : ArtifactStore {
+) : Artifact {
     override fun map(): ByteBuffer =
         RandomAccessFile(file, "r").use { it.channel.map(FileChannel.MapMode.READ_ONLY, 0, it.length()) }
 
@@ -40,8 +40,8 @@ internal class FileArtifact(
 internal class AssetArtifact(
     private val context: Context,
     private val files: AssetFiles,
-    private val bundle: Bundle,
-) : ArtifactStore {
+    private val bundle: ModelBundle,
+) : Artifact {
     override fun map(): ByteBuffer {
         val path = bundle.manifest.artifactPath
         try {

@@ -3,11 +3,11 @@ package io.github.mnv4
 import android.content.Context
 import android.graphics.Bitmap
 import android.media.Image
-import io.github.mnv4.core.Bundle
 import io.github.mnv4.core.Classification
 import io.github.mnv4.core.FolderFiles
-import io.github.mnv4.core.Manifest
 import io.github.mnv4.core.Mnv4Exception
+import io.github.mnv4.core.ModelBundle
+import io.github.mnv4.core.ModelManifest
 import io.github.mnv4.core.PixelSource
 import io.github.mnv4.core.Preprocessor
 import io.github.mnv4.core.Scores
@@ -38,7 +38,7 @@ public class FeatureMap(
 
 /** A network's outputs for one image. */
 public class Outputs internal constructor(
-    private val manifest: Manifest,
+    private val manifest: ModelManifest,
     /** The values of all outputs, in the manifest's order. */
     public val values: List<FloatArray>,
 ) {
@@ -84,7 +84,7 @@ public class Outputs internal constructor(
  */
 public class MobileNetV4 private constructor(
     /** The manifest of the bundle that it was opened from. */
-    public val manifest: Manifest,
+    public val manifest: ModelManifest,
     private val session: Session,
     /** How long the runtime took to load the artifact, in milliseconds. */
     public val loadMs: Double,
@@ -197,7 +197,7 @@ public class MobileNetV4 private constructor(
             threads: Int = defaultThreads(),
         ): MobileNetV4 {
             val files = AssetFiles(context, model)
-            val bundle = Bundle.open(files)
+            val bundle = ModelBundle.open(files)
             return open(bundle, AssetArtifact(context, files, bundle), threads)
         }
 
@@ -211,13 +211,13 @@ public class MobileNetV4 private constructor(
             folder: File,
             threads: Int = defaultThreads(),
         ): MobileNetV4 {
-            val bundle = Bundle.open(FolderFiles(folder))
+            val bundle = ModelBundle.open(FolderFiles(folder))
             return open(bundle, FileArtifact(File(folder, bundle.manifest.artifactPath)), threads)
         }
 
         private fun open(
-            bundle: Bundle,
-            artifact: ArtifactStore,
+            bundle: ModelBundle,
+            artifact: Artifact,
             threads: Int,
         ): MobileNetV4 {
             bundle.checkArtifact()

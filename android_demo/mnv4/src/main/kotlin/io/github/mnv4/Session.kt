@@ -1,54 +1,62 @@
 package io.github.mnv4
 
-import io.github.mnv4.core.Bundle
 import io.github.mnv4.core.Mnv4Exception
+import io.github.mnv4.core.Mnv4Internal
+import io.github.mnv4.core.ModelBundle
+import io.github.mnv4.core.ModelManifest
 import java.io.File
 import java.nio.ByteBuffer
+import java.util.ServiceLoader
 
 /** A loaded network. Only one thread at a time may use it. */
-internal interface Session : AutoCloseable {
+@Mnv4Internal
+public interface Session : AutoCloseable {
     /** Name and version of the runtime. */
-    val runtime: String
+    public val runtime: String
 
     /** The buffer to fill with the input, in native byte order, before [run]. */
-    val input: ByteBuffer
+    public val input: ByteBuffer
 
     /** Runs the network and returns the outputs in the manifest's order, which the caller may keep. */
-    fun run(): List<FloatArray>
+    public fun run(): List<FloatArray>
 }
 
-/** A runtime that an app may have on its class path. */
-internal enum class Runtime(
-    val target: String,
-    private val entry: String,
-    private val dependency: String,
-) {
-    LITE_RT("tflite", "org.tensorflow.lite.Interpreter", "com.google.ai.edge.litert:litert:1.4.0"),
-    EXECUTORCH("executorch", "org.pytorch.executorch.Module", "org.pytorch:executorch-android:1.5.1"),
-    ;
+/** The bytes of an artifact in the forms that runtimes take. */
+@Mnv4Internal
+public interface Artifact {
+    /** Maps the artifact into memory. */
+    public fun map(): ByteBuffer
 
-    fun requirePresent(bundle: String) {
-        try {
-            Class.forName(entry, false, Runtime::class.java.classLoader)
-        } catch (_: ClassNotFoundException) {
-            throw Mnv4Exception.MissingRuntime(
-                "$bundle: the app lacks its runtime; add to build.gradle.kts: implementation(\"$dependency\")",
-            )
-        }
-    }
-
-    companion object {
-        fun of(bundle: Bundle): Runtime =
-            entries.firstOrNull { it.target == bundle.manifest.target }
-                ?: throw Mnv4Exception.BadBundle(
-                    "${bundle.files.name}: is for ${bundle.manifest.target}, " +
-                        "Android runs: ${entries.joinToString { it.target }}",
-                )
-    }
+    /** Returns a file with the artifact, and extracts it first if it is an asset. */
+    public fun file(): File
 }
 
-/** Runs [block], and turns failures of the runtime into [Mnv4Exception.RuntimeFailed]. */
-internal fun <T> running(
+/** A runtime: a module of this library implements it, and names it in `META-INF/services`. */
+@Mnv4Internal
+public interface RuntimeProvider {
+    /** The target whose artifacts it runs, as manifests name it. */
+    public val target: String
+
+    /**
+     * Loads an artifact.
+     *
+     * @param threads the number of runtime threads.
+     * @throws Mnv4Exception.RuntimeFailed if the runtime cannot load it.
+     */
+    public fun open(
+        manifest: ModelManifest,
+        artifact: Artifact,
+        threads: Int,
+    ): Session
+}
+
+/**
+ * Runs [block], and turns failures of the runtime into [Mnv4Exception.RuntimeFailed].
+ *
+ * @param what begins the message: the bundle, and what its runtime cannot do.
+ */
+@Mnv4Internal
+public fun <T> running(
     what: String,
     block: () -> T,
 ): T =
@@ -64,29 +72,32 @@ internal fun <T> running(
         )
     }
 
-/** The bytes of an artifact in the forms that runtimes take. */
-internal interface ArtifactStore {
-    /** Maps the artifact into memory. */
-    fun map(): ByteBuffer
-
-    /** Returns a file with the artifact, and extracts it first if it is an asset. */
-    fun file(): File
-}
+/** The module of this library that has the runtime of a target. */
+private val MODULES = mapOf("tflite" to "mnv4-litert", "executorch" to "mnv4-executorch")
 
 internal fun openSession(
-    bundle: Bundle,
-    artifact: ArtifactStore,
+    bundle: ModelBundle,
+    artifact: Artifact,
     threads: Int,
 ): Session {
-    val runtime = Runtime.of(bundle)
-    runtime.requirePresent(bundle.manifest.id)
-    bundle.manifest.outputs.firstOrNull { it.dtype != "float32" && it.quantization == null }?.let {
+    val manifest = bundle.manifest
+    val module =
+        MODULES[manifest.target] ?: throw Mnv4Exception.BadBundle(
+            "${bundle.files.name}: is for ${manifest.target}, Android runs: ${MODULES.keys.joinToString()}",
+        )
+    // The class loader of the library, as that of the calling thread may not know the app.
+    val provider =
+        ServiceLoader
+            .load(RuntimeProvider::class.java, RuntimeProvider::class.java.classLoader)
+            .firstOrNull { it.target == manifest.target }
+            ?: throw Mnv4Exception.MissingRuntime(
+                "${manifest.id}: the app lacks its runtime; add to build.gradle.kts: " +
+                    "implementation(project(\":$module\"))",
+            )
+    manifest.outputs.firstOrNull { it.dtype != "float32" && it.quantization == null }?.let {
         throw Mnv4Exception.BadBundle(
             "${bundle.files.name}: output ${it.name}: found ${it.dtype}, allowed: float32 or quantized integers",
         )
     }
-    return when (runtime) {
-        Runtime.LITE_RT -> LiteRtSession(bundle.manifest, artifact.map(), threads)
-        Runtime.EXECUTORCH -> ExecuTorchSession(bundle.manifest, artifact.file(), threads)
-    }
+    return provider.open(manifest, artifact, threads)
 }

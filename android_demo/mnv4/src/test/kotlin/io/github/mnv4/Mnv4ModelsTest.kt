@@ -1,7 +1,7 @@
 package io.github.mnv4
 
-import io.github.mnv4.core.Bundle
 import io.github.mnv4.core.FolderFiles
+import io.github.mnv4.core.ModelBundle
 import org.junit.Assert.assertEquals
 import org.junit.Test
 import java.io.File
@@ -14,7 +14,7 @@ class Mnv4ModelsTest {
     fun `every model is in the assets, and nothing else`() {
         assertEquals(Mnv4Models.ALL.map { it.id }.sorted(), assets.list().orEmpty().sorted())
         for (model in Mnv4Models.ALL) {
-            val bundle = Bundle.open(FolderFiles(File(assets, model.id)))
+            val bundle = ModelBundle.open(FolderFiles(File(assets, model.id)))
             assertEquals(model.id, bundle.manifest.id)
             bundle.checkArtifact()
         }

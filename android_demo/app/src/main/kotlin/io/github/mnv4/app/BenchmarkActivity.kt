@@ -9,10 +9,10 @@ import android.widget.Button
 import android.widget.RadioButton
 import android.widget.RadioGroup
 import android.widget.TextView
-import io.github.mnv4.core.Measurement
-import io.github.mnv4.core.Statistics
-import io.github.mnv4.core.Thermal
+import io.github.mnv4.measure.Measurement
 import io.github.mnv4.measure.Phone
+import io.github.mnv4.measure.Statistics
+import io.github.mnv4.measure.Thermal
 import org.json.JSONObject
 
 /** How long a network takes on this phone. */

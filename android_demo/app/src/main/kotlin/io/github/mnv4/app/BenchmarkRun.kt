@@ -6,12 +6,12 @@ import android.os.Looper
 import io.github.mnv4.AssetFiles
 import io.github.mnv4.Mnv4Model
 import io.github.mnv4.MobileNetV4
-import io.github.mnv4.core.Bundle
-import io.github.mnv4.core.Measurement
 import io.github.mnv4.core.Mnv4Exception
-import io.github.mnv4.core.Plan
+import io.github.mnv4.core.ModelBundle
 import io.github.mnv4.measure.Measure
+import io.github.mnv4.measure.Measurement
 import io.github.mnv4.measure.Phone
+import io.github.mnv4.measure.Plan
 import io.github.mnv4.measure.WrongOutput
 import java.time.Instant
 import java.time.temporal.ChronoUnit
@@ -86,7 +86,7 @@ internal class BenchmarkRun(
         app.models.release()
         val began = Instant.now().truncatedTo(ChronoUnit.SECONDS)
         val asset = Mnv4Model(model.id)
-        val bundle = Bundle.open(AssetFiles(context, asset))
+        val bundle = ModelBundle.open(AssetFiles(context, asset))
         val measure =
             Measure(context, { cancelled }) { step ->
                 main.post { if (state is State.Running) set(State.Running(step)) }

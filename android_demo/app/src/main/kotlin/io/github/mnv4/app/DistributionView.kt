@@ -5,7 +5,7 @@ import android.graphics.Canvas
 import android.graphics.Paint
 import android.util.AttributeSet
 import android.view.View
-import io.github.mnv4.core.Statistics
+import io.github.mnv4.measure.Statistics
 
 /** How samples are spread: a histogram, with the median and the ninetieth percentile marked. */
 internal class DistributionView(

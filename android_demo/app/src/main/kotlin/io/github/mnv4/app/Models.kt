@@ -6,16 +6,16 @@ import android.os.Looper
 import io.github.mnv4.AssetFiles
 import io.github.mnv4.Mnv4Model
 import io.github.mnv4.MobileNetV4
-import io.github.mnv4.core.Bundle
-import io.github.mnv4.core.Manifest
 import io.github.mnv4.core.Mnv4Exception
+import io.github.mnv4.core.ModelBundle
+import io.github.mnv4.core.ModelManifest
 import java.util.concurrent.Executors
 
 /** A network in the app's assets. */
 internal class Model(
     val id: String,
     /** Null where the bundle cannot be used; [problem] says why. */
-    val manifest: Manifest?,
+    val manifest: ModelManifest?,
     val problem: String?,
 )
 
@@ -46,7 +46,7 @@ internal class Models(
 
     private fun read(id: String): Model =
         try {
-            Model(id, Bundle.open(AssetFiles(context, Mnv4Model(id))).manifest, null)
+            Model(id, ModelBundle.open(AssetFiles(context, Mnv4Model(id))).manifest, null)
         } catch (error: Mnv4Exception) {
             Model(id, null, error.message)
         }

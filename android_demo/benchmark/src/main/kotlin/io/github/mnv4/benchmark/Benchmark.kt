@@ -2,12 +2,13 @@ package io.github.mnv4.benchmark
 
 import android.content.Context
 import io.github.mnv4.MobileNetV4
-import io.github.mnv4.core.Bundle
 import io.github.mnv4.core.FolderFiles
-import io.github.mnv4.core.Job
 import io.github.mnv4.core.Mnv4Exception
-import io.github.mnv4.core.Samples
+import io.github.mnv4.core.ModelBundle
+import io.github.mnv4.measure.BadPlan
+import io.github.mnv4.measure.Job
 import io.github.mnv4.measure.Measure
+import io.github.mnv4.measure.Samples
 import io.github.mnv4.measure.WrongOutput
 import java.io.File
 import java.io.IOException
@@ -35,12 +36,14 @@ internal class Benchmark(
             val beside = File(files, "mnv4/job")
             job = Job.parse(read(File(beside, "job.json")))
             val folder = File(beside, job.bundle)
-            samples = measure.session(Bundle.open(FolderFiles(folder)), job.plan) { MobileNetV4.open(folder, it) }
+            samples = measure.session(ModelBundle.open(FolderFiles(folder)), job.plan) { MobileNetV4.open(folder, it) }
             status = "ok"
         } catch (wrong: WrongOutput) {
             status = "wrong"
             error = wrong.message
         } catch (failure: Mnv4Exception) {
+            error = failure.message
+        } catch (failure: BadPlan) {
             error = failure.message
         } catch (failure: OutOfMemoryError) {
             error = "out of memory: ${failure.message}"
@@ -54,6 +57,6 @@ internal class Benchmark(
         try {
             file.readText()
         } catch (error: IOException) {
-            throw Mnv4Exception.BadPlan("job.json: ${error.message}")
+            throw BadPlan("job.json: ${error.message}")
         }
 }

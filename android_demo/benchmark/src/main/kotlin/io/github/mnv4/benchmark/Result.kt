@@ -1,6 +1,6 @@
 package io.github.mnv4.benchmark
 
-import io.github.mnv4.core.Samples
+import io.github.mnv4.measure.Samples
 import org.json.JSONObject
 import java.io.File
 import java.io.IOException

@@ -1,7 +1,8 @@
 package io.github.mnv4.core
 
 /** An error in a JSON text: the place, what was found, and what is allowed. */
-internal class JsonException(
+@Mnv4Internal
+public class JsonException(
     message: String,
 ) : Exception(message)
 
@@ -11,28 +12,29 @@ private class JsonNumber(
 )
 
 /** A value in a JSON text, with its place for messages, as in `outputs[0].shape`. */
-internal class Json private constructor(
+@Mnv4Internal
+public class Json private constructor(
     private val value: Any?,
     private val place: String,
 ) {
     /** The keys of an object; [read] has to read each of them. */
-    class Entries(
+    public class Entries internal constructor(
         private val values: Map<*, *>,
         private val place: String,
     ) {
         private val taken = HashSet<String>()
 
         /** Returns the value of a required key. */
-        operator fun get(key: String): Json = optional(key) ?: throw JsonException("${at(key)}: missing")
+        public operator fun get(key: String): Json = optional(key) ?: throw JsonException("${at(key)}: missing")
 
         /** Returns the value of a key, or null if it is absent. */
-        fun optional(key: String): Json? {
+        public fun optional(key: String): Json? {
             taken += key
             return if (key in values) Json(values[key], at(key)) else null
         }
 
         /** Refuses a record of a newer version. */
-        fun schema(newest: Int) {
+        public fun schema(newest: Int) {
             val found = get("schema").integer()
             if (found > newest) {
                 val versions = "(schema $found, this one reads $newest)"
@@ -40,7 +42,8 @@ internal class Json private constructor(
             }
         }
 
-        fun refuse(
+        /** Refuses the value of a key. */
+        public fun refuse(
             key: String,
             message: String,
         ): Nothing = throw JsonException("${at(key)}: $message")
@@ -53,18 +56,20 @@ internal class Json private constructor(
         private fun at(key: String) = if (place.isEmpty()) key else "$place.$key"
     }
 
-    fun <T> record(read: Entries.() -> T): T {
+    /** Reads an object with fixed keys. */
+    public fun <T> record(read: Entries.() -> T): T {
         val entries = Entries(value as? Map<*, *> ?: refuse("an object"), place)
         return entries.read().also { entries.refuseOthers() }
     }
 
     /** Returns an object whose keys are data. */
-    fun map(): Map<String, Json> =
+    public fun map(): Map<String, Json> =
         (value as? Map<*, *> ?: refuse("an object")).entries.associate { (key, value) ->
             "$key" to Json(value, "$place.$key")
         }
 
-    fun list(
+    /** Returns the values of a list. */
+    public fun list(
         least: Int = 0,
         most: Int = Int.MAX_VALUE,
     ): List<Json> {
@@ -76,16 +81,21 @@ internal class Json private constructor(
         return values.mapIndexed { i, value -> Json(value, "$place[$i]") }
     }
 
-    fun text(): String = value as? String ?: refuse("a string")
+    /** Returns a string. */
+    public fun text(): String = value as? String ?: refuse("a string")
 
-    fun text(pattern: Regex): String = text().also { if (!pattern.matches(it)) refuse("of the form $pattern") }
+    /** Returns a string that matches a pattern. */
+    public fun text(pattern: Regex): String = text().also { if (!pattern.matches(it)) refuse("of the form $pattern") }
 
-    fun oneOf(allowed: List<String>): String =
+    /** Returns one of the allowed strings. */
+    public fun oneOf(allowed: List<String>): String =
         text().also { if (it !in allowed) refuse("one of ${allowed.joinToString()}") }
 
-    fun flag(): Boolean = value as? Boolean ?: refuse("true or false")
+    /** Returns true or false. */
+    public fun flag(): Boolean = value as? Boolean ?: refuse("true or false")
 
-    fun integer(
+    /** Returns an integer within bounds. */
+    public fun integer(
         least: Long,
         most: Long,
     ): Long {
@@ -93,9 +103,11 @@ internal class Json private constructor(
         return found?.takeIf { it in least..most } ?: refuse("an integer from $least to $most")
     }
 
-    fun integer(least: Int = 1): Int = integer(least.toLong(), Int.MAX_VALUE.toLong()).toInt()
+    /** Returns an integer of 32 bits. */
+    public fun integer(least: Int = 1): Int = integer(least.toLong(), Int.MAX_VALUE.toLong()).toInt()
 
-    fun number(
+    /** Returns a number within bounds. */
+    public fun number(
         least: Double = -Double.MAX_VALUE,
         most: Double = Double.MAX_VALUE,
     ): Double {
@@ -104,10 +116,11 @@ internal class Json private constructor(
         refuse(if (most == Double.MAX_VALUE) "a number, $least or more" else "a number from $least to $most")
     }
 
-    fun <T> orNull(read: Json.() -> T): T? = if (value == null) null else read()
+    /** Returns null for null, and otherwise what [read] returns. */
+    public fun <T> orNull(read: Json.() -> T): T? = if (value == null) null else read()
 
     /** Refuses anything but a string, an integer or a boolean. */
-    fun checkOption() {
+    public fun checkOption() {
         if (value is JsonNumber) {
             integer(-MOST_EXACT, MOST_EXACT)
         } else if (value !is String && value !is Boolean) {
@@ -115,7 +128,8 @@ internal class Json private constructor(
         }
     }
 
-    fun refuse(allowed: String): Nothing {
+    /** Refuses the value, and says what is allowed. */
+    public fun refuse(allowed: String): Nothing {
         val found =
             when (value) {
                 is String -> "'$value'"
@@ -127,7 +141,8 @@ internal class Json private constructor(
         throw JsonException("${place.ifEmpty { "the text" }}: found $found, must be $allowed")
     }
 
-    internal companion object {
+    /** Reads JSON. */
+    public companion object {
         /**
          * Reads a JSON text strictly: it allows no duplicate keys, no comments and nothing after the end.
          *
@@ -135,16 +150,16 @@ internal class Json private constructor(
          *
          * @throws JsonException if it is not JSON.
          */
-        fun parse(text: String): Json = Json(Parser(text).document(), "")
+        internal fun parse(text: String): Json = Json(Parser(text).document(), "")
 
         /**
          * Reads a record.
          *
          * @param wrong makes the exception for a message.
          */
-        fun <T> record(
+        public fun <T> record(
             text: String,
-            wrong: (String) -> Mnv4Exception,
+            wrong: (String) -> Exception,
             read: Entries.() -> T,
         ): T =
             try {

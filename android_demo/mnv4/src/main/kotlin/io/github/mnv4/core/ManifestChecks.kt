@@ -8,7 +8,7 @@ private const val CLASS_AXES = 2
 
 private fun refuse(message: String): Nothing = throw JsonException(message)
 
-internal fun Manifest.checkInput() {
+internal fun ModelManifest.checkInput() {
     val (height, width) = preprocess.height to preprocess.width
     val wanted = if (input.layout == "nchw") listOf(3, height, width) else listOf(height, width, 3)
     if (input.kind != "image") refuse("inputs[0].kind: found '${input.kind}', must be image")
@@ -21,7 +21,7 @@ internal fun Manifest.checkInput() {
 }
 
 /** @param parity names of outputs by the place of their unit. */
-internal fun Manifest.checkOutputs(parity: Map<String, Set<String>>) {
+internal fun ModelManifest.checkOutputs(parity: Map<String, Set<String>>) {
     val names = HashSet<String>()
     outputs.forEachIndexed { i, output ->
         if (!names.add(output.name)) refuse("outputs[$i].name: found '${output.name}' twice")
@@ -49,7 +49,7 @@ internal fun Manifest.checkOutputs(parity: Map<String, Set<String>>) {
 }
 
 /** Checks that every output has a golden tensor, for the same images. */
-internal fun Manifest.checkGolden() {
+internal fun ModelManifest.checkGolden() {
     val shapes = outputs.associate { it.name to it.shape.drop(1) }
     val pixels = golden.firstOrNull { it.source == "input" && it.tensor == "pixels" }
     val eager = golden.filter { it.source == "eager" }.map { it.tensor }.toSet()

@@ -27,11 +27,6 @@ public sealed class Mnv4Exception(
         message: String,
     ) : Mnv4Exception(message)
 
-    /** A job or a plan of a measurement that is not valid or not supported. */
-    public class BadPlan(
-        message: String,
-    ) : Mnv4Exception(message)
-
     /** The runtime failed while loading or running the network. */
     public class RuntimeFailed(
         message: String,

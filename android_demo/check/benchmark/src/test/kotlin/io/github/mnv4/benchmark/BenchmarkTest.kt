@@ -3,7 +3,7 @@ package io.github.mnv4.benchmark
 import android.content.ComponentName
 import android.content.Context
 import android.content.pm.PackageManager
-import io.github.mnv4.core.Plan
+import io.github.mnv4.measure.Plan
 import org.json.JSONObject
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse

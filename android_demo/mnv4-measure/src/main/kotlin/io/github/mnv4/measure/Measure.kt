@@ -1,0 +1,118 @@
+package io.github.mnv4.measure
+
+import android.content.Context
+import io.github.mnv4.MobileNetV4
+import io.github.mnv4.core.Mnv4Exception
+import io.github.mnv4.core.ModelBundle
+import io.github.mnv4.core.PixelSource
+import java.util.concurrent.CancellationException
+
+/** Measures sessions of bundles, as the generator's docs/reference/measuring.md has it. */
+public class Measure(
+    context: Context,
+    /** Asked now and then whether to end early. */
+    private val cancelled: () -> Boolean = { false },
+    /** Receives every step. */
+    private val say: (String) -> Unit,
+) {
+    private val phone = Phone(context)
+
+    /**
+     * Measures a session.
+     *
+     * @param open opens the bundle with a number of threads.
+     * @throws WrongOutput the golden check failed: nothing was timed.
+     * @throws Mnv4Exception what else went wrong.
+     * @throws CancellationException it was to end early.
+     */
+    public fun session(
+        bundle: ModelBundle,
+        plan: Plan,
+        open: (Int) -> MobileNetV4,
+    ): Samples {
+        if (plan.affinity != "none") {
+            throw BadPlan(
+                "plan: affinity: found '${plan.affinity}', an app cannot choose its cores: none",
+            )
+        }
+        val id = bundle.manifest.id
+        val before = phone.thermal()
+        say("$id: load")
+        val golden = Golden(bundle)
+        val cold: Double
+        val first: Double
+        val peak: Double?
+        open(plan.threads).use { model ->
+            cold = model.loadMs
+            model.runPixels(golden.picture(0))
+            first = model.lastTimes.network
+            peak = phone.peakRssMb()
+        }
+        open(plan.threads).use { model ->
+            say("$id: golden check")
+            val sqnrDb = golden.check(model)
+            say("$id: ${plan.runs} runs")
+            val (starts, latencies) = timed(model, plan, golden.picture(0))
+            return Samples(
+                goldenSqnrDb = sqnrDb,
+                loadColdMs = cold,
+                loadWarmMs = model.loadMs,
+                firstMs = first,
+                latenciesMs = latencies,
+                startsMs = starts,
+                preprocessMs = preprocess(model),
+                peakRssMb = peak,
+                thermalBefore = before,
+                thermalAfter = phone.thermal(),
+                versions = mapOf("runtime" to model.runtime),
+                conditions = phone.conditions(),
+            )
+        }
+    }
+
+    /** When each run began, from the first one on, and how long it took. */
+    private fun timed(
+        model: MobileNetV4,
+        plan: Plan,
+        picture: ByteArray,
+    ): Pair<DoubleArray, DoubleArray> {
+        repeat(plan.warmup) { model.runPixels(picture) }
+        val latencies = ArrayList<Double>()
+        val starts = ArrayList<Double>()
+        val begin = System.nanoTime()
+        while (latencies.size < plan.runs || System.nanoTime() - begin < plan.seconds * 1e9) {
+            if (cancelled()) throw CancellationException()
+            model.runPixels(picture)
+            latencies += model.lastTimes.network
+            starts += (System.nanoTime() - begin) / 1e6 - model.lastTimes.network
+        }
+        return DoubleArray(starts.size) { starts[it] - starts[0] } to latencies.toDoubleArray()
+    }
+
+    /** Times the way from the pixels of a decoded picture of a camera's usual size to the input. */
+    private fun preprocess(model: MobileNetV4): DoubleArray {
+        val picture =
+            object : PixelSource {
+                override val width = 640
+                override val height = 480
+
+                override fun readRow(
+                    y: Int,
+                    into: IntArray,
+                ) = (0 until width).forEach { into[it] = it * y }
+
+                override fun readColumn(
+                    x: Int,
+                    into: IntArray,
+                ) = (0 until height).forEach { into[it] = it * x }
+            }
+        return DoubleArray(PREPROCESSED) {
+            model.run(picture)
+            model.lastTimes.preprocess
+        }
+    }
+
+    private companion object {
+        const val PREPROCESSED = 20
+    }
+}
