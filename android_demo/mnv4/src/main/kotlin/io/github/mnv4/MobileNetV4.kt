@@ -10,7 +10,6 @@ import io.github.mnv4.core.ModelBundle
 import io.github.mnv4.core.ModelManifest
 import io.github.mnv4.core.PixelSource
 import io.github.mnv4.core.Preprocessor
-import io.github.mnv4.core.Scores
 import java.io.File
 import java.util.concurrent.ExecutorService
 import java.util.concurrent.Executors
@@ -23,58 +22,6 @@ public data class Mnv4Model(
     /** The bundle's id, which is also the name of its folder in `assets/mnv4/`. */
     public val id: String,
 )
-
-/** A feature map, whose values are in the order that [layout] says. */
-public class FeatureMap(
-    /** The kind of the output: `stage_N`. */
-    public val kind: String,
-    /** The shape: (1, C, H, W) or (1, H, W, C). */
-    public val shape: List<Int>,
-    /** The order of the axes: `nchw` or `nhwc`. */
-    public val layout: String,
-    /** The values; their number follows from [shape]. */
-    public val values: FloatArray,
-)
-
-/** A network's outputs for one image. */
-public class Outputs internal constructor(
-    private val manifest: ModelManifest,
-    /** The values of all outputs, in the manifest's order. */
-    public val values: List<FloatArray>,
-) {
-    /** The probabilities of the classes, in the order of the labels; null without a class output. */
-    public val probabilities: FloatArray? by lazy {
-        of("probabilities") ?: of("logits")?.let(Scores::softmax)
-    }
-
-    /** The pooled features; null if the bundle does not output them. */
-    public val embedding: FloatArray? get() = of("embedding")
-
-    /** The feature maps that the bundle outputs. */
-    public val featureMaps: List<FeatureMap>
-        get() =
-            manifest.outputs.mapIndexedNotNull { i, output ->
-                output.layout?.let { FeatureMap(output.kind, output.shape, it, values[i]) }
-            }
-
-    /**
-     * Returns the [count] most probable classes, the most probable first.
-     *
-     * @throws Mnv4Exception.Unsupported if the bundle has no class output.
-     */
-    public fun top(count: Int): List<Classification> {
-        val found =
-            probabilities ?: throw Mnv4Exception.Unsupported(
-                "${manifest.id}: has no classes, only ${manifest.outputs.joinToString { it.kind }}",
-            )
-        return Scores.top(found, count, manifest.labels)
-    }
-
-    private fun of(kind: String): FloatArray? {
-        val index = manifest.outputs.indexOfFirst { it.kind == kind }
-        return if (index < 0) null else values[index]
-    }
-}
 
 /**
  * A network that is loaded and ready.
@@ -116,7 +63,7 @@ public class MobileNetV4 private constructor(
     public fun classify(
         bitmap: Bitmap,
         top: Int = 5,
-    ): List<Classification> = run(Pictures.of(bitmap)).top(top)
+    ): List<Classification> = run(Images.of(bitmap)).top(top)
 
     /**
      * Returns the most probable classes of a camera frame (`YUV_420_888`), read within its `cropRect`.
@@ -128,7 +75,7 @@ public class MobileNetV4 private constructor(
         frame: Image,
         rotationDegrees: Int,
         top: Int = 5,
-    ): List<Classification> = run(Pictures.of(frame, rotationDegrees)).top(top)
+    ): List<Classification> = run(Images.of(frame, rotationDegrees)).top(top)
 
     /** Runs [classify] on a thread of its own, without blocking the caller's. */
     public suspend fun classifyAsync(
@@ -137,14 +84,14 @@ public class MobileNetV4 private constructor(
     ): List<Classification> = aside { classify(bitmap, top) }
 
     /** Runs [run] on a thread of its own, without blocking the caller's. */
-    public suspend fun runAsync(picture: PixelSource): Outputs = aside { run(picture) }
+    public suspend fun runAsync(image: PixelSource): Outputs = aside { run(image) }
 
     /**
      * Returns all outputs for an image.
      *
      * @throws Mnv4Exception if anything goes wrong.
      */
-    public fun run(picture: PixelSource): Outputs = timed { preprocessor.prepare(picture, session.input) }
+    public fun run(image: PixelSource): Outputs = timed { preprocessor.prepare(image, session.input) }
 
     /**
      * Returns all outputs for pixels that have the network's size already.

@@ -9,8 +9,8 @@ import android.provider.MediaStore
 import android.view.View
 import android.widget.ImageView
 import android.widget.TextView
+import io.github.mnv4.Images
 import io.github.mnv4.MobileNetV4
-import io.github.mnv4.Pictures
 import io.github.mnv4.core.Classification
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.PixelSource
@@ -88,11 +88,11 @@ internal class PhotoActivity : Screen(R.layout.photo) {
     ): Found {
         val picture =
             try {
-                checkNotNull(contentResolver.openInputStream(photo)).use(Pictures::decode)
+                checkNotNull(contentResolver.openInputStream(photo)).use(Images::decode)
             } catch (error: IOException) {
-                throw Mnv4Exception.BadPicture("$photo: ${error.message}", error)
+                throw Mnv4Exception.BadImage("$photo: ${error.message}", error)
             } catch (error: SecurityException) {
-                throw Mnv4Exception.BadPicture("$photo: ${error.message}", error)
+                throw Mnv4Exception.BadImage("$photo: ${error.message}", error)
             }
         val scores = model.run(picture).top(ROWS)
         return Found(small(picture), scores, model.lastTimes)

@@ -47,7 +47,7 @@ class ClassifyTest {
         case: JSONObject,
     ): JSONObject {
         val path = case.getString("picture")
-        val found = model.run(Pictures.decode(File(Fixtures.folder, path).inputStream())).top(5)
+        val found = model.run(Images.decode(File(Fixtures.folder, path).inputStream())).top(5)
         val wanted = case.getJSONArray("top").objects()
         val about = "${model.manifest.id} $path"
         assertEquals(about, wanted.map { it.getInt("index") }, found.map { it.index })
@@ -71,7 +71,7 @@ class ClassifyTest {
         val chroma = YuvFrame.plane(width * height / 2, width, 2)
         val crop = Rect(0, 0, width, height)
         MobileNetV4.open(Fixtures.bundle("conv-small-035-96x96-fp32-tflite"), threads = 1).use { model ->
-            fun classify() = model.run(Pictures.yuv(listOf(luma, chroma, chroma), crop, 90)).top(3)
+            fun classify() = model.run(Images.yuv(listOf(luma, chroma, chroma), crop, 90)).top(3)
             repeat(3) { classify() }
             val before = bytes.currentThreadAllocatedBytes
             val frames = 10
@@ -88,7 +88,7 @@ class ClassifyTest {
         MobileNetV4.open(Fixtures.bundle("conv-small-035-96x96-fp32-tflite")).use { model ->
             val results = java.util.concurrent.LinkedBlockingQueue<Result<Outputs>>()
             val caller = Thread.currentThread()
-            val block: suspend () -> Outputs = { model.runAsync(Pictures.decode(picture.inputStream())) }
+            val block: suspend () -> Outputs = { model.runAsync(Images.decode(picture.inputStream())) }
             block.startCoroutine(
                 Continuation(EmptyCoroutineContext) { found ->
                     assertTrue(Thread.currentThread() !== caller)

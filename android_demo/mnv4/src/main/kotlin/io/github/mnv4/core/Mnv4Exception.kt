@@ -17,7 +17,7 @@ public sealed class Mnv4Exception(
     ) : Mnv4Exception(message)
 
     /** An image that cannot be used. */
-    public class BadPicture(
+    public class BadImage(
         message: String,
         cause: Throwable? = null,
     ) : Mnv4Exception(message, cause)

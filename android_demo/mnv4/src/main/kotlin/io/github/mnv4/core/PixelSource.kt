@@ -66,7 +66,7 @@ public enum class Orientation(
         /**
          * Returns the orientation for a camera's clockwise rotation.
          *
-         * @throws Mnv4Exception.BadPicture if it is not a multiple of 90.
+         * @throws Mnv4Exception.BadImage if it is not a multiple of 90.
          */
         public fun ofDegrees(degrees: Int): Orientation =
             when (Math.floorMod(degrees, 360)) {
@@ -74,7 +74,7 @@ public enum class Orientation(
                 90 -> TURNED_90
                 180 -> TURNED_180
                 270 -> TURNED_270
-                else -> throw Mnv4Exception.BadPicture("rotation: found $degrees degrees, allowed: multiples of 90")
+                else -> throw Mnv4Exception.BadImage("rotation: found $degrees degrees, allowed: multiples of 90")
             }
     }
 }

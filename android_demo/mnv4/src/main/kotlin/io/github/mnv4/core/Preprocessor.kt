@@ -41,7 +41,7 @@ public class Preprocessor(
         if (!known || input.shape.first() != 1) {
             throw Mnv4Exception.BadBundle(
                 "manifest.json: inputs: found ${input.dtype} of shape ${input.shape}, " +
-                    "allowed: float32, uint8 or quantized integers, one picture at a time",
+                    "allowed: float32, uint8 or quantized integers, one image at a time",
             )
         }
     }
@@ -97,12 +97,12 @@ public class Preprocessor(
     ) {
         if (width == sourceWidth && height == sourceHeight) return
         if (width < 1 || height < 1) {
-            throw Mnv4Exception.BadPicture("picture: found $width x $height pixels, must be 1 x 1 or more")
+            throw Mnv4Exception.BadImage("image: found $width x $height pixels, must be 1 x 1 or more")
         }
         val (toWidth, toHeight) = resizedSize(width, height)
         if (toWidth.toLong() * toHeight > MAX_PIXELS) {
-            throw Mnv4Exception.BadPicture(
-                "picture: $width x $height would be resized to $toWidth x $toHeight, at most $MAX_PIXELS pixels are allowed",
+            throw Mnv4Exception.BadImage(
+                "image: $width x $height would be resized to $toWidth x $toHeight, at most $MAX_PIXELS pixels are allowed",
             )
         }
         across = Resampling(width, toWidth, spec.interpolation)

@@ -67,7 +67,7 @@ class PixelsTest {
     fun `rotations of a camera`() {
         assertEquals(Orientation.TURNED_90, Orientation.ofDegrees(90))
         assertEquals(Orientation.TURNED_270, Orientation.ofDegrees(-90))
-        assertThrows(Mnv4Exception.BadPicture::class.java) { Orientation.ofDegrees(45) }
+        assertThrows(Mnv4Exception.BadImage::class.java) { Orientation.ofDegrees(45) }
     }
 
     @Test

@@ -25,13 +25,13 @@ import java.io.InputStream
 import java.nio.ByteBuffer
 import kotlin.math.abs
 
-/** Pictures of the platform, through its own decoder and bitmaps. */
+/** Images of the platform, through its own decoder and bitmaps. */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [34], application = Application::class)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
-class PicturesTest {
+class ImagesTest {
     private fun refused(block: () -> Unit): String =
-        assertThrows(Mnv4Exception.BadPicture::class.java) { block() }.message!!
+        assertThrows(Mnv4Exception.BadImage::class.java) { block() }.message!!
 
     private fun bytes(picture: PixelSource): ByteArray {
         val line = IntArray(picture.width)
@@ -52,7 +52,7 @@ class PicturesTest {
         for (name in formats.keys()) {
             val case = formats.getJSONObject(name)
             val file = File(Fixtures.folder, "formats/$name")
-            val picture = Pictures.decode(file.inputStream())
+            val picture = Images.decode(file.inputStream())
             assertEquals(name, case.getInt("width"), picture.width)
             assertEquals(name, case.getInt("height"), picture.height)
             val wanted = File("$file.rgb").readBytes()
@@ -66,13 +66,13 @@ class PicturesTest {
     fun `frames of a camera, within their crop`() {
         val frame = Frame(width = 8, height = 4)
         frame.cropRect = Rect(2, 0, 6, 4)
-        val upright = Pictures.of(frame, 90)
+        val upright = Images.of(frame, 90)
         assertEquals(4, upright.width)
         assertEquals(4, upright.height)
         // Luma is the column's number; the left column is the upper row now.
         assertEquals(listOf<Byte>(2, 2, 2), bytes(upright).take(3))
-        assertTrue("multiples of 90" in refused { Pictures.of(frame, 45) })
-        assertTrue("found format 256" in refused { Pictures.of(Frame(8, 4, ImageFormat.JPEG), 0) })
+        assertTrue("multiples of 90" in refused { Images.of(frame, 45) })
+        assertTrue("found format 256" in refused { Images.of(Frame(8, 4, ImageFormat.JPEG), 0) })
     }
 
     @Test
@@ -81,7 +81,7 @@ class PicturesTest {
         for (config in listOf(Bitmap.Config.ARGB_8888, Bitmap.Config.RGB_565, Bitmap.Config.RGBA_F16)) {
             val bitmap = Bitmap.createBitmap(3, 2, config)
             bitmap.eraseColor(red)
-            assertEquals("$config", listOf<Byte>(-1, 0, 0), bytes(Pictures.of(bitmap)).take(3))
+            assertEquals("$config", listOf<Byte>(-1, 0, 0), bytes(Images.of(bitmap)).take(3))
         }
     }
 
@@ -90,18 +90,18 @@ class PicturesTest {
     fun `a bitmap in the memory of the GPU`() {
         val hardware = Bitmap.createBitmap(3, 2, Bitmap.Config.ARGB_8888).copy(Bitmap.Config.HARDWARE, false)
         assertEquals(Bitmap.Config.HARDWARE, hardware.config)
-        assertTrue("ALLOCATOR_SOFTWARE" in refused { Pictures.of(hardware) })
+        assertTrue("ALLOCATOR_SOFTWARE" in refused { Images.of(hardware) })
     }
 
     @Test
     fun `a recycled bitmap`() {
         val bitmap = Bitmap.createBitmap(3, 2, Bitmap.Config.ARGB_8888)
         bitmap.recycle()
-        assertTrue("recycled" in refused { Pictures.of(bitmap) })
+        assertTrue("recycled" in refused { Images.of(bitmap) })
     }
 
     @Test
-    fun `a picture without pixels`() {
+    fun `an image without pixels`() {
         val nothing =
             object : PixelSource {
                 override val width = 0
@@ -123,14 +123,14 @@ class PicturesTest {
     }
 
     @Test
-    fun `files that are no pictures`() {
-        assertTrue("not in a format" in refused { Pictures.decode("no picture".byteInputStream()) })
-        assertTrue("not in a format" in refused { Pictures.decode("".byteInputStream()) })
+    fun `files that are no images`() {
+        assertTrue("not in a format" in refused { Images.decode("no image".byteInputStream()) })
+        assertTrue("not in a format" in refused { Images.decode("".byteInputStream()) })
         val broken =
             object : InputStream() {
                 override fun read(): Int = throw IOException("gone")
             }
-        assertTrue("cannot be read: gone" in refused { Pictures.decode(broken) })
+        assertTrue("cannot be read: gone" in refused { Images.decode(broken) })
     }
 }
 

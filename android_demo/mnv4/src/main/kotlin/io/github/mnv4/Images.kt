@@ -17,16 +17,16 @@ import java.io.IOException
 import java.io.InputStream
 
 /** Makes sources of pixels from the platform's images. */
-public object Pictures {
+public object Images {
     /**
      * Returns a bitmap's pixels. Alpha is dropped without blending, as in training.
      *
-     * @throws Mnv4Exception.BadPicture if it is recycled, or in the memory of the GPU.
+     * @throws Mnv4Exception.BadImage if it is recycled, or in the memory of the GPU.
      */
     public fun of(bitmap: Bitmap): PixelSource {
-        if (bitmap.isRecycled) throw Mnv4Exception.BadPicture("bitmap: is recycled")
+        if (bitmap.isRecycled) throw Mnv4Exception.BadImage("bitmap: is recycled")
         if (bitmap.config == Bitmap.Config.HARDWARE) {
-            throw Mnv4Exception.BadPicture(
+            throw Mnv4Exception.BadImage(
                 "bitmap: found Config.HARDWARE, whose pixels cannot be read; decode with " +
                     "ImageDecoder.ALLOCATOR_SOFTWARE or copy(Bitmap.Config.ARGB_8888, false)",
             )
@@ -38,7 +38,7 @@ public object Pictures {
      * Returns a camera frame's pixels, read from its planes.
      *
      * @param rotationDegrees by how much the frame is turned clockwise to be upright (`SENSOR_ORIENTATION`).
-     * @throws Mnv4Exception.BadPicture if the format is not `YUV_420_888`, or the rotation is not a
+     * @throws Mnv4Exception.BadImage if the format is not `YUV_420_888`, or the rotation is not a
      *     multiple of 90.
      */
     public fun of(
@@ -46,7 +46,7 @@ public object Pictures {
         rotationDegrees: Int,
     ): PixelSource {
         if (frame.format != ImageFormat.YUV_420_888) {
-            throw Mnv4Exception.BadPicture("frame: found format ${frame.format}, allowed: YUV_420_888")
+            throw Mnv4Exception.BadImage("frame: found format ${frame.format}, allowed: YUV_420_888")
         }
         val planes = frame.planes.map { YuvPlane(it.buffer, it.rowStride, it.pixelStride) }
         return yuv(planes, frame.cropRect, rotationDegrees)
@@ -65,14 +65,14 @@ public object Pictures {
     /**
      * Decodes a JPEG, PNG or WebP and turns it as its EXIF orientation says.
      *
-     * @throws Mnv4Exception.BadPicture if it cannot be decoded.
+     * @throws Mnv4Exception.BadImage if it cannot be decoded.
      */
     public fun decode(stream: InputStream): PixelSource {
         val bytes =
             try {
                 stream.readBytes()
             } catch (error: IOException) {
-                throw Mnv4Exception.BadPicture("picture: cannot be read: ${error.message}", error)
+                throw Mnv4Exception.BadImage("image: cannot be read: ${error.message}", error)
             }
         val options = BitmapFactory.Options()
         // Training used no premultiplied alpha, and samples of 16 bits would only be truncated.
@@ -82,8 +82,8 @@ public object Pictures {
             try {
                 BitmapFactory.decodeByteArray(bytes, 0, bytes.size, options)
             } catch (error: OutOfMemoryError) {
-                throw Mnv4Exception.BadPicture("picture: too large for this phone's memory", error)
-            } ?: throw Mnv4Exception.BadPicture("picture: not in a format that Android decodes")
+                throw Mnv4Exception.BadImage("image: too large for this phone's memory", error)
+            } ?: throw Mnv4Exception.BadImage("image: not in a format that Android decodes")
         return TurnedPixels(of(bitmap), orientation(bytes))
     }
 
