@@ -20,8 +20,7 @@ public class FeatureMap(
 /** A network's outputs for one image. */
 public class Outputs internal constructor(
     private val manifest: ModelManifest,
-    /** The values of all outputs, in the manifest's order. */
-    public val values: List<FloatArray>,
+    private val values: List<FloatArray>,
 ) {
     /** The probabilities of the classes, in the order of the labels; null without a class output. */
     public val probabilities: FloatArray? by lazy {
@@ -38,17 +37,49 @@ public class Outputs internal constructor(
                 output.layout?.let { FeatureMap(output.kind, output.shape, it, values[i]) }
             }
 
+    /** The values of all outputs by the names that the manifest gives them, in its order. */
+    public val byName: Map<String, FloatArray>
+        get() = manifest.outputs.indices.associate { manifest.outputs[it].name to values[it] }
+
     /**
-     * Returns the [count] most probable classes, the most probable first.
+     * Returns the values of the output called [name], as in `outputs["embedding"]`.
      *
-     * @throws Mnv4Exception.Unsupported if the bundle has no class output.
+     * @throws Mnv4Exception.Unsupported if the bundle has no such output.
      */
-    public fun top(count: Int): List<Classification> {
+    public operator fun get(name: String): FloatArray {
+        val names = manifest.outputs.map { it.name }
+        val index = names.indexOf(name)
+        if (index < 0) throw Mnv4Exception.Unsupported("${manifest.id}: has no output '$name', only $names")
+        return values[index]
+    }
+
+    /**
+     * Returns the most probable classes, the most probable first.
+     *
+     * @param count how many classes to return at most.
+     * @param threshold the lowest probability of a class that is returned.
+     * @param allow the labels of the classes that may be returned; null for all. Probabilities stay
+     *     those among all classes.
+     * @throws Mnv4Exception.Unsupported if the bundle has no class output, or no class of a label in [allow].
+     */
+    @JvmOverloads
+    public fun top(
+        count: Int,
+        threshold: Float = 0f,
+        allow: Set<String>? = null,
+    ): List<Classification> {
         val found =
             probabilities ?: throw Mnv4Exception.Unsupported(
                 "${manifest.id}: has no classes, only ${manifest.outputs.joinToString { it.kind }}",
             )
-        return Scores.top(found, count, manifest.labels)
+        require(threshold in 0f..1f) { "threshold: found $threshold, must be from 0 to 1" }
+        if (allow != null) {
+            val strange = allow - (manifest.labels ?: found.indices.map(Int::toString)).toSet()
+            if (strange.isNotEmpty()) {
+                throw Mnv4Exception.Unsupported("allow: found $strange, which are no classes of ${manifest.id}")
+            }
+        }
+        return Scores.top(found, count, manifest.labels, threshold, allow)
     }
 
     private fun of(kind: String): FloatArray? {

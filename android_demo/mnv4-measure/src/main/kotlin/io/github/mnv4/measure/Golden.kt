@@ -49,13 +49,13 @@ internal class Golden(
         val outputs = bundle.manifest.outputs
         val ratios = outputs.map { DoubleArray(count) }
         for (i in 0 until count) {
-            val found = model.runPixels(picture(i)).values
+            val found = model.runPixels(picture(i))
             outputs.forEachIndexed { j, output ->
                 val wanted = expected.getValue(output.name)
                 val values = FloatArray(output.size)
                 wanted.position(i * output.size * Float.SIZE_BYTES)
                 wanted.asFloatBuffer().get(values)
-                ratios[j][i] = Scores.sqnrDb(values, found[j])
+                ratios[j][i] = Scores.sqnrDb(values, found[output.name])
             }
         }
         var worst = Double.POSITIVE_INFINITY

@@ -22,16 +22,26 @@ public object Scores {
         return FloatArray(logits.size) { (exp((logits[it] - most).toDouble()) / sum).toFloat() }
     }
 
-    /** Returns the [count] most probable classes, the most probable first; equal ones are ordered by index. */
+    /**
+     * Returns the [count] most probable classes, the most probable first; equal ones are ordered by index.
+     *
+     * @param labels the name of each class; null if their indices are their names.
+     * @param threshold the lowest probability that is returned.
+     * @param allow the labels that are returned; null for all.
+     */
     public fun top(
         probabilities: FloatArray,
         count: Int,
         labels: List<String>?,
+        threshold: Float = 0f,
+        allow: Set<String>? = null,
     ): List<Classification> {
+        fun label(index: Int) = labels?.get(index) ?: index.toString()
         // Insert into the few that are kept, because sorting a thousand classes would box them all.
         val kept = IntArray(count.coerceIn(0, probabilities.size))
         var size = 0
         for (index in probabilities.indices) {
+            if (probabilities[index] < threshold || (allow != null && label(index) !in allow)) continue
             var place = size
             while (place > 0 && probabilities[kept[place - 1]] < probabilities[index]) place--
             if (place == kept.size) continue
@@ -39,7 +49,7 @@ public object Scores {
             kept[place] = index
             if (size < kept.size) size++
         }
-        return kept.map { Classification(it, labels?.get(it) ?: it.toString(), probabilities[it]) }
+        return kept.take(size).map { Classification(it, label(it), probabilities[it]) }
     }
 
     /**

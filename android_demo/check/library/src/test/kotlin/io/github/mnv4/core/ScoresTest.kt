@@ -26,6 +26,24 @@ class ScoresTest {
     }
 
     @Test
+    fun `only classes of a label and a probability that are asked for`() {
+        val scores = floatArrayOf(0.1f, 0.3f, 0.05f, 0.3f, 0.25f)
+
+        fun top(
+            threshold: Float,
+            allow: Set<String>?,
+        ) = Scores.top(scores, 3, null, threshold, allow).map { it.index }
+        assertEquals(listOf(1, 3, 4), top(0f, null))
+        assertEquals(listOf(1, 3), top(0.3f, null))
+        assertEquals(listOf(4, 0, 2), top(0f, setOf("0", "2", "4")))
+        assertEquals(listOf(4), top(0.2f, setOf("0", "2", "4")))
+        assertEquals(emptyList<Int>(), top(0f, emptySet()))
+        // Networks may know two classes of the same name.
+        val twice = listOf("crane", "crane", "b", "c", "d")
+        assertEquals(listOf(1, 0), Scores.top(scores, 3, twice, 0f, setOf("crane")).map { it.index })
+    }
+
+    @Test
     fun `softmax of large logits`() {
         val found = Scores.softmax(floatArrayOf(1000f, 999f, -1000f))
         assertEquals(0.7310586f, found[0], 1e-6f)
