@@ -70,6 +70,7 @@ lint: env
 
 documents: env
 	$(BIN)/python -m tools.document_commands
+	$(BIN)/jupyter execute --timeout=300 notebooks/*.ipynb
 
 bench: env
 	$(BIN)/python -m benchmarks.artifacts -o out/artifacts

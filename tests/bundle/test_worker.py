@@ -132,6 +132,7 @@ def test_a_forked_process_needs_a_worker_of_its_own(worker):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such limit")
 def test_a_worker_cannot_take_more_memory_than_there_is(worker):
+    worker.peak_rss_mb()  # it runs
     limit, _ = resource.prlimit(worker._process.pid, resource.RLIMIT_DATA)
     assert limit == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 

@@ -124,10 +124,9 @@ def test_no_unsigned_integers(tmp_path):
         build(tmp_path / "model.pte", tiny_model(), io="uint8")
 
 
-@pytest.mark.parametrize(
-    "name", ["conv-small", "conv-medium", "conv-large", "hybrid-medium", "hybrid-large"]
-)
-def test_all_variants_are_one_delegate(name, tmp_path):
+# The other two have the blocks of the large ones.
+@pytest.mark.parametrize("name", ["conv-small", "conv-large", "hybrid-large"])
+def test_a_variant_is_one_delegate(name, tmp_path):
     model = load_model(name)
     spec = BuildSpec(model=model, preprocess=PREPROCESS)
     net = MobileNetV4(model, spec.outputs)

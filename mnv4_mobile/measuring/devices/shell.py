@@ -186,6 +186,8 @@ class Shell(ABC):
         script = f"mkdir -p {shlex.quote(path.rpartition('/')[0])} && cat > {target}"
         if executable:
             script += f" && chmod 755 {target}"
+        # If it fails, read the rest: adb takes data that nobody reads for a lost connection.
+        script = f"{{ {script}; }} || {{ cat >/dev/null; false; }}"
         data = source if isinstance(source, bytes) else source.read_bytes()
         ended = self._run(script, data=data, timeout_s=_COPY_S)
         if ended.code:
