@@ -22,7 +22,8 @@ from queue import Empty
 from typing import Any
 
 from mnv4_mobile.target import load_target, missing
-from tests.hostile.kinds import BUNDLES, KINDS, ROOT, seeded
+from tests.hostile.kinds import KINDS, seeded
+from tests.hostile.kinds.kind import BUNDLES, ROOT
 from tests.hostile.promise import Guard, Outcome, write
 
 OUT = ROOT / "out" / "attack"

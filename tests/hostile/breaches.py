@@ -5,7 +5,7 @@ import subprocess
 import tempfile
 
 from mnv4_mobile.errors import ConfigError
-from tests.hostile.kinds import Kind
+from tests.hostile.kinds.kind import Kind
 
 
 def _refuse(given, out):

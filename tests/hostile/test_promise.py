@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.hostile import breaches
-from tests.hostile.kinds import BUNDLES, KINDS
+from tests.hostile.kinds import KINDS
+from tests.hostile.kinds.kind import BUNDLES
 from tests.hostile.promise import Guard
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
