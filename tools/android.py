@@ -105,16 +105,16 @@ def lint() -> None:
     run("java", "-jar", detekt, "--input", sources, "--config", CHECK / "detekt.yml")
 
 
-def link(module: str, assets: Path) -> Path:
-    """Links a module's resources and manifest into a package without code.
+def link(module: Path, assets: Path) -> Path:
+    """Links the resources and the manifest in a module's folder into a package without code.
 
     Returns:
         A folder with `app.apk`, the `AndroidManifest.xml` and `java/`, which has its class R.
     """
-    out = TARGET / module
+    out = TARGET / module.name
     shutil.rmtree(out, ignore_errors=True)
     (out / "java").mkdir(parents=True)
-    source = ANDROID / module / "src" / "main"
+    source = module / "src" / "main"
     # Gradle takes the package from the build script.
     package = namespace(module)
     manifest = (source / "AndroidManifest.xml").read_text()
@@ -131,15 +131,15 @@ def link(module: str, assets: Path) -> Path:
     return out
 
 
-def namespace(module: str) -> str:
+def namespace(module: Path) -> str:
     """Returns a module's package, read from its build script."""
-    script = (ANDROID / module / "build.gradle.kts").read_text()
+    script = (module / "build.gradle.kts").read_text()
     found = re.search(r'namespace = "(.+?)"', script)
     assert found is not None, module
     return found[1]
 
 
-def robolectric(module: str, assets: Path) -> None:
+def robolectric(module: Path, assets: Path) -> None:
     """Links a module, and writes the file that points Robolectric to the result."""
     out = link(module, assets)
     config = out / "config" / "com" / "android" / "tools" / "test_config.properties"
@@ -158,20 +158,32 @@ def app() -> None:
     assets = TARGET / "assets"
     shutil.rmtree(assets, ignore_errors=True)
     shutil.copytree(FIXTURES / "bundles", assets / "mnv4")
-    robolectric("app", assets)
-    robolectric("benchmark", assets)
+    robolectric(ANDROID / "app", assets)
+    robolectric(ANDROID / "benchmark", assets)
 
 
 def generated() -> None:
-    """Writes a module with a bundle for each runtime, and one whose texts are hostile."""
+    """Writes two models modules into one folder, and links their assets as an app does.
+
+    One has a bundle for each runtime and one whose texts are hostile, the other a classifier of
+    other things that has the same id as one of these.
+    """
     from mnv4_mobile.sdks.android import write_android
     from tools.android_fixtures import CONV
-    from tools.hostile_bundle import hostile_bundle
+    from tools.hostile_bundle import hostile_bundle, relabelled_bundle
 
     conv = FIXTURES / "bundles" / CONV
     bundles = [conv, conv.with_name(CONV.replace("tflite", "executorch"))]
     bundles.append(hostile_bundle(conv, TARGET / "hostile"))
-    write_android(bundles, TARGET / "generated")
+    out = TARGET / "generated"
+    write_android(bundles, out)
+    write_android([relabelled_bundle(conv, TARGET / "relabelled")], out, name="shop")
+    assets = TARGET / "merged"
+    shutil.rmtree(assets, ignore_errors=True)
+    for name in ("main", "shop"):
+        for folder in (out / f"models-{name}" / "src/main/assets/mnv4").iterdir():
+            shutil.copytree(folder, assets / "mnv4" / folder.name)
+    robolectric(out / "models-main", assets)
 
 
 def main() -> None:

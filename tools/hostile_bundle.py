@@ -1,4 +1,4 @@
-"""A bundle whose texts try to become code, for what `mnv4 sdk` writes to be compiled with."""
+"""Bundles for what `mnv4 sdk` writes to be compiled with: hostile texts, or an id used twice."""
 
 from __future__ import annotations
 
@@ -22,4 +22,17 @@ def hostile_bundle(bundle: Path, folder: Path) -> Path:
     copy.mkdir(parents=True)
     copy_folder(bundle, copy)
     write_manifest(copy, replace(manifest, id=copy.name, model=model, recipe=HOSTILE))
+    return copy
+
+
+def relabelled_bundle(bundle: Path, folder: Path) -> Path:
+    """Copies a bundle as a classifier of other things, with the same id."""
+    manifest = open_bundle(bundle).manifest
+    assert manifest.labels is not None
+    copy = folder / manifest.id
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir(parents=True)
+    copy_folder(bundle, copy)
+    labels = tuple(f"thing {index}" for index in range(len(manifest.labels)))
+    write_manifest(copy, replace(manifest, labels=labels))
     return copy

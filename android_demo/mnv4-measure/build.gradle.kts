@@ -1,23 +1,42 @@
+import org.jetbrains.kotlin.gradle.dsl.JvmTarget
+
 plugins {
-    alias(libs.plugins.android.library)
-    alias(libs.plugins.kotlin.android)
+    id("com.android.library")
+    `maven-publish`
 }
+
+group = "io.github.mnv4"
+version = "1.0"
 
 android {
     namespace = "io.github.mnv4.measure"
-    compileSdk = 35
+    compileSdk = 36
     defaultConfig { minSdk = 26 }
+    compileOptions {
+        sourceCompatibility = JavaVersion.VERSION_11
+        targetCompatibility = JavaVersion.VERSION_11
+    }
+    publishing { singleVariant("release") { withSourcesJar() } }
 }
 
 kotlin {
-    explicitApi()
-    jvmToolchain(17)
     compilerOptions {
-        allWarningsAsErrors = true
+        jvmTarget = JvmTarget.JVM_11
         optIn.add("io.github.mnv4.core.Mnv4Internal")
     }
 }
 
+/** The project in whose folder these modules are. */
+val sdk = path.substringBeforeLast(":")
+
 dependencies {
-    api(project(":mnv4"))
+    api(project("$sdk:mnv4"))
+}
+
+publishing {
+    publications {
+        register<MavenPublication>("release") {
+            afterEvaluate { from(components["release"]) }
+        }
+    }
 }

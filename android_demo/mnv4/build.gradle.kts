@@ -1,21 +1,35 @@
+import org.jetbrains.kotlin.gradle.dsl.JvmTarget
+
 plugins {
     id("com.android.library")
-    id("org.jetbrains.kotlin.android")
+    `maven-publish`
 }
+
+group = "io.github.mnv4"
+version = "1.0"
 
 android {
     namespace = "io.github.mnv4"
-    compileSdk = 35
+    compileSdk = 36
     defaultConfig { minSdk = 26 }
+    compileOptions {
+        sourceCompatibility = JavaVersion.VERSION_11
+        targetCompatibility = JavaVersion.VERSION_11
+    }
+    publishing { singleVariant("release") { withSourcesJar() } }
 }
 
 kotlin {
-    explicitApi()
-    jvmToolchain(17)
-    compilerOptions { optIn.add("io.github.mnv4.core.Mnv4Internal") }
+    compilerOptions {
+        jvmTarget = JvmTarget.JVM_11
+        optIn.add("io.github.mnv4.core.Mnv4Internal")
+    }
 }
 
-dependencies {
-    testImplementation("junit:junit:4.13.2")
-    testImplementation("org.json:json:20240303")
+publishing {
+    publications {
+        register<MavenPublication>("release") {
+            afterEvaluate { from(components["release"]) }
+        }
+    }
 }

@@ -26,18 +26,45 @@ def android(
             autocompletion=complete.bundles,
         ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the Gradle module.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the Gradle modules.")],
+    name: Annotated[
+        str, typer.Option(help="The bundles go into the module `models-NAME`.")
+    ] = "main",
+    namespace: Annotated[
+        str | None,
+        typer.Option(
+            help="Package of the constants. Default: the folder's, or io.github.mnv4.models.NAME.",
+            show_default=False,
+        ),
+    ] = None,
+    agp: Annotated[
+        int | None,
+        typer.Option(
+            help="Your Android Gradle Plugin, 8 or 9. Default: the folder's, or 9.",
+            show_default=False,
+        ),
+    ] = None,
+    version: Annotated[
+        str | None,
+        typer.Option(
+            help="Version under which Gradle publishes the modules. Default: the folder's, or 1.0.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Writes a Gradle module with which an Android app classifies images in three lines.
+    """Writes Gradle modules with which an Android app classifies images in three lines.
 
-    A module that was written before is replaced. Constants that are removed or added are listed,
-    and files that you added are kept.
+    The folder gets the library and a module with the bundles. Run it again with another `--name`
+    to add bundles that are to be a module of their own, and with the same one to replace its
+    bundles: constants that are removed or added are listed, other modules stay, and so do files
+    that you added.
     """
     from mnv4_mobile.sdks.write import sdk
 
-    _show(sdk("android", bundles, out), "a Gradle module", as_json)
+    written = sdk("android", bundles, out, name=name, namespace=namespace, agp=agp, version=version)
+    _show(written, f"Gradle modules, models-{name} with", as_json)
     show_next(["measure", bundles[0], "-d", "adb"], hidden=as_json or quiet)
 
 
@@ -62,7 +89,7 @@ def ios(
     """
     from mnv4_mobile.sdks.write import sdk
 
-    _show(sdk("ios", bundles, out), "a Swift package", as_json)
+    _show(sdk("ios", bundles, out), "a Swift package with", as_json)
     show_next(["measure", bundles[0], "-d", "ios"], hidden=as_json or quiet)
 
 
@@ -72,7 +99,7 @@ def _show(written: Written, what: str, as_json: bool) -> None:
         print_json({"path": str(written.path), "models": written.constants, **changes})
         return
     models = ", ".join(written.constants)
-    print_text(f"{written.path}: {what} with {models}; its README.md says how to add it")
+    print_text(f"{written.path}: {what} {models}; its README.md says how to add it")
     if any(changes.values()):
         print_text(
             "; ".join(f"{key}: {', '.join(names) or 'none'}" for key, names in changes.items())

@@ -1,67 +1,348 @@
-"""A Gradle module: the Kotlin library of `android_demo/mnv4` with bundles in its assets."""
+"""Gradle modules: the Kotlin library of `android_demo`, and modules with bundles in their assets.
+
+One folder holds the library once, and any number of models modules. Every run writes the whole
+folder anew, from the bundles that it is given and those that the folder has already.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
-from mnv4_mobile.bundle.manifest import AnyBundle, Bundle
+import numpy as np
+from msgspec import Meta
+
+from mnv4_mobile.bundle.manifest import (
+    MANIFEST,
+    AnyBundle,
+    Bundle,
+    open_bundle,
+    write_golden,
+    write_manifest,
+)
+from mnv4_mobile.bundle.parity import sqnr_db
+from mnv4_mobile.errors import ConfigError, unknown
 from mnv4_mobile.files import copy_folder
+from mnv4_mobile.records import Record, replace
 from mnv4_mobile.sdks import shipping
 from mnv4_mobile.sdks.code import kotlin_comment, kotlin_string
 from mnv4_mobile.sdks.names import open_bundles
 
-RUNTIMES = {
-    "tflite": "com.google.ai.edge.litert:litert:1.4.0",
-    "executorch": "org.pytorch:executorch-android:1.5.1",
+AGPS = (8, 9)
+"""Major versions of the Android Gradle Plugin that the modules can be written for."""
+NAME = "main"
+"""Name of the models module if none is given."""
+MODULES = {
+    "mnv4": "the library: manifests, preprocessing, images, `MobileNetV4`",
+    "mnv4-litert": "runs `.tflite`: LiteRT",
+    "mnv4-executorch": "runs `.pte`: ExecuTorch",
+    "mnv4-measure": "optional: measures a network in your app; no app needs it in a release",
 }
-PACKAGE = "io.github.mnv4"
-_KOTLIN = Path("src/main/kotlin", *PACKAGE.split("."))
-_SAMPLE = "CONV_SMALL_224X224_INT8_TFLITE"
+"""The modules of the library, and what each is for."""
+RUNTIMES = {"tflite": "mnv4-litert", "executorch": "mnv4-executorch"}
+"""The module that runs the artifacts of each target."""
+_ASSETS = Path("src/main/assets/mnv4")
+_PLUGIN = '    id("com.android.library")\n'
+_KOTLIN_PLUGIN = '    id("org.jetbrains.kotlin.android")\n'
+_VERSION = 'version = "1.0"\n'
+_NAME = re.compile("[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_NAMESPACE = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", re.ASCII)
+_RELEASE = re.compile("[A-Za-z0-9][A-Za-z0-9._+-]*")
+# Reserved in Java or hard keywords of Kotlin: no part of a package may be one.
+_KEYWORDS = """
+    abstract as assert boolean break byte case catch char class const continue default do double
+    else enum extends false final finally float for fun goto if implements import in instanceof int
+    interface is long native new null object package private protected public return short static
+    strictfp super switch synchronized this throw throws transient true try typealias typeof val var
+    void volatile when while
+"""
 
 
-def write_android(given: Sequence[AnyBundle], out: Path) -> shipping.Written:
-    """Writes the module.
+class _Models(Record, frozen=True, kw_only=True):
+    """A models module."""
+
+    namespace: str
+    """The package of its `Mnv4Models`."""
+    bundles: Mapping[str, str]
+    """Bundle ids by their constants."""
+
+
+class _Marker(shipping.Marker, frozen=True, kw_only=True):
+    agp: Annotated[int, Meta(ge=AGPS[0], le=AGPS[-1])]
+    """Major version of the Android Gradle Plugin that the modules are for."""
+    release: str
+    """The version under which Gradle publishes the modules."""
+    runtimes: tuple[str, ...]
+    """The modules with runtimes."""
+    models: Mapping[str, _Models]
+    """The models modules by their names."""
+
+
+def write_android(
+    given: Sequence[AnyBundle],
+    out: Path,
+    *,
+    name: str = NAME,
+    namespace: str | None = None,
+    agp: int | None = None,
+    version: str | None = None,
+) -> shipping.Written:
+    """Writes the library, and the bundles into a models module.
+
+    A folder that was written before keeps its other models modules, and what it was written with
+    where an argument is None.
 
     Args:
         given: Bundles for LiteRT or ExecuTorch.
-        out: The module's folder. A module that was written before is replaced; other files in the
-            folder are kept.
+        out: The folder of all modules. Other files in it are kept.
+        name: The models module is `models-<name>`; it is replaced if it was written before.
+        namespace: The package of its `Mnv4Models`. Default: `io.github.mnv4.models.<name>`.
+        agp: Major version of the Android Gradle Plugin. Default: 9.
+        version: The version under which Gradle publishes the modules. Default: 1.0.
 
     Raises:
-        ConfigError: A bundle for another target, two bundles with one name, or `out` holds
-            something else.
+        ConfigError: A bundle that the library does not run, two bundles with one name, a name that
+            no package can have, or `out` holds something else.
         BundleError: A damaged bundle.
     """
+    if agp is not None and agp not in AGPS:
+        raise ConfigError(unknown("agp", agp, AGPS))
+    _check_texts(name, namespace, version)
     models = open_bundles(given, tuple(RUNTIMES), "kotlin")
-    return shipping.write_library(out, models, lambda folder: _fill(folder, models))
+    for bundle in models.values():
+        _check_runs(bundle)
+
+    def fill(folder: Path, old: _Marker | None) -> _Marker:
+        kept = {} if old is None else _kept(out, old, without=name)
+        every = dict(sorted((kept | {name: models}).items()))
+        marker = _Marker(
+            agp=agp or (old.agp if old else 9),
+            release=version or (old.release if old else "1.0"),
+            runtimes=_runtimes(old, every),
+            models={key: _entry(old, key, found) for key, found in every.items()},
+        )
+        if namespace:
+            mine = replace(marker.models[name], namespace=namespace)
+            marker = replace(marker, models={**marker.models, name: mine})
+        _check_packages(marker, name)
+        _fill(folder, out.absolute().name, marker, every)
+        return marker
+
+    old, _ = shipping.write_library(out, _Marker, fill)
+    before = old.models.get(name) if old else None
+    return shipping.written(out, models, before.bundles if before else None)
 
 
 def library() -> Path:
-    """Returns the folder of the Kotlin library."""
-    return shipping.library("android", "android_demo/mnv4")
+    """Returns the folder of the Kotlin library's modules."""
+    return shipping.library("android", "android_demo")
 
 
-def _fill(folder: Path, models: Mapping[str, Bundle]) -> None:
-    copy_folder(library(), folder, without=["build"])
+def _check_texts(name: str, namespace: str | None, version: str | None) -> None:
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"name: found {name!r}, must be words of small letters and digits with `-` between "
+            "them, a letter first"
+        )
+    package = namespace or _package(name)
+    if not _NAMESPACE.fullmatch(package):
+        raise ConfigError(
+            f"namespace: found {package!r}, must be a package, like com.example.models"
+        )
+    if keywords := [part for part in package.split(".") if part in _KEYWORDS.split()]:
+        raise ConfigError(
+            f"{'namespace' if namespace else 'name'}: found {keywords[0]!r}, which is a keyword of "
+            "Java or Kotlin, so no package can have it"
+        )
+    if version is not None and not _RELEASE.fullmatch(version):
+        raise ConfigError(
+            f"version: found {version!r}, must be letters, digits, `.`, `_`, `+` and `-`, like 1.0"
+        )
+
+
+def _package(name: str) -> str:
+    return f"io.github.mnv4.models.{name.replace('-', '_')}"
+
+
+def _runtimes(old: _Marker | None, every: Mapping[str, Mapping[str, Bundle]]) -> tuple[str, ...]:
+    """Returns the modules with runtimes: those of all bundles, and those that an app includes."""
+    needed = {RUNTIMES[b.manifest.target] for models in every.values() for b in models.values()}
+    return tuple(sorted(needed.union(old.runtimes if old else ())))
+
+
+def _entry(old: _Marker | None, name: str, models: Mapping[str, Bundle]) -> _Models:
+    before = old.models.get(name) if old else None
+    return _Models(
+        namespace=before.namespace if before else _package(name),
+        bundles={constant: bundle.manifest.id for constant, bundle in models.items()},
+    )
+
+
+def _check_packages(marker: _Marker, name: str) -> None:
+    """Refuses a package that another module has: AGP 9 does not build such a project."""
+    taken = {f"models-{key}": entry.namespace for key, entry in marker.models.items()}
+    mine = taken.pop(f"models-{name}")
+    for module in MODULES:
+        script = (library() / module / "build.gradle.kts").read_text("utf-8")
+        taken |= {module: re.findall('namespace = "(.+)"', script)[0]}
+    for module, package in taken.items():
+        if package == mine:
+            raise ConfigError(
+                f"namespace: found {package!r}, which {module} has; every module needs its own"
+            )
+
+
+def _check_runs(bundle: Bundle) -> None:
+    """Refuses what the Kotlin library refuses to open."""
+    image = bundle.input
+    if image.shape[0] != 1:
+        raise ConfigError(
+            f"{bundle.path}: input {image.name}: takes {image.shape[0]} images, must take 1; "
+            "build it with --batch 1"
+        )
+    pixels = image.dtype == "uint8" and image.quantization is None
+    for what, tensor in [("input", image), *(("output", output) for output in bundle.outputs)]:
+        integers = tensor.dtype in ("int8", "uint8") and tensor.quantization is not None
+        if tensor.dtype != "float32" and not integers and not (tensor is image and pixels):
+            kinds = "float32, quantized integers" + (" or uint8 pixels" if tensor is image else "")
+            raise ConfigError(
+                f"{bundle.path}: {what} {tensor.name}: is {tensor.dtype}, the Android library "
+                f"takes {kinds}"
+            )
+
+
+def _kept(out: Path, old: _Marker, without: str) -> dict[str, dict[str, Bundle]]:
+    """Opens the bundles of the models modules that a folder has already.
+
+    A module that the user removed is left out.
+    """
+    return {
+        name: {
+            constant: open_bundle(out / f"models-{name}" / _ASSETS / f"{name}.{id}")
+            for constant, id in entry.bundles.items()
+        }
+        for name, entry in old.models.items()
+        if name != without and (out / f"models-{name}").is_dir()
+    }
+
+
+def _fill(
+    folder: Path, project: str, marker: _Marker, every: Mapping[str, Mapping[str, Bundle]]
+) -> None:
+    optional = [name for name in MODULES if name not in RUNTIMES.values()]
+    modules = [name for name in MODULES if name in (*optional, *marker.runtimes)]
+    for module in modules:
+        (folder / module).mkdir()
+        copy_folder(library() / module, folder / module, without=["build"])
+        _adapt(folder / module / "build.gradle.kts", marker)
+    for name, models in every.items():
+        _fill_models(folder / f"models-{name}", name, marker, models)
+    _write_readme(folder / "README.md", project, modules, marker, every)
+
+
+def _adapt(script: Path, marker: _Marker, values: Mapping[str, str] | None = None) -> None:
+    """Changes a build script of the library to the versions of a folder."""
+    plugin = _PLUGIN + (_KOTLIN_PLUGIN if marker.agp == 8 else "")
+    release = f'version = "{marker.release}"\n'
+    values = {_PLUGIN: plugin, _VERSION: release, **(values or {})}
+    script.write_text(shipping.fill_in(script.read_text("utf-8"), values), "utf-8")
+
+
+def _fill_models(folder: Path, name: str, marker: _Marker, models: Mapping[str, Bundle]) -> None:
+    namespace = marker.models[name].namespace
+    folder.mkdir()
+    copy_folder(library() / "template" / "models", folder)
+    runtimes = sorted({RUNTIMES[bundle.manifest.target] for bundle in models.values()})
+    lines = "".join(f'    implementation(project("$sdk:{module}"))\n' for module in runtimes)
+    values = {"NAMESPACE": namespace, "    // runtimes\n": lines}
+    _adapt(folder / "build.gradle.kts", marker, values)
+    code = folder / "src/main/kotlin" / Path(*namespace.split(".")) / "Mnv4Models.kt"
+    code.parent.mkdir(parents=True)
+    code.write_text(_code(name, namespace, models), "utf-8")
     for bundle in models.values():
-        bundle.copy_to(folder / "src/main/assets/mnv4" / bundle.manifest.id)
-    (folder / _KOTLIN / "Mnv4Models.kt").write_text(_code(models), "utf-8")
-    used = sorted({RUNTIMES[bundle.manifest.target] for bundle in models.values()})
-    gradle = folder / "build.gradle.kts"
-    lines = "".join(f'    implementation("{line}")\n' for line in used)
-    text = gradle.read_text("utf-8").replace("    // runtimes\n", lines)
-    gradle.write_text(text, "utf-8")
-    shipping.write_readme(folder / "README.md", models, _SAMPLE)
+        _ship(bundle, folder / _ASSETS / f"{name}.{bundle.manifest.id}")
 
 
-def _code(models: Mapping[str, Bundle]) -> str:
-    lines = [f"package {PACKAGE}", "", "/** The bundles in this module's assets. */"]
+def _ship(bundle: Bundle, folder: Path) -> None:
+    """Copies a bundle with one golden pair: its pixels, and the float model's outputs for them."""
+    golden = {entry.path for entry in bundle.manifest.golden}
+    folder.mkdir(parents=True)
+    for name in bundle.files:
+        if name != MANIFEST and name not in golden:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((bundle.path / name).read_bytes())
+    image = _pair(bundle)
+    pairs = {
+        source: {name: tensor[[image]] for name, tensor in bundle.golden(source).items()}
+        for source in ("input", "eager")
+    }
+    entries = write_golden(folder, "input", pairs["input"])
+    entries += write_golden(folder, "eager", pairs["eager"], bundle.gates())
+    write_manifest(folder, replace(bundle.manifest, golden=tuple(entries)))
+
+
+def _pair(bundle: Bundle) -> int:
+    """Returns the golden image on which the artifact is furthest above its gates.
+
+    A gate holds for the median of the images, so a device that computes what the build's did may
+    miss it on any other one. Without the artifact's outputs, it is the first image.
+    """
+    eager, artifact, gates = bundle.golden("eager"), bundle.golden("artifact"), bundle.gates()
+    if not artifact:
+        return 0
+    room = [sqnr_db(eager[name], artifact[name]) - gates[name] for name in artifact]
+    return int(np.min(room, axis=0).argmax())
+
+
+def _code(name: str, namespace: str, models: Mapping[str, Bundle]) -> str:
+    lines = [f"package {namespace}", "", "import io.github.mnv4.Mnv4Model", ""]
+    lines.append("/** The bundles in this module's assets. */")
     lines.append("public object Mnv4Models {")
     for constant, bundle in models.items():
-        value = f"Mnv4Model({kotlin_string(bundle.manifest.id)})"
+        value = f"Mnv4Model({kotlin_string(f'{name}.{bundle.manifest.id}')})"
         lines += [f"    {kotlin_comment(f'{shipping.about(bundle)}.')}"]
         lines += [f"    public val {constant}: Mnv4Model = {value}", ""]
     lines.append("    /** All bundles, in the order in which they were given. */")
     lines.append(f"    public val ALL: List<Mnv4Model> = listOf({', '.join(models)})")
     return "\n".join([*lines, "}", ""])
+
+
+def _write_readme(
+    path: Path,
+    project: str,
+    modules: Sequence[str],
+    marker: _Marker,
+    every: Mapping[str, Mapping[str, Bundle]],
+) -> None:
+    first = next(iter(every))
+    needed = ["mnv4", *marker.runtimes, *(f"models-{name}" for name in every)]
+    folder = path.parent
+    tables = []
+    for name, models in every.items():
+        tables += [f"### models-{name}", "", f"Package `{marker.models[name].namespace}`.", ""]
+        tables += ["| Model | Contents | Size | Self-check | Licence of the weights |"]
+        tables += ["| --- | --- | --- | --- | --- |"]
+        for constant, bundle in models.items():
+            golden = folder / f"models-{name}" / _ASSETS / f"{name}.{bundle.manifest.id}" / "golden"
+            size = sum(file.stat().st_size for file in golden.iterdir())
+            tables.append(shipping.table_row(constant, bundle, more=[f"{size / 1000:.0f} kB"]))
+        tables.append("")
+    values = {
+        "<!-- include -->": "\n".join(f'    ":{project}:{module}",' for module in needed),
+        "<!-- models project -->": f":{project}:models-{first}",
+        "<!-- namespace -->": marker.models[first].namespace,
+        "<!-- constant -->": next(iter(every[first])),
+        "<!-- modules -->": "\n".join(f"| `{name}/` | {MODULES[name]} |" for name in modules),
+        "<!-- models -->": "\n".join(tables).rstrip("\n"),
+        "<!-- agp -->": _AGP_NOTES[marker.agp],
+    }
+    text = (library() / "template" / "README.md").read_text("utf-8")
+    path.write_text(shipping.fill_in(text, values), "utf-8")
+
+
+_AGP_NOTES = {
+    9: "Android Gradle Plugin 9, which has Kotlin built in",
+    8: "Android Gradle Plugin 8 with `org.jetbrains.kotlin.android` 2.2 or newer",
+}

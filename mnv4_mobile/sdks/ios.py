@@ -29,6 +29,11 @@ _IMPORT = "import MobileNetV4ExecuTorch"
 _NOT_SHIPPED = (".build", ".swiftpm", ".gitkeep", "MobileNetV4CoreTests")
 
 
+class _Marker(shipping.Marker, frozen=True, kw_only=True):
+    models: Mapping[str, str]
+    """Bundle ids by their constants."""
+
+
 def write_ios(given: Sequence[AnyBundle], out: Path) -> shipping.Written:
     """Writes the package.
 
@@ -43,7 +48,8 @@ def write_ios(given: Sequence[AnyBundle], out: Path) -> shipping.Written:
         BundleError: A damaged bundle.
     """
     models = open_bundles(given, TARGETS, "swift")
-    return shipping.write_library(out, models, lambda folder: _fill(folder, models))
+    old, new = shipping.write_library(out, _Marker, lambda folder, _: _fill(folder, models))
+    return shipping.written(out, new.models, old.models if old else None)
 
 
 def library() -> Path:
@@ -51,7 +57,7 @@ def library() -> Path:
     return shipping.library("ios", "ios_demo/MobileNetV4Kit")
 
 
-def _fill(folder: Path, models: Mapping[str, Bundle]) -> None:
+def _fill(folder: Path, models: Mapping[str, Bundle]) -> _Marker:
     coreml, executorch = (
         {name: bundle for name, bundle in models.items() if bundle.manifest.target == target}
         for target in TARGETS
@@ -67,11 +73,15 @@ def _fill(folder: Path, models: Mapping[str, Bundle]) -> None:
     assert _CORE_TESTS in text, package
     package.write_text(text.replace(_CORE_TESTS, ""), "utf-8")
     readme = folder / "README.md"
-    shipping.write_readme(readme, coreml | executorch, _SAMPLE)
+    text = readme.read_text("utf-8")
     if not coreml:  # then the example must import the second package
-        text = readme.read_text("utf-8").replace("import MobileNetV4Kit", _IMPORT)
+        text = text.replace("import MobileNetV4Kit", _IMPORT)
         text = text.replace("await MobileNetV4(.", "await MobileNetV4(executorch: .")
-        readme.write_text(text, "utf-8")
+    shipped = coreml | executorch
+    rows = "\n".join(shipping.table_row(name, bundle) for name, bundle in shipped.items())
+    values = {_SAMPLE: next(iter(shipped)), "<!-- models -->": rows}
+    readme.write_text(shipping.fill_in(text, values), "utf-8")
+    return _Marker(models={name: bundle.manifest.id for name, bundle in models.items()})
 
 
 def _fill_target(target: Path, models: Mapping[str, Bundle], every: str) -> None:

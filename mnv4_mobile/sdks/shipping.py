@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files as resources
 from pathlib import Path
+from typing import TypeVar
 
 from mnv4_mobile.bundle.manifest import Bundle
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.files import check_replaceable, new_folder, sha256
-from mnv4_mobile.records import Record, Sha256, decode, encode
+from mnv4_mobile.records import Record, Sha256, decode, encode, replace
 from mnv4_mobile.text import markdown_text
 
 MARKER = "mnv4-sdk.json"
 """The file that marks a folder as written by `mnv4 sdk`."""
-_MODELS = "<!-- models -->"
 
 
 class Marker(Record, frozen=True, kw_only=True):
-    """The content of the marker file."""
+    """The content of the marker file: what the next run must know."""
 
-    version: str
+    version: str = ""
     """Version of mnv4-mobile that wrote the folder."""
-    models: Mapping[str, str]
-    """Bundle ids by their constants."""
-    files: Mapping[str, Sha256]
+    files: Mapping[str, Sha256] = {}
     """Hashes of all files that were written, by path. Other files in the folder are the user's."""
+
+
+M = TypeVar("M", bound=Marker)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,17 @@ class Written:
     """Constants that the library had before and no longer has."""
 
 
+def written(path: Path, models: Collection[str], before: Collection[str] | None) -> Written:
+    """Compares the constants with those of an earlier run; None if there was none."""
+    before = models if before is None else before
+    return Written(
+        path=path,
+        constants=tuple(models),
+        added=tuple(name for name in models if name not in before),
+        removed=tuple(name for name in before if name not in models),
+    )
+
+
 def library(platform: str, checkout: str) -> Path:
     """Returns a platform's library: inside the package when installed, elsewhere in a checkout.
 
@@ -57,47 +70,47 @@ def library(platform: str, checkout: str) -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / checkout
 
 
-def write_library(out: Path, models: Mapping[str, Bundle], fill: Callable[[Path], None]) -> Written:
+def write_library(
+    out: Path, kind: type[M], fill: Callable[[Path, M | None], M]
+) -> tuple[M | None, M]:
     """Writes a library, or replaces the one that was written before.
 
     Files in the folder that the user put there are kept.
 
     Args:
         out: The library's folder.
-        models: The bundles by their constants.
-        fill: Writes the library into an empty folder.
+        kind: The type of the library's marker.
+        fill: Writes the library into an empty folder, and returns its marker. It gets the marker of
+            the library that is replaced.
+
+    Returns:
+        The marker of the library that was replaced, and the new one.
 
     Raises:
         ConfigError: `out` holds something else, or a file that the user changed since.
     """
     check_replaceable(out, MARKER)
-    old = _read_marker(out) if out.exists() else None
+    old = _read_marker(out, kind) if out.exists() else None
     if old is not None:
         _check_unchanged(out, old)
     with new_folder(out, MARKER) as folder:
-        fill(folder)
-        written = sorted(path for path in folder.rglob("*") if path.is_file())
-        marker = Marker(
+        marker = fill(folder, old)
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        marker = replace(
+            marker,
             version=version("mnv4-mobile"),
-            models={name: bundle.manifest.id for name, bundle in models.items()},
-            files={path.relative_to(folder).as_posix(): sha256(path) for path in written},
+            files={path.relative_to(folder).as_posix(): sha256(path) for path in files},
         )
         (folder / MARKER).write_bytes(encode(marker, indent=1) + b"\n")
         if old is not None:
             _keep(out, folder, old)
-    before = models if old is None else old.models
-    return Written(
-        path=out,
-        constants=tuple(models),
-        added=tuple(name for name in models if name not in before),
-        removed=tuple(name for name in before if name not in models),
-    )
+    return old, marker
 
 
-def _read_marker(out: Path) -> Marker:
+def _read_marker(out: Path, kind: type[M]) -> M:
     path = out / MARKER
     try:
-        return decode(path.read_bytes(), Marker, str(path))
+        return decode(path.read_bytes(), kind, str(path))
     except ConfigError as error:
         raise ConfigError(f"{error}; move {out} away and write it again") from None
 
@@ -141,22 +154,21 @@ def about(bundle: Bundle) -> str:
     return f"{manifest.model.name}, {height} x {width}, {manifest.recipe}: {outputs}"
 
 
-def write_readme(path: Path, models: Mapping[str, Bundle], sample: str) -> None:
-    """Puts the bundles into a library's README.
+def table_row(constant: str, bundle: Bundle, *, more: Collection[str] = ()) -> str:
+    """Returns a bundle's row in the README's table.
 
     Args:
-        path: The README, as it is in the library.
-        models: The bundles by their constants.
-        sample: The constant in the README's example, which is replaced by the first bundle's.
+        constant: Its name in code.
+        bundle: The bundle.
+        more: Cells between its size and its licence.
     """
-    rows = []
-    for constant, bundle in models.items():
-        megabytes = bundle.manifest.artifact.bytes / 1e6
-        licence = bundle.manifest.model.licence or "not known"
-        cells = [f"`{constant}`", markdown_text(about(bundle)), f"{megabytes:.1f} MB"]
-        rows.append(f"| {' | '.join([*cells, markdown_text(licence)])} |")
-    text = path.read_text("utf-8")
-    assert sample in text, path
-    assert _MODELS in text, path
-    text = text.replace(sample, next(iter(models))).replace(_MODELS, "\n".join(rows))
-    path.write_text(text, "utf-8")
+    megabytes = bundle.manifest.artifact.bytes / 1e6
+    licence = bundle.manifest.model.licence or "not known"
+    cells = [f"`{constant}`", markdown_text(about(bundle)), f"{megabytes:.1f} MB", *more]
+    return f"| {' | '.join([*cells, markdown_text(licence)])} |"
+
+
+def fill_in(text: str, values: Mapping[str, str]) -> str:
+    """Replaces the keys in a text by their values, and looks for no key in the values."""
+    assert all(key in text for key in values), values.keys()
+    return re.sub("|".join(map(re.escape, values)), lambda found: values[found[0]], text)

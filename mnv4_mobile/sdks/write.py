@@ -8,32 +8,56 @@ from typing import Literal
 
 from mnv4_mobile.bundle.manifest import AnyBundle
 from mnv4_mobile.errors import ConfigError, unknown
-from mnv4_mobile.sdks.android import write_android
+from mnv4_mobile.sdks.android import NAME, write_android
 from mnv4_mobile.sdks.ios import write_ios
 from mnv4_mobile.sdks.shipping import Written
 
-_WRITERS = {"android": write_android, "ios": write_ios}
-
 
 def sdk(
-    platform: Literal["android", "ios"], bundles: Iterable[AnyBundle], out: str | Path
+    platform: Literal["android", "ios"],
+    bundles: Iterable[AnyBundle],
+    out: str | Path,
+    *,
+    name: str | None = None,
+    namespace: str | None = None,
+    agp: int | None = None,
+    version: str | None = None,
 ) -> Written:
     """Writes a library with which an app classifies images in three lines, with bundles inside.
 
         sdk("android", build("conv-small", weights="demo", targets=["tflite"], out="out"), "mnv4")
 
     Args:
-        platform: `android` writes a Gradle module (LiteRT, ExecuTorch), `ios` a Swift package
+        platform: `android` writes Gradle modules (LiteRT, ExecuTorch), `ios` a Swift package
             (Core ML, ExecuTorch).
         bundles: Bundles, their folders or the artifacts in them.
         out: The library's folder. A library that was written before is replaced; files that you
-            added to it are kept.
+            added to it are kept, and so are other models modules of Android.
+        name: Android: the bundles' module is `models-<name>`. Default: `main`.
+        namespace: Android: the package of the module's `Mnv4Models`. Default: the one that the
+            module has, or `io.github.mnv4.models.<name>`.
+        agp: Android: major version of the Android Gradle Plugin, 8 or 9. Default: the one that the
+            folder was written for, or 9.
+        version: Android: the version under which Gradle publishes the modules. Default: the one
+            that the folder was written with, or 1.0.
 
     Raises:
-        ConfigError: A bundle for another platform, two bundles with one id, or a folder that holds
-            something else.
+        ConfigError: A bundle that the platform does not run, two bundles with one id, or a folder
+            that holds something else.
         BundleError: A damaged bundle.
     """
-    if platform not in _WRITERS:
-        raise ConfigError(unknown("platform", platform, _WRITERS))
-    return _WRITERS[platform](list(bundles), Path(out))
+    if platform == "android":
+        return write_android(
+            list(bundles),
+            Path(out),
+            name=name or NAME,
+            namespace=namespace,
+            agp=agp,
+            version=version,
+        )
+    if platform != "ios":
+        raise ConfigError(unknown("platform", platform, ("android", "ios")))
+    given = {"name": name, "namespace": namespace, "agp": agp, "version": version}
+    if strange := [key for key, value in given.items() if value is not None]:
+        raise ConfigError(f"{strange[0]}: is for android, a Swift package has none")
+    return write_ios(list(bundles), Path(out))

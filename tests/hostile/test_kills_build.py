@@ -195,7 +195,7 @@ def whole(out):
     marker = json.loads((out / MARKER).read_bytes())
     for name, digest in marker["files"].items():
         assert sha256(out / name) == digest
-    return [*marker["models"].values()]
+    return [id for module in marker["models"].values() for id in module["bundles"].values()]
 
 
 def test_kills_of_a_library(seeds, libraries, tmp_path):

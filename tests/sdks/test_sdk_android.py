@@ -5,29 +5,35 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mnv4_mobile.bundle.manifest import open_bundle
+from mnv4_mobile.bundle.manifest import open_bundle, write_manifest
+from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.errors import BundleError, ConfigError, DiskError
 from mnv4_mobile.files import sha256
-from mnv4_mobile.sdks.android import RUNTIMES, library, write_android
+from mnv4_mobile.records import replace
+from mnv4_mobile.sdks.android import MODULES, library, write_android
+from mnv4_mobile.sdks.write import sdk
 
 ANDROID = Path(__file__).parents[2] / "android_demo"
+MAIN = Path("models-main")
+ASSETS = Path("src/main/assets/mnv4")
 SOURCES = Path("src/main/kotlin/io/github/mnv4")
+CODE = SOURCES / "models/main/Mnv4Models.kt"
 
 
 @pytest.fixture
 def variant(demo_bundle, tmp_path):
     """A copy of the demo bundle for a target, with entries of its manifest changed."""
 
-    def make(target="tflite", size=None, **entries):
+    def make(target="tflite", folder=None, edit=None, **entries):
         source = demo_bundle(target)
         manifest = json.loads((source.path / "manifest.json").read_text())
         manifest |= entries
-        if size:
-            manifest["preprocess"]["size"] = list(size)
-            manifest["inputs"][0]["shape"] = [1, *size, 3]
-        folder = tmp_path / "bundles" / manifest["id"]
+        if edit:
+            edit(manifest)
+        folder = tmp_path / "bundles" / (folder or manifest["id"])
         shutil.copytree(source.path, folder)
         (folder / "manifest.json").write_text(json.dumps(manifest))
         return folder
@@ -35,15 +41,29 @@ def variant(demo_bundle, tmp_path):
     return make
 
 
-def constants(module):
-    return re.findall(
-        r"public val (\w+): Mnv4Model", (module / SOURCES / "Mnv4Models.kt").read_text()
-    )
+def constants(module, code=CODE):
+    return re.findall(r"public val (\w+): Mnv4Model", (module / code).read_text())
+
+
+def gradle(module):
+    return (module / "build.gradle.kts").read_text()
+
+
+def needs(module):
+    return re.findall(r'(?:api|implementation)\(project\("\$sdk:(.+?)"\)\)', gradle(module))
+
+
+def tree(out):
+    return {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in out.rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.mark.toolchain("tflite")
 @pytest.mark.toolchain("executorch")
-def test_a_module_has_the_library_the_bundles_and_their_runtimes(demo_bundle, tmp_path, mnv4):
+def test_a_folder_has_the_library_and_a_module_with_the_bundles(demo_bundle, tmp_path, mnv4):
     paths = [demo_bundle("tflite").path, demo_bundle("executorch").path]
     out = tmp_path / "app" / "mnv4"
     code, printed, _ = mnv4("sdk", "android", *paths, "-o", out, "--json")
@@ -51,42 +71,211 @@ def test_a_module_has_the_library_the_bundles_and_their_runtimes(demo_bundle, tm
     assert code == 0
     wanted = {"schema": 1, "path": str(out), "models": names, "removed": [], "added": []}
     assert json.loads(printed) == wanted
-    assert constants(out) == names
+    assert constants(out / MAIN) == names
     for path in paths:
-        shipped = open_bundle(out / "src/main/assets/mnv4" / path.name)
+        shipped = open_bundle(out / MAIN / ASSETS / f"main.{path.name}")
         assert sha256(shipped.artifact) == sha256(open_bundle(path).artifact)
-    gradle = (out / "build.gradle.kts").read_text()
-    assert "    // runtimes" not in gradle
-    for runtime in RUNTIMES.values():
-        assert f'    implementation("{runtime}")\n' in gradle
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == [
+        *sorted(MODULES),
+        "models-main",
+    ]
+    for module in MODULES:
+        for file in (library() / module).rglob("*"):
+            if file.is_file() and file.name != "build.gradle.kts":
+                assert (out / file.relative_to(library())).read_bytes() == file.read_bytes()
+    assert needs(out / MAIN) == ["mnv4", "mnv4-executorch", "mnv4-litert"]
     readme = (out / "README.md").read_text()
     assert f"Mnv4Models.{names[0]}" in readme
     assert "<!--" not in readme
-    assert all(f"| `{name}` |" in readme for name in names)
-    for file in library().rglob("src/main/**/*.kt"):
-        assert (out / file.relative_to(library())).is_file()
-    assert (out / "consumer-rules.pro").is_file()
-    tests = [path.name for path in (out / "src/test").rglob("*.kt")]
-    assert tests == ["Mnv4ModelsTest.kt"]
+    assert all(f"| `{name}` | conv-small-035, 96 x 96, fp32: logits |" in readme for name in names)
+    assert '    ":mnv4:mnv4-litert",\n    ":mnv4:models-main",\n)' in readme
+    assert "| 28 kB |" in readme
 
 
 @pytest.mark.toolchain("tflite")
 def test_an_app_gets_only_the_runtime_of_its_bundles(demo_bundle, tmp_path):
     write_android([demo_bundle("tflite").path], tmp_path / "mnv4")
-    gradle = (tmp_path / "mnv4" / "build.gradle.kts").read_text()
-    assert re.findall(r" implementation\(\"(.+?)\"\)", gradle) == [RUNTIMES["tflite"]]
+    folders = sorted(path.name for path in (tmp_path / "mnv4").iterdir() if path.is_dir())
+    assert folders == sorted({*MODULES, "models-main"} - {"mnv4-executorch"})
+    assert needs(tmp_path / "mnv4" / MAIN) == ["mnv4", "mnv4-litert"]
+    scripts = "".join(path.read_text() for path in tmp_path.rglob("*.gradle.kts"))
+    assert "pytorch" not in scripts
+    assert "com.google.ai.edge.litert:litert:" in scripts
 
 
-def test_the_runtimes_have_the_same_versions_everywhere():
-    versions = dict(
-        re.findall(r'^(\w+) = "(.+)"$', (ANDROID / "gradle/libs.versions.toml").read_text(), re.M)
+@pytest.mark.toolchain("tflite")
+def test_a_models_module_is_added_or_replaced_alone(variant, tmp_path, mnv4):
+    out = tmp_path / "mnv4"
+    edit = lambda manifest: manifest.update(labels=[f"thing {i}" for i in range(10)])  # noqa: E731
+    digits, things = variant(), variant(edit=edit, folder="things")
+    mnv4("sdk", "android", digits, "-o", out)
+    before = tree(out)
+    _, printed, _ = mnv4("sdk", "android", things, "-o", out, "--name", "my-shop")
+    assert "models-my-shop with CONV_SMALL_035_96X96_FP32_TFLITE" in printed
+    assert "removed" not in printed
+    after = tree(out)
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed == {"README.md", "mnv4-sdk.json"}
+    assert {name.split("/")[0] for name in after.keys() - before.keys()} == {"models-my-shop"}
+    # Both go into one app: their ids are equal, their folders in the assets and packages are not.
+    shop = out / "models-my-shop"
+    assert constants(shop, SOURCES / "models/my_shop/Mnv4Models.kt") == constants(out / MAIN)
+    folders = [path.name for path in out.glob(f"models-*/{ASSETS}/*")]
+    assert sorted(folders) == [f"{name}.{digits.name}" for name in ("main", "my-shop")]
+    assert open_bundle(shop / ASSETS / f"my-shop.{digits.name}").manifest.labels[0] == "thing 0"
+    readme = (out / "README.md").read_text()
+    assert "### models-main" in readme
+    assert "### models-my-shop" in readme
+    other = variant(id="other")
+    mnv4("sdk", "android", other, "-o", out, "--name", "my-shop")
+    assert [path.name for path in (shop / ASSETS).iterdir()] == ["my-shop.other"]
+    assert {name: data for name, data in tree(out).items() if name.startswith("models-main/")} == {
+        name: data for name, data in before.items() if name.startswith("models-main/")
+    }
+    shutil.rmtree(shop)  # how a user removes it
+    write_android([digits], out)
+    assert tree(out) == before
+
+
+@pytest.mark.toolchain("tflite")
+@pytest.mark.toolchain("executorch")
+def test_runtimes_of_earlier_runs_stay(demo_bundle, tmp_path):
+    out = tmp_path / "mnv4"
+    write_android([demo_bundle("executorch").path], out)
+    write_android([demo_bundle("tflite").path], out, name="second")
+    assert needs(out / MAIN) == ["mnv4", "mnv4-executorch"]
+    assert needs(out / "models-second") == ["mnv4", "mnv4-litert"]
+    write_android([demo_bundle("tflite").path], out)
+    assert (out / "mnv4-executorch").is_dir()  # the app's settings.gradle.kts names it
+    assert needs(out / MAIN) == ["mnv4", "mnv4-litert"]
+
+
+@pytest.mark.toolchain("tflite")
+def test_choices_hold_until_they_are_made_anew(demo_bundle, tmp_path, mnv4):
+    out, bundle = tmp_path / "mnv4", demo_bundle("tflite").path
+    plugin = 'id("org.jetbrains.kotlin.android")'
+    write_android([bundle], out)
+    assert not any(plugin in gradle(path.parent) for path in out.glob("*/build.gradle.kts"))
+    assert 'version = "1.0"' in gradle(out / "mnv4")
+    choices = ("--namespace", "com.example.net", "--agp", "8", "--version", "2.1-rc1")
+    mnv4("sdk", "android", bundle, "-o", out, *choices)
+    mnv4("sdk", "android", bundle, "-o", out, "--name", "second")
+    mnv4("sdk", "android", bundle, "-o", out)
+    for path in out.glob("*/build.gradle.kts"):
+        assert plugin in gradle(path.parent)
+        assert 'version = "2.1-rc1"' in gradle(path.parent)
+    assert 'namespace = "com.example.net"' in gradle(out / MAIN)
+    assert constants(out / MAIN, Path("src/main/kotlin/com/example/net/Mnv4Models.kt"))
+    assert "import com.example.net.Mnv4Models" in (out / "README.md").read_text()
+    assert not (out / MAIN / CODE).exists()
+    assert 'namespace = "io.github.mnv4.models.second"' in gradle(out / "models-second")
+    mnv4("sdk", "android", bundle, "-o", out, "--agp", "9")
+    assert plugin not in gradle(out / "models-second")
+
+
+@pytest.mark.toolchain("tflite")
+@pytest.mark.parametrize(
+    ("choice", "value", "message"),
+    [
+        ("name", "Shop", "name: found 'Shop', must be words of small letters and digits"),
+        ("name", "../x", "name: found '../x', must be words"),
+        ("name", "new", "name: found 'new', which is a keyword of Java or Kotlin"),
+        ("namespace", "models", "namespace: found 'models', must be a package"),
+        ("namespace", 'a.b"', "namespace: found 'a.b\"', must be a package"),
+        ("namespace", "com.in.app", "namespace: found 'in', which is a keyword"),
+        ("namespace", "io.github.mnv4", "namespace: found 'io.github.mnv4', which mnv4 has"),
+        ("namespace", "io.github.mnv4.models.main", "which models-main has"),
+        ("agp", "7", "agp: found 7, allowed: 8, 9"),
+        ("version", "1 0", "version: found '1 0', must be letters"),
+    ],
+)
+def test_names_that_no_module_can_have(demo_bundle, tmp_path, mnv4, choice, value, message):
+    out, bundle = tmp_path / "mnv4", demo_bundle("tflite").path
+    write_android([bundle], out)
+    before = tree(out)
+    options = {"name": "second"} | {choice: value}
+    words = [word for key, value in options.items() for word in (f"--{key}", value)]
+    code, _, said = mnv4("sdk", "android", bundle, "-o", out, *words)
+    assert code == 2
+    assert message in " ".join(said.split())
+    assert tree(out) == before
+
+
+def test_a_swift_package_has_none_of_these(tmp_path):
+    with pytest.raises(ConfigError, match="namespace: is for android"):
+        sdk("ios", [], tmp_path / "kit", namespace="a.b")
+
+
+@pytest.mark.toolchain("tflite")
+def test_one_golden_pair_is_shipped(demo_bundle, tmp_path):
+    bundle, out = demo_bundle("tflite"), tmp_path / "mnv4"
+    write_android([bundle], out)
+    folder = out / MAIN / ASSETS / f"main.{bundle.manifest.id}"
+    shipped = open_bundle(folder)
+    assert sorted(shipped.files) == sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
     )
-    session = (ANDROID / "mnv4" / SOURCES / "Session.kt").read_text()
-    gradle = (ANDROID / "mnv4/build.gradle.kts").read_text()
-    for target, version in (("tflite", "litert"), ("executorch", "executorch")):
-        assert RUNTIMES[target].endswith(f":{versions[version]}")
-        assert f'"{RUNTIMES[target]}"' in session
-        assert f'compileOnly("{RUNTIMES[target]}")' in gradle
+    eager, artifact = bundle.golden("eager")["logits"], bundle.golden("artifact")["logits"]
+    best = int(sqnr_db(eager, artifact).argmax())
+    (pixels,), (wanted,) = shipped.golden("input")["pixels"], shipped.golden("eager")["logits"]
+    assert np.array_equal(pixels, bundle.golden("input")["pixels"][best])
+    assert np.array_equal(wanted, eager[best])
+    assert shipped.golden("artifact") == {}
+    assert shipped.gates() == bundle.gates()
+
+
+@pytest.mark.toolchain("tflite")
+def test_the_pair_is_the_one_with_most_room_above_its_gate(variant, tmp_path):
+    """Also if an earlier image misses the gate, which holds for the median of all."""
+    folder = variant(id="noisy")
+    bundle = open_bundle(folder)
+    entry = next(e for e in bundle.manifest.golden if e.source == "artifact")
+    found = bundle.golden("artifact")["logits"].copy()
+    found[[0, 1, 3]] *= np.float32(2)
+    (folder / entry.path).write_bytes(found.tobytes())
+    golden = [replace(e, sha256=sha256(folder / e.path)) for e in bundle.manifest.golden]
+    write_manifest(folder, replace(bundle.manifest, golden=tuple(golden)))
+    write_android([folder], tmp_path / "mnv4")
+    shipped = open_bundle(tmp_path / "mnv4" / MAIN / ASSETS / "main.noisy")
+    assert np.array_equal(shipped.golden("eager")["logits"][0], bundle.golden("eager")["logits"][2])
+
+
+def _half(tensor):
+    return lambda manifest: manifest[tensor][0].update(dtype="float16")
+
+
+def _plain(tensor):
+    return lambda manifest: manifest[tensor][0].update(dtype="int8")
+
+
+def _batch(manifest):
+    manifest["inputs"][0]["shape"][0] = manifest["outputs"][0]["shape"][0] = 2
+
+
+@pytest.mark.toolchain("tflite")
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (_half("inputs"), "input image: is float16, the Android library takes float32, quantized"),
+        (_half("outputs"), "output logits: is float16, the Android library takes float32, quant"),
+        (_plain("inputs"), "input image: is int8, the Android library takes float32, quantized"),
+        (_plain("outputs"), "output logits: is int8, the Android library takes float32, quantized"),
+        (_batch, "input image: takes 2 images, must take 1; build it with --batch 1"),
+    ],
+)
+def test_what_the_library_does_not_run_is_refused_by_name(variant, tmp_path, edit, message):
+    with pytest.raises(ConfigError, match=message) as refused:
+        write_android([variant(edit=edit, id="strange")], tmp_path / "mnv4")
+    assert "bundles/strange: " in str(refused.value)
+    assert not (tmp_path / "mnv4").exists()
+
+
+def test_every_module_of_the_library_is_shipped_and_in_the_wheel():
+    modules = {path.parent.name for path in ANDROID.glob("mnv4*/build.gradle.kts")}
+    assert modules == set(MODULES)
+    project = (ANDROID.parent / "pyproject.toml").read_text()
+    for folder in (*sorted(MODULES), "template"):
+        assert f'"android_demo/{folder}" = "mnv4_mobile/android/{folder}"' in project
 
 
 @pytest.mark.toolchain("tflite")
@@ -98,12 +287,12 @@ def test_writing_again_names_what_leaves(variant, tmp_path, mnv4):
     _, printed, _ = mnv4("sdk", "android", first, second, "-o", out)
     assert printed.splitlines()[1] == "removed: none; added: TWO_96X96_FP32_TFLITE"
     # A second bundle does not change the first one's constant.
-    assert constants(out) == ["ONE_96X96_FP32_TFLITE", "TWO_96X96_FP32_TFLITE"]
+    assert constants(out / MAIN) == ["ONE_96X96_FP32_TFLITE", "TWO_96X96_FP32_TFLITE"]
     _, printed, _ = mnv4("sdk", "android", third, second, "-o", out, "--json")
     changes = json.loads(printed)
     assert changes["removed"] == ["ONE_96X96_FP32_TFLITE"]
     assert changes["added"] == ["MODEL_3D_96X96_FP32_TFLITE"]
-    assert not (out / "src/main/assets/mnv4" / first.name).exists()
+    assert not (out / MAIN / ASSETS / f"main.{first.name}").exists()
     _, printed, _ = mnv4("sdk", "android", third, second, "-o", out)
     assert "removed" not in printed
 
@@ -153,7 +342,7 @@ def test_a_folder_is_replaced_whole_or_stays(variant, tmp_path, monkeypatch):
             write_android([second], out)
     assert sorted(path.relative_to(out) for path in out.rglob("*")) == before
     write_android([second], out)
-    assert [path.name for path in (out / "src/main/assets/mnv4").iterdir()] == ["second"]
+    assert [path.name for path in (out / MAIN / ASSETS).iterdir()] == ["main.second"]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
@@ -172,7 +361,7 @@ def test_files_of_the_user_are_kept(variant, tmp_path):
     out = tmp_path / "mnv4"
     first, second = variant(id="first"), variant(id="second")
     write_android([first], out)
-    mine = {out / "proguard/mine.pro": "keep", out / "src/main/assets/mnv4/first/notes": "mine"}
+    mine = {out / "proguard/mine.pro": "keep", out / MAIN / ASSETS / "main.first/notes": "mine"}
     for path, text in mine.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -181,7 +370,7 @@ def test_files_of_the_user_are_kept(variant, tmp_path):
     assert (written.removed, written.added) == (("MODEL_FIRST",), ("MODEL_SECOND",))
     assert {path: path.read_text() for path in mine} == mine
     assert (out / "link").is_symlink()
-    assert not (out / "src/main/assets/mnv4/first/manifest.json").exists()
+    assert not (out / MAIN / ASSETS / "main.first/manifest.json").exists()
     write_android([second], out)  # they are still not ours
     assert {path: path.read_text() for path in mine} == mine
 
@@ -191,13 +380,13 @@ def test_what_the_user_changed_is_not_replaced(variant, tmp_path):
     out = tmp_path / "mnv4"
     first = variant(id="first")
     write_android([first], out)
-    gradle = out / "build.gradle.kts"
-    text = gradle.read_text()
-    gradle.write_text(f"{text}// mine\n")
+    script = out / "mnv4/build.gradle.kts"
+    text = script.read_text()
+    script.write_text(f"{text}// mine\n")
     with pytest.raises(ConfigError, match=r"build\.gradle\.kts: was changed since mnv4 sdk wrote"):
         write_android([first], out)
-    gradle.write_text(text)
-    taken = out / "src/main/assets/mnv4/second"
+    script.write_text(text)
+    taken = out / MAIN / ASSETS / "main.second"
     taken.mkdir()
     (taken / "manifest.json").write_text("mine")
     with pytest.raises(ConfigError, match=r"manifest\.json: was not written by mnv4 sdk"):

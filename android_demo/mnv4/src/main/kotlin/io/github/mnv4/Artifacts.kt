@@ -19,7 +19,10 @@ public class AssetFiles internal constructor(
     internal val folder: String,
 ) : ModelFiles {
     /** Opens a bundle that `Mnv4Models` lists, or another one in the same folder. */
-    public constructor(context: Context, model: Mnv4Model) : this(context.assets, "${MobileNetV4.ASSETS}/${model.id}")
+    public constructor(
+        context: Context,
+        model: Mnv4Model,
+    ) : this(context.assets, "${MobileNetV4.ASSETS}/${model.folder}")
 
     override val name: String get() = "assets/$folder"
 

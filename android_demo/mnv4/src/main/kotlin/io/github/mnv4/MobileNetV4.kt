@@ -19,8 +19,8 @@ import kotlin.coroutines.suspendCoroutine
 
 /** A bundle in the app's assets; the generated `Mnv4Models` lists all of them. */
 public data class Mnv4Model(
-    /** The bundle's id, which is also the name of its folder in `assets/mnv4/`. */
-    public val id: String,
+    /** The bundle's folder in `assets/mnv4/`. A module has its name and a dot in front of the bundles' ids. */
+    public val folder: String,
 )
 
 /**

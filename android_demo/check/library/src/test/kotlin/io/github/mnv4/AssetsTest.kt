@@ -42,7 +42,7 @@ class AssetsTest {
 
     @Test
     fun `a program is extracted once, under its hash`() {
-        val source = Fixtures.bundle(program.id).resolve("conv-small-035-96x96-fp32.pte").readBytes()
+        val source = Fixtures.bundle(program.folder).resolve("conv-small-035-96x96-fp32.pte").readBytes()
         val file = artifact(program).file()
         assertArrayEquals(source, file.readBytes())
         assertEquals(ModelBundle.open(AssetFiles(context, program)).manifest.artifactSha256, file.nameWithoutExtension)

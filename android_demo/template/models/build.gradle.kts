@@ -1,0 +1,42 @@
+import org.jetbrains.kotlin.gradle.dsl.JvmTarget
+
+plugins {
+    id("com.android.library")
+    `maven-publish`
+}
+
+group = "io.github.mnv4"
+version = "1.0"
+
+android {
+    namespace = "NAMESPACE"
+    compileSdk = 36
+    defaultConfig { minSdk = 26 }
+    compileOptions {
+        sourceCompatibility = JavaVersion.VERSION_11
+        targetCompatibility = JavaVersion.VERSION_11
+    }
+    publishing { singleVariant("release") { withSourcesJar() } }
+}
+
+kotlin {
+    compilerOptions {
+        jvmTarget = JvmTarget.JVM_11
+    }
+}
+
+/** The project in whose folder these modules are. */
+val sdk = path.substringBeforeLast(":")
+
+dependencies {
+    api(project("$sdk:mnv4"))
+    // runtimes
+}
+
+publishing {
+    publications {
+        register<MavenPublication>("release") {
+            afterEvaluate { from(components["release"]) }
+        }
+    }
+}
