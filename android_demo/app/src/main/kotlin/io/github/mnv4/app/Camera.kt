@@ -6,7 +6,6 @@ import android.graphics.ImageFormat
 import android.graphics.SurfaceTexture
 import android.hardware.camera2.CameraAccessException
 import android.hardware.camera2.CameraCaptureSession
-import android.hardware.camera2.CameraCharacteristics
 import android.hardware.camera2.CameraDevice
 import android.hardware.camera2.CameraManager
 import android.hardware.camera2.CaptureRequest
@@ -15,143 +14,171 @@ import android.media.ImageReader
 import android.os.Handler
 import android.os.HandlerThread
 import android.os.Looper
-import android.util.Size
 import android.view.Surface
-import kotlin.math.abs
 
-/** The back camera, or the only one: its picture on a texture, and its frames on a thread of its own. */
-internal class Camera private constructor(
-    private val manager: CameraManager,
-    private val id: String,
-    /** The clockwise rotation of the frames on a display in its natural position, in degrees. */
-    private val orientation: Int,
-    /** The size of the frames and of the picture, so that both show the same. */
-    val size: Size,
-    private val frame: (Image, Int) -> Unit,
+/**
+ * An open camera: its preview on a texture, and its frames on a thread of its own. Only for the main thread.
+ *
+ * @param frame receives the frames, on a thread in the background; they are closed when it returns.
+ * @param failed receives why the camera ended, for the user.
+ */
+internal class Camera(
+    private val context: Context,
+    val lens: Lens,
+    texture: SurfaceTexture,
+    private val frame: (Image) -> Unit,
     private val failed: (String) -> Unit,
 ) : AutoCloseable {
     private val main = Handler(Looper.getMainLooper())
     private val thread = HandlerThread("frames").apply { start() }
     private val frames = Handler(thread.looper)
-    private val reader = ImageReader.newInstance(size.width, size.height, ImageFormat.YUV_420_888, BUFFERS)
+    private val reader =
+        ImageReader.newInstance(lens.size.width, lens.size.height, ImageFormat.YUV_420_888, BUFFERS)
+    private val preview: Surface
     private var device: CameraDevice? = null
+    private var session: CameraCaptureSession? = null
     private var closed = false
 
-    /** Shows the picture on [texture]; only with the permission. */
-    @SuppressLint("MissingPermission")
-    fun start(texture: SurfaceTexture) {
-        texture.setDefaultBufferSize(size.width, size.height)
-        reader.setOnImageAvailableListener(
-            { it.acquireLatestImage()?.use { image -> frame(image, orientation) } },
-            frames,
-        )
-        guarded { manager.openCamera(id, Opened(Surface(texture)), main) }
+    /** Whether the light is on. */
+    var torch = false
+        set(value) {
+            field = value
+            request()
+        }
+
+    /** One of the lens's zoom ratios. */
+    var zoom = 1f
+        set(value) {
+            field = value
+            request()
+        }
+
+    init {
+        texture.setDefaultBufferSize(lens.size.width, lens.size.height)
+        preview = Surface(texture)
+        reader.setOnImageAvailableListener({ it.acquireLatestImage()?.use(frame) }, frames)
     }
 
-    private inner class Opened(
-        private val preview: Surface,
-    ) : CameraDevice.StateCallback() {
+    /** Opens the camera; needs the permission. */
+    @SuppressLint("MissingPermission")
+    fun start() =
+        guarded {
+            context.getSystemService(CameraManager::class.java).openCamera(lens.id, Opened(), main)
+        }
+
+    private inner class Opened : CameraDevice.StateCallback() {
         override fun onOpened(camera: CameraDevice) {
             if (closed) return camera.close()
             device = camera
             guarded {
                 // Its successor needs Android 9.
                 @Suppress("DEPRECATION")
-                camera.createCaptureSession(listOf(preview, reader.surface), Configured(camera, preview), main)
+                camera.createCaptureSession(listOf(preview, reader.surface), Configured(), main)
             }
         }
 
-        override fun onDisconnected(camera: CameraDevice) = end(camera, "another app has taken it")
+        override fun onDisconnected(camera: CameraDevice) {
+            camera.close()
+            fail(context.getString(R.string.camera_taken))
+        }
 
         override fun onError(
             camera: CameraDevice,
             error: Int,
-        ) = end(camera, "error $error")
+        ) {
+            camera.close()
+            fail(
+                when (error) {
+                    ERROR_CAMERA_IN_USE, ERROR_MAX_CAMERAS_IN_USE -> context.getString(R.string.camera_taken)
+                    ERROR_CAMERA_DISABLED -> context.getString(R.string.camera_disabled)
+                    else -> context.getString(R.string.camera_reported, "$error")
+                },
+            )
+        }
 
         override fun onClosed(camera: CameraDevice) = preview.release()
     }
 
-    private inner class Configured(
-        private val camera: CameraDevice,
-        private val preview: Surface,
-    ) : CameraCaptureSession.StateCallback() {
-        override fun onConfigured(session: CameraCaptureSession) =
-            guarded {
-                if (closed) return@guarded
-                val request = camera.createCaptureRequest(CameraDevice.TEMPLATE_PREVIEW)
-                request.addTarget(preview)
-                request.addTarget(reader.surface)
-                request.set(CaptureRequest.CONTROL_AF_MODE, CaptureRequest.CONTROL_AF_MODE_CONTINUOUS_PICTURE)
-                session.setRepeatingRequest(request.build(), null, null)
-            }
-
-        override fun onConfigureFailed(session: CameraCaptureSession) = end(camera, "its streams were refused")
-    }
-
-    private fun end(
-        camera: CameraDevice,
-        why: String,
-    ) {
-        camera.close()
-        device = null
-        if (!closed) failed(why)
-    }
-
-    private fun guarded(block: () -> Unit) =
-        try {
-            block()
-        } catch (error: CameraAccessException) {
-            failed(error.message.orEmpty())
-        } catch (error: IllegalStateException) {
-            failed(error.message.orEmpty()) // it was closed by the system in between
+    private inner class Configured : CameraCaptureSession.StateCallback() {
+        override fun onConfigured(session: CameraCaptureSession) {
+            if (closed) return
+            this@Camera.session = session
+            request()
         }
 
+        override fun onConfigureFailed(session: CameraCaptureSession) =
+            fail(context.getString(R.string.camera_streams, lens.size.width, lens.size.height))
+    }
+
+    /** Asks for frames, with the torch and the zoom as they are set; again after each change. */
+    private fun request() =
+        guarded {
+            val session = session ?: return
+            val request = session.device.createCaptureRequest(CameraDevice.TEMPLATE_PREVIEW)
+            request.addTarget(preview)
+            request.addTarget(reader.surface)
+            request.set(CaptureRequest.CONTROL_AF_MODE, CaptureRequest.CONTROL_AF_MODE_CONTINUOUS_PICTURE)
+            if (torch) request.set(CaptureRequest.FLASH_MODE, CaptureRequest.FLASH_MODE_TORCH)
+            lens.zoom(request, zoom)
+            session.setRepeatingRequest(request.build(), null, null)
+        }
+
+    private inline fun guarded(block: () -> Unit) =
+        try {
+            askCamera(context, block)
+        } catch (error: CameraFailed) {
+            fail(error.message.orEmpty())
+        }
+
+    private fun fail(why: String) {
+        if (closed) return
+        close()
+        failed(why)
+    }
+
     override fun close() {
+        if (closed) return
         closed = true
-        device?.close()
+        session = null
+        device?.close() ?: preview.release()
         device = null
-        frames.post(reader::close) // behind a frame that is being looked at
+        frames.post(reader::close) // after a frame that is being looked at
         thread.quitSafely()
     }
 
-    companion object {
-        private const val BUFFERS = 2
-        private const val SHORTER = 480
-        private const val FOUR_TO_THREE = 4.0 / 3
-
-        /**
-         * The camera to use; null where there is none.
-         *
-         * @param frame gets the frames, and how many degrees they are turned clockwise to be upright on
-         *     a display in its natural position, on a thread in the background; they are closed after it.
-         * @param failed receives why the camera ended, on the main thread.
-         */
-        fun find(
-            context: Context,
-            frame: (Image, Int) -> Unit,
-            failed: (String) -> Unit,
-        ): Camera? {
-            val manager = context.getSystemService(CameraManager::class.java)
-            val cameras = manager.cameraIdList.associateWith(manager::getCameraCharacteristics)
-            val (id, facts) =
-                cameras.entries.firstOrNull { facing(it.value) == CameraCharacteristics.LENS_FACING_BACK }
-                    ?: cameras.entries.firstOrNull()
-                    ?: return null
-            val streams = facts.get(CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP)
-            val sizes = streams?.getOutputSizes(ImageFormat.YUV_420_888).orEmpty()
-            val size = size(sizes.asList()) ?: return null
-            val orientation = facts.get(CameraCharacteristics.SENSOR_ORIENTATION) ?: 0
-            return Camera(manager, id, orientation, size, frame, failed)
-        }
-
-        private fun facing(facts: CameraCharacteristics) = facts.get(CameraCharacteristics.LENS_FACING)
-
-        /** The smallest of at least [SHORTER] lines, 4 to 3 if there is one: the whole sensor. */
-        fun size(all: List<Size>): Size? {
-            val enough = all.filter { it.height >= SHORTER }.ifEmpty { all }
-            return enough.minWithOrNull(
-                compareBy({ abs(it.width.toDouble() / it.height - FOUR_TO_THREE) > 0.01 }, { it.width * it.height }),
-            )
-        }
+    private companion object {
+        const val BUFFERS = 2
     }
 }
+
+/** Why a camera cannot be used; the message is for the user. */
+internal class CameraFailed(
+    message: String,
+    cause: Exception,
+) : Exception(message, cause)
+
+/**
+ * Calls the camera service.
+ *
+ * @throws CameraFailed if it throws anything.
+ */
+internal inline fun <T> askCamera(
+    context: Context,
+    block: () -> T,
+): T =
+    try {
+        block()
+    } catch (error: CameraAccessException) {
+        val text =
+            when (error.reason) {
+                CameraAccessException.CAMERA_IN_USE, CameraAccessException.MAX_CAMERAS_IN_USE ->
+                    context.getString(R.string.camera_taken)
+                CameraAccessException.CAMERA_DISABLED -> context.getString(R.string.camera_disabled)
+                else -> context.getString(R.string.camera_reported, "${error.message}")
+            }
+        throw CameraFailed(text, error)
+    } catch (error: RuntimeException) {
+        // SecurityException if the permission was withdrawn, IllegalArgumentException if the camera was unplugged or
+        // its surface is gone, IllegalStateException if the system closed it, and what makers of phones add.
+        throw CameraFailed(context.getString(R.string.camera_reported, "$error"), error)
+    }

@@ -12,30 +12,30 @@ import io.github.mnv4.core.PreprocessSpec
 import kotlin.math.floor
 import kotlin.math.min
 
-/** Where a camera's picture lies on the screen: in the middle, as large as all of it fits. */
+/** Where a camera's preview lies on the screen: in the middle, as large as all of it fits. */
 internal class Viewfinder(
     private val width: Float,
     private val height: Float,
-    /** The size of the frames as the sensor gives them: wide. */
-    private val frame: Size,
+    /** The size of the preview on a display in its natural position. */
+    private val natural: Size,
     /** Quarter turns of the display, counterclockwise from its natural position. */
     private val turns: Int,
 ) {
-    private val upright = if (turns % 2 == 0) Size(frame.height, frame.width) else frame
+    private val upright = if (turns % 2 == 0) natural else Size(natural.height, natural.width)
     private val scale = min(width / upright.width, height / upright.height)
 
-    /** The transform of a TextureView, which stretches the picture of the display's natural position over itself. */
+    /** The transform of a TextureView, which stretches the preview of the display's natural position over itself. */
     fun matrix(): Matrix {
-        val natural = RectF(0f, 0f, frame.height.toFloat(), frame.width.toFloat())
-        natural.offset(width / 2 - natural.centerX(), height / 2 - natural.centerY())
+        val middle = RectF(0f, 0f, natural.width.toFloat(), natural.height.toFloat())
+        middle.offset(width / 2 - middle.centerX(), height / 2 - middle.centerY())
         val matrix = Matrix()
-        matrix.setRectToRect(RectF(0f, 0f, width, height), natural, Matrix.ScaleToFit.FILL)
+        matrix.setRectToRect(RectF(0f, 0f, width, height), middle, Matrix.ScaleToFit.FILL)
         matrix.postScale(scale, scale, width / 2, height / 2)
         matrix.postRotate(-QUARTER * turns, width / 2, height / 2)
         return matrix
     }
 
-    /** What of the picture the network sees. */
+    /** The part of the preview that the network sees. */
     fun crop(spec: PreprocessSpec): RectF {
         val ratio =
             min(upright.height / floor(spec.height / spec.crop), upright.width / floor(spec.width / spec.crop))
@@ -49,7 +49,7 @@ internal class Viewfinder(
     }
 }
 
-/** The corners of what the network sees. */
+/** Draws the corners of what the network sees. */
 internal class CropFrame(
     context: Context,
     attributes: AttributeSet?,

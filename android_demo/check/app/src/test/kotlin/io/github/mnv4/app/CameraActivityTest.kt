@@ -4,16 +4,25 @@ import android.Manifest
 import android.content.Intent
 import android.graphics.Bitmap
 import android.graphics.BitmapFactory
+import android.graphics.Color
+import android.graphics.Matrix
 import android.graphics.drawable.BitmapDrawable
 import android.graphics.drawable.ColorDrawable
 import android.graphics.drawable.LayerDrawable
+import android.hardware.camera2.CameraAccessException
+import android.hardware.camera2.CameraManager
+import android.hardware.camera2.CameraMetadata
+import android.hardware.camera2.CaptureRequest
+import android.hardware.display.DisplayManager
+import android.os.Looper
 import android.provider.Settings
-import android.util.Size
-import android.view.Gravity
+import android.view.ScaleGestureDetector
+import android.view.TextureView
 import android.view.View
 import android.widget.Button
 import android.widget.TextView
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Before
@@ -22,83 +31,287 @@ import org.junit.runner.RunWith
 import org.robolectric.Robolectric
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.Shadows.shadowOf
+import org.robolectric.android.controller.ActivityController
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
+import org.robolectric.annotation.Implements
 import org.robolectric.shadows.ShadowAlertDialog
-import org.robolectric.shadows.ShadowSystemClock
+import org.robolectric.shadows.ShadowDisplayManager
 import java.io.File
-import java.time.Duration
+import kotlin.math.abs
 
 @RunWith(RobolectricTestRunner::class)
-@Config(sdk = [34], qualifiers = DAY)
+@Config(
+    sdk = [34],
+    qualifiers = DAY,
+    shadows = [SensorManager::class, SensorReader::class, SensorRequest::class, SensorSession::class],
+)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 class CameraActivityTest {
+    private val photo by lazy { BitmapFactory.decodeFile(File(fixtures, "pictures/seven.jpg").path) }
+
     @Before
     fun ready() {
         NativeLiteRt.load()
         choose(CONV)
+        Sensor.reset()
     }
 
-    private fun open(allowed: Boolean = true): CameraActivity {
+    private fun controller(allowed: Boolean = true): ActivityController<CameraActivity> {
         val permission = Manifest.permission.CAMERA
         if (allowed) shadowOf(app).grantPermissions(permission) else shadowOf(app).denyPermissions(permission)
-        return Robolectric.buildActivity(CameraActivity::class.java).setup().get()
+        val controller = Robolectric.buildActivity(CameraActivity::class.java).setup()
+        appear(controller.get().preview)
+        return controller
     }
+
+    private fun open(allowed: Boolean = true): CameraActivity = controller(allowed).get()
+
+    private val display get() = app.getSystemService(DisplayManager::class.java).getDisplay(0)
+
+    private val CameraActivity.preview get() = findViewById<TextureView>(R.id.preview)
 
     private fun CameraActivity.text(id: Int) = findViewById<TextView>(id).text.toString()
 
-    /** The screen as it is while the camera runs; a photo stands in for its picture. */
-    private fun running(): CameraActivity {
-        val activity = open()
-        val photo = BitmapFactory.decodeFile(File(fixtures, "pictures/seven.jpg").path)
-        val tall = Bitmap.createScaledBitmap(photo, 480, 640, true)
-        val model = app.models
-        val frame = Frame(tall)
-        repeat(9) { model.use { it.classify(frame, 90, 3) } } // until the times are steady
-        val (scores, times) = model.use { it.classify(frame, 90, 3) to it.lastTimes }
-        assertEquals("7", scores[0].label)
-        repeat(3) {
-            activity.show(scores, times)
-            ShadowSystemClock.advanceBy(Duration.ofMillis(33))
+    private fun CameraActivity.isShown(id: Int) = findViewById<View>(id).isShown
+
+    /** The classes on the screen with their percentages. */
+    private fun CameraActivity.scores(): List<Pair<String, Int>> =
+        findViewById<ScoresView>(R.id.scores).let { rows ->
+            (0 until rows.childCount).map {
+                val row = rows.getChildAt(it)
+                val percent = row.findViewById<TextView>(R.id.percent).text
+                "${row.findViewById<TextView>(R.id.label).text}" to percent.filter(Char::isDigit).toString().toInt()
+            }
         }
-        val preview = activity.findViewById<View>(R.id.preview)
-        val viewfinder = Viewfinder(preview.width.toFloat(), preview.height.toFloat(), Size(640, 480), 0)
-        activity.findViewById<CropFrame>(R.id.crop).crop = viewfinder.crop(model.chosen!!.manifest!!.preprocess)
-        val behind = ColorDrawable(activity.getColor(R.color.viewfinder))
-        val fitted = LayerDrawable(arrayOf(behind, BitmapDrawable(activity.resources, tall)))
-        val high = minOf(preview.height, preview.width * tall.height / tall.width)
-        fitted.setLayerSize(1, high * tall.width / tall.height, high)
-        fitted.setLayerGravity(1, Gravity.CENTER)
-        activity.findViewById<View>(R.id.viewfinder).background = fitted
-        activity.findViewById<View>(R.id.message).visibility = View.GONE
+
+    /** The photo as large as a camera's picture on a display that is [turns] quarters off its natural position. */
+    private fun scene(
+        front: Boolean = false,
+        orientation: Int = 90,
+        turns: Int = 0,
+    ): Scene {
+        val tall = (orientation / 90 + turns) % 2 != 0
+        val (width, height) = if (tall) 480 to 640 else 640 to 480
+        val part = minOf(photo.width / width.toFloat(), photo.height / height.toFloat())
+        val matrix = Matrix().apply { postScale(1 / part, 1 / part) }
+        val (wide, high) = (width * part).toInt() to (height * part).toInt()
+        val (left, top) = (photo.width - wide) / 2 to (photo.height - high) / 2
+        val scaled = Bitmap.createBitmap(photo, left, top, wide, high, matrix, true)
+        return Scene(Bitmap.createScaledBitmap(scaled, width, height, true), front, orientation, turns)
+    }
+
+    /** Gives frames until the screen has shown [count] of them. */
+    private fun CameraActivity.see(
+        scene: Scene,
+        count: Int = 1,
+    ) = repeat(count) {
+        val frame = Frame(scene.raw)
+        Sensor.give(frame)
+        await { frame.closed }
+        shadowOf(Looper.getMainLooper()).idle()
+    }
+
+    /** The screen while the camera runs. What the GPU would draw of its preview is put behind the viewfinder. */
+    private fun running(): CameraActivity {
+        Sensor.addPhone()
+        val activity = open()
+        val scene = scene(turns = display.rotation)
+        activity.see(scene, FRAMES)
+        assertEquals("7", activity.scores()[0].first)
+        activity.findViewById<View>(R.id.viewfinder).background =
+            LayerDrawable(
+                arrayOf(
+                    ColorDrawable(activity.getColor(R.color.viewfinder)),
+                    BitmapDrawable(activity.resources, scene.shown(activity.preview)),
+                ),
+            )
         return activity
     }
 
     @Test
-    fun `what a frame gave, by day`() {
+    fun `frames are classified as they come, by day`() {
         val activity = running()
         keep("camera", activity.screen)
-        val first = activity.findViewById<ScoresView>(R.id.scores).getChildAt(0)
-        assertTrue("${first.contentDescription}", first.contentDescription.startsWith("7, "))
-        assertTrue(activity.text(R.id.latency), " ms · prepared in " in activity.text(R.id.latency))
+        assertFalse(activity.isShown(R.id.message))
+        val python = expected(CONV, "pictures/seven.jpg")
+        val (label, percent) = activity.scores()[0]
+        assertEquals(python.label, label)
+        assertEquals(100f * python.probability, percent.toFloat(), 3f) // a camera's colours, and fewer pixels
+        val latency = Regex("""[0-9.]+ ms · prepared in [0-9.]+ ms · [0-9]+ fps""")
+        assertTrue(activity.text(R.id.latency), latency.matches(activity.text(R.id.latency)))
     }
 
     @Test
     @Config(qualifiers = NIGHT)
-    fun `what a frame gave, by night`() {
+    fun `frames are classified as they come, by night`() {
         keep("camera", running().screen)
     }
 
     @Test
     @Config(qualifiers = TURNED)
-    fun `what a frame gave, turned`() {
+    fun `frames are classified as they come, turned`() {
         keep("camera-turned", running().screen)
     }
 
     @Test
     @Config(qualifiers = TURNED_NIGHT)
-    fun `what a frame gave, turned, by night`() {
+    fun `frames are classified as they come, turned, by night`() {
         keep("camera-turned", running().screen)
+    }
+
+    @Test
+    fun `no rate after one frame`() {
+        Sensor.addPhone()
+        val activity = open()
+        activity.see(scene())
+        assertEquals("7", activity.scores()[0].first)
+        assertFalse(activity.isShown(R.id.latency))
+    }
+
+    /** Checks that the preview shows the scene as the user sees it, and that the network sees the same. */
+    private fun check(
+        activity: CameraActivity,
+        scene: Scene,
+        said: String,
+    ) {
+        shadowOf(Looper.getMainLooper()).idle()
+        val found = scene.shown(activity.preview)
+        val scale = minOf(found.width / scene.expected.width.toFloat(), found.height / scene.expected.height.toFloat())
+        val (width, height) = (scene.expected.width * scale).toInt() to (scene.expected.height * scale).toInt()
+        val expected = Bitmap.createScaledBitmap(scene.expected, width, height, true)
+        var off = 0L
+        for (y in 0 until height step 8) {
+            for (x in 0 until width step 8) {
+                val pixel = found.getPixel((found.width - width) / 2 + x, (found.height - height) / 2 + y)
+                off += abs(Color.green(pixel) - Color.green(expected.getPixel(x, y)))
+            }
+        }
+        val mean = off / ((height + 7) / 8 * ((width + 7) / 8)).toDouble()
+        assertTrue("$said: the preview is off by $mean", mean < 4)
+        activity.see(scene)
+        val wanted = app.models.use { model -> model.classify(scene.upright, 3) }
+        val (label, percent) = activity.scores()[0]
+        assertEquals(said, wanted[0].label, label)
+        assertEquals(said, 100 * wanted[0].probability, percent.toFloat(), 3f)
+    }
+
+    private fun everyPosition(
+        front: Boolean,
+        orientation: Int,
+    ) {
+        Sensor.add("0", front, orientation)
+        val activity = open()
+        for (turns in listOf(0, 1, 2, 3)) {
+            shadowOf(display).setRotation(turns)
+            check(activity, scene(front, orientation, turns), "$turns quarters")
+        }
+    }
+
+    @Test
+    fun `upright in every position, half turns among them`() = everyPosition(front = false, orientation = 90)
+
+    @Test
+    fun `a device that has a front camera only`() = everyPosition(front = true, orientation = 270)
+
+    @Test
+    @Config(qualifiers = TABLET)
+    fun `a tablet whose natural position is landscape`() {
+        ShadowDisplayManager.setNaturallyPortrait(0, false)
+        everyPosition(front = false, orientation = 0)
+    }
+
+    @Test
+    @Config(qualifiers = TABLET)
+    fun `the front camera of such a tablet`() {
+        ShadowDisplayManager.setNaturallyPortrait(0, false)
+        everyPosition(front = true, orientation = 0)
+    }
+
+    @Test
+    fun `no camera at all`() {
+        val activity = open()
+        assertEquals("No camera here", activity.text(R.id.message_title))
+    }
+
+    @Test
+    fun `a camera service that throws, and then works`() {
+        Sensor.addPhone()
+        Sensor.failure = CameraAccessException(CameraAccessException.CAMERA_ERROR, "no answer")
+        val activity = open()
+        assertEquals("The camera stopped", activity.text(R.id.message_title))
+        assertTrue(activity.text(R.id.message_text), "no answer" in activity.text(R.id.message_text))
+        Sensor.failure = null
+        activity.findViewById<View>(R.id.message_action).performClick()
+        shadowOf(Looper.getMainLooper()).idle()
+        assertFalse(activity.isShown(R.id.message))
+        activity.see(scene())
+        assertEquals("7", activity.scores()[0].first)
+    }
+
+    @Test
+    fun `another app takes the camera`() {
+        Sensor.addPhone()
+        val activity = open()
+        activity.see(scene(), 2)
+        assertTrue(activity.isShown(R.id.latency))
+        shadowOf(app.getSystemService(CameraManager::class.java)).triggerDisconnect()
+        await { activity.isShown(R.id.message) }
+        assertEquals("Another app is using it.", activity.text(R.id.message_text))
+        for (id in listOf(R.id.latency, R.id.torch, R.id.zoom)) assertFalse(activity.isShown(id))
+    }
+
+    @Test
+    fun `back and front camera, kept when the phone turns`() {
+        Sensor.addPhone()
+        val controller = controller()
+        check(controller.get(), scene(), "back")
+        controller.get().findViewById<View>(R.id.flip).performClick()
+        check(controller.get(), scene(front = true, orientation = 270), "front")
+        assertFalse("the front camera has no torch", controller.get().isShown(R.id.torch))
+        assertFalse("nor a zoom", controller.get().isShown(R.id.zoom))
+        controller.recreate()
+        appear(controller.get().preview)
+        check(controller.get(), scene(front = true, orientation = 270), "front, again")
+        controller.get().findViewById<View>(R.id.flip).performClick()
+        check(controller.get(), scene(), "back, again")
+    }
+
+    @Test
+    fun `one camera cannot be switched`() {
+        Sensor.add("0", front = false, orientation = 90)
+        assertFalse(open().isShown(R.id.flip))
+    }
+
+    @Test
+    fun `torch and zoom by their buttons`() {
+        Sensor.addPhone()
+        val activity = open()
+        activity.findViewById<View>(R.id.torch).performClick()
+        shadowOf(Looper.getMainLooper()).idle()
+        assertEquals(CameraMetadata.FLASH_MODE_TORCH, Sensor.requests.last().settings[CaptureRequest.FLASH_MODE])
+        val steps =
+            List(5) {
+                activity.findViewById<View>(R.id.zoom).performClick()
+                shadowOf(Looper.getMainLooper()).idle()
+                activity.text(R.id.zoom) to Sensor.requests.last().settings[CaptureRequest.CONTROL_ZOOM_RATIO]
+            }
+        assertEquals(listOf("2.0×" to 2f, "4.0×" to 4f, "6.0×" to 6f, "0.5×" to 0.5f, "1.0×" to 1f), steps)
+        activity.findViewById<View>(R.id.torch).performClick()
+        shadowOf(Looper.getMainLooper()).idle()
+        assertNull(Sensor.requests.last().settings[CaptureRequest.FLASH_MODE])
+    }
+
+    @Test
+    @Config(shadows = [Fingers::class])
+    fun `zoom by two fingers`() {
+        Sensor.addPhone()
+        val activity = open()
+        pinch(activity, from = 400f, to = 800f)
+        val ratio = Sensor.requests.last().settings[CaptureRequest.CONTROL_ZOOM_RATIO] as Float
+        assertTrue("$ratio", ratio in 1.5f..2f) // it begins after some pixels
+        repeat(2) { pinch(activity, from = 800f, to = 350f) }
+        assertEquals(0.5f, Sensor.requests.last().settings[CaptureRequest.CONTROL_ZOOM_RATIO])
     }
 
     private fun refused(): CameraActivity {
@@ -167,4 +380,13 @@ class CameraActivityTest {
         }
         assertNull(shadowOf(activity).nextStartedActivity)
     }
+
+    private companion object {
+        /** Enough of them for steady times. */
+        const val FRAMES = 40
+    }
 }
+
+/** Robolectric's own shadow only records what it is given; without its methods, the platform's code runs. */
+@Implements(ScaleGestureDetector::class)
+internal class Fingers

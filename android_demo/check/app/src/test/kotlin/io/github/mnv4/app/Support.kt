@@ -4,20 +4,21 @@ import android.app.Activity
 import android.app.Dialog
 import android.graphics.Bitmap
 import android.graphics.Canvas
-import android.graphics.ImageFormat
-import android.media.Image
 import android.os.Looper
+import android.os.SystemClock
+import android.view.MotionEvent
 import android.view.View
+import io.github.mnv4.core.Classification
+import org.json.JSONObject
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
 import java.io.File
-import java.nio.ByteBuffer
-import kotlin.math.roundToInt
 
 internal const val DAY = "w411dp-h891dp-xhdpi"
 internal const val NIGHT = "w411dp-h891dp-night-xhdpi"
 internal const val TURNED = "w891dp-h411dp-land-xhdpi"
 internal const val TURNED_NIGHT = "w891dp-h411dp-land-night-xhdpi"
+internal const val TABLET = "w1280dp-h800dp-land-mdpi"
 internal const val CONV = "conv-small-035-96x96-fp32-tflite"
 internal val fixtures = File(System.getProperty("mnv4.fixtures")!!)
 internal val app: DemoApp get() = RuntimeEnvironment.getApplication() as DemoApp
@@ -61,63 +62,55 @@ internal fun keep(
 internal val Activity.screen: View get() = window.decorView
 internal val Dialog.screen: View get() = window!!.decorView
 
-/** A camera's frame that shows a picture, as a sensor that lies on its side gives it. */
-internal class Frame(
-    picture: Bitmap,
-) : Image() {
-    // Turned counterclockwise by 90 degrees: (x, y) of the frame is (width - 1 - y, x) upright.
-    private val wide = picture.height / 2 * 2
-    private val high = picture.width / 2 * 2
-    private val luma = ByteArray(wide * high)
-    private val chroma = ByteArray(wide * high / 2)
+/** Moves two fingers on a screen from one distance to another, in pixels. */
+internal fun pinch(
+    activity: Activity,
+    from: Float,
+    to: Float,
+) {
+    val properties = Array(2) { i -> MotionEvent.PointerProperties().apply { id = i } }
+    val begin = SystemClock.uptimeMillis()
 
-    init {
-        mIsImageValid = true
-        val pixels = IntArray(picture.width * picture.height)
-        picture.getPixels(pixels, 0, picture.width, 0, 0, picture.width, picture.height)
-        for (y in 0 until high) {
-            for (x in 0 until wide) {
-                val pixel = pixels[x * picture.width + high - 1 - y]
-                val r = pixel shr 16 and 0xff
-                val g = pixel shr 8 and 0xff
-                val b = pixel and 0xff
-                luma[y * wide + x] = (0.299 * r + 0.587 * g + 0.114 * b).roundToInt().toByte()
-                val place = y / 2 * wide + x / 2 * 2
-                chroma[place] = (128 - 0.168736 * r - 0.331264 * g + 0.5 * b).roundToInt().coerceAtMost(255).toByte()
-                chroma[place + 1] =
-                    (128 + 0.5 * r - 0.418688 * g - 0.081312 * b).roundToInt().coerceAtMost(255).toByte()
+    fun touch(
+        action: Int,
+        fingers: Int,
+        distance: Float,
+        after: Int,
+    ) {
+        val places = Array(2) { i ->
+            MotionEvent.PointerCoords().apply {
+                x = activity.screen.width / 2f + (i - 0.5f) * distance
+                y = activity.screen.height / 4f
+                size = 1f
+                pressure = 1f
             }
         }
+        val event =
+            MotionEvent.obtain(begin, begin + after, action, fingers, properties, places, 0, 0, 1f, 1f, 0, 0, 0, 0)
+        activity.dispatchTouchEvent(event)
+        event.recycle()
     }
 
-    private class Of(
-        private val bytes: ByteBuffer,
-        private val row: Int,
-        private val pixel: Int,
-    ) : Plane() {
-        override fun getRowStride() = row
+    val second = 1 shl MotionEvent.ACTION_POINTER_INDEX_SHIFT
+    touch(MotionEvent.ACTION_DOWN, 1, from, 0)
+    touch(MotionEvent.ACTION_POINTER_DOWN or second, 2, from, 10)
+    for (step in 0..20) touch(MotionEvent.ACTION_MOVE, 2, from + (to - from) * step / 20, 20 + 16 * step)
+    touch(MotionEvent.ACTION_POINTER_UP or second, 2, to, 400)
+    touch(MotionEvent.ACTION_UP, 1, to, 410)
+    shadowOf(Looper.getMainLooper()).idle()
+}
 
-        override fun getPixelStride() = pixel
-
-        override fun getBuffer() = bytes
-    }
-
-    override fun getFormat() = ImageFormat.YUV_420_888
-
-    override fun getWidth() = wide
-
-    override fun getHeight() = high
-
-    override fun getTimestamp() = 0L
-
-    override fun getTransform() = 0
-
-    override fun getScalingMode() = 0
-
-    override fun getPlanes(): Array<Plane> {
-        val red = ByteBuffer.wrap(chroma, 1, chroma.size - 1).slice()
-        return arrayOf(Of(ByteBuffer.wrap(luma), wide, 1), Of(ByteBuffer.wrap(chroma), wide, 2), Of(red, wide, 2))
-    }
-
-    override fun close() = Unit
+/** What `mnv4 predict` finds in a picture of the fixtures. */
+internal fun expected(
+    bundle: String,
+    picture: String,
+): Classification {
+    val rows = JSONObject(File(fixtures, "expected.json").readText()).getJSONArray(bundle)
+    val row = (0 until rows.length()).map(rows::getJSONObject).first { it.getString("picture") == picture }
+    val first = row.getJSONArray("top").getJSONObject(0)
+    return Classification(
+        first.getInt("index"),
+        first.getString("label"),
+        first.getDouble("probability").toFloat(),
+    )
 }

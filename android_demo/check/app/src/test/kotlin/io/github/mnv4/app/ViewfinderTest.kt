@@ -14,7 +14,7 @@ import org.robolectric.annotation.GraphicsMode
 @Config(sdk = [34])
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 class ViewfinderTest {
-    private val frame = Size(640, 480)
+    private val frame = Size(480, 640)
 
     private fun square(crop: Double) = PreprocessSpec(224, 224, crop, "bicubic", listOf(0f, 0f, 0f), listOf(1f, 1f, 1f))
 
@@ -63,9 +63,9 @@ class ViewfinderTest {
     @Test
     fun `the smallest size that is enough, of the sensor's shape`() {
         val sizes = listOf(Size(1920, 1080), Size(640, 480), Size(320, 240), Size(800, 480), Size(1600, 1200))
-        assertEquals(Size(640, 480), Camera.size(sizes))
-        assertEquals(Size(1920, 1080), Camera.size(listOf(Size(1920, 1080), Size(176, 144))))
-        assertEquals(Size(176, 144), Camera.size(listOf(Size(176, 144))))
-        assertEquals(null, Camera.size(emptyList()))
+        assertEquals(Size(640, 480), Lens.size(sizes))
+        assertEquals(Size(1920, 1080), Lens.size(listOf(Size(1920, 1080), Size(176, 144))))
+        assertEquals(Size(176, 144), Lens.size(listOf(Size(176, 144))))
+        assertEquals(null, Lens.size(emptyList()))
     }
 }
