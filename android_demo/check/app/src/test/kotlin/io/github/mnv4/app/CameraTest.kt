@@ -54,8 +54,7 @@ class CameraTest {
         return camera
     }
 
-    private fun frame() =
-        Frame(Bitmap.createBitmap(64, 48, Bitmap.Config.ARGB_8888).apply { eraseColor(Color.GREEN) })
+    private fun frame() = Frame(Bitmap.createBitmap(64, 48, Bitmap.Config.ARGB_8888).apply { eraseColor(Color.GREEN) })
 
     private fun threads() = Thread.getAllStackTraces().keys.count { it.name == "frames" && it.isAlive }
 
@@ -127,7 +126,7 @@ class CameraTest {
         for ((thrown, said) in listOf(
             CameraAccessException(CameraAccessException.CAMERA_DISABLED) to "turns it off",
             CameraAccessException(CameraAccessException.MAX_CAMERAS_IN_USE) to "Another app",
-            CameraAccessException(CameraAccessException.CAMERA_ERROR, "no answer") to "reported: CAMERA_ERROR (3): no answer",
+            CameraAccessException(CameraAccessException.CAMERA_ERROR, "no answer") to "reported: CAMERA_ERROR",
             SecurityException("not allowed") to "not allowed",
             IllegalArgumentException("unknown camera 7") to "unknown camera 7",
         )) {

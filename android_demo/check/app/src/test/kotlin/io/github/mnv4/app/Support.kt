@@ -30,7 +30,7 @@ internal fun await(done: () -> Boolean) {
     val end = System.nanoTime() + 300e9.toLong()
     while (!done() && System.nanoTime() < end) {
         shadowOf(Looper.getMainLooper()).idle()
-        Thread.sleep(20)
+        Thread.sleep(1)
     }
     check(done()) { "it did not happen" }
 }
@@ -77,14 +77,15 @@ internal fun pinch(
         distance: Float,
         after: Int,
     ) {
-        val places = Array(2) { i ->
-            MotionEvent.PointerCoords().apply {
-                x = activity.screen.width / 2f + (i - 0.5f) * distance
-                y = activity.screen.height / 4f
-                size = 1f
-                pressure = 1f
+        val places =
+            Array(2) { i ->
+                MotionEvent.PointerCoords().apply {
+                    x = activity.screen.width / 2f + (i - 0.5f) * distance
+                    y = activity.screen.height / 4f
+                    size = 1f
+                    pressure = 1f
+                }
             }
-        }
         val event =
             MotionEvent.obtain(begin, begin + after, action, fingers, properties, places, 0, 0, 1f, 1f, 0, 0, 0, 0)
         activity.dispatchTouchEvent(event)
