@@ -221,7 +221,7 @@ internal class SensorSession : ShadowCameraCaptureSessionImpl() {
 
 /** A frame of a camera. */
 internal class Frame(
-    /** As the sensor gives it. */
+    /** The picture as the sensor gives it, not turned. */
     picture: Bitmap,
 ) : Image() {
     private val wide = picture.width / 2 * 2
