@@ -4,6 +4,7 @@ import io.github.mnv4.Artifact
 import io.github.mnv4.RuntimeProvider
 import io.github.mnv4.Session
 import io.github.mnv4.core.ModelManifest
+import io.github.mnv4.core.moveTo
 import io.github.mnv4.running
 import org.tensorflow.lite.Interpreter
 import org.tensorflow.lite.TensorFlowLite
@@ -40,7 +41,7 @@ internal class LiteRtSession(
     private val fed: Map<String, Any> = mapOf(manifest.input.name to input)
 
     override fun run(): List<FloatArray> {
-        buffers.values.forEach { it.clear() }
+        buffers.values.forEach { it.moveTo(0) }
         running("${manifest.id}: LiteRT cannot run it") { interpreter.runSignature(fed, buffers) }
         return manifest.outputs.map { it.floats(buffers.getValue(it.name)) }
     }

@@ -4,6 +4,7 @@ import io.github.mnv4.MobileNetV4
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.ModelBundle
 import io.github.mnv4.core.Scores
+import io.github.mnv4.core.moveTo
 import java.nio.ByteBuffer
 
 /** An output that missed its gate: nothing is timed then. */
@@ -34,7 +35,7 @@ internal class Golden(
     /** RGB pixels of one picture. */
     fun picture(index: Int): ByteArray {
         val found = ByteArray(pictureBytes)
-        pixels.position(index * pictureBytes)
+        pixels.moveTo(index * pictureBytes)
         pixels.get(found)
         return found
     }
@@ -53,7 +54,7 @@ internal class Golden(
             outputs.forEachIndexed { j, output ->
                 val wanted = expected.getValue(output.name)
                 val values = FloatArray(output.size)
-                wanted.position(i * output.size * Float.SIZE_BYTES)
+                wanted.moveTo(i * output.size * Float.SIZE_BYTES)
                 wanted.asFloatBuffer().get(values)
                 ratios[j][i] = Scores.sqnrDb(values, found[output.name])
             }

@@ -38,7 +38,7 @@ public class TensorSpec(
     /** Returns, as floats, the values of a tensor at the start of [buffer]. */
     @Mnv4Internal
     public fun floats(buffer: ByteBuffer): FloatArray {
-        buffer.rewind()
+        buffer.moveTo(0)
         val found = FloatArray(size)
         if (quantization == null) {
             buffer.asFloatBuffer().get(found)

@@ -64,7 +64,7 @@ public class Preprocessor(
         pixels: ByteArray,
         into: ByteBuffer,
     ) {
-        into.clear()
+        into.moveTo(0)
         val area = spec.height * spec.width
         val planar = input.layout == "nchw"
         for (c in 0 until 3) {
@@ -77,7 +77,7 @@ public class Preprocessor(
             }
         }
         if (floats.isEmpty()) into.put(bytes) else into.asFloatBuffer().put(floats)
-        into.rewind()
+        into.moveTo(0)
     }
 
     /** Returns the image's RGB pixels at the network's size, row by row; the next call overwrites them. */
