@@ -63,7 +63,14 @@ PEERS = {
         apart=("adbd",),
     ),
     "android": Peer(
-        {"java": "openjdk-17-jdk-headless", "mvn": "maven", "npm": "npm", "aapt2": "aapt"}
+        {
+            "java": "openjdk-17-jdk-headless",
+            "mvn": "maven",
+            "npm": "npm",
+            "aapt2": "aapt",
+            "gcc": "gcc",
+        },
+        beside=("libc6-dev",),
     ),
     "arm64": Peer(
         {

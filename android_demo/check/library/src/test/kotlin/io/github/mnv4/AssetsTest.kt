@@ -28,7 +28,6 @@ class AssetsTest {
 
     @Test
     fun `an uncompressed artifact is mapped and runs`() {
-        NativeLiteRt.load()
         MobileNetV4.open(context, Mnv4Model("conv-small-035-96x96-fp32-tflite")).use { model ->
             assertEquals(10, model.runPixels(ByteArray(96 * 96 * 3)).probabilities!!.size)
         }

@@ -7,7 +7,6 @@ import org.json.JSONArray
 import org.json.JSONObject
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertTrue
-import org.junit.Before
 import org.junit.Test
 import org.junit.runner.RunWith
 import org.robolectric.RobolectricTestRunner
@@ -21,14 +20,11 @@ import kotlin.coroutines.EmptyCoroutineContext
 import kotlin.coroutines.startCoroutine
 import kotlin.math.abs
 
-/** Real JPEGs through Android's decoder, this library and a real LiteRT, beside `mnv4 predict`. */
+/** Real JPEGs through Android's decoder, this library and the real LiteRT, beside `mnv4 predict`. */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [34], application = Application::class)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 class ClassifyTest {
-    @Before
-    fun load() = NativeLiteRt.load()
-
     @Test
     fun `the same classes and probabilities as Python`() {
         val expected = Fixtures.json("expected.json")

@@ -30,19 +30,3 @@ object Fixtures {
 
     fun JSONArray.floats(): List<Float> = doubles().map(Double::toFloat)
 }
-
-/** TensorFlow Lite for the JVM: the real runtime, built for Linux by the Deep Java Library. */
-object NativeLiteRt {
-    private val loaded by lazy {
-        val stream = checkNotNull(NativeLiteRt::class.java.getResourceAsStream(LIBRARY)) { "$LIBRARY is missing" }
-        val file = File.createTempFile("tensorflowlite", ".so")
-        file.deleteOnExit()
-        stream.use { input -> file.outputStream().use(input::copyTo) }
-        @Suppress("UnsafeDynamicallyLoadedCode")
-        System.load(file.path)
-    }
-
-    fun load(): Unit = loaded
-
-    private const val LIBRARY = "/native/lib/libtensorflowlite_jni.so"
-}

@@ -27,10 +27,7 @@ class BenchmarkActivityTest {
     private val activity get() = controller.get()
 
     @Before
-    fun ready() {
-        NativeLiteRt.load()
-        choose(CONV)
-    }
+    fun ready() = choose(CONV)
 
     private fun text(id: Int) = activity.findViewById<TextView>(id).text.toString()
 
@@ -90,8 +87,9 @@ class BenchmarkActivityTest {
     @Test
     fun `what fails says why`() {
         choose(CONV.replace("tflite", "executorch"))
+        File(app.noBackupFilesDir, "mnv4").writeText("in the way")
         run()
-        assertTrue(text(R.id.message_text), "no native library" in text(R.id.message_text))
+        assertTrue(text(R.id.message_text), "cannot be extracted" in text(R.id.message_text))
     }
 
     @Test

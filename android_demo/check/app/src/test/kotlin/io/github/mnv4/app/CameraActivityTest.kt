@@ -55,7 +55,6 @@ class CameraActivityTest {
 
     @Before
     fun ready() {
-        NativeLiteRt.load()
         choose(CONV)
         Sensor.reset()
     }

@@ -25,9 +25,9 @@ internal val app: DemoApp get() = RuntimeEnvironment.getApplication() as DemoApp
 
 internal fun choose(id: String) = app.models.choose(app.models.all.first { it.id == id })
 
-/** Lets the main thread work until [done], for minutes at most. */
+/** Lets the main thread work until [done], for a minute at most. */
 internal fun await(done: () -> Boolean) {
-    val end = System.nanoTime() + 300e9.toLong()
+    val end = System.nanoTime() + 60e9.toLong()
     while (!done() && System.nanoTime() < end) {
         shadowOf(Looper.getMainLooper()).idle()
         Thread.sleep(1)

@@ -10,7 +10,6 @@ import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNull
 import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
-import org.junit.Before
 import org.junit.Test
 import org.junit.runner.RunWith
 import org.robolectric.Robolectric
@@ -29,9 +28,6 @@ class BenchmarkTest {
     private val fixtures = File(System.getProperty("mnv4.fixtures")!!)
     private val files: File = Files.createTempDirectory("files").toFile()
     private val said = ArrayList<String>()
-
-    @Before
-    fun load() = NativeLiteRt.load()
 
     private fun job(
         bundle: String,

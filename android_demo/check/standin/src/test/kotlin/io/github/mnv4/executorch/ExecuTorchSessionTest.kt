@@ -1,0 +1,53 @@
+package io.github.mnv4.executorch
+
+import io.github.mnv4.MobileNetV4
+import io.github.mnv4.core.Mnv4Exception
+import org.junit.After
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertThrows
+import org.junit.Assert.assertTrue
+import org.junit.Test
+import org.pytorch.executorch.Module
+import java.io.File
+
+/** What goes wrong in ExecuTorch. */
+class ExecuTorchSessionTest {
+    private val bundle = File(System.getProperty("mnv4.fixtures")!!, "bundles/conv-small-035-96x96-fp32-executorch")
+    private val image = ByteArray(96 * 96 * 3)
+
+    @After
+    fun reset() {
+        Module.failure = null
+    }
+
+    private fun assertFails(block: () -> Unit) {
+        Module.failure = "out of memory"
+        val message = assertThrows(Mnv4Exception.RuntimeFailed::class.java) { block() }.message!!
+        assertTrue(message, "conv-small-035" in message && "out of memory" in message)
+    }
+
+    @Test
+    fun `a program that cannot be loaded`() {
+        assertFails { MobileNetV4.open(bundle) }
+        assertEquals(0, Module.open)
+    }
+
+    @Test
+    fun `a call that fails, and the next one runs`() {
+        MobileNetV4.open(bundle).use { model ->
+            assertFails { model.runPixels(image) }
+            Module.failure = null
+            assertEquals(10, model.runPixels(image).probabilities!!.size)
+        }
+    }
+
+    @Test
+    fun `closing happens once, and ends the calls`() {
+        val model = MobileNetV4.open(bundle)
+        assertEquals(1, Module.open)
+        model.close()
+        model.close()
+        assertEquals(0, Module.open)
+        assertThrows(IllegalStateException::class.java) { model.runPixels(image) }
+    }
+}

@@ -1,0 +1,37 @@
+package org.pytorch.executorch
+
+/** Stands in for ExecuTorch's class, to fail as that does: see standin/pom.xml. */
+class Module private constructor() : java.io.Closeable {
+    fun forward(vararg inputs: EValue): Array<EValue> {
+        if (failure != null) throw RuntimeException(failure)
+        val classes = 10L
+        check(inputs.single().isTensor)
+        return arrayOf(EValue.from(Tensor.fromBlob(FloatArray(classes.toInt()), longArrayOf(1, classes))))
+    }
+
+    override fun close() {
+        open--
+    }
+
+    companion object {
+        const val LOAD_MODE_MMAP = 1
+
+        /** The message of every call's failure, if it is to fail. */
+        var failure: String? = null
+
+        /** How many are loaded and not closed. */
+        var open = 0
+
+        @JvmStatic
+        @Suppress("UNUSED_PARAMETER")
+        fun load(
+            path: String,
+            mode: Int,
+            threads: Int,
+        ): Module {
+            if (failure != null) throw RuntimeException(failure)
+            open++
+            return Module()
+        }
+    }
+}
