@@ -5,6 +5,7 @@ Before the Kotlin tests, `write` makes:
     bundles/         float32 bundles for LiteRT and ExecuTorch
     pictures/        the demo model's pictures and photographs
     formats/         images: grey, 16 bits, turned by EXIF, ...; NAME.rgb: what Python decodes
+    large.jpg        a photograph of 50 megapixels; large.jpg.rgb: the input that Python makes of it
     expected.json    what `mnv4 predict` returns for the pictures
     formats.json     size and tolerance of each image in formats/
     job.json         a job for the benchmark app
@@ -27,7 +28,7 @@ from PIL import Image
 
 from mnv4_mobile import build, load, records
 from mnv4_mobile.bundle.manifest import open_bundle
-from mnv4_mobile.images import read_image
+from mnv4_mobile.images import Preprocess, pixels, read_image
 from mnv4_mobile.measuring.devices.app import Job, read_samples
 from mnv4_mobile.measuring.plan import Plan
 from mnv4_mobile.measuring.results.exchange import import_records
@@ -61,6 +62,7 @@ def write(folder: Path) -> None:
         ]
     _dump(folder / "expected.json", expected)
     _dump(folder / "formats.json", _formats(folder / "formats"))
+    _large(folder / "large.jpg")
     (folder / "job.json").write_bytes(records.encode(_job(folder), indent=1))
 
 
@@ -120,6 +122,8 @@ def _formats(folder: Path) -> dict[str, Any]:
         exif[0x0112] = orientation
         options: dict[str, Any] = {"exif": exif, "quality": 100, "subsampling": 0}
         saved[f"turned{orientation}.jpg"] = (colour, options)
+        saved[f"turned{orientation}.png"] = (colour, {"exif": exif})
+        saved[f"turned{orientation}.webp"] = (colour, {"exif": exif, "lossless": True})
     about = {}
     for name, (picture, options) in saved.items():
         picture.save(folder / name, **options)
@@ -130,6 +134,13 @@ def _formats(folder: Path) -> dict[str, Any]:
         off = 3 if name.endswith(".jpg") else 0
         about[name] = {"width": width, "height": height, "off": off}
     return about
+
+
+def _large(path: Path) -> None:
+    with Image.open(DEMO / "photos" / "cat.jpg") as photo:
+        photo.resize((8160, 6120)).save(path, quality=80)
+    preprocess = Preprocess(size=(224, 224), crop=0.875, interpolation="bicubic")
+    path.with_name(f"{path.name}.rgb").write_bytes(pixels(read_image(path), preprocess).tobytes())
 
 
 def _job(folder: Path) -> Job:
