@@ -33,3 +33,7 @@ publishing {
         }
     }
 }
+
+dependencies {
+    api("org.jetbrains.kotlinx:kotlinx-coroutines-core:1.10.2")
+}

@@ -3,19 +3,26 @@ package io.github.mnv4
 import android.content.Context
 import android.graphics.Bitmap
 import android.media.Image
+import android.os.Looper
 import io.github.mnv4.core.Classification
 import io.github.mnv4.core.FolderFiles
 import io.github.mnv4.core.Mnv4Exception
+import io.github.mnv4.core.Mnv4Internal
 import io.github.mnv4.core.ModelBundle
 import io.github.mnv4.core.ModelManifest
 import io.github.mnv4.core.PixelSource
 import io.github.mnv4.core.Preprocessor
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.channels.Channel
+import kotlinx.coroutines.coroutineScope
+import kotlinx.coroutines.ensureActive
+import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.flow.flow
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.sync.Mutex
+import kotlinx.coroutines.sync.withLock
+import kotlinx.coroutines.withContext
 import java.io.File
-import java.util.concurrent.ExecutorService
-import java.util.concurrent.Executors
-import kotlin.coroutines.resume
-import kotlin.coroutines.resumeWithException
-import kotlin.coroutines.suspendCoroutine
 
 /** A bundle in the app's assets; the generated `Mnv4Models` lists all of them. */
 public data class Mnv4Model(
@@ -23,107 +30,166 @@ public data class Mnv4Model(
     public val folder: String,
 )
 
+/** How a network is opened. */
+public class Options
+    @JvmOverloads
+    constructor(
+        /**
+         * The number of runtime threads. The default is half of the cores, at most four: with more
+         * threads, the fast cores wait for the slow ones.
+         *
+         * ExecuTorch has one number of threads for the whole process: all of its networks that are open at
+         * the same time need the same number.
+         */
+        public val threads: Int = (Runtime.getRuntime().availableProcessors() / 2).coerceIn(1, 4),
+        /** Whether to run the network once while opening it, because the first run takes longer than the others. */
+        public val warmUp: Boolean = true,
+    ) {
+        init {
+            require(threads > 0) { "Options.threads: found $threads, must be 1 or more" }
+        }
+    }
+
 /**
  * A network that is loaded and ready.
  *
- * Any thread may call it; calls run one at a time. To run several at once, open one network per
- * thread. The buffers of the input and of the resizing are kept from call to call.
+ * Any coroutine or thread may call it; calls run one at a time. To run several at once, open several
+ * networks. The buffers of the input and of the resizing are kept from call to call.
+ *
+ * Functions that suspend work on `Dispatchers.Default`. Cancelling them skips the steps that have not begun;
+ * they return after the step that is under way, so the image is no longer read then.
  */
 public class MobileNetV4 private constructor(
     /** The manifest of the bundle that it was opened from. */
     public val manifest: ModelManifest,
     private val session: Session,
+    private val preprocessor: Preprocessor,
     /** How long the runtime took to load the artifact, in milliseconds. */
     public val loadMs: Double,
 ) : AutoCloseable {
-    private val preprocessor = Preprocessor(manifest.preprocess, manifest.input)
-    private val executor = lazy<ExecutorService> { Executors.newSingleThreadExecutor() }
+    // Coroutines wait for their turn without a thread; the lock is for threads that call on their own.
+    private val turn = Mutex()
     private var closed = false
-
-    /** How long the parts of the last call took, in milliseconds. */
-    public var lastTimes: Times = Times(0.0, 0.0)
-        private set
 
     /** Name and version of the runtime, as in `litert 2.16.1`. */
     public val runtime: String get() = session.runtime
-
-    /** How long the parts of a call took, in milliseconds. */
-    public data class Times(
-        /** The time from the image to the input. */
-        public val preprocess: Double,
-        /** The time from the input to the outputs. */
-        public val network: Double,
-    )
 
     /**
      * Returns the most probable classes of a bitmap.
      *
      * @throws Mnv4Exception if anything goes wrong.
+     * @throws IllegalStateException if the network is closed.
      */
-    public fun classify(
+    public suspend fun classify(
         bitmap: Bitmap,
         top: Int = 5,
-    ): List<Classification> = run(Images.of(bitmap)).top(top)
+    ): List<Classification> = outputs { Images.of(bitmap) }.top(top)
 
     /**
      * Returns the most probable classes of a camera frame (`YUV_420_888`), read within its `cropRect`.
      *
      * @param rotationDegrees by how much the frame is turned clockwise to be upright.
      * @throws Mnv4Exception if anything goes wrong.
+     * @throws IllegalStateException if the network is closed.
      */
-    public fun classify(
+    public suspend fun classify(
         frame: Image,
         rotationDegrees: Int,
         top: Int = 5,
-    ): List<Classification> = run(Images.of(frame, rotationDegrees)).top(top)
-
-    /** Runs [classify] on a thread of its own, without blocking the caller's. */
-    public suspend fun classifyAsync(
-        bitmap: Bitmap,
-        top: Int = 5,
-    ): List<Classification> = aside { classify(bitmap, top) }
-
-    /** Runs [run] on a thread of its own, without blocking the caller's. */
-    public suspend fun runAsync(image: PixelSource): Outputs = aside { run(image) }
+    ): List<Classification> = outputs { Images.of(frame, rotationDegrees) }.top(top)
 
     /**
      * Returns all outputs for an image.
      *
      * @throws Mnv4Exception if anything goes wrong.
+     * @throws IllegalStateException if the network is closed.
      */
-    public fun run(image: PixelSource): Outputs = timed { preprocessor.prepare(image, session.input) }
+    public suspend fun run(image: PixelSource): Outputs = outputs { image }
 
     /**
-     * Returns all outputs for pixels that have the network's size already.
+     * Returns the outputs for a camera's frames: always for the latest one when the network is free.
+     *
+     * Each frame is closed: after it was read, or as soon as a later one replaces it.
+     *
+     * @param frames the frames, for example from a `callbackFlow` around an `ImageReader`.
+     * @param image returns a frame's pixels, as in `{ Images.of(it, rotationDegrees) }`.
+     */
+    public fun <F : AutoCloseable> frames(
+        frames: Flow<F>,
+        image: (F) -> PixelSource,
+    ): Flow<Outputs> =
+        flow {
+            coroutineScope {
+                val latest = Channel<F>(Channel.CONFLATED) { it.close() }
+                launch {
+                    frames.collect { latest.send(it) }
+                    latest.close()
+                }
+                try {
+                    for (frame in latest) emit(frame.use { outputs { image(frame) } })
+                } finally {
+                    latest.cancel()
+                }
+            }
+        }
+
+    /** Does what [classify] does, on the calling thread. */
+    @JvmOverloads
+    @Throws(Mnv4Exception::class)
+    public fun classifyBlocking(
+        bitmap: Bitmap,
+        top: Int = 5,
+    ): List<Classification> = read { Images.of(bitmap) }.top(top)
+
+    /** Does what [classify] does, on the calling thread. */
+    @JvmOverloads
+    @Throws(Mnv4Exception::class)
+    public fun classifyBlocking(
+        frame: Image,
+        rotationDegrees: Int,
+        top: Int = 5,
+    ): List<Classification> = read { Images.of(frame, rotationDegrees) }.top(top)
+
+    /** Does what [run] does, on the calling thread. */
+    @Throws(Mnv4Exception::class)
+    public fun runBlocking(image: PixelSource): Outputs = read { image }
+
+    /**
+     * Returns all outputs for pixels that have the network's size already, on the calling thread.
      *
      * @param pixels RGB bytes, row by row.
-     * @throws Mnv4Exception if anything goes wrong.
      */
+    @Mnv4Internal
     public fun runPixels(pixels: ByteArray): Outputs = timed { preprocessor.feed(pixels, session.input) }
+
+    private suspend fun outputs(image: () -> PixelSource): Outputs =
+        turn.withLock { withContext(Dispatchers.Default) { read(::ensureActive, image) } }
+
+    private fun read(
+        proceed: () -> Unit = {},
+        image: () -> PixelSource,
+    ): Outputs =
+        timed {
+            preprocessor.prepare(image(), session.input)
+            proceed()
+        }
 
     @Synchronized
     private fun timed(prepare: () -> Unit): Outputs {
-        check(!closed) { "${manifest.id}: is closed" }
+        check(!closed) { "${manifest.id}: the network is closed; open it again with MobileNetV4.open" }
         val begin = System.nanoTime()
         prepare()
         val prepared = System.nanoTime()
         val values = session.run()
-        lastTimes = Times((prepared - begin) / 1e6, (System.nanoTime() - prepared) / 1e6)
-        return Outputs(manifest, values)
+        val times = Outputs.Times((prepared - begin) / 1e6, (System.nanoTime() - prepared) / 1e6)
+        return Outputs(manifest, values, times)
     }
 
-    private suspend fun <T> aside(block: () -> T): T =
-        suspendCoroutine { continuation ->
-            executor.value.execute {
-                runCatching(block).fold(continuation::resume, continuation::resumeWithException)
-            }
-        }
-
+    /** Releases the runtime's memory, after the call that is running. Calls after it throw [IllegalStateException]. */
     @Synchronized
     override fun close() {
         if (closed) return
         closed = true
-        if (executor.isInitialized()) executor.value.shutdown()
         session.close()
     }
 
@@ -133,52 +199,70 @@ public class MobileNetV4 private constructor(
         public const val ASSETS: String = "mnv4"
 
         /**
-         * Opens a bundle from the app's assets.
+         * Opens a bundle from the app's assets. It blocks, so don't call it on the main thread.
          *
-         * @param threads the number of runtime threads.
          * @throws Mnv4Exception if the bundle cannot be used, or the app lacks its runtime.
+         * @throws IllegalStateException on the main thread.
          */
+        @JvmStatic
+        @JvmOverloads
+        @Throws(Mnv4Exception::class)
         public fun open(
             context: Context,
             model: Mnv4Model,
-            threads: Int = defaultThreads(),
+            options: Options = Options(),
         ): MobileNetV4 {
+            refuseMainThread()
             val files = AssetFiles(context, model)
             val bundle = ModelBundle.open(files)
-            return open(bundle, AssetArtifact(context, files, bundle), threads)
+            return open(bundle, AssetArtifact(context, files, bundle), options)
         }
 
         /**
-         * Opens a bundle in any folder, for example one that was downloaded.
+         * Opens a bundle in any folder, for example one that was downloaded. It blocks, so don't call it on
+         * the main thread.
          *
-         * @param threads the number of runtime threads.
          * @throws Mnv4Exception if the bundle cannot be used, or the app lacks its runtime.
+         * @throws IllegalStateException on the main thread.
          */
+        @JvmStatic
+        @JvmOverloads
+        @Throws(Mnv4Exception::class)
         public fun open(
             folder: File,
-            threads: Int = defaultThreads(),
+            options: Options = Options(),
         ): MobileNetV4 {
+            refuseMainThread()
             val bundle = ModelBundle.open(FolderFiles(folder))
-            return open(bundle, FileArtifact(File(folder, bundle.manifest.artifactPath)), threads)
+            return open(bundle, FileArtifact(File(folder, bundle.manifest.artifactPath)), options)
         }
 
         private fun open(
             bundle: ModelBundle,
             artifact: Artifact,
-            threads: Int,
+            options: Options,
         ): MobileNetV4 {
             bundle.checkArtifact()
+            val manifest = bundle.manifest
+            val preprocessor = Preprocessor(manifest.preprocess, manifest.input)
             val begin = System.nanoTime()
-            val session = openSession(bundle, artifact, threads)
-            return MobileNetV4(bundle.manifest, session, (System.nanoTime() - begin) / 1e6)
+            val session = openSession(bundle, artifact, options.threads)
+            val loadMs = (System.nanoTime() - begin) / 1e6
+            val network = MobileNetV4(manifest, session, preprocessor, loadMs)
+            var works = false
+            try {
+                if (options.warmUp) session.run()
+                works = true
+                return network
+            } finally {
+                if (!works) network.close()
+            }
         }
 
-        /** Returns half of the cores, at most four: with more threads, the fast cores wait for the slow ones. */
-        private fun defaultThreads(): Int =
-            (
-                java.lang.Runtime
-                    .getRuntime()
-                    .availableProcessors() / 2
-            ).coerceIn(1, 4)
+        private fun refuseMainThread() =
+            check(Looper.getMainLooper()?.isCurrentThread != true) {
+                "MobileNetV4.open: called on the main thread, which it would block; call it in " +
+                    "withContext(Dispatchers.IO) { ... } or on a thread of your own"
+            }
     }
 }

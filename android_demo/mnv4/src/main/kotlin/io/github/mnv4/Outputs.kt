@@ -21,7 +21,17 @@ public class FeatureMap(
 public class Outputs internal constructor(
     private val manifest: ModelManifest,
     private val values: List<FloatArray>,
+    /** How long the call took. */
+    public val times: Times,
 ) {
+    /** How long the parts of a call took, in milliseconds. */
+    public data class Times(
+        /** The time from the image to the input. */
+        public val preprocess: Double,
+        /** The time from the input to the outputs. */
+        public val network: Double,
+    )
+
     /** The probabilities of the classes, in the order of the labels; null without a class output. */
     public val probabilities: FloatArray? by lazy {
         of("probabilities") ?: of("logits")?.let(Scores::softmax)

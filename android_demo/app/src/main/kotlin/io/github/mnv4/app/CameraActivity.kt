@@ -16,7 +16,8 @@ import android.view.TextureView
 import android.view.View
 import android.widget.TextView
 import android.widget.ToggleButton
-import io.github.mnv4.MobileNetV4
+import io.github.mnv4.Images
+import io.github.mnv4.Outputs
 import io.github.mnv4.core.Classification
 import io.github.mnv4.core.Mnv4Exception
 
@@ -245,9 +246,9 @@ internal class CameraActivity :
     ) {
         try {
             models.use { model ->
-                val scores = model.classify(frame, lens.rotation(turns()), ROWS)
-                val times = model.lastTimes
-                runOnUiThread { if (camera?.lens === lens) show(scores, times) }
+                val outputs = model.runBlocking(Images.of(frame, lens.rotation(turns())))
+                val scores = outputs.top(ROWS)
+                runOnUiThread { if (camera?.lens === lens) show(scores, outputs.times) }
             }
         } catch (error: Mnv4Exception) {
             runOnUiThread {
@@ -259,7 +260,7 @@ internal class CameraActivity :
 
     private fun show(
         scores: List<Classification>,
-        times: MobileNetV4.Times,
+        times: Outputs.Times,
     ) {
         val now = System.nanoTime()
         val latest = if (shownAt == 0L) 0.0 else 1e9 / (now - shownAt)

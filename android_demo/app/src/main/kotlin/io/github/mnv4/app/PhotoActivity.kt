@@ -11,6 +11,7 @@ import android.widget.ImageView
 import android.widget.TextView
 import io.github.mnv4.Images
 import io.github.mnv4.MobileNetV4
+import io.github.mnv4.Outputs
 import io.github.mnv4.core.Classification
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.PixelSource
@@ -23,7 +24,7 @@ internal class PhotoActivity : Screen(R.layout.photo) {
     private class Found(
         val picture: Bitmap,
         val scores: List<Classification>,
-        val times: MobileNetV4.Times,
+        val times: Outputs.Times,
     )
 
     override fun onCreate(savedInstanceState: Bundle?) {
@@ -94,8 +95,8 @@ internal class PhotoActivity : Screen(R.layout.photo) {
             } catch (error: SecurityException) {
                 throw Mnv4Exception.BadImage("$photo: ${error.message}", error)
             }
-        val scores = model.run(picture).top(ROWS)
-        return Found(small(picture), scores, model.lastTimes)
+        val outputs = model.runBlocking(picture)
+        return Found(small(picture), outputs.top(ROWS), outputs.times)
     }
 
     /** The picture as the network gets it, for the screen: every n-th pixel of every n-th line. */

@@ -1,6 +1,7 @@
 package io.github.mnv4
 
 import android.app.Application
+import io.github.mnv4.Fixtures.aside
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.ModelBundle
 import org.junit.Assert.assertArrayEquals
@@ -28,7 +29,7 @@ class AssetsTest {
 
     @Test
     fun `an uncompressed artifact is mapped and runs`() {
-        MobileNetV4.open(context, Mnv4Model("conv-small-035-96x96-fp32-tflite")).use { model ->
+        aside { MobileNetV4.open(context, Mnv4Model("conv-small-035-96x96-fp32-tflite")) }.use { model ->
             assertEquals(10, model.runPixels(ByteArray(96 * 96 * 3)).probabilities!!.size)
         }
     }
@@ -56,7 +57,9 @@ class AssetsTest {
     @Test
     fun `what is not there`() {
         val error =
-            assertThrows(Mnv4Exception.BadBundle::class.java) { MobileNetV4.open(context, Mnv4Model("nothing")) }
+            assertThrows(Mnv4Exception.BadBundle::class.java) {
+                aside { MobileNetV4.open(context, Mnv4Model("nothing")) }
+            }
         assertTrue(error.message, "assets/mnv4/nothing: not a bundle" in error.message!!)
     }
 

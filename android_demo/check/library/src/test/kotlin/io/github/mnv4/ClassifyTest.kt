@@ -2,6 +2,7 @@ package io.github.mnv4
 
 import android.app.Application
 import android.graphics.Rect
+import io.github.mnv4.Fixtures.aside
 import io.github.mnv4.Fixtures.objects
 import org.json.JSONArray
 import org.json.JSONObject
@@ -15,9 +16,6 @@ import org.robolectric.annotation.GraphicsMode
 import java.io.File
 import java.lang.management.ManagementFactory
 import java.nio.ByteBuffer
-import kotlin.coroutines.Continuation
-import kotlin.coroutines.EmptyCoroutineContext
-import kotlin.coroutines.startCoroutine
 import kotlin.math.abs
 
 /** Real JPEGs through Android's decoder, this library and the real LiteRT, beside `mnv4 predict`. */
@@ -30,7 +28,7 @@ class ClassifyTest {
         val expected = Fixtures.json("expected.json")
         val rows = JSONArray()
         for (name in expected.keys()) {
-            MobileNetV4.open(Fixtures.bundle(name)).use { model ->
+            aside { MobileNetV4.open(Fixtures.bundle(name)) }.use { model ->
                 for (case in expected.getJSONArray(name).objects()) rows.put(compared(model, case))
             }
         }
@@ -43,7 +41,7 @@ class ClassifyTest {
         case: JSONObject,
     ): JSONObject {
         val path = case.getString("picture")
-        val found = model.run(Images.decode(File(Fixtures.folder, path).inputStream())).top(5)
+        val found = model.runBlocking(Images.decode(File(Fixtures.folder, path).inputStream())).top(5)
         val wanted = case.getJSONArray("top").objects()
         val about = "${model.manifest.id} $path"
         assertEquals(about, wanted.map { it.getInt("index") }, found.map { it.index })
@@ -66,8 +64,8 @@ class ClassifyTest {
         val luma = YuvFrame.plane(width * height, width, 1)
         val chroma = YuvFrame.plane(width * height / 2, width, 2)
         val crop = Rect(0, 0, width, height)
-        MobileNetV4.open(Fixtures.bundle("conv-small-035-96x96-fp32-tflite"), threads = 1).use { model ->
-            fun classify() = model.run(Images.yuv(listOf(luma, chroma, chroma), crop, 90)).top(3)
+        aside { MobileNetV4.open(Fixtures.bundle("conv-small-035-96x96-fp32-tflite")) }.use { model ->
+            fun classify() = model.runBlocking(Images.yuv(listOf(luma, chroma, chroma), crop, 90)).top(3)
             repeat(3) { classify() }
             val before = bytes.currentThreadAllocatedBytes
             val frames = 10
@@ -75,24 +73,6 @@ class ClassifyTest {
             val each = (bytes.currentThreadAllocatedBytes - before) / frames
             // A buffer of the input alone has 110,592.
             assertTrue("$each bytes a frame", each < 8192)
-        }
-    }
-
-    @Test
-    fun `suspending, without a library for coroutines`() {
-        val picture = File(Fixtures.folder, "pictures/seven.jpg")
-        MobileNetV4.open(Fixtures.bundle("conv-small-035-96x96-fp32-tflite")).use { model ->
-            val results = java.util.concurrent.LinkedBlockingQueue<Result<Outputs>>()
-            val caller = Thread.currentThread()
-            val block: suspend () -> Outputs = { model.runAsync(Images.decode(picture.inputStream())) }
-            block.startCoroutine(
-                Continuation(EmptyCoroutineContext) { found ->
-                    assertTrue(Thread.currentThread() !== caller)
-                    results.put(found)
-                },
-            )
-            val found = results.poll(10, java.util.concurrent.TimeUnit.SECONDS)!!.getOrThrow()
-            assertEquals("7", found.top(1).single().label)
         }
     }
 

@@ -4,6 +4,9 @@ import org.json.JSONArray
 import org.json.JSONObject
 import java.io.File
 import java.nio.file.Files
+import java.util.concurrent.Callable
+import java.util.concurrent.ExecutionException
+import java.util.concurrent.Executors
 
 /** Bundles, pictures and what Python says of them; made before the tests by tools/android.py. */
 object Fixtures {
@@ -20,6 +23,18 @@ object Fixtures {
         copy.deleteOnExit()
         bundle(name).copyRecursively(copy, overwrite = true)
         return copy
+    }
+
+    /** Runs [block] on another thread: Robolectric runs tests on the main one. */
+    fun <T> aside(block: () -> T): T {
+        val executor = Executors.newSingleThreadExecutor()
+        try {
+            return executor.submit(Callable(block)).get()
+        } catch (error: ExecutionException) {
+            throw error.cause!!
+        } finally {
+            executor.shutdown()
+        }
     }
 
     fun JSONArray.objects(): List<JSONObject> = List(length(), ::getJSONObject)

@@ -23,10 +23,8 @@ class MissingRuntimeTest {
     private fun refused(bundle: String): String {
         val here = MobileNetV4::class.java
         val loader = Alone(here.protectionDomain.codeSource.location, here.classLoader)
-        val companion = loader.loadClass(here.name).getField("Companion").get(null)
-        val open = companion.javaClass.getMethod("open", File::class.java, Int::class.java)
-        val error =
-            assertThrows(InvocationTargetException::class.java) { open.invoke(companion, Fixtures.bundle(bundle), 1) }
+        val open = loader.loadClass(here.name).getMethod("open", File::class.java)
+        val error = assertThrows(InvocationTargetException::class.java) { open.invoke(null, Fixtures.bundle(bundle)) }
         assertEquals("MissingRuntime", error.cause!!.javaClass.simpleName)
         return error.cause!!.message!!
     }

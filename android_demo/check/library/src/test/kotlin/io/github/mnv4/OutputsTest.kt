@@ -13,6 +13,7 @@ import org.junit.Assert.assertTrue
 import org.junit.Test
 
 class OutputsTest {
+    private val times = Outputs.Times(0.0, 0.0)
     private val embedding = floatArrayOf(5f, 6f)
     private val stage = FloatArray(8) { it.toFloat() }
     private val logits = floatArrayOf(0f, 2f, 1f)
@@ -46,7 +47,7 @@ class OutputsTest {
 
     @Test
     fun `every output by its name, in the manifest's order`() {
-        val found = Outputs(manifest(listOf(pooled, classes, map)), listOf(embedding, logits, stage))
+        val found = Outputs(manifest(listOf(pooled, classes, map)), listOf(embedding, logits, stage), times)
         assertSame(embedding, found["embedding"])
         assertSame(logits, found["scores"])
         assertEquals(listOf("embedding", "scores", "stage_3"), found.byName.keys.toList())
@@ -59,7 +60,7 @@ class OutputsTest {
 
     @Test
     fun `outputs of each kind`() {
-        val found = Outputs(manifest(listOf(pooled, classes, map)), listOf(embedding, logits, stage))
+        val found = Outputs(manifest(listOf(pooled, classes, map)), listOf(embedding, logits, stage), times)
         assertSame(embedding, found.embedding)
         assertArrayEquals(floatArrayOf(0.0900306f, 0.6652409f, 0.2447285f), found.probabilities, 1e-6f)
         val only = found.featureMaps.single()
@@ -69,7 +70,7 @@ class OutputsTest {
 
     @Test
     fun `what a bundle does not output`() {
-        val found = Outputs(manifest(listOf(map)), listOf(stage))
+        val found = Outputs(manifest(listOf(map)), listOf(stage), times)
         assertNull(found.probabilities)
         assertNull(found.embedding)
         assertEquals("m: has no classes, only stage_3", unsupported { found.top(1) })
@@ -77,7 +78,7 @@ class OutputsTest {
 
     @Test
     fun `the most probable classes above a threshold, among labels`() {
-        val found = Outputs(manifest(listOf(classes), listOf("cat", "dog", "fox")), listOf(logits))
+        val found = Outputs(manifest(listOf(classes), listOf("cat", "dog", "fox")), listOf(logits), times)
         assertEquals(listOf("dog", "fox", "cat"), found.top(5).map { it.label })
         assertEquals(listOf("dog", "fox"), found.top(5, threshold = 0.2f).map { it.label })
         // The share among all classes, not among those that are allowed.
@@ -95,7 +96,7 @@ class OutputsTest {
 
     @Test
     fun `classes without labels are called by their index`() {
-        val found = Outputs(manifest(listOf(classes)), listOf(logits))
+        val found = Outputs(manifest(listOf(classes)), listOf(logits), times)
         assertEquals(listOf("1", "2", "0"), found.top(5).map { it.label })
         assertEquals(listOf(2), found.top(5, allow = setOf("2")).map { it.index })
         assertTrue("found [3]" in unsupported { found.top(5, allow = setOf("3")) })

@@ -2,6 +2,7 @@ package io.github.mnv4.measure
 
 import android.content.Context
 import io.github.mnv4.MobileNetV4
+import io.github.mnv4.Options
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.ModelBundle
 import io.github.mnv4.core.PixelSource
@@ -20,7 +21,7 @@ public class Measure(
     /**
      * Measures a session.
      *
-     * @param open opens the bundle with a number of threads.
+     * @param open opens the bundle.
      * @throws WrongOutput the golden check failed: nothing was timed.
      * @throws Mnv4Exception what else went wrong.
      * @throws CancellationException it was to end early.
@@ -28,7 +29,7 @@ public class Measure(
     public fun session(
         bundle: ModelBundle,
         plan: Plan,
-        open: (Int) -> MobileNetV4,
+        open: (Options) -> MobileNetV4,
     ): Samples {
         if (plan.affinity != "none") {
             throw BadPlan(
@@ -42,13 +43,13 @@ public class Measure(
         val cold: Double
         val first: Double
         val peak: Double?
-        open(plan.threads).use { model ->
+        val options = Options(plan.threads, warmUp = false)
+        open(options).use { model ->
             cold = model.loadMs
-            model.runPixels(golden.picture(0))
-            first = model.lastTimes.network
+            first = model.runPixels(golden.picture(0)).times.network
             peak = phone.peakRssMb()
         }
-        open(plan.threads).use { model ->
+        open(options).use { model ->
             say("$id: golden check")
             val sqnrDb = golden.check(model)
             say("$id: ${plan.runs} runs")
@@ -82,9 +83,9 @@ public class Measure(
         val begin = System.nanoTime()
         while (latencies.size < plan.runs || System.nanoTime() - begin < plan.seconds * 1e9) {
             if (cancelled()) throw CancellationException()
-            model.runPixels(picture)
-            latencies += model.lastTimes.network
-            starts += (System.nanoTime() - begin) / 1e6 - model.lastTimes.network
+            val took = model.runPixels(picture).times.network
+            latencies += took
+            starts += (System.nanoTime() - begin) / 1e6 - took
         }
         return DoubleArray(starts.size) { starts[it] - starts[0] } to latencies.toDoubleArray()
     }
@@ -106,10 +107,7 @@ public class Measure(
                     into: IntArray,
                 ) = (0 until height).forEach { into[it] = it * x }
             }
-        return DoubleArray(PREPROCESSED) {
-            model.run(picture)
-            model.lastTimes.preprocess
-        }
+        return DoubleArray(PREPROCESSED) { model.runBlocking(picture).times.preprocess }
     }
 
     private companion object {

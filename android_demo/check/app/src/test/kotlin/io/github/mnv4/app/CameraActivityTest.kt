@@ -194,7 +194,7 @@ class CameraActivityTest {
         val mean = off / ((height + 7) / 8 * ((width + 7) / 8)).toDouble()
         assertTrue("$said: the preview is off by $mean", mean < 4)
         activity.see(scene)
-        val wanted = app.models.use { model -> model.classify(scene.upright, 3) }
+        val wanted = app.models.use { model -> model.classifyBlocking(scene.upright, 3) }
         val (label, percent) = activity.scores()[0]
         assertEquals(said, wanted[0].label, label)
         assertEquals(said, 100 * wanted[0].probability, percent.toFloat(), 3f)
