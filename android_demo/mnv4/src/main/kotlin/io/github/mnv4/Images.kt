@@ -1,5 +1,6 @@
 package io.github.mnv4
 
+import android.annotation.TargetApi
 import android.graphics.Bitmap
 import android.graphics.BitmapFactory
 import android.graphics.ColorSpace
@@ -112,8 +113,13 @@ public object Images {
         val bitmap =
             BitmapFactory.decodeByteArray(bytes, 0, bytes.size, options)
                 ?: throw Mnv4Exception.BadImage("image: not in a format that Android decodes")
-        if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.Q) bitmap.setColorSpace(ColorSpace.get(ColorSpace.Named.SRGB))
+        if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.Q) ignoreProfile(bitmap)
         return bitmap
+    }
+
+    @TargetApi(Build.VERSION_CODES.Q)
+    private fun ignoreProfile(bitmap: Bitmap) {
+        bitmap.setColorSpace(ColorSpace.get(ColorSpace.Named.SRGB))
     }
 
     private fun sampleSize(

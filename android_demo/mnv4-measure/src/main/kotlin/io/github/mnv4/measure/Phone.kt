@@ -1,6 +1,7 @@
 package io.github.mnv4.measure
 
 import android.annotation.SuppressLint
+import android.annotation.TargetApi
 import android.content.Context
 import android.content.Intent
 import android.content.IntentFilter
@@ -18,24 +19,22 @@ public class Phone(
     private val power = context.getSystemService(PowerManager::class.java)
 
     /** How warm it is now; Android tells from version 10 on. */
-    public fun thermal(): Thermal =
-        if (Build.VERSION.SDK_INT < Build.VERSION_CODES.Q) {
-            Thermal()
-        } else {
-            Thermal(status = name(power.currentThermalStatus))
-        }
+    public fun thermal(): Thermal = if (Build.VERSION.SDK_INT < Build.VERSION_CODES.Q) Thermal() else thermalNow()
+
+    @TargetApi(Build.VERSION_CODES.Q)
+    private fun thermalNow() = Thermal(status = name(power.currentThermalStatus))
 
     /**
      * Tells [changed] of every change of the thermal state, on the main thread.
      *
      * @return what ends it.
      */
-    public fun watchThermal(changed: (Thermal) -> Unit): AutoCloseable {
-        if (Build.VERSION.SDK_INT < Build.VERSION_CODES.Q) return AutoCloseable {}
-        val listener = PowerManager.OnThermalStatusChangedListener { changed(Thermal(status = name(it))) }
-        power.addThermalStatusListener(listener)
-        return AutoCloseable { power.removeThermalStatusListener(listener) }
-    }
+    public fun watchThermal(changed: (Thermal) -> Unit): AutoCloseable =
+        if (Build.VERSION.SDK_INT < Build.VERSION_CODES.Q) {
+            AutoCloseable {}
+        } else {
+            ThermalWatch(power) { changed(Thermal(status = name(it))) }
+        }
 
     /** Android's levels as the plan's four; see `ThermalStatus` in `mnv4_mobile/measuring/plan.py`. */
     private fun name(status: Int): String =
@@ -60,12 +59,10 @@ public class Phone(
         )
     }
 
-    private fun soc(): String =
-        if (Build.VERSION.SDK_INT < Build.VERSION_CODES.S) {
-            Build.HARDWARE
-        } else {
-            "${Build.SOC_MANUFACTURER} ${Build.SOC_MODEL}"
-        }
+    private fun soc(): String = if (Build.VERSION.SDK_INT < Build.VERSION_CODES.S) Build.HARDWARE else namedSoc()
+
+    @TargetApi(Build.VERSION_CODES.S)
+    private fun namedSoc() = "${Build.SOC_MANUFACTURER} ${Build.SOC_MODEL}"
 
     /** What bears on the figures, as far as an app may see it. */
     public fun conditions(): Map<String, Any> =
@@ -95,4 +92,19 @@ public class Phone(
             .firstOrNull { it.startsWith("VmHWM:") }
             ?.filter(Char::isDigit)
             ?.let { it.toDouble() / 1024 }
+}
+
+@TargetApi(Build.VERSION_CODES.Q)
+private class ThermalWatch(
+    private val power: PowerManager,
+    private val changed: (Int) -> Unit,
+) : PowerManager.OnThermalStatusChangedListener,
+    AutoCloseable {
+    init {
+        power.addThermalStatusListener(this)
+    }
+
+    override fun onThermalStatusChanged(status: Int) = changed(status)
+
+    override fun close() = power.removeThermalStatusListener(this)
 }
