@@ -60,7 +60,9 @@ def link(module: Path, assets: Path) -> Path:
     options: list[str | Path] = ["--java", out / "java", "--manifest", out / "AndroidManifest.xml"]
     options += ["--min-sdk-version", str(MIN_SDK), "--target-sdk-version", str(TARGET_SDK)]
     if (source / "res").is_dir():
-        run("aapt2", "compile", "--dir", source / "res", "-o", out / "res.zip", folder=out)
+        # The pseudolocales show which texts cannot be translated.
+        res = ("--dir", source / "res", "-o", out / "res.zip")
+        run("aapt2", "compile", "--pseudo-localize", *res, folder=out)
         options.append(out / "res.zip")
     options += ["-A", assets, "-0", ".tflite"]
     options += ["-o", out / "app.apk"]

@@ -12,8 +12,10 @@ import android.widget.TextView
 import io.github.mnv4.measure.Measurement
 import io.github.mnv4.measure.Phone
 import io.github.mnv4.measure.Statistics
+import io.github.mnv4.measure.Step
 import io.github.mnv4.measure.Thermal
 import org.json.JSONObject
+import java.text.NumberFormat
 
 /** How long a network takes on this phone. */
 internal class BenchmarkActivity : Screen(R.layout.benchmark) {
@@ -28,7 +30,7 @@ internal class BenchmarkActivity : Screen(R.layout.benchmark) {
         for (count in listOf(1, 2, 4)) {
             val button = RadioButton(this)
             button.id = count
-            button.text = "$count"
+            button.text = NumberFormat.getInstance().format(count)
             button.minWidth = resources.getDimensionPixelSize(R.dimen.touch) * 3 / 2
             button.minHeight = resources.getDimensionPixelSize(R.dimen.touch)
             button.setTextAppearance(R.style.Text_Body)
@@ -85,7 +87,15 @@ internal class BenchmarkActivity : Screen(R.layout.benchmark) {
         if (running) window.addFlags(screenOn) else window.clearFlags(screenOn)
         val step = findViewById<TextView>(R.id.step)
         step.visibility = if (running) View.VISIBLE else View.GONE
-        step.text = (state as? BenchmarkRun.State.Running)?.step
+        if (state is BenchmarkRun.State.Running) {
+            step.setText(
+                when (state.step) {
+                    Step.LOAD -> R.string.step_load
+                    Step.GOLDEN_CHECK -> R.string.step_golden
+                    Step.RUNS -> R.string.step_runs
+                },
+            )
+        }
         val done = state as? BenchmarkRun.State.Done
         findViewById<View>(R.id.share).visibility = if (done == null) View.GONE else View.VISIBLE
         findViewById<View>(R.id.result).visibility = if (done == null) View.GONE else View.VISIBLE
@@ -100,7 +110,7 @@ internal class BenchmarkActivity : Screen(R.layout.benchmark) {
         val latencies = Statistics.of(samples.latenciesMs) ?: return
         findViewById<TextView>(R.id.figure).text = getString(R.string.milliseconds, latencies.percentile(50.0))
         findViewById<TextView>(R.id.figure_about).text =
-            getString(R.string.median, latencies.count, measured.manifest.id)
+            resources.getQuantityString(R.plurals.median, latencies.count, latencies.count, measured.manifest.id)
         findViewById<DistributionView>(R.id.distribution).show(samples.latenciesMs)
         findViewById<TextView>(R.id.statistics).text =
             getString(R.string.statistics, latencies.percentile(90.0), latencies.min, latencies.max)

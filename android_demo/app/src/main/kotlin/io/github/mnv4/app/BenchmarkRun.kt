@@ -12,6 +12,7 @@ import io.github.mnv4.measure.Measure
 import io.github.mnv4.measure.Measurement
 import io.github.mnv4.measure.Phone
 import io.github.mnv4.measure.Plan
+import io.github.mnv4.measure.Step
 import io.github.mnv4.measure.WrongOutput
 import java.time.Instant
 import java.time.temporal.ChronoUnit
@@ -28,7 +29,7 @@ internal class BenchmarkRun(
         data object Idle : State
 
         data class Running(
-            val step: String,
+            val step: Step,
         ) : State
 
         data class Done(
@@ -57,7 +58,7 @@ internal class BenchmarkRun(
         model: Model,
         threads: Int,
     ) {
-        set(State.Running(""))
+        set(State.Running(Step.LOAD))
         cancelled = false
         thread(name = "benchmark") {
             val end =

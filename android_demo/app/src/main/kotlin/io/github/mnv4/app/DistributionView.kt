@@ -34,8 +34,9 @@ internal class DistributionView(
             val width = (found.max - found.min).coerceAtLeast(1e-9) / BINS
             for (sample in samples) counts[((sample - found.min) / width).toInt().coerceAtMost(BINS - 1)]++
             contentDescription =
-                resources.getString(
-                    R.string.spread_spoken,
+                resources.getQuantityString(
+                    R.plurals.spread_spoken,
+                    found.count,
                     found.count,
                     found.percentile(50.0),
                     found.percentile(90.0),
@@ -50,49 +51,38 @@ internal class DistributionView(
         val found = statistics ?: return
         val above = text.textSize * 1.6f
         val base = height - text.textSize * 1.6f
-        val most = counts.max().toFloat()
+        val highest = counts.max().toFloat()
         val bin = width.toFloat() / BINS
         for (i in counts.indices) {
-            val top = base - (base - above) * counts[i] / most
+            val top = base - (base - above) * counts[i] / highest
             canvas.drawRoundRect(i * bin + dp(1f), top, (i + 1) * bin - dp(1f), base, dp(2f), dp(2f), bars)
         }
         canvas.drawLine(0f, base, width.toFloat(), base, axis)
-        mark(canvas, found, 50.0, base, above)
-        mark(canvas, found, 90.0, base, above)
+        marks(canvas, found, base, above)
         val y = height - text.textSize * 0.3f
-        label(canvas, found.min, 0f, y)
-        label(canvas, found.max, width.toFloat(), y)
+        canvas.drawText(resources.getString(R.string.milliseconds, found.min), 0f, y, text)
+        val most = resources.getString(R.string.milliseconds, found.max)
+        canvas.drawText(most, width - text.measureText(most), y, text)
     }
 
-    private fun mark(
+    /** Draws the percentiles; their names lie apart even if they do not. */
+    private fun marks(
         canvas: Canvas,
         found: Statistics,
-        percent: Double,
         base: Float,
         above: Float,
     ) {
         val span = (found.max - found.min).coerceAtLeast(1e-9)
-        val x = ((found.percentile(percent) - found.min) / span * width).toFloat()
-        canvas.drawLine(x, above, x, base, marks)
-        centred(canvas, "p${percent.toInt()}", x, above - text.textSize * 0.5f)
-    }
-
-    private fun label(
-        canvas: Canvas,
-        value: Double,
-        x: Float,
-        y: Float,
-    ) = centred(canvas, resources.getString(R.string.milliseconds, value), x, y)
-
-    /** Around [x], but inside the view. */
-    private fun centred(
-        canvas: Canvas,
-        words: String,
-        x: Float,
-        y: Float,
-    ) {
-        val wide = text.measureText(words)
-        canvas.drawText(words, (x - wide / 2).coerceIn(0f, width - wide), y, text)
+        var left = 0f
+        for (percent in listOf(50.0, 90.0)) {
+            val x = ((found.percentile(percent) - found.min) / span * width).toFloat()
+            canvas.drawLine(x, above, x, base, marks)
+            val name = resources.getString(R.string.percentile, percent)
+            val wide = text.measureText(name)
+            val at = (x - wide / 2).coerceAtMost(width - wide).coerceAtLeast(left)
+            canvas.drawText(name, at, above - text.textSize * 0.5f, text)
+            left = at + wide + dp(6f)
+        }
     }
 
     private companion object {

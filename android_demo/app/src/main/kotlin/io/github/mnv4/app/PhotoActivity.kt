@@ -1,5 +1,6 @@
 package io.github.mnv4.app
 
+import android.content.ContentResolver
 import android.content.Intent
 import android.graphics.Bitmap
 import android.net.Uri
@@ -15,9 +16,11 @@ import io.github.mnv4.Outputs
 import io.github.mnv4.core.Classification
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.PixelSource
+import java.io.FileNotFoundException
 import java.io.IOException
+import java.io.InputStream
 
-/** A photo of the gallery, classified. */
+/** A photo, chosen here or shared by another app, classified. */
 internal class PhotoActivity : Screen(R.layout.photo) {
     private var shown: Uri? = null
 
@@ -33,7 +36,24 @@ internal class PhotoActivity : Screen(R.layout.photo) {
         findViewById<View>(R.id.picture).clipToOutline = true
         findViewById<View>(R.id.picture).setBackgroundResource(R.drawable.card)
         val kept = savedInstanceState?.getString(SHOWN)?.let(Uri::parse)
-        if (!lacksModels()) (kept ?: intent.data)?.let(::show)
+        when {
+            lacksModels() -> Unit
+            kept != null -> show(kept)
+            intent.action == Intent.ACTION_SEND -> show(shared())
+        }
+    }
+
+    /** Returns the address of what another app shared, which must not be one of this app's own files. */
+    private fun shared(): Uri? {
+        val shared =
+            if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.UPSIDE_DOWN_CAKE) {
+                intent.getParcelableExtra(Intent.EXTRA_STREAM, Uri::class.java)
+            } else {
+                // Its successor of Android 13 throws there.
+                @Suppress("DEPRECATION")
+                intent.getParcelableExtra(Intent.EXTRA_STREAM)
+            }
+        return shared?.takeIf { it.scheme == ContentResolver.SCHEME_CONTENT }
     }
 
     override fun onSaveInstanceState(outState: Bundle) {
@@ -61,20 +81,37 @@ internal class PhotoActivity : Screen(R.layout.photo) {
         shown?.let(::show)
     }
 
-    private fun show(photo: Uri) {
+    private fun show(photo: Uri?) {
         shown = photo
+        if (lacksModels()) return
+        if (photo == null) return failed(R.string.photo_failed, getString(R.string.photo_missing))
         models.ask({ classify(it, photo) }) { result ->
             if (isDestroyed) return@ask
-            findViewById<View>(R.id.hint).visibility = View.GONE
             result.fold(::show) {
-                findViewById<View>(R.id.picture).visibility = View.GONE
-                say(R.string.failed, it.message.orEmpty())
+                val why = it.message.orEmpty()
+                if (it is Mnv4Exception.BadImage) {
+                    failed(R.string.photo_failed, getString(R.string.photo_failed_why, why))
+                } else {
+                    failed(R.string.failed, why)
+                }
             }
         }
     }
 
+    private fun failed(
+        title: Int,
+        why: String,
+    ) {
+        findViewById<View>(R.id.hint).visibility = View.GONE
+        findViewById<View>(R.id.picture).visibility = View.GONE
+        findViewById<ScoresView>(R.id.scores).show(emptyList())
+        findViewById<TextView>(R.id.latency).text = ""
+        say(title, why)
+    }
+
     private fun show(found: Found) {
         sayNothing()
+        findViewById<View>(R.id.hint).visibility = View.GONE
         val picture = findViewById<ImageView>(R.id.picture)
         picture.visibility = View.VISIBLE
         picture.setImageBitmap(found.picture)
@@ -87,17 +124,20 @@ internal class PhotoActivity : Screen(R.layout.photo) {
         model: MobileNetV4,
         photo: Uri,
     ): Found {
-        val picture =
-            try {
-                checkNotNull(contentResolver.openInputStream(photo)).use(Images::decode)
-            } catch (error: IOException) {
-                throw Mnv4Exception.BadImage("$photo: ${error.message}", error)
-            } catch (error: SecurityException) {
-                throw Mnv4Exception.BadImage("$photo: ${error.message}", error)
-            }
+        val picture = open(photo).use(Images::decode)
         val outputs = model.runBlocking(picture)
         return Found(small(picture), outputs.top(ROWS), outputs.times)
     }
+
+    private fun open(photo: Uri): InputStream =
+        try {
+            contentResolver.openInputStream(photo) ?: throw FileNotFoundException("its app gives nothing")
+        } catch (error: IOException) {
+            throw Mnv4Exception.BadImage("$photo: ${error.message}", error)
+        } catch (error: RuntimeException) {
+            // SecurityException if the photo is not for this app, and what the photo's app throws arrives here, too.
+            throw Mnv4Exception.BadImage("$photo: $error", error)
+        }
 
     /** The picture as the network gets it, for the screen: every n-th pixel of every n-th line. */
     private fun small(picture: PixelSource): Bitmap {

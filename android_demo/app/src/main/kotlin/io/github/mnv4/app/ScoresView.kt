@@ -4,6 +4,7 @@ import android.content.Context
 import android.util.AttributeSet
 import android.view.Gravity
 import android.view.View
+import android.view.accessibility.AccessibilityNodeInfo
 import android.widget.LinearLayout
 import android.widget.ProgressBar
 import android.widget.TextView
@@ -20,38 +21,49 @@ internal class ScoresView(
     }
 
     fun show(scores: List<Classification>) {
-        while (childCount < scores.size) addView(row())
+        while (childCount < scores.size) addView(Row(context, first = childCount == 0))
         while (childCount > scores.size) removeViewAt(childCount - 1)
-        scores.forEachIndexed { i, score -> fill(getChildAt(i), score) }
+        scores.forEachIndexed { i, score -> (getChildAt(i) as Row).show(score) }
     }
 
-    private fun row(): View {
-        val row = LinearLayout(context)
-        row.gravity = Gravity.CENTER_VERTICAL
-        row.isFocusable = true
-        inflate(context, R.layout.score_row, row)
-        val first = childCount == 0
-        row.minimumHeight = dp(if (first) FIRST_DP else OTHER_DP).roundToInt()
-        if (first) {
-            row.accessibilityLiveRegion = ACCESSIBILITY_LIVE_REGION_POLITE
-            row.findViewById<TextView>(R.id.label).setTextAppearance(R.style.Text_First)
+    private class Row(
+        context: Context,
+        first: Boolean,
+    ) : LinearLayout(context) {
+        private val label: TextView
+        private val percent: TextView
+        private val bar: ProgressBar
+        private var spoken = ""
+
+        init {
+            gravity = Gravity.CENTER_VERTICAL
+            isFocusable = true
+            inflate(context, R.layout.score_row, this)
+            label = findViewById(R.id.label)
+            percent = findViewById(R.id.percent)
+            bar = findViewById(R.id.bar)
+            minimumHeight = dp(if (first) FIRST_DP else OTHER_DP).roundToInt()
+            if (first) {
+                accessibilityLiveRegion = ACCESSIBILITY_LIVE_REGION_POLITE
+                label.setTextAppearance(R.style.Text_First)
+            }
         }
-        return row
-    }
 
-    private fun fill(
-        row: View,
-        score: Classification,
-    ) {
-        val percent = score.probability * PERCENT
-        val label = row.findViewById<TextView>(R.id.label)
-        // What is announced changes with the class, not with every frame.
-        if (label.text.toString() != score.label || row.contentDescription == null) {
+        fun show(score: Classification) {
+            val hundredths = score.probability * PERCENT
+            spoken = resources.getString(R.string.score_spoken, score.label, hundredths)
+            percent.text = resources.getString(R.string.percent, hundredths)
+            bar.progress = (score.probability * bar.max).roundToInt()
+            // A change of the description is announced: that of the class, not that of every frame's percentage.
+            if (contentDescription == null || label.text.toString() != score.label) contentDescription = spoken
             label.text = score.label
-            row.contentDescription = resources.getString(R.string.score_spoken, score.label, percent)
         }
-        row.findViewById<TextView>(R.id.percent).text = resources.getString(R.string.percent, percent)
-        row.findViewById<ProgressBar>(R.id.bar).let { it.progress = (score.probability * it.max).roundToInt() }
+
+        /** Tells a screen reader what the row shows now. */
+        override fun onInitializeAccessibilityNodeInfo(info: AccessibilityNodeInfo) {
+            super.onInitializeAccessibilityNodeInfo(info)
+            info.contentDescription = spoken
+        }
     }
 
     private companion object {

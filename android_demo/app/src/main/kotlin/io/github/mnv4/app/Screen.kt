@@ -23,7 +23,7 @@ internal abstract class Screen(
         super.onCreate(savedInstanceState)
         setContentView(layout)
         if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.R) {
-            window.setDecorFitsSystemWindows(false) // what Android 15 does anyway
+            // From Android 15 on, the bars lie over the app; before, there are none here.
             findViewById<View>(R.id.root).setOnApplyWindowInsetsListener { _, insets ->
                 val kinds = WindowInsets.Type.systemBars() or WindowInsets.Type.displayCutout()
                 val bars = insets.getInsets(kinds)
@@ -94,7 +94,7 @@ internal abstract class Screen(
     private fun about(model: Model): String {
         val manifest = model.manifest ?: return model.problem.orEmpty()
         val size = manifest.preprocess
-        val runtime = if (manifest.target == "tflite") "LiteRT" else "ExecuTorch"
+        val runtime = getString(if (manifest.target == "tflite") R.string.litert else R.string.executorch)
         return getString(R.string.model_about, size.height, size.width, runtime, manifest.artifactBytes / 1e6)
     }
 

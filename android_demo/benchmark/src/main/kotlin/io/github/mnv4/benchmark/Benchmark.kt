@@ -19,7 +19,7 @@ internal class Benchmark(
     /** Receives every step. */
     private val say: (String) -> Unit,
 ) {
-    private val measure = Measure(context, say = say)
+    private val measure = Measure(context) { say(it.name.lowercase()) }
 
     /**
      * Follows the job in [files] and writes its result there, whatever it is.

@@ -8,13 +8,25 @@ import io.github.mnv4.core.ModelBundle
 import io.github.mnv4.core.PixelSource
 import java.util.concurrent.CancellationException
 
+/** The parts of a session, in their order. */
+public enum class Step {
+    /** The bundle is opened twice. */
+    LOAD,
+
+    /** The outputs are compared with the golden ones. */
+    GOLDEN_CHECK,
+
+    /** Runs are timed. */
+    RUNS,
+}
+
 /** Measures sessions of bundles, as the generator's docs/reference/measuring.md has it. */
 public class Measure(
     context: Context,
     /** Asked now and then whether to end early. */
     private val cancelled: () -> Boolean = { false },
-    /** Receives every step. */
-    private val say: (String) -> Unit,
+    /** Receives each step as it begins. */
+    private val began: (Step) -> Unit,
 ) {
     private val phone = Phone(context)
 
@@ -36,9 +48,8 @@ public class Measure(
                 "plan: affinity: found '${plan.affinity}', an app cannot choose its cores: none",
             )
         }
-        val id = bundle.manifest.id
         val before = phone.thermal()
-        say("$id: load")
+        began(Step.LOAD)
         val golden = Golden(bundle)
         val cold: Double
         val first: Double
@@ -50,9 +61,9 @@ public class Measure(
             peak = phone.peakRssMb()
         }
         open(options).use { model ->
-            say("$id: golden check")
+            began(Step.GOLDEN_CHECK)
             val sqnrDb = golden.check(model)
-            say("$id: ${plan.runs} runs")
+            began(Step.RUNS)
             val (starts, latencies) = timed(model, plan, golden.picture(0))
             return Samples(
                 goldenSqnrDb = sqnrDb,

@@ -1,11 +1,17 @@
 package io.github.mnv4.app
 
+import android.content.ContentProvider
+import android.content.ContentValues
 import android.content.Intent
+import android.database.Cursor
 import android.net.Uri
+import android.os.ParcelFileDescriptor
 import android.provider.MediaStore
 import android.view.View
 import android.widget.TextView
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
+import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Before
 import org.junit.Test
@@ -23,19 +29,22 @@ import java.io.File
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 class PhotoActivityTest {
     @Before
-    fun ready() = choose(CONV)
-
-    private val controller: ActivityController<PhotoActivity> by lazy {
-        Robolectric.buildActivity(PhotoActivity::class.java).setup()
+    fun ready() {
+        choose(CONV)
+        controller = Robolectric.buildActivity(PhotoActivity::class.java).setup()
     }
 
+    private lateinit var controller: ActivityController<PhotoActivity>
+
     /** Answers the picker. */
-    private fun pick(file: File): PhotoActivity {
+    private fun pick(file: File): PhotoActivity = pick(Uri.fromFile(file))
+
+    private fun pick(photo: Uri): PhotoActivity {
         val activity = controller.get()
         activity.findViewById<View>(R.id.choose).performClick()
         val asked = shadowOf(activity).nextStartedActivity
         assertEquals(MediaStore.ACTION_PICK_IMAGES, asked.action)
-        val answer = Intent().setData(Uri.fromFile(file))
+        val answer = Intent().setData(photo)
         shadowOf(activity).receiveResult(asked, android.app.Activity.RESULT_OK, answer)
         return activity
     }
@@ -98,18 +107,128 @@ class PhotoActivityTest {
         )
     }
 
+    private fun text(id: Int) =
+        controller
+            .get()
+            .findViewById<TextView>(id)
+            .text
+            .toString()
+
+    /** Waits until the screen says that it has no picture, and shows none. */
+    private fun refused(why: String) {
+        await { text(R.id.message_title) == "This picture cannot be opened" && why in text(R.id.message_text) }
+        val activity = controller.get()
+        assertTrue(activity.findViewById<View>(R.id.message).isShown)
+        assertFalse(activity.findViewById<View>(R.id.picture).isShown)
+        assertNull("nothing stays of the photo before it", label(activity))
+        assertEquals("", text(R.id.latency))
+    }
+
     @Test
     fun `what is no picture`() {
-        val activity = pick(File(fixtures, "expected.json"))
-        val text = activity.findViewById<TextView>(R.id.message_text)
-        await { "not in a format" in text.text }
-        assertTrue(activity.findViewById<View>(R.id.message).isShown)
+        seven()
+        pick(File(fixtures, "expected.json"))
+        refused("not in a format")
     }
 
     @Test
     fun `a picture that is gone`() {
-        val activity = pick(File(fixtures, "gone.jpg"))
-        val text = activity.findViewById<TextView>(R.id.message_text)
-        await { "gone.jpg" in text.text }
+        pick(File(fixtures, "gone.jpg"))
+        refused("gone.jpg")
+    }
+
+    private fun share(photo: Uri?): PhotoActivity {
+        val intent = Intent(Intent.ACTION_SEND).setType("image/jpeg").putExtra(Intent.EXTRA_STREAM, photo)
+        controller = Robolectric.buildActivity(PhotoActivity::class.java, intent).setup()
+        return controller.get()
+    }
+
+    /** Sets what an app with pictures answers. */
+    private fun gallery(answer: () -> ParcelFileDescriptor?): Uri {
+        Gallery.answer = answer
+        Robolectric.setupContentProvider(Gallery::class.java, "gallery")
+        return Uri.parse("content://gallery/7")
+    }
+
+    @Test
+    fun `another app shares a picture`() {
+        val file = File(fixtures, "pictures/seven.jpg")
+        val photo = gallery { ParcelFileDescriptor.open(file, ParcelFileDescriptor.MODE_READ_ONLY) }
+        share(photo)
+        await { label(controller.get()) == "7" }
+        controller.recreate()
+        await { label(controller.get()) == "7" }
+    }
+
+    @Test
+    fun `this app is offered for pictures that other apps share, and for nothing else`() {
+        fun offered(type: String) =
+            app.packageManager.queryIntentActivities(Intent(Intent.ACTION_SEND).setType(type), 0)
+        assertEquals(PhotoActivity::class.java.name, offered("image/webp").single().activityInfo.name)
+        assertEquals(0, offered("text/plain").size)
+    }
+
+    @Test
+    fun `an app that gives nothing`() {
+        pick(gallery { null })
+        refused("gives nothing")
+    }
+
+    @Test
+    fun `an app that throws`() {
+        pick(gallery { throw SecurityException("not for you") })
+        refused("not for you")
+        pick(gallery { throw IllegalArgumentException("no such picture") })
+        refused("no such picture")
+    }
+
+    @Test
+    fun `nothing shared, and a file of this app's own`() {
+        share(null)
+        refused("shared no picture")
+        share(Uri.fromFile(File(app.filesDir, "own.jpg")))
+        refused("shared no picture")
+    }
+
+    /** The provider of an app that has pictures. */
+    class Gallery : ContentProvider() {
+        override fun openFile(
+            uri: Uri,
+            mode: String,
+        ): ParcelFileDescriptor? = answer()
+
+        override fun onCreate() = true
+
+        override fun getType(uri: Uri) = "image/jpeg"
+
+        override fun query(
+            uri: Uri,
+            projection: Array<String>?,
+            selection: String?,
+            selectionArgs: Array<String>?,
+            sortOrder: String?,
+        ): Cursor? = null
+
+        override fun insert(
+            uri: Uri,
+            values: ContentValues?,
+        ): Uri? = null
+
+        override fun delete(
+            uri: Uri,
+            selection: String?,
+            selectionArgs: Array<String>?,
+        ) = 0
+
+        override fun update(
+            uri: Uri,
+            values: ContentValues?,
+            selection: String?,
+            selectionArgs: Array<String>?,
+        ) = 0
+
+        companion object {
+            var answer: () -> ParcelFileDescriptor? = { null }
+        }
     }
 }
