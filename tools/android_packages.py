@@ -33,7 +33,7 @@ LITERT = "org.tensorflow:tensorflow-lite:2.16.1"
 LITERT_API = "org.tensorflow:tensorflow-lite-api:2.16.1"
 FBJNI = "com.facebook.fbjni:fbjni:0.7.0"
 """ExecuTorch's bridge to Java: classes and libraries."""
-JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
 """Options of every Java program here; they end before the optimizing compiler would pay off."""
 
 
