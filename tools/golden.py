@@ -50,7 +50,8 @@ from tools.documents import Documents, documents
 FOLDER = Path(__file__).parents[1] / "tests/golden"
 _INTERPOLATIONS: tuple[Interpolation, ...] = ("nearest", "bilinear", "bicubic", "lanczos")
 # (height, width) of the image, (H, W) of the input, crop: odd sizes, halves that are rounded to
-# even, long images, enlarging, a single pixel, sides that keep their length.
+# even, long images, enlarging, a single pixel, sides that keep their length, more rows than are
+# processed at a time.
 _SHAPES = (
     ((37, 53), (14, 14), 0.875),
     ((53, 37), (24, 24), 1.0),
@@ -62,6 +63,7 @@ _SHAPES = (
     ((33, 24), (24, 24), 1.0),
     ((26, 39), (20, 30), 1.0),
     ((38, 25), (15, 30), 0.6),
+    ((150, 2), (160, 2), 1.0),
 )
 
 

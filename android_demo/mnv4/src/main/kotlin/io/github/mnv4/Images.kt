@@ -12,7 +12,6 @@ import android.os.Build
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.Orientation
 import io.github.mnv4.core.PixelSource
-import io.github.mnv4.core.TurnedPixels
 import io.github.mnv4.core.YuvPixels
 import io.github.mnv4.core.YuvPlane
 import io.github.mnv4.core.exifChunk
@@ -67,7 +66,7 @@ public object Images {
     ): PixelSource {
         val (y, u, v) = planes
         val upright = Orientation.ofDegrees(rotationDegrees)
-        return TurnedPixels(YuvPixels(y, u, v, crop.left, crop.top, crop.width(), crop.height()), upright)
+        return YuvPixels(y, u, v, crop.left, crop.top, crop.width(), crop.height(), upright)
     }
 
     /**
@@ -90,7 +89,7 @@ public object Images {
         require(maxPixels > 0) { "maxPixels: found $maxPixels, must be 1 or more" }
         try {
             val bytes = stream.readBytes()
-            return TurnedPixels(BitmapPixels(decode(bytes, maxPixels)), orientation(bytes))
+            return BitmapPixels(decode(bytes, maxPixels), orientation(bytes))
         } catch (error: IOException) {
             throw Mnv4Exception.BadImage("image: cannot be read: ${error.message}", error)
         } catch (error: OutOfMemoryError) {
@@ -150,22 +149,13 @@ private const val RECYCLED = "is recycled; recycle it after the call has returne
 
 private class BitmapPixels(
     private val bitmap: Bitmap,
+    override val orientation: Orientation = Orientation.UPRIGHT,
 ) : PixelSource {
     override val width: Int = bitmap.width
     override val height: Int = bitmap.height
     private val grey = bitmap.config == Bitmap.Config.ALPHA_8
 
-    override fun readRow(
-        y: Int,
-        into: IntArray,
-    ): Unit = read(0, y, width, 1, into)
-
-    override fun readColumn(
-        x: Int,
-        into: IntArray,
-    ): Unit = read(x, 0, 1, height, into)
-
-    private fun read(
+    override fun read(
         left: Int,
         top: Int,
         width: Int,

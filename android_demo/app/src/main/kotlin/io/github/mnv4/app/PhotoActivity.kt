@@ -3,6 +3,7 @@ package io.github.mnv4.app
 import android.content.ContentResolver
 import android.content.Intent
 import android.graphics.Bitmap
+import android.graphics.Color
 import android.net.Uri
 import android.os.Build
 import android.os.Bundle
@@ -16,6 +17,11 @@ import io.github.mnv4.Outputs
 import io.github.mnv4.core.Classification
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.PixelSource
+import io.github.mnv4.core.PreprocessSpec
+import io.github.mnv4.core.Preprocessor
+import io.github.mnv4.core.TensorSpec
+import io.github.mnv4.core.uprightHeight
+import io.github.mnv4.core.uprightWidth
 import java.io.FileNotFoundException
 import java.io.IOException
 import java.io.InputStream
@@ -139,24 +145,26 @@ internal class PhotoActivity : Screen(R.layout.photo) {
             throw Mnv4Exception.BadImage("$photo: $error", error)
         }
 
-    /** The picture as the network gets it, for the screen: every n-th pixel of every n-th line. */
+    /** The upright picture, small enough for the screen. */
     private fun small(picture: PixelSource): Bitmap {
         val step = (maxOf(picture.width, picture.height) + LONGER - 1) / LONGER
-        val line = IntArray(picture.width)
-        val width = picture.width / step
-        val height = picture.height / step
-        val pixels = IntArray(maxOf(1, width) * maxOf(1, height))
-        for (y in 0 until height) {
-            picture.readRow(y * step, line)
-            for (x in 0 until width) pixels[y * width + x] = line[x * step] or OPAQUE
-        }
-        return Bitmap.createBitmap(pixels, maxOf(1, width), maxOf(1, height), Bitmap.Config.ARGB_8888)
+        val width = maxOf(1, picture.uprightWidth / step)
+        val height = maxOf(1, picture.uprightHeight / step)
+        val spec = PreprocessSpec(height, width, 1.0, "bilinear", List(3) { 0f }, List(3) { 1f })
+        val input = TensorSpec("image", "image", listOf(1, height, width, 3), "uint8", "nhwc")
+        val bytes = Preprocessor(spec, input).resized(picture)
+        val pixels = IntArray(width * height) { rgb(bytes, 3 * it) }
+        return Bitmap.createBitmap(pixels, width, height, Bitmap.Config.ARGB_8888)
     }
+
+    private fun rgb(
+        bytes: ByteArray,
+        at: Int,
+    ): Int = Color.rgb(bytes[at].toInt() and 0xff, bytes[at + 1].toInt() and 0xff, bytes[at + 2].toInt() and 0xff)
 
     private companion object {
         const val SHOWN = "shown"
         const val ROWS = 5
         const val LONGER = 2048
-        const val OPAQUE = 0xff shl 24
     }
 }

@@ -1,5 +1,11 @@
 package io.github.mnv4
 
+import io.github.mnv4.core.PixelSource
+import io.github.mnv4.core.PreprocessSpec
+import io.github.mnv4.core.Preprocessor
+import io.github.mnv4.core.TensorSpec
+import io.github.mnv4.core.uprightHeight
+import io.github.mnv4.core.uprightWidth
 import org.json.JSONArray
 import org.json.JSONObject
 import java.io.File
@@ -35,6 +41,14 @@ object Fixtures {
         } finally {
             executor.shutdown()
         }
+    }
+
+    /** The RGB bytes of an upright image of full size, row by row. */
+    fun rgb(image: PixelSource): ByteArray {
+        val (width, height) = image.uprightWidth to image.uprightHeight
+        val spec = PreprocessSpec(height, width, 1.0, "nearest", listOf(0f, 0f, 0f), listOf(1f, 1f, 1f))
+        val input = TensorSpec("image", "image", listOf(1, height, width, 3), "uint8", "nhwc")
+        return Preprocessor(spec, input).resized(image)
     }
 
     fun JSONArray.objects(): List<JSONObject> = List(length(), ::getJSONObject)

@@ -8,10 +8,13 @@ import android.graphics.ImageFormat
 import android.graphics.Rect
 import android.media.Image
 import io.github.mnv4.core.Mnv4Exception
+import io.github.mnv4.core.Orientation
 import io.github.mnv4.core.PixelSource
 import io.github.mnv4.core.PreprocessSpec
 import io.github.mnv4.core.Preprocessor
 import io.github.mnv4.core.TensorSpec
+import io.github.mnv4.core.uprightHeight
+import io.github.mnv4.core.uprightWidth
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
@@ -36,18 +39,6 @@ class ImagesTest {
     private fun refused(block: () -> Unit): String =
         assertThrows(Mnv4Exception.BadImage::class.java) { block() }.message!!
 
-    private fun bytes(picture: PixelSource): ByteArray {
-        val line = IntArray(picture.width)
-        val found = ByteArray(picture.width * picture.height * 3)
-        for (y in 0 until picture.height) {
-            picture.readRow(y, line)
-            for (x in 0 until picture.width) {
-                for (c in 0..2) found[(y * picture.width + x) * 3 + c] = (line[x] shr (16 - 8 * c)).toByte()
-            }
-        }
-        return found
-    }
-
     @Test
     fun `every format as Python decodes it`() {
         val formats = Fixtures.json("formats.json")
@@ -56,10 +47,10 @@ class ImagesTest {
             val case = formats.getJSONObject(name)
             val file = File(Fixtures.folder, "formats/$name")
             val picture = Images.decode(file.inputStream())
-            assertEquals(name, case.getInt("width"), picture.width)
-            assertEquals(name, case.getInt("height"), picture.height)
+            assertEquals(name, case.getInt("width"), picture.uprightWidth)
+            assertEquals(name, case.getInt("height"), picture.uprightHeight)
             val wanted = File("$file.rgb").readBytes()
-            val found = bytes(picture)
+            val found = Fixtures.rgb(picture)
             val worst = wanted.indices.maxOf { abs((wanted[it].toInt() and 0xff) - (found[it].toInt() and 0xff)) }
             assertTrue("$name differs by $worst", worst <= case.getInt("off"))
         }
@@ -70,10 +61,10 @@ class ImagesTest {
         val frame = Frame(width = 8, height = 4)
         frame.cropRect = Rect(2, 0, 6, 4)
         val upright = Images.of(frame, 90)
-        assertEquals(4, upright.width)
-        assertEquals(4, upright.height)
+        assertEquals(4, upright.uprightWidth)
+        assertEquals(4, upright.uprightHeight)
         // Luma is the column's number; the left column is the upper row now.
-        assertEquals(listOf<Byte>(2, 2, 2), bytes(upright).take(3))
+        assertEquals(listOf<Byte>(2, 2, 2), Fixtures.rgb(upright).take(3))
         assertTrue("multiples of 90" in refused { Images.of(frame, 45) })
         assertTrue("found format 256" in refused { Images.of(Frame(8, 4, ImageFormat.JPEG), 0) })
     }
@@ -86,11 +77,11 @@ class ImagesTest {
             Bitmap.Config.RGBA_1010102) {
             val bitmap = Bitmap.createBitmap(3, 2, config)
             bitmap.eraseColor(Color.RED)
-            assertEquals("$config", wanted, bytes(Images.of(bitmap)).take(3))
+            assertEquals("$config", wanted, Fixtures.rgb(Images.of(bitmap)).take(3))
         }
         val grey = Bitmap.createBitmap(3, 2, Bitmap.Config.ALPHA_8)
         grey.eraseColor(Color.argb(77, 0, 0, 0))
-        assertEquals(listOf<Byte>(77, 77, 77), bytes(Images.of(grey)).take(3))
+        assertEquals(listOf<Byte>(77, 77, 77), Fixtures.rgb(Images.of(grey)).take(3))
     }
 
     @Test
@@ -102,7 +93,7 @@ class ImagesTest {
         assertEquals(Bitmap.Config.HARDWARE, hardware.config)
         val image = Images.of(hardware)
         hardware.recycle()
-        assertEquals(listOf<Byte>(-1, 0, 0), bytes(image).take(3))
+        assertEquals(listOf<Byte>(-1, 0, 0), Fixtures.rgb(image).take(3))
     }
 
     @Test
@@ -110,7 +101,7 @@ class ImagesTest {
         val bitmap = Bitmap.createBitmap(3, 2, Bitmap.Config.ARGB_8888)
         val image = Images.of(bitmap)
         bitmap.recycle()
-        assertEquals("bitmap: is recycled; recycle it after the call has returned", refused { bytes(image) })
+        assertEquals("bitmap: is recycled; recycle it after the call has returned", refused { Fixtures.rgb(image) })
         assertEquals("bitmap: is recycled; recycle it after the call has returned", refused { Images.of(bitmap) })
     }
 
@@ -122,7 +113,7 @@ class ImagesTest {
         val wanted = File("$file.rgb").readBytes()
         for ((maxPixels, size) in listOf(Images.MAX_PIXELS to (4080 to 3060), 1_000_000 to (1020 to 765))) {
             val image = file.inputStream().use { Images.decode(it, maxPixels) }
-            assertEquals(size, image.width to image.height)
+            assertEquals(size, image.uprightWidth to image.uprightHeight)
             val found = Preprocessor(spec, input).resized(image)
             val worst = wanted.indices.maxOf { abs((wanted[it].toInt() and 0xff) - (found[it].toInt() and 0xff)) }
             assertTrue("$maxPixels: differs by $worst", worst <= 3)
@@ -133,7 +124,8 @@ class ImagesTest {
     fun `an image has at most the pixels that are asked for, and a smaller one all of its own`() {
         val file = File(Fixtures.folder, "formats/colour.webp")
 
-        fun size(maxPixels: Int) = Images.decode(file.inputStream(), maxPixels).let { it.width to it.height }
+        fun size(maxPixels: Int) =
+            Images.decode(file.inputStream(), maxPixels).let { it.uprightWidth to it.uprightHeight }
         assertEquals(64 to 48, size(64 * 48))
         assertEquals(32 to 24, size(64 * 48 - 1))
         assertEquals(1 to 1, size(1))
@@ -150,7 +142,7 @@ class ImagesTest {
         val file = ByteArrayOutputStream()
         wide.compress(Bitmap.CompressFormat.PNG, 100, file)
         assertTrue("iCCP" in String(file.toByteArray(), Charsets.ISO_8859_1))
-        assertEquals(listOf<Byte>(50, 100, 50), bytes(Images.decode(file.toByteArray().inputStream())).toList())
+        assertEquals(listOf<Byte>(50, 100, 50), Fixtures.rgb(Images.decode(file.toByteArray().inputStream())).toList())
     }
 
     @Test
@@ -165,7 +157,7 @@ class ImagesTest {
                 override fun close(): Unit = throw IOException("closed")
             }
         val image = Images.decode(once)
-        assertEquals(48 to 64, image.width to image.height)
+        assertEquals(48 to 64, image.uprightWidth to image.uprightHeight)
     }
 
     @Test
@@ -174,14 +166,13 @@ class ImagesTest {
             object : PixelSource {
                 override val width = 0
                 override val height = 7
+                override val orientation = Orientation.UPRIGHT
 
-                override fun readRow(
-                    y: Int,
-                    into: IntArray,
-                ) = Unit
-
-                override fun readColumn(
-                    x: Int,
+                override fun read(
+                    left: Int,
+                    top: Int,
+                    width: Int,
+                    height: Int,
                     into: IntArray,
                 ) = Unit
             }

@@ -5,6 +5,7 @@ import io.github.mnv4.MobileNetV4
 import io.github.mnv4.Options
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.ModelBundle
+import io.github.mnv4.core.Orientation
 import io.github.mnv4.core.PixelSource
 import java.util.concurrent.CancellationException
 
@@ -107,16 +108,15 @@ public class Measure(
             object : PixelSource {
                 override val width = 640
                 override val height = 480
+                override val orientation = Orientation.UPRIGHT
 
-                override fun readRow(
-                    y: Int,
+                override fun read(
+                    left: Int,
+                    top: Int,
+                    width: Int,
+                    height: Int,
                     into: IntArray,
-                ) = (0 until width).forEach { into[it] = it * y }
-
-                override fun readColumn(
-                    x: Int,
-                    into: IntArray,
-                ) = (0 until height).forEach { into[it] = it * x }
+                ) = (0 until width * height).forEach { into[it] = it * top }
             }
         return DoubleArray(PREPROCESSED) { model.runBlocking(picture).times.preprocess }
     }

@@ -1,29 +1,39 @@
 package io.github.mnv4.core
 
 /**
- * A decoded image that is read line by line, so that a camera frame needs no intermediate image.
+ * A decoded image, read in parts as it is stored, so that a camera frame needs no intermediate image.
  *
  * Pixels are packed as `0x??RRGGBB`; the upper byte is ignored.
  */
 public interface PixelSource {
-    /** The width in pixels. */
+    /** The width in pixels, as stored. */
     public val width: Int
 
-    /** The height in pixels. */
+    /** The height in pixels, as stored. */
     public val height: Int
 
-    /** Writes row [y], from left to right, into the first [width] elements of [into]. */
-    public fun readRow(
-        y: Int,
-        into: IntArray,
-    )
+    /** How the image must be turned to be upright. */
+    public val orientation: Orientation
 
-    /** Writes column [x], from top to bottom, into the first [height] elements of [into]. */
-    public fun readColumn(
-        x: Int,
+    /**
+     * Writes the pixels of a part into [into], from its start, row by row.
+     *
+     * Sizes and places are those of the stored image.
+     */
+    public fun read(
+        left: Int,
+        top: Int,
+        width: Int,
+        height: Int,
         into: IntArray,
     )
 }
+
+/** The width of the upright image. */
+public val PixelSource.uprightWidth: Int get() = if (orientation.transposed) height else width
+
+/** The height of the upright image. */
+public val PixelSource.uprightHeight: Int get() = if (orientation.transposed) width else height
 
 /** How a stored image must be turned to be upright: EXIF's orientation, or a camera's rotation. */
 public enum class Orientation(
@@ -61,6 +71,7 @@ public enum class Orientation(
     /** Finds orientations. */
     public companion object {
         /** Returns the orientation with an EXIF number; upright for a number that EXIF does not have. */
+        @JvmStatic
         public fun ofExif(number: Int): Orientation = entries.firstOrNull { it.exif == number } ?: UPRIGHT
 
         /**
@@ -68,6 +79,7 @@ public enum class Orientation(
          *
          * @throws Mnv4Exception.BadImage if it is not a multiple of 90.
          */
+        @JvmStatic
         public fun ofDegrees(degrees: Int): Orientation =
             when (Math.floorMod(degrees, 360)) {
                 0 -> UPRIGHT
@@ -76,41 +88,5 @@ public enum class Orientation(
                 270 -> TURNED_270
                 else -> throw Mnv4Exception.BadImage("rotation: found $degrees degrees, allowed: multiples of 90")
             }
-    }
-}
-
-/** An image, turned upright. */
-public class TurnedPixels(
-    private val source: PixelSource,
-    private val orientation: Orientation,
-) : PixelSource {
-    override val width: Int = if (orientation.transposed) source.height else source.width
-    override val height: Int = if (orientation.transposed) source.width else source.height
-
-    override fun readRow(
-        y: Int,
-        into: IntArray,
-    ) {
-        // Row y of the upright image is a row or a column of the stored one.
-        if (orientation.transposed) {
-            source.readColumn(if (orientation.fromRight) source.width - 1 - y else y, into)
-            if (orientation.fromBottom) into.reverse(0, width)
-        } else {
-            source.readRow(if (orientation.fromBottom) source.height - 1 - y else y, into)
-            if (orientation.fromRight) into.reverse(0, width)
-        }
-    }
-
-    override fun readColumn(
-        x: Int,
-        into: IntArray,
-    ) {
-        if (orientation.transposed) {
-            source.readRow(if (orientation.fromBottom) source.height - 1 - x else x, into)
-            if (orientation.fromRight) into.reverse(0, height)
-        } else {
-            source.readColumn(if (orientation.fromRight) source.width - 1 - x else x, into)
-            if (orientation.fromBottom) into.reverse(0, height)
-        }
     }
 }

@@ -1,49 +1,39 @@
 package io.github.mnv4.core
 
+import io.github.mnv4.Fixtures
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertThrows
 import org.junit.Test
 import java.nio.ByteBuffer
+import java.util.Random
 
 class PixelsTest {
     /** Two rows of three pixels: 0 1 2 / 3 4 5. */
-    private val picture =
-        object : PixelSource {
-            override val width = 3
-            override val height = 2
+    private class Numbers(
+        override val orientation: Orientation,
+    ) : PixelSource {
+        override val width = 3
+        override val height = 2
 
-            override fun readRow(
-                y: Int,
-                into: IntArray,
-            ) = (0 until 3).forEach { into[it] = 3 * y + it }
-
-            override fun readColumn(
-                x: Int,
-                into: IntArray,
-            ) = (0 until 2).forEach { into[it] = 3 * it + x }
-        }
-
-    private fun rows(source: PixelSource): List<List<Int>> {
-        val line = IntArray(maxOf(source.width, source.height))
-        return (0 until source.height).map { y ->
-            source.readRow(y, line)
-            line.take(source.width)
-        }
+        override fun read(
+            left: Int,
+            top: Int,
+            width: Int,
+            height: Int,
+            into: IntArray,
+        ) = (0 until width * height).forEach { into[it] = 3 * (top + it / width) + left + it % width }
     }
 
-    private fun columns(source: PixelSource): List<List<Int>> {
-        val line = IntArray(maxOf(source.width, source.height))
-        val found =
-            (0 until source.width).map { x ->
-                source.readColumn(x, line)
-                line.take(source.height)
-            }
-        return (0 until source.height).map { y -> found.map { it[y] } }
-    }
+    private fun rows(image: PixelSource): List<List<Int>> =
+        Fixtures
+            .rgb(image)
+            .map { it.toInt() and 0xff }
+            .chunked(3) { (r, g, b) -> (r shl 16) or (g shl 8) or b }
+            .chunked(image.uprightWidth)
 
     @Test
-    fun `every orientation of EXIF, by rows and by columns`() {
+    fun `every orientation of EXIF`() {
         val upright =
             mapOf(
                 1 to listOf(listOf(0, 1, 2), listOf(3, 4, 5)),
@@ -56,11 +46,60 @@ class PixelsTest {
                 8 to listOf(listOf(2, 5), listOf(1, 4), listOf(0, 3)),
             )
         for ((exif, wanted) in upright) {
-            val turned = TurnedPixels(picture, Orientation.ofExif(exif))
-            assertEquals("rows of $exif", wanted, rows(turned))
-            assertEquals("columns of $exif", wanted, columns(turned))
+            assertEquals("$exif", wanted, rows(Numbers(Orientation.ofExif(exif))))
         }
         assertEquals(Orientation.UPRIGHT, Orientation.ofExif(9))
+    }
+
+    /** An image of random pixels, stored so that [orientation] turns it upright. */
+    private class Turned(
+        private val upright: IntArray,
+        private val columns: Int,
+        override val orientation: Orientation,
+    ) : PixelSource {
+        override val width = if (orientation.transposed) upright.size / columns else columns
+        override val height = upright.size / width
+
+        override fun read(
+            left: Int,
+            top: Int,
+            width: Int,
+            height: Int,
+            into: IntArray,
+        ) = (0 until width * height).forEach {
+            val x = (left + it % width).let { x -> if (orientation.fromRight) this.width - 1 - x else x }
+            val y = (top + it / width).let { y -> if (orientation.fromBottom) this.height - 1 - y else y }
+            into[it] = upright[if (orientation.transposed) x * columns + y else y * columns + x]
+        }
+    }
+
+    @Test
+    fun `a turned image is resized to the bytes of the upright one`() {
+        val random = Random(0)
+        for (interpolation in listOf("nearest", "bilinear", "bicubic", "lanczos")) {
+            for ((columns, rows) in listOf(151 to 290, 290 to 151, 7 to 5)) {
+                val pixels = IntArray(columns * rows) { random.nextInt() }
+                val spec = PreprocessSpec(40, 31, 0.9, interpolation, listOf(0f, 0f, 0f), listOf(1f, 1f, 1f))
+                val input = TensorSpec("image", "image", listOf(1, 40, 31, 3), "uint8", "nhwc")
+                val wanted = Preprocessor(spec, input).resized(Turned(pixels, columns, Orientation.UPRIGHT))
+                for (orientation in Orientation.entries) {
+                    val found = Preprocessor(spec, input).resized(Turned(pixels, columns, orientation))
+                    assertArrayEquals("$interpolation $columns x $rows $orientation", wanted, found)
+                }
+            }
+        }
+    }
+
+    @Test
+    fun `one preprocessor for images of different sizes and orientations`() {
+        val spec = PreprocessSpec(2, 2, 1.0, "bicubic", listOf(0f, 0f, 0f), listOf(1f, 1f, 1f))
+        val input = TensorSpec("image", "image", listOf(1, 2, 2, 3), "uint8", "nhwc")
+        val preprocessor = Preprocessor(spec, input)
+        for (image in Orientation.entries.map(::Numbers) + Turned(IntArray(20) { it * 999 }, 4, Orientation.UPRIGHT)) {
+            val wanted = Preprocessor(spec, input).resized(image)
+            assertArrayEquals(wanted, preprocessor.resized(image))
+            assertArrayEquals(wanted, preprocessor.resized(image))
+        }
     }
 
     @Test
@@ -76,9 +115,8 @@ class PixelsTest {
         val y = ByteBuffer.wrap(byteArrayOf(0, 50, 100, -1, 9, 9, 0, 50, 100, -1, 9, 9))
         val u = ByteBuffer.wrap(byteArrayOf(-128, 0, -128, 0))
         val v = ByteBuffer.wrap(byteArrayOf(-128, 0, -128, 0))
-        val grey = YuvPixels(YuvPlane(y, 6, 1), YuvPlane(u, 4, 2), YuvPlane(v, 4, 2), 1, 0, 3, 2)
+        val grey = YuvPixels(YuvPlane(y, 6, 1), YuvPlane(u, 4, 2), YuvPlane(v, 4, 2), 1, 0, 3, 2, Orientation.UPRIGHT)
         assertEquals(listOf(listOf(0x323232, 0x646464, 0xffffff), listOf(0x323232, 0x646464, 0xffffff)), rows(grey))
-        assertEquals(rows(grey), columns(grey))
 
         // BT.601 over the full range: pure red is (76, 85, 255), pure blue (29, 255, 107).
         fun one(
@@ -87,7 +125,8 @@ class PixelsTest {
             red: Int,
         ): Int {
             fun plane(value: Int) = YuvPlane(ByteBuffer.wrap(byteArrayOf(value.toByte())), 1, 1)
-            return rows(YuvPixels(plane(luma), plane(blue), plane(red), 0, 0, 1, 1)).single().single()
+            val frame = YuvPixels(plane(luma), plane(blue), plane(red), 0, 0, 1, 1, Orientation.UPRIGHT)
+            return rows(frame).single().single()
         }
         assertEquals(0xfe0000, one(76, 85, 255))
         assertEquals(0x0000fe, one(29, 255, 107))
@@ -97,7 +136,7 @@ class PixelsTest {
     fun `a size that needs no filter is copied`() {
         val spec = PreprocessSpec(2, 2, 1.0, "bicubic", listOf(0f, 0f, 0f), listOf(1f, 1f, 1f))
         val input = TensorSpec("image", "image", listOf(1, 2, 2, 3), "uint8", "nhwc")
-        val found = Preprocessor(spec, input).resized(picture)
+        val found = Preprocessor(spec, input).resized(Numbers(Orientation.UPRIGHT))
         // The crop of three columns to two begins at rint(0.5) = 0.
         assertArrayEquals(byteArrayOf(0, 0, 0, 0, 0, 1, 0, 0, 3, 0, 0, 4), found)
     }
