@@ -26,14 +26,14 @@ kotlin {
     }
 }
 
+dependencies {
+    api("org.jetbrains.kotlinx:kotlinx-coroutines-core:1.10.2")
+}
+
 publishing {
     publications {
         register<MavenPublication>("release") {
             afterEvaluate { from(components["release"]) }
         }
     }
-}
-
-dependencies {
-    api("org.jetbrains.kotlinx:kotlinx-coroutines-core:1.10.2")
 }
