@@ -38,6 +38,7 @@ MODULES = {
     "mnv4": "the library: manifests, preprocessing, images, `MobileNetV4`",
     "mnv4-litert": "runs `.tflite`: LiteRT",
     "mnv4-executorch": "runs `.pte`: ExecuTorch",
+    "mnv4-camerax": "optional: reads the frames of CameraX, an `ImageProxy`",
     "mnv4-measure": "optional: measures a network in your app; no app needs it in a release",
 }
 """The modules of the library, and what each is for."""

@@ -4,17 +4,18 @@ import android.annotation.TargetApi
 import android.graphics.Bitmap
 import android.graphics.BitmapFactory
 import android.graphics.ColorSpace
-import android.graphics.ImageFormat
 import android.graphics.Rect
 import android.media.ExifInterface
 import android.media.Image
 import android.os.Build
+import io.github.mnv4.core.CroppedPixels
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.Orientation
 import io.github.mnv4.core.PixelSource
-import io.github.mnv4.core.YuvPixels
 import io.github.mnv4.core.YuvPlane
 import io.github.mnv4.core.exifChunk
+import io.github.mnv4.core.uprightHeight
+import io.github.mnv4.core.uprightWidth
 import java.io.ByteArrayInputStream
 import java.io.IOException
 import java.io.InputStream
@@ -42,31 +43,40 @@ public object Images {
     }
 
     /**
-     * Returns a camera frame's pixels, read from its planes.
+     * Returns a camera frame's pixels within its `cropRect`.
      *
-     * @param rotationDegrees by how much the frame is turned clockwise to be upright (`SENSOR_ORIENTATION`).
-     * @throws Mnv4Exception.BadImage if the format is not `YUV_420_888`, or the rotation is not a
+     * `YUV_420_888` and `RGBA_8888` are accepted. The pixels are read while the network runs, so the frame
+     * must not be closed before the call has returned.
+     *
+     * @param rotationDegrees the clockwise turn that makes the frame upright (`SENSOR_ORIENTATION`).
+     * @throws Mnv4Exception.BadImage if the frame is closed or has another format, or the rotation is not a
      *     multiple of 90.
      */
+    @JvmStatic
     public fun of(
         frame: Image,
         rotationDegrees: Int,
-    ): PixelSource {
-        if (frame.format != ImageFormat.YUV_420_888) {
-            throw Mnv4Exception.BadImage("frame: found format ${frame.format}, allowed: YUV_420_888")
+    ): PixelSource =
+        framePixels {
+            val planes = frame.planes.map { YuvPlane(it.buffer, it.rowStride, it.pixelStride) }
+            CameraFrame(frame.format, planes, frame.cropRect, rotationDegrees)
         }
-        val planes = frame.planes.map { YuvPlane(it.buffer, it.rowStride, it.pixelStride) }
-        return yuv(planes, frame.cropRect, rotationDegrees)
-    }
 
-    internal fun yuv(
-        planes: List<YuvPlane>,
-        crop: Rect,
-        rotationDegrees: Int,
-    ): PixelSource {
-        val (y, u, v) = planes
-        val upright = Orientation.ofDegrees(rotationDegrees)
-        return YuvPixels(y, u, v, crop.left, crop.top, crop.width(), crop.height(), upright)
+    /**
+     * Returns a part of an image, for example what a detector found.
+     *
+     * @param region the part, in pixels of the upright image: `uprightWidth` x `uprightHeight`, which are fewer
+     *     than the file has if [decode] sampled it.
+     * @throws Mnv4Exception.BadImage if the region is empty, or not within the image.
+     */
+    @JvmStatic
+    public fun PixelSource.cropped(region: Rect): PixelSource {
+        if (region.isEmpty || !Rect(0, 0, uprightWidth, uprightHeight).contains(region)) {
+            throw Mnv4Exception.BadImage(
+                "region: found ${region.toShortString()}, must be within $uprightWidth x $uprightHeight and not empty",
+            )
+        }
+        return CroppedPixels.upright(this, region.left, region.top, region.width(), region.height())
     }
 
     /**

@@ -1,6 +1,7 @@
 package io.github.mnv4
 
 import android.app.Application
+import android.graphics.ImageFormat
 import android.graphics.Rect
 import io.github.mnv4.Fixtures.aside
 import io.github.mnv4.Fixtures.objects
@@ -63,9 +64,10 @@ class ClassifyTest {
         val height = 480
         val luma = YuvFrame.plane(width * height, width, 1)
         val chroma = YuvFrame.plane(width * height / 2, width, 2)
-        val crop = Rect(0, 0, width, height)
+        val planes = listOf(luma, chroma, chroma)
+        val frame = CameraFrame(ImageFormat.YUV_420_888, planes, Rect(0, 0, width, height), 90)
         aside { MobileNetV4.open(Fixtures.bundle("conv-small-035-96x96-fp32-tflite")) }.use { model ->
-            fun classify() = model.runBlocking(Images.yuv(listOf(luma, chroma, chroma), crop, 90)).top(3)
+            fun classify() = model.runBlocking(framePixels { frame }).top(3)
             repeat(3) { classify() }
             val before = bytes.currentThreadAllocatedBytes
             val frames = 10

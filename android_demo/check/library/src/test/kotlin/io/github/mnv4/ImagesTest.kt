@@ -5,8 +5,10 @@ import android.graphics.Bitmap
 import android.graphics.Color
 import android.graphics.ColorSpace
 import android.graphics.ImageFormat
+import android.graphics.PixelFormat
 import android.graphics.Rect
 import android.media.Image
+import io.github.mnv4.Images.cropped
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.Orientation
 import io.github.mnv4.core.PixelSource
@@ -66,7 +68,64 @@ class ImagesTest {
         // Luma is the column's number; the left column is the upper row now.
         assertEquals(listOf<Byte>(2, 2, 2), Fixtures.rgb(upright).take(3))
         assertTrue("multiples of 90" in refused { Images.of(frame, 45) })
-        assertTrue("found format 256" in refused { Images.of(Frame(8, 4, ImageFormat.JPEG), 0) })
+        assertEquals(
+            "frame: found format 256, allowed: YUV_420_888 (35) and RGBA_8888 (1); pass the bytes of a JPEG to Images.decode",
+            refused { Images.of(Frame(8, 4, ImageFormat.JPEG), 0) },
+        )
+    }
+
+    @Test
+    fun `frames of RGBA, whose rows are longer than they say`() {
+        val frame = Frame(width = 4, height = 2, format = PixelFormat.RGBA_8888)
+        frame.cropRect = Rect(1, 0, 4, 2)
+        val upright = Images.of(frame, 180)
+        assertEquals(3 to 2, upright.uprightWidth to upright.uprightHeight)
+        assertEquals(listOf<Byte>(3, -128, -1, 2, -128, -1, 1, -128, -1), Fixtures.rgb(upright).take(9))
+    }
+
+    @Test
+    fun `a frame that is closed, before the call or meanwhile`() {
+        val message = "frame: is closed; close it after the call has returned"
+        val frame = Frame(width = 8, height = 4)
+        frame.close()
+        assertEquals(message, refused { Images.of(frame, 0) })
+        val open = Images.of(Frame(width = 8, height = 4), 0)
+        val closed =
+            object : PixelSource by open {
+                // As Android's direct buffers do, once they are freed.
+                override fun read(
+                    left: Int,
+                    top: Int,
+                    width: Int,
+                    height: Int,
+                    into: IntArray,
+                ): Unit = throw IllegalStateException("buffer is inaccessible")
+            }
+        assertEquals(message, refused { Fixtures.rgb(OpenPixels(closed)) })
+    }
+
+    @Test
+    fun `a part of a photo, as one sees it`() {
+        val whole = Images.decode(File(Fixtures.folder, "formats/turned6.png").inputStream())
+        assertEquals(48 to 64, whole.uprightWidth to whole.uprightHeight)
+        val part = whole.cropped(Rect(10, 20, 40, 64))
+        assertEquals(30 to 44, part.uprightWidth to part.uprightHeight)
+        val wanted =
+            Fixtures
+                .rgb(whole)
+                .toList()
+                .chunked(48 * 3)
+                .drop(20)
+                .map { it.subList(30, 120) }
+        assertEquals(wanted, Fixtures.rgb(part).toList().chunked(90))
+        val all = Fixtures.rgb(whole).toList()
+        assertEquals(all, Fixtures.rgb(whole.cropped(Rect(0, 0, 48, 64))).toList())
+        for (region in listOf(Rect(0, 0, 49, 64), Rect(-1, 0, 10, 10), Rect(5, 5, 5, 9), Rect(9, 9, 3, 3))) {
+            assertEquals(
+                "region: found ${region.toShortString()}, must be within 48 x 64 and not empty",
+                refused { whole.cropped(region) },
+            )
+        }
     }
 
     @Test
@@ -193,7 +252,7 @@ class ImagesTest {
     }
 }
 
-/** Grey, each column as bright as its number. */
+/** Each column has its number as luma or red. A closed frame throws, as those of Android do. */
 private class Frame(
     private val width: Int,
     private val height: Int,
@@ -215,23 +274,51 @@ private class Frame(
         override fun getBuffer(): ByteBuffer = ByteBuffer.wrap(bytes)
     }
 
-    override fun getFormat() = format
+    override fun getFormat() = open { format }
 
-    override fun getWidth() = width
+    override fun getWidth() = open { width }
 
-    override fun getHeight() = height
+    override fun getHeight() = open { height }
 
-    override fun getTimestamp() = 0L
+    override fun getTimestamp() = open { 0L }
 
-    override fun getTransform() = 0
+    override fun getTransform() = open { 0 }
 
-    override fun getScalingMode() = 0
+    override fun getScalingMode() = open { 0 }
 
-    override fun getPlanes(): Array<Plane> {
-        val luma = Of(ByteArray(width * height) { (it % width).toByte() }, width, 1)
-        val chroma = Of(ByteArray(width * height / 2) { -128 }, width, 2)
-        return arrayOf(luma, chroma, chroma)
+    override fun getPlanes(): Array<Plane> =
+        open {
+            if (format == PixelFormat.RGBA_8888) {
+                val row = width * 4 + 8
+                val pixel = byteArrayOf(0, -128, -1, 7)
+                arrayOf(
+                    Of(
+                        ByteArray(row * height) {
+                            if (it % 4 ==
+                                0
+                            ) {
+                                (it % row / 4).toByte()
+                            } else {
+                                pixel[it % 4]
+                            }
+                        },
+                        row,
+                        4,
+                    ),
+                )
+            } else {
+                val luma = Of(ByteArray(width * height) { (it % width).toByte() }, width, 1)
+                val chroma = Of(ByteArray(width * height / 2) { -128 }, width, 2)
+                arrayOf(luma, chroma, chroma)
+            }
+        }
+
+    override fun close() {
+        mIsImageValid = false
     }
 
-    override fun close() = Unit
+    private fun <T> open(value: () -> T): T {
+        throwISEIfImageIsInvalid()
+        return value()
+    }
 }

@@ -51,6 +51,24 @@ class PixelsTest {
         assertEquals(Orientation.UPRIGHT, Orientation.ofExif(9))
     }
 
+    @Test
+    fun `a part of an image in every orientation`() {
+        for (orientation in Orientation.entries) {
+            val image = Numbers(orientation)
+            val whole = rows(image)
+            for (top in 0 until image.uprightHeight) {
+                for (left in 0 until image.uprightWidth) {
+                    val (width, height) = image.uprightWidth - left to image.uprightHeight - top
+                    val part = CroppedPixels.upright(image, left, top, width, height)
+                    val wanted = whole.drop(top).map { it.drop(left) }
+                    assertEquals("$orientation from $left, $top", wanted, rows(part))
+                    val first = CroppedPixels.upright(part, 0, 0, 1, 1)
+                    assertEquals("$orientation at $left, $top", listOf(wanted[0].take(1)), rows(first))
+                }
+            }
+        }
+    }
+
     /** An image of random pixels, stored so that [orientation] turns it upright. */
     private class Turned(
         private val upright: IntArray,
