@@ -93,7 +93,11 @@ class ShrunkTest {
         val java = "${System.getProperty("java.home")}/bin/java"
         val native = "-Djava.library.path=${System.getProperty("java.library.path")}"
         val command = listOf(java, native, "-cp", (jars + json).joinToString(":"), "io.github.mnv4.check.ProgramKt")
-        val process = ProcessBuilder(command + bundles.map { it.path }).redirectErrorStream(true).start()
+        val process =
+            ProcessBuilder(command + bundles.map { it.path })
+                .directory(File("target/shrunk")) // where a JVM that crashes leaves its report
+                .redirectErrorStream(true)
+                .start()
         val text = process.inputStream.bufferedReader().readText()
         assertEquals(text, 0, process.waitFor())
         return text.lines().filter { it.startsWith("litert ") || it.startsWith("executorch:") }
@@ -104,13 +108,15 @@ class ShrunkTest {
         val RULES = listOf("../../mnv4-litert/consumer-rules.pro", "../../mnv4-executorch/consumer-rules.pro")
 
         /**
-         * The program itself, LiteRT's own rules, those of the Android Gradle Plugin, and what R8 does unasked.
+         * The program itself, LiteRT's own rules as R8 reads them (a class that is kept keeps no constructor),
+         * those of the Android Gradle Plugin, and what R8 does unasked.
          * Classes of earlier sources may lie beside those of today, and lack what they call.
          */
         const val PROGRAM = """
             -keep class io.github.mnv4.check.ProgramKt { void main(java.lang.String[]); }
-            -keep @org.tensorflow.lite.annotations.UsedByReflection class *
-            -keepclassmembers class * { @org.tensorflow.lite.annotations.UsedByReflection *; }
+            -keep @org.tensorflow.lite.annotations.UsedByReflection class * {
+                @org.tensorflow.lite.annotations.UsedByReflection *;
+            }
             -keepclasseswithmembernames,includedescriptorclasses class * { native <methods>; }
             -keep,allowobfuscation class * implements io.github.mnv4.RuntimeProvider { <init>(); }
             -keepnames interface io.github.mnv4.RuntimeProvider
