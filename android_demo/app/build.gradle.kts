@@ -39,6 +39,7 @@ dependencies {
     implementation(project(":mnv4-measure"))
     implementation(project(":mnv4-litert"))
     implementation(project(":mnv4-executorch"))
+    implementation("org.jetbrains.kotlinx:kotlinx-coroutines-android:1.10.2")
 }
 
 /** Copies bundles of `mnv4 build` into the assets: `-Pmnv4.bundles=FOLDER`, by default `../out`. */

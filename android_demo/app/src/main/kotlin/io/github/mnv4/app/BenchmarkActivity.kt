@@ -55,6 +55,11 @@ internal class BenchmarkActivity : Screen(R.layout.benchmark) {
         super.onStop()
     }
 
+    override fun onDestroy() {
+        if (isFinishing) run.stop()
+        super.onDestroy()
+    }
+
     override fun modelChanged() = Unit
 
     private fun startOrStop() {

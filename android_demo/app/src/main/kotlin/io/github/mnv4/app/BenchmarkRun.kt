@@ -1,8 +1,5 @@
 package io.github.mnv4.app
 
-import android.content.Context
-import android.os.Handler
-import android.os.Looper
 import io.github.mnv4.AssetFiles
 import io.github.mnv4.Mnv4Model
 import io.github.mnv4.MobileNetV4
@@ -14,11 +11,16 @@ import io.github.mnv4.measure.Phone
 import io.github.mnv4.measure.Plan
 import io.github.mnv4.measure.Step
 import io.github.mnv4.measure.WrongOutput
+import kotlinx.coroutines.CoroutineStart
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.Job
+import kotlinx.coroutines.isActive
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.withContext
 import java.time.Instant
 import java.time.temporal.ChronoUnit
 import java.util.UUID
 import java.util.concurrent.CancellationException
-import kotlin.concurrent.thread
 
 /** The benchmark that runs, or ran last; it outlives the screen that shows it. */
 internal class BenchmarkRun(
@@ -41,11 +43,7 @@ internal class BenchmarkRun(
         ) : State
     }
 
-    private val main = Handler(Looper.getMainLooper())
-
-    // Not an interrupt, which closes the files that are being read.
-    @Volatile
-    private var cancelled = false
+    private var job: Job? = null
 
     var state: State = State.Idle
         private set
@@ -59,43 +57,42 @@ internal class BenchmarkRun(
         threads: Int,
     ) {
         set(State.Running(Step.LOAD))
-        cancelled = false
-        thread(name = "benchmark") {
-            val end =
-                try {
-                    State.Done(measure(app, model, Plan(threads = threads)))
-                } catch (error: Mnv4Exception) {
-                    State.Failed(error.message.orEmpty())
-                } catch (error: WrongOutput) {
-                    State.Failed(error.message.orEmpty())
-                } catch (_: CancellationException) {
-                    State.Idle
-                }
-            main.post { set(end) }
-        }
+        job =
+            // Begun at once, so that it also ends with a state if it is cancelled at once.
+            app.scope.launch(start = CoroutineStart.UNDISPATCHED) {
+                val end =
+                    try {
+                        State.Done(app.models.alone { measure(model, Plan(threads = threads)) })
+                    } catch (error: Mnv4Exception) {
+                        State.Failed(error.message.orEmpty())
+                    } catch (error: WrongOutput) {
+                        State.Failed(error.message.orEmpty())
+                    } catch (_: CancellationException) {
+                        State.Idle
+                    }
+                set(end)
+            }
     }
 
     fun stop() {
-        cancelled = true
+        job?.cancel()
     }
 
-    private fun measure(
-        context: Context,
+    private suspend fun measure(
         model: Model,
         plan: Plan,
-    ): Measurement {
-        app.models.release()
-        val began = Instant.now().truncatedTo(ChronoUnit.SECONDS)
-        val asset = Mnv4Model(model.id)
-        val bundle = ModelBundle.open(AssetFiles(context, asset))
-        val measure =
-            Measure(context, { cancelled }) { step ->
-                main.post { if (state is State.Running) set(State.Running(step)) }
-            }
-        val samples = measure.session(bundle, plan) { MobileNetV4.open(context, asset, it) }
-        val id = UUID.randomUUID().toString()
-        return Measurement(id, "app", bundle.manifest, Phone(context).device(), plan, began, samples)
-    }
+    ): Measurement =
+        withContext(Dispatchers.Default) {
+            val began = Instant.now().truncatedTo(ChronoUnit.SECONDS)
+            val asset = Mnv4Model(model.id)
+            val bundle = ModelBundle.open(AssetFiles(app, asset))
+            val measure = Measure(app, { !isActive }) { app.scope.launch { if (isRunning) set(State.Running(it)) } }
+            val samples = measure.session(bundle, plan) { MobileNetV4.open(app, asset, it) }
+            val id = UUID.randomUUID().toString()
+            Measurement(id, "app", bundle.manifest, Phone(app).device(), plan, began, samples)
+        }
+
+    private val isRunning get() = state is State.Running
 
     private fun set(now: State) {
         state = now

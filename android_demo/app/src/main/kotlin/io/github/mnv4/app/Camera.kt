@@ -15,18 +15,27 @@ import android.os.Handler
 import android.os.HandlerThread
 import android.os.Looper
 import android.view.Surface
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Job
+import kotlinx.coroutines.channels.Channel
+import kotlinx.coroutines.channels.awaitClose
+import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.flow.buffer
+import kotlinx.coroutines.flow.callbackFlow
+import kotlinx.coroutines.launch
 
 /**
- * An open camera: its preview on a texture, and its frames on a thread of its own. Only for the main thread.
+ * An open camera: its preview on a texture, and its frames. Only for the main thread.
  *
- * @param frame receives the frames, on a thread in the background; they are closed when it returns.
+ * @param consume collects the frames, in [scope], until it is cancelled, and closes each of them.
  * @param failed receives why the camera ended, for the user.
  */
 internal class Camera(
     private val context: Context,
     val lens: Lens,
     texture: SurfaceTexture,
-    private val frame: (Image) -> Unit,
+    private val scope: CoroutineScope,
+    private val consume: suspend (Flow<Image>) -> Unit,
     private val failed: (String) -> Unit,
 ) : AutoCloseable {
     private val main = Handler(Looper.getMainLooper())
@@ -37,6 +46,7 @@ internal class Camera(
     private val preview: Surface
     private var device: CameraDevice? = null
     private var session: CameraCaptureSession? = null
+    private var consuming: Job? = null
     private var closed = false
 
     /** Whether the light is on. */
@@ -56,15 +66,31 @@ internal class Camera(
     init {
         texture.setDefaultBufferSize(lens.size.width, lens.size.height)
         preview = Surface(texture)
-        reader.setOnImageAvailableListener({ it.acquireLatestImage()?.use(frame) }, frames)
     }
+
+    /** A frame that nobody waits for is closed here. */
+    private val images =
+        callbackFlow {
+            val listener =
+                ImageReader.OnImageAvailableListener { reader ->
+                    reader.acquireLatestImage()?.let { if (trySend(it).isFailure) it.close() }
+                }
+            reader.setOnImageAvailableListener(listener, frames)
+            awaitClose { reader.setOnImageAvailableListener(null, null) }
+        }.buffer(Channel.RENDEZVOUS)
 
     /** Opens the camera; needs the permission. */
     @SuppressLint("MissingPermission")
-    fun start() =
-        guarded {
-            context.getSystemService(CameraManager::class.java).openCamera(lens.id, Opened(), main)
+    fun start() {
+        val job = scope.launch { consume(images) }
+        // Not earlier: until then, a frame may be read, whose memory is the reader's.
+        job.invokeOnCompletion {
+            frames.post(reader::close)
+            thread.quitSafely()
         }
+        consuming = job
+        guarded { context.getSystemService(CameraManager::class.java).openCamera(lens.id, Opened(), main) }
+    }
 
     private inner class Opened : CameraDevice.StateCallback() {
         override fun onOpened(camera: CameraDevice) {
@@ -142,12 +168,12 @@ internal class Camera(
         session = null
         device?.close() ?: preview.release()
         device = null
-        frames.post(reader::close) // after a frame that is being looked at
-        thread.quitSafely()
+        consuming?.cancel()
     }
 
     private companion object {
-        const val BUFFERS = 2
+        /** One frame is read, one waits for its turn, one is on its way, and the reader looks for the latest of two. */
+        const val BUFFERS = 5
     }
 }
 

@@ -20,6 +20,11 @@ import io.github.mnv4.Images
 import io.github.mnv4.Outputs
 import io.github.mnv4.core.Classification
 import io.github.mnv4.core.Mnv4Exception
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.flow.conflate
+import kotlinx.coroutines.flow.flowOn
+import kotlinx.coroutines.flow.map
 
 /** What the camera sees, classified as it comes. */
 internal class CameraActivity :
@@ -89,9 +94,7 @@ internal class CameraActivity :
         )
     }
 
-    override fun modelChanged() {
-        if (camera == null) restart() else place()
-    }
+    override fun modelChanged() = restart()
 
     override fun onStart() {
         super.onStart()
@@ -160,7 +163,7 @@ internal class CameraActivity :
         lens: Lens,
         texture: SurfaceTexture,
     ) {
-        val started = Camera(this, lens, texture, { classify(lens, it) }, ::failed)
+        val started = Camera(this, lens, texture, scope, { classify(lens, it) }, ::failed)
         camera = started
         val torch = findViewById<ToggleButton>(R.id.torch)
         torch.isChecked = false
@@ -239,22 +242,23 @@ internal class CameraActivity :
 
     override fun onDisplayRemoved(displayId: Int): Unit = Unit
 
-    /** Classifies a frame, on the camera's thread. */
-    private fun classify(
+    /** Classifies frames until it is cancelled: always the latest one. */
+    private suspend fun classify(
         lens: Lens,
-        frame: Image,
+        frames: Flow<Image>,
     ) {
         try {
-            models.use { model ->
-                val outputs = model.runBlocking(Images.of(frame, lens.rotation(turns())))
-                val scores = outputs.top(ROWS)
-                runOnUiThread { if (camera?.lens === lens) show(scores, outputs.times) }
+            models.use { network ->
+                network
+                    .frames(frames) { Images.of(it, lens.rotation(turns())) }
+                    .map { it.top(ROWS) to it.times }
+                    .flowOn(Dispatchers.Default)
+                    .conflate()
+                    .collect { (scores, times) -> show(scores, times) }
             }
         } catch (error: Mnv4Exception) {
-            runOnUiThread {
-                stop()
-                say(R.string.failed, error.message.orEmpty(), R.string.try_again, ::restart)
-            }
+            stop()
+            say(R.string.failed, error.message.orEmpty(), R.string.try_again, ::restart)
         }
     }
 

@@ -1,15 +1,16 @@
 package io.github.mnv4.app
 
 import android.content.Context
-import android.os.Handler
-import android.os.Looper
 import io.github.mnv4.AssetFiles
 import io.github.mnv4.Mnv4Model
 import io.github.mnv4.MobileNetV4
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.ModelBundle
 import io.github.mnv4.core.ModelManifest
-import java.util.concurrent.Executors
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.sync.Mutex
+import kotlinx.coroutines.sync.withLock
+import kotlinx.coroutines.withContext
 
 /** A network in the app's assets. */
 internal class Model(
@@ -24,9 +25,11 @@ internal class Models(
     private val context: Context,
 ) {
     private val settings = context.getSharedPreferences("models", Context.MODE_PRIVATE)
-    private val main = Handler(Looper.getMainLooper())
-    private val executor = Executors.newSingleThreadExecutor()
-    private var open: MobileNetV4? = null
+    private val turn = Mutex()
+    private var network: MobileNetV4? = null
+
+    /** What [network] was opened from. */
+    private var opened: Model? = null
 
     val all: List<Model> =
         context.assets
@@ -52,41 +55,32 @@ internal class Models(
         }
 
     /**
-     * Runs [block] on the chosen network, opened before if it is not; for threads in the background.
+     * Runs [block] with the chosen network, which is opened first if it is not. One caller has it at a time.
      *
-     * @throws Mnv4Exception it cannot be opened, or what [block] throws.
+     * @throws Mnv4Exception if it cannot be opened, or what [block] throws.
      */
-    @Synchronized
-    fun <T> use(block: (MobileNetV4) -> T): T {
-        val id = checkNotNull(chosen) { "no model" }.id
-        if (open?.manifest?.id != id) {
-            release()
-            open = MobileNetV4.open(context, Mnv4Model(id))
+    suspend fun <T> use(block: suspend (MobileNetV4) -> T): T =
+        turn.withLock {
+            val model = checkNotNull(chosen) { "no model" }
+            if (opened !== model) {
+                close()
+                withContext(Dispatchers.IO) { network = MobileNetV4.open(context, Mnv4Model(model.id)) }
+                opened = model
+            }
+            block(checkNotNull(network))
         }
-        return block(checkNotNull(open))
-    }
 
-    /** Closes what is open: a benchmark wants the memory and the cores for itself. */
-    @Synchronized
-    fun release() {
-        open?.close()
-        open = null
-    }
-
-    /** Runs [block] aside, and hands its result to [done] on the main thread. */
-    fun <T> ask(
-        block: (MobileNetV4) -> T,
-        done: (Result<T>) -> Unit,
-    ) {
-        executor.execute {
-            val result =
-                try {
-                    Result.success(use(block))
-                } catch (error: Mnv4Exception) {
-                    Result.failure(error)
-                }
-            main.post { done(result) }
+    /** Runs [block] while no network is open: a benchmark wants the memory and the cores for itself. */
+    suspend fun <T> alone(block: suspend () -> T): T =
+        turn.withLock {
+            close()
+            block()
         }
+
+    private fun close() {
+        network?.close()
+        network = null
+        opened = null
     }
 
     private companion object {

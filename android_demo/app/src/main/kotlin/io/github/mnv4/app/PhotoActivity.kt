@@ -22,6 +22,10 @@ import io.github.mnv4.core.Preprocessor
 import io.github.mnv4.core.TensorSpec
 import io.github.mnv4.core.uprightHeight
 import io.github.mnv4.core.uprightWidth
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.Job
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.withContext
 import java.io.FileNotFoundException
 import java.io.IOException
 import java.io.InputStream
@@ -29,6 +33,7 @@ import java.io.InputStream
 /** A photo, chosen here or shared by another app, classified. */
 internal class PhotoActivity : Screen(R.layout.photo) {
     private var shown: Uri? = null
+    private var classifying: Job? = null
 
     private class Found(
         val picture: Bitmap,
@@ -91,17 +96,17 @@ internal class PhotoActivity : Screen(R.layout.photo) {
         shown = photo
         if (lacksModels()) return
         if (photo == null) return failed(R.string.photo_failed, getString(R.string.photo_missing))
-        models.ask({ classify(it, photo) }) { result ->
-            if (isDestroyed) return@ask
-            result.fold(::show) {
-                val why = it.message.orEmpty()
-                if (it is Mnv4Exception.BadImage) {
-                    failed(R.string.photo_failed, getString(R.string.photo_failed_why, why))
-                } else {
-                    failed(R.string.failed, why)
+        classifying?.cancel()
+        classifying =
+            scope.launch {
+                try {
+                    show(models.use { withContext(Dispatchers.IO) { classify(it, photo) } })
+                } catch (error: Mnv4Exception.BadImage) {
+                    failed(R.string.photo_failed, getString(R.string.photo_failed_why, error.message))
+                } catch (error: Mnv4Exception) {
+                    failed(R.string.failed, error.message.orEmpty())
                 }
             }
-        }
     }
 
     private fun failed(
@@ -126,12 +131,12 @@ internal class PhotoActivity : Screen(R.layout.photo) {
             getString(R.string.photo_times, found.times.network, found.times.preprocess)
     }
 
-    private fun classify(
+    private suspend fun classify(
         model: MobileNetV4,
         photo: Uri,
     ): Found {
         val picture = open(photo).use(Images::decode)
-        val outputs = model.runBlocking(picture)
+        val outputs = model.run(picture)
         return Found(small(picture), outputs.top(ROWS), outputs.times)
     }
 

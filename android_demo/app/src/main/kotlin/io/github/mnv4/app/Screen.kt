@@ -11,6 +11,8 @@ import android.widget.BaseAdapter
 import android.widget.Button
 import android.widget.RadioButton
 import android.widget.TextView
+import kotlinx.coroutines.MainScope
+import kotlinx.coroutines.cancel
 
 /** What the screens have in common: the model's button, messages, and room for the system's bars. */
 internal abstract class Screen(
@@ -18,6 +20,9 @@ internal abstract class Screen(
 ) : Activity() {
     protected val app: DemoApp get() = application as DemoApp
     protected val models: Models get() = app.models
+
+    /** Runs what ends with the screen. */
+    protected val scope = MainScope()
 
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
@@ -35,6 +40,11 @@ internal abstract class Screen(
         findViewById<TextView?>(R.id.title)?.text = title
         findViewById<View>(R.id.model).setOnClickListener { pickModel() }
         showModel()
+    }
+
+    override fun onDestroy() {
+        scope.cancel()
+        super.onDestroy()
     }
 
     /** Keeps what one reads and touches clear of the system's bars, which are as wide as said. */

@@ -24,6 +24,10 @@ import android.view.TextureView
 import android.view.View
 import android.widget.Button
 import android.widget.TextView
+import io.github.mnv4.Mnv4Model
+import io.github.mnv4.MobileNetV4
+import io.github.mnv4.core.Classification
+import org.junit.After
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNull
@@ -41,6 +45,7 @@ import org.robolectric.annotation.Implements
 import org.robolectric.shadows.ShadowAlertDialog
 import org.robolectric.shadows.ShadowDisplayManager
 import java.io.File
+import java.util.concurrent.CompletableFuture
 import kotlin.math.abs
 
 @RunWith(RobolectricTestRunner::class)
@@ -68,6 +73,16 @@ class CameraActivityTest {
     }
 
     private fun open(allowed: Boolean = true): CameraActivity = controller(allowed).get()
+
+    /** The network, to classify what the user sees. */
+    private val reference by lazy {
+        val opened = CompletableFuture.supplyAsync { MobileNetV4.open(app, Mnv4Model(CONV)) }.get()
+        opened.also(closing::add)
+    }
+    private val closing = ArrayList<AutoCloseable>()
+
+    @After
+    fun close() = closing.forEach(AutoCloseable::close)
 
     private val display get() = app.getSystemService(DisplayManager::class.java).getDisplay(0)
 
@@ -105,15 +120,20 @@ class CameraActivityTest {
         return Scene(upright, front, orientation, turns)
     }
 
-    /** Gives frames until the screen has shown [count] of them. */
+    /** Gives frames, one after the other, until the screen has shown what [count] of them gave. */
     private fun CameraActivity.see(
         scene: Scene,
         count: Int = 1,
     ) = repeat(count) {
-        val frame = Frame(scene.raw)
-        Sensor.give(frame)
-        await { frame.closed }
-        shadowOf(Looper.getMainLooper()).idle()
+        val nothing = List(3) { Classification(it, "", 0f) }
+        findViewById<ScoresView>(R.id.scores).show(nothing)
+        while (scores()[0].first == "") {
+            val frame = Frame(scene.raw)
+            Sensor.give(frame)
+            await { frame.closed }
+            // Shown soon, unless nobody was waiting for the frame.
+            for (i in 1..20) if (scores()[0].first == "") letMainWork()
+        }
     }
 
     /** The screen while the camera runs. What the GPU would draw of its preview is put behind the viewfinder. */
@@ -194,7 +214,7 @@ class CameraActivityTest {
         val mean = off / ((height + 7) / 8 * ((width + 7) / 8)).toDouble()
         assertTrue("$said: the preview is off by $mean", mean < 4)
         activity.see(scene)
-        val wanted = app.models.use { model -> model.classifyBlocking(scene.upright, 3) }
+        val wanted = reference.classifyBlocking(scene.upright, 3)
         val (label, percent) = activity.scores()[0]
         assertEquals(said, wanted[0].label, label)
         assertEquals(said, 100 * wanted[0].probability, percent.toFloat(), 3f)

@@ -12,6 +12,10 @@ import android.hardware.camera2.CaptureRequest
 import android.media.Image
 import android.os.Looper
 import android.util.Size
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.cancel
+import kotlinx.coroutines.flow.Flow
 import org.junit.After
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
@@ -25,6 +29,7 @@ import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
 import java.util.concurrent.CopyOnWriteArrayList
+import java.util.concurrent.CountDownLatch
 
 /** Uses Robolectric's camera, to which [Sensor] adds frames. */
 @RunWith(RobolectricTestRunner::class)
@@ -34,21 +39,33 @@ import java.util.concurrent.CopyOnWriteArrayList
 )
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 class CameraTest {
-    private val seen = CopyOnWriteArrayList<Pair<String, Image>>()
+    private val seen = CopyOnWriteArrayList<Image>()
     private val failures = ArrayList<String>()
     private val manager = shadowOf(app.getSystemService(CameraManager::class.java))
     private val opened = ArrayList<Camera>()
+    private val scope = CoroutineScope(Dispatchers.Default)
 
     @Before
     fun reset() = Sensor.reset()
 
     @After
-    fun close() = opened.forEach(Camera::close)
+    fun close() {
+        opened.forEach(Camera::close)
+        scope.cancel()
+    }
+
+    private fun camera(lens: Lens): Camera {
+        val look: suspend (Flow<Image>) -> Unit = { frames ->
+            frames.collect { frame ->
+                seen += frame
+                frame.close()
+            }
+        }
+        return Camera(app, lens, SurfaceTexture(0), scope, look, failures::add).also(opened::add)
+    }
 
     private fun open(lens: Lens): Camera {
-        val look = { image: Image -> image.planes.let { seen += Thread.currentThread().name to image } }
-        val camera = Camera(app, lens, SurfaceTexture(0), look, failures::add)
-        opened += camera
+        val camera = camera(lens)
         camera.start()
         shadowOf(Looper.getMainLooper()).idle()
         return camera
@@ -89,10 +106,11 @@ class CameraTest {
             CameraMetadata.CONTROL_AF_MODE_CONTINUOUS_PICTURE,
             request.settings[CaptureRequest.CONTROL_AF_MODE],
         )
-        val frames = List(3) { frame() }
-        frames.forEach(Sensor::give)
-        await { frames.all { it.closed } }
-        assertEquals(frames.map { "frames" to it }, seen)
+        while (seen.size < 3) {
+            val frame = frame()
+            Sensor.give(frame)
+            await { frame.closed }
+        }
         assertEquals(640 to 480, Sensor.reader!!.width to Sensor.reader!!.height)
         camera.close()
         await { Sensor.readerClosed && threads() == 0 }
@@ -100,9 +118,35 @@ class CameraTest {
     }
 
     @Test
+    fun `a frame that is read when the camera is closed keeps its memory until then`() {
+        Sensor.addPhone()
+        val reading = CountDownLatch(1)
+        val read = CountDownLatch(1)
+        val look: suspend (Flow<Image>) -> Unit = { frames ->
+            frames.collect {
+                reading.countDown()
+                read.await()
+                seen += it
+            }
+        }
+        val camera = Camera(app, Lens.all(app)[0], SurfaceTexture(0), scope, look, failures::add)
+        camera.start()
+        while (reading.count > 0) {
+            Sensor.give(frame())
+            letMainWork()
+        }
+        camera.close()
+        Thread.sleep(50)
+        assertFalse(Sensor.readerClosed)
+        read.countDown()
+        await { Sensor.readerClosed && threads() == 0 }
+        assertEquals(1, seen.size)
+    }
+
+    @Test
     fun `closed before it is open, it asks for nothing`() {
         Sensor.addPhone()
-        val camera = Camera(app, Lens.all(app)[0], SurfaceTexture(0), {}, failures::add)
+        val camera = camera(Lens.all(app)[0])
         camera.start()
         camera.close()
         await { Sensor.readerClosed && threads() == 0 }

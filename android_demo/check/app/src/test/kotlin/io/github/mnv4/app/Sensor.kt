@@ -97,9 +97,11 @@ internal object Sensor {
     /** Gives a frame to the open camera. */
     fun give(frame: Image) {
         val reader = checkNotNull(reader) { "no camera is open" }
-        val listener = ReflectionHelpers.getField<ImageReader.OnImageAvailableListener>(reader, "mListener")
+
+        fun listener() = ReflectionHelpers.getField<ImageReader.OnImageAvailableListener?>(reader, "mListener")
+        await { listener() != null }
         frames += frame
-        ReflectionHelpers.getField<Handler>(reader, "mListenerHandler").post { listener.onImageAvailable(reader) }
+        ReflectionHelpers.getField<Handler>(reader, "mListenerHandler").post { listener()?.onImageAvailable(reader) }
     }
 }
 

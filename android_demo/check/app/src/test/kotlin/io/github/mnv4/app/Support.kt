@@ -28,11 +28,13 @@ internal fun choose(id: String) = app.models.choose(app.models.all.first { it.id
 /** Lets the main thread work until [done], for a minute at most. */
 internal fun await(done: () -> Boolean) {
     val end = System.nanoTime() + 60e9.toLong()
-    while (!done() && System.nanoTime() < end) {
-        shadowOf(Looper.getMainLooper()).idle()
-        Thread.sleep(1)
-    }
+    while (!done() && System.nanoTime() < end) letMainWork()
     check(done()) { "it did not happen" }
+}
+
+internal fun letMainWork() {
+    shadowOf(Looper.getMainLooper()).idle()
+    Thread.sleep(1)
 }
 
 /** Keeps what a window shows: what the documentation has is made of these. */

@@ -60,12 +60,11 @@ class TextsTest {
         shadowOf(app).grantPermissions(android.Manifest.permission.CAMERA)
         val activity = open(CameraActivity::class.java)
         appear(activity.findViewById(R.id.preview))
-        repeat(2) {
+        while (!activity.findViewById<View>(R.id.latency).isShown) {
             val frame = Frame(android.graphics.Bitmap.createBitmap(640, 480, android.graphics.Bitmap.Config.ARGB_8888))
             Sensor.give(frame)
             await { frame.closed }
         }
-        await { activity.findViewById<View>(R.id.latency).isShown }
         check(activity.screen, 10)
         shadowOf(app.getSystemService(android.hardware.camera2.CameraManager::class.java)).triggerDisconnect()
         await { activity.findViewById<View>(R.id.message).isShown }
