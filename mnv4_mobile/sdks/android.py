@@ -23,7 +23,7 @@ from mnv4_mobile.bundle.manifest import (
     write_manifest,
 )
 from mnv4_mobile.bundle.parity import sqnr_db
-from mnv4_mobile.errors import ConfigError, unknown
+from mnv4_mobile.errors import BundleError, ConfigError, unknown
 from mnv4_mobile.files import copy_folder
 from mnv4_mobile.records import Record, replace
 from mnv4_mobile.sdks import shipping
@@ -218,15 +218,25 @@ def _kept(out: Path, old: _Marker, without: str) -> dict[str, dict[str, Bundle]]
     """Opens the bundles of the models modules that a folder has already.
 
     A module that the user removed is left out.
+
+    Raises:
+        BundleError: Files of a module were removed or changed.
     """
-    return {
-        name: {
-            constant: open_bundle(out / f"models-{name}" / _ASSETS / f"{name}.{id}")
-            for constant, id in entry.bundles.items()
-        }
-        for name, entry in old.models.items()
-        if name != without and (out / f"models-{name}").is_dir()
-    }
+    kept = {}
+    for name, entry in old.models.items():
+        module = out / f"models-{name}"
+        if name == without or not module.is_dir():
+            continue
+        try:
+            kept[name] = {
+                constant: open_bundle(module / _ASSETS / f"{name}.{id}")
+                for constant, id in entry.bundles.items()
+            }
+        except BundleError as error:
+            raise BundleError(
+                f"{error}; write models-{name} again with --name {name}, or delete its folder"
+            ) from None
+    return kept
 
 
 def _fill(

@@ -138,6 +138,21 @@ def test_a_models_module_is_added_or_replaced_alone(variant, tmp_path, mnv4):
 
 
 @pytest.mark.toolchain("tflite")
+def test_a_damaged_module_is_written_again_or_deleted(demo_bundle, tmp_path):
+    out, bundle = tmp_path / "mnv4", demo_bundle("tflite").path
+    write_android([bundle], out, name="first")
+    write_android([bundle], out, name="second")
+    whole = tree(out)
+    next(out.glob("models-first/**/eager.logits.bin")).unlink()
+    before = tree(out)
+    with pytest.raises(BundleError, match=r"eager\.logits\.bin: missing; write models-first again"):
+        write_android([bundle], out, name="second")
+    assert tree(out) == before
+    write_android([bundle], out, name="first")
+    assert tree(out) == whole
+
+
+@pytest.mark.toolchain("tflite")
 @pytest.mark.toolchain("executorch")
 def test_runtimes_of_earlier_runs_stay(demo_bundle, tmp_path):
     out = tmp_path / "mnv4"
