@@ -2,15 +2,18 @@
 
 Before the Kotlin tests, `write` makes:
 
-    bundles/         float32 bundles for LiteRT and ExecuTorch
+    kinds/           a bundle of every kind that Android runs, for LiteRT and ExecuTorch
+    bundles/         those of them that are the apps' assets
     pictures/        the demo model's pictures and photographs
     formats/         images: grey, 16 bits, turned by EXIF, ...; NAME.rgb: what Python decodes
     large.jpg        a photograph of 50 megapixels; large.jpg.rgb: the input that Python makes of it
     expected.json    what `mnv4 predict` returns for the pictures
+    kinds.json       what the golden check and the golden images of each kind give in Python
     formats.json     size and tolerance of each image in formats/
     job.json         a job for the benchmark app
 
-After them, `read` checks what Kotlin wrote there: a job's result, a measurement and predictions.
+After them, `read` checks what Kotlin wrote there: a job's result, a measurement and predictions,
+and prints how Kotlin's outputs compare with Python's.
 """
 
 from __future__ import annotations
@@ -26,20 +29,39 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mnv4_mobile import build, load, records
-from mnv4_mobile.bundle.manifest import open_bundle
+from mnv4_mobile import Options, load, records
+from mnv4_mobile.builder.cache import Cache
+from mnv4_mobile.builder.matrix import build_cells, cells
+from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+from mnv4_mobile.bundle.parity import median_db
+from mnv4_mobile.files import cache_folder
 from mnv4_mobile.images import Preprocess, pixels, read_image
 from mnv4_mobile.measuring.devices.app import Job, read_samples
 from mnv4_mobile.measuring.plan import Plan
 from mnv4_mobile.measuring.results.exchange import import_records
 from mnv4_mobile.measuring.results.store import Store
+from mnv4_mobile.measuring.subject import CHECKED_IMAGES
+from mnv4_mobile.progress import Progress
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "mnv4_mobile" / "demo"
 DATA = ROOT / "tests" / "data"
 CONV = "conv-small-035-96x96-fp32-tflite"
 HYBRID = "hybrid-narrow-96x96-fp32-tflite"
-WRITTEN = ("result.json", "measurement.jsonl", "classified.json")
+APPS = (CONV, CONV.replace("tflite", "executorch"), HYBRID)
+"""The bundles in the apps' assets."""
+PICTURES = DEMO / "pictures"
+KINDS = [
+    ("fp32", Options(images=PICTURES)),
+    ("fp16", Options(images=PICTURES)),
+    ("int8", Options(images=PICTURES, calibrate=str(PICTURES))),
+    ("int8", Options(images=PICTURES, calibrate=str(PICTURES), io="int8")),
+    ("int8", Options(images=PICTURES, calibrate=str(PICTURES), io="uint8")),
+    ("fp32", Options(images=PICTURES, input="pixels")),
+    ("fp32", Options(images=PICTURES, outputs=("probabilities", "embedding", "features"))),
+]
+"""Recipe and options of each kind; ExecuTorch has no uint8."""
+WRITTEN = ("result.json", "measurement.jsonl", "classified.json", "kinds-found.json")
 """Files that the Kotlin tests write."""
 
 
@@ -47,8 +69,10 @@ def write(folder: Path) -> None:
     """Makes the fixtures, replacing those of an earlier call."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "formats").mkdir(parents=True)
-    _bundles(folder / "bundles")
-    pictures = sorted([*(DEMO / "pictures").iterdir(), *(DEMO / "photos").iterdir()])
+    _dump(folder / "kinds.json", _kinds(folder / "kinds"))
+    for name in APPS:
+        shutil.copytree(folder / "kinds" / name, folder / "bundles" / name)
+    pictures = sorted([*PICTURES.iterdir(), *(DEMO / "photos").iterdir()])
     (folder / "pictures").mkdir()
     for path in pictures:
         shutil.copy(path, folder / "pictures")
@@ -84,19 +108,73 @@ def read(folder: Path) -> None:
     assert measurement.samples is not None
     assert measurement.plan == Plan()
     print("\nPython read a result of the benchmark app and a measurement of the demo app\n")
-    print("| bundle | photo | Python top-1 | Kotlin top-1 | largest difference of the top 5 |")
-    print("| --- | --- | --- | --- | --- |")
-    for row in json.loads((folder / "classified.json").read_text()):
-        difference = f"{row['difference']:.1e}"
-        print("|", row["bundle"], "|", row["picture"], "|", end=" ")
-        print(row["python"], "|", row["kotlin"], "|", difference, "|")
+    _print_predictions(json.loads((folder / "classified.json").read_text()))
+    kinds = json.loads((folder / "kinds.json").read_text())
+    found = json.loads((folder / "kinds-found.json").read_text())
+    print("\n| bundle | top-1 in Python | in Kotlin | largest difference |", end=" ")
+    print("golden check in Python, dB | in Kotlin |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name, kind in kinds.items():
+        print(f"| {name} | {' '.join(kind['top'])} |", end=" ")
+        if kotlin := found.get(name):
+            print(f"{' '.join(kotlin['top'])} | {kotlin['difference']:.1e} |", end=" ")
+            print(f"{kind['sqnr_db']:.4f} | {kotlin['sqnr_db']:.4f} |")
+        else:
+            print(f"refused by this older runtime | | {kind['sqnr_db']:.4f} | |")
 
 
-def _bundles(out: Path) -> None:
-    build("conv-small-035", weights="demo", out=out, targets=["tflite", "executorch"])
-    hybrid = str(DATA / "hybrid-narrow.yaml")
+def _print_predictions(rows: list[dict[str, Any]]) -> None:
+    """Prints for each bundle how many photos have the same top-1 in Kotlin and in Python."""
+    print("| bundle | photos | same top-1 | largest difference of the top 5 |")
+    print("| --- | --- | --- | --- |")
+    for bundle in dict.fromkeys(row["bundle"] for row in rows):
+        own = [row for row in rows if row["bundle"] == bundle]
+        same = sum(row["python"] == row["kotlin"] for row in own)
+        worst = max(row["difference"] for row in own)
+        print(f"| {bundle} | {len(own)} | {same} | {worst:.1e} |")
+
+
+def _kinds(out: Path) -> dict[str, Any]:
+    """Builds a bundle of every kind; returns what each gives in Python."""
+    progress = Progress()
+    targets = ["tflite", "executorch"]
+    wanted = [
+        cell
+        for recipe, options in KINDS
+        for cell in cells(
+            ["conv-small-035"],
+            "demo",
+            targets,
+            [recipe],
+            [options],
+            skip_unsupported=True,
+            progress=progress,
+        )
+    ]
+    hybrid = [str(DATA / "hybrid-narrow.yaml")]
     weights = str(DATA / "hybrid-narrow.safetensors")
-    build(hybrid, weights=weights, out=out, targets=["tflite"])
+    wanted += cells(hybrid, weights, targets, ["fp32"], [Options()], progress=progress)
+    built = build_cells(wanted, out, cache=Cache(cache_folder(), progress), progress=progress)
+    for one in built:
+        if one.error:
+            raise one.error
+    bundles = [open_bundle(one.path) for one in built if one.path]
+    return {bundle.manifest.id: _python(bundle) for bundle in bundles}
+
+
+def _python(bundle: Bundle) -> dict[str, Any]:
+    """Returns the classes of a bundle's golden images and the result of the golden check.
+
+    The runtime's outputs are in the bundle: those that were verified when it was built.
+    """
+    eager, artifact = bundle.golden("eager"), bundle.golden("artifact")
+    classes = artifact[bundle.class_output("logits", "probabilities").name].argmax(1)
+    labels = bundle.manifest.labels
+    checked = slice(CHECKED_IMAGES)
+    return {
+        "top": [labels[i] if labels else str(i) for i in classes],
+        "sqnr_db": min(median_db(eager[name][checked], artifact[name][checked]) for name in eager),
+    }
 
 
 def _formats(folder: Path) -> dict[str, Any]:

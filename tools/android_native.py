@@ -4,9 +4,6 @@ glibc's loader reads Android's libraries, but cannot satisfy them: they ask for 
 that glibc does not have ("LIBC"), and for functions that only Android's C library has. So `build`
 copies the libraries without their tables of versions, and compiles what glibc lacks
 (android_demo/check/native) into one library that is loaded first.
-
-One thing does not work: an error in ExecuTorch ends the process, because a C++ exception cannot
-pass from one of its libraries to another.
 """
 
 from __future__ import annotations

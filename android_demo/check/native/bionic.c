@@ -141,6 +141,19 @@ int fflush(FILE *file) {
   return real(file ? standard(file) : file);
 }
 
+/* A JVM has loaded libstdc++ for all, and the libraries here bring a C++ library of their own with symbols of
+ * the same names. RTLD_DEEPBIND makes each of them prefer its own. */
+
+void *dlopen(const char *path, int mode) {
+  REAL(dlopen);
+  Dl_info here;
+  if (path && dladdr(__sF, &here)) {
+    size_t folder = strrchr(here.dli_fname, '/') + 1 - here.dli_fname;
+    if (strncmp(path, here.dli_fname, folder) == 0) mode |= RTLD_DEEPBIND;
+  }
+  return real(path, mode);
+}
+
 /* The same names have other numbers in bionic; thread pools take their size from here. In glibc, these
  * numbers are limits of shell utilities, which no JVM asks for. */
 

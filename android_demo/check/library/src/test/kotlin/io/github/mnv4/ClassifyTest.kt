@@ -52,8 +52,8 @@ class ClassifyTest {
         return JSONObject()
             .put("bundle", model.manifest.id)
             .put("picture", path.substringAfterLast('/'))
-            .put("python", "${wanted[0].getString("label")} ${"%.4f".format(wanted[0].getDouble("probability"))}")
-            .put("kotlin", "${found[0].label} ${"%.4f".format(found[0].probability)}")
+            .put("python", wanted[0].getString("label"))
+            .put("kotlin", found[0].label)
             .put("difference", worst)
     }
 
