@@ -146,12 +146,14 @@ public object Images {
         sample: Int,
     ): Int = (side + sample - 1) / sample
 
-    private fun orientation(bytes: ByteArray): Orientation =
+    internal fun orientation(bytes: ByteArray): Orientation =
         try {
             val exif = ExifInterface(ByteArrayInputStream(exifChunk(bytes) ?: bytes))
             Orientation.ofExif(exif.getAttributeInt(ExifInterface.TAG_ORIENTATION, ExifInterface.ORIENTATION_NORMAL))
         } catch (_: IOException) {
             Orientation.UPRIGHT // a format without EXIF
+        } catch (_: RuntimeException) {
+            Orientation.UPRIGHT // a HEIF file whose container MediaMetadataRetriever does not read
         }
 }
 

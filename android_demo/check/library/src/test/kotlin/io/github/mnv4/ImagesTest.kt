@@ -8,6 +8,8 @@ import android.graphics.ImageFormat
 import android.graphics.PixelFormat
 import android.graphics.Rect
 import android.media.Image
+import android.media.MediaDataSource
+import android.media.MediaMetadataRetriever
 import io.github.mnv4.Images.cropped
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.Orientation
@@ -25,6 +27,8 @@ import org.junit.runner.RunWith
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
+import org.robolectric.annotation.Implementation
+import org.robolectric.annotation.Implements
 import java.io.ByteArrayOutputStream
 import java.io.File
 import java.io.FilterInputStream
@@ -56,6 +60,44 @@ class ImagesTest {
             val worst = wanted.indices.maxOf { abs((wanted[it].toInt() and 0xff) - (found[it].toInt() and 0xff)) }
             assertTrue("$name differs by $worst", worst <= case.getInt("off"))
         }
+    }
+
+    /** Answers as Android's class does for an upright photo in a HEIF file of a sensor that lies on its side. */
+    @Implements(MediaMetadataRetriever::class)
+    class Turned {
+        /** Called by ExifInterface for a HEIF file. */
+        @Implementation
+        protected fun extractMetadata(key: Int): String? =
+            when (key) {
+                MediaMetadataRetriever.METADATA_KEY_HAS_IMAGE -> "yes"
+                MediaMetadataRetriever.METADATA_KEY_IMAGE_ROTATION -> "90"
+                else -> null
+            }
+    }
+
+    private val heif =
+        "\u0000\u0000\u0000\u0018ftypheic\u0000\u0000\u0000\u0000heicmif1".toByteArray() + ByteArray(5000)
+
+    @Test
+    @Config(shadows = [Turned::class])
+    fun `the orientation of a HEIF file is that of its container`() {
+        assertEquals(Orientation.TURNED_90, Images.orientation(heif))
+    }
+
+    /** Fails as Android's class does with a file that it cannot read. */
+    @Implements(MediaMetadataRetriever::class)
+    class Refusing {
+        /** Called by ExifInterface for a HEIF file. */
+        @Implementation
+        @Suppress("UNUSED_PARAMETER")
+        protected fun setDataSource(source: MediaDataSource): Unit =
+            throw RuntimeException("setDataSource failed: status = 0x80000000")
+    }
+
+    @Test
+    @Config(shadows = [Refusing::class])
+    fun `a HEIF file whose metadata Android cannot read is taken as it is stored`() {
+        assertEquals(Orientation.UPRIGHT, Images.orientation(heif))
     }
 
     @Test
@@ -102,6 +144,8 @@ class ImagesTest {
                 ): Unit = throw IllegalStateException("buffer is inaccessible")
             }
         assertEquals(message, refused { Fixtures.rgb(OpenPixels(closed)) })
+        assertTrue(open is OpenPixels)
+        assertTrue(Images.of(Frame(width = 8, height = 4, format = PixelFormat.RGBA_8888), 0) is OpenPixels)
     }
 
     @Test
