@@ -29,24 +29,57 @@ public class AssetFiles internal constructor(
     override fun open(path: String): InputStream = assets.open("$folder/$path")
 }
 
-/** An artifact in a folder. */
-internal class FileArtifact(
-    private val file: File,
-) : Artifact {
-    override fun map(): ByteBuffer =
-        RandomAccessFile(file, "r").use { it.channel.map(FileChannel.MapMode.READ_ONLY, 0, it.length()) }
+private fun mapped(file: File): ByteBuffer =
+    RandomAccessFile(file, "r").use { it.channel.map(FileChannel.MapMode.READ_ONLY, 0, it.length()) }
 
-    override fun file(): File = file
+/** An artifact in a folder. It is checked at every opening, because the folder may change at any time. */
+internal class FileArtifact(
+    private val bundle: ModelBundle,
+    folder: File,
+) : Artifact {
+    private val file = File(folder, bundle.manifest.artifactPath)
+
+    override fun map(): ByteBuffer = bundle.reading { mapped(file) }.also(bundle::checkArtifact)
+
+    override fun file(): File = file.also { bundle.checkArtifact() }
 }
 
-/** An artifact in the app's assets. */
+/**
+ * An artifact in the app's assets. It is checked once after each installation of the app: then a file gets the
+ * time of the installation, which it loses if anything writes to it.
+ */
 internal class AssetArtifact(
     private val context: Context,
     private val files: AssetFiles,
     private val bundle: ModelBundle,
 ) : Artifact {
+    private val manifest = bundle.manifest
+    private val root = File(context.noBackupFilesDir, MobileNetV4.ASSETS)
+    private val folder = File(context.noBackupFilesDir, files.folder)
+    private val installed =
+        context.packageManager
+            .getPackageInfo(context.packageName, 0)
+            .lastUpdateTime
+
     override fun map(): ByteBuffer {
-        val path = bundle.manifest.artifactPath
+        val found = asset()
+        val stamp = File(folder, "${manifest.artifactSha256}.checked")
+        if (!isChecked(stamp)) {
+            bundle.checkArtifact(found)
+            try {
+                locked {
+                    stamp.createNewFile()
+                    finish(stamp)
+                }
+            } catch (_: IOException) {
+                // Without storage, the next opening checks again.
+            }
+        }
+        return found
+    }
+
+    private fun asset(): ByteBuffer {
+        val path = manifest.artifactPath
         try {
             return files.assets.openFd("${files.folder}/$path").use { asset ->
                 asset.createInputStream().channel.map(
@@ -56,7 +89,7 @@ internal class AssetArtifact(
                 )
             }
         } catch (error: FileNotFoundException) {
-            // The asset exists, because its hash was checked. So it is compressed.
+            bundle.reading { files.open(path).close() } // fails if it is missing, not compressed
             throw Mnv4Exception.BadBundle(
                 "${files.name}/$path: is compressed in the app, so it cannot be mapped; add to the app's " +
                     "build.gradle.kts: android { androidResources { noCompress += \"${File(path).extension}\" } }",
@@ -65,26 +98,65 @@ internal class AssetArtifact(
         }
     }
 
-    /** Extracts the artifact once, to a name with its hash, and deletes what an older version of the app extracted. */
+    /** Extracts the artifact once, to a name with its hash. */
     override fun file(): File {
-        val manifest = bundle.manifest
-        val folder = File(context.noBackupFilesDir, files.folder)
         val file = File(folder, "${manifest.artifactSha256}.${File(manifest.artifactPath).extension}")
-        if (file.length() == manifest.artifactBytes) return file
-        val part = File(folder, "${file.name}.${System.nanoTime()}")
         try {
-            folder.mkdirs()
+            if (!isChecked(file)) {
+                locked {
+                    // Another thread or process may have had the lock.
+                    if (!isChecked(file)) {
+                        if (!file.isFile || !bundle.isArtifact(mapped(file))) extract(file)
+                        finish(file)
+                    }
+                }
+            }
+        } catch (error: IOException) {
+            throw Mnv4Exception.Storage(
+                "${files.name}: cannot be extracted to $folder: ${error.message}; it needs ${manifest.artifactBytes} " +
+                    "bytes, ${context.noBackupFilesDir.usableSpace} are free: free storage space, and open it again",
+                error,
+            )
+        }
+        return file
+    }
+
+    private fun extract(file: File) {
+        val part = File(folder, "${file.name}.part")
+        try {
             part.outputStream().use { out ->
                 bundle.copyArtifact { bytes, count -> out.write(bytes, 0, count) }
                 out.fd.sync()
             }
-            if (!part.renameTo(file)) throw IOException("cannot be renamed to $file")
-        } catch (error: IOException) {
-            throw Mnv4Exception.BadBundle("${files.name}: cannot be extracted to $folder: ${error.message}", error)
+            if (!part.renameTo(file)) throw IOException("$part cannot be renamed")
         } finally {
             part.delete()
         }
-        folder.listFiles { other -> other.extension == file.extension && other != file }?.forEach(File::delete)
-        return file
+    }
+
+    private fun isChecked(file: File) = file.isFile && file.lastModified() == installed
+
+    /** Marks a file as checked; deletes what killed extractions, older versions and removed models have left. */
+    private fun finish(file: File) {
+        file.setLastModified(installed)
+        folder.listFiles { other -> other != file }.orEmpty().forEach(File::delete)
+        for (model in root.listFiles(File::isDirectory).orEmpty()) {
+            try {
+                files.assets.open("${MobileNetV4.ASSETS}/${model.name}/manifest.json").close()
+            } catch (_: FileNotFoundException) {
+                model.deleteRecursively()
+            }
+        }
+    }
+
+    /** Runs [block] while no other thread or process of the app changes the folder. */
+    private fun locked(block: () -> Unit) =
+        synchronized(LOCK) {
+            if (!folder.isDirectory && !folder.mkdirs()) throw IOException("the folder cannot be made")
+            RandomAccessFile(File(root, ".lock"), "rw").use { lock -> lock.channel.lock().use { block() } }
+        }
+
+    private companion object {
+        val LOCK = Any()
     }
 }

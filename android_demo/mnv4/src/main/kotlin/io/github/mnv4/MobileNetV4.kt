@@ -6,6 +6,7 @@ import android.media.Image
 import android.os.Looper
 import io.github.mnv4.core.Classification
 import io.github.mnv4.core.FolderFiles
+import io.github.mnv4.core.Golden
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.Mnv4Internal
 import io.github.mnv4.core.ModelBundle
@@ -23,6 +24,7 @@ import kotlinx.coroutines.sync.Mutex
 import kotlinx.coroutines.sync.withLock
 import kotlinx.coroutines.withContext
 import java.io.File
+import java.nio.ByteBuffer
 
 /** A bundle in the app's assets; the generated `Mnv4Models` lists all of them. */
 public data class Mnv4Model(
@@ -60,19 +62,24 @@ public class Options
  * they return after the step that is under way, so the image is no longer read then.
  */
 public class MobileNetV4 private constructor(
-    /** The manifest of the bundle that it was opened from. */
-    public val manifest: ModelManifest,
+    private val bundle: ModelBundle,
     private val session: Session,
     private val preprocessor: Preprocessor,
-    /** How long the runtime took to load the artifact, in milliseconds. */
+    /** How long the runtime took to load the artifact, in milliseconds, without checking and extracting it. */
     public val loadMs: Double,
 ) : AutoCloseable {
+    /** The manifest of the bundle that it was opened from. */
+    public val manifest: ModelManifest = bundle.manifest
+
     // Coroutines wait for their turn without a thread; the lock is for threads that call on their own.
     private val turn = Mutex()
     private var closed = false
 
-    /** Name and version of the runtime, as in `litert 2.16.1`. */
-    public val runtime: String get() = session.runtime
+    /**
+     * The runtime as it names itself: `tflite 2.16.1`, or `executorch (XnnpackBackend)` with the backends that the
+     * program uses.
+     */
+    public val runtime: String = session.runtime
 
     /**
      * Returns the most probable classes of a bitmap.
@@ -162,6 +169,16 @@ public class MobileNetV4 private constructor(
     @Mnv4Internal
     public fun runPixels(pixels: ByteArray): Outputs = timed { preprocessor.feed(pixels, session.input) }
 
+    /**
+     * Runs the bundle's golden images and compares the outputs with the float model's, on the calling thread.
+     *
+     * @return the signal to quantization noise ratio of the worst output in dB.
+     * @throws Mnv4Exception.WrongOutput if it is less than the bundle demands.
+     * @throws Mnv4Exception if anything else goes wrong.
+     */
+    @Throws(Mnv4Exception::class)
+    public fun selfCheck(): Double = Golden(bundle).check { runPixels(it).byName }
+
     private suspend fun outputs(image: () -> PixelSource): Outputs =
         turn.withLock { withContext(Dispatchers.Default) { read(::ensureActive, image) } }
 
@@ -234,7 +251,7 @@ public class MobileNetV4 private constructor(
         ): MobileNetV4 {
             refuseMainThread()
             val bundle = ModelBundle.open(FolderFiles(folder))
-            return open(bundle, FileArtifact(File(folder, bundle.manifest.artifactPath)), options)
+            return open(bundle, FileArtifact(bundle, folder), options)
         }
 
         private fun open(
@@ -242,20 +259,18 @@ public class MobileNetV4 private constructor(
             artifact: Artifact,
             options: Options,
         ): MobileNetV4 {
-            bundle.checkArtifact()
-            val manifest = bundle.manifest
-            val preprocessor = Preprocessor(manifest.preprocess, manifest.input)
+            // Before the session, which has to be closed if anything fails.
+            val preprocessor = Preprocessor(bundle.manifest.preprocess, bundle.manifest.input)
+            val provided = Provided(artifact)
             val begin = System.nanoTime()
-            val session = openSession(bundle, artifact, options.threads)
-            val loadMs = (System.nanoTime() - begin) / 1e6
-            val network = MobileNetV4(manifest, session, preprocessor, loadMs)
+            val session = openSession(bundle, provided, options.threads)
+            val loadMs = (System.nanoTime() - begin - provided.nanos) / 1e6
             var works = false
             try {
                 if (options.warmUp) session.run()
-                works = true
-                return network
+                return MobileNetV4(bundle, session, preprocessor, loadMs).also { works = true }
             } finally {
-                if (!works) network.close()
+                if (!works) session.close()
             }
         }
 
@@ -264,5 +279,21 @@ public class MobileNetV4 private constructor(
                 "MobileNetV4.open: called on the main thread, which it would block; call it in " +
                     "withContext(Dispatchers.IO) { ... } or on a thread of your own"
             }
+    }
+}
+
+/** Counts how long an artifact takes to be checked and extracted. */
+private class Provided(
+    private val artifact: Artifact,
+) : Artifact {
+    var nanos = 0L
+
+    override fun map(): ByteBuffer = timed(artifact::map)
+
+    override fun file(): File = timed(artifact::file)
+
+    private fun <T> timed(block: () -> T): T {
+        val begin = System.nanoTime()
+        return block().also { nanos += System.nanoTime() - begin }
     }
 }

@@ -56,6 +56,7 @@ public class Outputs internal constructor(
      *
      * @throws Mnv4Exception.Unsupported if the bundle has no such output.
      */
+    @Throws(Mnv4Exception::class)
     public operator fun get(name: String): FloatArray {
         val names = manifest.outputs.map { it.name }
         val index = names.indexOf(name)
@@ -73,6 +74,7 @@ public class Outputs internal constructor(
      * @throws Mnv4Exception.Unsupported if the bundle has no class output, or no class of a label in [allow].
      */
     @JvmOverloads
+    @Throws(Mnv4Exception::class)
     public fun top(
         count: Int,
         threshold: Float = 0f,

@@ -10,7 +10,6 @@ import io.github.mnv4.measure.Measurement
 import io.github.mnv4.measure.Phone
 import io.github.mnv4.measure.Plan
 import io.github.mnv4.measure.Step
-import io.github.mnv4.measure.WrongOutput
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.Job
@@ -64,8 +63,6 @@ internal class BenchmarkRun(
                     try {
                         State.Done(app.models.alone { measure(model, Plan(threads = threads)) })
                     } catch (error: Mnv4Exception) {
-                        State.Failed(error.message.orEmpty())
-                    } catch (error: WrongOutput) {
                         State.Failed(error.message.orEmpty())
                     } catch (_: CancellationException) {
                         State.Idle

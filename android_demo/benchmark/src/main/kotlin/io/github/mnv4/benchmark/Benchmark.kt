@@ -9,7 +9,6 @@ import io.github.mnv4.measure.BadPlan
 import io.github.mnv4.measure.Job
 import io.github.mnv4.measure.Measure
 import io.github.mnv4.measure.Samples
-import io.github.mnv4.measure.WrongOutput
 import java.io.File
 import java.io.IOException
 
@@ -38,7 +37,7 @@ internal class Benchmark(
             val folder = File(beside, job.bundle)
             samples = measure.session(ModelBundle.open(FolderFiles(folder)), job.plan) { MobileNetV4.open(folder, it) }
             status = "ok"
-        } catch (wrong: WrongOutput) {
+        } catch (wrong: Mnv4Exception.WrongOutput) {
             status = "wrong"
             error = wrong.message
         } catch (failure: Mnv4Exception) {

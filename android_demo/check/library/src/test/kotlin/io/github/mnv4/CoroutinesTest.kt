@@ -30,6 +30,7 @@ import org.robolectric.RobolectricTestRunner
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
 import java.io.File
+import java.io.IOException
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.atomic.AtomicInteger
 
@@ -146,7 +147,8 @@ class CoroutinesTest {
     @Test
     fun `a frame that cannot be read ends the flow and is closed`() =
         runBlocking {
-            val failure = runCatching { network.frames(flow { emit(Frame(0)) }) { error("no image") }.toList() }
+            val failure =
+                runCatching { network.frames(flow { emit(Frame(0)) }) { throw IOException("no image") }.toList() }
             assertEquals("no image", failure.exceptionOrNull()!!.message)
             assertEquals(setOf(0), closed)
         }

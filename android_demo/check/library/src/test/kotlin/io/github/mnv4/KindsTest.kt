@@ -4,7 +4,6 @@ import io.github.mnv4.Fixtures.aside
 import io.github.mnv4.core.FolderFiles
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.ModelBundle
-import io.github.mnv4.measure.Golden
 import org.json.JSONArray
 import org.json.JSONObject
 import org.junit.Assert.assertEquals
@@ -69,7 +68,7 @@ class KindsTest {
             assertEquals(name, 0.0, difference, allowed.output)
             val top = outputs.map { it.top(1).single().label }
             assertEquals(name, List(images) { expected.getJSONArray("top").getString(it) }, top)
-            val sqnrDb = Golden(bundle).check(model)
+            val sqnrDb = model.selfCheck()
             assertEquals(name, expected.getDouble("sqnr_db"), sqnrDb, allowed.decibels)
             JSONObject().put("top", JSONArray(top)).put("difference", difference).put("sqnr_db", sqnrDb)
         }
@@ -101,7 +100,7 @@ class KindsTest {
     )
 
     private companion object {
-        val RUNTIMES = mapOf("tflite" to "litert 2.16.1", "executorch" to "executorch")
+        val RUNTIMES = mapOf("tflite" to "tflite 2.16.1", "executorch" to "executorch")
 
         /** This build of ExecuTorch is older than Python's, and has no convolutions with weights of float16. */
         val REFUSED = setOf("conv-small-035-96x96-fp16-executorch")

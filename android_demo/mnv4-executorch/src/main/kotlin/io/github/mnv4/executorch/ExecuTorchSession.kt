@@ -3,6 +3,7 @@ package io.github.mnv4.executorch
 import io.github.mnv4.Artifact
 import io.github.mnv4.RuntimeProvider
 import io.github.mnv4.Session
+import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.ModelManifest
 import io.github.mnv4.running
 import org.pytorch.executorch.EValue
@@ -29,14 +30,6 @@ internal class ExecuTorchSession(
     program: File,
     threads: Int,
 ) : Session {
-    private val module: Module =
-        running("${manifest.id}: ExecuTorch cannot load it") {
-            Module.load(program.path, Module.LOAD_MODE_MMAP, threads)
-        }
-
-    /** ExecuTorch's Java API does not report a version. */
-    override val runtime: String get() = "executorch"
-
     override val input: ByteBuffer =
         ByteBuffer.allocateDirect(manifest.input.bytes).order(ByteOrder.nativeOrder())
 
@@ -52,6 +45,21 @@ internal class ExecuTorchSession(
             )
         }
 
+    // The last of them: nothing can fail after it, so it needs no closing here.
+    private val module: Module =
+        Pool.enter(manifest.id, threads) {
+            running("${manifest.id}: ExecuTorch cannot load it") {
+                Module.load(program.path, Module.LOAD_MODE_MMAP, threads)
+            }
+        }
+
+    /** ExecuTorch's Java API reports no version. */
+    override val runtime: String get() {
+        val backends =
+            running("${manifest.id}: ExecuTorch cannot describe it") { module.getMethodMetadata("forward").backends }
+        return "executorch (${backends.joinToString().ifEmpty { "portable" }})"
+    }
+
     override fun run(): List<FloatArray> =
         running("${manifest.id}: ExecuTorch cannot run it") { module.forward(fed) }.mapIndexed { i, value ->
             val output = manifest.outputs[i]
@@ -63,5 +71,44 @@ internal class ExecuTorchSession(
             }
         }
 
-    override fun close(): Unit = module.close()
+    override fun close() {
+        module.close()
+        Pool.leave()
+    }
+}
+
+/**
+ * ExecuTorch's pool of threads, which belongs to the process.
+ *
+ * Loading a program with another number of threads replaces the pool, and those that are loaded keep a pointer to
+ * the old one: their next run hangs or ends the process.
+ */
+private object Pool {
+    private var threads = 0
+    private var users = 0
+
+    /** Runs [load], which loads a program, if the pool has the right number of threads or no other user. */
+    @Synchronized
+    fun <T> enter(
+        id: String,
+        wanted: Int,
+        load: () -> T,
+    ): T {
+        if (users > 0 && wanted != threads) {
+            throw Mnv4Exception.Unsupported(
+                "$id: $wanted threads: ExecuTorch has one number of threads for the whole process, and a network " +
+                    "with $threads is open; open this one with Options(threads = $threads), or close the other one first",
+            )
+        }
+        val loaded = load()
+        threads = wanted
+        users++
+        return loaded
+    }
+
+    /** Undoes [enter], after the program was closed. */
+    @Synchronized
+    fun leave() {
+        users--
+    }
 }

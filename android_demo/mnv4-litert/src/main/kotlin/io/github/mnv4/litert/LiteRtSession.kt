@@ -28,17 +28,19 @@ internal class LiteRtSession(
     model: ByteBuffer,
     threads: Int,
 ) : Session {
+    override val input: ByteBuffer = direct(manifest.input.bytes)
+
+    private val buffers = manifest.outputs.associate { it.name to direct(it.bytes) }
+    private val fed: Map<String, Any> = mapOf(manifest.input.name to input)
+
+    // The last of them: nothing can fail after it, so it needs no closing here.
     private val interpreter: Interpreter =
         running("${manifest.id}: LiteRT cannot load it") {
             Interpreter(model, Interpreter.Options().setNumThreads(threads))
         }
 
-    override val runtime: String get() = "litert ${TensorFlowLite.runtimeVersion()}"
-
-    override val input: ByteBuffer = direct(manifest.input.bytes)
-
-    private val buffers = manifest.outputs.associate { it.name to direct(it.bytes) }
-    private val fed: Map<String, Any> = mapOf(manifest.input.name to input)
+    /** LiteRT's classes report the version of TensorFlow Lite in it. */
+    override val runtime: String get() = "tflite ${TensorFlowLite.runtimeVersion()}"
 
     override fun run(): List<FloatArray> {
         buffers.values.forEach { it.moveTo(0) }

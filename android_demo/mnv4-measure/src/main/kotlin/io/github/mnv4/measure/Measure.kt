@@ -3,6 +3,7 @@ package io.github.mnv4.measure
 import android.content.Context
 import io.github.mnv4.MobileNetV4
 import io.github.mnv4.Options
+import io.github.mnv4.core.Golden
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.ModelBundle
 import io.github.mnv4.core.Orientation
@@ -35,7 +36,7 @@ public class Measure(
      * Measures a session.
      *
      * @param open opens the bundle.
-     * @throws WrongOutput the golden check failed: nothing was timed.
+     * @throws Mnv4Exception.WrongOutput the golden check failed: nothing was timed.
      * @throws Mnv4Exception what else went wrong.
      * @throws CancellationException it was to end early.
      */
@@ -58,14 +59,14 @@ public class Measure(
         val options = Options(plan.threads, warmUp = false)
         open(options).use { model ->
             cold = model.loadMs
-            first = model.runPixels(golden.picture(0)).times.network
+            first = model.runPixels(golden.image(0)).times.network
             peak = phone.peakRssMb()
         }
         open(options).use { model ->
             began(Step.GOLDEN_CHECK)
-            val sqnrDb = golden.check(model)
+            val sqnrDb = model.selfCheck()
             began(Step.RUNS)
-            val (starts, latencies) = timed(model, plan, golden.picture(0))
+            val (starts, latencies) = timed(model, plan, golden.image(0))
             return Samples(
                 goldenSqnrDb = sqnrDb,
                 loadColdMs = cold,

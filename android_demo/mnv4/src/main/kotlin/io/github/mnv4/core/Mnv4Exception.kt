@@ -22,7 +22,18 @@ public sealed class Mnv4Exception(
         cause: Throwable? = null,
     ) : Mnv4Exception(message, cause)
 
-    /** The bundle does not have the requested output: classes, an embedding, feature maps. */
+    /** An output missed the accuracy that the bundle's golden pair demands: its values on this device are wrong. */
+    public class WrongOutput(
+        message: String,
+    ) : Mnv4Exception(message)
+
+    /** The app's storage cannot take an artifact that must be extracted: it is full, or cannot be written. */
+    public class Storage(
+        message: String,
+        cause: Throwable? = null,
+    ) : Mnv4Exception(message, cause)
+
+    /** The bundle does not have the requested output, or its runtime cannot do what the options ask for. */
     public class Unsupported(
         message: String,
     ) : Mnv4Exception(message)

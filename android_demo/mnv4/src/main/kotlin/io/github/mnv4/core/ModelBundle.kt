@@ -44,47 +44,64 @@ public class ModelBundle private constructor(
      *
      * @throws Mnv4Exception.BadBundle if it is missing or damaged.
      */
-    public fun checkArtifact() {
+    @Throws(Mnv4Exception::class)
+    public fun checkArtifact(): Unit = copyArtifact { _, _ -> }
+
+    /** Does the same for an artifact in memory. */
+    internal fun checkArtifact(bytes: ByteBuffer) {
+        checkLength(bytes.limit().toLong())
+        check(manifest.artifactPath, sha256(bytes), manifest.artifactSha256)
+    }
+
+    /** Returns whether [bytes] are those of the artifact. */
+    internal fun isArtifact(bytes: ByteBuffer): Boolean =
+        bytes.limit().toLong() == manifest.artifactBytes && sha256(bytes) == manifest.artifactSha256
+
+    /** Passes the artifact's bytes to [take] in parts, and checks them at the end. */
+    internal fun copyArtifact(take: (ByteArray, Int) -> Unit) {
         val digest = MessageDigest.getInstance("SHA-256")
+        val path = manifest.artifactPath
         var length = 0L
-        copyArtifact { bytes, count ->
-            digest.update(bytes, 0, count)
-            length += count
+        reading(path) { files.open(path) }.use { stream ->
+            val buffer = ByteArray(1 shl 16)
+            while (true) {
+                val count = reading(path) { stream.read(buffer) }
+                if (count < 0) break
+                digest.update(buffer, 0, count)
+                length += count
+                take(buffer, count)
+            }
         }
-        check(manifest.artifactPath, digest, manifest.artifactSha256)
-        if (length != manifest.artifactBytes) {
+        checkLength(length)
+        check(path, digest.hex(), manifest.artifactSha256)
+    }
+
+    private fun checkLength(found: Long) {
+        if (found != manifest.artifactBytes) {
             throw Mnv4Exception.BadBundle(
-                "${files.name}: ${manifest.artifactPath}: found $length bytes, " +
-                    "the manifest says ${manifest.artifactBytes}",
+                "${files.name}: ${manifest.artifactPath}: found $found bytes, " +
+                    "the manifest says ${manifest.artifactBytes}; $RENEW",
             )
         }
     }
 
     private fun check(
         path: String,
-        digest: MessageDigest,
+        found: String,
         wanted: String,
     ) {
-        val found = digest.digest().joinToString("") { "%02x".format(it) }
         if (found != wanted) {
             throw Mnv4Exception.BadBundle(
                 "${files.name}: $path: damaged: sha256 ${found.take(12)}..., " +
-                    "the manifest says ${wanted.take(12)}...",
+                    "the manifest says ${wanted.take(12)}...; $RENEW",
             )
         }
     }
 
-    /** Passes the artifact's bytes to [take] in parts. */
-    internal fun copyArtifact(take: (ByteArray, Int) -> Unit) {
-        reading(manifest.artifactPath) { stream ->
-            val buffer = ByteArray(1 shl 16)
-            while (true) {
-                val count = stream.read(buffer)
-                if (count < 0) break
-                take(buffer, count)
-            }
-        }
-    }
+    private fun sha256(bytes: ByteBuffer): String =
+        MessageDigest.getInstance("SHA-256").apply { update(bytes.duplicate()) }.hex()
+
+    private fun MessageDigest.hex(): String = digest().joinToString("") { "%02x".format(it) }
 
     /**
      * Returns the golden tensors of a source by name, as little-endian bytes.
@@ -94,44 +111,53 @@ public class ModelBundle private constructor(
      */
     public fun golden(source: String): Map<String, ByteBuffer> =
         manifest.golden.filter { it.source == source }.associate { entry ->
-            val bytes = reading(entry.path, InputStream::readBytes)
+            val bytes = reading(entry.path) { files.open(entry.path).use(InputStream::readBytes) }
             val wanted = entry.shape.fold(1, Int::times) * bytesOf(entry.dtype)
             if (bytes.size != wanted) {
                 throw Mnv4Exception.BadBundle(
                     "${files.name}: ${entry.path}: found ${bytes.size} bytes, must be $wanted",
                 )
             }
-            check(entry.path, MessageDigest.getInstance("SHA-256").apply { update(bytes) }, entry.sha256)
-            entry.tensor to ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN)
+            val tensor = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN)
+            check(entry.path, sha256(tensor), entry.sha256)
+            entry.tensor to tensor
         }
 
-    private fun <T> reading(
-        path: String,
-        block: (InputStream) -> T,
+    /** Runs [block], which reads a file, the artifact by default, and says which one if it fails. */
+    internal fun <T> reading(
+        path: String = manifest.artifactPath,
+        block: () -> T,
     ): T =
         try {
-            files.open(path).use(block)
+            block()
         } catch (error: FileNotFoundException) {
-            throw Mnv4Exception.BadBundle("${files.name}: $path: missing", error)
+            throw Mnv4Exception.BadBundle("${files.name}: $path: missing; $RENEW", error)
         } catch (error: IOException) {
             throw Mnv4Exception.BadBundle("${files.name}: $path: cannot be read: ${error.message}", error)
         }
 
     /** Opens bundles. */
     public companion object {
+        private const val RENEW = "copy the bundle again, or write the models module again with mnv4 sdk android"
+
         /**
          * Reads a bundle's manifest; [checkArtifact] reads the artifact.
          *
          * @throws Mnv4Exception.BadBundle if there is no manifest, or it cannot be used.
          */
+        @JvmStatic
+        @Throws(Mnv4Exception::class)
         public fun open(files: ModelFiles): ModelBundle {
             val text =
                 try {
                     files.open("manifest.json").use { it.readBytes().decodeToString() }
                 } catch (error: IOException) {
-                    throw Mnv4Exception.BadBundle("${files.name}: not a bundle: manifest.json: ${error.message}", error)
+                    throw Mnv4Exception.BadBundle(
+                        "${files.name}: not a bundle: manifest.json cannot be read: ${error.message}; $RENEW",
+                        error,
+                    )
                 }
-            return ModelBundle(files, ModelManifest.parse(text))
+            return ModelBundle(files, ModelManifest.parse(text, "${files.name}/manifest.json"))
         }
     }
 }

@@ -135,10 +135,13 @@ public class ModelManifest(
         /**
          * Reads a manifest.
          *
+         * @param name the file's name in messages.
          * @throws Mnv4Exception.BadBundle if it is not a manifest, or one of a newer version.
          */
-        public fun parse(text: String): ModelManifest =
-            Json.record(text, { Mnv4Exception.BadBundle("manifest.json: $it") }) { manifest() }
+        public fun parse(
+            text: String,
+            name: String = "manifest.json",
+        ): ModelManifest = Json.record(text, { Mnv4Exception.BadBundle("$name: $it") }) { manifest() }
     }
 }
 

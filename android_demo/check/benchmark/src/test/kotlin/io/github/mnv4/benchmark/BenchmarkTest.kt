@@ -66,7 +66,7 @@ class BenchmarkTest {
         assertEquals(0.0, samples.getJSONArray("t_ms").getDouble(0), 0.0)
         assertTrue(samples.getDouble("golden_sqnr_db") > 80)
         assertTrue(samples.getDouble("load_cold_ms") > 0)
-        assertTrue(samples.getJSONObject("versions").getString("runtime").startsWith("litert "))
+        assertEquals("tflite 2.16.1", samples.getJSONObject("versions").getString("runtime"))
         assertEquals("nominal", samples.getJSONObject("thermal_before").getString("status"))
         val conditions = samples.getJSONObject("conditions")
         assertTrue(conditions.getString("os_build").startsWith("Android 14"))

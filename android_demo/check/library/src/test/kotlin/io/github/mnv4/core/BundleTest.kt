@@ -1,6 +1,7 @@
 package io.github.mnv4.core
 
 import io.github.mnv4.Fixtures
+import io.github.mnv4.MobileNetV4
 import org.json.JSONArray
 import org.json.JSONObject
 import org.junit.Assert.assertEquals
@@ -9,6 +10,7 @@ import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Test
 import java.io.File
+import java.io.RandomAccessFile
 
 class BundleTest {
     private val name = "conv-small-035-96x96-fp32-tflite"
@@ -41,8 +43,14 @@ class BundleTest {
     @Test
     fun `a damaged artifact`() {
         val folder = Fixtures.copy(name)
-        File(folder, artifact).appendBytes(byteArrayOf(0))
-        assertTrue("damaged: sha256" in refused { open(folder).checkArtifact() })
+        RandomAccessFile(File(folder, artifact), "rw").use { it.write(1) }
+        val message = refused { open(folder).checkArtifact() }
+        assertTrue(message, message.startsWith("$folder: $artifact: damaged: sha256"))
+        assertTrue(message, "copy the bundle again, or write the models module again with mnv4 sdk android" in message)
+        assertEquals(message, refused { MobileNetV4.open(folder) }) // mapped
+        val program = Fixtures.copy("conv-small-035-96x96-fp32-executorch")
+        RandomAccessFile(File(program, artifact.replace("tflite", "pte")), "rw").use { it.write(1) }
+        assertTrue("damaged: sha256" in refused { MobileNetV4.open(program) }) // a file
     }
 
     @Test
@@ -56,7 +64,10 @@ class BundleTest {
 
     @Test
     fun `a newer schema`() {
-        assertTrue("newer version (schema 2" in refused { open(edited { put("schema", 2) }) })
+        val folder = edited { put("schema", 2) }
+        val message = refused { open(folder) }
+        assertTrue(message, message.startsWith("$folder/manifest.json: schema: written by a newer version (schema 2"))
+        assertTrue(message, "update the mnv4 library" in message)
     }
 
     @Test

@@ -32,7 +32,7 @@ class ShrunkTest {
         assertEquals(said.toString(), 2, said.size)
         for ((line, bundle) in said zip bundles) {
             val (runtime, values) = line.split(": ")
-            assertTrue(line, runtime == "executorch" || runtime == "litert 2.16.1")
+            assertTrue(line, runtime == "executorch (XnnpackBackend)" || runtime == "tflite 2.16.1")
             val wanted = eager(bundle)
             values.split(" ").forEachIndexed { i, value -> assertTrue(line, abs(value.toFloat() - wanted[i]) < 1e-3f) }
         }

@@ -1,6 +1,7 @@
 package io.github.mnv4.executorch
 
 import io.github.mnv4.MobileNetV4
+import io.github.mnv4.Options
 import io.github.mnv4.core.Mnv4Exception
 import org.junit.After
 import org.junit.Assert.assertEquals
@@ -30,6 +31,18 @@ class ExecuTorchSessionTest {
     fun `a program that cannot be loaded`() {
         assertFails { MobileNetV4.open(bundle) }
         assertEquals(0, Module.open)
+    }
+
+    @Test
+    fun `a program whose first run fails is closed again`() {
+        Module.runs = false
+        try {
+            assertThrows(Mnv4Exception.RuntimeFailed::class.java) { MobileNetV4.open(bundle) }
+        } finally {
+            Module.runs = true
+        }
+        assertEquals(0, Module.open)
+        MobileNetV4.open(bundle, Options(threads = 7)).close() // none is open, so the number may change
     }
 
     @Test
