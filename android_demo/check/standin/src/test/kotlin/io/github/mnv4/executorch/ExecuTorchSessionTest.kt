@@ -38,6 +38,7 @@ class ExecuTorchSessionTest {
         Module.runs = false
         try {
             assertThrows(Mnv4Exception.RuntimeFailed::class.java) { MobileNetV4.open(bundle) }
+            MobileNetV4.open(bundle, Options(warmUp = false)).close() // which does not run it
         } finally {
             Module.runs = true
         }
