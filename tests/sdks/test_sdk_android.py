@@ -285,6 +285,12 @@ def test_what_the_library_does_not_run_is_refused_by_name(variant, tmp_path, edi
     assert not (tmp_path / "mnv4").exists()
 
 
+def test_documents_name_the_version_of_litert_that_apps_get():
+    (version,) = re.findall("litert:litert:([0-9.]+)", gradle(ANDROID / "mnv4-litert"))
+    for path in ("README.md", "template/README.md"):
+        assert f"LiteRT {version}" in (ANDROID / path).read_text()
+
+
 def test_every_module_of_the_library_is_shipped_and_in_the_wheel():
     modules = {path.parent.name for path in ANDROID.glob("mnv4*/build.gradle.kts")}
     assert modules == set(MODULES)
