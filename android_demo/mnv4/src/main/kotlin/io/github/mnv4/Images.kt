@@ -148,7 +148,9 @@ public object Images {
 
     internal fun orientation(bytes: ByteArray): Orientation =
         try {
-            val exif = ExifInterface(ByteArrayInputStream(exifChunk(bytes) ?: bytes))
+            val data = exifChunk(bytes) ?: bytes
+            // The class of API 26 refuses fewer than 5,000 bytes.
+            val exif = ExifInterface(ByteArrayInputStream(if (data.size < 5000) data.copyOf(5000) else data))
             Orientation.ofExif(exif.getAttributeInt(ExifInterface.TAG_ORIENTATION, ExifInterface.ORIENTATION_NORMAL))
         } catch (_: IOException) {
             Orientation.UPRIGHT // a format without EXIF
