@@ -29,7 +29,7 @@ public fun main(folders: Array<String>) {
             val pixels = ByteArray(manifest.preprocess.height * manifest.preprocess.width * 3)
             bundle.golden("input").getValue("pixels").get(pixels)
             Preprocessor(manifest.preprocess, manifest.input).feed(pixels, session.input)
-            println("${session.runtime}: ${session.run().first().joinToString(" ")}")
+            println("ran ${session.runtime}: ${session.run().first().joinToString(" ")}")
         }
     }
     exitProcess(0) // a thread of fbjni does not end

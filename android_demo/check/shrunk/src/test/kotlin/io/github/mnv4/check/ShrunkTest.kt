@@ -100,7 +100,7 @@ class ShrunkTest {
                 .start()
         val text = process.inputStream.bufferedReader().readText()
         assertEquals(text, 0, process.waitFor())
-        return text.lines().filter { it.startsWith("litert ") || it.startsWith("executorch:") }
+        return text.lines().filter { it.startsWith("ran ") }
     }
 
     private companion object {
