@@ -16,9 +16,9 @@ public interface PixelSource {
     public val orientation: Orientation
 
     /**
-     * Writes the pixels of a part into [into], from its start, row by row.
+     * Writes the pixels of a part of the stored image into [into], row by row.
      *
-     * Sizes and places are those of the stored image.
+     * @param into holds [width] x [height] pixels or more; the first one goes to its start.
      */
     public fun read(
         left: Int,

@@ -6,9 +6,9 @@ import kotlin.math.min
 /**
  * Resizes images of one size and orientation, turns them upright and crops their centre.
  *
- * Only what the crop needs is read, in strips of some upright rows. The upright width is filtered first:
- * the columns of a strip are weighted and added up, then its rows. Each step works on whole lines of
- * integers, three planes of colours one after another, so that compilers use vector instructions.
+ * Only what the crop needs is read, in strips of upright rows. The width is filtered first: the columns of
+ * a strip are weighted and added up, then its rows. Each step works on whole lines of integers, with red,
+ * green and blue one after another, so that compilers use vector instructions.
  */
 internal class Resizer(
     private val spec: PreprocessSpec,
@@ -149,7 +149,7 @@ internal class Resizer(
     }
 
     private companion object {
-        /** How many rows a strip has; fewer pixels stay in the caches of a phone. */
+        /** How many rows a strip has: enough for vector instructions, and few enough for a phone's caches. */
         const val DEPTH = 128
 
         /** Pillow's limit against decompression bombs. */

@@ -46,13 +46,14 @@ public class YuvPixels(
     override val height: Int,
     override val orientation: Orientation,
 ) : PixelSource {
-    private val bytes = ByteArray(maxOf(y.span(TILE), u.span(TILE / 2 + 1), v.span(TILE / 2 + 1)))
+    private val bytes = ByteArray(maxOf(y.span(TILE + 2), u.span(TILE / 2 + 1), v.span(TILE / 2 + 1)))
 
-    // What luma and chroma add to the pixels of a row, in fixed point; chroma from an even column on.
-    private val luma = IntArray(TILE)
+    // Part of a row from an even column on: its luma, what chroma adds to each pixel, and the pixels.
+    private val luma = IntArray(TILE + 2)
     private val red = IntArray(TILE + 2)
     private val green = IntArray(TILE + 2)
     private val blue = IntArray(TILE + 2)
+    private val pixels = IntArray(TILE + 2)
 
     override fun read(
         left: Int,
@@ -64,36 +65,36 @@ public class YuvPixels(
         for (x in 0 until width step TILE) {
             val count = min(TILE, width - x)
             val column = this.left + left + x
-            val pair = column shr 1
-            val pairs = (column + count + 1 shr 1) - pair
+            val odd = column and 1
             for (y in 0 until height) {
                 val row = this.top + top + y
-                if (y == 0 || row and 1 == 0) readChroma(row shr 1, pair, pairs)
-                readLuma(row, column, count)
-                convert(column and 1, count, into, y * width + x)
+                if (y == 0 || row and 1 == 0) readChroma(row shr 1, column shr 1, (odd + count + 1) / 2)
+                readLuma(row, column - odd, odd + count)
+                convert(odd + count)
+                System.arraycopy(pixels, odd, into, y * width + x, count)
             }
         }
     }
 
     private fun readChroma(
         row: Int,
-        pair: Int,
-        pairs: Int,
+        column: Int,
+        count: Int,
     ) {
-        u.read(row, pair, pairs, bytes)
-        for (i in 0 until pairs) {
+        u.read(row, column, count, bytes)
+        for (i in 0 until count) {
             val chroma = (bytes[i * u.pixelStride].toInt() and 0xff) - 128
-            blue[2 * i] = 116130 * chroma
-            blue[2 * i + 1] = 116130 * chroma
-            green[2 * i] = -22554 * chroma
+            green[2 * i] = HALF - 22554 * chroma
+            blue[2 * i] = (HALF + 116130 * chroma) shr 16
+            blue[2 * i + 1] = blue[2 * i]
         }
-        v.read(row, pair, pairs, bytes)
-        for (i in 0 until pairs) {
+        v.read(row, column, count, bytes)
+        for (i in 0 until count) {
             val chroma = (bytes[i * v.pixelStride].toInt() and 0xff) - 128
-            red[2 * i] = 91881 * chroma
-            red[2 * i + 1] = 91881 * chroma
-            green[2 * i] -= 46802 * chroma
+            green[2 * i] = (green[2 * i] - 46802 * chroma) shr 16
             green[2 * i + 1] = green[2 * i]
+            red[2 * i] = (HALF + 91881 * chroma) shr 16
+            red[2 * i + 1] = red[2 * i]
         }
     }
 
@@ -103,23 +104,21 @@ public class YuvPixels(
         count: Int,
     ) {
         y.read(row, column, count, bytes)
-        for (x in 0 until count) luma[x] = ((bytes[x * y.pixelStride].toInt() and 0xff) shl 16) + (1 shl 15)
+        for (x in 0 until count) luma[x] = bytes[x * y.pixelStride].toInt() and 0xff
     }
 
-    /** Converts a row; each loop is simple enough to become vector instructions. */
-    private fun convert(
-        odd: Int,
-        count: Int,
-        into: IntArray,
-        at: Int,
-    ) {
-        for (x in 0 until count) into[at + x] = clip((luma[x] + red[odd + x]) shr 16) shl 16
-        for (x in 0 until count) into[at + x] = into[at + x] or (clip((luma[x] + green[odd + x]) shr 16) shl 8)
-        for (x in 0 until count) into[at + x] = into[at + x] or clip((luma[x] + blue[odd + x]) shr 16)
+    /** Fills [pixels]. Each loop is simple enough to become vector instructions. */
+    private fun convert(count: Int) {
+        for (x in 0 until count) pixels[x] = clip(luma[x] + red[x]) shl 16
+        for (x in 0 until count) pixels[x] = pixels[x] or (clip(luma[x] + green[x]) shl 8)
+        for (x in 0 until count) pixels[x] = pixels[x] or clip(luma[x] + blue[x])
     }
 
     private companion object {
         /** How many pixels of a row are converted at a time. */
         const val TILE = 128
+
+        /** One half in 16-bit fixed point. */
+        const val HALF = 1 shl 15
     }
 }
