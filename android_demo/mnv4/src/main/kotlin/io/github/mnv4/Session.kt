@@ -21,7 +21,7 @@ public interface Session : AutoCloseable {
     public fun run(): List<FloatArray>
 }
 
-/** The bytes of an artifact in the forms that runtimes take. */
+/** The bytes of an artifact in the forms that runtimes take. What it returns was checked against the manifest. */
 @Mnv4Internal
 public interface Artifact {
     /** Maps the artifact into memory. */

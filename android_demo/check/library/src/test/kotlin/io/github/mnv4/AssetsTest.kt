@@ -25,6 +25,9 @@ import java.io.IOException
 import java.io.InputStream
 import java.nio.file.Files
 import java.nio.file.attribute.BasicFileAttributes
+import java.util.concurrent.CompletableFuture
+import java.util.concurrent.TimeUnit
+import java.util.concurrent.TimeoutException
 import java.util.concurrent.atomic.AtomicLong
 import kotlin.concurrent.thread
 
@@ -174,6 +177,47 @@ class AssetsTest {
         assertEquals(listOf(file.name), folder.list()!!.toList())
         assertFalse(File(root, "removed").exists())
         assertTrue("a model that is in the app", other.exists())
+    }
+
+    /** Holds the lock with half of the program extracted, until it is killed. */
+    private fun otherProcess(part: File): Process {
+        val code = File.createTempFile("Extracts", ".java")
+        code.deleteOnExit()
+        code.writeText(
+            """
+            class Extracts {
+                public static void main(String[] files) throws Exception {
+                    var lock = new java.io.RandomAccessFile(files[0], "rw").getChannel().lock();
+                    java.nio.file.Files.write(java.nio.file.Path.of(files[1]), new byte[1000]);
+                    System.out.println("half");
+                    Thread.sleep(600_000);
+                }
+            }
+            """.trimIndent(),
+        )
+        val java = File(System.getProperty("java.home"), "bin/java").path
+        val builder = ProcessBuilder(java, code.path, File(root, ".lock").path, part.path)
+        builder.environment() -= listOf("LD_PRELOAD", "LD_LIBRARY_PATH")
+        return builder.start()
+    }
+
+    @Test
+    fun `a process that extracts is waited for, and may be killed meanwhile`() {
+        val sha256 = ModelBundle.open(AssetFiles(context, program)).manifest.artifactSha256
+        val part = File(root, "${program.folder}/$sha256.pte.part")
+        part.parentFile!!.mkdirs()
+        val process = otherProcess(part)
+        try {
+            assertEquals("half", process.inputStream.bufferedReader().readLine())
+            val opening = CompletableFuture.supplyAsync { artifact(program).file() }
+            assertThrows(TimeoutException::class.java) { opening.get(300, TimeUnit.MILLISECONDS) }
+            process.destroyForcibly()
+            val file = opening.get(1, TimeUnit.MINUTES)
+            assertArrayEquals(source, file.readBytes())
+            assertEquals(listOf(file.name), part.parentFile!!.list()!!.toList())
+        } finally {
+            process.destroyForcibly()
+        }
     }
 
     @Test
