@@ -7,7 +7,11 @@ import android.util.AttributeSet
 import android.view.View
 import io.github.mnv4.measure.Statistics
 
-/** How samples are spread: a histogram, with the median and the ninetieth percentile marked. */
+/**
+ * How samples are spread: a histogram, with the median and the ninetieth percentile marked.
+ *
+ * It ends at the 99th percentile: a single late sample would squeeze all others into one bar.
+ */
 internal class DistributionView(
     context: Context,
     attributes: AttributeSet?,
@@ -31,8 +35,11 @@ internal class DistributionView(
         statistics = found
         counts = IntArray(BINS)
         if (found != null) {
-            val width = (found.max - found.min).coerceAtLeast(1e-9) / BINS
-            for (sample in samples) counts[((sample - found.min) / width).toInt().coerceAtMost(BINS - 1)]++
+            val width = span(found) / BINS
+            for (sample in samples) {
+                val bin = ((sample - found.min) / width).toInt()
+                if (sample <= end(found)) counts[bin.coerceAtMost(BINS - 1)]++
+            }
             contentDescription =
                 resources.getQuantityString(
                     R.plurals.spread_spoken,
@@ -61,9 +68,13 @@ internal class DistributionView(
         marks(canvas, found, base, above)
         val y = height - text.textSize * 0.3f
         canvas.drawText(resources.getString(R.string.milliseconds, found.min), 0f, y, text)
-        val most = resources.getString(R.string.milliseconds, found.max)
-        canvas.drawText(most, width - text.measureText(most), y, text)
+        val last = resources.getString(R.string.axis_end, end(found))
+        canvas.drawText(last, width - text.measureText(last), y, text)
     }
+
+    private fun end(found: Statistics) = found.percentile(END)
+
+    private fun span(found: Statistics) = (end(found) - found.min).coerceAtLeast(1e-9)
 
     /** Draws the percentiles; their names lie apart even if they do not. */
     private fun marks(
@@ -72,10 +83,9 @@ internal class DistributionView(
         base: Float,
         above: Float,
     ) {
-        val span = (found.max - found.min).coerceAtLeast(1e-9)
         var left = 0f
         for (percent in listOf(50.0, 90.0)) {
-            val x = ((found.percentile(percent) - found.min) / span * width).toFloat()
+            val x = ((found.percentile(percent) - found.min) / span(found) * width).toFloat()
             canvas.drawLine(x, above, x, base, marks)
             val name = resources.getString(R.string.percentile, percent)
             val wide = text.measureText(name)
@@ -87,6 +97,7 @@ internal class DistributionView(
 
     private companion object {
         const val BINS = 32
+        const val END = 99.0
         const val SMALL_SP = 13f
     }
 }
