@@ -6,6 +6,7 @@ folder anew, from the bundles that it is given and those that the folder has alr
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,8 +19,8 @@ from mnv4_mobile.bundle.manifest import (
     MANIFEST,
     AnyBundle,
     Bundle,
+    GoldenEntry,
     open_bundle,
-    write_golden,
     write_manifest,
 )
 from mnv4_mobile.bundle.parity import sqnr_db
@@ -279,19 +280,23 @@ def _fill_models(folder: Path, name: str, marker: _Marker, models: Mapping[str, 
 def _ship(bundle: Bundle, folder: Path) -> None:
     """Copies a bundle with one golden pair: its pixels, and the float model's outputs for them."""
     golden = {entry.path for entry in bundle.manifest.golden}
-    folder.mkdir(parents=True)
-    for name in bundle.files:
-        if name != MANIFEST and name not in golden:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes((bundle.path / name).read_bytes())
+    copied = [name for name in bundle.files if name != MANIFEST and name not in golden]
+    data = {name: (bundle.path / name).read_bytes() for name in copied}
     image = _pair(bundle)
-    pairs = {
-        source: {name: tensor[[image]] for name, tensor in bundle.golden(source).items()}
-        for source in ("input", "eager")
-    }
-    entries = write_golden(folder, "input", pairs["input"])
-    entries += write_golden(folder, "eager", pairs["eager"], bundle.gates())
+    entries = []
+    for entry in _shipped(bundle):
+        data[entry.path] = bundle.golden(entry.source)[entry.tensor][[image]].tobytes()
+        digest = hashlib.sha256(data[entry.path]).hexdigest()
+        entries.append(replace(entry, shape=(1, *entry.shape[1:]), sha256=digest))
+    for name, content in data.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
     write_manifest(folder, replace(bundle.manifest, golden=tuple(entries)))
+
+
+def _shipped(bundle: Bundle) -> list[GoldenEntry]:
+    """Returns the golden tensors with which a device checks itself."""
+    return [entry for entry in bundle.manifest.golden if entry.source in ("input", "eager")]
 
 
 def _pair(bundle: Bundle) -> int:
@@ -329,16 +334,16 @@ def _write_readme(
 ) -> None:
     first = next(iter(every))
     needed = ["mnv4", *marker.runtimes, *(f"models-{name}" for name in every)]
-    folder = path.parent
     tables = []
     for name, models in every.items():
         tables += [f"### models-{name}", "", f"Package `{marker.models[name].namespace}`.", ""]
         tables += ["| Model | Contents | Size | Self-check | Licence of the weights |"]
         tables += ["| --- | --- | --- | --- | --- |"]
         for constant, bundle in models.items():
-            golden = folder / f"models-{name}" / _ASSETS / f"{name}.{bundle.manifest.id}" / "golden"
-            size = sum(file.stat().st_size for file in golden.iterdir())
-            tables.append(shipping.table_row(constant, bundle, more=[f"{size / 1000:.0f} kB"]))
+            sizes = ((bundle.path / e.path).stat().st_size / e.shape[0] for e in _shipped(bundle))
+            tables.append(
+                shipping.table_row(constant, bundle, more=[f"{sum(sizes) / 1000:.0f} kB"])
+            )
         tables.append("")
     values = {
         "<!-- include -->": "\n".join(f'    ":{project}:{module}",' for module in needed),

@@ -255,6 +255,27 @@ def test_the_pair_is_the_one_with_most_room_above_its_gate(variant, tmp_path):
     assert np.array_equal(shipped.golden("eager")["logits"][0], bundle.golden("eager")["logits"][2])
 
 
+@pytest.mark.toolchain("tflite")
+def test_names_of_tensors_choose_no_files(variant, tmp_path):
+    name = "../../../../../../../evil"
+
+    def edit(manifest):
+        manifest["parity"] = {}
+        for tensor in (*manifest["outputs"], *manifest["golden"]):
+            for key in {"name", "tensor"} & tensor.keys():
+                tensor[key] = tensor[key].replace("logits", name)
+
+    folder = variant(id="strange", edit=edit)
+    before = sorted(tmp_path.rglob("*"))
+    write_android([folder], tmp_path / "app" / "mnv4")
+    outside = [
+        path for path in tmp_path.rglob("*") if tmp_path / "app" not in (path, *path.parents)
+    ]
+    assert sorted(outside) == before
+    shipped = open_bundle(tmp_path / "app" / "mnv4" / MAIN / ASSETS / "main.strange")
+    assert shipped.golden("eager")[name].shape == (1, 10)
+
+
 def _half(tensor):
     return lambda manifest: manifest[tensor][0].update(dtype="float16")
 
