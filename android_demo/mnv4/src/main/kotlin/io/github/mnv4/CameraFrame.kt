@@ -3,13 +3,13 @@ package io.github.mnv4
 import android.graphics.ImageFormat
 import android.graphics.PixelFormat
 import android.graphics.Rect
+import io.github.mnv4.core.FramePlane
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.Mnv4Internal
 import io.github.mnv4.core.Orientation
 import io.github.mnv4.core.PixelSource
 import io.github.mnv4.core.RgbaPixels
 import io.github.mnv4.core.YuvPixels
-import io.github.mnv4.core.YuvPlane
 
 /** What `Image` and CameraX's `ImageProxy` have in common. */
 @Mnv4Internal
@@ -17,7 +17,7 @@ public class CameraFrame(
     /** A constant of `ImageFormat` or `PixelFormat`. */
     public val format: Int,
     /** The planes: three of YUV, one of RGBA. */
-    public val planes: List<YuvPlane>,
+    public val planes: List<FramePlane>,
     /** The part to read, before it is turned. */
     public val crop: Rect,
     /** The clockwise turn that makes the frame upright. */

@@ -9,10 +9,10 @@ import android.media.ExifInterface
 import android.media.Image
 import android.os.Build
 import io.github.mnv4.core.CroppedPixels
+import io.github.mnv4.core.FramePlane
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.Orientation
 import io.github.mnv4.core.PixelSource
-import io.github.mnv4.core.YuvPlane
 import io.github.mnv4.core.exifChunk
 import io.github.mnv4.core.uprightHeight
 import io.github.mnv4.core.uprightWidth
@@ -58,7 +58,7 @@ public object Images {
         rotationDegrees: Int,
     ): PixelSource =
         framePixels {
-            val planes = frame.planes.map { YuvPlane(it.buffer, it.rowStride, it.pixelStride) }
+            val planes = frame.planes.map { FramePlane(it.buffer, it.rowStride, it.pixelStride) }
             CameraFrame(frame.format, planes, frame.cropRect, rotationDegrees)
         }
 

@@ -83,7 +83,7 @@ class ClassifyTest {
             size: Int,
             rowStride: Int,
             pixelStride: Int,
-        ) = io.github.mnv4.core.YuvPlane(
+        ) = io.github.mnv4.core.FramePlane(
             ByteBuffer.wrap(ByteArray(size) { (it * 31 % 251).toByte() }),
             rowStride,
             pixelStride,

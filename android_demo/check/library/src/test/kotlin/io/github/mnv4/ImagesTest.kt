@@ -187,6 +187,7 @@ class ImagesTest {
     }
 
     @Test
+    @Config(sdk = [34])
     @GraphicsMode(GraphicsMode.Mode.LEGACY) // the native one knows no GPU
     fun `a bitmap in the memory of the GPU is copied`() {
         val bitmap = Bitmap.createBitmap(3, 2, Bitmap.Config.ARGB_8888)

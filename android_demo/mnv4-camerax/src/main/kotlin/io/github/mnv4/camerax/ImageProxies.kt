@@ -2,8 +2,8 @@ package io.github.mnv4.camerax
 
 import androidx.camera.core.ImageProxy
 import io.github.mnv4.CameraFrame
+import io.github.mnv4.core.FramePlane
 import io.github.mnv4.core.PixelSource
-import io.github.mnv4.core.YuvPlane
 import io.github.mnv4.framePixels
 
 /** Makes sources of pixels from CameraX's images. */
@@ -25,7 +25,7 @@ public object ImageProxies {
     @JvmStatic
     public fun of(frame: ImageProxy): PixelSource =
         framePixels {
-            val planes = frame.planes.map { YuvPlane(it.buffer, it.rowStride, it.pixelStride) }
+            val planes = frame.planes.map { FramePlane(it.buffer, it.rowStride, it.pixelStride) }
             CameraFrame(frame.format, planes, frame.cropRect, frame.imageInfo.rotationDegrees)
         }
 }

@@ -5,7 +5,7 @@ import java.nio.ByteOrder
 
 /** A camera frame of `RGBA_8888`, or a part of it. Alpha is dropped without blending. */
 internal class RgbaPixels(
-    private val plane: YuvPlane,
+    private val plane: FramePlane,
     private val left: Int,
     private val top: Int,
     override val width: Int,

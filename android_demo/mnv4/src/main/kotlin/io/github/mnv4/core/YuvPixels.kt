@@ -4,8 +4,8 @@ import io.github.mnv4.core.Resampling.Companion.clip
 import java.nio.ByteBuffer
 import kotlin.math.min
 
-/** One plane of a YUV frame, as `Image.Plane` has it. */
-public class YuvPlane(
+/** One plane of a camera frame, as `Image.Plane` has it. */
+public class FramePlane(
     /** The bytes of the plane. */
     public val buffer: ByteBuffer,
     /** The distance in bytes from one row to the next. */
@@ -37,9 +37,9 @@ public class YuvPlane(
  * fixed point. Each chroma value applies to four pixels.
  */
 public class YuvPixels(
-    private val y: YuvPlane,
-    private val u: YuvPlane,
-    private val v: YuvPlane,
+    private val y: FramePlane,
+    private val u: FramePlane,
+    private val v: FramePlane,
     private val left: Int,
     private val top: Int,
     override val width: Int,

@@ -1,12 +1,12 @@
 package io.github.mnv4.benchmarks;
 
+import io.github.mnv4.core.FramePlane;
 import io.github.mnv4.core.Orientation;
 import io.github.mnv4.core.PixelSource;
 import io.github.mnv4.core.PreprocessSpec;
 import io.github.mnv4.core.Preprocessor;
 import io.github.mnv4.core.TensorSpec;
 import io.github.mnv4.core.YuvPixels;
-import io.github.mnv4.core.YuvPlane;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -78,9 +78,9 @@ public class Preprocessing {
 
     private PixelSource image() {
         if (source.equals("bitmap")) return new Bitmap(pixels);
-        YuvPlane y = new YuvPlane(luma, ROW_STRIDE, 1);
-        YuvPlane u = new YuvPlane(blue, ROW_STRIDE, 2);
-        YuvPlane v = new YuvPlane(red, ROW_STRIDE, 2);
+        FramePlane y = new FramePlane(luma, ROW_STRIDE, 1);
+        FramePlane u = new FramePlane(blue, ROW_STRIDE, 2);
+        FramePlane v = new FramePlane(red, ROW_STRIDE, 2);
         return new YuvPixels(y, u, v, 0, 0, WIDTH, HEIGHT, Orientation.ofDegrees(90));
     }
 

@@ -137,7 +137,7 @@ class GoldenTest {
     }
 
     private fun plane(json: JSONObject) =
-        YuvPlane(ByteBuffer.wrap(json.bytes("data")), json.getInt("row_stride"), json.getInt("pixel_stride"))
+        FramePlane(ByteBuffer.wrap(json.bytes("data")), json.getInt("row_stride"), json.getInt("pixel_stride"))
 
     private fun assertClose(
         about: String,

@@ -133,7 +133,8 @@ class PixelsTest {
         val y = ByteBuffer.wrap(byteArrayOf(0, 50, 100, -1, 9, 9, 0, 50, 100, -1, 9, 9))
         val u = ByteBuffer.wrap(byteArrayOf(-128, 0, -128, 0))
         val v = ByteBuffer.wrap(byteArrayOf(-128, 0, -128, 0))
-        val grey = YuvPixels(YuvPlane(y, 6, 1), YuvPlane(u, 4, 2), YuvPlane(v, 4, 2), 1, 0, 3, 2, Orientation.UPRIGHT)
+        val grey =
+            YuvPixels(FramePlane(y, 6, 1), FramePlane(u, 4, 2), FramePlane(v, 4, 2), 1, 0, 3, 2, Orientation.UPRIGHT)
         assertEquals(listOf(listOf(0x323232, 0x646464, 0xffffff), listOf(0x323232, 0x646464, 0xffffff)), rows(grey))
 
         // BT.601 over the full range: pure red is (76, 85, 255), pure blue (29, 255, 107).
@@ -142,7 +143,7 @@ class PixelsTest {
             blue: Int,
             red: Int,
         ): Int {
-            fun plane(value: Int) = YuvPlane(ByteBuffer.wrap(byteArrayOf(value.toByte())), 1, 1)
+            fun plane(value: Int) = FramePlane(ByteBuffer.wrap(byteArrayOf(value.toByte())), 1, 1)
             val frame = YuvPixels(plane(luma), plane(blue), plane(red), 0, 0, 1, 1, Orientation.UPRIGHT)
             return rows(frame).single().single()
         }
