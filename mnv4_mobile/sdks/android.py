@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from msgspec import Meta
@@ -20,13 +20,14 @@ from mnv4_mobile.bundle.manifest import (
     AnyBundle,
     Bundle,
     GoldenEntry,
+    Identifier,
     open_bundle,
     write_manifest,
 )
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.errors import BundleError, ConfigError, unknown
 from mnv4_mobile.files import copy_folder
-from mnv4_mobile.records import Record, replace
+from mnv4_mobile.records import Record, replace, whole
 from mnv4_mobile.sdks import shipping
 from mnv4_mobile.sdks.code import kotlin_comment, kotlin_string
 from mnv4_mobile.sdks.names import open_bundles
@@ -43,15 +44,19 @@ MODULES = {
     "mnv4-measure": "optional: measures a network in your app; no app needs it in a release",
 }
 """The modules of the library, and what each is for."""
-RUNTIMES = {"tflite": "mnv4-litert", "executorch": "mnv4-executorch"}
+Runtime = Literal["mnv4-executorch", "mnv4-litert"]
+RUNTIMES: Mapping[str, Runtime] = {"tflite": "mnv4-litert", "executorch": "mnv4-executorch"}
 """The module that runs the artifacts of each target."""
+Bundles: TypeAlias = Mapping[str, Mapping[str, Bundle]]
+"""Bundles by their constants, by the names of their models modules."""
 _ASSETS = Path("src/main/assets/mnv4")
 _PLUGIN = '    id("com.android.library")\n'
 _KOTLIN_PLUGIN = '    id("org.jetbrains.kotlin.android")\n'
 _VERSION = 'version = "1.0"\n'
-_NAME = re.compile("[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_NAMESPACE = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", re.ASCII)
-_RELEASE = re.compile("[A-Za-z0-9][A-Za-z0-9._+-]*")
+_NAME = "[a-z][a-z0-9]*(-[a-z0-9]+)*"
+_NAMESPACE = r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+"
+_RELEASE = "[A-Za-z0-9][A-Za-z0-9._+-]*"
+_CONSTANT = "[A-Z][A-Z0-9_]*"
 # Reserved in Java or hard keywords of Kotlin: no part of a package may be one.
 _KEYWORDS = """
     abstract as assert boolean break byte case catch char class const continue default do double
@@ -62,23 +67,27 @@ _KEYWORDS = """
 """
 
 
+def _text(pattern: str) -> Meta:
+    return Meta(pattern=whole(pattern))
+
+
 class _Models(Record, frozen=True, kw_only=True):
     """A models module."""
 
-    namespace: str
+    namespace: Annotated[str, _text(_NAMESPACE)]
     """The package of its `Mnv4Models`."""
-    bundles: Mapping[str, str]
+    bundles: Mapping[Annotated[str, _text(_CONSTANT)], Identifier]
     """Bundle ids by their constants."""
 
 
 class _Marker(shipping.Marker, frozen=True, kw_only=True):
     agp: Annotated[int, Meta(ge=AGPS[0], le=AGPS[-1])]
     """Major version of the Android Gradle Plugin that the modules are for."""
-    release: str
+    release: Annotated[str, _text(_RELEASE)]
     """The version under which Gradle publishes the modules."""
-    runtimes: tuple[str, ...]
+    runtimes: tuple[Runtime, ...]
     """The modules with runtimes."""
-    models: Mapping[str, _Models]
+    models: Mapping[Annotated[str, _text(_NAME)], _Models]
     """The models modules by their names."""
 
 
@@ -143,13 +152,13 @@ def library() -> Path:
 
 
 def _check_texts(name: str, namespace: str | None, version: str | None) -> None:
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME, name):
         raise ConfigError(
             f"name: found {name!r}, must be words of small letters and digits with `-` between "
             "them, a letter first"
         )
     package = namespace or _package(name)
-    if not _NAMESPACE.fullmatch(package):
+    if not re.fullmatch(_NAMESPACE, package):
         raise ConfigError(
             f"namespace: found {package!r}, must be a package, like com.example.models"
         )
@@ -158,7 +167,7 @@ def _check_texts(name: str, namespace: str | None, version: str | None) -> None:
             f"{'namespace' if namespace else 'name'}: found {keywords[0]!r}, which is a keyword of "
             "Java or Kotlin, so no package can have it"
         )
-    if version is not None and not _RELEASE.fullmatch(version):
+    if version is not None and not re.fullmatch(_RELEASE, version):
         raise ConfigError(
             f"version: found {version!r}, must be letters, digits, `.`, `_`, `+` and `-`, like 1.0"
         )
@@ -168,7 +177,7 @@ def _package(name: str) -> str:
     return f"io.github.mnv4.models.{name.replace('-', '_')}"
 
 
-def _runtimes(old: _Marker | None, every: Mapping[str, Mapping[str, Bundle]]) -> tuple[str, ...]:
+def _runtimes(old: _Marker | None, every: Bundles) -> tuple[Runtime, ...]:
     """Returns the modules with runtimes: those of all bundles, and those that an app includes."""
     needed = {RUNTIMES[b.manifest.target] for models in every.values() for b in models.values()}
     return tuple(sorted(needed.union(old.runtimes if old else ())))
@@ -240,9 +249,7 @@ def _kept(out: Path, old: _Marker, without: str) -> dict[str, dict[str, Bundle]]
     return kept
 
 
-def _fill(
-    folder: Path, project: str, marker: _Marker, every: Mapping[str, Mapping[str, Bundle]]
-) -> None:
+def _fill(folder: Path, project: str, marker: _Marker, every: Bundles) -> None:
     optional = [name for name in MODULES if name not in RUNTIMES.values()]
     modules = [name for name in MODULES if name in (*optional, *marker.runtimes)]
     for module in modules:
@@ -330,7 +337,7 @@ def _write_readme(
     project: str,
     modules: Sequence[str],
     marker: _Marker,
-    every: Mapping[str, Mapping[str, Bundle]],
+    every: Bundles,
 ) -> None:
     first = next(iter(every))
     needed = ["mnv4", *marker.runtimes, *(f"models-{name}" for name in every)]

@@ -256,6 +256,29 @@ def test_the_pair_is_the_one_with_most_room_above_its_gate(variant, tmp_path):
 
 
 @pytest.mark.toolchain("tflite")
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("models", {"x/../../../evil": {"namespace": "a.b", "bundles": {"X": "x"}}}),
+        ("models", {"x": {"namespace": "a.b", "bundles": {"X": "../../evil"}}}),
+        ("models", {"x": {"namespace": 'a.b"', "bundles": {"X": "x"}}}),
+        ("models", {"x": {"namespace": "a.b", "bundles": {"X = 1": "x"}}}),
+        ("release", '1"'),
+        ("runtimes", ["../evil"]),
+    ],
+)
+def test_a_marker_that_someone_changed_is_refused(demo_bundle, tmp_path, key, value):
+    out, bundle = tmp_path / "mnv4", demo_bundle("tflite").path
+    write_android([bundle], out)
+    marker = json.loads((out / "mnv4-sdk.json").read_text())
+    (out / "mnv4-sdk.json").write_text(json.dumps(marker | {key: value}))
+    before = tree(out)
+    with pytest.raises(ConfigError, match=rf"mnv4-sdk\.json: {key}.*; move .*mnv4 away"):
+        write_android([bundle], out)
+    assert tree(out) == before
+
+
+@pytest.mark.toolchain("tflite")
 def test_names_of_tensors_choose_no_files(variant, tmp_path):
     name = "../../../../../../../evil"
 

@@ -18,6 +18,7 @@ from tests.hostile.promise import BrokenError, Fifo, Files, Link
 
 _KEY = "0" * 64
 _CANARY = b"not to be touched"
+_BUNDLE = "conv-small-035-96x96-fp32-tflite"
 
 
 def _cached(random: Random) -> Files:
@@ -57,10 +58,15 @@ def _read_cache(given: Path, out: Path) -> None:
 
 
 def _library(random: Random) -> Files:
-    """Returns a library whose marker someone has changed, beside a bundle."""
+    """Returns a library with a models module, whose marker someone has changed, beside a bundle."""
+    bundle = demo_bundle("tflite")
+    other = {"namespace": "a.b", "bundles": {"X": _BUNDLE}}
     marker: Any = {
         "version": "1",
-        "models": {"X": "x"},
+        "agp": 9,
+        "release": "1",
+        "runtimes": ["mnv4-litert"],
+        "models": {random.choice(("other", "other", "x/../../../stolen")): other},
         "files": {"README.md": hashlib.sha256(b"a").hexdigest(), "../canary": "0" * 64},
     }
     files: Files = {
@@ -71,7 +77,9 @@ def _library(random: Random) -> Files:
     }
     if random.randrange(4) == 0:
         files[random.choice(sorted(files))] = random.choice((Link("/dev/zero"), Fifo()))
-    return files | demo_bundle("tflite")
+    module = f"sdk/models-other/src/main/assets/mnv4/other.{_BUNDLE}"
+    kept = {f"{module}/{path.removeprefix('bundle/')}": data for path, data in bundle.items()}
+    return files | bundle | kept
 
 
 def _good_library() -> Files:
@@ -84,7 +92,10 @@ def _write_again(given: Path, out: Path) -> None:
             (given / name).rename(out / name)
     canary = out / "canary"
     before = canary.read_bytes() if canary.is_file() and not canary.is_symlink() else b""
+    names = {path.name for path in out.iterdir()}
     command("sdk", "android", given / "bundle", "-o", out / "sdk")
+    if strange := {path.name for path in out.iterdir()} - names - {"sdk"}:
+        raise BrokenError(f"sdk wrote {strange} outside")
     if before == _CANARY and canary.read_bytes() != before:
         raise BrokenError("sdk changed a file outside")
 
