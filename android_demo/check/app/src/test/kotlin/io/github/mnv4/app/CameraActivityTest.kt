@@ -8,6 +8,7 @@ import android.graphics.Bitmap
 import android.graphics.BitmapFactory
 import android.graphics.Canvas
 import android.graphics.Color
+import android.graphics.Insets
 import android.graphics.Paint
 import android.graphics.drawable.BitmapDrawable
 import android.graphics.drawable.ColorDrawable
@@ -22,6 +23,7 @@ import android.provider.Settings
 import android.view.ScaleGestureDetector
 import android.view.TextureView
 import android.view.View
+import android.view.WindowInsets
 import android.widget.Button
 import android.widget.TextView
 import io.github.mnv4.Mnv4Model
@@ -336,6 +338,51 @@ class CameraActivityTest {
         assertTrue("$ratio", ratio in 1.5f..2f) // it begins after some pixels
         repeat(2) { pinch(activity, from = 800f, to = 350f) }
         assertEquals(0.5f, Sensor.requests.last().settings[CaptureRequest.CONTROL_ZOOM_RATIO])
+    }
+
+    /** Acts as a device whose bars, or the hole of whose camera, lie over the app. */
+    private fun barred(
+        left: Int,
+        top: Int,
+        right: Int,
+        bottom: Int,
+    ): CameraActivity {
+        val activity = open(allowed = false)
+        val bars = Insets.of(left, top, right, bottom)
+        val insets = WindowInsets.Builder().setInsets(WindowInsets.Type.systemBars(), bars).build()
+        activity.findViewById<View>(R.id.root).dispatchApplyWindowInsets(insets)
+        return activity
+    }
+
+    private fun CameraActivity.padding(id: Int) =
+        findViewById<View>(id).let { listOf(it.paddingLeft, it.paddingTop, it.paddingRight, it.paddingBottom) }
+
+    @Test
+    @Config(sdk = [34, 35])
+    fun `the preview goes on under the bars, buttons and texts do not`() {
+        val activity = barred(left = 0, top = 60, right = 0, bottom = 80)
+        val margin = activity.resources.getDimensionPixelSize(R.dimen.margin)
+        assertEquals(listOf(0, 60, 0, 0), activity.padding(R.id.controls))
+        assertEquals(listOf(margin, margin, margin, margin + 80), activity.padding(R.id.panel))
+        assertEquals(listOf(0, 0, 0, 0), activity.padding(R.id.root))
+    }
+
+    @Test
+    @Config(qualifiers = TURNED)
+    fun `nor do they in landscape, where the panel is on the right`() {
+        val activity = barred(left = 50, top = 60, right = 70, bottom = 80)
+        val margin = activity.resources.getDimensionPixelSize(R.dimen.margin)
+        assertEquals(listOf(50, 60, 0, 80), activity.padding(R.id.controls))
+        assertEquals(listOf(margin, margin + 60, margin + 70, margin + 80), activity.padding(R.id.panel))
+    }
+
+    @Test
+    @Config(qualifiers = "ar-rXB-ldrtl-$TURNED")
+    fun `nor in languages from right to left, where it is on the left`() {
+        val activity = barred(left = 50, top = 60, right = 70, bottom = 80)
+        val margin = activity.resources.getDimensionPixelSize(R.dimen.margin)
+        assertEquals(listOf(0, 60, 70, 80), activity.padding(R.id.controls))
+        assertEquals(listOf(margin + 50, margin + 60, margin, margin + 80), activity.padding(R.id.panel))
     }
 
     private fun refused(): CameraActivity {
