@@ -1,9 +1,11 @@
 package io.github.mnv4
 
 import android.app.Application
+import io.github.mnv4.core.Classification
 import io.github.mnv4.core.ModelBundle
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNotEquals
+import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.junit.runner.RunWith
 import org.robolectric.RobolectricTestRunner
@@ -42,22 +44,33 @@ class GeneratedTest {
         }
     }
 
-    /** Returns the outputs for a model's golden image, from a thread on which networks may be opened. */
-    private fun run(model: Mnv4Model): Outputs {
+    /** Runs a network on a thread on which networks may be opened. */
+    private fun <T> with(
+        model: Mnv4Model,
+        block: (MobileNetV4) -> T,
+    ): T = CompletableFuture.supplyAsync { MobileNetV4.open(context, model).use(block) }.get()
+
+    private fun top(model: Mnv4Model): Classification {
         val pixels = bundle(model).golden("input").getValue("pixels").array()
-        return CompletableFuture
-            .supplyAsync { MobileNetV4.open(context, model).use { it.runPixels(pixels) } }
-            .get()
+        return with(model) { it.runPixels(pixels) }.top(1).single()
+    }
+
+    @Test
+    fun `every model checks itself on the pair that it has`() {
+        for (model in Main.ALL + Shop.ALL) {
+            val ratio = with(model, MobileNetV4::selfCheck)
+            assertTrue("${model.folder}: $ratio dB", ratio > 100)
+        }
     }
 
     @Test
     fun `two classifiers of one architecture run in one app`() {
         val (digits, shop) = Main.CONV_SMALL_035_96X96_FP32_TFLITE to Shop.CONV_SMALL_035_96X96_FP32_TFLITE
         assertEquals(bundle(digits).manifest.id, bundle(shop).manifest.id)
-        val (digit, thing) = run(digits).top(1).single() to run(shop).top(1).single()
+        val (digit, thing) = top(digits) to top(shop)
         assertEquals("thing ${digit.index}", thing.label)
         assertNotEquals(digit.label, thing.label)
-        val other = run(Main.CONV_SMALL_035_96X96_FP32_EXECUTORCH).top(1).single()
+        val other = top(Main.CONV_SMALL_035_96X96_FP32_EXECUTORCH)
         assertEquals(digit.label, other.label)
     }
 }
