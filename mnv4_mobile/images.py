@@ -300,7 +300,9 @@ def pixels(image: npt.NDArray[np.uint8], preprocess: Preprocess) -> npt.NDArray[
     place = f"an image of {image.shape[0]}x{image.shape[1]}, resized to {height}x{width}"
     limits.check(place, "pixels", height * width, limits.IMAGE_PIXELS, ImageError)
     resampling = Image.Resampling[preprocess.interpolation.upper()]
-    resized = np.asarray(Image.fromarray(image).resize((width, height), resampling))
+    # The width first, as on devices: Pillow 13 chooses the order, and its rounding, by the sizes.
+    narrow = Image.fromarray(image).resize((width, image.shape[0]), resampling)
+    resized = np.asarray(narrow.resize((width, height), resampling))
     top, left = (
         round((have - want) / 2)
         for have, want in zip((height, width), preprocess.size, strict=True)

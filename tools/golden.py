@@ -51,7 +51,7 @@ FOLDER = Path(__file__).parents[1] / "tests/golden"
 _INTERPOLATIONS: tuple[Interpolation, ...] = ("nearest", "bilinear", "bicubic", "lanczos")
 # (height, width) of the image, (H, W) of the input, crop: odd sizes, halves that are rounded to
 # even, long images, enlarging, a single pixel, sides that keep their length, more rows than are
-# processed at a time.
+# processed at a time, a long one whose height Pillow 13 would filter first.
 _SHAPES = (
     ((37, 53), (14, 14), 0.875),
     ((53, 37), (24, 24), 1.0),
@@ -64,6 +64,7 @@ _SHAPES = (
     ((26, 39), (20, 30), 1.0),
     ((38, 25), (15, 30), 0.6),
     ((150, 2), (160, 2), 1.0),
+    ((60, 22), (10, 10), 1.0),
 )
 
 
