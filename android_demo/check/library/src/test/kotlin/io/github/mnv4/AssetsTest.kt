@@ -33,7 +33,7 @@ import kotlin.concurrent.thread
 
 /** Bundles in an app's assets: a package that aapt2 linked, with .tflite uncompressed and .pte not. */
 @RunWith(RobolectricTestRunner::class)
-@Config(sdk = [34], application = Application::class)
+@Config(sdk = [26, 34, 35], application = Application::class)
 class AssetsTest {
     private val context = RuntimeEnvironment.getApplication()
     private val mapped = Mnv4Model("conv-small-035-96x96-fp32-tflite")

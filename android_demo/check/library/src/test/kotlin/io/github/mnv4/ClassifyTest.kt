@@ -21,7 +21,7 @@ import kotlin.math.abs
 
 /** Real JPEGs through Android's decoder, this library and the real LiteRT, beside `mnv4 predict`. */
 @RunWith(RobolectricTestRunner::class)
-@Config(sdk = [34], application = Application::class)
+@Config(sdk = [26, 34, 35], application = Application::class)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 class ClassifyTest {
     @Test
