@@ -23,6 +23,8 @@ TARGET = CHECK / "target"
 FIXTURES = TARGET / "fixtures"
 NATIVE = TARGET / "native"
 FRAMEWORK = "org.robolectric:android-all:14-robolectric-10818077"
+NEWEST = "15-robolectric-12650502"
+"""The framework of API 35, which sources compile against too; aapt2 cannot read its resources."""
 KTLINT = "com.pinterest.ktlint:ktlint-cli:1.5.0"
 DETEKT = "io.gitlab.arturbosch.detekt:detekt-cli:1.23.8"
 MIN_SDK, TARGET_SDK = 26, 34
@@ -147,6 +149,8 @@ def main() -> None:
     options = [f"-D{name}.jar={path}" for name, path in jars.items()]
     options += [f"-Dmnv4.native={NATIVE}", f"-Dmnv4.fixtures={FIXTURES}"]
     options.append(f"-Dmnv4.golden={ROOT / 'tests' / 'golden'}")
+    newest = (f"-Dandroid.version={NEWEST}", "-Doutput=target/newest")
+    android_packages.maven("--quiet", "compile", *options, *newest, folder=CHECK)
     android_packages.maven("verify", *options, *sys.argv[1:], folder=CHECK)
     android_fixtures.read(FIXTURES)
 

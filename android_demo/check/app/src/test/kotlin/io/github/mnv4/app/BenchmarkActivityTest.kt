@@ -60,6 +60,10 @@ class BenchmarkActivityTest {
     }
 
     @Test
+    @Config(sdk = [26, 35])
+    fun `a measurement, on the oldest and the newest Android`() = measured()
+
+    @Test
     @Config(qualifiers = NIGHT)
     fun `a measurement, by night`() {
         measured()

@@ -156,6 +156,12 @@ class CameraActivityTest {
     }
 
     @Test
+    @Config(sdk = [35]) // on API 26, these shadows give no frames
+    fun `frames are classified, on the newest Android`() {
+        assertEquals(expected(CONV, "pictures/nine.jpg").label, running().scores()[0].first)
+    }
+
+    @Test
     fun `frames are classified as they come, by day`() {
         val activity = running()
         keep("camera", activity.screen)

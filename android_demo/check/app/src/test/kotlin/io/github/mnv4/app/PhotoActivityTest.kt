@@ -67,6 +67,12 @@ class PhotoActivityTest {
     }
 
     @Test
+    @Config(sdk = [26, 35])
+    fun `a photo, on the oldest and the newest Android`() {
+        seven()
+    }
+
+    @Test
     fun `a photo, by day`() {
         keep("photo", seven().screen)
     }

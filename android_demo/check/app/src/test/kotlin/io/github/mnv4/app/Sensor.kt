@@ -13,6 +13,7 @@ import android.hardware.camera2.CaptureRequest
 import android.hardware.camera2.impl.CameraCaptureSessionImpl
 import android.media.Image
 import android.media.ImageReader
+import android.os.Build
 import android.os.Handler
 import android.os.Looper
 import android.util.Range
@@ -85,11 +86,11 @@ internal object Sensor {
 
     /** Adds the cameras of a phone: one with a torch on the back, and one on the front. */
     fun addPhone() {
-        val back =
-            mapOf(
-                CameraCharacteristics.FLASH_INFO_AVAILABLE to true,
-                CameraCharacteristics.CONTROL_ZOOM_RATIO_RANGE to Range(0.5f, 6f),
-            )
+        val back = HashMap<CameraCharacteristics.Key<*>, Any>()
+        back[CameraCharacteristics.FLASH_INFO_AVAILABLE] = true
+        if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.R) {
+            back[CameraCharacteristics.CONTROL_ZOOM_RATIO_RANGE] = Range(0.5f, 6f)
+        }
         add("0", front = false, orientation = 90, about = back)
         add("1", front = true, orientation = 270)
     }
