@@ -120,7 +120,7 @@ def read(folder: Path) -> None:
             print(f"{' '.join(kotlin['top'])} | {kotlin['difference']:.1e} |", end=" ")
             print(f"{kind['sqnr_db']:.4f} | {kotlin['sqnr_db']:.4f} |")
         else:
-            print(f"refused by this older runtime | | {kind['sqnr_db']:.4f} | |")
+            print(f"refused by this ExecuTorch | | {kind['sqnr_db']:.4f} | |")
 
 
 def _print_predictions(rows: list[dict[str, Any]]) -> None:

@@ -102,7 +102,7 @@ class KindsTest {
     private companion object {
         val RUNTIMES = mapOf("tflite" to "tflite 2.16.1", "executorch" to "executorch")
 
-        /** This build of ExecuTorch is older than Python's, and has no convolutions with weights of float16. */
+        /** This build of ExecuTorch fails to create their first convolution, in float16; Python's runs it. */
         val REFUSED = setOf("conv-small-035-96x96-fp16-executorch")
 
         /**
