@@ -153,6 +153,7 @@ def main() -> None:
     options.append(f"-Dmnv4.golden={ROOT / 'tests' / 'golden'}")
     newest = (f"-Dandroid.version={NEWEST}", "-Doutput=target/newest")
     android_packages.maven("--quiet", "compile", *options, *newest, folder=CHECK)
+    android_packages.maven("--quiet", "compile", folder=ROOT / "benchmarks" / "jvm")
     android_packages.maven("verify", *options, *sys.argv[1:], folder=CHECK)
     android_fixtures.read(FIXTURES)
 

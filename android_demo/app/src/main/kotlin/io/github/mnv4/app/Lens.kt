@@ -1,5 +1,6 @@
 package io.github.mnv4.app
 
+import android.annotation.TargetApi
 import android.content.Context
 import android.graphics.ImageFormat
 import android.graphics.Rect
@@ -39,6 +40,7 @@ internal class Lens(
     }
 
     /** Sets the zoom of a request. */
+    @TargetApi(Build.VERSION_CODES.R)
     fun zoom(
         request: CaptureRequest.Builder,
         ratio: Float,
@@ -73,6 +75,7 @@ internal class Lens(
                     .distinctBy { it.front }
             }
 
+        @TargetApi(Build.VERSION_CODES.R)
         private fun of(
             id: String,
             facts: CameraCharacteristics,

@@ -1,5 +1,6 @@
 package io.github.mnv4.app
 
+import android.annotation.TargetApi
 import android.content.ContentResolver
 import android.content.Intent
 import android.graphics.Bitmap
@@ -55,6 +56,7 @@ internal class PhotoActivity : Screen(R.layout.photo) {
     }
 
     /** Returns the address of what another app shared, which must not be one of this app's own files. */
+    @TargetApi(Build.VERSION_CODES.UPSIDE_DOWN_CAKE)
     private fun shared(): Uri? {
         val shared =
             if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.UPSIDE_DOWN_CAKE) {

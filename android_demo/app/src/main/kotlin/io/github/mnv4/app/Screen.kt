@@ -1,5 +1,6 @@
 package io.github.mnv4.app
 
+import android.annotation.TargetApi
 import android.app.Activity
 import android.app.AlertDialog
 import android.os.Build
@@ -29,12 +30,7 @@ internal abstract class Screen(
         setContentView(layout)
         if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.R) {
             // From Android 15 on, the bars lie over the app; before, there are none here.
-            findViewById<View>(R.id.root).setOnApplyWindowInsetsListener { _, insets ->
-                val kinds = WindowInsets.Type.systemBars() or WindowInsets.Type.displayCutout()
-                val bars = insets.getInsets(kinds)
-                fit(bars.left, bars.top, bars.right, bars.bottom)
-                WindowInsets.CONSUMED
-            }
+            findViewById<View>(R.id.root).setOnApplyWindowInsetsListener { _, insets -> clear(insets) }
         }
         findViewById<View?>(R.id.back)?.setOnClickListener { finish() }
         findViewById<TextView?>(R.id.title)?.text = title
@@ -45,6 +41,13 @@ internal abstract class Screen(
     override fun onDestroy() {
         scope.cancel()
         super.onDestroy()
+    }
+
+    @TargetApi(Build.VERSION_CODES.R)
+    private fun clear(insets: WindowInsets): WindowInsets {
+        val bars = insets.getInsets(WindowInsets.Type.systemBars() or WindowInsets.Type.displayCutout())
+        fit(bars.left, bars.top, bars.right, bars.bottom)
+        return WindowInsets.CONSUMED
     }
 
     /** Keeps what one reads and touches clear of the system's bars, which are as wide as said. */
