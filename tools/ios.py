@@ -1,9 +1,10 @@
 """Builds and tests ios_demo without a Mac: `make ios`.
 
 Code that needs only Foundation runs: Swift builds and tests MobileNetV4Core on Linux, with bundles
-and jobs that Python wrote, and Python reads the results. All other code is type-checked against
+and jobs that Python wrote, and Python reads the results. All other code is compiled against
 tests/sdks/ios_stubs, which declare the parts of Apple's modules that this project uses and are not
-written by Apple.
+written by Apple. So is tests/sdks/ios_adopters: `accepted` is what users of the package write, and
+`refused` has mistakes that the compiler must report.
 Uses the Swift on the PATH, or else Debian's from the cache (tools/peers.py).
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +33,7 @@ ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "ios_demo"
 KIT = DEMO / "MobileNetV4Kit"
 STUBS = ROOT / "tests" / "sdks" / "ios_stubs"
+ADOPTERS = ROOT / "tests" / "sdks" / "ios_adopters"
 OUT = ROOT / "out" / "ios"
 FIXTURES = OUT / "fixtures"
 MODULES = OUT / "modules"
@@ -61,6 +64,12 @@ exec unshare --root=. --wd="$here" "$@"
 
 def swift(*command: str) -> None:
     """Runs a program of the toolchain in the checkout, and exits with its code if it fails."""
+    code, _ = _swift(*command)
+    if code:
+        sys.exit(code)
+
+
+def _swift(*command: str, errors: int | None = None) -> tuple[int, str]:
     print("+", *(word.removeprefix(f"{ROOT}/") for word in command), flush=True)
     environment = os.environ | {"HOME": str(OUT / "home")}
     if shutil.which("swift") is None:
@@ -68,15 +77,24 @@ def swift(*command: str) -> None:
         enter = ["unshare", "--map-root-user", "--mount", "sh", "-c", _ENTER, "sh"]
         command = (*enter, str(packages), str(ROOT), *command)
         environment["PATH"] = f"/usr/libexec/swift/bin:{environment['PATH']}"
-    code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
-    if code:
-        sys.exit(code)
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, stderr=errors, text=True)
+    return done.returncode, done.stderr or ""
 
 
 def lint() -> None:
     """Checks the style of all Swift except the stubs, which declare only what is needed."""
     style = str(DEMO / ".swift-format")
-    swift("swift", "format", "lint", "--strict", "-r", "--configuration", style, "ios_demo")
+    swift(
+        "swift",
+        "format",
+        "lint",
+        "--strict",
+        "-r",
+        "--configuration",
+        style,
+        "ios_demo",
+        str(ADOPTERS),
+    )
 
 
 def fixtures() -> tuple[app.Job, Subject]:
@@ -115,31 +133,64 @@ def core(job: app.Job, subject: Subject) -> None:
     print(f"Python reads the result: {wanted:.1f} dB, as it computes itself")
 
 
-def types() -> None:
-    """Type-checks the code that needs Apple's modules against the stubs."""
+def compiled() -> None:
+    """Compiles the code that needs Apple's modules against the stubs, and adopters' code."""
     shutil.rmtree(MODULES, ignore_errors=True)
     MODULES.mkdir(parents=True)
     for name in STUB_MODULES:
-        _module(name, [STUBS / f"{name}.swift"])
-    _module("MobileNetV4Core", _sources(KIT / "Sources" / "MobileNetV4Core"))
-    _module("MobileNetV4Kit", [*_sources(KIT / "Sources" / "MobileNetV4Kit"), EXTRAS])
-    tests = _sources(KIT / "Tests" / "MobileNetV4KitTests")
-    _check("MobileNetV4KitTests", tests)
+        _compile(name, [STUBS / f"{name}.swift"])
+    _compile("MobileNetV4Core", _sources(KIT / "Sources" / "MobileNetV4Core"))
+    _compile("MobileNetV4Kit", [*_sources(KIT / "Sources" / "MobileNetV4Kit"), EXTRAS])
+    _compile("MobileNetV4KitTests", _sources(KIT / "Tests" / "MobileNetV4KitTests"))
     second = KIT / EXECUTORCH
-    _check("MobileNetV4ExecuTorch", [*_sources(second / "Sources"), EXTRAS])
+    _compile("MobileNetV4ExecuTorch", [*_sources(second / "Sources"), EXTRAS])
     swift("swift", "package", *_package(second, "build"), "dump-package")
-    _check("App", [*_sources(DEMO / "App" / "Sources"), EXTRAS])
+    _compile(_app_module(), [*_sources(DEMO / "App" / "Sources"), EXTRAS])
+    for source in _sources(ADOPTERS / "accepted"):
+        _compile(source.stem, [source])
+    for source in _sources(ADOPTERS / "refused"):
+        _refused(source)
+
+
+def _app_module() -> str:
+    """Returns the name under which Xcode compiles the app: its product's."""
+    found = re.search(r"PRODUCT_NAME: (\w+)", (DEMO / "App" / "project.yml").read_text("utf-8"))
+    assert found is not None
+    return found[1]
+
+
+def _refused(source: Path) -> None:
+    """Exits unless the compiler reports the errors that the lines of a file announce."""
+    lines = source.read_text("utf-8").splitlines()
+    wanted = {
+        f":{number}:": line.partition("// error: ")[2]
+        for number, line in enumerate(lines, 1)
+        if "// error: " in line
+    }
+    assert wanted, source
+    code, said = _swift(*_compilation(source.stem, [source]), errors=subprocess.PIPE)
+    for place, message in wanted.items():
+        if not any(
+            f"{source.name}{place}" in line and "error: " in line and message in line
+            for line in said.splitlines()
+        ):
+            print(said)
+            sys.exit(
+                f"{source}{place} must not compile, with the error '{message}'; "
+                f"the compiler's exit code is {code}"
+            )
+    print(f"{source.name} is refused, as it must be")
 
 
 def generated() -> None:
-    """Builds what `mnv4 sdk ios` writes, as far as Linux allows, and type-checks the rest."""
+    """Builds what `mnv4 sdk ios` writes; what Linux cannot build compiles against the stubs."""
     folder = OUT / "generated"
     bundles = sorted((FIXTURES / "bundles").glob("*-coreml"))
     assert len(bundles) == len(RECIPES)
     bundles.append(hostile_bundle(bundles[0], OUT / "hostile"))
     print(*write_ios(bundles, folder).constants)
     swift("swift", "build", *_package(folder, "build-generated"))
-    _check("MobileNetV4Kit", [*_sources(folder / "Sources" / "MobileNetV4Kit"), EXTRAS])
+    _compile("MobileNetV4Kit", [*_sources(folder / "Sources" / "MobileNetV4Kit"), EXTRAS])
 
 
 def _package(folder: Path, scratch: str) -> list[str]:
@@ -152,25 +203,18 @@ def _sources(folder: Path) -> list[Path]:
     return found
 
 
-def _module(name: str, sources: Sequence[Path]) -> None:
-    out = str(MODULES / f"{name}.swiftmodule")
-    swift("swiftc", "-emit-module", "-o", out, *_compile(name, sources))
+def _compile(name: str, sources: Sequence[Path]) -> None:
+    """Compiles a module. Swift finds data races only when it compiles whole modules."""
+    swift(*_compilation(name, sources))
 
 
-def _check(name: str, sources: Sequence[Path]) -> None:
-    swift("swiftc", "-typecheck", *_compile(name, sources))
-
-
-def _compile(name: str, sources: Sequence[Path]) -> list[str]:
-    options = [
-        "-swift-version",
-        "6",
-        "-warnings-as-errors",
-        "-parse-as-library",
-        "-I",
-        str(MODULES),
+def _compilation(name: str, sources: Sequence[Path]) -> list[str]:
+    options = ["-swift-version", "6", "-warnings-as-errors", "-parse-as-library"]
+    return [
+        *("swiftc", "-c", "-wmo", *options, "-I", str(MODULES), "-module-name", name),
+        *("-emit-module", "-emit-module-path", str(MODULES / f"{name}.swiftmodule")),
+        *("-o", str(MODULES / f"{name}.o"), *map(str, sources)),
     ]
-    return [*options, "-module-name", name, *map(str, sources)]
 
 
 def main() -> None:
@@ -183,7 +227,7 @@ def main() -> None:
     lint()
     core(*fixtures())
     if sys.platform != "darwin":  # Xcode has the real modules: .github/workflows/ios.yml
-        types()
+        compiled()
         generated()
     print(f"ios_demo: all checks passed in {time.monotonic() - begin:.0f} s")
 

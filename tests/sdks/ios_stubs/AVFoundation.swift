@@ -1,5 +1,5 @@
 @_exported import CoreMedia
-import Foundation
+@_exported import Foundation
 import UIKit
 
 public struct AVMediaType: Sendable {

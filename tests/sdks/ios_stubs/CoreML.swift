@@ -1,5 +1,5 @@
 import CoreVideo
-import Foundation
+@_exported import Foundation
 
 public enum MLComputeUnits: Int, Sendable {
     case cpuOnly, cpuAndGPU, all, cpuAndNeuralEngine

@@ -1,6 +1,7 @@
 import Foundation
 
-public struct SHA256Digest: Sequence, Sendable {
+public protocol Digest: Sequence, Sendable where Element == UInt8 {}
+public struct SHA256Digest: Digest {
     public func makeIterator() -> IndexingIterator<[UInt8]> { [UInt8]().makeIterator() }
 }
 public struct SHA256 {

@@ -245,3 +245,26 @@ extension View {
 }
 extension UIViewRepresentable { public var body: Never { fatalError() } }
 public struct UIViewRepresentableContext<Representable> {}
+
+public struct ProposedViewSize: Equatable, Sendable {}
+public struct LayoutSubview: Equatable {
+    public func sizeThatFits(_ proposal: ProposedViewSize) -> CGSize { .zero }
+    public func place(at position: CGPoint, proposal: ProposedViewSize) {}
+}
+public struct LayoutSubviews: RandomAccessCollection, Equatable, Sendable {
+    public var startIndex: Int { 0 }
+    public var endIndex: Int { 0 }
+    public subscript(index: Int) -> LayoutSubview { LayoutSubview() }
+}
+public protocol Layout: Sendable {
+    associatedtype Cache = Void
+    typealias Subviews = LayoutSubviews
+    func sizeThatFits(proposal: ProposedViewSize, subviews: Subviews, cache: inout Cache) -> CGSize
+    func placeSubviews(
+        in bounds: CGRect, proposal: ProposedViewSize, subviews: Subviews, cache: inout Cache)
+}
+extension Layout {
+    @MainActor public func callAsFunction<V: View>(@ViewBuilder _ content: () -> V) -> some View {
+        EmptyView()
+    }
+}

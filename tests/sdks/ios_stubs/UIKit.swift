@@ -19,4 +19,15 @@ open class CALayer: NSObject {}
     override public nonisolated init() {}
     open class var layerClass: AnyClass { CALayer.self }
     public var layer: CALayer { CALayer() }
+    open func addSubview(_ view: UIView) {}
+}
+@MainActor open class UILabel: UIView {
+    open var text: String?
+}
+@MainActor open class UIResponder: NSObject {
+    override public nonisolated init() {}
+}
+@MainActor open class UIViewController: UIResponder {
+    open var view: UIView! = nil
+    open func viewDidLoad() {}
 }

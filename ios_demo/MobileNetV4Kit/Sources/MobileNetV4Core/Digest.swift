@@ -5,12 +5,12 @@ import Foundation
 #endif
 
 /// Computes the hashes of files and folders that manifests contain.
-public enum Digest {
+enum Digest {
     /// Returns the SHA-256 of a file's bytes. For a folder, it is the SHA-256 of one line
     /// `<sha256>  <path>` for each file in it, ordered by path, folder by folder.
     ///
     /// - Throws: An error of the file system.
-    public static func sha256(of url: URL) throws -> String {
+    static func sha256(of url: URL) throws -> String {
         let path = url.path
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
@@ -39,7 +39,7 @@ public enum Digest {
     }
 
     /// Returns the SHA-256 of bytes, in hexadecimal.
-    public static func sha256(_ data: Data) -> String {
+    static func sha256(_ data: Data) -> String {
         #if canImport(CryptoKit)
             let digest = SHA256.hash(data: data)
         #else

@@ -21,14 +21,6 @@ public enum ElementType: String, Decodable, Sendable, CaseIterable {
     }
 }
 
-/// The order of a tensor's four dimensions.
-public enum Layout: String, Decodable, Sendable, CaseIterable {
-    /// One plane per channel.
-    case nchw
-    /// The channels of each pixel next to each other.
-    case nhwc
-}
-
 /// The filter with which an image is resized.
 public enum Interpolation: String, Decodable, Sendable, CaseIterable {
     /// The nearest pixel.
@@ -86,6 +78,16 @@ public struct TensorSpec: Sendable, Equatable {
     public var count: Int { shape.reduce(1, *) }
     /// The length in bytes.
     public var bytes: Int { count * dtype.bytes }
+}
+
+extension TensorSpec {
+    /// The order of a tensor's four dimensions.
+    public enum Layout: String, Decodable, Sendable, CaseIterable {
+        /// One plane per channel.
+        case nchw
+        /// The channels of each pixel next to each other.
+        case nhwc
+    }
 }
 
 /// How a decoded image becomes the input.
@@ -165,7 +167,7 @@ public struct Manifest: Sendable, Equatable {
         public let path: String
         /// The size of all its files in bytes.
         public let bytes: Int
-        /// The SHA-256 of its bytes; for a folder, see ``Digest/sha256(of:)``.
+        /// The SHA-256 of its bytes; for a folder, of one line `<sha256>  <path>` for each file.
         public let sha256: String
     }
 

@@ -5,7 +5,7 @@ public struct FeatureMap: Sendable, Equatable {
     /// The shape: (1, C, H, W) or (1, H, W, C).
     public let shape: [Int]
     /// The order of the axes.
-    public let layout: Layout
+    public let layout: TensorSpec.Layout
     /// The values.
     public let values: [Float]
 }

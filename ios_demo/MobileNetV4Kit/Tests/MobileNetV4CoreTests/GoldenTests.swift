@@ -23,7 +23,7 @@ struct GoldenTests {
         let size: [Int]
         let mean: [Float], std: [Float]
         let dtype: ElementType
-        let layout: Layout
+        let layout: TensorSpec.Layout
         let quantization: Quantization?
         let pixels: Data, input: Data
     }
@@ -60,7 +60,9 @@ struct GoldenTests {
         return try JSONDecoder().decode(Cases.self, from: data)
     }
 
-    private func tensor(_ size: [Int], _ dtype: ElementType, _ layout: Layout) -> TensorSpec {
+    private func tensor(
+        _ size: [Int], _ dtype: ElementType, _ layout: TensorSpec.Layout
+    ) -> TensorSpec {
         let shape = layout == .nchw ? [1, 3] + size : [1] + size + [3]
         return TensorSpec(name: "image", kind: "image", shape: shape, dtype: dtype, layout: layout)
     }

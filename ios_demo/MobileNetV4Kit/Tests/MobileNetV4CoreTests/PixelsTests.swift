@@ -145,7 +145,7 @@ struct PixelsTests {
     @Test func anInputThatCannotBeFilled() {
         let spec = PreprocessSpec(
             size: [2, 2], crop: 1, interpolation: .bicubic, mean: [0, 0, 0], std: [1, 1, 1])
-        for (shape, layout) in [([2, 2, 2, 3], Layout.nhwc), ([1, 3, 2, 2], nil)] {
+        for (shape, layout) in [([2, 2, 2, 3], TensorSpec.Layout.nhwc), ([1, 3, 2, 2], nil)] {
             let input = TensorSpec(
                 name: "image", kind: "image", shape: shape, dtype: .float32, layout: layout)
             #expect(

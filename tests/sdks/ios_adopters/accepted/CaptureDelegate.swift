@@ -1,0 +1,37 @@
+import AVFoundation
+import MobileNetV4Kit
+
+/// Classifies the camera's frames, one at a time.
+final class CaptureDelegate: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate,
+    @unchecked Sendable
+{
+    private let network: MobileNetV4
+    private let show: @MainActor ([Classification]) -> Void
+    private let lock = NSLock()
+    private var isBusy = false
+
+    init(_ network: MobileNetV4, show: @escaping @MainActor ([Classification]) -> Void) {
+        self.network = network
+        self.show = show
+    }
+
+    func captureOutput(
+        _ output: AVCaptureOutput, didOutput sampleBuffer: CMSampleBuffer,
+        from connection: AVCaptureConnection
+    ) {
+        guard let frame = CMSampleBufferGetImageBuffer(sampleBuffer),
+            let picture = try? Pictures.pixels(of: frame, degrees: 90), begin()
+        else { return }
+        Task {
+            if let top = try? await network.classify(picture) { await show(top) }
+            lock.withLock { isBusy = false }
+        }
+    }
+
+    private func begin() -> Bool {
+        lock.withLock {
+            defer { isBusy = true }
+            return !isBusy
+        }
+    }
+}

@@ -1,0 +1,21 @@
+import MobileNetV4Kit
+import UIKit
+
+/// Shows what a picture contains, without SwiftUI.
+final class PictureController: UIViewController {
+    private let label = UILabel()
+    private var network: MobileNetV4?
+
+    override func viewDidLoad() {
+        super.viewDidLoad()
+        view.addSubview(label)
+    }
+
+    func show(_ image: UIImage) {
+        guard let picture = image.cgImage else { return }
+        Task { [weak self] in
+            let top = try await self?.network?.classify(picture, top: 1)
+            self?.label.text = top?.first?.label
+        }
+    }
+}

@@ -1,0 +1,33 @@
+import MobileNetV4Kit
+import SwiftUI
+
+/// Opens a network once and classifies pictures for a screen.
+@MainActor
+final class ViewModel: ObservableObject {
+    @Published private(set) var top: [Classification] = []
+    @Published private(set) var failure: String?
+    private var network: MobileNetV4?
+
+    func classify(_ data: Data) async {
+        do {
+            let network = try await opened()
+            top = try await network.classify(Pictures.decode(data), top: 3)
+        } catch {
+            failure = error.localizedDescription
+        }
+    }
+
+    func classify(_ image: CGImage) {
+        Task {
+            top = try await opened().classify(image)
+        }
+    }
+
+    private func opened() async throws -> MobileNetV4 {
+        if let network { return network }
+        guard let model = MNV4Model.all.first else { throw CocoaError(.fileNoSuchFile) }
+        let opened = try await MobileNetV4(model, computeUnit: .cpuOnly)
+        network = opened
+        return opened
+    }
+}
