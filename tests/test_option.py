@@ -27,7 +27,7 @@ def values(cell):
 def test_a_default_may_depend_on_the_recipe():
     found = matrix({}, recipes=["fp16", "int8", "int4-weights", "fp32"])
     assert [values(cell)["min_ios"] for cell in found] == [16, 17, 18, 16]
-    assert {values(cell)["compute_unit"] for cell in found} == {"all"}
+    assert {values(cell)["compute_unit"] for cell in found} == {"cpu_and_ne"}
     with pytest.raises(LoweringError, match=r"min_ios: found 16, .*\(--set coreml.min_ios=17\)"):
         matrix({"coreml": {"min_ios": 16}}, recipes=["fp16", "int8"])
 

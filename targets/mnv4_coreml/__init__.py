@@ -67,8 +67,9 @@ class CoreML:
             name="compute_unit",
             type=str,
             values=tuple(COMPUTE_UNITS),
-            default="all",
-            help="Compute units that apps request from Core ML, unless they choose others.",
+            default="cpu_and_ne",
+            help="Compute units that apps request from Core ML, unless they choose others. "
+            "Some phones crash while they load a network for all.",
         ),
         STOCK,
     )

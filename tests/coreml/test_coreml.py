@@ -116,7 +116,7 @@ def test_program_has_no_superfluous_operator(plain, tmp_path, recipe, ios, io, c
     assert operators.get("cast", 0) == casts
     assert (operators["softmax"], operators["upsample_bilinear"]) == (1, 1)
     assert specification(lowered).specificationVersion == {16: 7, 17: 8, 18: 9}[ios]
-    assert lowered.requires == {"min_ios": f"{ios}", "compute_unit": "all"}
+    assert lowered.requires == {"min_ios": f"{ios}", "compute_unit": "cpu_and_ne"}
     assert (lowered.input.dtype, lowered.outputs[0].dtype) == (io, io)
     assert plain.worst_db(lowered) >= {"fp32": 95, "fp16": 35}[recipe]
 

@@ -15,11 +15,12 @@ KIT = "Sources/MobileNetV4Kit"
 def copied(demo_bundle, tmp_path):
     """Copies the demo bundle for a target, with the name of another recipe if one is given."""
 
-    def copy(target, recipe="fp32"):
+    def copy(target, recipe="fp32", **requires):
         source = demo_bundle(target)
         folder = tmp_path / "bundles" / source.manifest.id.replace("fp32", recipe)
         shutil.copytree(source.path, folder)
-        manifest = replace(source.manifest, id=folder.name, recipe=recipe)
+        requires = source.manifest.requires | {f"{target}.{k}": v for k, v in requires.items()}
+        manifest = replace(source.manifest, id=folder.name, recipe=recipe, requires=requires)
         write_manifest(folder, manifest)
         return folder
 
@@ -78,6 +79,32 @@ def test_bundles_for_executorch_go_into_a_package_of_their_own(mnv4, copied, tmp
     assert "all: [MNV4Model] = []" in (out / KIT / "MNV4Models.swift").read_text()
     example = "import MobileNetV4ExecuTorch\n\nlet model = try await MobileNetV4(executorch: ."
     assert example in (out / "README.md").read_text()
+
+
+@pytest.mark.toolchain("coreml")
+@pytest.mark.toolchain("executorch")
+def test_the_package_needs_what_its_bundles_need(mnv4, copied, tmp_path):
+    ios17, ios18 = copied("coreml", "int8", min_ios="17"), copied("coreml", "int4", min_ios="18")
+    out, pte = tmp_path / "Kit", copied("executorch")
+    for bundles, first, second in (
+        # The library refuses iOS 18's bundle on a phone that runs the other.
+        ([ios17, ios18], '.iOS("17.0"), .macOS("14.0")', None),
+        ([ios18, pte], '.iOS("18.0"), .macOS("15.0")', '.iOS("18.0"), .macOS("15.0")'),
+        ([pte], '.iOS("16.0"), .macOS("13.0")', '.iOS("17.0"), .macOS("14.0")'),
+    ):
+        assert mnv4("sdk", "ios", *bundles, "-o", out)[0] == 0
+        assert f"platforms: [{first}]," in (out / "Package.swift").read_text()
+        if second:
+            package = out / "MobileNetV4ExecuTorch" / "Package.swift"
+            assert f"platforms: [{second}]," in package.read_text()
+        readme = (out / "README.md").read_text()
+        assert ("| iOS 18 or macOS 15 |" in readme) == (ios18 in bundles)
+    assert "The package needs iOS 16 or macOS 13, and Xcode 16" in readme
+    assert "needs iOS 17 or macOS 14, and downloads" in readme
+    strange = copied("coreml", "fp16", min_ios="seventeen")
+    code, _, error = mnv4("sdk", "ios", strange, "-o", out)
+    assert code == 2
+    assert "requires.coreml.min_ios: found 'seventeen', must be a" in " ".join(error.split())
 
 
 @pytest.mark.toolchain("coreml")

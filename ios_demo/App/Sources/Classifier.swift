@@ -32,7 +32,7 @@ final class Classifier: ObservableObject {
         let unit = UserDefaults.standard.string(forKey: "computeUnit")
         choice = Choice(
             model: MNV4Model.all.first { $0.id == id } ?? MNV4Model.all.first,
-            computeUnit: unit.flatMap(ComputeUnit.init(rawValue:)) ?? .all)
+            computeUnit: unit.flatMap(ComputeUnit.init(rawValue:)) ?? .cpuAndNeuralEngine)
     }
 
     /// The network, if it is ready.

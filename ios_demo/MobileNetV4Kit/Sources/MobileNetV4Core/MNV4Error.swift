@@ -8,7 +8,8 @@ public enum MNV4Error: Error, Equatable {
     case badBundle(String)
     /// An image that cannot be used.
     case badPicture(String)
-    /// The bundle does not have the requested output: classes, an embedding, feature maps.
+    /// The bundle does not have the requested output (classes, an embedding, feature maps), or
+    /// needs a newer system.
     case unsupported(String)
     /// A job or a plan of a measurement that is not valid or not supported.
     case badPlan(String)

@@ -10,6 +10,8 @@ public struct MNV4Model: Sendable, Hashable, Identifiable {
     /// Finds the bundle with this id in a package's resources.
     public init(id: String, in resources: Bundle) {
         self.id = id
-        folder = resources.bundleURL.appendingPathComponent("mnv4/\(id)")
+        // macOS and Catalyst keep resources in Contents/Resources, iOS beside Info.plist.
+        let root = resources.resourceURL ?? resources.bundleURL
+        folder = root.appendingPathComponent("mnv4/\(id)")
     }
 }

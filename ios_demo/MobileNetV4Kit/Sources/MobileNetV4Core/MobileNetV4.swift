@@ -5,7 +5,9 @@ import Foundation
 ///
 /// Any task may call it. Calls run one at a time on a thread of their own, so that none of Swift's
 /// few threads waits for a network. The buffers of the input and of the resizing are kept from call
-/// to call. Under memory pressure the runtime is unloaded; the next call loads it again.
+/// to call. Under memory pressure the runtime is unloaded when no call needs it; the next call
+/// loads it again. A call whose task is cancelled throws `CancellationError` and stops before
+/// loading, preparing or running.
 public actor MobileNetV4 {
     /// The manifest of the bundle that it was opened from.
     public nonisolated let manifest: Manifest
@@ -15,6 +17,10 @@ public actor MobileNetV4 {
     private let loader: any SessionLoader
     private let preprocessor: Preprocessor
     private var session: (any Session)?
+    private var loading: Task<Void, any Error>?
+    private var calls = 0
+    private var unloading: Duration?
+    private var restUntil: ContinuousClock.Instant?
     private let thread: SerialThread
     private var observer: Observer?
 
@@ -33,11 +39,11 @@ public actor MobileNetV4 {
         thread = SerialThread(label: "mnv4.\(manifest.id)")
         preprocessor = try Preprocessor(spec: manifest.preprocess, input: manifest.input)
         loadMs = 0
-        _ = try await loaded()
+        try await using { _ in }
         observer = unloadOn.map { name in
             Observer(name) { [weak self] in
                 guard let self else { return }
-                Task { await self.unload() }
+                Task { await self.unload(rest: Self.rest) }
             }
         }
     }
@@ -49,7 +55,7 @@ public actor MobileNetV4 {
 
     /// Name and version of the runtime.
     public var runtime: String {
-        get async throws { try await loaded().runtime }
+        get async throws { try await using { $0.runtime } }
     }
 
     /// Returns the most probable classes of an image, the most probable first.
@@ -86,31 +92,72 @@ public actor MobileNetV4 {
         _ = try await runPixels(Array(repeating: 0, count: size.height * size.width * 3))
     }
 
-    /// Releases the runtime and its memory; the next call loads it again.
+    /// Releases the runtime and its memory when no call needs it; the next call loads it again.
     public func unload() {
+        unload(rest: .zero)
+    }
+
+    /// The pause between unloading under memory pressure and loading again, in which other parts of
+    /// the app release memory too.
+    private static let rest = Duration.milliseconds(500)
+
+    private func unload(rest: Duration) {
+        unloading = rest
+        unloadIfIdle()
+    }
+
+    private func unloadIfIdle() {
+        guard let rest = unloading, calls == 0 else { return }
+        unloading = nil
         session = nil
+        restUntil = ContinuousClock.now + rest
     }
 
     private func timed(_ prepare: (any Session) throws -> Void) async throws -> Outputs {
+        try await using { session in
+            let begin = DispatchTime.now()
+            try prepare(session)
+            let prepared = DispatchTime.now()
+            try Task.checkCancellation()
+            let values = try session.run()
+            return Outputs(
+                manifest: manifest, values: values,
+                times: Outputs.Times(
+                    preprocess: prepared.ms(since: begin),
+                    network: DispatchTime.now().ms(since: prepared)))
+        }
+    }
+
+    /// Calls a block with the session, which stays loaded until the block returns.
+    private func using<Value>(_ block: (any Session) throws -> Value) async throws -> Value {
+        calls += 1
+        defer {
+            calls -= 1
+            unloadIfIdle()
+        }
+        try Task.checkCancellation()
         let session = try await loaded()
-        let begin = DispatchTime.now()
-        try prepare(session)
-        let prepared = DispatchTime.now()
-        let values = try session.run()
-        return Outputs(
-            manifest: manifest, values: values,
-            times: Outputs.Times(
-                preprocess: prepared.ms(since: begin),
-                network: DispatchTime.now().ms(since: prepared)))
+        try Task.checkCancellation()
+        return try block(session)
     }
 
     private func loaded() async throws -> any Session {
-        if let session { return session }
+        while true {
+            if let session { return session }
+            // One load for all callers, in a task of its own: a caller that is cancelled does not
+            // take the others with it.
+            let task = loading ?? Task { try await load() }
+            loading = task
+            try await task.value
+        }
+    }
+
+    private func load() async throws {
+        defer { loading = nil }
+        if let restUntil { try await Task.sleep(until: restUntil, clock: .continuous) }
         let begin = DispatchTime.now()
-        let opened = try await loader.load()
+        session = try await loader.load()
         loadMs = DispatchTime.now().ms(since: begin)
-        session = opened
-        return opened
     }
 }
 

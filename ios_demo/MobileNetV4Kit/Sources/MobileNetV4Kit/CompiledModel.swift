@@ -1,47 +1,62 @@
 @preconcurrency import CoreML
 import Foundation
 
-/// A package that Core ML compiled on this device, kept under the hash of its bytes.
-///
-/// It is in the app's caches, which the system empties when it needs space; then it is compiled
-/// again. Its name has the version of the system, because each version has its own compiler.
+/// A bundle's package as Core ML compiled it on this device.
 struct CompiledModel: Sendable {
-    private let package: URL
-    private let id: String
-    private let kept: URL
-
-    init(of bundle: ModelBundle) throws {
-        package = bundle.artifact
-        id = bundle.manifest.id
+    private static let models: CompiledModels = {
         let version = ProcessInfo.processInfo.operatingSystemVersion
-        let system = "\(version.majorVersion).\(version.minorVersion).\(version.patchVersion)"
-        let caches = try FileManager.default.url(
-            for: .cachesDirectory, in: .userDomainMask, appropriateFor: nil, create: true)
-        kept = caches.appendingPathComponent(
-            "mnv4/compiled/\(bundle.manifest.artifact.sha256)-\(system).mlmodelc")
+        let caches = FileManager.default.urls(for: .cachesDirectory, in: .userDomainMask)
+        return CompiledModels(
+            root: (caches.first ?? FileManager.default.temporaryDirectory)
+                .appendingPathComponent("mnv4/compiled"),
+            system: "\(version.majorVersion).\(version.minorVersion).\(version.patchVersion)")
+    }()
+
+    private let package: URL
+    private let sha256: String
+    private let id: String
+
+    init(_ bundle: ModelBundle) {
+        package = bundle.artifact
+        sha256 = bundle.manifest.artifact.sha256
+        id = bundle.manifest.id
     }
 
     /// Returns the address of the compiled model, and compiles it first if it does not exist.
     func url() async throws -> URL {
-        if FileManager.default.fileExists(atPath: kept.path) { return kept }
         do {
-            let compiled = try await MLModel.compileModel(at: package)
-            defer { try? FileManager.default.removeItem(at: compiled) }
-            try FileManager.default.createDirectory(
-                at: kept.deletingLastPathComponent(), withIntermediateDirectories: true)
-            do {
-                try FileManager.default.moveItem(at: compiled, to: kept)
-            } catch CocoaError.fileWriteFileExists {
-                // Another task was quicker; its model is the same.
-            }
-            return kept
+            return try await Self.models.url(of: sha256, compile: compile)
         } catch {
-            throw MNV4Error.runtimeFailed(
-                "\(id): Core ML cannot compile it: \(error.localizedDescription)")
+            throw named(error, "compile")
         }
     }
 
-    func discard() {
-        try? FileManager.default.removeItem(at: kept)
+    /// Loads the model, from a fresh compilation if the one that was kept cannot be loaded.
+    func load(for units: MLComputeUnits) async throws -> sending MLModel {
+        do {
+            return try await Self.models.opened(sha256, compile: compile) { url in
+                let configuration = MLModelConfiguration()
+                configuration.computeUnits = units
+                return try await MLModel.load(contentsOf: url, configuration: configuration)
+            }
+        } catch {
+            throw named(error, "load")
+        }
+    }
+
+    private var compile: CompiledModels.Compile {
+        { [self] in
+            do {
+                return try await MLModel.compileModel(at: package)
+            } catch {
+                throw named(error, "compile")
+            }
+        }
+    }
+
+    private func named(_ error: any Error, _ what: String) -> any Error {
+        if error is MNV4Error || error is CancellationError { return error }
+        return MNV4Error.runtimeFailed(
+            "\(id): Core ML cannot \(what) it: \(error.localizedDescription)")
     }
 }

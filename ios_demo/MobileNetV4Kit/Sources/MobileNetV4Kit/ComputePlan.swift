@@ -28,22 +28,21 @@ extension MobileNetV4 {
     public static func operators(
         folder: URL, computeUnit: ComputeUnit? = nil
     ) async throws -> [OperatorPlan] {
-        let bundle = try ModelBundle(folder: folder)
-        try bundle.check(target: "coreml")
-        try bundle.checkArtifact()
-        let loader = try CoreMLLoader(bundle, computeUnit: computeUnit)
-        let url = try await CompiledModel(of: bundle).url()
+        let loader = try CoreMLLoader(folder, computeUnit: computeUnit)
+        let url = try await loader.compiled.url()
+        let configuration = MLModelConfiguration()
+        configuration.computeUnits = loader.unit.units
         let plan: MLComputePlan
         do {
             plan = try await MLComputePlan.load(
-                contentsOf: url, configuration: loader.configuration)
+                contentsOf: url, configuration: configuration)
         } catch {
             throw MNV4Error.runtimeFailed(
-                "\(bundle.manifest.id): Core ML has no plan: \(error.localizedDescription)")
+                "\(loader.manifest.id): Core ML has no plan: \(error.localizedDescription)")
         }
         guard case .program(let program) = plan.modelStructure,
             let main = program.functions["main"]
-        else { throw MNV4Error.badBundle("\(bundle.manifest.id): is not an ML program") }
+        else { throw MNV4Error.badBundle("\(loader.manifest.id): is not an ML program") }
         // Constants are not computed.
         let operations = main.block.operations.filter { $0.operatorName != "const" }
         return operations.enumerated().map { i, operation in

@@ -2,26 +2,7 @@
 import CoreVideo
 import Foundation
 
-/// The parts of the chip that Core ML may use.
-public enum ComputeUnit: String, Sendable, CaseIterable {
-    /// All units.
-    case all
-    /// The CPU and the Neural Engine.
-    case cpuAndNeuralEngine = "cpu_and_ne"
-    /// The CPU and the GPU.
-    case cpuAndGPU = "cpu_and_gpu"
-    /// The CPU.
-    case cpuOnly = "cpu_only"
-
-    /// Returns the parts for one unit; Core ML always has the CPU for the rest.
-    public init(_ unit: Plan.Unit) {
-        switch unit {
-        case .cpu: self = .cpuOnly
-        case .gpu: self = .cpuAndGPU
-        case .npu: self = .cpuAndNeuralEngine
-        }
-    }
-
+extension ComputeUnit {
     /// Core ML's own value for the units.
     public var units: MLComputeUnits {
         switch self {
@@ -35,22 +16,29 @@ public enum ComputeUnit: String, Sendable, CaseIterable {
 
 /// Loads a bundle into Core ML.
 struct CoreMLLoader: SessionLoader {
-    private let manifest: Manifest
-    private let compiled: CompiledModel
-    private let unit: ComputeUnit
+    /// The manifest of the bundle.
+    let manifest: Manifest
+    /// The bundle's artifact, compiled.
+    let compiled: CompiledModel
+    /// The units that Core ML may use.
+    let unit: ComputeUnit
 
-    /// Makes a session for a bundle whose artifact was checked.
-    init(_ bundle: ModelBundle, computeUnit: ComputeUnit?) throws {
+    /// Checks a bundle and makes its loader.
+    ///
+    /// - Throws: ``MNV4Error`` if the bundle is damaged, for another runtime, or for a newer system.
+    init(_ folder: URL, computeUnit: ComputeUnit?) throws {
+        let bundle = try ModelBundle(folder: folder)
         manifest = bundle.manifest
-        compiled = try CompiledModel(of: bundle)
-        let built = manifest.requires["coreml.compute_unit"].flatMap(ComputeUnit.init(rawValue:))
-        unit = computeUnit ?? built ?? .all
-    }
-
-    var configuration: MLModelConfiguration {
-        let configuration = MLModelConfiguration()
-        configuration.computeUnits = unit.units
-        return configuration
+        try bundle.check(target: "coreml")
+        try AppleSystem.current.check(manifest)
+        try bundle.checkArtifact()
+        compiled = CompiledModel(bundle)
+        #if targetEnvironment(simulator)
+            let simulator = true
+        #else
+            let simulator = false
+        #endif
+        unit = try ComputeUnit.chosen(computeUnit, for: manifest, simulator: simulator)
     }
 
     /// Compiles the model if that was not done yet, because load times do not include compiling.
@@ -59,15 +47,7 @@ struct CoreMLLoader: SessionLoader {
     }
 
     func load() async throws -> sending any Session {
-        let url = try await compiled.url()
-        do {
-            let model = try await MLModel.load(contentsOf: url, configuration: configuration)
-            return try CoreMLSession(manifest, model)
-        } catch let error where !(error is MNV4Error) {
-            compiled.discard()  // the next call compiles it again
-            throw MNV4Error.runtimeFailed(
-                "\(manifest.id): Core ML cannot load it: \(error.localizedDescription)")
-        }
+        try CoreMLSession(manifest, await compiled.load(for: unit.units))
     }
 }
 

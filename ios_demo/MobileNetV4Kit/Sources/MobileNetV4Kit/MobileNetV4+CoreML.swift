@@ -9,8 +9,10 @@ extension MobileNetV4 {
     ///
     /// - Parameters:
     ///   - model: One of ``MNV4Model/all``.
-    ///   - computeUnit: The units that Core ML may use; nil for those of the bundle.
-    /// - Throws: ``MNV4Error`` if the bundle cannot be used or Core ML fails.
+    ///   - computeUnit: The units that Core ML may use; nil for those of the bundle. The
+    ///     Simulator always uses the CPU.
+    /// - Throws: ``MNV4Error`` if the bundle cannot be used, this system is too old for it, or Core ML
+    ///   fails.
     public init(_ model: MNV4Model, computeUnit: ComputeUnit? = nil) async throws {
         try await self.init(folder: model.folder, computeUnit: computeUnit)
     }
@@ -19,16 +21,15 @@ extension MobileNetV4 {
     ///
     /// - Parameters:
     ///   - folder: The bundle's folder.
-    ///   - computeUnit: The units that Core ML may use; nil for those of the bundle.
-    /// - Throws: ``MNV4Error`` if the bundle cannot be used or Core ML fails.
+    ///   - computeUnit: The units that Core ML may use; nil for those of the bundle. The
+    ///     Simulator always uses the CPU.
+    /// - Throws: ``MNV4Error`` if the bundle cannot be used, this system is too old for it, or Core ML
+    ///   fails.
     public init(folder: URL, computeUnit: ComputeUnit? = nil) async throws {
-        let bundle = try ModelBundle(folder: folder)
-        try bundle.check(target: "coreml")
-        try bundle.checkArtifact()
-        let loader = try CoreMLLoader(bundle, computeUnit: computeUnit)
+        let loader = try CoreMLLoader(folder, computeUnit: computeUnit)
         try await loader.compile()
         try await self.init(
-            manifest: bundle.manifest, loader: loader, unloadOn: .memoryWarning)
+            manifest: loader.manifest, loader: loader, unloadOn: .memoryWarning)
     }
 
     /// Returns the most probable classes of an image, the most probable first.

@@ -43,17 +43,21 @@ final class FakeSession: Session {
 /// Loads the stand-in, and counts how often.
 final class FakeLoader: SessionLoader, @unchecked Sendable {
     private let bundle: ModelBundle
+    private let delay: Duration
     private let lock = NSLock()
     private var count = 0
 
-    init(_ bundle: ModelBundle) {
+    /// - Parameter delay: How long a load takes.
+    init(_ bundle: ModelBundle, delay: Duration = .zero) {
         self.bundle = bundle
+        self.delay = delay
     }
 
     var loads: Int { lock.withLock { count } }
 
     func load() async throws -> sending any Session {
         lock.withLock { count += 1 }
+        try await Task.sleep(for: delay)
         return try FakeSession(bundle)
     }
 }

@@ -6,10 +6,11 @@ import Testing
 /// Tests the actor, with a stand-in for the runtime.
 struct MobileNetV4Tests {
     private func open(
-        _ folder: URL = Fixtures.bundle(Fixtures.float32), unloadOn: Notification.Name? = nil
+        _ folder: URL = Fixtures.bundle(Fixtures.float32), unloadOn: Notification.Name? = nil,
+        delay: Duration = .zero
     ) async throws -> (MobileNetV4, FakeLoader) {
         let bundle = try ModelBundle(folder: folder)
-        let loader = FakeLoader(bundle)
+        let loader = FakeLoader(bundle, delay: delay)
         let model = try await MobileNetV4(
             manifest: bundle.manifest, loader: loader, unloadOn: unloadOn)
         return (model, loader)
@@ -84,5 +85,87 @@ struct MobileNetV4Tests {
         await model.unload()
         try await model.prewarm()
         #expect(loader.loads == 3)
+    }
+
+    @Test func oneLoadForManyCallers() async throws {
+        let (model, loader) = try await open(delay: .milliseconds(50))
+        await model.unload()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<8 { group.addTask { try await model.prewarm() } }
+            // Refused while calls wait for the load, and done after the last of them.
+            group.addTask {
+                try await Task.sleep(for: .milliseconds(20))
+                await model.unload()
+            }
+            try await group.waitForAll()
+        }
+        #expect(loader.loads == 2)
+        try await model.prewarm()
+        #expect(loader.loads == 3)
+    }
+
+    @Test func aLoadSurvivesTheCallerThatIsCancelled() async throws {
+        let (model, loader) = try await open(delay: .milliseconds(50))
+        await model.unload()
+        let first = Task { try await model.classify(Blank(width: 10, height: 10)) }
+        try await Task.sleep(for: .milliseconds(10))
+        let second = Task { try await model.classify(Blank(width: 10, height: 10)) }
+        first.cancel()
+        await #expect(throws: CancellationError.self) { try await first.value }
+        #expect(try await second.value.count == 5)
+        #expect(loader.loads == 2)
+    }
+
+    @Test func aCancelledCallStopsBeforePreparingAndBeforeRunning() async throws {
+        let (model, _) = try await open()
+        let read = Counter()
+        // Cancelled before it begins: no row of the picture is read.
+        let early = Task {
+            try? await Task.sleep(for: .seconds(60))
+            return try await model.classify(Watched(read: read) {})
+        }
+        early.cancel()
+        await #expect(throws: CancellationError.self) { try await early.value }
+        #expect(read.count == 0)
+        // Cancelled by its own picture while it is prepared: the network does not run.
+        let late = Task {
+            try await model.classify(Watched(read: read) { withUnsafeCurrentTask { $0?.cancel() } })
+        }
+        await #expect(throws: CancellationError.self) { try await late.value }
+        #expect(read.count > 0)
+        #expect(try await model.classify(Blank(width: 10, height: 10)).count == 5)
+    }
+}
+
+/// Counts from any thread.
+final class Counter: @unchecked Sendable {
+    private let lock = NSLock()
+    private var value = 0
+
+    var count: Int { lock.withLock { value } }
+
+    func add() { lock.withLock { value += 1 } }
+}
+
+/// A black image that says when it is read.
+private struct Watched: PixelSource {
+    let width = 10
+    let height = 10
+    let read: Counter
+    let call: @Sendable () -> Void
+
+    init(read: Counter, call: @escaping @Sendable () -> Void) {
+        self.read = read
+        self.call = call
+    }
+
+    func readRow(_ y: Int, into line: inout [UInt32]) {
+        read.add()
+        call()
+        for x in 0..<width { line[x] = 0 }
+    }
+
+    func readColumn(_ x: Int, into line: inout [UInt32]) {
+        readRow(x, into: &line)
     }
 }

@@ -1,0 +1,105 @@
+import Foundation
+import Testing
+
+@testable import MobileNetV4Core
+
+/// Tests the cache of compiled models, with files that stand for them.
+struct CompiledModelsTests {
+    private struct Broken: Error {}
+
+    private let root: URL
+    private let compiles = Counter()
+
+    init() throws {
+        root = try Fixtures.empty().appendingPathComponent("compiled")
+    }
+
+    private func models(_ system: String = "18.1.0") -> CompiledModels {
+        CompiledModels(root: root, system: system)
+    }
+
+    /// Writes the number of the compilation.
+    private func compile() async throws -> URL {
+        compiles.add()
+        let made = try Fixtures.empty().appendingPathComponent("model.mlmodelc")
+        try Data("\(compiles.count)".utf8).write(to: made)
+        try await Task.sleep(for: .milliseconds(30))
+        return made
+    }
+
+    private func text(_ url: URL) throws -> String {
+        String(decoding: try Data(contentsOf: url), as: UTF8.self)
+    }
+
+    private func files() -> Set<String> {
+        Set((try? FileManager.default.subpathsOfDirectory(atPath: root.path)) ?? [])
+    }
+
+    @Test func concurrentOpensCompileOnce() async throws {
+        let models = models()
+        try await withThrowingTaskGroup(of: URL.self) { group in
+            for _ in 0..<8 { group.addTask { try await models.url(of: "a", compile: compile) } }
+            for try await url in group { #expect(url.lastPathComponent == "a-1.mlmodelc") }
+        }
+        #expect(compiles.count == 1)
+        // The next launch finds it.
+        _ = try await self.models().url(of: "a", compile: compile)
+        #expect(compiles.count == 1)
+    }
+
+    @Test func aCompilationThatFailsIsTriedByTheNextCall() async throws {
+        let models = models()
+        await #expect(throws: Broken.self) {
+            _ = try await models.url(of: "a") { throw Broken() }
+        }
+        _ = try await models.url(of: "a", compile: compile)
+        #expect(compiles.count == 1)
+    }
+
+    @Test func aLoadErrorCompilesOnceMoreAndDeletesNothing() async throws {
+        let models = models()
+        let first = try await models.url(of: "a", compile: compile)
+        try await withThrowingTaskGroup(of: String.self) { group in
+            for _ in 0..<4 {
+                group.addTask {
+                    try await models.opened("a", compile: compile) { url in
+                        if url == first { throw Broken() }
+                        return try text(url)
+                    }
+                }
+            }
+            for try await found in group { #expect(found == "2") }
+        }
+        #expect(compiles.count == 2)
+        #expect(try text(first) == "1")  // another session may read it
+        // The next launch removes what was replaced.
+        let later = try await self.models().url(of: "a", compile: compile)
+        #expect(files() == ["18.1.0", "18.1.0/a-2.mlmodelc"])
+        #expect(try text(later) == "2")
+    }
+
+    @Test func aModelThatNeverLoadsIsCompiledTwiceInAll() async throws {
+        let models = models()
+        for _ in 0..<3 {
+            await #expect(throws: Broken.self) {
+                try await models.opened("a", compile: compile) { _ in throw Broken() }
+            }
+        }
+        #expect(compiles.count == 2)
+        // A bundle that cannot be used at all is not compiled again.
+        await #expect(throws: MNV4Error.self) {
+            try await models.opened("b", compile: compile) { _ in
+                throw MNV4Error.badBundle("")
+            }
+        }
+        #expect(compiles.count == 3)
+    }
+
+    @Test func modelsOfOlderSystemsAreSwept() async throws {
+        _ = try await models("17.6.1").url(of: "a", compile: compile)
+        _ = try await models("17.6.1").url(of: "b", compile: compile)
+        _ = try await models("18.0.0").url(of: "a", compile: compile)
+        #expect(files() == ["18.0.0", "18.0.0/a-1.mlmodelc"])
+        #expect(compiles.count == 3)
+    }
+}

@@ -1,0 +1,72 @@
+import Foundation
+import Testing
+
+@testable import MobileNetV4Core
+
+/// Tests what depends on the system: its version, its units, and where it keeps resources.
+struct SystemTests {
+    private func manifest(_ requires: [String: String]) throws -> Manifest {
+        let folder = try Fixtures.edited(Fixtures.float16) { $0["requires"] = requires }
+        return try ModelBundle(folder: folder).manifest
+    }
+
+    @Test(arguments: [
+        ("17", AppleSystem(.iOS, 16), "needs iOS 17, this is iOS 16"),
+        ("17", AppleSystem(.macOS, 13), "needs macOS 14, this is macOS 13"),
+        ("26", AppleSystem(.macOS, 15), "needs macOS 26, this is macOS 15"),
+        ("seventeen", AppleSystem(.iOS, 26), "coreml.min_ios: found 'seventeen', must be a"),
+    ])
+    func anOlderSystemIsRefused(_ least: String, _ system: AppleSystem, _ why: String) throws {
+        let manifest = try manifest(["coreml.min_ios": least])
+        #expect(message { try system.check(manifest) }.contains(why))
+    }
+
+    @Test func aSystemThatIsNewEnough() throws {
+        for (least, system) in [
+            ("16", AppleSystem(.iOS, 16)), ("18", AppleSystem(.macOS, 15)),
+            ("18", AppleSystem(.macOS, 26)), ("26", AppleSystem(.iOS, 26)),
+        ] {
+            try system.check(manifest(["coreml.min_ios": least]))
+        }
+        try AppleSystem(.iOS, 1).check(manifest([:]))
+        let refused = AppleSystem(.iOS, 16)
+        #expect(throws: MNV4Error.unsupported("\(Fixtures.float16): needs iOS 17, this is iOS 16"))
+        {
+            try refused.check(manifest(["coreml.min_ios": "17"]))
+        }
+    }
+
+    @Test func units() throws {
+        let built = try manifest(["coreml.compute_unit": "all"])
+        let plain = try manifest([:])
+        func chosen(
+            _ unit: ComputeUnit?, _ manifest: Manifest, simulator: Bool = false
+        ) throws -> ComputeUnit {
+            try ComputeUnit.chosen(unit, for: manifest, simulator: simulator)
+        }
+        #expect(try chosen(nil, plain) == .cpuAndNeuralEngine)
+        #expect(try chosen(nil, built) == .all)
+        #expect(try chosen(.cpuAndGPU, built) == .cpuAndGPU)
+        #expect(try chosen(.all, built, simulator: true) == .cpuOnly)
+        // What `mnv4 build` writes if it is not asked for anything else.
+        let bundle = try ModelBundle(folder: Fixtures.bundle(Fixtures.float16))
+        #expect(try chosen(nil, bundle.manifest) == .cpuAndNeuralEngine)
+        let strange = try manifest(["coreml.compute_unit": "ane"])
+        #expect(
+            message { try chosen(nil, strange) }
+                .contains("found 'ane', allowed: all, cpu_and_ne, cpu_and_gpu, cpu_only"))
+    }
+
+    @Test(arguments: ["", "Contents/Resources/"])
+    func resourcesOfIOSAndOfMacOS(_ inside: String) throws {
+        let package = try Fixtures.empty().appendingPathComponent("Kit.bundle")
+        let folder = package.appendingPathComponent("\(inside)mnv4/one")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let info = inside.isEmpty ? "Info.plist" : "Contents/Info.plist"
+        try Data("<plist version=\"1.0\"><dict/></plist>".utf8)
+            .write(to: package.appendingPathComponent(info))
+        let resources = try #require(Bundle(url: package))
+        let found = MNV4Model(id: "one", in: resources).folder
+        #expect(found.standardizedFileURL.path == folder.standardizedFileURL.path)
+    }
+}
