@@ -26,7 +26,7 @@ from mnv4_mobile.measuring.devices import app
 from mnv4_mobile.measuring.plan import Plan
 from mnv4_mobile.measuring.subject import Subject, open_subject
 from mnv4_mobile.sdks.ios import EXECUTORCH, write_ios
-from tools import peers
+from tools import peers, swift_availability
 from tools.hostile_bundle import hostile_bundle
 
 ROOT = Path(__file__).parent.parent
@@ -43,6 +43,8 @@ STUB_MODULES = (
     *("UIKit", "SwiftUI", "PhotosUI", "Charts", "AVFoundation", "ExecuTorch"),
 )
 EXTRAS = STUBS / "Foundation.swift"
+SWIFT = Path("usr/libexec/swift/bin/swift")
+"""Where Debian's package has it."""
 RECIPES = ("fp16", "fp32")
 # Enters a root folder made from the unpacked packages, with this checkout at its own path: their
 # programs need their own C library at its usual path.
@@ -76,7 +78,7 @@ def _swift(*command: str, errors: int | None = None) -> tuple[int, str]:
         packages = peers.unpacked("swiftlang")
         enter = ["unshare", "--map-root-user", "--mount", "sh", "-c", _ENTER, "sh"]
         command = (*enter, str(packages), str(ROOT), *command)
-        environment["PATH"] = f"/usr/libexec/swift/bin:{environment['PATH']}"
+        environment["PATH"] = f"/{SWIFT.parent}:{environment['PATH']}"
     done = subprocess.run(command, cwd=ROOT, env=environment, check=False, stderr=errors, text=True)
     return done.returncode, done.stderr or ""
 
@@ -150,6 +152,24 @@ def compiled() -> None:
         _compile(source.stem, [source])
     for source in _sources(ADOPTERS / "refused"):
         _refused(source)
+
+
+def availability() -> None:
+    """Exits if code uses what the package's oldest systems lack."""
+    kit = [*_sources(KIT / "Sources"), *_sources(KIT / EXECUTORCH / "Sources")]
+    app = _sources(DEMO / "App" / "Sources")
+    found = shutil.which("swift")
+    toolchain = Path(found).resolve() if found else peers.unpacked("swiftlang") / SWIFT
+    modules = toolchain.parent.parent / "lib" / "swift" / "linux"
+    interfaces = sorted(modules.glob("*.swiftmodule/*-linux-gnu.swiftinterface"))
+    assert interfaces, modules
+    introduced = swift_availability.introduced(_sources(STUBS), interfaces, own=[*kit, *app])
+    oldest = swift_availability.minimum(KIT / "Package.swift")
+    newer = swift_availability.check(kit, introduced, oldest)
+    newer += swift_availability.check(app, introduced, {"iOS": oldest["iOS"]})
+    if newer:
+        sys.exit("\n".join(newer))
+    print(f"{len(kit) + len(app)} files use nothing newer than the oldest systems")
 
 
 def _app_module() -> str:
@@ -227,6 +247,7 @@ def main() -> None:
     lint()
     core(*fixtures())
     if sys.platform != "darwin":  # Xcode has the real modules: .github/workflows/ios.yml
+        availability()
         compiled()
         generated()
     print(f"ios_demo: all checks passed in {time.monotonic() - begin:.0f} s")

@@ -1,19 +1,25 @@
 import CoreVideo
 @_exported import Foundation
 
+// https://developer.apple.com/documentation/coreml/mlcomputeunits
 public enum MLComputeUnits: Int, Sendable {
     case cpuOnly, cpuAndGPU, all, cpuAndNeuralEngine
 }
+// https://developer.apple.com/documentation/coreml/mlmodelconfiguration
 public class MLModelConfiguration: NSObject {
     public var computeUnits: MLComputeUnits = .all
 }
+// https://developer.apple.com/documentation/coreml/mlfeaturedescription
 public class MLFeatureDescription: NSObject {}
+// https://developer.apple.com/documentation/coreml/mlmodeldescription
 public class MLModelDescription: NSObject {
     public var outputDescriptionsByName: [String: MLFeatureDescription] { [:] }
 }
+// https://developer.apple.com/documentation/coreml/mlmultiarraydatatype
 public enum MLMultiArrayDataType: Int, Sendable {
     case double, float32, float16, int32
 }
+// https://developer.apple.com/documentation/coreml/mlmultiarray
 public class MLMultiArray: NSObject {
     public init(shape: [NSNumber], dataType: MLMultiArrayDataType) throws {}
     public var dataType: MLMultiArrayDataType { .float32 }
@@ -26,21 +32,25 @@ public class MLMultiArray: NSObject {
         _ body: (UnsafeMutableRawBufferPointer, [Int]) throws -> R
     ) rethrows -> R { try body(UnsafeMutableRawBufferPointer(start: nil, count: 0), []) }
 }
+// https://developer.apple.com/documentation/coreml/mlfeaturevalue
 public class MLFeatureValue: NSObject {
     public init(multiArray value: MLMultiArray) {}
     public init(pixelBuffer value: CVPixelBuffer) {}
     public var multiArrayValue: MLMultiArray? { nil }
     public var dictionaryValue: [AnyHashable: NSNumber] { [:] }
 }
+// https://developer.apple.com/documentation/coreml/mlfeatureprovider
 public protocol MLFeatureProvider {
     var featureNames: Set<String> { get }
     func featureValue(for featureName: String) -> MLFeatureValue?
 }
+// https://developer.apple.com/documentation/coreml/mldictionaryfeatureprovider
 public class MLDictionaryFeatureProvider: NSObject, MLFeatureProvider {
     public init(dictionary: [String: Any]) throws {}
     public var featureNames: Set<String> { [] }
     public func featureValue(for featureName: String) -> MLFeatureValue? { nil }
 }
+// https://developer.apple.com/documentation/coreml/mlmodel
 public class MLModel: NSObject {
     override init() {}
     public var modelDescription: MLModelDescription { MLModelDescription() }
@@ -53,14 +63,24 @@ public class MLModel: NSObject {
     }
 }
 
+// https://developer.apple.com/documentation/coreml/mlcpucomputedevice
+@available(iOS 17.0, macOS 14.0, *)
 public class MLCPUComputeDevice: NSObject {}
+// https://developer.apple.com/documentation/coreml/mlgpucomputedevice
+@available(iOS 17.0, macOS 14.0, *)
 public class MLGPUComputeDevice: NSObject {}
+// https://developer.apple.com/documentation/coreml/mlneuralenginecomputedevice
+@available(iOS 17.0, macOS 14.0, *)
 public class MLNeuralEngineComputeDevice: NSObject {}
+// https://developer.apple.com/documentation/coreml/mlcomputedevice
+@available(iOS 17.0, macOS 14.0, *)
 public enum MLComputeDevice {
     case cpu(MLCPUComputeDevice)
     case gpu(MLGPUComputeDevice)
     case neuralEngine(MLNeuralEngineComputeDevice)
 }
+// https://developer.apple.com/documentation/coreml/mlmodelstructure-swift.enum
+@available(iOS 17.4, macOS 14.4, *)
 public enum MLModelStructure {
     case program(Program)
     case unsupported
@@ -76,6 +96,8 @@ public enum MLModelStructure {
         public var functions: [String: Function]
     }
 }
+// https://developer.apple.com/documentation/coreml/mlcomputeplan-1w21n
+@available(iOS 17.4, macOS 14.4, *)
 public class MLComputePlan {
     public struct DeviceUsage {
         public var supported: [MLComputeDevice]

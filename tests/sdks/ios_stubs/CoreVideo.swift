@@ -2,43 +2,67 @@
 import Foundation
 
 // Not Sendable, as in Apple's SDK.
+// https://developer.apple.com/documentation/corevideo/cvbuffer
 public class CVBuffer {}
+// https://developer.apple.com/documentation/corevideo/cvimagebuffer
 public typealias CVImageBuffer = CVBuffer
+// https://developer.apple.com/documentation/corevideo/cvpixelbuffer
 public typealias CVPixelBuffer = CVBuffer
+// https://developer.apple.com/documentation/corevideo/cvreturn
 public typealias CVReturn = Int32
+// https://developer.apple.com/documentation/kernel/ostype
 public typealias OSType = UInt32
+// https://developer.apple.com/documentation/corefoundation/cfallocator
 public typealias CFAllocator = AnyObject
+// https://developer.apple.com/documentation/corevideo/kcvreturnsuccess
 public let kCVReturnSuccess: CVReturn = 0
+// https://developer.apple.com/documentation/corevideo/kcvpixelformattype_32bgra
 public let kCVPixelFormatType_32BGRA: OSType = 1
+// https://developer.apple.com/documentation/corevideo/kcvpixelformattype_420ypcbcr8biplanarfullrange
 public let kCVPixelFormatType_420YpCbCr8BiPlanarFullRange: OSType = 2
+// https://developer.apple.com/documentation/corevideo/kcvpixelformattype_420ypcbcr8biplanarvideorange
 public let kCVPixelFormatType_420YpCbCr8BiPlanarVideoRange: OSType = 3
+// https://developer.apple.com/documentation/corevideo/kcvpixelbufferiosurfacepropertieskey
 public let kCVPixelBufferIOSurfacePropertiesKey: CFString = ""
+// https://developer.apple.com/documentation/corevideo/kcvpixelbufferpixelformattypekey
 public let kCVPixelBufferPixelFormatTypeKey: CFString = ""
+// https://developer.apple.com/documentation/corevideo/cvpixelbufferlockflags
 public struct CVPixelBufferLockFlags: OptionSet, Sendable {
     public let rawValue: UInt64
     public init(rawValue: UInt64) { self.rawValue = rawValue }
     public static var readOnly: CVPixelBufferLockFlags { CVPixelBufferLockFlags(rawValue: 1) }
 }
+// https://developer.apple.com/documentation/corevideo/cvpixelbuffercreate(_:_:_:_:_:_:)
 @discardableResult
 public func CVPixelBufferCreate(
     _ allocator: CFAllocator?, _ width: Int, _ height: Int, _ format: OSType,
     _ attributes: CFDictionary?, _ buffer: UnsafeMutablePointer<CVPixelBuffer?>
 ) -> CVReturn { 0 }
+// https://developer.apple.com/documentation/corevideo/cvpixelbufferlockbaseaddress(_:_:)
 @discardableResult
 public func CVPixelBufferLockBaseAddress(
     _ buffer: CVPixelBuffer, _ flags: CVPixelBufferLockFlags
 ) -> CVReturn { 0 }
+// https://developer.apple.com/documentation/corevideo/cvpixelbufferunlockbaseaddress(_:_:)
 @discardableResult
 public func CVPixelBufferUnlockBaseAddress(
     _ buffer: CVPixelBuffer, _ flags: CVPixelBufferLockFlags
 ) -> CVReturn { 0 }
+// https://developer.apple.com/documentation/corevideo/cvpixelbuffergetwidth(_:)
 public func CVPixelBufferGetWidth(_ buffer: CVPixelBuffer) -> Int { 0 }
+// https://developer.apple.com/documentation/corevideo/cvpixelbuffergetheight(_:)
 public func CVPixelBufferGetHeight(_ buffer: CVPixelBuffer) -> Int { 0 }
+// https://developer.apple.com/documentation/corevideo/cvpixelbuffergetbytesperrow(_:)
 public func CVPixelBufferGetBytesPerRow(_ buffer: CVPixelBuffer) -> Int { 0 }
+// https://developer.apple.com/documentation/corevideo/cvpixelbuffergetbaseaddress(_:)
 public func CVPixelBufferGetBaseAddress(_ buffer: CVPixelBuffer) -> UnsafeMutableRawPointer? { nil }
+// https://developer.apple.com/documentation/corevideo/cvpixelbuffergetpixelformattype(_:)
 public func CVPixelBufferGetPixelFormatType(_ buffer: CVPixelBuffer) -> OSType { 0 }
+// https://developer.apple.com/documentation/corevideo/cvpixelbuffergetbytesperrowofplane(_:_:)
 public func CVPixelBufferGetBytesPerRowOfPlane(_ buffer: CVPixelBuffer, _ plane: Int) -> Int { 0 }
+// https://developer.apple.com/documentation/corevideo/cvpixelbuffergetheightofplane(_:_:)
 public func CVPixelBufferGetHeightOfPlane(_ buffer: CVPixelBuffer, _ plane: Int) -> Int { 0 }
+// https://developer.apple.com/documentation/corevideo/cvpixelbuffergetbaseaddressofplane(_:_:)
 public func CVPixelBufferGetBaseAddressOfPlane(
     _ buffer: CVPixelBuffer, _ plane: Int
 ) -> UnsafeMutableRawPointer? { nil }

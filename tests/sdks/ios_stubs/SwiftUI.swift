@@ -4,12 +4,16 @@
 @_exported import Foundation
 @_exported import UIKit
 
+// https://developer.apple.com/documentation/combine/observableobject
 public protocol ObservableObject: AnyObject {}
+// https://developer.apple.com/documentation/combine/published
 @propertyWrapper public struct Published<Value> {
     public init(wrappedValue: Value) {}
     public var wrappedValue: Value { get { fatalError() } set {} }
 }
+// https://developer.apple.com/documentation/combine/publisher
 public protocol Publisher<Output> { associatedtype Output }
+// https://developer.apple.com/documentation/foundation/notificationcenter/publisher
 public struct NotificationPublisher: Publisher, Sendable {
     public typealias Output = Notification
     public func receive(on queue: DispatchQueue) -> NotificationPublisher { self }
@@ -20,17 +24,22 @@ extension NotificationCenter {
     }
 }
 
+// https://developer.apple.com/documentation/swiftui/view
 @MainActor @preconcurrency public protocol View {
     associatedtype Body: View
     @ViewBuilder var body: Body { get }
 }
 extension Never: View { public var body: Never { fatalError() } }
+// Ours: stands for many of Apple's types.
 @MainActor public protocol Primitive: View where Body == Never {}
 extension Primitive { public var body: Never { fatalError() } }
+// Ours: stands for many of Apple's types.
 public struct Some: Primitive {}
+// https://developer.apple.com/documentation/swiftui/emptyview
 public struct EmptyView: Primitive { public nonisolated init() {} }
 extension Optional: View where Wrapped: View { public var body: Never { fatalError() } }
 
+// https://developer.apple.com/documentation/swiftui/viewbuilder
 @resultBuilder public enum ViewBuilder {
     public static func buildBlock() -> EmptyView { EmptyView() }
     public static func buildBlock<each V: View>(_ views: repeat each V) -> Some { Some() }
@@ -42,37 +51,47 @@ extension Optional: View where Wrapped: View { public var body: Never { fatalErr
     public static func buildLimitedAvailability<V: View>(_ view: V) -> Some { Some() }
 }
 
+// https://developer.apple.com/documentation/swiftui/scene
+// https://developer.apple.com/documentation/swiftui/scenebuilder
 @MainActor @preconcurrency public protocol Scene {}
 @resultBuilder public enum SceneBuilder {
     public static func buildBlock<S: Scene>(_ scene: S) -> S { scene }
 }
+// https://developer.apple.com/documentation/swiftui/app
 @MainActor @preconcurrency public protocol App {
     associatedtype Body: Scene
     @SceneBuilder var body: Body { get }
     init()
 }
 extension App { public static func main() {} }
+// https://developer.apple.com/documentation/swiftui/windowgroup
 public struct WindowGroup<Content: View>: Scene {
     public init(@ViewBuilder content: () -> Content) {}
 }
 
+// https://developer.apple.com/documentation/swiftui/toolbarcontent
+// https://developer.apple.com/documentation/swiftui/toolbaritem
 @MainActor @preconcurrency public protocol ToolbarContent {}
 public struct ToolbarItem<Content: View>: ToolbarContent {
     public init(@ViewBuilder content: () -> Content) {}
 }
+// Ours: stands for many of Apple's types.
 public struct ToolbarItems: ToolbarContent {}
+// https://developer.apple.com/documentation/swiftui/toolbarcontentbuilder
 @resultBuilder public enum ToolbarContentBuilder {
     public static func buildBlock<each T: ToolbarContent>(_ items: repeat each T) -> ToolbarItems {
         ToolbarItems()
     }
 }
 
+// https://developer.apple.com/documentation/swiftui/state
 @MainActor @preconcurrency @propertyWrapper public struct State<Value> {
     public nonisolated init(wrappedValue: Value) {}
     public nonisolated init() where Value: ExpressibleByNilLiteral {}
     public var wrappedValue: Value { get { fatalError() } nonmutating set {} }
     public var projectedValue: Binding<Value> { fatalError() }
 }
+// https://developer.apple.com/documentation/swiftui/binding
 @propertyWrapper @dynamicMemberLookup public struct Binding<Value> {
     public init() {}
     public var wrappedValue: Value { get { fatalError() } nonmutating set {} }
@@ -80,10 +99,12 @@ public struct ToolbarItems: ToolbarContent {}
         fatalError()
     }
 }
+// https://developer.apple.com/documentation/swiftui/stateobject
 @MainActor @preconcurrency @propertyWrapper public struct StateObject<Object: ObservableObject> {
     public nonisolated init(wrappedValue: @autoclosure @escaping () -> Object) {}
     public var wrappedValue: Object { fatalError() }
 }
+// https://developer.apple.com/documentation/swiftui/environmentobject
 @MainActor @preconcurrency @propertyWrapper public struct EnvironmentObject<Object: ObservableObject> {
     public nonisolated init() {}
     public var wrappedValue: Object { fatalError() }
@@ -94,12 +115,17 @@ public struct ToolbarItems: ToolbarContent {}
         }
     }
 }
+// https://developer.apple.com/documentation/swiftui/localizedstringkey
 public struct LocalizedStringKey: ExpressibleByStringInterpolation, Sendable {
     public init(stringLiteral value: String) {}
 }
+// https://developer.apple.com/documentation/swiftui/alignment
 public enum Alignment: Sendable { case bottom, leading }
+// https://developer.apple.com/documentation/swiftui/horizontalalignment
 public enum HorizontalAlignment: Sendable { case leading }
+// https://developer.apple.com/documentation/swiftui/textalignment
 public enum TextAlignment: Sendable { case center }
+// https://developer.apple.com/documentation/swiftui/font
 public struct Font: Sendable {
     public static var headline: Font { Font() }
     public static var footnote: Font { Font() }
@@ -107,62 +133,82 @@ public struct Font: Sendable {
     public static var body: Font { Font() }
     public func monospacedDigit() -> Font { self }
 }
+// https://developer.apple.com/documentation/swiftui/shapestyle
 public protocol ShapeStyle {}
+// https://developer.apple.com/documentation/swiftui/color
 public struct Color: ShapeStyle, Sendable {
     public static var red: Color { Color() }
     public static var primary: Color { Color() }
 }
+// https://developer.apple.com/documentation/swiftui/material
 public struct Material: ShapeStyle, Sendable {}
 extension ShapeStyle where Self == Material {
     public static var regularMaterial: Material { Material() }
 }
+// https://developer.apple.com/documentation/swiftui/shape
 public protocol Shape {}
+// https://developer.apple.com/documentation/swiftui/roundedrectangle
 public struct RoundedRectangle: Shape { public init(cornerRadius: CGFloat) {} }
 
+// https://developer.apple.com/documentation/swiftui/text
 public struct Text: Primitive {
     public init(_ key: LocalizedStringKey) {}
     @_disfavoredOverload public init<S: StringProtocol>(_ text: S) {}
     public func font(_ font: Font?) -> Text { self }
 }
+// https://developer.apple.com/documentation/swiftui/image
 public struct Image: Primitive {
     public init(uiImage: UIImage) {}
     public func resizable() -> Image { self }
 }
+// https://developer.apple.com/documentation/swiftui/label
 public struct Label: Primitive {
     public init(_ key: LocalizedStringKey, systemImage: String) {}
     @_disfavoredOverload public init<S: StringProtocol>(_ text: S, systemImage: String) {}
 }
+// https://developer.apple.com/documentation/swiftui/spacer
 public struct Spacer: Primitive { public init() {} }
+// https://developer.apple.com/documentation/swiftui/vstack
 public struct VStack<Content: View>: Primitive {
     public init(
         alignment: HorizontalAlignment = .leading, spacing: CGFloat? = nil,
         @ViewBuilder content: () -> Content
     ) {}
 }
+// https://developer.apple.com/documentation/swiftui/hstack
 public struct HStack<Content: View>: Primitive {
     public init(spacing: CGFloat? = nil, @ViewBuilder content: () -> Content) {}
 }
+// https://developer.apple.com/documentation/swiftui/zstack
 public struct ZStack<Content: View>: Primitive {
     public init(alignment: Alignment, @ViewBuilder content: () -> Content) {}
 }
+// https://developer.apple.com/documentation/swiftui/scrollview
 public struct ScrollView<Content: View>: Primitive {
     public init(@ViewBuilder content: () -> Content) {}
 }
+// https://developer.apple.com/documentation/swiftui/navigationstack
+@available(iOS 16.0, macOS 13.0, *)
 public struct NavigationStack<Root: View>: Primitive {
     public init(@ViewBuilder root: () -> Root) {}
 }
+// https://developer.apple.com/documentation/swiftui/tabview
 public struct TabView<Content: View>: Primitive {
     public init(@ViewBuilder content: () -> Content) {}
 }
+// https://developer.apple.com/documentation/swiftui/form
 public struct Form<Content: View>: Primitive {
     public init(@ViewBuilder content: () -> Content) {}
 }
+// https://developer.apple.com/documentation/swiftui/section
 public struct Section<Content: View>: Primitive {
     public init(_ title: LocalizedStringKey, @ViewBuilder content: () -> Content) {}
 }
+// https://developer.apple.com/documentation/swiftui/disclosuregroup
 public struct DisclosureGroup<Content: View>: Primitive {
     public init(_ title: LocalizedStringKey, @ViewBuilder content: @escaping () -> Content) {}
 }
+// https://developer.apple.com/documentation/swiftui/foreach
 public struct ForEach<Content: View>: Primitive {
     public init<D: RandomAccessCollection>(
         _ data: D, @ViewBuilder content: @escaping (D.Element) -> Content
@@ -171,32 +217,43 @@ public struct ForEach<Content: View>: Primitive {
         _ data: D, id: KeyPath<D.Element, ID>, @ViewBuilder content: @escaping (D.Element) -> Content
     ) {}
 }
+// https://developer.apple.com/documentation/swiftui/progressview
 public struct ProgressView: Primitive {
     public init() {}
     public init(_ title: LocalizedStringKey) {}
     public init<V: BinaryFloatingPoint>(value: V?, total: V = 1) {}
 }
+// https://developer.apple.com/documentation/swiftui/labeledcontent
+@available(iOS 16.0, macOS 13.0, *)
 public struct LabeledContent: Primitive {
     public init<S: StringProtocol>(_ title: LocalizedStringKey, value: S) {}
     @_disfavoredOverload public init<T: StringProtocol, S: StringProtocol>(_ title: T, value: S) {}
 }
+// https://developer.apple.com/documentation/swiftui/button
 public struct Button: Primitive {
     public init(
         _ title: LocalizedStringKey, systemImage: String, action: @escaping @MainActor () -> Void
     ) {}
 }
+// https://developer.apple.com/documentation/swiftui/picker
 public struct Picker<Content: View>: Primitive {
     public init<Value: Hashable>(
         _ title: LocalizedStringKey, selection: Binding<Value>, @ViewBuilder content: () -> Content
     ) {}
 }
+// https://developer.apple.com/documentation/coretransferable/transferable
+@available(iOS 16.0, macOS 13.0, *)
 public protocol Transferable {}
 extension URL: Transferable {}
 extension Data: Transferable {}
+// https://developer.apple.com/documentation/swiftui/sharelink
+@available(iOS 16.0, macOS 13.0, *)
 public struct ShareLink: Primitive { public init(item: URL) {} }
+// https://developer.apple.com/documentation/swiftui/inlinepickerstyle
 public struct InlinePickerStyle: Sendable {
     public static var inline: InlinePickerStyle { InlinePickerStyle() }
 }
+// https://developer.apple.com/documentation/swiftui/accessibilitychildbehavior
 public enum AccessibilityChildBehavior: Sendable { case ignore, combine }
 
 extension View {
@@ -237,6 +294,7 @@ extension View {
     public func accessibilityElement(children: AccessibilityChildBehavior) -> some View { self }
 }
 
+// https://developer.apple.com/documentation/swiftui/uiviewrepresentable
 @MainActor @preconcurrency public protocol UIViewRepresentable: View where Body == Never {
     associatedtype UIViewType
     typealias Context = UIViewRepresentableContext<Self>
@@ -244,18 +302,27 @@ extension View {
     func updateUIView(_ view: UIViewType, context: Context)
 }
 extension UIViewRepresentable { public var body: Never { fatalError() } }
+// https://developer.apple.com/documentation/swiftui/uiviewrepresentablecontext
 public struct UIViewRepresentableContext<Representable> {}
 
+// https://developer.apple.com/documentation/swiftui/proposedviewsize
+@available(iOS 16.0, macOS 13.0, *)
 public struct ProposedViewSize: Equatable, Sendable {}
+// https://developer.apple.com/documentation/swiftui/layoutsubview
+@available(iOS 16.0, macOS 13.0, *)
 public struct LayoutSubview: Equatable {
     public func sizeThatFits(_ proposal: ProposedViewSize) -> CGSize { .zero }
     public func place(at position: CGPoint, proposal: ProposedViewSize) {}
 }
+// https://developer.apple.com/documentation/swiftui/layoutsubviews
+@available(iOS 16.0, macOS 13.0, *)
 public struct LayoutSubviews: RandomAccessCollection, Equatable, Sendable {
     public var startIndex: Int { 0 }
     public var endIndex: Int { 0 }
     public subscript(index: Int) -> LayoutSubview { LayoutSubview() }
 }
+// https://developer.apple.com/documentation/swiftui/layout
+@available(iOS 16.0, macOS 13.0, *)
 public protocol Layout: Sendable {
     associatedtype Cache = Void
     typealias Subviews = LayoutSubviews

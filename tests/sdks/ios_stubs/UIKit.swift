@@ -1,32 +1,40 @@
 @_exported import CoreGraphics
 @_exported import Foundation
 
+// https://developer.apple.com/documentation/uikit/uidevice
 @MainActor public class UIDevice {
     public class var current: UIDevice { UIDevice() }
     public var isBatteryMonitoringEnabled = false
     public var batteryLevel: Float { 0 }
 }
+// https://developer.apple.com/documentation/uikit/uiapplication
 @MainActor public class UIApplication {
     public class var shared: UIApplication { UIApplication() }
     public var isIdleTimerDisabled = false
 }
+// https://developer.apple.com/documentation/uikit/uiimage
 public final class UIImage: @unchecked Sendable {
     public init?(data: Data) {}
     public var cgImage: CGImage? { nil }
 }
+// https://developer.apple.com/documentation/quartzcore/calayer
 open class CALayer: NSObject {}
+// https://developer.apple.com/documentation/uikit/uiview
 @MainActor open class UIView: NSObject {
     override public nonisolated init() {}
     open class var layerClass: AnyClass { CALayer.self }
     public var layer: CALayer { CALayer() }
     open func addSubview(_ view: UIView) {}
 }
+// https://developer.apple.com/documentation/uikit/uilabel
 @MainActor open class UILabel: UIView {
     open var text: String?
 }
+// https://developer.apple.com/documentation/uikit/uiresponder
 @MainActor open class UIResponder: NSObject {
     override public nonisolated init() {}
 }
+// https://developer.apple.com/documentation/uikit/uiviewcontroller
 @MainActor open class UIViewController: UIResponder {
     open var view: UIView! = nil
     open func viewDidLoad() {}
