@@ -224,6 +224,8 @@ def _write(package: Path, model: Any) -> None:
     """Puts a model specification into a package, so that the same model gives the same bytes.
 
     The order of protobuf maps differs between processes, and items get new identifiers.
+    coremltools writes Manifest.json anew whenever it opens a package; the file has the form that it
+    writes, because a bundle's hash covers it.
     """
     path = package / "Manifest.json"
     text = path.read_text()
@@ -231,7 +233,7 @@ def _write(package: Path, model: Any) -> None:
         text = text.replace(identifier, str(uuid.uuid5(uuid.NAMESPACE_URL, item["path"])))
     manifest = json.loads(text)
     root = manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"]
-    write_bytes(path, json.dumps(manifest, indent=4, sort_keys=True).encode())
+    write_bytes(path, f"{json.dumps(manifest, indent=4, sort_keys=True)}\n".encode())
     write_bytes(package / "Data" / root, model.SerializeToString(deterministic=True))
     for folder in package.rglob("*/"):
         folder.chmod(0o755)  # coremltools leaves its temporary folder's 0700

@@ -14,6 +14,7 @@ import pytest
 from mnv4_coreml import target
 from mnv4_coreml.mil import Program
 from mnv4_coreml.mil.saved import SavedModel
+from mnv4_coreml.speedups import coremltools
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.reference import eager
 from mnv4_mobile.bundle.parity import sqnr_db
@@ -234,6 +235,14 @@ def test_full_disk_is_an_os_error(plain, tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
     assert not out.exists()
+
+
+def test_opening_a_package_with_coremltools_does_not_damage_it(package, tmp_path):
+    copy = Path(shutil.copytree(package.path, tmp_path / "copy.mlpackage"))
+    written = (copy / "Manifest.json").stat().st_mtime_ns
+    coremltools().models.MLModel(str(copy), skip_model_load=True)
+    assert (copy / "Manifest.json").stat().st_mtime_ns != written  # it was written anew
+    assert sha256(copy) == sha256(package.path)
 
 
 @pytest.mark.parametrize("damage", ["Manifest.json", "model.mlmodel", "weight.bin"])
