@@ -39,9 +39,11 @@ FIXTURES = OUT / "fixtures"
 MODULES = OUT / "modules"
 # In import order. Foundation.swift is compiled together with the code that is checked.
 STUB_MODULES = (
-    *("Darwin", "CryptoKit", "CoreGraphics", "ImageIO", "CoreVideo", "CoreMedia", "CoreML"),
-    *("UIKit", "SwiftUI", "PhotosUI", "Charts", "AVFoundation", "ExecuTorch"),
+    *("Darwin", "CryptoKit", "CoreGraphics", "ImageIO"),
+    *("CoreVideo", "CoreMedia", "CoreML"),
 )
+# What the kit does without on a Mac, or altogether.
+APP_MODULES = ("UIKit", "SwiftUI", "PhotosUI", "Charts", "AVFoundation", "ExecuTorch")
 EXTRAS = STUBS / "Foundation.swift"
 SWIFT = Path("usr/libexec/swift/bin/swift")
 """Where Debian's package has it."""
@@ -142,7 +144,11 @@ def compiled() -> None:
     for name in STUB_MODULES:
         _compile(name, [STUBS / f"{name}.swift"])
     _compile("MobileNetV4Core", _sources(KIT / "Sources" / "MobileNetV4Core"))
-    _compile("MobileNetV4Kit", [*_sources(KIT / "Sources" / "MobileNetV4Kit"), EXTRAS])
+    kit = [*_sources(KIT / "Sources" / "MobileNetV4Kit"), EXTRAS]
+    _compile("MobileNetV4Kit", kit)  # as for a Mac, where UIKit cannot be imported
+    for name in APP_MODULES:
+        _compile(name, [STUBS / f"{name}.swift"])
+    _compile("MobileNetV4Kit", kit)
     _compile("MobileNetV4KitTests", _sources(KIT / "Tests" / "MobileNetV4KitTests"))
     second = KIT / EXECUTORCH
     _compile("MobileNetV4ExecuTorch", [*_sources(second / "Sources"), EXTRAS])

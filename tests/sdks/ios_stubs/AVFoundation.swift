@@ -22,7 +22,7 @@ public class AVCaptureOutput: NSObject {}
 // https://developer.apple.com/documentation/avfoundation/avcaptureconnection
 public class AVCaptureConnection: NSObject {}
 // https://developer.apple.com/documentation/avfoundation/avcapturevideodataoutputsamplebufferdelegate
-public protocol AVCaptureVideoDataOutputSampleBufferDelegate: AnyObject {
+public protocol AVCaptureVideoDataOutputSampleBufferDelegate: NSObjectProtocol {
     func captureOutput(
         _ output: AVCaptureOutput, didOutput sampleBuffer: CMSampleBuffer,
         from connection: AVCaptureConnection)
