@@ -86,24 +86,24 @@ public enum MLModelStructure {
     case unsupported
 
     public struct Program {
-        public struct Function { public var block: Block }
-        public struct Block { public var operations: [Operation] }
+        public struct Function { public let block: Block }
+        public struct Block { public let operations: [Operation] }
         public struct Operation {
-            public var operatorName: String
-            public var outputs: [NamedValueType]
+            public let operatorName: String
+            public let outputs: [NamedValueType]
         }
-        public struct NamedValueType { public var name: String }
-        public var functions: [String: Function]
+        public struct NamedValueType { public let name: String }
+        public let functions: [String: Function]
     }
 }
 // https://developer.apple.com/documentation/coreml/mlcomputeplan-1w21n
 @available(iOS 17.4, macOS 14.4, *)
 public class MLComputePlan {
     public struct DeviceUsage {
-        public var supported: [MLComputeDevice]
-        public var preferred: MLComputeDevice
+        public let supported: [MLComputeDevice]
+        public let preferred: MLComputeDevice
     }
-    public struct Cost { public var weight: Double }
+    public struct Cost { public let weight: Double }
     public class func load(
         contentsOf url: URL, configuration: MLModelConfiguration
     ) async throws -> MLComputePlan { MLComputePlan() }

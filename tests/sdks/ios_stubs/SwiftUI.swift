@@ -323,7 +323,7 @@ public struct LayoutSubviews: RandomAccessCollection, Equatable, Sendable {
 }
 // https://developer.apple.com/documentation/swiftui/layout
 @available(iOS 16.0, macOS 13.0, *)
-public protocol Layout: Sendable {
+@preconcurrency public protocol Layout: Sendable {
     associatedtype Cache = Void
     typealias Subviews = LayoutSubviews
     func sizeThatFits(proposal: ProposedViewSize, subviews: Subviews, cache: inout Cache) -> CGSize
