@@ -37,8 +37,10 @@ def test_units_in_build_verify_and_evaluate(bundle, mnv4, tmp_path):
     assert bundle.path.name == "conv-small-035-96x96-fp32-stock-b2-chip"
     assert bundle.artifact.name == "conv-small-035-96x96-fp32-stock-b2.chip"
     manifest = bundle.manifest
-    options = {"min_ios": 16, "compute_unit": "all", "soc": "b2", "stock": True, "note": "none"}
-    assert manifest.options == options
+    assert manifest.options == {
+        **{"min_ios": 16, "compute_unit": "cpu_and_ne"},
+        **{"soc": "b2", "stock": True, "note": "none"},
+    }
     assert manifest.requires == {"chip.soc": "b2"}
     assert manifest.versions["chip"] == "1.0"
     assert "executorch" not in manifest.versions
