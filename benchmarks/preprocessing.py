@@ -1,12 +1,14 @@
-"""Times Android's preprocessing on this computer's JVM against Pillow's resize of the same image.
+"""Times Android's and iOS's preprocessing on this computer against Pillow's resize of the same image.
 
     python -m benchmarks.preprocessing -o out/preprocessing
 
-Needs `java` and `mvn`. JMH runs the library's Kotlin, compiled by the JVM's optimizing compiler, on
-one thread: from a camera's frame (640 x 480, planes of YUV with padded rows and interleaved chroma,
-to be turned by 90 degrees) and from an upright bitmap to the float input of conv-small. Pillow
-resizes the same image, which is upright RGB already. Both take turns, so that other work on the
-computer slows them alike. The bytes that the Kotlin resizes to must equal Python's.
+Needs `java`, `mvn` and Swift; the output folder must be in the checkout. JMH runs the library's
+Kotlin, compiled by the JVM's optimizing compiler; Swift compiles the core of its library in Release
+and in Debug, which is what Xcode's Run makes. Each runs on one thread: from a camera's frame
+(640 x 480, planes of YUV with padded rows and interleaved chroma, to be turned by 90 degrees) and
+from an upright bitmap to the float input of conv-small. Pillow resizes the same image, which is
+upright RGB already. All take turns, so that other work on the computer slows them alike. The bytes
+that Kotlin and Swift resize to must equal Python's.
 """
 
 from __future__ import annotations
@@ -23,8 +25,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from mnv4_mobile.images import Preprocess, pixels, random_images
+from tools.ios import swift
 
-PROJECT = Path(__file__).parent / "jvm"
+JVM = Path(__file__).parent / "jvm"
+SWIFT = Path(__file__).parent / "swift"
 WIDTH, HEIGHT, ROW_STRIDE = 640, 480, 704
 CONV_SMALL = Preprocess(size=(224, 224), crop=0.875, interpolation="bicubic")
 SECONDS = 5.0
@@ -60,10 +64,10 @@ def write_frame(out: Path) -> npt.NDArray[np.uint8]:
     return upright
 
 
-def compile_benchmark() -> str:
+def compile_kotlin() -> str:
     """Compiles the benchmark, and returns its class path."""
-    subprocess.run(["mvn", "-q", "--batch-mode", "compile"], cwd=PROJECT, check=True)
-    target = PROJECT / "target"
+    subprocess.run(["mvn", "-q", "--batch-mode", "compile"], cwd=JVM, check=True)
+    target = JVM / "target"
     return f"{target / 'classes'}:{(target / 'classpath').read_text().strip()}"
 
 
@@ -74,9 +78,23 @@ def kotlin(classpath: str, out: Path) -> dict[str, float]:
     command += ["-rf", "json", "-rff", str(result), "-jvmArgsAppend", f"-Dmnv4.frame={out}"]
     subprocess.run(command, check=True)
     return {
-        record["params"]["source"]: record["primaryMetric"]["scorePercentiles"]["50.0"]
+        f"kotlin, {record['params']['source']}": record["primaryMetric"]["scorePercentiles"]["50.0"]
         for record in json.loads(result.read_text())
     }
+
+
+def compile_swift(configuration: str, out: Path) -> Path:
+    """Compiles the benchmark, and returns its program."""
+    paths = ["--package-path", str(SWIFT), "--scratch-path", str(out / "swift")]
+    swift("swift", "build", "-c", configuration, *paths)
+    return out / "swift" / configuration / "Preprocessing"
+
+
+def run_swift(program: Path, out: Path) -> dict[str, float]:
+    """Returns the median in milliseconds of preprocessing each source."""
+    swift(str(program), str(out), str(SECONDS))
+    medians: dict[str, float] = json.loads((out / "swift.json").read_text())
+    return {f"swift {program.parent.name}, {name}": medians[name] for name in sorted(medians)}
 
 
 def pillow(upright: npt.NDArray[np.uint8]) -> float:
@@ -101,8 +119,14 @@ def main() -> None:
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     upright = write_frame(out)
-    classpath = compile_benchmark()
-    rounds = [{"pillow": pillow(upright)} | kotlin(classpath, out) for _ in range(arguments.rounds)]
+    classpath = compile_kotlin()
+    programs = [compile_swift(configuration, out) for configuration in ("release", "debug")]
+    rounds = []
+    for _ in range(arguments.rounds):
+        times = {"pillow": pillow(upright)} | kotlin(classpath, out)
+        for program in programs:
+            times |= run_swift(program, out)
+        rounds.append(times)
     print("| | ms | times Pillow |\n| --- | ---: | ---: |")
     for name in rounds[0]:
         ratio = median(found[name] / found["pillow"] for found in rounds)

@@ -72,6 +72,8 @@ public struct PackedPixels: PixelSource {
     public let width: Int
     /// The height in pixels.
     public let height: Int
+    /// How the image must be turned to be upright.
+    public let orientation: Orientation
     private let bytes: Data
     private let bytesPerRow: Int
     private let format: PixelFormat
@@ -84,9 +86,11 @@ public struct PackedPixels: PixelSource {
     ///   - height: The height in pixels.
     ///   - bytesPerRow: The distance in bytes from one row to the next.
     ///   - format: The format of a pixel.
+    ///   - orientation: How the image must be turned to be upright.
     /// - Throws: ``MNV4Error/badPicture(_:)`` if it has no pixels, or fewer bytes than pixels need.
     public init(
-        bytes: Data, width: Int, height: Int, bytesPerRow: Int, format: PixelFormat
+        bytes: Data, width: Int, height: Int, bytesPerRow: Int, format: PixelFormat,
+        orientation: Orientation = .upright
     ) throws {
         try Self.check(width: width, height: height)
         let needed = bytesPerRow * (height - 1) + width * format.bytesPerPixel
@@ -95,12 +99,12 @@ public struct PackedPixels: PixelSource {
                 "picture: found \(bytes.count) bytes, \(width) x \(height) pixels are "
                     + "\(needed) or more")
         }
-        // The indices of a slice would not begin at 0.
-        self.bytes = bytes.startIndex == 0 ? bytes : Data(bytes)
+        self.bytes = bytes
         self.width = width
         self.height = height
         self.bytesPerRow = bytesPerRow
         self.format = format
+        self.orientation = orientation
     }
 
     static func check(width: Int, height: Int) throws {
@@ -110,43 +114,59 @@ public struct PackedPixels: PixelSource {
         }
     }
 
-    /// See ``PixelSource/readRow(_:into:)``.
-    public func readRow(_ y: Int, into line: inout [UInt32]) {
-        read(&line, width, from: y * bytesPerRow, step: format.bytesPerPixel)
-    }
-
-    /// See ``PixelSource/readColumn(_:into:)``.
-    public func readColumn(_ x: Int, into line: inout [UInt32]) {
-        read(&line, height, from: x * format.bytesPerPixel, step: bytesPerRow)
-    }
-
-    private func read(_ line: inout [UInt32], _ count: Int, from start: Int, step: Int) {
+    /// See ``PixelSource/read(left:top:width:height:into:)``.
+    public func read(
+        left: Int, top: Int, width: Int, height: Int, into: UnsafeMutablePointer<UInt32>
+    ) {
         bytes.withUnsafeBytes { bytes in
-            var at = start
-            for i in 0..<count {
-                line[i] = format.pixel(bytes, at)
-                at += step
-            }
+            guard let start = bytes.baseAddress else { return }
+            format.read(
+                start, bytesPerRow: bytesPerRow, left: left, top: top, width: width,
+                height: height, into: into)
         }
     }
 }
 
 extension PixelFormat {
-    /// Returns the pixel whose bytes begin at `start`, as ``PixelSource`` packs it.
-    @inline(__always)
-    public func pixel(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> UInt32 {
-        var r = UInt32(bytes[start + red])
-        var g = UInt32(bytes[start + green])
-        var b = UInt32(bytes[start + blue])
-        if let premultipliedBy {
-            // A transparent pixel has no colour left to divide.
-            let alpha = UInt32(bytes[start + premultipliedBy])
-            if alpha > 0 && alpha < 255 {
-                r = min((r * 255 + alpha / 2) / alpha, 255)
-                g = min((g * 255 + alpha / 2) / alpha, 255)
-                b = min((b * 255 + alpha / 2) / alpha, 255)
+    /// Reads a part of an image as ``PixelSource/read(left:top:width:height:into:)`` does.
+    ///
+    /// - Parameters:
+    ///   - bytes: The first pixel of the image; all rows of the part lie in memory.
+    ///   - bytesPerRow: The distance in bytes from one row to the next.
+    public func read(
+        _ bytes: UnsafeRawPointer, bytesPerRow: Int, left: Int, top: Int, width: Int,
+        height: Int, into: UnsafeMutablePointer<UInt32>
+    ) {
+        let bytes = bytes.assumingMemoryBound(to: UInt8.self)
+        // An optional is slow in the inner loop, also in a Release build.
+        let (step, red, green, blue) = (bytesPerPixel, red, green, blue)
+        let (isMultiplied, alpha) = (premultipliedBy != nil, premultipliedBy ?? 0)
+        var out = into
+        for y in top..<top + height {
+            var pixel = bytes + (y * bytesPerRow + left * step)
+            let end = out + width
+            while out < end {
+                var r = Int32(byte: pixel[red])
+                var g = Int32(byte: pixel[green])
+                var b = Int32(byte: pixel[blue])
+                if isMultiplied {
+                    let alpha = Int32(byte: pixel[alpha])
+                    r = Self.divided(r, by: alpha)
+                    g = Self.divided(g, by: alpha)
+                    b = Self.divided(b, by: alpha)
+                }
+                out[0] = UInt32(bitPattern: r &<< 16 | g &<< 8 | b)
+                pixel += step
+                out += 1
             }
         }
-        return r << 16 | g << 8 | b
+    }
+
+    /// Undoes the multiplication by alpha. A transparent pixel has no colour left to divide.
+    @inline(__always)
+    private static func divided(_ colour: Int32, by alpha: Int32) -> Int32 {
+        if alpha == 0 || alpha == 255 { return colour }
+        let value = (colour &* 255 &+ alpha / 2) / alpha
+        return value < 255 ? value : 255
     }
 }

@@ -1,17 +1,29 @@
-/// A decoded image that is read line by line, so that a camera frame needs no intermediate image.
+/// A decoded image, read in parts as it is stored, so that a camera frame needs no intermediate image.
 ///
 /// Pixels are packed as `0x??RRGGBB`; the upper byte is ignored.
 public protocol PixelSource: Sendable {
-    /// The width in pixels.
+    /// The width in pixels, as stored.
     var width: Int { get }
-    /// The height in pixels.
+    /// The height in pixels, as stored.
     var height: Int { get }
+    /// How the image must be turned to be upright.
+    var orientation: Orientation { get }
 
-    /// Writes row `y`, from left to right, into the first `width` elements of `line`.
-    func readRow(_ y: Int, into line: inout [UInt32])
+    /// Writes the pixels of a part of the stored image, row by row.
+    ///
+    /// - Parameters:
+    ///   - left: The first column of the part, which lies in the image.
+    ///   - top: The first row.
+    ///   - width: The number of columns.
+    ///   - height: The number of rows.
+    ///   - into: Memory for `width * height` pixels or more; the first one goes to its start.
+    func read(
+        left: Int, top: Int, width: Int, height: Int, into: UnsafeMutablePointer<UInt32>)
+}
 
-    /// Writes column `x`, from top to bottom, into the first `height` elements of `line`.
-    func readColumn(_ x: Int, into line: inout [UInt32])
+extension PixelSource {
+    var uprightWidth: Int { orientation.isTransposed ? height : width }
+    var uprightHeight: Int { orientation.isTransposed ? width : height }
 }
 
 /// How a stored image must be turned to be upright: EXIF's orientation, or a camera's rotation.
@@ -56,44 +68,4 @@ public enum Orientation: Int, Sendable, CaseIterable {
     var isTransposed: Bool { rawValue >= 5 }
     var isFromRight: Bool { [.mirrored, .turned180, .transversed, .turned270].contains(self) }
     var isFromBottom: Bool { [.turned180, .mirrored180, .turned90, .transversed].contains(self) }
-}
-
-/// An image, turned upright.
-public struct TurnedPixels: PixelSource {
-    private let source: any PixelSource
-    private let orientation: Orientation
-
-    /// Turns an image that is stored in this orientation.
-    public init(_ source: any PixelSource, orientation: Orientation) {
-        self.source = source
-        self.orientation = orientation
-    }
-
-    /// The width in pixels when upright.
-    public var width: Int { orientation.isTransposed ? source.height : source.width }
-    /// The height in pixels when upright.
-    public var height: Int { orientation.isTransposed ? source.width : source.height }
-
-    /// See ``PixelSource/readRow(_:into:)``.
-    public func readRow(_ y: Int, into line: inout [UInt32]) {
-        // Row y of the upright image is a row or a column of the stored one.
-        if orientation.isTransposed {
-            source.readColumn(orientation.isFromRight ? source.width - 1 - y : y, into: &line)
-            if orientation.isFromBottom { line[..<width].reverse() }
-        } else {
-            source.readRow(orientation.isFromBottom ? source.height - 1 - y : y, into: &line)
-            if orientation.isFromRight { line[..<width].reverse() }
-        }
-    }
-
-    /// See ``PixelSource/readColumn(_:into:)``.
-    public func readColumn(_ x: Int, into line: inout [UInt32]) {
-        if orientation.isTransposed {
-            source.readRow(orientation.isFromBottom ? source.height - 1 - x : x, into: &line)
-            if orientation.isFromRight { line[..<height].reverse() }
-        } else {
-            source.readColumn(orientation.isFromRight ? source.width - 1 - x : x, into: &line)
-            if orientation.isFromBottom { line[..<height].reverse() }
-        }
-    }
 }

@@ -18,12 +18,12 @@ public enum Pictures {
     public static func pixels(
         of image: CGImage, orientation: Orientation = .upright
     ) throws -> any PixelSource {
-        let stored = try packed(image) ?? packed(drawn(image))
+        let stored = try packed(image, orientation) ?? packed(drawn(image), orientation)
         guard let stored else {
             throw MNV4Error.badPicture(
                 "image: found \(image.bitsPerComponent) bits a sample, cannot be drawn into 8")
         }
-        return TurnedPixels(stored, orientation: orientation)
+        return stored
     }
 
     /// Returns a camera frame's pixels, read from its planes without an intermediate image.
@@ -37,8 +37,7 @@ public enum Pictures {
     public static func pixels(
         of frame: CVPixelBuffer, degrees: Int = 0
     ) throws -> any PixelSource {
-        let upright = try Orientation(degrees: degrees)
-        return TurnedPixels(try FramePixels(frame), orientation: upright)
+        try FramePixels(frame, orientation: Orientation(degrees: degrees))
     }
 
     /// Decodes an image file (JPEG, HEIC, PNG, ...) and turns it as its EXIF orientation says.
@@ -56,7 +55,9 @@ public enum Pictures {
     }
 
     /// Returns the samples as they are stored; nil if they are not grey or RGB of 8 or 16 bits.
-    private static func packed(_ image: CGImage?) throws -> PackedPixels? {
+    private static func packed(
+        _ image: CGImage?, _ orientation: Orientation
+    ) throws -> PackedPixels? {
         guard let image, let space = image.colorSpace,
             space.model == .rgb || space.model == .monochrome,
             !image.bitmapInfo.contains(.floatComponents),
@@ -76,7 +77,7 @@ public enum Pictures {
         else { return nil }
         return try PackedPixels(
             bytes: data as Data, width: image.width, height: image.height,
-            bytesPerRow: image.bytesPerRow, format: format)
+            bytesPerRow: image.bytesPerRow, format: format, orientation: orientation)
     }
 
     /// Returns nil for a byte order that does not fit the samples.
@@ -104,20 +105,27 @@ public enum Pictures {
 
 /// A camera frame, which is locked while it is read.
 private final class FramePixels: PixelSource, @unchecked Sendable {  // nothing writes to it
+    private enum Planes {
+        case bgra(UnsafeRawPointer, bytesPerRow: Int)
+        case yuv(YUVFrame)
+    }
+
     let width: Int
     let height: Int
+    let orientation: Orientation
     private let frame: CVPixelBuffer
-    private let pixel: (_ x: Int, _ y: Int) -> UInt32
+    private let planes: Planes
 
-    init(_ frame: CVPixelBuffer) throws {
+    init(_ frame: CVPixelBuffer, orientation: Orientation) throws {
         guard CVPixelBufferLockBaseAddress(frame, .readOnly) == kCVReturnSuccess else {
             throw MNV4Error.badPicture("frame: cannot be locked")
         }
         self.frame = frame
+        self.orientation = orientation
         width = CVPixelBufferGetWidth(frame)
         height = CVPixelBufferGetHeight(frame)
         do {
-            pixel = try Self.reader(frame)
+            planes = try Self.planes(frame, width, height)
         } catch {
             CVPixelBufferUnlockBaseAddress(frame, .readOnly)
             throw error
@@ -128,22 +136,27 @@ private final class FramePixels: PixelSource, @unchecked Sendable {  // nothing 
         CVPixelBufferUnlockBaseAddress(frame, .readOnly)
     }
 
-    func readRow(_ y: Int, into line: inout [UInt32]) {
-        for x in 0..<width { line[x] = pixel(x, y) }
+    func read(
+        left: Int, top: Int, width: Int, height: Int, into: UnsafeMutablePointer<UInt32>
+    ) {
+        switch planes {
+        case .bgra(let bytes, let bytesPerRow):
+            PixelFormat.bgra.read(
+                bytes, bytesPerRow: bytesPerRow, left: left, top: top, width: width,
+                height: height, into: into)
+        case .yuv(let yuv):
+            yuv.read(left: left, top: top, width: width, height: height, into: into)
+        }
     }
 
-    func readColumn(_ x: Int, into line: inout [UInt32]) {
-        for y in 0..<height { line[y] = pixel(x, y) }
-    }
-
-    private static func reader(_ frame: CVPixelBuffer) throws -> (Int, Int) -> UInt32 {
+    private static func planes(
+        _ frame: CVPixelBuffer, _ width: Int, _ height: Int
+    ) throws -> Planes {
         let format = CVPixelBufferGetPixelFormatType(frame)
         switch format {
         case kCVPixelFormatType_32BGRA:
-            let row = CVPixelBufferGetBytesPerRow(frame)
-            let bytes = try memory(
-                CVPixelBufferGetBaseAddress(frame), row * CVPixelBufferGetHeight(frame))
-            return { x, y in PixelFormat.bgra.pixel(bytes, row * y + 4 * x) }
+            guard let bytes = CVPixelBufferGetBaseAddress(frame) else { throw noMemory }
+            return .bgra(bytes, bytesPerRow: CVPixelBufferGetBytesPerRow(frame))
         case kCVPixelFormatType_420YpCbCr8BiPlanarFullRange,
             kCVPixelFormatType_420YpCbCr8BiPlanarVideoRange:
             let luma = try plane(frame, 0, bytesPerValue: 1)
@@ -151,10 +164,10 @@ private final class FramePixels: PixelSource, @unchecked Sendable {  // nothing 
             let red = YUVPlane(
                 bytes: UnsafeRawBufferPointer(rebasing: chroma.bytes.dropFirst()),
                 bytesPerRow: chroma.bytesPerRow, bytesPerValue: 2)
-            let yuv = YUVFrame(
-                y: luma, blue: chroma, red: red,
-                fullRange: format == kCVPixelFormatType_420YpCbCr8BiPlanarFullRange)
-            return { x, y in yuv.pixel(x, y) }
+            return .yuv(
+                try YUVFrame(
+                    y: luma, blue: chroma, red: red, width: width, height: height,
+                    fullRange: format == kCVPixelFormatType_420YpCbCr8BiPlanarFullRange))
         default:
             let code = String(format: "%08x", format)
             throw MNV4Error.badPicture("frame: found format 0x\(code), allowed: BGRA, 420f, 420v")
@@ -164,19 +177,12 @@ private final class FramePixels: PixelSource, @unchecked Sendable {  // nothing 
     private static func plane(
         _ frame: CVPixelBuffer, _ index: Int, bytesPerValue: Int
     ) throws -> YUVPlane {
+        guard let start = CVPixelBufferGetBaseAddressOfPlane(frame, index) else { throw noMemory }
         let row = CVPixelBufferGetBytesPerRowOfPlane(frame, index)
-        let bytes = try memory(
-            CVPixelBufferGetBaseAddressOfPlane(frame, index),
-            row * CVPixelBufferGetHeightOfPlane(frame, index))
+        let bytes = UnsafeRawBufferPointer(
+            start: start, count: row * CVPixelBufferGetHeightOfPlane(frame, index))
         return YUVPlane(bytes: bytes, bytesPerRow: row, bytesPerValue: bytesPerValue)
     }
 
-    private static func memory(
-        _ start: UnsafeMutableRawPointer?, _ count: Int
-    ) throws -> UnsafeRawBufferPointer {
-        guard let start, count > 0 else {
-            throw MNV4Error.badPicture("frame: has no pixels in memory")
-        }
-        return UnsafeRawBufferPointer(start: start, count: count)
-    }
+    private static let noMemory = MNV4Error.badPicture("frame: has no pixels in memory")
 }

@@ -93,15 +93,16 @@ func message(_ block: () async throws -> Any) async -> String {
 /// An image from rows of pixels.
 struct Grid: PixelSource {
     let rows: [[UInt32]]
+    var orientation = Orientation.upright
     var width: Int { rows[0].count }
     var height: Int { rows.count }
 
-    func readRow(_ y: Int, into line: inout [UInt32]) {
-        for x in 0..<width { line[x] = rows[y][x] }
-    }
-
-    func readColumn(_ x: Int, into line: inout [UInt32]) {
-        for y in 0..<height { line[y] = rows[y][x] }
+    func read(
+        left: Int, top: Int, width: Int, height: Int, into: UnsafeMutablePointer<UInt32>
+    ) {
+        for y in 0..<height {
+            for x in 0..<width { into[y * width + x] = rows[top + y][left + x] }
+        }
     }
 }
 
@@ -109,33 +110,55 @@ struct Grid: PixelSource {
 struct Blank: PixelSource {
     let width: Int
     let height: Int
+    let orientation = Orientation.upright
 
-    func readRow(_ y: Int, into line: inout [UInt32]) {
-        for x in 0..<width { line[x] = 0 }
+    func read(
+        left: Int, top: Int, width: Int, height: Int, into: UnsafeMutablePointer<UInt32>
+    ) {
+        into.update(repeating: 0, count: width * height)
     }
+}
 
-    func readColumn(_ x: Int, into line: inout [UInt32]) {
-        for y in 0..<height { line[y] = 0 }
+/// A frame of a camera whose planes are in memory as long as it is used.
+struct YUVPixels: PixelSource, @unchecked Sendable {
+    let frame: YUVFrame
+    let width: Int
+    let height: Int
+    let orientation = Orientation.upright
+
+    func read(
+        left: Int, top: Int, width: Int, height: Int, into: UnsafeMutablePointer<UInt32>
+    ) {
+        frame.read(left: left, top: top, width: width, height: height, into: into)
     }
 }
 
 extension PixelSource {
-    /// All pixels, read by rows.
-    var byRows: [[UInt32]] {
-        var line = [UInt32](repeating: 0, count: max(width, height))
-        return (0..<height).map { y in
-            readRow(y, into: &line)
-            return Array(line[..<width]).map { $0 & 0xffffff }
+    /// A part of the stored image.
+    func part(_ left: Int, _ top: Int, _ width: Int, _ height: Int) -> [[UInt32]] {
+        var pixels = [UInt32](repeating: 0, count: width * height)
+        pixels.withUnsafeMutableBufferPointer {
+            guard let into = $0.baseAddress else { return }
+            read(left: left, top: top, width: width, height: height, into: into)
         }
+        return (0..<height).map { y in pixels[y * width..<(y + 1) * width].map { $0 & 0xffffff } }
     }
 
-    /// All pixels, read by columns.
-    var byColumns: [[UInt32]] {
-        var line = [UInt32](repeating: 0, count: max(width, height))
-        let columns = (0..<width).map { x in
-            readColumn(x, into: &line)
-            return Array(line[..<height]).map { $0 & 0xffffff }
-        }
-        return (0..<height).map { y in columns.map { $0[y] } }
+    /// The stored image, checked to be the same when it is read in parts of one row or column.
+    var stored: [[UInt32]] {
+        let whole = part(0, 0, width, height)
+        #expect((0..<height).map { part(0, $0, width, 1)[0] } == whole)
+        for x in 0..<width { #expect(part(x, 0, 1, height) == whole.map { [$0[x]] }) }
+        return whole
+    }
+
+    /// The RGB pixels of the upright image, row by row, at its own size.
+    func upright() throws -> [UInt8] {
+        let size = [uprightHeight, uprightWidth]
+        let spec = PreprocessSpec(
+            size: size, crop: 1, interpolation: .bicubic, mean: [0, 0, 0], std: [1, 1, 1])
+        let input = TensorSpec(
+            name: "image", kind: "image", shape: [1] + size + [3], dtype: .uint8, layout: .nhwc)
+        return try Preprocessor(spec: spec, input: input).resized(self)
     }
 }

@@ -134,51 +134,45 @@ struct GoldenTests {
         }
     }
 
-    /// Returns the bytes of all pixels.
-    private func rgb(_ picture: any PixelSource) -> [UInt8] {
-        picture.byRows.joined().flatMap { pixel in
-            [16, 8, 0].map { UInt8(truncatingIfNeeded: pixel >> $0) }
-        }
-    }
-
     @Test func orientationsOfEXIF() throws {
         for one in try read("orientation.json", as: [Turned].self) {
             let stored = try PackedPixels(
                 bytes: one.rgb, width: one.width, height: one.height,
-                bytesPerRow: 3 * one.width, format: .rgb)
-            let turned = TurnedPixels(stored, orientation: Orientation(exif: one.orientation))
-            #expect(rgb(turned) == Array(one.upright), "\(one.orientation)")
+                bytesPerRow: 3 * one.width, format: .rgb,
+                orientation: Orientation(exif: one.orientation))
+            #expect(try stored.upright() == Array(one.upright), "\(one.orientation)")
         }
     }
 
     @Test func camerasFramesWithinOne() throws {
         for one in try read("frame.json", as: [Frame].self) {
             let (left, top) = (one.crop[0], one.crop[1])
-            let rows = (0..<one.crop[3]).map { row in
-                (0..<one.crop[2]).map { pixel(one, left + $0, top + row) }
-            }
-            let turned = TurnedPixels(
-                Grid(rows: rows), orientation: try Orientation(degrees: one.degrees))
-            #expect((turned.width, turned.height) == (one.width, one.height))
-            let found = rgb(turned)
+            let seen = try yuv(one) { $0.part(left, top, one.crop[2], one.crop[3]) }
+            let turned = Grid(rows: seen, orientation: try Orientation(degrees: one.degrees))
+            #expect((turned.uprightWidth, turned.uprightHeight) == (one.width, one.height))
+            let found = try turned.upright()
             try #require(found.count == one.upright.count)
             #expect(zip(found, one.upright).allSatisfy { abs(Int($0) - Int($1)) <= 1 })
         }
     }
 
-    private func pixel(_ frame: Frame, _ x: Int, _ y: Int) -> UInt32 {
-        func plane<T>(_ plane: Frame.Plane, _ use: (YUVPlane) -> T) -> T {
-            plane.data.withUnsafeBytes {
-                use(
+    private func yuv<T>(_ frame: Frame, _ use: (YUVPixels) throws -> T) throws -> T {
+        func plane<P>(_ plane: Frame.Plane, _ use: (YUVPlane) throws -> P) throws -> P {
+            try plane.data.withUnsafeBytes {
+                try use(
                     YUVPlane(
                         bytes: $0, bytesPerRow: plane.row_stride,
                         bytesPerValue: plane.pixel_stride))
             }
         }
-        return plane(frame.y) { y0 in
-            plane(frame.u) { u in
-                plane(frame.v) { v in
-                    YUVFrame(y: y0, blue: u, red: v, fullRange: true).pixel(x, y)
+        return try plane(frame.y) { y in
+            try plane(frame.u) { u in
+                try plane(frame.v) { v in
+                    let width = frame.crop[0] + frame.crop[2]
+                    let height = frame.crop[1] + frame.crop[3]
+                    let planes = try YUVFrame(
+                        y: y, blue: u, red: v, width: width, height: height, fullRange: true)
+                    return try use(YUVPixels(frame: planes, width: width, height: height))
                 }
             }
         }

@@ -118,21 +118,22 @@ struct MobileNetV4Tests {
 
     @Test func aCancelledCallStopsBeforePreparingAndBeforeRunning() async throws {
         let (model, _) = try await open()
-        let read = Counter()
-        // Cancelled before it begins: no row of the picture is read.
+        let reads = Counter()
+        // Cancelled before it begins: nothing of the picture is read.
         let early = Task {
             try? await Task.sleep(for: .seconds(60))
-            return try await model.classify(Watched(read: read) {})
+            return try await model.classify(Watched(reads: reads) {})
         }
         early.cancel()
         await #expect(throws: CancellationError.self) { try await early.value }
-        #expect(read.count == 0)
+        #expect(reads.count == 0)
         // Cancelled by its own picture while it is prepared: the network does not run.
         let late = Task {
-            try await model.classify(Watched(read: read) { withUnsafeCurrentTask { $0?.cancel() } })
+            let picture = Watched(reads: reads) { withUnsafeCurrentTask { $0?.cancel() } }
+            return try await model.classify(picture)
         }
         await #expect(throws: CancellationError.self) { try await late.value }
-        #expect(read.count > 0)
+        #expect(reads.count > 0)
         #expect(try await model.classify(Blank(width: 10, height: 10)).count == 5)
     }
 }
@@ -151,21 +152,20 @@ final class Counter: @unchecked Sendable {
 private struct Watched: PixelSource {
     let width = 10
     let height = 10
-    let read: Counter
+    let orientation = Orientation.upright
+    let reads: Counter
     let call: @Sendable () -> Void
 
-    init(read: Counter, call: @escaping @Sendable () -> Void) {
-        self.read = read
+    init(reads: Counter, call: @escaping @Sendable () -> Void) {
+        self.reads = reads
         self.call = call
     }
 
-    func readRow(_ y: Int, into line: inout [UInt32]) {
-        read.add()
+    func read(
+        left: Int, top: Int, width: Int, height: Int, into: UnsafeMutablePointer<UInt32>
+    ) {
+        reads.add()
         call()
-        for x in 0..<width { line[x] = 0 }
-    }
-
-    func readColumn(_ x: Int, into line: inout [UInt32]) {
-        readRow(x, into: &line)
+        into.update(repeating: 0, count: width * height)
     }
 }

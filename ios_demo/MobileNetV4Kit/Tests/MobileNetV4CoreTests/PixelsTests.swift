@@ -6,23 +6,80 @@ import Testing
 struct PixelsTests {
     private let picture = Grid(rows: [[0, 1, 2], [3, 4, 5]])
 
-    @Test func everyOrientationOfEXIFByRowsAndByColumns() {
-        let upright: [[[UInt32]]] = [
-            [[0, 1, 2], [3, 4, 5]],
-            [[2, 1, 0], [5, 4, 3]],
-            [[5, 4, 3], [2, 1, 0]],
-            [[3, 4, 5], [0, 1, 2]],
-            [[0, 3], [1, 4], [2, 5]],
-            [[3, 0], [4, 1], [5, 2]],
-            [[5, 2], [4, 1], [3, 0]],
-            [[2, 5], [1, 4], [0, 3]],
+    @Test func everyOrientationOfEXIF() throws {
+        let upright: [[UInt8]] = [
+            [0, 1, 2, 3, 4, 5],
+            [2, 1, 0, 5, 4, 3],
+            [5, 4, 3, 2, 1, 0],
+            [3, 4, 5, 0, 1, 2],
+            [0, 3, 1, 4, 2, 5],
+            [3, 0, 4, 1, 5, 2],
+            [5, 2, 4, 1, 3, 0],
+            [2, 5, 1, 4, 0, 3],
         ]
         for (i, wanted) in upright.enumerated() {
-            let turned = TurnedPixels(picture, orientation: Orientation(exif: i + 1))
-            #expect(turned.byRows == wanted, "rows of \(i + 1)")
-            #expect(turned.byColumns == wanted, "columns of \(i + 1)")
+            var turned = picture
+            turned.orientation = Orientation(exif: i + 1)
+            let found = try turned.upright().enumerated().filter { $0.offset % 3 == 2 }
+            #expect(found.map(\.element) == wanted, "\(i + 1)")
         }
         #expect(Orientation(exif: 9) == .upright)
+    }
+
+    private func preprocessor(
+        _ size: [Int], _ interpolation: Interpolation, crop: Double = 1
+    ) throws -> Preprocessor {
+        try Preprocessor(
+            spec: PreprocessSpec(
+                size: size, crop: crop, interpolation: interpolation, mean: [0, 0, 0],
+                std: [1, 1, 1]),
+            input: TensorSpec(
+                name: "image", kind: "image", shape: [1] + size + [3], dtype: .uint8,
+                layout: .nhwc))
+    }
+
+    @Test(arguments: Interpolation.allCases)
+    func aTurnedImageIsResizedToTheSameBytes(_ interpolation: Interpolation) throws {
+        let cases = [(37, 53, [11, 9]), (300, 150, [140, 130]), (7, 9, [20, 20])]
+        for (width, height, size) in cases {
+            let rows = (0..<height).map { _ in
+                (0..<width).map { _ in UInt32.random(in: 0...0xffffff) }
+            }
+            let preprocessor = try preprocessor(size, interpolation, crop: 0.875)
+            for orientation in Orientation.allCases {
+                let stored = Grid(rows: rows, orientation: orientation)
+                let bytes = try stored.upright()
+                let upright = try PackedPixels(
+                    bytes: Data(bytes), width: stored.uprightWidth, height: stored.uprightHeight,
+                    bytesPerRow: 3 * stored.uprightWidth, format: .rgb)
+                let wanted = try preprocessor.resized(upright)
+                let found = try preprocessor.resized(stored)
+                #expect(found == wanted, "\(orientation) \(width) x \(height)")
+            }
+        }
+    }
+
+    /// Fails for pixels that the crop does not need.
+    private struct Centre: PixelSource {
+        let width = 1000
+        let height = 400
+        let orientation: Orientation
+
+        func read(
+            left: Int, top: Int, width: Int, height: Int, into: UnsafeMutablePointer<UInt32>
+        ) {
+            #expect(left >= 290 && left + width <= 710)
+            #expect(width * height <= 128 * 420)
+            into.update(repeating: 0x010203, count: width * height)
+        }
+    }
+
+    @Test func onlyWhatTheCropNeedsIsRead() throws {
+        for orientation in Orientation.allCases {
+            let image = Centre(orientation: orientation)
+            let found = try preprocessor([64, 64], .bilinear).resized(image)
+            #expect(found == (0..<64 * 64).flatMap { _ in [1, 2, 3] as [UInt8] })
+        }
     }
 
     @Test func rotationsOfACamera() throws {
@@ -37,8 +94,7 @@ struct PixelsTests {
         let picture = try PackedPixels(
             bytes: Data(bytes), width: width, height: height,
             bytesPerRow: row ?? width * format.bytesPerPixel, format: format)
-        #expect(picture.byRows == picture.byColumns)
-        return picture.byRows
+        return picture.stored
     }
 
     private func format(
@@ -85,7 +141,7 @@ struct PixelsTests {
         let slice = Data([9, 9, 1, 2, 3])[2...]
         let picture = try PackedPixels(
             bytes: slice, width: 1, height: 1, bytesPerRow: 3, format: .rgb)
-        #expect(picture.byRows == [[0x010203]])
+        #expect(picture.stored == [[0x010203]])
     }
 
     @Test func whatIsNoPictureIsRefused() {
@@ -103,39 +159,46 @@ struct PixelsTests {
                 littleEndian: false) == nil)
     }
 
-    private func yuv(_ y: UInt8, _ blue: UInt8, _ red: UInt8, fullRange: Bool) -> UInt32 {
-        [y].withUnsafeBytes { y in
-            [blue, red].withUnsafeBytes { chroma in
-                YUVFrame(
+    private func yuv(_ y: UInt8, _ blue: UInt8, _ red: UInt8, fullRange: Bool) throws -> UInt32 {
+        try [y].withUnsafeBytes { y in
+            try [blue, red].withUnsafeBytes { chroma in
+                let frame = try YUVFrame(
                     y: YUVPlane(bytes: y, bytesPerRow: 1, bytesPerValue: 1),
                     blue: YUVPlane(bytes: chroma, bytesPerRow: 2, bytesPerValue: 2),
                     red: YUVPlane(
                         bytes: UnsafeRawBufferPointer(rebasing: chroma[1...]), bytesPerRow: 2,
                         bytesPerValue: 2),
-                    fullRange: fullRange
-                ).pixel(0, 0)
+                    width: 1, height: 1, fullRange: fullRange)
+                return YUVPixels(frame: frame, width: 1, height: 1).stored[0][0]
             }
         }
     }
 
-    @Test func coloursOfACameraFrame() {
+    @Test func coloursOfACameraFrame() throws {
         // BT.601 over the full range: pure red is (76, 85, 255), pure blue (29, 255, 107).
-        #expect(yuv(76, 85, 255, fullRange: true) == 0xfe0000)
-        #expect(yuv(29, 255, 107, fullRange: true) == 0x0000fe)
-        #expect(yuv(100, 128, 128, fullRange: true) == 0x646464)
+        #expect(try yuv(76, 85, 255, fullRange: true) == 0xfe0000)
+        #expect(try yuv(29, 255, 107, fullRange: true) == 0x0000fe)
+        #expect(try yuv(100, 128, 128, fullRange: true) == 0x646464)
         // Over the video range black is 16, white 235; pure red is (81, 90, 240).
-        #expect(yuv(16, 128, 128, fullRange: false) == 0)
-        #expect(yuv(235, 128, 128, fullRange: false) == 0xffffff)
-        #expect(yuv(81, 90, 240, fullRange: false) == 0xfe0000)
-        #expect(yuv(0, 128, 128, fullRange: false) == 0)
+        #expect(try yuv(16, 128, 128, fullRange: false) == 0)
+        #expect(try yuv(235, 128, 128, fullRange: false) == 0xffffff)
+        #expect(try yuv(81, 90, 240, fullRange: false) == 0xfe0000)
+        #expect(try yuv(0, 128, 128, fullRange: false) == 0)
+    }
+
+    @Test func aFrameThatIsTooSmall() {
+        let found = message {
+            try [UInt8](repeating: 0, count: 11).withUnsafeBytes {
+                let plane = YUVPlane(bytes: $0, bytesPerRow: 4, bytesPerValue: 1)
+                return try YUVFrame(
+                    y: plane, blue: plane, red: plane, width: 4, height: 3, fullRange: true)
+            }
+        }
+        #expect(found.contains("found a plane of 11 bytes, 4 x 3 values are 12 or more"))
     }
 
     @Test func aSizeThatNeedsNoFilterIsCopied() throws {
-        let spec = PreprocessSpec(
-            size: [2, 2], crop: 1, interpolation: .bicubic, mean: [0, 0, 0], std: [1, 1, 1])
-        let input = TensorSpec(
-            name: "image", kind: "image", shape: [1, 2, 2, 3], dtype: .uint8, layout: .nhwc)
-        let preprocessor = try Preprocessor(spec: spec, input: input)
+        let preprocessor = try preprocessor([2, 2], .bicubic)
         // The crop of three columns to two begins at rint(0.5) = 0.
         #expect(try preprocessor.resized(picture) == [0, 0, 0, 0, 0, 1, 0, 0, 3, 0, 0, 4])
         let long = Blank(width: 200_000_000, height: 1)

@@ -14,12 +14,13 @@ final class PicturesTests: XCTestCase {
         + "CAAIABADAREAAhEBAxEB/8QAFQABAQAAAAAAAAAAAAAAAAAABwj/xAAUEAEAAAAAAAAAAAAAAAAAAAAA/8QAFQEB"
         + "AQAAAAAAAAAAAAAAAAAACQf/xAAUEQEAAAAAAAAAAAAAAAAAAAAA/9oADAMBAAIRAxEAPwCdEMKmAjjB0f/Z"
 
+    /// Returns the pixels as they are stored.
     private func rows(_ source: any PixelSource) -> [[UInt32]] {
-        var line = [UInt32](repeating: 0, count: source.width)
-        return (0..<source.height).map { y in
-            source.readRow(y, into: &line)
-            return line.map { $0 & 0xffffff }
-        }
+        let (width, height) = (source.width, source.height)
+        let pixels = UnsafeMutablePointer<UInt32>.allocate(capacity: width * height)
+        defer { pixels.deallocate() }
+        source.read(left: 0, top: 0, width: width, height: height, into: pixels)
+        return (0..<height).map { y in (0..<width).map { pixels[y * width + $0] & 0xffffff } }
     }
 
     private func image(
@@ -53,11 +54,13 @@ final class PicturesTests: XCTestCase {
 
     func testAFileIsTurnedUpright() throws {
         let data = try XCTUnwrap(Data(base64Encoded: Self.jpeg))
-        let found = rows(try Pictures.decode(data))
-        XCTAssertEqual(found.count, 16)
-        XCTAssertEqual(found.first?.count, 8)
-        XCTAssertGreaterThan(found[0][4] >> 16, 200)
-        XCTAssertGreaterThan(found[15][4] & 0xff, 200)
+        let image = try Pictures.decode(data)
+        XCTAssertEqual(image.orientation, .turned90)
+        let found = rows(image)
+        XCTAssertEqual(found.count, 8)
+        XCTAssertEqual(found.first?.count, 16)
+        XCTAssertGreaterThan(found[4][0] >> 16, 200)
+        XCTAssertGreaterThan(found[4][15] & 0xff, 200)
         XCTAssertThrowsError(try Pictures.decode(Data([1, 2, 3])))
     }
 
@@ -70,7 +73,7 @@ final class PicturesTests: XCTestCase {
         base.copyMemory(from: [3, 2, 1, 255, 6, 5, 4, 255] as [UInt8], byteCount: 8)
         CVPixelBufferUnlockBaseAddress(frame, [])
         XCTAssertEqual(rows(try Pictures.pixels(of: frame)), [[0x010203, 0x040506]])
-        XCTAssertEqual(rows(try Pictures.pixels(of: frame, degrees: 90)), [[0x010203], [0x040506]])
+        XCTAssertEqual(try Pictures.pixels(of: frame, degrees: 90).orientation, .turned90)
         XCTAssertThrowsError(try Pictures.pixels(of: frame, degrees: 45))
     }
 }
