@@ -1,4 +1,4 @@
-"""Times Android's and iOS's preprocessing on this computer against Pillow's resize of the same image.
+"""Times Android's and iOS's preprocessing on this computer against Pillow's resize of one image.
 
     python -m benchmarks.preprocessing -o out/preprocessing
 

@@ -33,6 +33,7 @@ ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "ios_demo"
 KIT = DEMO / "MobileNetV4Kit"
 STUBS = ROOT / "tests" / "sdks" / "ios_stubs"
+BENCHMARK = ROOT / "benchmarks" / "swift"
 ADOPTERS = ROOT / "tests" / "sdks" / "ios_adopters"
 OUT = ROOT / "out" / "ios"
 FIXTURES = OUT / "fixtures"
@@ -98,6 +99,7 @@ def lint() -> None:
         style,
         "ios_demo",
         str(ADOPTERS),
+        str(BENCHMARK),
     )
 
 
@@ -154,6 +156,7 @@ def compiled() -> None:
     _compile("MobileNetV4ExecuTorch", [*_sources(second / "Sources"), EXTRAS])
     swift("swift", "package", *_package(second, "build"), "dump-package")
     _compile(_app_module(), [*_sources(DEMO / "App" / "Sources"), EXTRAS])
+    _compile("Preprocessing", _sources(BENCHMARK / "Sources"))
     for source in _sources(ADOPTERS / "accepted"):
         _compile(source.stem, [source])
     for source in _sources(ADOPTERS / "refused"):

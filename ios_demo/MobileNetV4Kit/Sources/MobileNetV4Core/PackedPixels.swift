@@ -87,12 +87,19 @@ public struct PackedPixels: PixelSource {
     ///   - bytesPerRow: The distance in bytes from one row to the next.
     ///   - format: The format of a pixel.
     ///   - orientation: How the image must be turned to be upright.
-    /// - Throws: ``MNV4Error/badPicture(_:)`` if it has no pixels, or fewer bytes than pixels need.
+    /// - Throws: ``MNV4Error/badPicture(_:)`` if it has no pixels, or fewer bytes than pixels need,
+    ///   or if the format's samples lie outside a pixel.
     public init(
         bytes: Data, width: Int, height: Int, bytesPerRow: Int, format: PixelFormat,
         orientation: Orientation = .upright
     ) throws {
         try Self.check(width: width, height: height)
+        let offsets = [format.red, format.green, format.blue, format.premultipliedBy ?? 0]
+        guard offsets.allSatisfy((0..<max(format.bytesPerPixel, 0)).contains) else {
+            throw MNV4Error.badPicture(
+                "picture: found samples at \(offsets), must lie in the "
+                    + "\(format.bytesPerPixel) bytes of a pixel")
+        }
         let needed = bytesPerRow * (height - 1) + width * format.bytesPerPixel
         guard bytesPerRow >= width * format.bytesPerPixel, bytes.count >= needed else {
             throw MNV4Error.badPicture(

@@ -149,6 +149,8 @@ struct PixelsTests {
         #expect(message { try pixels([1], .rgb, height: -1) }.contains("must be 1 x 1 or more"))
         #expect(message { try pixels([1, 2], .rgb) }.contains("found 2 bytes"))
         #expect(message { try pixels([1, 2, 3], .rgb, width: 1, row: 2) }.contains("bytes"))
+        let outside = PixelFormat(bytesPerPixel: 3, red: 0, green: 1, blue: 3)
+        #expect(message { try pixels([1, 2, 3], outside) }.contains("must lie in the 3 bytes"))
         #expect(
             PixelFormat(
                 samples: 5, bitsPerSample: 8, alphaFirst: false, premultiplied: false,
