@@ -45,6 +45,8 @@ STUB_MODULES = (
 )
 # What the kit does without on a Mac, or altogether.
 APP_MODULES = ("UIKit", "SwiftUI", "PhotosUI", "Charts", "AVFoundation", "ExecuTorch")
+PACKAGE_MODULES = ("MobileNetV4Core", "MobileNetV4Kit", "MobileNetV4KitTests")
+"""The modules of the kit, which see each other's `package` declarations."""
 EXTRAS = STUBS / "Foundation.swift"
 SWIFT = Path("usr/libexec/swift/bin/swift")
 """Where Debian's package has it."""
@@ -239,6 +241,8 @@ def _compile(name: str, sources: Sequence[Path]) -> None:
 
 def _compilation(name: str, sources: Sequence[Path]) -> list[str]:
     options = ["-swift-version", "6", "-warnings-as-errors", "-parse-as-library"]
+    if name in PACKAGE_MODULES:
+        options += ["-package-name", KIT.name]
     return [
         *("swiftc", "-c", "-wmo", *options, "-I", str(MODULES), "-module-name", name),
         *("-emit-module", "-emit-module-path", str(MODULES / f"{name}.swiftmodule")),

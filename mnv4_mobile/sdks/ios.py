@@ -153,11 +153,12 @@ def _fill_target(target: Path, models: Mapping[str, Bundle], every: str) -> None
 
 
 def _code(models: Mapping[str, Bundle], every: str) -> str:
-    lines = ["extension MNV4Model {"]
+    lines = ["extension MobileNetV4.Model {"]
     for constant, bundle in models.items():
-        value = f"MNV4Model(id: {swift_string(bundle.manifest.id)}, in: .module)"
+        value = f"MobileNetV4.Model(id: {swift_string(bundle.manifest.id)}, in: .module)"
         lines += [f"    {swift_comment(f'{shipping.about(bundle)}.')}"]
         lines += [f"    public static let {constant} = {value}", ""]
     lines += ["    /// All bundles in this package's resources."]
-    lines += [f"    public static let {every}: [MNV4Model] = [{', '.join(models)}]", "}", ""]
+    every = f"{every}: [MobileNetV4.Model] = [{', '.join(models)}]"
+    lines += [f"    public static let {every}", "}", ""]
     return "\n".join(lines)

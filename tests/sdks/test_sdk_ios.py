@@ -38,11 +38,10 @@ def test_two_bundles_for_core_ml(mnv4, copied, tmp_path):
         "convSmall035_96x96Fp16Coreml",
     ]
     code = (out / KIT / "MNV4Models.swift").read_text()
-    assert (
-        'convSmall035_96x96Fp16Coreml = MNV4Model(id: "conv-small-035-96x96-fp16-coreml", in: .mod'
-        in code
-    )
-    assert "all: [MNV4Model] = [convSmall035_96x96Fp32Coreml, convSmall035_96x96Fp16Coreml]" in code
+    value = 'MobileNetV4.Model(id: "conv-small-035-96x96-fp16-coreml", in: .module)'
+    assert f"convSmall035_96x96Fp16Coreml = {value}" in code
+    models = "[convSmall035_96x96Fp32Coreml, convSmall035_96x96Fp16Coreml]"
+    assert f"all: [MobileNetV4.Model] = {models}" in code
     for bundle in bundles:  # as they were: their hashes are checked
         assert open_bundle(out / KIT / "Resources/mnv4" / bundle.name)
     assert not (out / "MobileNetV4ExecuTorch").exists()
@@ -68,7 +67,7 @@ def test_bundles_for_executorch_go_into_a_package_of_their_own(mnv4, copied, tmp
     assert open_bundle(second / "Resources/mnv4" / pte.name)
     code = (second / "MNV4Models.swift").read_text()
     assert "@_exported import MobileNetV4Kit" in code
-    assert "allExecuTorch: [MNV4Model] = [convSmall035_96x96Fp32Executorch]" in code
+    assert "allExecuTorch: [MobileNetV4.Model] = [convSmall035_96x96Fp32Executorch]" in code
     assert "ExecuTorch" not in (out / KIT / "MNV4Models.swift").read_text()
 
     # Written again without bundles for Core ML, whole; SwiftPM still finds a folder to copy.
@@ -76,7 +75,7 @@ def test_bundles_for_executorch_go_into_a_package_of_their_own(mnv4, copied, tmp
     assert code == 0
     assert "convSmall035_96x96Fp32Coreml" in printed
     assert [path.name for path in (out / KIT / "Resources/mnv4").iterdir()] == ["README"]
-    assert "all: [MNV4Model] = []" in (out / KIT / "MNV4Models.swift").read_text()
+    assert "all: [MobileNetV4.Model] = []" in (out / KIT / "MNV4Models.swift").read_text()
     example = "import MobileNetV4ExecuTorch\n\nlet model = try await MobileNetV4(executorch: ."
     assert example in (out / "README.md").read_text()
 

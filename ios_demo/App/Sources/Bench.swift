@@ -6,10 +6,12 @@ import SwiftUI
 final class Bench: ObservableObject {
     /// One session.
     struct Run: Identifiable, Encodable {
-        let unit: Plan.Unit?
-        let result: JobResult
-        var id: Plan.Unit? { unit }
-        var statistics: Statistics? { result.samples.flatMap { Statistics($0.latenciesMs) } }
+        let unit: MobileNetV4.Plan.Unit?
+        let result: MobileNetV4.JobResult
+        var id: MobileNetV4.Plan.Unit? { unit }
+        var statistics: MobileNetV4.Statistics? {
+            result.samples.flatMap { MobileNetV4.Statistics($0.latenciesMs) }
+        }
 
         enum CodingKeys: CodingKey {
             case unit, result
@@ -29,24 +31,25 @@ final class Bench: ObservableObject {
     /// What was measured so far.
     @Published private(set) var runs: [Run] = []
     /// What Core ML says of the operators; empty before iOS 17.4.
-    @Published private(set) var operators: [OperatorPlan] = []
+    @Published private(set) var operators: [MobileNetV4.OperatorPlan] = []
     /// All of it as JSON, to share.
     @Published private(set) var file: URL?
     /// Whether it measures now.
     @Published private(set) var isRunning = false
 
     /// Measures a model as it was built, and on every unit.
-    func measure(_ model: MNV4Model) async {
+    func measure(_ model: MobileNetV4.Model) async {
         isRunning = true
         defer { isRunning = false }
         (runs, operators, file) = ([], [], nil)
-        for unit in [nil] + Plan.Unit.allCases {
-            var plan = Plan()
+        for unit in [nil] + MobileNetV4.Plan.Unit.allCases {
+            var plan = MobileNetV4.Plan()
             plan.unit = unit
             // A user who waits for a cool device is worse off than one who sees a warm figure.
             plan.maxThermal = .critical
-            let job = Job(id: UUID().uuidString.lowercased(), bundle: model.folder, plan: plan)
-            runs.append(Run(unit: unit, result: await Benchmark.coreML.run(job)))
+            let job = MobileNetV4.Job(
+                id: UUID().uuidString.lowercased(), bundle: model.folder, plan: plan)
+            runs.append(Run(unit: unit, result: await MobileNetV4.Benchmark.coreML.run(job)))
         }
         if #available(iOS 17.4, *) {
             operators = (try? await MobileNetV4.operators(folder: model.folder)) ?? []
@@ -54,7 +57,7 @@ final class Bench: ObservableObject {
         file = try? write(model)
     }
 
-    private func write(_ model: MNV4Model) throws -> URL {
+    private func write(_ model: MobileNetV4.Model) throws -> URL {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
         let file = FileManager.default.temporaryDirectory.appendingPathComponent("\(model.id).json")

@@ -11,7 +11,7 @@ struct BenchmarkScreen: View {
         NavigationStack {
             ScrollView {
                 VStack(alignment: .leading, spacing: 16) {
-                    ThermalLabel(status: AppleDevice().thermal().status)
+                    ThermalLabel(status: MobileNetV4.AppleDevice().thermal().status)
                     if bench.runs.isEmpty {
                         Text("Measures the model of the tab Model on every unit.")
                     } else {
@@ -95,7 +95,7 @@ struct RunRow: View {
 
 /// Which part of the chip computes how many operators.
 struct OperatorRows: View {
-    let operators: [OperatorPlan]
+    let operators: [MobileNetV4.OperatorPlan]
 
     var body: some View {
         if !operators.isEmpty {

@@ -6,7 +6,7 @@ import SwiftUI
 @MainActor
 final class Camera: ObservableObject {
     /// The outputs of the last frame.
-    @Published private(set) var outputs: Outputs?
+    @Published private(set) var outputs: MobileNetV4.Outputs?
     /// Why there are none.
     @Published private(set) var failure: String?
 
@@ -22,7 +22,7 @@ final class Camera: ObservableObject {
         }
     }
 
-    private func show(_ result: Result<Outputs, any Error>) {
+    private func show(_ result: Result<MobileNetV4.Outputs, any Error>) {
         switch result {
         case .success(let found): (outputs, failure) = (found, nil)
         case .failure(let error): failure = error.localizedDescription
@@ -77,7 +77,7 @@ final class Camera: ObservableObject {
 /// Hands frames to a network, and drops those that come while it is busy.
 final class Frames: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate, @unchecked Sendable {
     /// Receives the outputs of a frame, or why there are none.
-    typealias Tell = @MainActor (Result<Outputs, any Error>) -> Void
+    typealias Tell = @MainActor (Result<MobileNetV4.Outputs, any Error>) -> Void
 
     private let lock = NSLock()
     private var network: MobileNetV4?
@@ -95,9 +95,9 @@ final class Frames: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate, @unc
         guard let frame = CMSampleBufferGetImageBuffer(sampleBuffer), let (network, tell) = begin()
         else { return }
         // The sensor lies across the phone, and the app is upright only.
-        let picture = Result { try Pictures.pixels(of: frame, degrees: 90) }
+        let picture = Result { try MobileNetV4.Images.pixels(of: frame, degrees: 90) }
         Task {
-            let result: Result<Outputs, any Error>
+            let result: Result<MobileNetV4.Outputs, any Error>
             do {
                 result = .success(try await network.run(picture.get()))
             } catch {

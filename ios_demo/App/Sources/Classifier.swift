@@ -3,8 +3,8 @@ import SwiftUI
 
 /// What is chosen in the app, kept from launch to launch.
 struct Choice: Hashable {
-    var model: MNV4Model?
-    var computeUnit: ComputeUnit
+    var model: MobileNetV4.Model?
+    var computeUnit: MobileNetV4.ComputeUnit
 }
 
 /// The network that is open, for all screens.
@@ -31,8 +31,9 @@ final class Classifier: ObservableObject {
         let id = UserDefaults.standard.string(forKey: "model")
         let unit = UserDefaults.standard.string(forKey: "computeUnit")
         choice = Choice(
-            model: MNV4Model.all.first { $0.id == id } ?? MNV4Model.all.first,
-            computeUnit: unit.flatMap(ComputeUnit.init(rawValue:)) ?? .cpuAndNeuralEngine)
+            model: MobileNetV4.Model.all.first { $0.id == id } ?? MobileNetV4.Model.all.first,
+            computeUnit: unit.flatMap(MobileNetV4.ComputeUnit.init(rawValue:))
+                ?? .cpuAndNeuralEngine)
     }
 
     /// The network, if it is ready.
@@ -60,7 +61,7 @@ final class Classifier: ObservableObject {
     }
 }
 
-extension ComputeUnit {
+extension MobileNetV4.ComputeUnit {
     /// The title that people read.
     var title: String {
         switch self {

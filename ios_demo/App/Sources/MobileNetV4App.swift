@@ -8,11 +8,11 @@ struct MobileNetV4App: App {
 
     var body: some Scene {
         WindowGroup {
-            if CommandLine.arguments.contains(Benchmark.argument) {
+            if CommandLine.arguments.contains(MobileNetV4.Benchmark.argument) {
                 // Nothing else: what is drawn beside it would be in the figures.
                 Text("Measuring").task {
                     UIApplication.shared.isIdleTimerDisabled = true
-                    await Benchmark.coreML.runIfLaunchedForJob()
+                    await MobileNetV4.Benchmark.coreML.runIfLaunchedForJob()
                 }
             } else {
                 RootView().environmentObject(classifier)

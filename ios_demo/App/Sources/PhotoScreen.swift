@@ -7,7 +7,7 @@ struct PhotoScreen: View {
     @EnvironmentObject private var classifier: Classifier
     @State private var item: PhotosPickerItem?
     @State private var image: UIImage?
-    @State private var outputs: Outputs?
+    @State private var outputs: MobileNetV4.Outputs?
     @State private var failure: String?
 
     var body: some View {
@@ -58,10 +58,10 @@ struct PhotoScreen: View {
         (outputs, failure) = (nil, nil)
         do {
             guard let data = try await item.loadTransferable(type: Data.self) else {
-                throw MNV4Error.badPicture("The picture cannot be loaded.")
+                throw MobileNetV4.Failure.badImage("The picture cannot be loaded.")
             }
             image = UIImage(data: data)
-            outputs = try await network.run(Pictures.decode(data))
+            outputs = try await network.run(MobileNetV4.Images.decode(data))
         } catch is CancellationError {
             return
         } catch {

@@ -3,7 +3,7 @@ import SwiftUI
 
 /// What a picture shows, with bars.
 struct Predictions: View {
-    let top: [Classification]
+    let top: [MobileNetV4.Classification]
 
     var body: some View {
         VStack(alignment: .leading, spacing: 8) {
@@ -23,15 +23,15 @@ struct Predictions: View {
         }
     }
 
-    private func percent(_ one: Classification) -> String {
+    private func percent(_ one: MobileNetV4.Classification) -> String {
         Double(one.probability).formatted(.percent.precision(.fractionLength(1)))
     }
 }
 
 /// How long it took, and how warm the device is.
 struct Latency: View {
-    let times: Outputs.Times
-    @State private var thermal = AppleDevice().thermal().status
+    let times: MobileNetV4.Outputs.Times
+    @State private var thermal = MobileNetV4.AppleDevice().thermal().status
 
     var body: some View {
         HStack(spacing: 12) {
@@ -44,7 +44,8 @@ struct Latency: View {
             ThermalLabel(status: thermal)
         }
         .font(.footnote.monospacedDigit())
-        .onReceive(ThermalLabel.changes) { _ in thermal = AppleDevice().thermal().status }
+        .onReceive(ThermalLabel.changes) { _ in thermal = MobileNetV4.AppleDevice().thermal().status
+        }
     }
 
     private func ms(_ value: Double) -> String {
@@ -59,7 +60,7 @@ struct ThermalLabel: View {
         .publisher(for: ProcessInfo.thermalStateDidChangeNotification)
         .receive(on: DispatchQueue.main)
 
-    let status: ThermalStatus?
+    let status: MobileNetV4.ThermalStatus?
 
     var body: some View {
         Label(status?.rawValue ?? "unknown", systemImage: "thermometer.medium")

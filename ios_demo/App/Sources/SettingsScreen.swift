@@ -9,13 +9,13 @@ struct SettingsScreen: View {
         NavigationStack {
             Form {
                 Picker("Model", selection: $classifier.choice.model) {
-                    ForEach(MNV4Model.all) { model in
-                        Text(model.id).tag(MNV4Model?.some(model))
+                    ForEach(MobileNetV4.Model.all) { model in
+                        Text(model.id).tag(MobileNetV4.Model?.some(model))
                     }
                 }
                 .pickerStyle(.inline)
                 Picker("Compute unit", selection: $classifier.choice.computeUnit) {
-                    ForEach(ComputeUnit.allCases, id: \.self) { unit in
+                    ForEach(MobileNetV4.ComputeUnit.allCases, id: \.self) { unit in
                         Text(unit.title).tag(unit)
                     }
                 }

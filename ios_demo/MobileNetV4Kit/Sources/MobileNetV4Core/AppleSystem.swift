@@ -1,9 +1,9 @@
 import Foundation
 
 /// A version of iOS, or of macOS.
-public struct AppleSystem: Sendable, Equatable {
+package struct AppleSystem: Sendable, Equatable {
     /// A family of systems with version numbers of its own.
-    public enum Family: String, Sendable {
+    package enum Family: String, Sendable {
         /// iOS and iPadOS.
         case iOS
         /// macOS, also under Mac Catalyst.
@@ -11,18 +11,18 @@ public struct AppleSystem: Sendable, Equatable {
     }
 
     /// The family.
-    public let family: Family
+    package let family: Family
     /// The first part of the version.
-    public let major: Int
+    package let major: Int
 
     /// Makes a version from its parts.
-    public init(_ family: Family, _ major: Int) {
+    package init(_ family: Family, _ major: Int) {
         self.family = family
         self.major = major
     }
 
     /// The version that this code runs on.
-    public static var current: AppleSystem {
+    package static var current: AppleSystem {
         let major = ProcessInfo.processInfo.operatingSystemVersion.majorVersion
         #if os(macOS) || targetEnvironment(macCatalyst)
             return AppleSystem(.macOS, major)
@@ -33,19 +33,19 @@ public struct AppleSystem: Sendable, Equatable {
 
     /// Checks that this version runs a bundle's artifact.
     ///
-    /// - Throws: ``MNV4Error/unsupported(_:)``, which names the least version, if it does not;
-    ///   ``MNV4Error/badBundle(_:)`` if the bundle's version is not a number.
-    public func check(_ manifest: Manifest) throws {
+    /// - Throws: ``Failure/unsupported(_:)``, which names the least version, if it does not;
+    ///   ``Failure/badBundle(_:)`` if the bundle's version is not a number.
+    package func check(_ manifest: MobileNetV4.Manifest) throws {
         guard let found = manifest.requires["coreml.min_ios"] else { return }
         guard let least = Int(found), (1...1000).contains(least) else {
-            throw MNV4Error.badBundle(
+            throw MobileNetV4.Failure.badBundle(
                 "\(manifest.id): requires.coreml.min_ios: found '\(found)', must be a version of "
                     + "iOS as in 17")
         }
         // iOS 16 came with macOS 13, iOS 18 with macOS 15; from 26 on the numbers are the same.
         let wanted = family == .macOS && least < 26 ? least - 3 : least
         guard major >= wanted else {
-            throw MNV4Error.unsupported(
+            throw MobileNetV4.Failure.unsupported(
                 "\(manifest.id): needs \(family.rawValue) \(wanted), this is "
                     + "\(family.rawValue) \(major)")
         }

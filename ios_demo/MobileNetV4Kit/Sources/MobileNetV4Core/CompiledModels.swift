@@ -6,9 +6,9 @@ import Foundation
 /// compiled again. Each version of the system has a folder, because it has its own compiler.
 /// A model is never changed or removed while this process may use it: a fresh compilation gets a
 /// name of its own, and what it replaces is removed by the next launch.
-public actor CompiledModels {
+package actor CompiledModels {
     /// Compiles a package and returns where the result is.
-    public typealias Compile = @Sendable () async throws -> URL
+    package typealias Compile = @Sendable () async throws -> URL
 
     private static let suffix = ".mlmodelc"
     private let root: URL
@@ -22,7 +22,7 @@ public actor CompiledModels {
     /// - Parameters:
     ///   - root: The folder, which is made when it is needed. All else in it is removed.
     ///   - system: The version of the system.
-    public init(root: URL, system: String) {
+    package init(root: URL, system: String) {
         self.root = root
         folder = root.appendingPathComponent(system)
     }
@@ -33,7 +33,7 @@ public actor CompiledModels {
     ///   - sha256: The package's hash.
     ///   - compile: Compiles the package.
     /// - Throws: The error of `compile` or of the file system.
-    public func url(of sha256: String, compile: @escaping Compile) async throws -> URL {
+    package func url(of sha256: String, compile: @escaping Compile) async throws -> URL {
         sweep()
         if let kept = newest(sha256) { return kept }
         return try await compiled(sha256, compile)
@@ -45,16 +45,16 @@ public actor CompiledModels {
     /// - Parameters:
     ///   - sha256: The package's hash.
     ///   - compile: Compiles the package.
-    ///   - open: Opens the compiled model. An ``MNV4Error`` of its own is not tried again.
+    ///   - open: Opens the compiled model. An ``Failure`` of its own is not tried again.
     /// - Throws: The error of `compile`, of `open` or of the file system.
-    public nonisolated func opened<Opened>(
+    package nonisolated func opened<Opened>(
         _ sha256: String, compile: @escaping Compile,
         open: (URL) async throws -> sending Opened
     ) async throws -> sending Opened {
         let kept = try await url(of: sha256, compile: compile)
         do {
             return try await open(kept)
-        } catch let error where !(error is MNV4Error || error is CancellationError) {
+        } catch let error where !(error is MobileNetV4.Failure || error is CancellationError) {
             guard let fresh = try await fresh(sha256, insteadOf: kept, compile) else { throw error }
             return try await open(fresh)
         }

@@ -1,91 +1,95 @@
 import Foundation
 
-/// A bundle's golden pairs, with which a device checks itself.
-public struct Golden: Sendable {
-    /// The number of golden images to check, as in `mnv4 measure`.
-    private static let checked = 2
+extension MobileNetV4 {
+    /// A bundle's golden pairs, with which a device checks itself.
+    public struct Golden: Sendable {
+        /// The number of golden images to check, as in `mnv4 measure`.
+        private static let checked = 2
 
-    private let manifest: Manifest
-    private let pixels: [UInt8]
-    private let expected: [String: Data]
-    private let count: Int
-    /// The golden tensors of the float model's outputs, in the manifest's order.
-    private let entries: [GoldenSpec]
+        private let manifest: Manifest
+        private let pixels: [UInt8]
+        private let expected: [String: Data]
+        private let count: Int
+        /// The golden tensors of the float model's outputs, in the manifest's order.
+        private let entries: [GoldenSpec]
 
-    /// Reads the golden pairs of a bundle.
-    ///
-    /// - Throws: ``MNV4Error/badBundle(_:)`` if the bundle has none.
-    public init(_ bundle: ModelBundle) throws {
-        manifest = bundle.manifest
-        guard let pixels = try bundle.golden(.input)["pixels"] else {
-            throw MNV4Error.badBundle("\(manifest.id): golden: lacks pixels")
-        }
-        self.pixels = Array(pixels)
-        let expected = try bundle.golden(.eager)
-        self.expected = expected
-        let size = manifest.preprocess
-        let count = min(pixels.count / (size.height * size.width * 3), Self.checked)
-        self.count = count
-        let eager = manifest.golden.filter { $0.source == .eager }
-        entries = try bundle.manifest.outputs.map { output in
-            let found = expected[output.name]?.count ?? 0
-            guard let entry = eager.first(where: { $0.tensor == output.name }),
-                count > 0, found >= count * output.count * entry.dtype.bytes
-            else {
-                throw MNV4Error.badBundle(
-                    "\(bundle.manifest.id): golden: lacks pixels, or \(output.name) for them")
+        /// Reads the golden pairs of a bundle.
+        ///
+        /// - Throws: ``Failure/badBundle(_:)`` if the bundle has none.
+        public init(_ bundle: ModelBundle) throws {
+            manifest = bundle.manifest
+            guard let pixels = try bundle.golden(.input)["pixels"] else {
+                throw Failure.badBundle("\(manifest.id): golden: lacks pixels")
             }
-            return entry
-        }
-    }
-
-    /// Returns the RGB pixels of one image, at the network's size.
-    public func picture(_ index: Int) -> [UInt8] {
-        let length = manifest.preprocess.height * manifest.preprocess.width * 3
-        return Array(pixels[index * length..<(index + 1) * length])
-    }
-
-    /// Compares the network's outputs on this device with those of the float model.
-    ///
-    /// - Returns: The SQNR in dB of the worst output, as the median over the images.
-    /// - Throws: ``WrongOutput`` if an output missed its gate.
-    public func check(_ model: MobileNetV4) async throws -> Double {
-        var ratios = manifest.outputs.map { _ in [Double]() }
-        for i in 0..<count {
-            let found = try await model.runPixels(picture(i)).values
-            for (j, entry) in entries.enumerated() {
-                let wanted = try self.wanted(manifest.outputs[j], entry, i)
-                ratios[j].append(Scores.sqnrDb(expected: wanted, found: found[j]))
+            self.pixels = Array(pixels)
+            let expected = try bundle.golden(.eager)
+            self.expected = expected
+            let size = manifest.preprocess
+            let count = min(pixels.count / (size.height * size.width * 3), Self.checked)
+            self.count = count
+            let eager = manifest.golden.filter { $0.source == .eager }
+            entries = try bundle.manifest.outputs.map { output in
+                let found = expected[output.name]?.count ?? 0
+                guard let entry = eager.first(where: { $0.tensor == output.name }),
+                    count > 0, found >= count * output.count * entry.dtype.bytes
+                else {
+                    throw Failure.badBundle(
+                        "\(bundle.manifest.id): golden: lacks pixels, or \(output.name) for them")
+                }
+                return entry
             }
         }
-        var worst = Double.infinity
-        for (entry, ratios) in zip(entries, ratios) {
-            guard let ratio = Statistics(ratios)?.percentile(50) else { continue }
-            let gate = entry.minSqnrDb ?? .infinity
-            guard ratio >= gate else {
-                throw WrongOutput(
-                    description: "output \(entry.tensor): \(String(format: "%.1f", ratio)) dB, "
-                        + "must be \(gate) or more")
+
+        /// Returns the RGB pixels of one image, at the network's size.
+        public func picture(_ index: Int) -> [UInt8] {
+            let length = manifest.preprocess.height * manifest.preprocess.width * 3
+            return Array(pixels[index * length..<(index + 1) * length])
+        }
+
+        /// Compares the network's outputs on this device with those of the float model.
+        ///
+        /// - Returns: The SQNR in dB of the worst output, as the median over the images.
+        /// - Throws: ``WrongOutput`` if an output missed its gate.
+        public func check(_ model: MobileNetV4) async throws -> Double {
+            var ratios = manifest.outputs.map { _ in [Double]() }
+            for i in 0..<count {
+                let found = try await model.runPixels(picture(i)).values
+                for (j, entry) in entries.enumerated() {
+                    let wanted = try self.wanted(manifest.outputs[j], entry, i)
+                    ratios[j].append(Scores.sqnrDb(expected: wanted, found: found[j]))
+                }
             }
-            worst = min(worst, ratio)
+            var worst = Double.infinity
+            for (entry, ratios) in zip(entries, ratios) {
+                guard let ratio = Statistics(ratios)?.percentile(50) else { continue }
+                let gate = entry.minSqnrDb ?? .infinity
+                guard ratio >= gate else {
+                    throw WrongOutput(
+                        description: "output \(entry.tensor): \(String(format: "%.1f", ratio)) dB, "
+                            + "must be \(gate) or more")
+                }
+                worst = min(worst, ratio)
+            }
+            return worst
         }
-        return worst
+
+        /// Returns the float model's output for an image.
+        private func wanted(_ output: TensorSpec, _ entry: GoldenSpec, _ index: Int) throws
+            -> [Float]
+        {
+            let one = TensorSpec(
+                name: output.name, kind: output.kind, shape: output.shape, dtype: entry.dtype,
+                layout: output.layout)
+            guard let data = expected[output.name] else { return [] }
+            return try data.withUnsafeBytes { bytes in
+                try one.floats(UnsafeRawBufferPointer(rebasing: bytes[(index * one.bytes)...]))
+            }
+        }
     }
 
-    /// Returns the float model's output for an image.
-    private func wanted(_ output: TensorSpec, _ entry: GoldenSpec, _ index: Int) throws -> [Float] {
-        let one = TensorSpec(
-            name: output.name, kind: output.kind, shape: output.shape, dtype: entry.dtype,
-            layout: output.layout)
-        guard let data = expected[output.name] else { return [] }
-        return try data.withUnsafeBytes { bytes in
-            try one.floats(UnsafeRawBufferPointer(rebasing: bytes[(index * one.bytes)...]))
-        }
+    /// An output missed its gate, so nothing is timed.
+    public struct WrongOutput: Error, CustomStringConvertible {
+        /// The output, what was found, and the gate.
+        public let description: String
     }
-}
-
-/// An output missed its gate, so nothing is timed.
-public struct WrongOutput: Error, CustomStringConvertible {
-    /// The output, what was found, and the gate.
-    public let description: String
 }

@@ -1,15 +1,15 @@
 /// A float of 16 bits, stored as its bits, because Intel Macs lack Swift's own `Float16`.
-public struct Half: Sendable, Equatable {
+struct Half: Sendable, Equatable {
     /// The bits: sign, five of exponent, ten of fraction.
-    public let bits: UInt16
+    let bits: UInt16
 
     /// Makes a number from its bits.
-    public init(bits: UInt16) {
+    init(bits: UInt16) {
         self.bits = bits
     }
 
     /// Rounds a float to the nearest half; ties go to the even one.
-    public init(_ value: Float) {
+    init(_ value: Float) {
         let sign = UInt16(truncatingIfNeeded: value.bitPattern >> 16) & 0x8000
         let magnitude = value.bitPattern & 0x7fff_ffff
         if magnitude > 0x7f80_0000 {
@@ -28,7 +28,7 @@ public struct Half: Sendable, Equatable {
     }
 
     /// The same number as a float of 32 bits.
-    public var float: Float {
+    var float: Float {
         let sign: Float = bits & 0x8000 == 0 ? 1 : -1
         let exponent = UInt32(bits >> 10 & 0x1f)
         let fraction = UInt32(bits & 0x3ff)

@@ -1,53 +1,55 @@
 import Foundation
 
-/// A request of `mnv4 measure`: one session of one bundle.
-public struct Job: Sendable {
-    /// The schema that this version reads.
-    public static let schema = 1
+extension MobileNetV4 {
+    /// A request of `mnv4 measure`: one session of one bundle.
+    public struct Job: Sendable {
+        /// The schema that this version reads.
+        public static let schema = 1
 
-    /// The id, which the result repeats.
-    public let id: String
-    /// The bundle's folder.
-    public let bundle: URL
-    /// How to measure it.
-    public let plan: Plan
+        /// The id, which the result repeats.
+        public let id: String
+        /// The bundle's folder.
+        public let bundle: URL
+        /// How to measure it.
+        public let plan: Plan
 
-    /// Makes a job from its parts.
-    public init(id: String, bundle: URL, plan: Plan) {
-        self.id = id
-        self.bundle = bundle
-        self.plan = plan
-    }
-
-    /// Reads `mnv4/job/job.json` in a folder, which is an app's documents.
-    ///
-    /// - Throws: ``MNV4Error/badPlan(_:)`` if there is none, or it is not valid or not supported.
-    public static func read(_ files: URL) throws -> Job {
-        let folder = files.appendingPathComponent("mnv4/job")
-        guard let json = try? Data(contentsOf: folder.appendingPathComponent("job.json")) else {
-            throw MNV4Error.badPlan("job.json: is not in \(folder.path)")
+        /// Makes a job from its parts.
+        public init(id: String, bundle: URL, plan: Plan) {
+            self.id = id
+            self.bundle = bundle
+            self.plan = plan
         }
-        return try Job(json: json, in: folder)
-    }
 
-    /// Makes a job from its JSON form.
-    ///
-    /// - Parameters:
-    ///   - json: The content of `job.json`.
-    ///   - folder: The folder that contains it and the bundle.
-    /// - Throws: ``MNV4Error/badPlan(_:)`` if it is not valid or not supported.
-    public init(json: Data, in folder: URL) throws {
-        do {
-            self = try JSON(json).record { entries in
-                try entries.schema(Self.schema)
-                let uuid = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/
-                return Job(
-                    id: try entries["id"].text(uuid, "a UUID in lower case"),
-                    bundle: folder.appendingPathComponent(try entries["bundle"].bundleID()),
-                    plan: try entries["plan"].record(Plan.init))
+        /// Reads `mnv4/job/job.json` in a folder, which is an app's documents.
+        ///
+        /// - Throws: ``Failure/badPlan(_:)`` if there is none, or it is not valid or not supported.
+        public static func read(_ files: URL) throws -> Job {
+            let folder = files.appendingPathComponent("mnv4/job")
+            guard let json = try? Data(contentsOf: folder.appendingPathComponent("job.json")) else {
+                throw Failure.badPlan("job.json: is not in \(folder.path)")
             }
-        } catch let error as JSONError {
-            throw MNV4Error.badPlan("job.json: \(error.message)")
+            return try Job(json: json, in: folder)
+        }
+
+        /// Makes a job from its JSON form.
+        ///
+        /// - Parameters:
+        ///   - json: The content of `job.json`.
+        ///   - folder: The folder that contains it and the bundle.
+        /// - Throws: ``Failure/badPlan(_:)`` if it is not valid or not supported.
+        public init(json: Data, in folder: URL) throws {
+            do {
+                self = try JSON(json).record { entries in
+                    try entries.schema(Self.schema)
+                    let uuid = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/
+                    return Job(
+                        id: try entries["id"].text(uuid, "a UUID in lower case"),
+                        bundle: folder.appendingPathComponent(try entries["bundle"].bundleID()),
+                        plan: try entries["plan"].record(Plan.init))
+                }
+            } catch let error as JSONError {
+                throw Failure.badPlan("job.json: \(error.message)")
+            }
         }
     }
 }

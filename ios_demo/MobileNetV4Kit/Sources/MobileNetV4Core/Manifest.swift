@@ -1,86 +1,88 @@
 import Foundation
 
-/// The type of a tensor's elements.
-public enum ElementType: String, Decodable, Sendable, CaseIterable {
-    /// A float of 32 bits.
-    case float32
-    /// A float of 16 bits; see ``Half``.
-    case float16
-    /// A signed byte.
-    case int8
-    /// A byte.
-    case uint8
+extension MobileNetV4 {
+    /// The type of a tensor's elements.
+    public enum ElementType: String, Decodable, Sendable, CaseIterable {
+        /// A float of 32 bits.
+        case float32
+        /// A float of 16 bits.
+        case float16
+        /// A signed byte.
+        case int8
+        /// A byte.
+        case uint8
 
-    /// The number of bytes of one element.
-    public var bytes: Int {
-        switch self {
-        case .float32: return 4
-        case .float16: return 2
-        case .int8, .uint8: return 1
+        /// The number of bytes of one element.
+        public var bytes: Int {
+            switch self {
+            case .float32: return 4
+            case .float16: return 2
+            case .int8, .uint8: return 1
+            }
         }
     }
-}
 
-/// The filter with which an image is resized.
-public enum Interpolation: String, Decodable, Sendable, CaseIterable {
-    /// The nearest pixel.
-    case nearest
-    /// A triangle filter.
-    case bilinear
-    /// A cubic filter with a = -0.5.
-    case bicubic
-    /// A windowed sinc with three lobes.
-    case lanczos
-}
+    /// The filter with which an image is resized.
+    public enum Interpolation: String, Decodable, Sendable, CaseIterable {
+        /// The nearest pixel.
+        case nearest
+        /// A triangle filter.
+        case bilinear
+        /// A cubic filter with a = -0.5.
+        case bicubic
+        /// A windowed sinc with three lobes.
+        case lanczos
+    }
 
-/// How integers stand for floats: (integer - zeroPoint) * scale.
-public struct Quantization: Decodable, Sendable, Equatable {
-    /// The step between two neighbouring integers.
-    public let scale: Double
-    /// The integer that stands for 0.
-    public let zeroPoint: Int
+    /// How integers stand for floats: (integer - zeroPoint) * scale.
+    public struct Quantization: Decodable, Sendable, Equatable {
+        /// The step between two neighbouring integers.
+        public let scale: Double
+        /// The integer that stands for 0.
+        public let zeroPoint: Int
 
-    enum CodingKeys: String, CodingKey {
-        case scale
-        case zeroPoint = "zero_point"
+        enum CodingKeys: String, CodingKey {
+            case scale
+            case zeroPoint = "zero_point"
+        }
+    }
+
+    /// An input or output of an artifact.
+    public struct TensorSpec: Sendable, Equatable {
+        /// The name by which the artifact knows the tensor.
+        public let name: String
+        /// `image` for the input; `logits`, `probabilities`, `embedding` or `stage_N` for an output.
+        public let kind: String
+        /// The length of each dimension; the first one counts images.
+        public let shape: [Int]
+        /// The type of the elements.
+        public let dtype: ElementType
+        /// The order of the axes of a tensor with four dimensions, else nil.
+        public let layout: Layout?
+        /// How integers stand for floats; an input of uint8 without it takes RGB bytes.
+        public let quantization: Quantization?
+
+        /// Makes the description of a tensor.
+        public init(
+            name: String, kind: String, shape: [Int], dtype: ElementType, layout: Layout?,
+            quantization: Quantization? = nil
+        ) {
+            self.name = name
+            self.kind = kind
+            self.shape = shape
+            self.dtype = dtype
+            self.layout = layout
+            self.quantization = quantization
+        }
+
+        /// The number of elements.
+        public var count: Int { shape.reduce(1, *) }
+        /// The length in bytes.
+        public var bytes: Int { count * dtype.bytes }
     }
 }
 
-/// An input or output of an artifact.
-public struct TensorSpec: Sendable, Equatable {
-    /// The name by which the artifact knows the tensor.
-    public let name: String
-    /// `image` for the input; `logits`, `probabilities`, `embedding` or `stage_N` for an output.
-    public let kind: String
-    /// The length of each dimension; the first one counts images.
-    public let shape: [Int]
-    /// The type of the elements.
-    public let dtype: ElementType
-    /// The order of the axes of a tensor with four dimensions, else nil.
-    public let layout: Layout?
-    /// How integers stand for floats; an input of uint8 without it takes RGB bytes.
-    public let quantization: Quantization?
-
-    /// Makes the description of a tensor.
-    public init(
-        name: String, kind: String, shape: [Int], dtype: ElementType, layout: Layout?,
-        quantization: Quantization? = nil
-    ) {
-        self.name = name
-        self.kind = kind
-        self.shape = shape
-        self.dtype = dtype
-        self.layout = layout
-        self.quantization = quantization
-    }
-
-    /// The number of elements.
-    public var count: Int { shape.reduce(1, *) }
-    /// The length in bytes.
-    public var bytes: Int { count * dtype.bytes }
-}
-
-extension TensorSpec {
+extension MobileNetV4.TensorSpec {
     /// The order of a tensor's four dimensions.
     public enum Layout: String, Decodable, Sendable, CaseIterable {
         /// One plane per channel.
@@ -90,123 +92,125 @@ extension TensorSpec {
     }
 }
 
-/// How a decoded image becomes the input.
-public struct PreprocessSpec: Sendable, Equatable {
-    /// The (height, width) of the input.
-    public let size: [Int]
-    /// The share of the resized image that the centre crop keeps.
-    public let crop: Double
-    /// The filter of the resizing.
-    public let interpolation: Interpolation
-    /// The mean of red, green and blue, from 0 to 1.
-    public let mean: [Float]
-    /// The standard deviation of red, green and blue, from 0 to 1.
-    public let std: [Float]
+extension MobileNetV4 {
+    /// How a decoded image becomes the input.
+    public struct PreprocessSpec: Sendable, Equatable {
+        /// The (height, width) of the input.
+        public let size: [Int]
+        /// The share of the resized image that the centre crop keeps.
+        public let crop: Double
+        /// The filter of the resizing.
+        public let interpolation: Interpolation
+        /// The mean of red, green and blue, from 0 to 1.
+        public let mean: [Float]
+        /// The standard deviation of red, green and blue, from 0 to 1.
+        public let std: [Float]
 
-    /// Makes a preprocessing from its values.
-    public init(
-        size: [Int], crop: Double, interpolation: Interpolation, mean: [Float], std: [Float]
-    ) {
-        self.size = size
-        self.crop = crop
-        self.interpolation = interpolation
-        self.mean = mean
-        self.std = std
+        /// Makes a preprocessing from its values.
+        public init(
+            size: [Int], crop: Double, interpolation: Interpolation, mean: [Float], std: [Float]
+        ) {
+            self.size = size
+            self.crop = crop
+            self.interpolation = interpolation
+            self.mean = mean
+            self.std = std
+        }
+
+        /// The height of the input.
+        public var height: Int { size[0] }
+        /// The width of the input.
+        public var width: Int { size[1] }
     }
 
-    /// The height of the input.
-    public var height: Int { size[0] }
-    /// The width of the input.
-    public var width: Int { size[1] }
-}
+    /// A golden tensor, with which a device checks itself.
+    public struct GoldenSpec: Sendable, Equatable {
+        /// Where a golden tensor comes from.
+        public enum Source: String, Sendable, CaseIterable {
+            /// Pixels of images at the network's size.
+            case input
+            /// The float model's output for them.
+            case eager
+            /// The artifact's output for them.
+            case artifact
+        }
 
-/// A golden tensor, with which a device checks itself.
-public struct GoldenSpec: Sendable, Equatable {
-    /// Where a golden tensor comes from.
-    public enum Source: String, Sendable, CaseIterable {
-        /// Pixels of images at the network's size.
-        case input
-        /// The float model's output for them.
-        case eager
-        /// The artifact's output for them.
-        case artifact
-    }
-
-    /// The path of the file in the bundle.
-    public let path: String
-    /// `pixels`, or the name of an output.
-    public let tensor: String
-    /// The length of each dimension; the first one counts images.
-    public let shape: [Int]
-    /// The type of the elements.
-    public let dtype: ElementType
-    /// The SHA-256 of the file, in hexadecimal.
-    public let sha256: String
-    /// Where the tensor comes from.
-    public let source: Source
-    /// The least SQNR in dB that a device must reach; nil for inputs.
-    public let minSqnrDb: Double?
-}
-
-/// The `manifest.json` of a bundle; the generator's `docs/reference/bundle.md` specifies it.
-public struct Manifest: Sendable, Equatable {
-    /// The newest schema that this version reads.
-    public static let schema = 1
-
-    /// Where the network and its weights come from.
-    public struct Model: Sendable, Equatable {
-        /// The name of the network, as in `conv-small`.
-        public let name: String
-        /// The licence of the weights; nil if the generator does not know it.
-        public let licence: String?
-    }
-
-    /// The artifact's file or folder.
-    public struct Artifact: Sendable, Equatable {
-        /// The path in the bundle.
+        /// The path of the file in the bundle.
         public let path: String
-        /// The size of all its files in bytes.
-        public let bytes: Int
-        /// The SHA-256 of its bytes; for a folder, of one line `<sha256>  <path>` for each file.
+        /// `pixels`, or the name of an output.
+        public let tensor: String
+        /// The length of each dimension; the first one counts images.
+        public let shape: [Int]
+        /// The type of the elements.
+        public let dtype: ElementType
+        /// The SHA-256 of the file, in hexadecimal.
         public let sha256: String
+        /// Where the tensor comes from.
+        public let source: Source
+        /// The least SQNR in dB that a device must reach; nil for inputs.
+        public let minSqnrDb: Double?
     }
 
-    /// The bundle's name.
-    public let id: String
-    /// The network.
-    public let model: Model
-    /// The runtime, as in `coreml` or `executorch`.
-    public let target: String
-    /// The name of the precision, as in `fp16`.
-    public let recipe: String
-    /// The file or folder that the runtime loads.
-    public let artifact: Artifact
-    /// The artifact's input.
-    public let input: TensorSpec
-    /// The artifact's outputs, in its order.
-    public let outputs: [TensorSpec]
-    /// How an image becomes the input.
-    public let preprocess: PreprocessSpec
-    /// The names of the classes, in their order; nil if they have none.
-    public let labels: [String]?
-    /// The golden tensors.
-    public let golden: [GoldenSpec]
-    /// The requirements on a device, by `<target>.<key>`: `coreml.min_ios`, `coreml.compute_unit`.
-    public let requires: [String: String]
+    /// The `manifest.json` of a bundle; the generator's `docs/reference/bundle.md` specifies it.
+    public struct Manifest: Sendable, Equatable {
+        /// The newest schema that this version reads.
+        public static let schema = 1
 
-    /// Returns the index of the output of a kind; nil if there is none.
-    public func output(kind: String) -> Int? { outputs.firstIndex { $0.kind == kind } }
+        /// Where the network and its weights come from.
+        public struct Model: Sendable, Equatable {
+            /// The name of the network, as in `conv-small`.
+            public let name: String
+            /// The licence of the weights; nil if the generator does not know it.
+            public let licence: String?
+        }
+
+        /// The artifact's file or folder.
+        public struct Artifact: Sendable, Equatable {
+            /// The path in the bundle.
+            public let path: String
+            /// The size of all its files in bytes.
+            public let bytes: Int
+            /// The SHA-256 of its bytes; for a folder, of one line `<sha256>  <path>` for each file.
+            public let sha256: String
+        }
+
+        /// The bundle's name.
+        public let id: String
+        /// The network.
+        public let model: Model
+        /// The runtime, as in `coreml` or `executorch`.
+        public let target: String
+        /// The name of the precision, as in `fp16`.
+        public let recipe: String
+        /// The file or folder that the runtime loads.
+        public let artifact: Artifact
+        /// The artifact's input.
+        public let input: TensorSpec
+        /// The artifact's outputs, in its order.
+        public let outputs: [TensorSpec]
+        /// How an image becomes the input.
+        public let preprocess: PreprocessSpec
+        /// The names of the classes, in their order; nil if they have none.
+        public let labels: [String]?
+        /// The golden tensors.
+        public let golden: [GoldenSpec]
+        /// The requirements on a device, by `<target>.<key>`: `coreml.min_ios`, `coreml.compute_unit`.
+        public let requires: [String: String]
+
+        /// Returns the index of the output of a kind; nil if there is none.
+        public func output(kind: String) -> Int? { outputs.firstIndex { $0.kind == kind } }
+    }
 }
 
-extension Manifest {
+extension MobileNetV4.Manifest {
     /// Reads a manifest.
     ///
-    /// - Throws: ``MNV4Error/badBundle(_:)`` if it is not a manifest, or one of a newer version.
+    /// - Throws: ``Failure/badBundle(_:)`` if it is not a manifest, or one of a newer version.
     public init(json: Data) throws {
         do {
-            self = try JSON(json).record(Manifest.init)
+            self = try JSON(json).record(MobileNetV4.Manifest.init)
         } catch let error as JSONError {
-            throw MNV4Error.badBundle("manifest.json: \(error.message)")
+            throw MobileNetV4.Failure.badBundle("manifest.json: \(error.message)")
         }
     }
 
@@ -219,12 +223,16 @@ extension Manifest {
         recipe = try entries["recipe"].text()
         try entries["options"].map().values.forEach { try $0.option() }
         artifact = try entries["artifact"].record(Artifact.init)
-        let preprocess = try entries["preprocess"].record(PreprocessSpec.init)
+        let preprocess = try entries["preprocess"].record(MobileNetV4.PreprocessSpec.init)
         self.preprocess = preprocess
-        input = try entries["inputs"].list(1...1)[0].record(TensorSpec.init)
-        outputs = try entries["outputs"].list(1...Int.max).map { try $0.record(TensorSpec.init) }
+        input = try entries["inputs"].list(1...1)[0].record(MobileNetV4.TensorSpec.init)
+        outputs = try entries["outputs"].list(1...Int.max).map {
+            try $0.record(MobileNetV4.TensorSpec.init)
+        }
         labels = try entries["labels"].orNil { try $0.list().map { try $0.label() } }
-        golden = try entries["golden"].list(2...Int.max).map { try $0.record(GoldenSpec.init) }
+        golden = try entries["golden"].list(2...Int.max).map {
+            try $0.record(MobileNetV4.GoldenSpec.init)
+        }
         requires = try entries["requires"].requirements()
         try entries["versions"].map().values.forEach { _ = try $0.text() }
         try entries["layers"].list().forEach { try $0.record(Self.checkLayer) }
@@ -258,7 +266,7 @@ extension Manifest {
     }
 }
 
-extension Manifest.Model {
+extension MobileNetV4.Manifest.Model {
     fileprivate init(_ entries: JSONEntries) throws {
         name = try entries["name"].text()
         licence = try entries["licence"].orNil { try $0.text() }
@@ -267,7 +275,7 @@ extension Manifest.Model {
     }
 }
 
-extension Manifest.Artifact {
+extension MobileNetV4.Manifest.Artifact {
     fileprivate init(_ entries: JSONEntries) throws {
         path = try entries["path"].path()
         bytes = try entries["bytes"].integer(1...JSON.mostExact)
@@ -275,11 +283,11 @@ extension Manifest.Artifact {
     }
 }
 
-extension TensorSpec {
+extension MobileNetV4.TensorSpec {
     fileprivate init(_ entries: JSONEntries) throws {
-        let dtype = try entries["dtype"].oneOf(ElementType.self)
+        let dtype = try entries["dtype"].oneOf(MobileNetV4.ElementType.self)
         let quantization = try entries.optional("quantization")?.orNil {
-            try $0.record(Quantization.init)
+            try $0.record(MobileNetV4.Quantization.init)
         }
         if quantization != nil, dtype == .float32 || dtype == .float16 {
             throw entries.wrong("quantization", "found with \(dtype), must be with integers only")
@@ -292,7 +300,7 @@ extension TensorSpec {
     }
 }
 
-extension Quantization {
+extension MobileNetV4.Quantization {
     fileprivate init(_ entries: JSONEntries) throws {
         scale = try entries["scale"].positive()
         zeroPoint = try entries["zero_point"].integer(-128...255)
@@ -304,13 +312,13 @@ private enum Assumable: String, CaseIterable {
     case mean, std, crop, interpolation
 }
 
-extension PreprocessSpec {
+extension MobileNetV4.PreprocessSpec {
     private static let largest = Double(Float.greatestFiniteMagnitude)
 
     fileprivate init(_ entries: JSONEntries) throws {
         size = try entries["size"].list(2...2).map { try $0.integer(1...16384) }
         crop = try entries["crop"].number(0.01...1)
-        interpolation = try entries["interpolation"].oneOf(Interpolation.self)
+        interpolation = try entries["interpolation"].oneOf(MobileNetV4.Interpolation.self)
         mean = try entries["mean"].list(3...3).map {
             Float(try $0.number(-Self.largest...Self.largest))
         }
@@ -320,11 +328,11 @@ extension PreprocessSpec {
     }
 }
 
-extension GoldenSpec {
+extension MobileNetV4.GoldenSpec {
     fileprivate init(_ entries: JSONEntries) throws {
         path = try entries["path"].path()
         tensor = try entries["tensor"].text()
-        dtype = try entries["dtype"].oneOf(ElementType.self)
+        dtype = try entries["dtype"].oneOf(MobileNetV4.ElementType.self)
         shape = try entries.shape(dtype)
         sha256 = try entries["sha256"].sha256()
         source = try entries["source"].oneOf(Source.self)
@@ -334,7 +342,7 @@ extension GoldenSpec {
 
 extension JSONEntries {
     /// Returns the shape of a tensor of at most 2^31 - 1 bytes.
-    fileprivate func shape(_ dtype: ElementType) throws -> [Int] {
+    fileprivate func shape(_ dtype: MobileNetV4.ElementType) throws -> [Int] {
         let sides = try self["shape"].list(1...Int.max).map { try $0.integer() }
         var bytes = dtype.bytes
         for side in sides {
@@ -407,7 +415,7 @@ extension JSON {
     /// Returns the names of the outputs by unit.
     fileprivate func checkedParity() throws -> [String: [String]] {
         for (unit, outputs) in try map() {
-            _ = try JSON(value: .string(unit), place: place).oneOf(Plan.Unit.self)
+            _ = try JSON(value: .string(unit), place: place).oneOf(MobileNetV4.Plan.Unit.self)
             for output in try outputs.map().values {
                 try output.record { entries in
                     for key in ["sqnr_db", "sqnr_db_p10", "gate_db"] {

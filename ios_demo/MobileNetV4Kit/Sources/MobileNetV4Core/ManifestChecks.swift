@@ -1,6 +1,6 @@
 // Checks a manifest's values against each other, when each of them is valid on its own.
 
-extension Manifest {
+extension MobileNetV4.Manifest {
     private static let classes: Set = ["logits", "probabilities"]
 
     func checkInput() throws {
@@ -81,7 +81,7 @@ extension Manifest {
                     "found \(entry.shape), must be a multiple of \(input.shape[0]) images, "
                         + "the same for all, of \(sides)")
             }
-            let dtype: ElementType
+            let dtype: MobileNetV4.ElementType
             switch entry.source {
             case .input: dtype = .uint8
             case .eager: dtype = .float32

@@ -30,7 +30,7 @@ public actor MobileNetV4 {
     ///   - manifest: The bundle's manifest.
     ///   - loader: Loads the artifact, and again after ``unload()``.
     ///   - unloadOn: The notification that the system posts when memory runs out.
-    /// - Throws: ``MNV4Error`` if the bundle cannot be used or the runtime fails.
+    /// - Throws: ``Failure`` if the bundle cannot be used or the runtime fails.
     public init(
         manifest: Manifest, loader: any SessionLoader, unloadOn: Notification.Name? = nil
     ) async throws {
@@ -60,7 +60,7 @@ public actor MobileNetV4 {
 
     /// Returns the most probable classes of an image, the most probable first.
     ///
-    /// - Throws: ``MNV4Error`` if anything goes wrong.
+    /// - Throws: ``Failure`` if anything goes wrong.
     public func classify(_ picture: any PixelSource, top: Int = 5) async throws -> [Classification]
     {
         try await run(picture).top(top)
@@ -68,7 +68,7 @@ public actor MobileNetV4 {
 
     /// Returns all outputs for an image.
     ///
-    /// - Throws: ``MNV4Error`` if anything goes wrong.
+    /// - Throws: ``Failure`` if anything goes wrong.
     public func run(_ picture: any PixelSource) async throws -> Outputs {
         try await timed { session in
             try preprocessor.prepare(picture) { try session.feed($0) }
@@ -77,7 +77,7 @@ public actor MobileNetV4 {
 
     /// Returns all outputs for RGB pixels, row by row, that have the network's size already.
     ///
-    /// - Throws: ``MNV4Error`` if anything goes wrong.
+    /// - Throws: ``Failure`` if anything goes wrong.
     public func runPixels(_ pixels: [UInt8]) async throws -> Outputs {
         try await timed { session in
             try preprocessor.feed(pixels) { try session.feed($0) }
@@ -86,7 +86,7 @@ public actor MobileNetV4 {
 
     /// Runs the network once on a black image, because runtimes defer work to the first run.
     ///
-    /// - Throws: ``MNV4Error`` if anything goes wrong.
+    /// - Throws: ``Failure`` if anything goes wrong.
     public func prewarm() async throws {
         let size = manifest.preprocess
         _ = try await runPixels(Array(repeating: 0, count: size.height * size.width * 3))

@@ -1,83 +1,85 @@
 import Foundation
 
-/// An artifact with its manifest and golden pairs: a folder that `mnv4 build` wrote.
-public struct ModelBundle: Sendable {
-    /// The bundle's folder.
-    public let folder: URL
-    /// The bundle's manifest.
-    public let manifest: Manifest
+extension MobileNetV4 {
+    /// An artifact with its manifest and golden pairs: a folder that `mnv4 build` wrote.
+    public struct ModelBundle: Sendable {
+        /// The bundle's folder.
+        public let folder: URL
+        /// The bundle's manifest.
+        public let manifest: Manifest
 
-    /// Reads a bundle's manifest; ``checkArtifact()`` reads the artifact.
-    ///
-    /// - Throws: ``MNV4Error/badBundle(_:)`` if there is no manifest, or it cannot be used.
-    public init(folder: URL) throws {
-        let json: Data
-        do {
-            json = try Data(contentsOf: folder.appendingPathComponent("manifest.json"))
-        } catch {
-            throw MNV4Error.badBundle("\(folder.path): not a bundle: it has no manifest.json")
-        }
-        self.folder = folder
-        do {
-            manifest = try Manifest(json: json)
-        } catch MNV4Error.badBundle(let why) {
-            throw MNV4Error.badBundle("\(folder.path): \(why)")
-        }
-    }
-
-    /// The artifact's file or folder.
-    public var artifact: URL { folder.appendingPathComponent(manifest.artifact.path) }
-
-    /// Checks that the bundle is for this runtime.
-    ///
-    /// - Throws: ``MNV4Error/badBundle(_:)``, which names the runtime that it is for.
-    public func check(target: String) throws {
-        guard manifest.target == target else {
-            throw MNV4Error.badBundle(
-                "\(manifest.id): is for \(manifest.target), this package runs: \(target)")
-        }
-    }
-
-    /// Reads the whole artifact and compares its hash with that of the manifest.
-    ///
-    /// - Throws: ``MNV4Error/badBundle(_:)`` if it is missing or damaged.
-    public func checkArtifact() throws {
-        let path = manifest.artifact.path
-        let found: String
-        do {
-            found = try Digest.sha256(of: artifact)
-        } catch {
-            throw MNV4Error.badBundle(
-                "\(folder.path): \(path): cannot be read: \(error.localizedDescription)")
-        }
-        try check(path, found, manifest.artifact.sha256)
-    }
-
-    private func check(_ path: String, _ found: String, _ wanted: String) throws {
-        guard found == wanted else {
-            throw MNV4Error.badBundle(
-                "\(folder.path): \(path): damaged: sha256 \(found.prefix(12))..., the manifest "
-                    + "says \(wanted.prefix(12))...")
-        }
-    }
-
-    /// Returns the golden tensors of a source by name, as little-endian bytes.
-    ///
-    /// - Throws: ``MNV4Error/badBundle(_:)`` if a file is missing or damaged.
-    public func golden(_ source: GoldenSpec.Source) throws -> [String: Data] {
-        var found: [String: Data] = [:]
-        for entry in manifest.golden where entry.source == source {
-            let name = "\(folder.path): \(entry.path)"
-            guard let data = try? Data(contentsOf: folder.appendingPathComponent(entry.path))
-            else { throw MNV4Error.badBundle("\(name): missing") }
-            let wanted = entry.shape.reduce(entry.dtype.bytes, *)
-            guard data.count == wanted else {
-                throw MNV4Error.badBundle(
-                    "\(name): found \(data.count) bytes, must be \(wanted)")
+        /// Reads a bundle's manifest; ``checkArtifact()`` reads the artifact.
+        ///
+        /// - Throws: ``Failure/badBundle(_:)`` if there is no manifest, or it cannot be used.
+        public init(folder: URL) throws {
+            let json: Data
+            do {
+                json = try Data(contentsOf: folder.appendingPathComponent("manifest.json"))
+            } catch {
+                throw Failure.badBundle("\(folder.path): not a bundle: it has no manifest.json")
             }
-            try check(entry.path, Digest.sha256(data), entry.sha256)
-            found[entry.tensor] = data
+            self.folder = folder
+            do {
+                manifest = try Manifest(json: json)
+            } catch Failure.badBundle(let why) {
+                throw Failure.badBundle("\(folder.path): \(why)")
+            }
         }
-        return found
+
+        /// The artifact's file or folder.
+        public var artifact: URL { folder.appendingPathComponent(manifest.artifact.path) }
+
+        /// Checks that the bundle is for this runtime.
+        ///
+        /// - Throws: ``Failure/badBundle(_:)``, which names the runtime that it is for.
+        public func check(target: String) throws {
+            guard manifest.target == target else {
+                throw Failure.badBundle(
+                    "\(manifest.id): is for \(manifest.target), this package runs: \(target)")
+            }
+        }
+
+        /// Reads the whole artifact and compares its hash with that of the manifest.
+        ///
+        /// - Throws: ``Failure/badBundle(_:)`` if it is missing or damaged.
+        public func checkArtifact() throws {
+            let path = manifest.artifact.path
+            let found: String
+            do {
+                found = try Digest.sha256(of: artifact)
+            } catch {
+                throw Failure.badBundle(
+                    "\(folder.path): \(path): cannot be read: \(error.localizedDescription)")
+            }
+            try check(path, found, manifest.artifact.sha256)
+        }
+
+        private func check(_ path: String, _ found: String, _ wanted: String) throws {
+            guard found == wanted else {
+                throw Failure.badBundle(
+                    "\(folder.path): \(path): damaged: sha256 \(found.prefix(12))..., the manifest "
+                        + "says \(wanted.prefix(12))...")
+            }
+        }
+
+        /// Returns the golden tensors of a source by name, as little-endian bytes.
+        ///
+        /// - Throws: ``Failure/badBundle(_:)`` if a file is missing or damaged.
+        public func golden(_ source: GoldenSpec.Source) throws -> [String: Data] {
+            var found: [String: Data] = [:]
+            for entry in manifest.golden where entry.source == source {
+                let name = "\(folder.path): \(entry.path)"
+                guard let data = try? Data(contentsOf: folder.appendingPathComponent(entry.path))
+                else { throw Failure.badBundle("\(name): missing") }
+                let wanted = entry.shape.reduce(entry.dtype.bytes, *)
+                guard data.count == wanted else {
+                    throw Failure.badBundle(
+                        "\(name): found \(data.count) bytes, must be \(wanted)")
+                }
+                try check(entry.path, Digest.sha256(data), entry.sha256)
+                found[entry.tensor] = data
+            }
+            return found
+        }
     }
 }

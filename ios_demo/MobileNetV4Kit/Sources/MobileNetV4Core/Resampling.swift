@@ -25,7 +25,8 @@ struct Resampling {
 
     /// Computes the weights of the results from `left` on.
     init(
-        from: Int, to: Int, interpolation: Interpolation, left: Int, count: Int, reversed: Bool
+        from: Int, to: Int, interpolation: MobileNetV4.Interpolation, left: Int, count: Int,
+        reversed: Bool
     ) {
         var (starts, windows) = Self.windows(from, to, interpolation, left..<left + count)
         if reversed {
@@ -60,7 +61,7 @@ struct Resampling {
 
     /// Returns where the window of each result starts, and its weights.
     private static func windows(
-        _ from: Int, _ to: Int, _ interpolation: Interpolation, _ results: Range<Int>
+        _ from: Int, _ to: Int, _ interpolation: MobileNetV4.Interpolation, _ results: Range<Int>
     ) -> ([Int], [[Int32]]) {
         let scale = Double(from) / Double(to)
         guard from != to, let (radius, kernel) = kernel(interpolation) else {
@@ -93,7 +94,7 @@ struct Resampling {
 
     /// Returns the radius and the function of a filter; nil for nearest, which has none.
     private static func kernel(
-        _ interpolation: Interpolation
+        _ interpolation: MobileNetV4.Interpolation
     ) -> (Double, (Double) -> Double)? {
         switch interpolation {
         case .nearest: return nil

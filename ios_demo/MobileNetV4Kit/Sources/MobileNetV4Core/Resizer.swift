@@ -11,10 +11,10 @@ final class Resizer {
     /// Pillow's limit against decompression bombs.
     private static let maxPixels = 178_956_970
 
-    private let spec: PreprocessSpec
+    private let spec: MobileNetV4.PreprocessSpec
     private let width: Int
     private let height: Int
-    private let orientation: Orientation
+    private let orientation: MobileNetV4.Orientation
 
     /// The filters of the upright image's width and height; a mirrored side is read backwards.
     private let across: Resampling
@@ -35,9 +35,9 @@ final class Resizer {
 
     /// Makes a resizer for images like this one.
     ///
-    /// - Throws: ``MNV4Error/badPicture(_:)`` if it has no pixels, or too many.
-    init(_ spec: PreprocessSpec, for image: any PixelSource) throws {
-        try PackedPixels.check(width: image.width, height: image.height)
+    /// - Throws: ``Failure/badImage(_:)`` if it has no pixels, or too many.
+    init(_ spec: MobileNetV4.PreprocessSpec, for image: any MobileNetV4.PixelSource) throws {
+        try MobileNetV4.PackedPixels.check(width: image.width, height: image.height)
         self.spec = spec
         width = image.width
         height = image.height
@@ -45,7 +45,7 @@ final class Resizer {
         let (fromWidth, fromHeight) = (image.uprightWidth, image.uprightHeight)
         let (toWidth, toHeight) = Self.resizedSize(Double(fromWidth), Double(fromHeight), spec)
         guard toWidth * toHeight <= Double(Self.maxPixels) else {
-            throw MNV4Error.badPicture(
+            throw MobileNetV4.Failure.badImage(
                 "picture: \(fromWidth) x \(fromHeight) would be resized to \(toWidth) x "
                     + "\(toHeight), at most \(Self.maxPixels) pixels are allowed")
         }
@@ -80,7 +80,7 @@ final class Resizer {
 
     /// Returns whole numbers as doubles, which hold products of sides that integers might not.
     private static func resizedSize(
-        _ width: Double, _ height: Double, _ spec: PreprocessSpec
+        _ width: Double, _ height: Double, _ spec: MobileNetV4.PreprocessSpec
     ) -> (Double, Double) {
         let toWidth = (Double(spec.width) / spec.crop).rounded(.down)
         let toHeight = (Double(spec.height) / spec.crop).rounded(.down)
@@ -98,12 +98,12 @@ final class Resizer {
     }
 
     /// Tells whether an image has this size and orientation.
-    func fits(_ image: any PixelSource) -> Bool {
+    func fits(_ image: any MobileNetV4.PixelSource) -> Bool {
         image.width == width && image.height == height && image.orientation == orientation
     }
 
     /// Writes the RGB pixels of an image, row by row.
-    func resize(_ image: any PixelSource, into: UnsafeMutablePointer<UInt8>) {
+    func resize(_ image: any MobileNetV4.PixelSource, into: UnsafeMutablePointer<UInt8>) {
         rows.begin()
         for y in stride(from: 0, to: down.length, by: depth) {
             let count = min(depth, down.length - y)
@@ -115,7 +115,7 @@ final class Resizer {
     }
 
     /// Fills `strip` with `count` rows from `y` on, at their final width.
-    private func narrow(_ image: any PixelSource, _ y: Int, _ count: Int) {
+    private func narrow(_ image: any MobileNetV4.PixelSource, _ y: Int, _ count: Int) {
         let top = down.first + y
         let turned = orientation.isTransposed
         if turned {

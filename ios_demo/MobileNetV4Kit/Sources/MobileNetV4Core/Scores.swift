@@ -1,22 +1,24 @@
 import Foundation
 
-/// A class, with its probability for an image.
-public struct Classification: Sendable, Equatable {
-    /// The index of the class, from 0.
-    public let index: Int
-    /// The class's name; its index if the bundle has no labels.
-    public let label: String
-    /// The probability, from 0 to 1.
-    public let probability: Float
+extension MobileNetV4 {
+    /// A class, with its probability for an image.
+    public struct Classification: Sendable, Equatable {
+        /// The index of the class, from 0.
+        public let index: Int
+        /// The class's name; its index if the bundle has no labels.
+        public let label: String
+        /// The probability, from 0 to 1.
+        public let probability: Float
+    }
 }
 
 /// Arithmetic on the scores of classes.
-public enum Scores {
+enum Scores {
     /// The SQNR in dB that is reported for equal tensors, and the most that is reported.
     static let exactDb = 200.0
 
     /// Returns the probabilities for logits.
-    public static func softmax(_ logits: [Float]) -> [Float] {
+    static func softmax(_ logits: [Float]) -> [Float] {
         let most = logits.max() ?? 0
         let powers = logits.map { exp(Double($0 - most)) }
         let sum = powers.reduce(0, +)
@@ -24,21 +26,21 @@ public enum Scores {
     }
 
     /// Returns the `count` most probable classes, the most probable first, equal ones by index.
-    public static func top(
+    static func top(
         _ probabilities: [Float], count: Int, labels: [String]?
-    ) -> [Classification] {
+    ) -> [MobileNetV4.Classification] {
         probabilities.indices
             .sorted { (-probabilities[$0], $0) < (-probabilities[$1], $1) }
             .prefix(max(count, 0))
             .map {
-                Classification(
+                MobileNetV4.Classification(
                     index: $0, label: labels?[$0] ?? String($0), probability: probabilities[$0])
             }
     }
 
     /// Returns the signal to quantization noise ratio in dB of `found` against `expected`: 200, the
     /// most that is reported, if they are equal, and -200 if a value is not finite.
-    public static func sqnrDb(expected: [Float], found: [Float]) -> Double {
+    static func sqnrDb(expected: [Float], found: [Float]) -> Double {
         var signal = 0.0
         var noise = 0.0
         for (a, b) in zip(expected, found) {

@@ -1,38 +1,40 @@
-/// A runtime with a loaded network. Only one call at a time may use it.
-public protocol Session: AnyObject {
-    /// Name and version of the runtime.
-    var runtime: String { get }
+extension MobileNetV4 {
+    /// A runtime with a loaded network. Only one call at a time may use it.
+    public protocol Session: AnyObject {
+        /// Name and version of the runtime.
+        var runtime: String { get }
 
-    /// Sets the input of the next run, in the type and order that the manifest says.
-    func feed(_ input: UnsafeRawBufferPointer) throws
+        /// Sets the input of the next run, in the type and order that the manifest says.
+        func feed(_ input: UnsafeRawBufferPointer) throws
 
-    /// Runs the network and returns the outputs in the manifest's order, as floats.
-    func run() throws -> [[Float]]
+        /// Runs the network and returns the outputs in the manifest's order, as floats.
+        func run() throws -> [[Float]]
+    }
+
+    /// Loads an artifact into its runtime.
+    public protocol SessionLoader: Sendable {
+        /// Loads the artifact into a new session.
+        ///
+        /// - Throws: ``Failure`` if the runtime fails.
+        func load() async throws -> sending any Session
+    }
 }
 
-/// Loads an artifact into its runtime.
-public protocol SessionLoader: Sendable {
-    /// Loads the artifact into a new session.
-    ///
-    /// - Throws: ``MNV4Error`` if the runtime fails.
-    func load() async throws -> sending any Session
-}
-
-extension TensorSpec {
+extension MobileNetV4.TensorSpec {
     /// Returns elements as floats, from memory that may have gaps between them.
     ///
     /// - Parameters:
     ///   - bytes: The memory, from the first element on.
     ///   - strides: The distance from one element to the next in each dimension, in elements; nil
     ///     for elements without gaps.
-    /// - Throws: ``MNV4Error/runtimeFailed(_:)`` if there are fewer bytes than the elements need.
+    /// - Throws: ``Failure/runtimeFailed(_:)`` if there are fewer bytes than the elements need.
     public func floats(
         _ bytes: UnsafeRawBufferPointer, strides: [Int]? = nil
     ) throws -> [Float] {
         let steps = strides ?? shape.indices.map { shape[($0 + 1)...].reduce(1, *) }
         let last = zip(shape, steps).reduce(0) { $0 + ($1.0 - 1) * $1.1 }
         guard steps.count == shape.count, (last + 1) * dtype.bytes <= bytes.count else {
-            throw MNV4Error.runtimeFailed(
+            throw MobileNetV4.Failure.runtimeFailed(
                 "output \(name): found \(bytes.count) bytes, its shape is \(shape)")
         }
         var found: [Float] = []

@@ -5,61 +5,63 @@ import Foundation
     import UIKit
 #endif
 
-/// The state that an iPhone, an iPad or a Mac reports while it measures.
-public struct AppleDevice: Device {
-    /// Makes the device that this code runs on.
-    public init() {}
+extension MobileNetV4 {
+    /// The state that an iPhone, an iPad or a Mac reports while it measures.
+    public struct AppleDevice: Device {
+        /// Makes the device that this code runs on.
+        public init() {}
 
-    /// Returns the status that the system reports; it reports no temperature.
-    public func thermal() -> Thermal {
-        switch ProcessInfo.processInfo.thermalState {
-        case .nominal: return Thermal(status: .nominal)
-        case .fair: return Thermal(status: .fair)
-        case .serious: return Thermal(status: .serious)
-        case .critical: return Thermal(status: .critical)
-        @unknown default: return Thermal()
+        /// Returns the status that the system reports; it reports no temperature.
+        public func thermal() -> Thermal {
+            switch ProcessInfo.processInfo.thermalState {
+            case .nominal: return Thermal(status: .nominal)
+            case .fair: return Thermal(status: .fair)
+            case .serious: return Thermal(status: .serious)
+            case .critical: return Thermal(status: .critical)
+            @unknown default: return Thermal()
+            }
         }
-    }
 
-    /// Returns low power mode, and the battery if there is one.
-    public func conditions() async -> [String: Condition] {
-        var found: [String: Condition] = [
-            "low_power": .text(ProcessInfo.processInfo.isLowPowerModeEnabled ? "on" : "off")
-        ]
-        if let level = await battery() { found["battery_percent"] = .number(level) }
-        return found
-    }
+        /// Returns low power mode, and the battery if there is one.
+        public func conditions() async -> [String: Condition] {
+            var found: [String: Condition] = [
+                "low_power": .text(ProcessInfo.processInfo.isLowPowerModeEnabled ? "on" : "off")
+            ]
+            if let level = await battery() { found["battery_percent"] = .number(level) }
+            return found
+        }
 
-    @MainActor
-    private func battery() -> Double? {
-        #if canImport(UIKit)
-            let device = UIDevice.current
-            device.isBatteryMonitoringEnabled = true
-            let level = device.batteryLevel
-            return level < 0 ? nil : (Double(level) * 100).rounded()
-        #else
-            return nil
-        #endif
-    }
+        @MainActor
+        private func battery() -> Double? {
+            #if canImport(UIKit)
+                let device = UIDevice.current
+                device.isBatteryMonitoringEnabled = true
+                let level = device.batteryLevel
+                return level < 0 ? nil : (Double(level) * 100).rounded()
+            #else
+                return nil
+            #endif
+        }
 
-    /// Returns the largest resident size that the kernel recorded, in MiB.
-    public func peakRssMb() -> Double? {
-        var usage = Darwin.rusage()
-        guard Darwin.getrusage(Darwin.RUSAGE_SELF, &usage) == 0 else { return nil }
-        return Double(usage.ru_maxrss) / 1_048_576  // bytes, on Apple's systems
+        /// Returns the largest resident size that the kernel recorded, in MiB.
+        public func peakRssMb() -> Double? {
+            var usage = Darwin.rusage()
+            guard Darwin.getrusage(Darwin.RUSAGE_SELF, &usage) == 0 else { return nil }
+            return Double(usage.ru_maxrss) / 1_048_576  // bytes, on Apple's systems
+        }
     }
 }
 
-extension Benchmark {
+extension MobileNetV4.Benchmark {
     /// The argument with which `mnv4 measure --device ios` launches an app.
     public static let argument = "--mnv4-job"
 
     /// A benchmark of Core ML on this device, which prints its steps for the launching program.
-    public static var coreML: Benchmark {
-        Benchmark(
-            device: AppleDevice(),
+    public static var coreML: MobileNetV4.Benchmark {
+        MobileNetV4.Benchmark(
+            device: MobileNetV4.AppleDevice(),
             open: { folder, plan in
-                let unit = plan.unit.map { ComputeUnit($0) }
+                let unit = plan.unit.map { MobileNetV4.ComputeUnit($0) }
                 return try await MobileNetV4(folder: folder, computeUnit: unit)
             },
             say: { line in

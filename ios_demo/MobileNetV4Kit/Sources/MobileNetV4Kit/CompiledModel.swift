@@ -16,7 +16,7 @@ struct CompiledModel: Sendable {
     private let sha256: String
     private let id: String
 
-    init(_ bundle: ModelBundle) {
+    init(_ bundle: MobileNetV4.ModelBundle) {
         package = bundle.artifact
         sha256 = bundle.manifest.artifact.sha256
         id = bundle.manifest.id
@@ -55,8 +55,8 @@ struct CompiledModel: Sendable {
     }
 
     private func named(_ error: any Error, _ what: String) -> any Error {
-        if error is MNV4Error || error is CancellationError { return error }
-        return MNV4Error.runtimeFailed(
+        if error is MobileNetV4.Failure || error is CancellationError { return error }
+        return MobileNetV4.Failure.runtimeFailed(
             "\(id): Core ML cannot \(what) it: \(error.localizedDescription)")
     }
 }

@@ -1,20 +1,22 @@
 @preconcurrency import CoreML
 import Foundation
 
-/// Core ML's plan for one operator before it runs: which part of the chip will compute it.
-public struct OperatorPlan: Codable, Sendable, Equatable, Identifiable {
-    /// The operator's place in the program.
-    public let id: Int
-    /// Core ML's name for the kind of operator, as in `ios16.conv`.
-    public let kind: String
-    /// The name of the operator's first output.
-    public let name: String
-    /// The part that will compute it: `cpu`, `gpu` or `neural engine`; nil if Core ML gives none.
-    public let device: String?
-    /// All parts of the chip that could compute it.
-    public let supported: [String]
-    /// The share of the program's estimated time, from 0 to 1; nil if Core ML gives none.
-    public let cost: Double?
+extension MobileNetV4 {
+    /// Core ML's plan for one operator before it runs: which part of the chip will compute it.
+    public struct OperatorPlan: Codable, Sendable, Equatable, Identifiable {
+        /// The operator's place in the program.
+        public let id: Int
+        /// Core ML's name for the kind of operator, as in `ios16.conv`.
+        public let kind: String
+        /// The name of the operator's first output.
+        public let name: String
+        /// The part that will compute it: `cpu`, `gpu` or `neural engine`; nil if Core ML gives none.
+        public let device: String?
+        /// All parts of the chip that could compute it.
+        public let supported: [String]
+        /// The share of the program's estimated time, from 0 to 1; nil if Core ML gives none.
+        public let cost: Double?
+    }
 }
 
 extension MobileNetV4 {
@@ -23,7 +25,7 @@ extension MobileNetV4 {
     /// - Parameters:
     ///   - folder: The bundle's folder.
     ///   - computeUnit: The units that Core ML may use; nil for those of the bundle.
-    /// - Throws: ``MNV4Error`` if the bundle cannot be used or Core ML fails.
+    /// - Throws: ``Failure`` if the bundle cannot be used or Core ML fails.
     @available(iOS 17.4, macOS 14.4, *)
     public static func operators(
         folder: URL, computeUnit: ComputeUnit? = nil
@@ -37,12 +39,12 @@ extension MobileNetV4 {
             plan = try await MLComputePlan.load(
                 contentsOf: url, configuration: configuration)
         } catch {
-            throw MNV4Error.runtimeFailed(
+            throw Failure.runtimeFailed(
                 "\(loader.manifest.id): Core ML has no plan: \(error.localizedDescription)")
         }
         guard case .program(let program) = plan.modelStructure,
             let main = program.functions["main"]
-        else { throw MNV4Error.badBundle("\(loader.manifest.id): is not an ML program") }
+        else { throw Failure.badBundle("\(loader.manifest.id): is not an ML program") }
         // Constants are not computed.
         let operations = main.block.operations.filter { $0.operatorName != "const" }
         return operations.enumerated().map { i, operation in

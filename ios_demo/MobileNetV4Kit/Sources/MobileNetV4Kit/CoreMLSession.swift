@@ -2,7 +2,7 @@
 import CoreVideo
 import Foundation
 
-extension ComputeUnit {
+extension MobileNetV4.ComputeUnit {
     /// Core ML's own value for the units.
     public var units: MLComputeUnits {
         switch self {
@@ -15,19 +15,19 @@ extension ComputeUnit {
 }
 
 /// Loads a bundle into Core ML.
-struct CoreMLLoader: SessionLoader {
+struct CoreMLLoader: MobileNetV4.SessionLoader {
     /// The manifest of the bundle.
-    let manifest: Manifest
+    let manifest: MobileNetV4.Manifest
     /// The bundle's artifact, compiled.
     let compiled: CompiledModel
     /// The units that Core ML may use.
-    let unit: ComputeUnit
+    let unit: MobileNetV4.ComputeUnit
 
     /// Checks a bundle and makes its loader.
     ///
-    /// - Throws: ``MNV4Error`` if the bundle is damaged, for another runtime, or for a newer system.
-    init(_ folder: URL, computeUnit: ComputeUnit?) throws {
-        let bundle = try ModelBundle(folder: folder)
+    /// - Throws: ``Failure`` if the bundle is damaged, for another runtime, or for a newer system.
+    init(_ folder: URL, computeUnit: MobileNetV4.ComputeUnit?) throws {
+        let bundle = try MobileNetV4.ModelBundle(folder: folder)
         manifest = bundle.manifest
         try bundle.check(target: "coreml")
         try AppleSystem.current.check(manifest)
@@ -38,7 +38,7 @@ struct CoreMLLoader: SessionLoader {
         #else
             let simulator = false
         #endif
-        unit = try ComputeUnit.chosen(computeUnit, for: manifest, simulator: simulator)
+        unit = try MobileNetV4.ComputeUnit.chosen(computeUnit, for: manifest, simulator: simulator)
     }
 
     /// Compiles the model if that was not done yet, because load times do not include compiling.
@@ -46,19 +46,19 @@ struct CoreMLLoader: SessionLoader {
         _ = try await compiled.url()
     }
 
-    func load() async throws -> sending any Session {
+    func load() async throws -> sending any MobileNetV4.Session {
         try CoreMLSession(manifest, await compiled.load(for: unit.units))
     }
 }
 
 /// Core ML with a model loaded.
-final class CoreMLSession: Session {
-    private let manifest: Manifest
+final class CoreMLSession: MobileNetV4.Session {
+    private let manifest: MobileNetV4.Manifest
     private let model: MLModel
     private let input: any CoreMLInput
     private let features: MLDictionaryFeatureProvider
 
-    init(_ manifest: Manifest, _ model: MLModel) throws {
+    init(_ manifest: MobileNetV4.Manifest, _ model: MLModel) throws {
         self.manifest = manifest
         self.model = model
         let spec = manifest.input
@@ -66,7 +66,7 @@ final class CoreMLSession: Session {
         features = try MLDictionaryFeatureProvider(dictionary: [spec.name: input.value])
         let known = Set(model.modelDescription.outputDescriptionsByName.keys)
         for output in manifest.outputs where !known.contains(output.name) {
-            throw MNV4Error.badBundle(
+            throw MobileNetV4.Failure.badBundle(
                 "\(manifest.id): the manifest has an output \(output.name), the model: "
                     + known.sorted().joined(separator: ", "))
         }
@@ -86,13 +86,15 @@ final class CoreMLSession: Session {
         do {
             found = try model.prediction(from: features)
         } catch {
-            throw MNV4Error.runtimeFailed(
+            throw MobileNetV4.Failure.runtimeFailed(
                 "\(manifest.id): Core ML cannot run it: \(error.localizedDescription)")
         }
         return try manifest.outputs.map { try values($0, found.featureValue(for: $0.name)) }
     }
 
-    private func values(_ output: TensorSpec, _ value: MLFeatureValue?) throws -> [Float] {
+    private func values(_ output: MobileNetV4.TensorSpec, _ value: MLFeatureValue?) throws
+        -> [Float]
+    {
         if let array = value?.multiArrayValue {
             return try output.floats(array)
         }
@@ -100,31 +102,33 @@ final class CoreMLSession: Session {
         if let labels = manifest.labels, let scores = value?.dictionaryValue, !scores.isEmpty {
             return try labels.map { label in
                 guard let score = scores[AnyHashable(label)] else {
-                    throw MNV4Error.runtimeFailed(
+                    throw MobileNetV4.Failure.runtimeFailed(
                         "\(manifest.id): output \(output.name): has no class '\(label)'")
                 }
                 return score.floatValue
             }
         }
-        throw MNV4Error.runtimeFailed("\(manifest.id): output \(output.name): Core ML gave none")
+        throw MobileNetV4.Failure.runtimeFailed(
+            "\(manifest.id): output \(output.name): Core ML gave none")
     }
 }
 
-extension TensorSpec {
+extension MobileNetV4.TensorSpec {
     /// Returns a Core ML array as floats; arrays from the Neural Engine have gaps.
     func floats(_ array: MLMultiArray) throws -> [Float] {
-        let type: ElementType
+        let type: MobileNetV4.ElementType
         switch array.dataType {
         case .float32: type = .float32
         case .float16: type = .float16
         default:
-            throw MNV4Error.runtimeFailed(
+            throw MobileNetV4.Failure.runtimeFailed(
                 "output \(name): found \(array.dataType), allowed: floats")
         }
-        let found = TensorSpec(
+        let found = MobileNetV4.TensorSpec(
             name: name, kind: kind, shape: array.shape.map(\.intValue), dtype: type, layout: layout)
         guard found.shape == shape else {
-            throw MNV4Error.runtimeFailed("output \(name): found \(found.shape), must be \(shape)")
+            throw MobileNetV4.Failure.runtimeFailed(
+                "output \(name): found \(found.shape), must be \(shape)")
         }
         return try array.withUnsafeBytes {
             try found.floats($0, strides: array.strides.map(\.intValue))
@@ -142,13 +146,13 @@ private protocol CoreMLInput {
 private struct ArrayInput: CoreMLInput {
     private let array: MLMultiArray
 
-    init(_ spec: TensorSpec) throws {
+    init(_ spec: MobileNetV4.TensorSpec) throws {
         let type: MLMultiArrayDataType
         switch spec.dtype {
         case .float32: type = .float32
         case .float16: type = .float16
         case .int8, .uint8:
-            throw MNV4Error.badBundle(
+            throw MobileNetV4.Failure.badBundle(
                 "manifest.json: inputs: found \(spec.dtype), Core ML has float32 and float16")
         }
         array = try MLMultiArray(shape: spec.shape.map { NSNumber(value: $0) }, dataType: type)
@@ -165,9 +169,9 @@ private struct ArrayInput: CoreMLInput {
 private struct ImageInput: CoreMLInput {
     private let buffer: CVPixelBuffer
 
-    init(_ spec: TensorSpec) throws {
+    init(_ spec: MobileNetV4.TensorSpec) throws {
         guard spec.layout == .nhwc, spec.shape.count == 4 else {
-            throw MNV4Error.badBundle("manifest.json: inputs: an image must be nhwc")
+            throw MobileNetV4.Failure.badBundle("manifest.json: inputs: an image must be nhwc")
         }
         var made: CVPixelBuffer?
         // The Neural Engine and the GPU can share a buffer only if an IOSurface backs it.
@@ -176,7 +180,8 @@ private struct ImageInput: CoreMLInput {
             nil, spec.shape[2], spec.shape[1], kCVPixelFormatType_32BGRA,
             attributes as CFDictionary, &made)
         guard status == kCVReturnSuccess, let made else {
-            throw MNV4Error.runtimeFailed("Core Video cannot make an image: code \(status)")
+            throw MobileNetV4.Failure.runtimeFailed(
+                "Core Video cannot make an image: code \(status)")
         }
         buffer = made
     }
@@ -186,7 +191,7 @@ private struct ImageInput: CoreMLInput {
     func fill(_ bytes: UnsafeRawBufferPointer) throws {
         guard CVPixelBufferLockBaseAddress(buffer, []) == kCVReturnSuccess,
             let base = CVPixelBufferGetBaseAddress(buffer)
-        else { throw MNV4Error.runtimeFailed("Core Video cannot lock an image") }
+        else { throw MobileNetV4.Failure.runtimeFailed("Core Video cannot lock an image") }
         defer { CVPixelBufferUnlockBaseAddress(buffer, []) }
         let (width, height) = (CVPixelBufferGetWidth(buffer), CVPixelBufferGetHeight(buffer))
         let row = CVPixelBufferGetBytesPerRow(buffer)

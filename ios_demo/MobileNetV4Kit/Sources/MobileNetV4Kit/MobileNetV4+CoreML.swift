@@ -8,12 +8,12 @@ extension MobileNetV4 {
     /// The first call on a device takes longest, because Core ML compiles the package.
     ///
     /// - Parameters:
-    ///   - model: One of ``MNV4Model/all``.
+    ///   - model: One of ``Model/all``.
     ///   - computeUnit: The units that Core ML may use; nil for those of the bundle. The
     ///     Simulator always uses the CPU.
-    /// - Throws: ``MNV4Error`` if the bundle cannot be used, this system is too old for it, or Core ML
+    /// - Throws: ``Failure`` if the bundle cannot be used, this system is too old for it, or Core ML
     ///   fails.
-    public init(_ model: MNV4Model, computeUnit: ComputeUnit? = nil) async throws {
+    public init(_ model: Model, computeUnit: ComputeUnit? = nil) async throws {
         try await self.init(folder: model.folder, computeUnit: computeUnit)
     }
 
@@ -23,7 +23,7 @@ extension MobileNetV4 {
     ///   - folder: The bundle's folder.
     ///   - computeUnit: The units that Core ML may use; nil for those of the bundle. The
     ///     Simulator always uses the CPU.
-    /// - Throws: ``MNV4Error`` if the bundle cannot be used, this system is too old for it, or Core ML
+    /// - Throws: ``Failure`` if the bundle cannot be used, this system is too old for it, or Core ML
     ///   fails.
     public init(folder: URL, computeUnit: ComputeUnit? = nil) async throws {
         let loader = try CoreMLLoader(folder, computeUnit: computeUnit)
@@ -38,25 +38,25 @@ extension MobileNetV4 {
     ///   - image: An image of any size.
     ///   - orientation: How it must be turned; `UIImage.imageOrientation` has it.
     ///   - top: The number of classes.
-    /// - Throws: ``MNV4Error`` if anything goes wrong.
+    /// - Throws: ``Failure`` if anything goes wrong.
     public func classify(
         _ image: CGImage, orientation: Orientation = .upright, top: Int = 5
     ) async throws -> [Classification] {
-        try await classify(Pictures.pixels(of: image, orientation: orientation), top: top)
+        try await classify(Images.pixels(of: image, orientation: orientation), top: top)
     }
 
     /// Returns the most probable classes of a camera frame, the most probable first.
     ///
-    /// A capture delegate must not wait; it passes on ``Pictures/pixels(of:degrees:)`` instead.
+    /// A capture delegate must not wait; it passes on ``Images/pixels(of:degrees:)`` instead.
     ///
     /// - Parameters:
     ///   - frame: BGRA, or YUV of 8 bits (`420f`, `420v`); nothing else may write to it.
     ///   - degrees: By how much the frame is turned clockwise to be upright.
     ///   - top: The number of classes.
-    /// - Throws: ``MNV4Error`` if anything goes wrong.
+    /// - Throws: ``Failure`` if anything goes wrong.
     public func classify(
         _ frame: sending CVPixelBuffer, degrees: Int = 0, top: Int = 5
     ) async throws -> [Classification] {
-        try await classify(Pictures.pixels(of: frame, degrees: degrees), top: top)
+        try await classify(Images.pixels(of: frame, degrees: degrees), top: top)
     }
 }

@@ -6,21 +6,21 @@ import Testing
 /// Tests whole sessions, with a stand-in for the runtime.
 struct BenchmarkTests {
     /// A device that reports the given thermal states in turn.
-    final class TestDevice: Device, @unchecked Sendable {
+    final class TestDevice: MobileNetV4.Device, @unchecked Sendable {
         private let lock = NSLock()
-        private var states: [ThermalStatus]
+        private var states: [MobileNetV4.ThermalStatus]
 
-        init(_ states: [ThermalStatus] = [.nominal]) {
+        init(_ states: [MobileNetV4.ThermalStatus] = [.nominal]) {
             self.states = states
         }
 
-        func thermal() -> Thermal {
+        func thermal() -> MobileNetV4.Thermal {
             lock.withLock {
-                Thermal(status: states.count > 1 ? states.removeFirst() : states[0])
+                MobileNetV4.Thermal(status: states.count > 1 ? states.removeFirst() : states[0])
             }
         }
 
-        func conditions() async -> [String: Condition] {
+        func conditions() async -> [String: MobileNetV4.Condition] {
             ["battery_percent": .number(87), "low_power": .text("off")]
         }
 
@@ -39,10 +39,10 @@ struct BenchmarkTests {
         _ documents: URL, results: URL, device: TestDevice = TestDevice()
     ) async throws -> ([String: Any], String) {
         let said = Said()
-        let benchmark = Benchmark(
+        let benchmark = MobileNetV4.Benchmark(
             device: device,
             open: { folder, _ in
-                let bundle = try ModelBundle(folder: folder)
+                let bundle = try MobileNetV4.ModelBundle(folder: folder)
                 try bundle.checkArtifact()
                 return try await MobileNetV4(
                     manifest: bundle.manifest, loader: FakeLoader(bundle))
@@ -104,7 +104,8 @@ struct BenchmarkTests {
 
     @Test func aWrongOutputIsNotTimed() async throws {
         let (status, error) = try await failure { _, bundle in
-            let data = try #require(try ModelBundle(folder: bundle).golden(.eager)["logits"])
+            let data = try #require(
+                try MobileNetV4.ModelBundle(folder: bundle).golden(.eager)["logits"])
             try Fixtures.replaceGolden(bundle, "golden/eager.logits.bin", Data(data.reversed()))
         }
         #expect(status == "wrong")
@@ -138,7 +139,7 @@ struct BenchmarkTests {
         let (_, damaged) = try await failure { _, bundle in
             try Data([1]).write(
                 to: bundle.appendingPathComponent(
-                    "\(Fixtures.package(Fixtures.float32))/Manifest.json"))
+                    "\(Fixtures.package(Fixtures.float32))/MobileNetV4.Manifest.json"))
         }
         #expect(damaged.contains("damaged"))
     }

@@ -7,7 +7,7 @@ import Testing
 struct BundleTests {
     @Test(arguments: [Fixtures.float32, Fixtures.float16, Fixtures.executorch])
     func readsWhatPythonWrote(_ name: String) throws {
-        let bundle = try ModelBundle(folder: Fixtures.bundle(name))
+        let bundle = try MobileNetV4.ModelBundle(folder: Fixtures.bundle(name))
         try bundle.checkArtifact()
         #expect(bundle.manifest.id == name)
         #expect(bundle.manifest.model.name == "conv-small-035")
@@ -23,7 +23,7 @@ struct BundleTests {
         _ name: String = Fixtures.float16, _ change: (inout [String: Any]) -> Void
     ) throws -> String {
         let folder = try Fixtures.edited(name, change)
-        return message { try ModelBundle(folder: folder) }
+        return message { try MobileNetV4.ModelBundle(folder: folder) }
     }
 
     @Test func aDamagedArtifact() throws {
@@ -33,7 +33,7 @@ struct BundleTests {
         try file.seekToEnd()
         try file.write(contentsOf: Data([0]))
         try file.close()
-        let bundle = try ModelBundle(folder: pte)
+        let bundle = try MobileNetV4.ModelBundle(folder: pte)
         #expect(message { try bundle.checkArtifact() }.contains("\(program): damaged: sha256"))
 
         // Changes of a folder: an extra file, a hidden file, and a missing file.
@@ -41,13 +41,13 @@ struct BundleTests {
             let folder = try Fixtures.copy(Fixtures.float16)
             let package = folder.appendingPathComponent(Fixtures.package(Fixtures.float16))
             try Data().write(to: package.appendingPathComponent(change))
-            let bundle = try ModelBundle(folder: folder)
+            let bundle = try MobileNetV4.ModelBundle(folder: folder)
             #expect(message { try bundle.checkArtifact() }.contains("damaged"), "\(change)")
         }
         let folder = try Fixtures.copy(Fixtures.float16)
         let package = folder.appendingPathComponent(Fixtures.package(Fixtures.float16))
         try FileManager.default.removeItem(at: package.appendingPathComponent("Manifest.json"))
-        let cut = try ModelBundle(folder: folder)
+        let cut = try MobileNetV4.ModelBundle(folder: folder)
         #expect(message { try cut.checkArtifact() }.contains("damaged"))
         try FileManager.default.removeItem(at: package)
         #expect(message { try cut.checkArtifact() }.contains("cannot be read"))
@@ -68,19 +68,21 @@ struct BundleTests {
 
     @Test func filesThatAreMissing() throws {
         let empty = try Fixtures.empty()
-        #expect(message { try ModelBundle(folder: empty) }.contains("not a bundle"))
+        #expect(message { try MobileNetV4.ModelBundle(folder: empty) }.contains("not a bundle"))
         let folder = try Fixtures.copy(Fixtures.float16)
         let file = folder.appendingPathComponent("golden/eager.logits.bin")
-        let bundle = try ModelBundle(folder: folder)
+        let bundle = try MobileNetV4.ModelBundle(folder: folder)
         try Data([1, 2, 3]).write(to: file)
         #expect(message { try bundle.golden(.eager) }.contains("found 3 bytes"))
-        let length = try ModelBundle(folder: folder).manifest.golden.first { $0.source == .eager }
-            .map { $0.shape.reduce($0.dtype.bytes, *) }
+        let length = try MobileNetV4.ModelBundle(folder: folder).manifest.golden.first {
+            $0.source == .eager
+        }
+        .map { $0.shape.reduce($0.dtype.bytes, *) }
         try Data(count: try #require(length)).write(to: file)
         #expect(message { try bundle.golden(.eager) }.contains("damaged: sha256"))
         try FileManager.default.removeItem(at: file)
         #expect(message { try bundle.golden(.eager) }.contains("eager.logits.bin: missing"))
-        #expect(message { try Golden(bundle) }.contains("missing"))
+        #expect(message { try MobileNetV4.Golden(bundle) }.contains("missing"))
     }
 
     @Test func aNewerSchema() throws {
@@ -91,7 +93,7 @@ struct BundleTests {
 
     @Test func labelsThatAreMissingOrTooFew() throws {
         let folder = try Fixtures.edited(Fixtures.float16) { $0["labels"] = NSNull() }
-        #expect(try ModelBundle(folder: folder).manifest.labels == nil)
+        #expect(try MobileNetV4.ModelBundle(folder: folder).manifest.labels == nil)
         #expect(
             try refused { $0["labels"] = ["one", "two"] }
                 .contains("labels: found 2, must be 10, one for each class"))
@@ -103,12 +105,13 @@ struct BundleTests {
         for text in ["", "[1, 2", "3", "{\"schema\": \"one\"}"] {
             try Data(text.utf8).write(to: file)
             #expect(
-                message { try ModelBundle(folder: folder) }.contains("manifest.json"), "\(text)")
+                message { try MobileNetV4.ModelBundle(folder: folder) }.contains("manifest.json"),
+                "\(text)")
         }
     }
 
     @Test func anotherRuntime() throws {
-        let bundle = try ModelBundle(folder: Fixtures.bundle(Fixtures.executorch))
+        let bundle = try MobileNetV4.ModelBundle(folder: Fixtures.bundle(Fixtures.executorch))
         #expect(
             message { try bundle.check(target: "coreml") }
                 .contains("is for executorch, this package runs: coreml"))

@@ -87,9 +87,9 @@ struct CompiledModelsTests {
         }
         #expect(compiles.count == 2)
         // A bundle that cannot be used at all is not compiled again.
-        await #expect(throws: MNV4Error.self) {
+        await #expect(throws: MobileNetV4.Failure.self) {
             try await models.opened("b", compile: compile) { _ in
-                throw MNV4Error.badBundle("")
+                throw MobileNetV4.Failure.badBundle("")
             }
         }
         #expect(compiles.count == 3)

@@ -33,23 +33,23 @@ struct DocumentsTests {
             do {
                 _ = try parse(Data(one.text.utf8))
                 Issue.record("\(one.name): accepted")
-            } catch let error as MNV4Error {
+            } catch let error as MobileNetV4.Failure {
                 let found = error.description
                 #expect(one.key.isEmpty || found.contains(one.key), "\(one.name): \(found)")
             }
         }
     }
 
-    @Test func manifests() throws { try check("manifest") { try Manifest(json: $0) } }
+    @Test func manifests() throws { try check("manifest") { try MobileNetV4.Manifest(json: $0) } }
 
     @Test func plans() throws {
-        try check("plan") { try Plan(json: $0) }
+        try check("plan") { try MobileNetV4.Plan(json: $0) }
         let text = try #require(try documents("plan").accept.first).text
-        #expect(try Plan(json: Data(text.utf8)) == Plan())
+        #expect(try MobileNetV4.Plan(json: Data(text.utf8)) == MobileNetV4.Plan())
     }
 
     @Test func jobs() throws {
-        try check("job") { try Job(json: $0, in: URL(fileURLWithPath: "/")) }
+        try check("job") { try MobileNetV4.Job(json: $0, in: URL(fileURLWithPath: "/")) }
     }
 
     @Test func textThatIsNotUTF8() {

@@ -4,17 +4,18 @@ import Foundation
 
 /// Stands in for a runtime: returns the artifact's outputs for the golden images, and the first
 /// golden image's output for all others.
-final class FakeSession: Session {
+final class FakeSession: MobileNetV4.Session {
     let runtime = "fake 1"
     private let outputs: [[Data]]
     private let inputs: [Data]
-    private let manifest: Manifest
+    private let manifest: MobileNetV4.Manifest
     private var index = 0
 
-    init(_ bundle: ModelBundle) throws {
+    init(_ bundle: MobileNetV4.ModelBundle) throws {
         manifest = bundle.manifest
-        let golden = try Golden(bundle)
-        let preprocessor = try Preprocessor(spec: manifest.preprocess, input: manifest.input)
+        let golden = try MobileNetV4.Golden(bundle)
+        let preprocessor = try MobileNetV4.Preprocessor(
+            spec: manifest.preprocess, input: manifest.input)
         let pictures = try bundle.golden(.input)["pixels"]?.count ?? 0
         let count = pictures / (manifest.preprocess.height * manifest.preprocess.width * 3)
         inputs = try (0..<count).map { i in
@@ -41,21 +42,21 @@ final class FakeSession: Session {
 }
 
 /// Loads the stand-in, and counts how often.
-final class FakeLoader: SessionLoader, @unchecked Sendable {
-    private let bundle: ModelBundle
+final class FakeLoader: MobileNetV4.SessionLoader, @unchecked Sendable {
+    private let bundle: MobileNetV4.ModelBundle
     private let delay: Duration
     private let lock = NSLock()
     private var count = 0
 
     /// - Parameter delay: How long a load takes.
-    init(_ bundle: ModelBundle, delay: Duration = .zero) {
+    init(_ bundle: MobileNetV4.ModelBundle, delay: Duration = .zero) {
         self.bundle = bundle
         self.delay = delay
     }
 
     var loads: Int { lock.withLock { count } }
 
-    func load() async throws -> sending any Session {
+    func load() async throws -> sending any MobileNetV4.Session {
         lock.withLock { count += 1 }
         try await Task.sleep(for: delay)
         return try FakeSession(bundle)

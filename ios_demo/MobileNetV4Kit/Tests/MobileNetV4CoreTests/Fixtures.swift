@@ -91,9 +91,9 @@ func message(_ block: () async throws -> Any) async -> String {
 }
 
 /// An image from rows of pixels.
-struct Grid: PixelSource {
+struct Grid: MobileNetV4.PixelSource {
     let rows: [[UInt32]]
-    var orientation = Orientation.upright
+    var orientation = MobileNetV4.Orientation.upright
     var width: Int { rows[0].count }
     var height: Int { rows.count }
 
@@ -107,10 +107,10 @@ struct Grid: PixelSource {
 }
 
 /// A black image of any size.
-struct Blank: PixelSource {
+struct Blank: MobileNetV4.PixelSource {
     let width: Int
     let height: Int
-    let orientation = Orientation.upright
+    let orientation = MobileNetV4.Orientation.upright
 
     func read(
         left: Int, top: Int, width: Int, height: Int, into: UnsafeMutablePointer<UInt32>
@@ -120,11 +120,11 @@ struct Blank: PixelSource {
 }
 
 /// A frame of a camera whose planes are in memory as long as it is used.
-struct YUVPixels: PixelSource, @unchecked Sendable {
-    let frame: YUVFrame
+struct YUVPixels: MobileNetV4.PixelSource, @unchecked Sendable {
+    let frame: MobileNetV4.YUVFrame
     let width: Int
     let height: Int
-    let orientation = Orientation.upright
+    let orientation = MobileNetV4.Orientation.upright
 
     func read(
         left: Int, top: Int, width: Int, height: Int, into: UnsafeMutablePointer<UInt32>
@@ -133,7 +133,7 @@ struct YUVPixels: PixelSource, @unchecked Sendable {
     }
 }
 
-extension PixelSource {
+extension MobileNetV4.PixelSource {
     /// A part of the stored image.
     func part(_ left: Int, _ top: Int, _ width: Int, _ height: Int) -> [[UInt32]] {
         var pixels = [UInt32](repeating: 0, count: width * height)
@@ -155,10 +155,10 @@ extension PixelSource {
     /// The RGB pixels of the upright image, row by row, at its own size.
     func upright() throws -> [UInt8] {
         let size = [uprightHeight, uprightWidth]
-        let spec = PreprocessSpec(
+        let spec = MobileNetV4.PreprocessSpec(
             size: size, crop: 1, interpolation: .bicubic, mean: [0, 0, 0], std: [1, 1, 1])
-        let input = TensorSpec(
+        let input = MobileNetV4.TensorSpec(
             name: "image", kind: "image", shape: [1] + size + [3], dtype: .uint8, layout: .nhwc)
-        return try Preprocessor(spec: spec, input: input).resized(self)
+        return try MobileNetV4.Preprocessor(spec: spec, input: input).resized(self)
     }
 }

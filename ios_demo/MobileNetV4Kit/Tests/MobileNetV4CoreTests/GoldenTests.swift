@@ -10,7 +10,7 @@ struct GoldenTests {
         let rgb: Data, pixels: Data
         let size: [Int]
         let crop: Double
-        let interpolation: Interpolation
+        let interpolation: MobileNetV4.Interpolation
     }
 
     struct Normalised: Decodable {
@@ -22,9 +22,9 @@ struct GoldenTests {
     struct Quantised: Decodable {
         let size: [Int]
         let mean: [Float], std: [Float]
-        let dtype: ElementType
-        let layout: TensorSpec.Layout
-        let quantization: Quantization?
+        let dtype: MobileNetV4.ElementType
+        let layout: MobileNetV4.TensorSpec.Layout
+        let quantization: MobileNetV4.Quantization?
         let pixels: Data, input: Data
     }
 
@@ -61,22 +61,23 @@ struct GoldenTests {
     }
 
     private func tensor(
-        _ size: [Int], _ dtype: ElementType, _ layout: TensorSpec.Layout
-    ) -> TensorSpec {
+        _ size: [Int], _ dtype: MobileNetV4.ElementType, _ layout: MobileNetV4.TensorSpec.Layout
+    ) -> MobileNetV4.TensorSpec {
         let shape = layout == .nchw ? [1, 3] + size : [1] + size + [3]
-        return TensorSpec(name: "image", kind: "image", shape: shape, dtype: dtype, layout: layout)
+        return MobileNetV4.TensorSpec(
+            name: "image", kind: "image", shape: shape, dtype: dtype, layout: layout)
     }
 
     @Test func resizingAndCroppingBitForBit() throws {
         let cases = try read("preprocess.json", as: [Resized].self)
         #expect(cases.count >= 20)
         for (i, one) in cases.enumerated() {
-            let spec = PreprocessSpec(
+            let spec = MobileNetV4.PreprocessSpec(
                 size: one.size, crop: one.crop, interpolation: one.interpolation,
                 mean: [0, 0, 0], std: [1, 1, 1])
-            let preprocessor = try Preprocessor(
+            let preprocessor = try MobileNetV4.Preprocessor(
                 spec: spec, input: tensor(one.size, .uint8, .nhwc))
-            let picture = try PackedPixels(
+            let picture = try MobileNetV4.PackedPixels(
                 bytes: one.rgb, width: one.width, height: one.height,
                 bytesPerRow: 3 * one.width, format: .rgb)
             let found = try preprocessor.resized(picture)
@@ -91,13 +92,14 @@ struct GoldenTests {
 
     @Test func normalisingBitForBitInBothOrders() throws {
         for one in try read("normalise.json", as: [Normalised].self) {
-            let spec = PreprocessSpec(
+            let spec = MobileNetV4.PreprocessSpec(
                 size: one.size, crop: 1, interpolation: .bilinear, mean: one.mean, std: one.std)
             let area = one.size[0] * one.size[1]
-            let planar = try Preprocessor(spec: spec, input: tensor(one.size, .float32, .nchw))
+            let planar = try MobileNetV4.Preprocessor(
+                spec: spec, input: tensor(one.size, .float32, .nchw))
             let found = try planar.feed(Array(one.pixels)) { Data($0) }
             #expect(found == one.normalised)
-            let interleaved = try Preprocessor(
+            let interleaved = try MobileNetV4.Preprocessor(
                 spec: spec, input: tensor(one.size, .float32, .nhwc))
             let turned = try interleaved.feed(Array(one.pixels)) { Data($0) }
             for c in 0..<3 {
@@ -110,25 +112,25 @@ struct GoldenTests {
     }
 
     @Test func bytesStayBytes() throws {
-        let spec = PreprocessSpec(
+        let spec = MobileNetV4.PreprocessSpec(
             size: [1, 2], crop: 1, interpolation: .bilinear, mean: [0, 0, 0], std: [1, 1, 1])
         let pixels: [UInt8] = [1, 2, 3, 4, 5, 6]
-        let nhwc = try Preprocessor(spec: spec, input: tensor([1, 2], .uint8, .nhwc))
+        let nhwc = try MobileNetV4.Preprocessor(spec: spec, input: tensor([1, 2], .uint8, .nhwc))
         #expect(try nhwc.feed(pixels) { Array($0) } == pixels)
-        let nchw = try Preprocessor(spec: spec, input: tensor([1, 2], .uint8, .nchw))
+        let nchw = try MobileNetV4.Preprocessor(spec: spec, input: tensor([1, 2], .uint8, .nchw))
         #expect(try nchw.feed(pixels) { Array($0) } == [1, 4, 2, 5, 3, 6])
         #expect(message { try nchw.feed([1, 2]) { _ in } }.contains("must be 6"))
     }
 
     @Test func integersThatStandForFloats() throws {
         for one in try read("quantise.json", as: [Quantised].self) {
-            let spec = PreprocessSpec(
+            let spec = MobileNetV4.PreprocessSpec(
                 size: one.size, crop: 1, interpolation: .bilinear, mean: one.mean, std: one.std)
             let plain = tensor(one.size, one.dtype, one.layout)
-            let input = TensorSpec(
+            let input = MobileNetV4.TensorSpec(
                 name: plain.name, kind: plain.kind, shape: plain.shape, dtype: one.dtype,
                 layout: one.layout, quantization: one.quantization)
-            let found = try Preprocessor(spec: spec, input: input)
+            let found = try MobileNetV4.Preprocessor(spec: spec, input: input)
                 .feed(Array(one.pixels)) { Data($0) }
             #expect(found == one.input, "\(one.dtype) \(one.layout)")
         }
@@ -136,10 +138,10 @@ struct GoldenTests {
 
     @Test func orientationsOfEXIF() throws {
         for one in try read("orientation.json", as: [Turned].self) {
-            let stored = try PackedPixels(
+            let stored = try MobileNetV4.PackedPixels(
                 bytes: one.rgb, width: one.width, height: one.height,
                 bytesPerRow: 3 * one.width, format: .rgb,
-                orientation: Orientation(exif: one.orientation))
+                orientation: MobileNetV4.Orientation(exif: one.orientation))
             #expect(try stored.upright() == Array(one.upright), "\(one.orientation)")
         }
     }
@@ -148,7 +150,8 @@ struct GoldenTests {
         for one in try read("frame.json", as: [Frame].self) {
             let (left, top) = (one.crop[0], one.crop[1])
             let seen = try yuv(one) { $0.part(left, top, one.crop[2], one.crop[3]) }
-            let turned = Grid(rows: seen, orientation: try Orientation(degrees: one.degrees))
+            let turned = Grid(
+                rows: seen, orientation: try MobileNetV4.Orientation(degrees: one.degrees))
             #expect((turned.uprightWidth, turned.uprightHeight) == (one.width, one.height))
             let found = try turned.upright()
             try #require(found.count == one.upright.count)
@@ -157,10 +160,10 @@ struct GoldenTests {
     }
 
     private func yuv<T>(_ frame: Frame, _ use: (YUVPixels) throws -> T) throws -> T {
-        func plane<P>(_ plane: Frame.Plane, _ use: (YUVPlane) throws -> P) throws -> P {
+        func plane<P>(_ plane: Frame.Plane, _ use: (MobileNetV4.YUVPlane) throws -> P) throws -> P {
             try plane.data.withUnsafeBytes {
                 try use(
-                    YUVPlane(
+                    MobileNetV4.YUVPlane(
                         bytes: $0, bytesPerRow: plane.row_stride,
                         bytesPerValue: plane.pixel_stride))
             }
@@ -170,7 +173,7 @@ struct GoldenTests {
                 try plane(frame.v) { v in
                     let width = frame.crop[0] + frame.crop[2]
                     let height = frame.crop[1] + frame.crop[3]
-                    let planes = try YUVFrame(
+                    let planes = try MobileNetV4.YUVFrame(
                         y: y, blue: u, red: v, width: width, height: height, fullRange: true)
                     return try use(YUVPixels(frame: planes, width: width, height: height))
                 }
@@ -180,7 +183,7 @@ struct GoldenTests {
 
     @Test func statisticsOfLatencies() throws {
         for one in try read("statistics.json", as: Latencies.self).cases {
-            let found = try #require(Statistics(one.latencies_ms))
+            let found = try #require(MobileNetV4.Statistics(one.latencies_ms))
             let values: [String: Double?] = [
                 "p50": found.percentile(50), "p90": found.percentile(90),
                 "p95": found.percentile(95), "mean": found.mean, "cv": found.variation,
@@ -197,7 +200,7 @@ struct GoldenTests {
                 #expect(difference <= 1e-9 * abs(wanted), "\(one.name): \(key)")
             }
         }
-        #expect(Statistics([]) == nil)
+        #expect(MobileNetV4.Statistics([]) == nil)
     }
 
     @Test func halvesAreFloat16() {

@@ -9,7 +9,7 @@ struct MobileNetV4Tests {
         _ folder: URL = Fixtures.bundle(Fixtures.float32), unloadOn: Notification.Name? = nil,
         delay: Duration = .zero
     ) async throws -> (MobileNetV4, FakeLoader) {
-        let bundle = try ModelBundle(folder: folder)
+        let bundle = try MobileNetV4.ModelBundle(folder: folder)
         let loader = FakeLoader(bundle, delay: delay)
         let model = try await MobileNetV4(
             manifest: bundle.manifest, loader: loader, unloadOn: unloadOn)
@@ -18,11 +18,11 @@ struct MobileNetV4Tests {
 
     @Test func classifiesManyAtOnce() async throws {
         let (model, loader) = try await open()
-        let bundle = try ModelBundle(folder: Fixtures.bundle(Fixtures.float32))
-        let golden = try Golden(bundle)
+        let bundle = try MobileNetV4.ModelBundle(folder: Fixtures.bundle(Fixtures.float32))
+        let golden = try MobileNetV4.Golden(bundle)
         let eager = try #require(try bundle.golden(.eager)["logits"])
         let wanted = eager.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
-        try await withThrowingTaskGroup(of: (Int, [Classification]).self) { group in
+        try await withThrowingTaskGroup(of: (Int, [MobileNetV4.Classification]).self) { group in
             for i in 0..<32 {
                 group.addTask {
                     (i % 2, try await model.runPixels(golden.picture(i % 2)).top(3))
@@ -149,10 +149,10 @@ final class Counter: @unchecked Sendable {
 }
 
 /// A black image that says when it is read.
-private struct Watched: PixelSource {
+private struct Watched: MobileNetV4.PixelSource {
     let width = 10
     let height = 10
-    let orientation = Orientation.upright
+    let orientation = MobileNetV4.Orientation.upright
     let reads: Counter
     let call: @Sendable () -> Void
 

@@ -19,37 +19,37 @@ struct PixelsTests {
         ]
         for (i, wanted) in upright.enumerated() {
             var turned = picture
-            turned.orientation = Orientation(exif: i + 1)
+            turned.orientation = MobileNetV4.Orientation(exif: i + 1)
             let found = try turned.upright().enumerated().filter { $0.offset % 3 == 2 }
             #expect(found.map(\.element) == wanted, "\(i + 1)")
         }
-        #expect(Orientation(exif: 9) == .upright)
+        #expect(MobileNetV4.Orientation(exif: 9) == .upright)
     }
 
     private func preprocessor(
-        _ size: [Int], _ interpolation: Interpolation, crop: Double = 1
-    ) throws -> Preprocessor {
-        try Preprocessor(
-            spec: PreprocessSpec(
+        _ size: [Int], _ interpolation: MobileNetV4.Interpolation, crop: Double = 1
+    ) throws -> MobileNetV4.Preprocessor {
+        try MobileNetV4.Preprocessor(
+            spec: MobileNetV4.PreprocessSpec(
                 size: size, crop: crop, interpolation: interpolation, mean: [0, 0, 0],
                 std: [1, 1, 1]),
-            input: TensorSpec(
+            input: MobileNetV4.TensorSpec(
                 name: "image", kind: "image", shape: [1] + size + [3], dtype: .uint8,
                 layout: .nhwc))
     }
 
-    @Test(arguments: Interpolation.allCases)
-    func aTurnedImageIsResizedToTheSameBytes(_ interpolation: Interpolation) throws {
+    @Test(arguments: MobileNetV4.Interpolation.allCases)
+    func aTurnedImageIsResizedToTheSameBytes(_ interpolation: MobileNetV4.Interpolation) throws {
         let cases = [(37, 53, [11, 9]), (300, 150, [140, 130]), (7, 9, [20, 20])]
         for (width, height, size) in cases {
             let rows = (0..<height).map { _ in
                 (0..<width).map { _ in UInt32.random(in: 0...0xffffff) }
             }
             let preprocessor = try preprocessor(size, interpolation, crop: 0.875)
-            for orientation in Orientation.allCases {
+            for orientation in MobileNetV4.Orientation.allCases {
                 let stored = Grid(rows: rows, orientation: orientation)
                 let bytes = try stored.upright()
-                let upright = try PackedPixels(
+                let upright = try MobileNetV4.PackedPixels(
                     bytes: Data(bytes), width: stored.uprightWidth, height: stored.uprightHeight,
                     bytesPerRow: 3 * stored.uprightWidth, format: .rgb)
                 let wanted = try preprocessor.resized(upright)
@@ -60,10 +60,10 @@ struct PixelsTests {
     }
 
     /// Fails for pixels that the crop does not need.
-    private struct Centre: PixelSource {
+    private struct Centre: MobileNetV4.PixelSource {
         let width = 1000
         let height = 400
-        let orientation: Orientation
+        let orientation: MobileNetV4.Orientation
 
         func read(
             left: Int, top: Int, width: Int, height: Int, into: UnsafeMutablePointer<UInt32>
@@ -75,7 +75,7 @@ struct PixelsTests {
     }
 
     @Test func onlyWhatTheCropNeedsIsRead() throws {
-        for orientation in Orientation.allCases {
+        for orientation in MobileNetV4.Orientation.allCases {
             let image = Centre(orientation: orientation)
             let found = try preprocessor([64, 64], .bilinear).resized(image)
             #expect(found == (0..<64 * 64).flatMap { _ in [1, 2, 3] as [UInt8] })
@@ -83,15 +83,16 @@ struct PixelsTests {
     }
 
     @Test func rotationsOfACamera() throws {
-        #expect(try Orientation(degrees: 90) == .turned90)
-        #expect(try Orientation(degrees: -90) == .turned270)
-        #expect(message { try Orientation(degrees: 45) }.contains("found 45 degrees"))
+        #expect(try MobileNetV4.Orientation(degrees: 90) == .turned90)
+        #expect(try MobileNetV4.Orientation(degrees: -90) == .turned270)
+        #expect(message { try MobileNetV4.Orientation(degrees: 45) }.contains("found 45 degrees"))
     }
 
     private func pixels(
-        _ bytes: [UInt8], _ format: PixelFormat, width: Int = 1, height: Int = 1, row: Int? = nil
+        _ bytes: [UInt8], _ format: MobileNetV4.PixelFormat, width: Int = 1, height: Int = 1,
+        row: Int? = nil
     ) throws -> [[UInt32]] {
-        let picture = try PackedPixels(
+        let picture = try MobileNetV4.PackedPixels(
             bytes: Data(bytes), width: width, height: height,
             bytesPerRow: row ?? width * format.bytesPerPixel, format: format)
         return picture.stored
@@ -100,9 +101,9 @@ struct PixelsTests {
     private func format(
         _ samples: Int, bits: Int = 8, alphaFirst: Bool = false, premultiplied: Bool = false,
         little: Bool = false
-    ) throws -> PixelFormat {
+    ) throws -> MobileNetV4.PixelFormat {
         try #require(
-            PixelFormat(
+            MobileNetV4.PixelFormat(
                 samples: samples, bitsPerSample: bits, alphaFirst: alphaFirst,
                 premultiplied: premultiplied, littleEndian: little))
     }
@@ -139,7 +140,7 @@ struct PixelsTests {
         let rows = try pixels([1, 2, 9, 9, 3, 4], .grey, width: 2, height: 2, row: 4)
         #expect(rows == [[0x010101, 0x020202], [0x030303, 0x040404]])
         let slice = Data([9, 9, 1, 2, 3])[2...]
-        let picture = try PackedPixels(
+        let picture = try MobileNetV4.PackedPixels(
             bytes: slice, width: 1, height: 1, bytesPerRow: 3, format: .rgb)
         #expect(picture.stored == [[0x010203]])
     }
@@ -149,14 +150,14 @@ struct PixelsTests {
         #expect(message { try pixels([1], .rgb, height: -1) }.contains("must be 1 x 1 or more"))
         #expect(message { try pixels([1, 2], .rgb) }.contains("found 2 bytes"))
         #expect(message { try pixels([1, 2, 3], .rgb, width: 1, row: 2) }.contains("bytes"))
-        let outside = PixelFormat(bytesPerPixel: 3, red: 0, green: 1, blue: 3)
+        let outside = MobileNetV4.PixelFormat(bytesPerPixel: 3, red: 0, green: 1, blue: 3)
         #expect(message { try pixels([1, 2, 3], outside) }.contains("must lie in the 3 bytes"))
         #expect(
-            PixelFormat(
+            MobileNetV4.PixelFormat(
                 samples: 5, bitsPerSample: 8, alphaFirst: false, premultiplied: false,
                 littleEndian: false) == nil)
         #expect(
-            PixelFormat(
+            MobileNetV4.PixelFormat(
                 samples: 3, bitsPerSample: 10, alphaFirst: false, premultiplied: false,
                 littleEndian: false) == nil)
     }
@@ -164,10 +165,10 @@ struct PixelsTests {
     private func yuv(_ y: UInt8, _ blue: UInt8, _ red: UInt8, fullRange: Bool) throws -> UInt32 {
         try [y].withUnsafeBytes { y in
             try [blue, red].withUnsafeBytes { chroma in
-                let frame = try YUVFrame(
-                    y: YUVPlane(bytes: y, bytesPerRow: 1, bytesPerValue: 1),
-                    blue: YUVPlane(bytes: chroma, bytesPerRow: 2, bytesPerValue: 2),
-                    red: YUVPlane(
+                let frame = try MobileNetV4.YUVFrame(
+                    y: MobileNetV4.YUVPlane(bytes: y, bytesPerRow: 1, bytesPerValue: 1),
+                    blue: MobileNetV4.YUVPlane(bytes: chroma, bytesPerRow: 2, bytesPerValue: 2),
+                    red: MobileNetV4.YUVPlane(
                         bytes: UnsafeRawBufferPointer(rebasing: chroma[1...]), bytesPerRow: 2,
                         bytesPerValue: 2),
                     width: 1, height: 1, fullRange: fullRange)
@@ -191,8 +192,8 @@ struct PixelsTests {
     @Test func aFrameThatIsTooSmall() {
         let found = message {
             try [UInt8](repeating: 0, count: 11).withUnsafeBytes {
-                let plane = YUVPlane(bytes: $0, bytesPerRow: 4, bytesPerValue: 1)
-                return try YUVFrame(
+                let plane = MobileNetV4.YUVPlane(bytes: $0, bytesPerRow: 4, bytesPerValue: 1)
+                return try MobileNetV4.YUVFrame(
                     y: plane, blue: plane, red: plane, width: 4, height: 3, fullRange: true)
             }
         }
@@ -208,19 +209,21 @@ struct PixelsTests {
     }
 
     @Test func anInputThatCannotBeFilled() {
-        let spec = PreprocessSpec(
+        let spec = MobileNetV4.PreprocessSpec(
             size: [2, 2], crop: 1, interpolation: .bicubic, mean: [0, 0, 0], std: [1, 1, 1])
-        for (shape, layout) in [([2, 2, 2, 3], TensorSpec.Layout.nhwc), ([1, 3, 2, 2], nil)] {
-            let input = TensorSpec(
+        for (shape, layout) in [
+            ([2, 2, 2, 3], MobileNetV4.TensorSpec.Layout.nhwc), ([1, 3, 2, 2], nil),
+        ] {
+            let input = MobileNetV4.TensorSpec(
                 name: "image", kind: "image", shape: shape, dtype: .float32, layout: layout)
             #expect(
-                message { try Preprocessor(spec: spec, input: input) }
+                message { try MobileNetV4.Preprocessor(spec: spec, input: input) }
                     .contains("one picture at a time"))
         }
     }
 
     @Test func outputsThatLieApart() throws {
-        let spec = TensorSpec(
+        let spec = MobileNetV4.TensorSpec(
             name: "x", kind: "stage_1", shape: [1, 2, 2], dtype: .float32, layout: nil)
         let values: [Float] = [1, 2, 9, 9, 3, 4]
         func read(_ strides: [Int]?) throws -> [Float] {
@@ -229,9 +232,9 @@ struct PixelsTests {
         #expect(try read([6, 4, 1]) == [1, 2, 3, 4])
         #expect(try read(nil) == [1, 2, 9, 9])
         #expect(message { try read([6, 5, 1]) }.contains("24 bytes"))
-        let grid = TensorSpec(
+        let grid = MobileNetV4.TensorSpec(
             name: "x", kind: "logits", shape: [1, 2], dtype: .int8, layout: nil,
-            quantization: Quantization(scale: 0.5, zeroPoint: 1))
+            quantization: MobileNetV4.Quantization(scale: 0.5, zeroPoint: 1))
         let integers = [UInt8(3), UInt8(bitPattern: -1)]
         #expect(try integers.withUnsafeBytes { try grid.floats($0) } == [1, -1])
     }

@@ -5,9 +5,9 @@ import Testing
 
 /// Tests what depends on the system: its version, its units, and where it keeps resources.
 struct SystemTests {
-    private func manifest(_ requires: [String: String]) throws -> Manifest {
+    private func manifest(_ requires: [String: String]) throws -> MobileNetV4.Manifest {
         let folder = try Fixtures.edited(Fixtures.float16) { $0["requires"] = requires }
-        return try ModelBundle(folder: folder).manifest
+        return try MobileNetV4.ModelBundle(folder: folder).manifest
     }
 
     @Test(arguments: [
@@ -30,8 +30,10 @@ struct SystemTests {
         }
         try AppleSystem(.iOS, 1).check(manifest([:]))
         let refused = AppleSystem(.iOS, 16)
-        #expect(throws: MNV4Error.unsupported("\(Fixtures.float16): needs iOS 17, this is iOS 16"))
-        {
+        #expect(
+            throws: MobileNetV4.Failure.unsupported(
+                "\(Fixtures.float16): needs iOS 17, this is iOS 16")
+        ) {
             try refused.check(manifest(["coreml.min_ios": "17"]))
         }
     }
@@ -40,16 +42,17 @@ struct SystemTests {
         let built = try manifest(["coreml.compute_unit": "all"])
         let plain = try manifest([:])
         func chosen(
-            _ unit: ComputeUnit?, _ manifest: Manifest, simulator: Bool = false
-        ) throws -> ComputeUnit {
-            try ComputeUnit.chosen(unit, for: manifest, simulator: simulator)
+            _ unit: MobileNetV4.ComputeUnit?, _ manifest: MobileNetV4.Manifest,
+            simulator: Bool = false
+        ) throws -> MobileNetV4.ComputeUnit {
+            try MobileNetV4.ComputeUnit.chosen(unit, for: manifest, simulator: simulator)
         }
         #expect(try chosen(nil, plain) == .cpuAndNeuralEngine)
         #expect(try chosen(nil, built) == .all)
         #expect(try chosen(.cpuAndGPU, built) == .cpuAndGPU)
         #expect(try chosen(.all, built, simulator: true) == .cpuOnly)
         // What `mnv4 build` writes if it is not asked for anything else.
-        let bundle = try ModelBundle(folder: Fixtures.bundle(Fixtures.float16))
+        let bundle = try MobileNetV4.ModelBundle(folder: Fixtures.bundle(Fixtures.float16))
         #expect(try chosen(nil, bundle.manifest) == .cpuAndNeuralEngine)
         let strange = try manifest(["coreml.compute_unit": "ane"])
         #expect(
@@ -66,7 +69,7 @@ struct SystemTests {
         try Data("<plist version=\"1.0\"><dict/></plist>".utf8)
             .write(to: package.appendingPathComponent(info))
         let resources = try #require(Bundle(url: package))
-        let found = MNV4Model(id: "one", in: resources).folder
+        let found = MobileNetV4.Model(id: "one", in: resources).folder
         #expect(found.standardizedFileURL.path == folder.standardizedFileURL.path)
     }
 }

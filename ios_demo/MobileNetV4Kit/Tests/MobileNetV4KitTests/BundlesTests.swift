@@ -5,11 +5,11 @@ import XCTest
 /// Tests the bundles in this package's resources with Core ML itself.
 final class BundlesTests: XCTestCase {
     func testEveryBundleGivesWhatTheFloatModelGave() async throws {
-        try XCTSkipIf(MNV4Model.all.isEmpty, "no bundles: write them with mnv4 sdk ios")
-        for model in MNV4Model.all {
-            let bundle = try ModelBundle(folder: model.folder)
+        try XCTSkipIf(MobileNetV4.Model.all.isEmpty, "no bundles: write them with mnv4 sdk ios")
+        for model in MobileNetV4.Model.all {
+            let bundle = try MobileNetV4.ModelBundle(folder: model.folder)
             let network = try await MobileNetV4(model)
-            let sqnrDb = try await Golden(bundle).check(network)
+            let sqnrDb = try await MobileNetV4.Golden(bundle).check(network)
             XCTAssertGreaterThan(sqnrDb, 0, model.id)
         }
     }
@@ -22,14 +22,14 @@ final class BundlesTests: XCTestCase {
         guard let json = environment["MNV4_PLAN"] else {
             throw XCTSkip("no plan in MNV4_PLAN")
         }
-        let plan = try Plan(json: Data(json.utf8))
-        for model in MNV4Model.all {
-            for unit in Plan.Unit.allCases {
+        let plan = try MobileNetV4.Plan(json: Data(json.utf8))
+        for model in MobileNetV4.Model.all {
+            for unit in MobileNetV4.Plan.Unit.allCases {
                 var one = plan
                 one.unit = unit
                 let id = UUID().uuidString.lowercased()
-                let result = await Benchmark.coreML.run(
-                    Job(id: id, bundle: model.folder, plan: one))
+                let result = await MobileNetV4.Benchmark.coreML.run(
+                    MobileNetV4.Job(id: id, bundle: model.folder, plan: one))
                 XCTAssertEqual(result.status, .ok, "\(model.id), \(unit): \(result.error ?? "")")
                 if let folder = environment["MNV4_RESULTS"] {
                     let name = "\(model.id)-\(unit.rawValue)"

@@ -6,11 +6,12 @@ final class CaptureDelegate: NSObject, AVCaptureVideoDataOutputSampleBufferDeleg
     @unchecked Sendable
 {
     private let network: MobileNetV4
-    private let show: @MainActor ([Classification]) -> Void
+    private let show: @MainActor ([MobileNetV4.Classification]) -> Void
     private let lock = NSLock()
     private var isBusy = false
 
-    init(_ network: MobileNetV4, show: @escaping @MainActor ([Classification]) -> Void) {
+    init(_ network: MobileNetV4, show: @escaping @MainActor ([MobileNetV4.Classification]) -> Void)
+    {
         self.network = network
         self.show = show
     }
@@ -20,7 +21,7 @@ final class CaptureDelegate: NSObject, AVCaptureVideoDataOutputSampleBufferDeleg
         from connection: AVCaptureConnection
     ) {
         guard let frame = CMSampleBufferGetImageBuffer(sampleBuffer),
-            let picture = try? Pictures.pixels(of: frame, degrees: 90), begin()
+            let picture = try? MobileNetV4.Images.pixels(of: frame, degrees: 90), begin()
         else { return }
         Task {
             if let top = try? await network.classify(picture) { await show(top) }

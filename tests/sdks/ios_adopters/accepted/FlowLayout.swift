@@ -20,7 +20,7 @@ struct FlowLayout: Layout {
 
 /// Shows what a picture contains.
 struct Labels: View {
-    let top: [Classification]
+    let top: [MobileNetV4.Classification]
 
     var body: some View {
         FlowLayout {

@@ -9,11 +9,11 @@ func name<Hash: Digest>(_ hash: Hash) -> String {
 
 /// Classifies a picture once.
 func classify(
-    _ data: Data, known: inout [String: [Classification]], with network: MobileNetV4
-) async throws -> [Classification] {
+    _ data: Data, known: inout [String: [MobileNetV4.Classification]], with network: MobileNetV4
+) async throws -> [MobileNetV4.Classification] {
     let name = name(SHA256.hash(data: data))
     if let found = known[name] { return found }
-    let found = try await network.classify(Pictures.decode(data))
+    let found = try await network.classify(MobileNetV4.Images.decode(data))
     known[name] = found
     return found
 }

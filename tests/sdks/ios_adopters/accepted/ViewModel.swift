@@ -4,14 +4,14 @@ import SwiftUI
 /// Opens a network once and classifies pictures for a screen.
 @MainActor
 final class ViewModel: ObservableObject {
-    @Published private(set) var top: [Classification] = []
+    @Published private(set) var top: [MobileNetV4.Classification] = []
     @Published private(set) var failure: String?
     private var network: MobileNetV4?
 
     func classify(_ data: Data) async {
         do {
             let network = try await opened()
-            top = try await network.classify(Pictures.decode(data), top: 3)
+            top = try await network.classify(MobileNetV4.Images.decode(data), top: 3)
         } catch {
             failure = error.localizedDescription
         }
@@ -25,7 +25,7 @@ final class ViewModel: ObservableObject {
 
     private func opened() async throws -> MobileNetV4 {
         if let network { return network }
-        guard let model = MNV4Model.all.first else { throw CocoaError(.fileNoSuchFile) }
+        guard let model = MobileNetV4.Model.all.first else { throw CocoaError(.fileNoSuchFile) }
         let opened = try await MobileNetV4(model, computeUnit: .cpuOnly)
         network = opened
         return opened

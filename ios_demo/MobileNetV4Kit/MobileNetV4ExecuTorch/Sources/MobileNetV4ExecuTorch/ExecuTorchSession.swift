@@ -5,16 +5,16 @@ import MobileNetV4Kit
 extension MobileNetV4 {
     /// Opens a bundle for ExecuTorch from this package's resources.
     ///
-    /// - Parameter model: One of ``MNV4Model/allExecuTorch``.
-    /// - Throws: ``MNV4Error`` if the bundle cannot be used or ExecuTorch fails.
-    public init(executorch model: MNV4Model) async throws {
+    /// - Parameter model: One of ``Model/allExecuTorch``.
+    /// - Throws: ``Failure`` if the bundle cannot be used or ExecuTorch fails.
+    public init(executorch model: Model) async throws {
         try await self.init(executorch: model.folder)
     }
 
     /// Opens a bundle for ExecuTorch in any folder, for example one that was downloaded.
     ///
     /// - Parameter folder: The bundle's folder.
-    /// - Throws: ``MNV4Error`` if the bundle cannot be used or ExecuTorch fails.
+    /// - Throws: ``Failure`` if the bundle cannot be used or ExecuTorch fails.
     public init(executorch folder: URL) async throws {
         let bundle = try ModelBundle(folder: folder)
         try bundle.check(target: "executorch")
@@ -26,24 +26,24 @@ extension MobileNetV4 {
 }
 
 /// Loads a bundle into ExecuTorch.
-struct ExecuTorchLoader: SessionLoader {
-    let bundle: ModelBundle
+struct ExecuTorchLoader: MobileNetV4.SessionLoader {
+    let bundle: MobileNetV4.ModelBundle
 
-    func load() async throws -> sending any Session {
+    func load() async throws -> sending any MobileNetV4.Session {
         try ExecuTorchSession(bundle)
     }
 }
 
 /// Runs a program in ExecuTorch, with the program's XNNPACK delegate.
-final class ExecuTorchSession: Session {
+final class ExecuTorchSession: MobileNetV4.Session {
     /// The version is the package's, because ExecuTorch's Swift API does not report one.
     let runtime = "executorch 1.5.1"
 
-    private let manifest: Manifest
+    private let manifest: MobileNetV4.Manifest
     private let module: Module
     private var input = Data()
 
-    init(_ bundle: ModelBundle) throws {
+    init(_ bundle: MobileNetV4.ModelBundle) throws {
         manifest = bundle.manifest
         module = Module(filePath: bundle.artifact.path)
         try running("load") { try module.load("forward") }
@@ -56,7 +56,7 @@ final class ExecuTorchSession: Session {
     func run() throws -> [[Float]] {
         let found: [Value] = try running("run") { try module.forward([try tensor()]) }
         guard found.count == manifest.outputs.count else {
-            throw MNV4Error.runtimeFailed(
+            throw MobileNetV4.Failure.runtimeFailed(
                 "\(manifest.id): ExecuTorch gave \(found.count) outputs, the manifest has "
                     + "\(manifest.outputs.count)")
         }
@@ -70,15 +70,15 @@ final class ExecuTorchSession: Session {
         case .uint8: return Tensor<UInt8>(data: input, shape: spec.shape)
         case .int8: return Tensor<Int8>(data: input, shape: spec.shape)
         case .float16:
-            throw MNV4Error.unsupported(
+            throw MobileNetV4.Failure.unsupported(
                 "\(manifest.id): input: found float16, ExecuTorch's Swift API has none")
         }
     }
 
-    private func values(_ output: TensorSpec, _ value: Value) throws -> [Float] {
+    private func values(_ output: MobileNetV4.TensorSpec, _ value: Value) throws -> [Float] {
         func floats<T: Scalar>(_ type: T.Type) throws -> [Float] {
             guard let tensor: Tensor<T> = value.tensor() else {
-                throw MNV4Error.runtimeFailed(
+                throw MobileNetV4.Failure.runtimeFailed(
                     "\(manifest.id): output \(output.name): is not \(output.dtype)")
             }
             return try tensor.scalars().withUnsafeBytes { try output.floats($0) }
@@ -88,7 +88,7 @@ final class ExecuTorchSession: Session {
         case .uint8: return try floats(UInt8.self)
         case .int8: return try floats(Int8.self)
         case .float16:
-            throw MNV4Error.unsupported(
+            throw MobileNetV4.Failure.unsupported(
                 "\(manifest.id): output \(output.name): found float16, ExecuTorch's Swift API "
                     + "has none")
         }
@@ -97,10 +97,10 @@ final class ExecuTorchSession: Session {
     private func running<T>(_ what: String, _ block: () throws -> T) throws -> T {
         do {
             return try block()
-        } catch let error as MNV4Error {
+        } catch let error as MobileNetV4.Failure {
             throw error
         } catch {
-            throw MNV4Error.runtimeFailed(
+            throw MobileNetV4.Failure.runtimeFailed(
                 "\(manifest.id): ExecuTorch cannot \(what) it: \(error.localizedDescription)")
         }
     }

@@ -2,7 +2,7 @@
 @_exported import MobileNetV4Kit
 
 // `mnv4 sdk ios` writes this file anew.
-extension MNV4Model {
+extension MobileNetV4.Model {
     /// All bundles in this package's resources.
-    public static let allExecuTorch: [MNV4Model] = []
+    public static let allExecuTorch: [MobileNetV4.Model] = []
 }

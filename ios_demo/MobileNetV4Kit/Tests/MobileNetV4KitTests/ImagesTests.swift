@@ -15,7 +15,7 @@ final class PicturesTests: XCTestCase {
         + "AQAAAAAAAAAAAAAAAAAACQf/xAAUEQEAAAAAAAAAAAAAAAAAAAAA/9oADAMBAAIRAxEAPwCdEMKmAjjB0f/Z"
 
     /// Returns the pixels as they are stored.
-    private func rows(_ source: any PixelSource) -> [[UInt32]] {
+    private func rows(_ source: any MobileNetV4.PixelSource) -> [[UInt32]] {
         let (width, height) = (source.width, source.height)
         let pixels = UnsafeMutablePointer<UInt32>.allocate(capacity: width * height)
         defer { pixels.deallocate() }
@@ -48,20 +48,20 @@ final class PicturesTests: XCTestCase {
         ]
         for (bytes, bits, samples, space, info, wanted) in cases {
             let image = try image(bytes, bits: bits, samples: samples, space: space, info: info)
-            XCTAssertEqual(rows(try Pictures.pixels(of: image)), [[wanted]], "\(bytes)")
+            XCTAssertEqual(rows(try MobileNetV4.Images.pixels(of: image)), [[wanted]], "\(bytes)")
         }
     }
 
     func testAFileIsTurnedUpright() throws {
         let data = try XCTUnwrap(Data(base64Encoded: Self.jpeg))
-        let image = try Pictures.decode(data)
+        let image = try MobileNetV4.Images.decode(data)
         XCTAssertEqual(image.orientation, .turned90)
         let found = rows(image)
         XCTAssertEqual(found.count, 8)
         XCTAssertEqual(found.first?.count, 16)
         XCTAssertGreaterThan(found[4][0] >> 16, 200)
         XCTAssertGreaterThan(found[4][15] & 0xff, 200)
-        XCTAssertThrowsError(try Pictures.decode(Data([1, 2, 3])))
+        XCTAssertThrowsError(try MobileNetV4.Images.decode(Data([1, 2, 3])))
     }
 
     func testFramesOfACamera() throws {
@@ -72,8 +72,8 @@ final class PicturesTests: XCTestCase {
         let base = try XCTUnwrap(CVPixelBufferGetBaseAddress(frame))
         base.copyMemory(from: [3, 2, 1, 255, 6, 5, 4, 255] as [UInt8], byteCount: 8)
         CVPixelBufferUnlockBaseAddress(frame, [])
-        XCTAssertEqual(rows(try Pictures.pixels(of: frame)), [[0x010203, 0x040506]])
-        XCTAssertEqual(try Pictures.pixels(of: frame, degrees: 90).orientation, .turned90)
-        XCTAssertThrowsError(try Pictures.pixels(of: frame, degrees: 45))
+        XCTAssertEqual(rows(try MobileNetV4.Images.pixels(of: frame)), [[0x010203, 0x040506]])
+        XCTAssertEqual(try MobileNetV4.Images.pixels(of: frame, degrees: 90).orientation, .turned90)
+        XCTAssertThrowsError(try MobileNetV4.Images.pixels(of: frame, degrees: 45))
     }
 }

@@ -1,0 +1,193 @@
+import CoreGraphics
+import CoreVideo
+import Foundation
+import ImageIO
+
+extension MobileNetV4 {
+    /// Makes sources of pixels from the platform's images.
+    public enum Images {
+        /// Returns an image's pixels.
+        ///
+        /// Samples of 8 and 16 bits, grey or RGB, are read as they are stored: colour profiles are not
+        /// applied and alpha is dropped without blending, as in training. Anything else
+        /// (CMYK, palettes, floats) is drawn into sRGB first.
+        ///
+        /// - Parameters:
+        ///   - image: An image of any size.
+        ///   - orientation: How it must be turned.
+        /// - Throws: ``Failure/badImage(_:)`` if it has no pixels, or they cannot be read.
+        public static func pixels(
+            of image: CGImage, orientation: Orientation = .upright
+        ) throws -> any PixelSource {
+            let stored = try packed(image, orientation) ?? packed(drawn(image), orientation)
+            guard let stored else {
+                throw Failure.badImage(
+                    "image: found \(image.bitsPerComponent) bits a sample, cannot be drawn into 8")
+            }
+            return stored
+        }
+
+        /// Returns a camera frame's pixels, read from its planes without an intermediate image.
+        ///
+        /// The result keeps the frame; nothing may write to the frame as long as the result exists.
+        ///
+        /// - Parameters:
+        ///   - frame: BGRA, or YUV of 8 bits (`420f`, `420v`).
+        ///   - degrees: By how much the frame is turned clockwise to be upright.
+        /// - Throws: ``Failure/badImage(_:)`` for another format, or no multiple of 90.
+        public static func pixels(
+            of frame: CVPixelBuffer, degrees: Int = 0
+        ) throws -> any PixelSource {
+            try FramePixels(frame, orientation: Orientation(degrees: degrees))
+        }
+
+        /// Decodes an image file (JPEG, HEIC, PNG, ...) and turns it as its EXIF orientation says.
+        ///
+        /// - Throws: ``Failure/badImage(_:)`` if it cannot be decoded.
+        public static func decode(_ data: Data) throws -> any PixelSource {
+            guard let source = CGImageSourceCreateWithData(data as CFData, nil),
+                let image = CGImageSourceCreateImageAtIndex(source, 0, nil)
+            else {
+                throw Failure.badImage("picture: not in a format that the system decodes")
+            }
+            let about = CGImageSourceCopyPropertiesAtIndex(source, 0, nil) as? [CFString: Any]
+            let exif = about?[kCGImagePropertyOrientation] as? NSNumber
+            return try pixels(of: image, orientation: Orientation(exif: exif?.intValue ?? 1))
+        }
+
+        /// Returns the samples as they are stored; nil if they are not grey or RGB of 8 or 16 bits.
+        private static func packed(
+            _ image: CGImage?, _ orientation: Orientation
+        ) throws -> PackedPixels? {
+            guard let image, let space = image.colorSpace,
+                space.model == .rgb || space.model == .monochrome,
+                !image.bitmapInfo.contains(.floatComponents),
+                image.bitsPerPixel % image.bitsPerComponent == 0
+            else { return nil }
+            let samples = image.bitsPerPixel / image.bitsPerComponent
+            let colours = space.model == .rgb ? 3 : 1
+            // A fourth or second sample is alpha or padding; other numbers are not supported.
+            guard samples == colours || samples == colours + 1,
+                let littleEndian = isLittleEndian(image),
+                let format = PixelFormat(
+                    samples: samples, bitsPerSample: image.bitsPerComponent,
+                    alphaFirst: [.first, .premultipliedFirst, .noneSkipFirst].contains(
+                        image.alphaInfo),
+                    premultiplied: [.premultipliedFirst, .premultipliedLast].contains(
+                        image.alphaInfo),
+                    littleEndian: littleEndian),
+                let data = image.dataProvider?.data
+            else { return nil }
+            return try PackedPixels(
+                bytes: data as Data, width: image.width, height: image.height,
+                bytesPerRow: image.bytesPerRow, format: format, orientation: orientation)
+        }
+
+        /// Returns nil for a byte order that does not fit the samples.
+        private static func isLittleEndian(_ image: CGImage) -> Bool? {
+            switch image.byteOrderInfo {
+            case .orderDefault, .order16Big, .order32Big: return false
+            case .order16Little: return image.bitsPerComponent == 16 ? true : nil
+            case .order32Little:
+                return image.bitsPerComponent == 8 && image.bitsPerPixel == 32 ? true : nil
+            default: return nil
+            }
+        }
+
+        private static func drawn(_ image: CGImage) -> CGImage? {
+            guard let space = CGColorSpace(name: CGColorSpace.sRGB),
+                let context = CGContext(
+                    data: nil, width: image.width, height: image.height, bitsPerComponent: 8,
+                    bytesPerRow: 0, space: space,
+                    bitmapInfo: CGImageAlphaInfo.premultipliedLast.rawValue)
+            else { return nil }
+            context.draw(image, in: CGRect(x: 0, y: 0, width: image.width, height: image.height))
+            return context.makeImage()
+        }
+    }
+}
+
+/// A camera frame, which is locked while it is read. Nothing writes to it, so it is Sendable.
+private final class FramePixels: MobileNetV4.PixelSource, @unchecked Sendable {
+    private enum Planes {
+        case bgra(UnsafeRawPointer, bytesPerRow: Int)
+        case yuv(MobileNetV4.YUVFrame)
+    }
+
+    let width: Int
+    let height: Int
+    let orientation: MobileNetV4.Orientation
+    private let frame: CVPixelBuffer
+    private let planes: Planes
+
+    init(_ frame: CVPixelBuffer, orientation: MobileNetV4.Orientation) throws {
+        guard CVPixelBufferLockBaseAddress(frame, .readOnly) == kCVReturnSuccess else {
+            throw MobileNetV4.Failure.badImage("frame: cannot be locked")
+        }
+        self.frame = frame
+        self.orientation = orientation
+        width = CVPixelBufferGetWidth(frame)
+        height = CVPixelBufferGetHeight(frame)
+        do {
+            planes = try Self.planes(frame, width, height)
+        } catch {
+            CVPixelBufferUnlockBaseAddress(frame, .readOnly)
+            throw error
+        }
+    }
+
+    deinit {
+        CVPixelBufferUnlockBaseAddress(frame, .readOnly)
+    }
+
+    func read(
+        left: Int, top: Int, width: Int, height: Int, into: UnsafeMutablePointer<UInt32>
+    ) {
+        switch planes {
+        case .bgra(let bytes, let bytesPerRow):
+            MobileNetV4.PixelFormat.bgra.read(
+                bytes, bytesPerRow: bytesPerRow, left: left, top: top, width: width,
+                height: height, into: into)
+        case .yuv(let yuv):
+            yuv.read(left: left, top: top, width: width, height: height, into: into)
+        }
+    }
+
+    private static func planes(
+        _ frame: CVPixelBuffer, _ width: Int, _ height: Int
+    ) throws -> Planes {
+        let format = CVPixelBufferGetPixelFormatType(frame)
+        switch format {
+        case kCVPixelFormatType_32BGRA:
+            guard let bytes = CVPixelBufferGetBaseAddress(frame) else { throw noMemory }
+            return .bgra(bytes, bytesPerRow: CVPixelBufferGetBytesPerRow(frame))
+        case kCVPixelFormatType_420YpCbCr8BiPlanarFullRange,
+            kCVPixelFormatType_420YpCbCr8BiPlanarVideoRange:
+            let luma = try plane(frame, 0, bytesPerValue: 1)
+            let chroma = try plane(frame, 1, bytesPerValue: 2)
+            let red = MobileNetV4.YUVPlane(
+                bytes: UnsafeRawBufferPointer(rebasing: chroma.bytes.dropFirst()),
+                bytesPerRow: chroma.bytesPerRow, bytesPerValue: 2)
+            return .yuv(
+                try MobileNetV4.YUVFrame(
+                    y: luma, blue: chroma, red: red, width: width, height: height,
+                    fullRange: format == kCVPixelFormatType_420YpCbCr8BiPlanarFullRange))
+        default:
+            let code = String(format: "%08x", format)
+            throw MobileNetV4.Failure.badImage(
+                "frame: found format 0x\(code), allowed: BGRA, 420f, 420v")
+        }
+    }
+
+    private static func plane(
+        _ frame: CVPixelBuffer, _ index: Int, bytesPerValue: Int
+    ) throws -> MobileNetV4.YUVPlane {
+        guard let start = CVPixelBufferGetBaseAddressOfPlane(frame, index) else { throw noMemory }
+        let row = CVPixelBufferGetBytesPerRowOfPlane(frame, index)
+        let bytes = UnsafeRawBufferPointer(
+            start: start, count: row * CVPixelBufferGetHeightOfPlane(frame, index))
+        return MobileNetV4.YUVPlane(bytes: bytes, bytesPerRow: row, bytesPerValue: bytesPerValue)
+    }
+
+    private static let noMemory = MobileNetV4.Failure.badImage("frame: has no pixels in memory")
+}
