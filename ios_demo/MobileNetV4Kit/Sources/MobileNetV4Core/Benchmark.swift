@@ -87,9 +87,9 @@ extension MobileNetV4 {
             let model = try await open(job.bundle, plan)
             say("\(id): golden check")
             let sqnrDb = try await golden.check(model)
-            for _ in 0..<plan.warmup { _ = try await model.runPixels(golden.picture(0)) }
+            for _ in 0..<plan.warmup { _ = try await model.runPixels(golden.image(0)) }
             say("\(id): \(plan.runs) runs")
-            let (latencies, starts) = try await timed(model, golden.picture(0), plan)
+            let (latencies, starts) = try await timed(model, golden.image(0), plan)
             return Samples(
                 goldenSqnrDb: sqnrDb,
                 loadColdMs: coldMs,
@@ -108,7 +108,7 @@ extension MobileNetV4 {
         /// Measures the first load and the first inference of this process.
         private func fresh(_ job: Job, _ golden: Golden) async throws -> (Double, Double) {
             let model = try await open(job.bundle, job.plan)
-            let first = try await model.runPixels(golden.picture(0)).times.network
+            let first = try await model.runPixels(golden.image(0)).times.network
             return (await model.loadMs, first)
         }
 
@@ -131,11 +131,11 @@ extension MobileNetV4 {
         /// Times the way from the pixels of a decoded image of a camera's usual size to the input.
         private func preprocess(_ model: MobileNetV4) async throws -> [Double] {
             let bytes = Data((0..<640 * 480 * 4).map { UInt8(truncatingIfNeeded: $0) })
-            let picture = try PackedPixels(
+            let image = try PackedPixels(
                 bytes: bytes, width: 640, height: 480, bytesPerRow: 640 * 4, format: .bgra)
             var found: [Double] = []
             for _ in 0..<Self.preprocessed {
-                found.append(try await model.run(picture).times.preprocess)
+                found.append(try await model.run(image).times.preprocess)
             }
             return found
         }

@@ -41,7 +41,7 @@ extension MobileNetV4 {
         }
 
         /// Returns the RGB pixels of one image, at the network's size.
-        public func picture(_ index: Int) -> [UInt8] {
+        public func image(_ index: Int) -> [UInt8] {
             let length = manifest.preprocess.height * manifest.preprocess.width * 3
             return Array(pixels[index * length..<(index + 1) * length])
         }
@@ -53,7 +53,7 @@ extension MobileNetV4 {
         public func check(_ model: MobileNetV4) async throws -> Double {
             var ratios = manifest.outputs.map { _ in [Double]() }
             for i in 0..<count {
-                let found = try await model.runPixels(picture(i)).values
+                let found = try await model.runPixels(image(i)).values
                 for (j, entry) in entries.enumerated() {
                     let wanted = try self.wanted(manifest.outputs[j], entry, i)
                     ratios[j].append(Scores.sqnrDb(expected: wanted, found: found[j]))

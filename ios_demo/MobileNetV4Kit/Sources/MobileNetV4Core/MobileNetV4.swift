@@ -61,17 +61,16 @@ public actor MobileNetV4 {
     /// Returns the most probable classes of an image, the most probable first.
     ///
     /// - Throws: ``Failure`` if anything goes wrong.
-    public func classify(_ picture: any PixelSource, top: Int = 5) async throws -> [Classification]
-    {
-        try await run(picture).top(top)
+    public func classify(_ image: any PixelSource, top: Int = 5) async throws -> [Classification] {
+        try await run(image).top(top)
     }
 
     /// Returns all outputs for an image.
     ///
     /// - Throws: ``Failure`` if anything goes wrong.
-    public func run(_ picture: any PixelSource) async throws -> Outputs {
+    public func run(_ image: any PixelSource) async throws -> Outputs {
         try await timed { session in
-            try preprocessor.prepare(picture) { try session.feed($0) }
+            try preprocessor.prepare(image) { try session.feed($0) }
         }
     }
 

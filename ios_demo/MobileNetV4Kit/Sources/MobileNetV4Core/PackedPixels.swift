@@ -98,13 +98,13 @@ extension MobileNetV4 {
             let offsets = [format.red, format.green, format.blue, format.premultipliedBy ?? 0]
             guard offsets.allSatisfy((0..<max(format.bytesPerPixel, 0)).contains) else {
                 throw Failure.badImage(
-                    "picture: found samples at \(offsets), must lie in the "
+                    "image: found samples at \(offsets), must lie in the "
                         + "\(format.bytesPerPixel) bytes of a pixel")
             }
             let needed = bytesPerRow * (height - 1) + width * format.bytesPerPixel
             guard bytesPerRow >= width * format.bytesPerPixel, bytes.count >= needed else {
                 throw Failure.badImage(
-                    "picture: found \(bytes.count) bytes, \(width) x \(height) pixels are "
+                    "image: found \(bytes.count) bytes, \(width) x \(height) pixels are "
                         + "\(needed) or more")
             }
             self.bytes = bytes
@@ -118,7 +118,7 @@ extension MobileNetV4 {
         static func check(width: Int, height: Int) throws {
             guard width >= 1, height >= 1 else {
                 throw Failure.badImage(
-                    "picture: found \(width) x \(height) pixels, must be 1 x 1 or more")
+                    "image: found \(width) x \(height) pixels, must be 1 x 1 or more")
             }
         }
 

@@ -24,7 +24,7 @@ extension MobileNetV4 {
             guard input.layout != nil, input.shape == wanted else {
                 throw Failure.badBundle(
                     "manifest.json: inputs: found shape \(input.shape), allowed: \(planar) as nchw, "
-                        + "\(interleaved) as nhwc; one picture at a time")
+                        + "\(interleaved) as nhwc; one image at a time")
             }
             self.spec = spec
             self.input = input
@@ -37,9 +37,9 @@ extension MobileNetV4 {
         ///
         /// - Throws: ``Failure/badImage(_:)`` if it has no pixels, or too many.
         public func prepare<T>(
-            _ picture: any PixelSource, _ use: (UnsafeRawBufferPointer) throws -> T
+            _ image: any PixelSource, _ use: (UnsafeRawBufferPointer) throws -> T
         ) throws -> T {
-            try feed(resized(picture), use)
+            try feed(resized(image), use)
         }
 
         /// Calls `use` with the input for RGB pixels, row by row, that have the network's size.
@@ -116,12 +116,12 @@ extension MobileNetV4 {
         /// Returns the image's RGB pixels, upright, at the network's size, row by row.
         ///
         /// - Throws: ``Failure/badImage(_:)`` if it has no pixels, or too many.
-        public func resized(_ picture: any PixelSource) throws -> [UInt8] {
-            let fitting = resizer.flatMap { $0.fits(picture) ? $0 : nil }
-            let resizer = try fitting ?? Resizer(spec, for: picture)
+        public func resized(_ image: any PixelSource) throws -> [UInt8] {
+            let fitting = resizer.flatMap { $0.fits(image) ? $0 : nil }
+            let resizer = try fitting ?? Resizer(spec, for: image)
             self.resizer = resizer
             pixels.withUnsafeMutableBufferPointer { pixels in
-                if let into = pixels.baseAddress { resizer.resize(picture, into: into) }
+                if let into = pixels.baseAddress { resizer.resize(image, into: into) }
             }
             return pixels
         }

@@ -46,7 +46,7 @@ final class Resizer {
         let (toWidth, toHeight) = Self.resizedSize(Double(fromWidth), Double(fromHeight), spec)
         guard toWidth * toHeight <= Double(Self.maxPixels) else {
             throw MobileNetV4.Failure.badImage(
-                "picture: \(fromWidth) x \(fromHeight) would be resized to \(toWidth) x "
+                "image: \(fromWidth) x \(fromHeight) would be resized to \(toWidth) x "
                     + "\(toHeight), at most \(Self.maxPixels) pixels are allowed")
         }
         let turned = orientation.isTransposed

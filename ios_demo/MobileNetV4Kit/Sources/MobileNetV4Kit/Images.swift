@@ -48,7 +48,7 @@ extension MobileNetV4 {
             guard let source = CGImageSourceCreateWithData(data as CFData, nil),
                 let image = CGImageSourceCreateImageAtIndex(source, 0, nil)
             else {
-                throw Failure.badImage("picture: not in a format that the system decodes")
+                throw Failure.badImage("image: not in a format that the system decodes")
             }
             let about = CGImageSourceCopyPropertiesAtIndex(source, 0, nil) as? [CFString: Any]
             let exif = about?[kCGImagePropertyOrientation] as? NSNumber

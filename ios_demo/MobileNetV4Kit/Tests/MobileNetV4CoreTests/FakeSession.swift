@@ -16,10 +16,10 @@ final class FakeSession: MobileNetV4.Session {
         let golden = try MobileNetV4.Golden(bundle)
         let preprocessor = try MobileNetV4.Preprocessor(
             spec: manifest.preprocess, input: manifest.input)
-        let pictures = try bundle.golden(.input)["pixels"]?.count ?? 0
-        let count = pictures / (manifest.preprocess.height * manifest.preprocess.width * 3)
+        let images = try bundle.golden(.input)["pixels"]?.count ?? 0
+        let count = images / (manifest.preprocess.height * manifest.preprocess.width * 3)
         inputs = try (0..<count).map { i in
-            try preprocessor.feed(golden.picture(i)) { Data($0) }
+            try preprocessor.feed(golden.image(i)) { Data($0) }
         }
         let values = try bundle.golden(.artifact)
         outputs = manifest.outputs.map { output in

@@ -77,10 +77,10 @@ struct GoldenTests {
                 mean: [0, 0, 0], std: [1, 1, 1])
             let preprocessor = try MobileNetV4.Preprocessor(
                 spec: spec, input: tensor(one.size, .uint8, .nhwc))
-            let picture = try MobileNetV4.PackedPixels(
+            let image = try MobileNetV4.PackedPixels(
                 bytes: one.rgb, width: one.width, height: one.height,
                 bytesPerRow: 3 * one.width, format: .rgb)
-            let found = try preprocessor.resized(picture)
+            let found = try preprocessor.resized(image)
             let about = "case \(i): \(one.interpolation) to \(one.size)"
             // The sine of another platform may change a lanczos value by one.
             let most = one.interpolation == .lanczos ? 1 : 0

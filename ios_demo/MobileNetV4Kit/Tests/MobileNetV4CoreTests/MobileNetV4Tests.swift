@@ -25,7 +25,7 @@ struct MobileNetV4Tests {
         try await withThrowingTaskGroup(of: (Int, [MobileNetV4.Classification]).self) { group in
             for i in 0..<32 {
                 group.addTask {
-                    (i % 2, try await model.runPixels(golden.picture(i % 2)).top(3))
+                    (i % 2, try await model.runPixels(golden.image(i % 2)).top(3))
                 }
             }
             for try await (i, top) in group {
@@ -39,7 +39,7 @@ struct MobileNetV4Tests {
         #expect(try await model.runtime == "fake 1")
     }
 
-    @Test func aPictureOfAnySizeAndItsOutputs() async throws {
+    @Test func anImageOfAnySizeAndItsOutputs() async throws {
         let (model, _) = try await open()
         try await model.prewarm()
         let outputs = try await model.run(Blank(width: 320, height: 200))
@@ -119,7 +119,7 @@ struct MobileNetV4Tests {
     @Test func aCancelledCallStopsBeforePreparingAndBeforeRunning() async throws {
         let (model, _) = try await open()
         let reads = Counter()
-        // Cancelled before it begins: nothing of the picture is read.
+        // Cancelled before it begins: nothing of the image is read.
         let early = Task {
             try? await Task.sleep(for: .seconds(60))
             return try await model.classify(Watched(reads: reads) {})
@@ -127,10 +127,10 @@ struct MobileNetV4Tests {
         early.cancel()
         await #expect(throws: CancellationError.self) { try await early.value }
         #expect(reads.count == 0)
-        // Cancelled by its own picture while it is prepared: the network does not run.
+        // Cancelled by its own image while it is prepared: the network does not run.
         let late = Task {
-            let picture = Watched(reads: reads) { withUnsafeCurrentTask { $0?.cancel() } }
-            return try await model.classify(picture)
+            let image = Watched(reads: reads) { withUnsafeCurrentTask { $0?.cancel() } }
+            return try await model.classify(image)
         }
         await #expect(throws: CancellationError.self) { try await late.value }
         #expect(reads.count > 0)

@@ -4,7 +4,7 @@ import Testing
 @testable import MobileNetV4Core
 
 struct PixelsTests {
-    private let picture = Grid(rows: [[0, 1, 2], [3, 4, 5]])
+    private let image = Grid(rows: [[0, 1, 2], [3, 4, 5]])
 
     @Test func everyOrientationOfEXIF() throws {
         let upright: [[UInt8]] = [
@@ -18,7 +18,7 @@ struct PixelsTests {
             [2, 5, 1, 4, 0, 3],
         ]
         for (i, wanted) in upright.enumerated() {
-            var turned = picture
+            var turned = image
             turned.orientation = MobileNetV4.Orientation(exif: i + 1)
             let found = try turned.upright().enumerated().filter { $0.offset % 3 == 2 }
             #expect(found.map(\.element) == wanted, "\(i + 1)")
@@ -92,10 +92,10 @@ struct PixelsTests {
         _ bytes: [UInt8], _ format: MobileNetV4.PixelFormat, width: Int = 1, height: Int = 1,
         row: Int? = nil
     ) throws -> [[UInt32]] {
-        let picture = try MobileNetV4.PackedPixels(
+        let image = try MobileNetV4.PackedPixels(
             bytes: Data(bytes), width: width, height: height,
             bytesPerRow: row ?? width * format.bytesPerPixel, format: format)
-        return picture.stored
+        return image.stored
     }
 
     private func format(
@@ -140,12 +140,12 @@ struct PixelsTests {
         let rows = try pixels([1, 2, 9, 9, 3, 4], .grey, width: 2, height: 2, row: 4)
         #expect(rows == [[0x010101, 0x020202], [0x030303, 0x040404]])
         let slice = Data([9, 9, 1, 2, 3])[2...]
-        let picture = try MobileNetV4.PackedPixels(
+        let image = try MobileNetV4.PackedPixels(
             bytes: slice, width: 1, height: 1, bytesPerRow: 3, format: .rgb)
-        #expect(picture.stored == [[0x010203]])
+        #expect(image.stored == [[0x010203]])
     }
 
-    @Test func whatIsNoPictureIsRefused() {
+    @Test func whatIsNoImageIsRefused() {
         #expect(message { try pixels([], .rgb, width: 0) }.contains("found 0 x 1 pixels"))
         #expect(message { try pixels([1], .rgb, height: -1) }.contains("must be 1 x 1 or more"))
         #expect(message { try pixels([1, 2], .rgb) }.contains("found 2 bytes"))
@@ -203,7 +203,7 @@ struct PixelsTests {
     @Test func aSizeThatNeedsNoFilterIsCopied() throws {
         let preprocessor = try preprocessor([2, 2], .bicubic)
         // The crop of three columns to two begins at rint(0.5) = 0.
-        #expect(try preprocessor.resized(picture) == [0, 0, 0, 0, 0, 1, 0, 0, 3, 0, 0, 4])
+        #expect(try preprocessor.resized(image) == [0, 0, 0, 0, 0, 1, 0, 0, 3, 0, 0, 4])
         let long = Blank(width: 200_000_000, height: 1)
         #expect(message { try preprocessor.resized(long) }.contains("at most"))
     }
@@ -218,7 +218,7 @@ struct PixelsTests {
                 name: "image", kind: "image", shape: shape, dtype: .float32, layout: layout)
             #expect(
                 message { try MobileNetV4.Preprocessor(spec: spec, input: input) }
-                    .contains("one picture at a time"))
+                    .contains("one image at a time"))
         }
     }
 

@@ -5,7 +5,7 @@ import MobileNetV4Kit
 import XCTest
 
 /// Tests the pixels of the platform's images.
-final class PicturesTests: XCTestCase {
+final class ImagesTests: XCTestCase {
     /// Red on the left, blue on the right, 16 x 8, to be turned clockwise (EXIF orientation 6).
     private static let jpeg =
         "/9j/4AAQSkZJRgABAQAAAQABAAD/4QAiRXhpZgAATU0AKgAAAAgAAQESAAMAAAABAAYAAAAAAAD/2wBDAAMCAgMCAg"

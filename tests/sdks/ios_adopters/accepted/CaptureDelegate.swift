@@ -21,10 +21,10 @@ final class CaptureDelegate: NSObject, AVCaptureVideoDataOutputSampleBufferDeleg
         from connection: AVCaptureConnection
     ) {
         guard let frame = CMSampleBufferGetImageBuffer(sampleBuffer),
-            let picture = try? MobileNetV4.Images.pixels(of: frame, degrees: 90), begin()
+            let image = try? MobileNetV4.Images.pixels(of: frame, degrees: 90), begin()
         else { return }
         Task {
-            if let top = try? await network.classify(picture) { await show(top) }
+            if let top = try? await network.classify(image) { await show(top) }
             lock.withLock { isBusy = false }
         }
     }

@@ -18,7 +18,7 @@ struct FlowLayout: Layout {
     }
 }
 
-/// Shows what a picture contains.
+/// Shows what an image contains.
 struct Labels: View {
     let top: [MobileNetV4.Classification]
 

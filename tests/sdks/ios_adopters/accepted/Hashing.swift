@@ -2,12 +2,12 @@ import CryptoKit
 import Foundation
 import MobileNetV4Kit
 
-/// Names a picture by its hash.
+/// Names an image by its hash.
 func name<Hash: Digest>(_ hash: Hash) -> String {
     hash.map { String(format: "%02x", $0) }.joined()
 }
 
-/// Classifies a picture once.
+/// Classifies an image once.
 func classify(
     _ data: Data, known: inout [String: [MobileNetV4.Classification]], with network: MobileNetV4
 ) async throws -> [MobileNetV4.Classification] {

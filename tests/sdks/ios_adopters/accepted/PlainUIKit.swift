@@ -1,8 +1,8 @@
 import MobileNetV4Kit
 import UIKit
 
-/// Shows what a picture contains, without SwiftUI.
-final class PictureController: UIViewController {
+/// Shows what an image contains, without SwiftUI.
+final class ImageController: UIViewController {
     private let label = UILabel()
     private var network: MobileNetV4?
 
@@ -12,9 +12,9 @@ final class PictureController: UIViewController {
     }
 
     func show(_ image: UIImage) {
-        guard let picture = image.cgImage else { return }
+        guard let image = image.cgImage else { return }
         Task { [weak self] in
-            let top = try await self?.network?.classify(picture, top: 1)
+            let top = try await self?.network?.classify(image, top: 1)
             self?.label.text = top?.first?.label
         }
     }

@@ -1,7 +1,7 @@
 import MobileNetV4Kit
 import SwiftUI
 
-/// Opens a network once and classifies pictures for a screen.
+/// Opens a network once and classifies images for a screen.
 @MainActor
 final class ViewModel: ObservableObject {
     @Published private(set) var top: [MobileNetV4.Classification] = []
