@@ -141,7 +141,7 @@ def test_the_wheel_brings_all_files_of_the_package_and_of_the_libraries_for_apps
         (".", "mnv4_mobile"),
         ("configs", "configs"),
         ("android/mnv4", "android_demo/mnv4"),
-        ("ios", "ios_demo/MobileNetV4Kit"),
+        ("ios/MobileNetV4Kit", "ios_demo/MobileNetV4Kit"),
     )
     for inside, checkout in folders:
         library, source = wheel / "mnv4_mobile" / inside, ROOT / checkout

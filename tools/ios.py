@@ -3,8 +3,9 @@
 Code that needs only Foundation runs: Swift builds and tests MobileNetV4Core on Linux, with bundles
 and jobs that Python wrote, and Python reads the results. All other code is compiled against
 tests/sdks/ios_stubs, which declare the parts of Apple's modules that this project uses and are not
-written by Apple. So is tests/sdks/ios_adopters: `accepted` is what users of the package write, and
-`refused` has mistakes that the compiler must report.
+written by Apple. So is tests/sdks/ios_adopters: `accepted` is what users of the packages write, and
+`refused` has mistakes that the compiler must report. tests/sdks/ios_packages has an app that reads
+the bundles of two models packages.
 Uses the Swift on the PATH, or else Debian's from the cache (tools/peers.py).
 """
 
@@ -25,19 +26,21 @@ from mnv4_mobile import build, records
 from mnv4_mobile.measuring.devices import app
 from mnv4_mobile.measuring.plan import Plan
 from mnv4_mobile.measuring.subject import Subject, open_subject
-from mnv4_mobile.sdks.ios import EXECUTORCH, write_ios
+from mnv4_mobile.sdks.ios import EXECUTORCH, KIT, module, write_ios
 from tools import peers, swift_availability
-from tools.hostile_bundle import hostile_bundle
+from tools.hostile_bundle import hostile_bundle, relabelled_bundle
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "ios_demo"
-KIT = DEMO / "MobileNetV4Kit"
 STUBS = ROOT / "tests" / "sdks" / "ios_stubs"
 BENCHMARK = ROOT / "benchmarks" / "swift"
 ADOPTERS = ROOT / "tests" / "sdks" / "ios_adopters"
+PACKAGES = ROOT / "tests" / "sdks" / "ios_packages"
 OUT = ROOT / "out" / "ios"
 FIXTURES = OUT / "fixtures"
 MODULES = OUT / "modules"
+GENERATED = OUT / "generated"
+LINUX = OUT / "linux"
 # In import order. Foundation.swift is compiled together with the code that is checked.
 STUB_MODULES = (
     *("Darwin", "CryptoKit", "CoreGraphics", "ImageIO"),
@@ -101,6 +104,7 @@ def lint() -> None:
         style,
         "ios_demo",
         str(ADOPTERS),
+        str(PACKAGES),
         str(BENCHMARK),
     )
 
@@ -125,7 +129,7 @@ def fixtures() -> tuple[app.Job, Subject]:
 
 def core(job: app.Job, subject: Subject) -> None:
     """Builds and tests the core, and reads the result of the job that Swift ran."""
-    swift("swift", "test", *_package(KIT, "build"))
+    swift("swift", "test", *_package(DEMO / KIT, "build"))
     samples = app.read_samples(
         (FIXTURES / "Caches" / app.RESULT).read_bytes(), job, subject.path.name
     )
@@ -142,21 +146,29 @@ def core(job: app.Job, subject: Subject) -> None:
 
 
 def compiled() -> None:
-    """Compiles the code that needs Apple's modules against the stubs, and adopters' code."""
+    """Compiles the code that needs Apple's modules against the stubs, and adopters' code.
+
+    The library is the one that `mnv4 sdk ios` wrote, with its models packages.
+    """
     shutil.rmtree(MODULES, ignore_errors=True)
     MODULES.mkdir(parents=True)
     for name in STUB_MODULES:
         _compile(name, [STUBS / f"{name}.swift"])
-    _compile("MobileNetV4Core", _sources(KIT / "Sources" / "MobileNetV4Core"))
-    kit = [*_sources(KIT / "Sources" / "MobileNetV4Kit"), EXTRAS]
-    _compile("MobileNetV4Kit", kit)  # as for a Mac, where UIKit cannot be imported
+    sources = GENERATED / KIT / "Sources"
+    _compile("MobileNetV4Core", _sources(sources / "MobileNetV4Core"))
+    kit = [*_sources(sources / KIT), EXTRAS]
+    _compile(KIT, kit)  # as for a Mac, where UIKit cannot be imported
     for name in APP_MODULES:
         _compile(name, [STUBS / f"{name}.swift"])
-    _compile("MobileNetV4Kit", kit)
-    _compile("MobileNetV4KitTests", _sources(KIT / "Tests" / "MobileNetV4KitTests"))
-    second = KIT / EXECUTORCH
-    _compile("MobileNetV4ExecuTorch", [*_sources(second / "Sources"), EXTRAS])
+    _compile(KIT, kit)
+    _compile("MobileNetV4KitTests", _sources(DEMO / KIT / "Tests" / "MobileNetV4KitTests"))
+    second = GENERATED / EXECUTORCH
+    _compile(EXECUTORCH, [*_sources(second / "Sources"), EXTRAS])
     swift("swift", "package", *_package(second, "build"), "dump-package")
+    for name in ("main", "shop"):
+        models = GENERATED / f"models-{name}"
+        _compile(module(name), [*_sources(models / "Sources"), EXTRAS])
+        _compile(f"{module(name)}Tests", _sources(models / "Tests"))
     _compile(_app_module(), [*_sources(DEMO / "App" / "Sources"), EXTRAS])
     _compile("Preprocessing", _sources(BENCHMARK / "Sources"))
     for source in _sources(ADOPTERS / "accepted"):
@@ -167,7 +179,7 @@ def compiled() -> None:
 
 def availability() -> None:
     """Exits if code uses what the package's oldest systems lack."""
-    kit = [*_sources(KIT / "Sources"), *_sources(KIT / EXECUTORCH / "Sources")]
+    kit = [*_sources(DEMO / KIT / "Sources"), *_sources(DEMO / EXECUTORCH / "Sources")]
     app = _sources(DEMO / "App" / "Sources")
     found = shutil.which("swift")
     toolchain = Path(found).resolve() if found else peers.unpacked("swiftlang") / SWIFT
@@ -175,7 +187,7 @@ def availability() -> None:
     interfaces = sorted(modules.glob("*.swiftmodule/*-linux-gnu.swiftinterface"))
     assert interfaces, modules
     introduced = swift_availability.introduced(_sources(STUBS), interfaces, own=[*kit, *app])
-    oldest = swift_availability.minimum(KIT / "Package.swift")
+    oldest = swift_availability.minimum(DEMO / KIT / "Package.swift")
     newer = swift_availability.check(kit, introduced, oldest)
     newer += swift_availability.check(app, introduced, {"iOS": oldest["iOS"]})
     if newer:
@@ -214,14 +226,23 @@ def _refused(source: Path) -> None:
 
 
 def generated() -> None:
-    """Builds what `mnv4 sdk ios` writes; what Linux cannot build compiles against the stubs."""
-    folder = OUT / "generated"
-    bundles = sorted((FIXTURES / "bundles").glob("*-coreml"))
-    assert len(bundles) == len(RECIPES)
-    bundles.append(hostile_bundle(bundles[0], OUT / "hostile"))
-    print(*write_ios(bundles, folder).constants)
-    swift("swift", "build", *_package(folder, "build-generated"))
-    _compile("MobileNetV4Kit", [*_sources(folder / "Sources" / "MobileNetV4Kit"), EXTRAS])
+    """Writes what `mnv4 sdk ios` writes for two classifiers with one id, and runs it on Linux.
+
+    One models package has bundles for Core ML alone and one whose texts are hostile, the other one
+    for each runtime.
+    """
+    shutil.rmtree(GENERATED, ignore_errors=True)
+    conv, *others = sorted((FIXTURES / "bundles").glob("*-coreml"))
+    assert len(others) == len(RECIPES) - 1
+    write_ios([conv, *others, hostile_bundle(conv, OUT / "hostile")], GENERATED)
+    shop = [relabelled_bundle(conv, OUT / "relabelled")]
+    shop += (FIXTURES / "bundles").glob("*-executorch")
+    write_ios(shop, GENERATED, name="shop")
+    # An app with both, and the library without what Linux lacks.
+    shutil.rmtree(LINUX, ignore_errors=True)
+    shutil.copytree(GENERATED, LINUX)
+    shutil.copytree(PACKAGES, LINUX, dirs_exist_ok=True)
+    swift("swift", "run", *_package(LINUX / "App", "build-app"))
 
 
 def _package(folder: Path, scratch: str) -> list[str]:
@@ -242,7 +263,7 @@ def _compile(name: str, sources: Sequence[Path]) -> None:
 def _compilation(name: str, sources: Sequence[Path]) -> list[str]:
     options = ["-swift-version", "6", "-warnings-as-errors", "-parse-as-library"]
     if name in PACKAGE_MODULES:
-        options += ["-package-name", KIT.name]
+        options += ["-package-name", KIT]
     return [
         *("swiftc", "-c", "-wmo", *options, "-I", str(MODULES), "-module-name", name),
         *("-emit-module", "-emit-module-path", str(MODULES / f"{name}.swiftmodule")),
@@ -261,8 +282,8 @@ def main() -> None:
     core(*fixtures())
     if sys.platform != "darwin":  # Xcode has the real modules: .github/workflows/ios.yml
         availability()
-        compiled()
         generated()
+        compiled()
     print(f"ios_demo: all checks passed in {time.monotonic() - begin:.0f} s")
 
 

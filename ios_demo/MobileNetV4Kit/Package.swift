@@ -15,11 +15,7 @@ let package = Package(
 #if canImport(CoreML)
     package.products += [.library(name: "MobileNetV4Kit", targets: ["MobileNetV4Kit"])]
     package.targets += [
-        // Copied as they are: Xcode would compile a package that it sees, and its hash would be
-        // lost.
-        .target(
-            name: "MobileNetV4Kit", dependencies: ["MobileNetV4Core"],
-            resources: [.copy("Resources/mnv4")]),
+        .target(name: "MobileNetV4Kit", dependencies: ["MobileNetV4Core"]),
         .testTarget(name: "MobileNetV4KitTests", dependencies: ["MobileNetV4Kit"]),
     ]
 #endif

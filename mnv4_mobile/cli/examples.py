@@ -55,7 +55,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "cache prune": ("mnv4 cache prune --older-than 30",),
     "sdk": ("mnv4 sdk android --help",),
     "sdk android": (f"mnv4 sdk android {_INT8} -o app/mnv4",),
-    "sdk ios": ("mnv4 sdk ios out/conv-small-035-96x96-fp32-executorch -o Models",),
+    "sdk ios": ("mnv4 sdk ios out/conv-small-035-96x96-fp32-executorch -o App/mnv4",),
 }
 """Examples of each verb, in an order in which they run: later ones use what earlier ones made.
 

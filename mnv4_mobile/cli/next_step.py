@@ -86,14 +86,14 @@ def measure(path: Path, store: Path | None = None) -> Words:
         store: The store that the user named.
     """
     from mnv4_mobile.bundle.manifest import open_bundle
-    from mnv4_mobile.sdks.ios import TARGETS
+    from mnv4_mobile.sdks.ios import RUNTIMES
     from mnv4_mobile.target import load_target
 
     name = open_bundle(path).manifest.target
     if _emulated(load_target(name)):
-        if name not in TARGETS:
+        if name not in RUNTIMES:
             return ["inspect", _typed(path)]
-        return ["sdk", "ios", _typed(path), "-o", "MobileNetV4"]
+        return ["sdk", "ios", _typed(path), "-o", "mnv4"]
     return ["measure", _typed(path), *in_store(store)]
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Writes libraries for apps, with bundles inside.", no_args_is_help=True)
 
+Name = Annotated[str, typer.Option(help="The bundles go into `models-NAME`.")]
+
 
 @app.command()
 def android(
@@ -27,9 +29,7 @@ def android(
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the Gradle modules.")],
-    name: Annotated[
-        str, typer.Option(help="The bundles go into the module `models-NAME`.")
-    ] = "main",
+    name: Name = "main",
     namespace: Annotated[
         str | None,
         typer.Option(
@@ -78,18 +78,22 @@ def ios(
             autocompletion=complete.bundles,
         ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the Swift package.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the Swift packages.")],
+    name: Name = "main",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Writes a Swift package with which an iOS app classifies images in three lines.
+    """Writes Swift packages with which an iOS app classifies images in three lines.
 
-    A package that was written before is replaced. Constants that are removed or added are listed,
-    and files that you added are kept.
+    The folder gets the library and a package with the bundles. Run it again with another `--name`
+    to add bundles that are to be a package of their own, and with the same one to replace its
+    bundles: constants that are removed or added are listed, other packages stay, and so do files
+    that you added.
     """
     from mnv4_mobile.sdks.write import sdk
 
-    _show(sdk("ios", bundles, out), "a Swift package with", as_json)
+    written = sdk("ios", bundles, out, name=name)
+    _show(written, f"Swift packages, models-{name} with", as_json)
     show_next(["measure", bundles[0], "-d", "ios"], hidden=as_json or quiet)
 
 

@@ -1,41 +1,24 @@
-"""Gradle modules: the Kotlin library of `android_demo`, and modules with bundles in their assets.
-
-One folder holds the library once, and any number of models modules. Every run writes the whole
-folder anew, from the bundles that it is given and those that the folder has already.
-"""
+"""Gradle modules: the Kotlin library of `android_demo`, and bundles in the assets of others."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
-import numpy as np
 from msgspec import Meta
 
-from mnv4_mobile.bundle.manifest import (
-    MANIFEST,
-    AnyBundle,
-    Bundle,
-    GoldenEntry,
-    Identifier,
-    open_bundle,
-    write_manifest,
-)
-from mnv4_mobile.bundle.parity import sqnr_db
-from mnv4_mobile.errors import BundleError, ConfigError, unknown
+from mnv4_mobile.bundle.manifest import AnyBundle, Bundle
+from mnv4_mobile.errors import ConfigError, unknown
 from mnv4_mobile.files import copy_folder
-from mnv4_mobile.records import Record, replace, whole
+from mnv4_mobile.records import replace, whole
 from mnv4_mobile.sdks import shipping
 from mnv4_mobile.sdks.code import kotlin_comment, kotlin_string
 from mnv4_mobile.sdks.names import open_bundles
 
 AGPS = (8, 9)
 """Major versions of the Android Gradle Plugin that the modules can be written for."""
-NAME = "main"
-"""Name of the models module if none is given."""
 MODULES = {
     "mnv4": "the library: manifests, preprocessing, images, `MobileNetV4`",
     "mnv4-litert": "runs `.tflite`: LiteRT",
@@ -47,16 +30,12 @@ MODULES = {
 Runtime = Literal["mnv4-executorch", "mnv4-litert"]
 RUNTIMES: Mapping[str, Runtime] = {"tflite": "mnv4-litert", "executorch": "mnv4-executorch"}
 """The module that runs the artifacts of each target."""
-Bundles: TypeAlias = Mapping[str, Mapping[str, Bundle]]
-"""Bundles by their constants, by the names of their models modules."""
 _ASSETS = Path("src/main/assets/mnv4")
 _PLUGIN = '    id("com.android.library")\n'
 _KOTLIN_PLUGIN = '    id("org.jetbrains.kotlin.android")\n'
 _VERSION = 'version = "1.0"\n'
-_NAME = "[a-z][a-z0-9]*(-[a-z0-9]+)*"
 _NAMESPACE = r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+"
 _RELEASE = "[A-Za-z0-9][A-Za-z0-9._+-]*"
-_CONSTANT = "[A-Z][A-Z0-9_]*"
 # Reserved in Java or hard keywords of Kotlin: no part of a package may be one.
 _KEYWORDS = """
     abstract as assert boolean break byte case catch char class const continue default do double
@@ -71,13 +50,11 @@ def _text(pattern: str) -> Meta:
     return Meta(pattern=whole(pattern))
 
 
-class _Models(Record, frozen=True, kw_only=True):
+class _Models(shipping.Models, frozen=True, kw_only=True):
     """A models module."""
 
     namespace: Annotated[str, _text(_NAMESPACE)]
     """The package of its `Mnv4Models`."""
-    bundles: Mapping[Annotated[str, _text(_CONSTANT)], Identifier]
-    """Bundle ids by their constants."""
 
 
 class _Marker(shipping.Marker, frozen=True, kw_only=True):
@@ -87,7 +64,7 @@ class _Marker(shipping.Marker, frozen=True, kw_only=True):
     """The version under which Gradle publishes the modules."""
     runtimes: tuple[Runtime, ...]
     """The modules with runtimes."""
-    models: Mapping[Annotated[str, _text(_NAME)], _Models]
+    models: Mapping[shipping.Name, _Models]
     """The models modules by their names."""
 
 
@@ -95,7 +72,7 @@ def write_android(
     given: Sequence[AnyBundle],
     out: Path,
     *,
-    name: str = NAME,
+    name: str = shipping.NAME,
     namespace: str | None = None,
     agp: int | None = None,
     version: str | None = None,
@@ -123,11 +100,9 @@ def write_android(
     _check_texts(name, namespace, version)
     models = open_bundles(given, tuple(RUNTIMES), "kotlin")
     for bundle in models.values():
-        _check_runs(bundle)
+        shipping.check_runs(bundle, "Android", ["float32"])
 
-    def fill(folder: Path, old: _Marker | None) -> _Marker:
-        kept = {} if old is None else _kept(out, old, without=name)
-        every = dict(sorted((kept | {name: models}).items()))
+    def fill(folder: Path, old: _Marker | None, every: shipping.Bundles) -> _Marker:
         marker = _Marker(
             agp=agp or (old.agp if old else 9),
             release=version or (old.release if old else "1.0"),
@@ -141,9 +116,7 @@ def write_android(
         _fill(folder, out.absolute().name, marker, every)
         return marker
 
-    old, _ = shipping.write_library(out, _Marker, fill)
-    before = old.models.get(name) if old else None
-    return shipping.written(out, models, before.bundles if before else None)
+    return shipping.write_library(out, _Marker, name, models, lambda _: _ASSETS, fill)
 
 
 def library() -> Path:
@@ -152,11 +125,7 @@ def library() -> Path:
 
 
 def _check_texts(name: str, namespace: str | None, version: str | None) -> None:
-    if not re.fullmatch(_NAME, name):
-        raise ConfigError(
-            f"name: found {name!r}, must be words of small letters and digits with `-` between "
-            "them, a letter first"
-        )
+    shipping.check_name(name)
     package = namespace or _package(name)
     if not re.fullmatch(_NAMESPACE, package):
         raise ConfigError(
@@ -177,7 +146,7 @@ def _package(name: str) -> str:
     return f"io.github.mnv4.models.{name.replace('-', '_')}"
 
 
-def _runtimes(old: _Marker | None, every: Bundles) -> tuple[Runtime, ...]:
+def _runtimes(old: _Marker | None, every: shipping.Bundles) -> tuple[Runtime, ...]:
     """Returns the modules with runtimes: those of all bundles, and those that an app includes."""
     needed = {RUNTIMES[b.manifest.target] for models in every.values() for b in models.values()}
     return tuple(sorted(needed.union(old.runtimes if old else ())))
@@ -205,51 +174,7 @@ def _check_packages(marker: _Marker, name: str) -> None:
             )
 
 
-def _check_runs(bundle: Bundle) -> None:
-    """Refuses what the Kotlin library refuses to open."""
-    image = bundle.input
-    if image.shape[0] != 1:
-        raise ConfigError(
-            f"{bundle.path}: input {image.name}: takes {image.shape[0]} images, must take 1; "
-            "build it with --batch 1"
-        )
-    pixels = image.dtype == "uint8" and image.quantization is None
-    for what, tensor in [("input", image), *(("output", output) for output in bundle.outputs)]:
-        integers = tensor.dtype in ("int8", "uint8") and tensor.quantization is not None
-        if tensor.dtype != "float32" and not integers and not (tensor is image and pixels):
-            kinds = "float32, quantized integers" + (" or uint8 pixels" if tensor is image else "")
-            raise ConfigError(
-                f"{bundle.path}: {what} {tensor.name}: is {tensor.dtype}, the Android library "
-                f"takes {kinds}"
-            )
-
-
-def _kept(out: Path, old: _Marker, without: str) -> dict[str, dict[str, Bundle]]:
-    """Opens the bundles of the models modules that a folder has already.
-
-    A module that the user removed is left out.
-
-    Raises:
-        BundleError: Files of a module were removed or changed.
-    """
-    kept = {}
-    for name, entry in old.models.items():
-        module = out / f"models-{name}"
-        if name == without or not module.is_dir():
-            continue
-        try:
-            kept[name] = {
-                constant: open_bundle(module / _ASSETS / f"{name}.{id}")
-                for constant, id in entry.bundles.items()
-            }
-        except BundleError as error:
-            raise BundleError(
-                f"{error}; write models-{name} again with --name {name}, or delete its folder"
-            ) from None
-    return kept
-
-
-def _fill(folder: Path, project: str, marker: _Marker, every: Bundles) -> None:
+def _fill(folder: Path, project: str, marker: _Marker, every: shipping.Bundles) -> None:
     optional = [name for name in MODULES if name not in RUNTIMES.values()]
     modules = [name for name in MODULES if name in (*optional, *marker.runtimes)]
     for module in modules:
@@ -280,43 +205,7 @@ def _fill_models(folder: Path, name: str, marker: _Marker, models: Mapping[str, 
     code = folder / "src/main/kotlin" / Path(*namespace.split(".")) / "Mnv4Models.kt"
     code.parent.mkdir(parents=True)
     code.write_text(_code(name, namespace, models), "utf-8")
-    for bundle in models.values():
-        _ship(bundle, folder / _ASSETS / f"{name}.{bundle.manifest.id}")
-
-
-def _ship(bundle: Bundle, folder: Path) -> None:
-    """Copies a bundle with one golden pair: its pixels, and the float model's outputs for them."""
-    golden = {entry.path for entry in bundle.manifest.golden}
-    copied = [name for name in bundle.files if name != MANIFEST and name not in golden]
-    data = {name: (bundle.path / name).read_bytes() for name in copied}
-    image = _pair(bundle)
-    entries = []
-    for entry in _shipped(bundle):
-        data[entry.path] = bundle.golden(entry.source)[entry.tensor][[image]].tobytes()
-        digest = hashlib.sha256(data[entry.path]).hexdigest()
-        entries.append(replace(entry, shape=(1, *entry.shape[1:]), sha256=digest))
-    for name, content in data.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    write_manifest(folder, replace(bundle.manifest, golden=tuple(entries)))
-
-
-def _shipped(bundle: Bundle) -> list[GoldenEntry]:
-    """Returns the golden tensors with which a device checks itself."""
-    return [entry for entry in bundle.manifest.golden if entry.source in ("input", "eager")]
-
-
-def _pair(bundle: Bundle) -> int:
-    """Returns the golden image on which the artifact is furthest above its gates.
-
-    A gate holds for the median of the images, so a device that computes what the build's did may
-    miss it on any other one. Without the artifact's outputs, it is the first image.
-    """
-    eager, artifact, gates = bundle.golden("eager"), bundle.golden("artifact"), bundle.gates()
-    if not artifact:
-        return 0
-    room = [sqnr_db(eager[name], artifact[name]) - gates[name] for name in artifact]
-    return int(np.min(room, axis=0).argmax())
+    shipping.ship(name, models, folder / _ASSETS)
 
 
 def _code(name: str, namespace: str, models: Mapping[str, Bundle]) -> str:
@@ -324,7 +213,7 @@ def _code(name: str, namespace: str, models: Mapping[str, Bundle]) -> str:
     lines.append("/** The bundles in this module's assets. */")
     lines.append("public object Mnv4Models {")
     for constant, bundle in models.items():
-        value = f"Mnv4Model({kotlin_string(f'{name}.{bundle.manifest.id}')})"
+        value = f"Mnv4Model({kotlin_string(shipping.shipped_id(name, bundle.manifest.id))})"
         lines += [f"    {kotlin_comment(f'{shipping.about(bundle)}.')}"]
         lines += [f"    public val {constant}: Mnv4Model = {value}", ""]
     lines.append("    /** All bundles, in the order in which they were given. */")
@@ -337,21 +226,14 @@ def _write_readme(
     project: str,
     modules: Sequence[str],
     marker: _Marker,
-    every: Bundles,
+    every: shipping.Bundles,
 ) -> None:
     first = next(iter(every))
     needed = ["mnv4", *marker.runtimes, *(f"models-{name}" for name in every)]
     tables = []
     for name, models in every.items():
         tables += [f"### models-{name}", "", f"Package `{marker.models[name].namespace}`.", ""]
-        tables += ["| Model | Contents | Size | Self-check | Licence of the weights |"]
-        tables += ["| --- | --- | --- | --- | --- |"]
-        for constant, bundle in models.items():
-            sizes = ((bundle.path / e.path).stat().st_size / e.shape[0] for e in _shipped(bundle))
-            tables.append(
-                shipping.table_row(constant, bundle, more=[f"{sum(sizes) / 1000:.0f} kB"])
-            )
-        tables.append("")
+        tables += [shipping.table(models), ""]
     values = {
         "<!-- include -->": "\n".join(f'    ":{project}:{module}",' for module in needed),
         "<!-- models project -->": f":{project}:models-{first}",

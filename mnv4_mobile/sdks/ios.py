@@ -1,125 +1,176 @@
-"""A Swift package: the library of `ios_demo/MobileNetV4Kit` with bundles in its resources.
+"""Swift packages: the library of `ios_demo`, and packages with bundles in their resources.
 
-Bundles for ExecuTorch go into a second package inside it, so that an app with Core ML alone
-resolves without a network.
+What runs ExecuTorch is a package of its own, so that an app with Core ML alone resolves without a
+network.
 """
 
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mnv4_mobile.bundle.manifest import AnyBundle, Bundle
-from mnv4_mobile.errors import BundleError
+from mnv4_mobile.errors import BundleError, ConfigError
 from mnv4_mobile.files import copy_folder
 from mnv4_mobile.sdks import shipping
 from mnv4_mobile.sdks.code import swift_comment, swift_string
 from mnv4_mobile.sdks.names import open_bundles
 
-TARGETS = ("coreml", "executorch")
+KIT = "MobileNetV4Kit"
 EXECUTORCH = "MobileNetV4ExecuTorch"
-"""Folder of the second package. The name `ExecuTorch` would clash with the package it needs."""
-_KIT = Path("Sources/MobileNetV4Kit")
-_EXECUTORCH = Path(EXECUTORCH, "Sources/MobileNetV4ExecuTorch")
-_CORE_TESTS = (
-    '        .testTarget(name: "MobileNetV4CoreTests", dependencies: ["MobileNetV4Core"]),\n'
-)
-_SAMPLE = "convSmall224x224Fp16Coreml"
-_IMPORT = "import MobileNetV4ExecuTorch"
-_PLATFORMS = re.compile(r"platforms: \[.*\]")
-_LEAST_IOS = 16
-"""What the library itself needs."""
-_EXECUTORCH_IOS = 17
-_NEEDS = "iOS 16 or macOS 13"
-_EXECUTORCH_NEEDS = "iOS 17 or macOS 14"
-_NOT_SHIPPED = (".build", ".swiftpm", ".gitkeep", "MobileNetV4CoreTests")
+"""The name `ExecuTorch` would clash with the package it needs."""
+PACKAGES = {
+    KIT: "the library, which runs Core ML; no dependencies",
+    EXECUTORCH: "runs `.pte` as well; downloads ExecuTorch",
+}
+"""The packages of the library, each with a product of the same name, and what each is for."""
+RUNTIMES = {"coreml": KIT, "executorch": EXECUTORCH}
+"""The package that runs the artifacts of each target."""
+_LEAST_IOS = {KIT: 16, EXECUTORCH: 17}
+"""What each package of the library needs."""
+_FLOATS = {"coreml": ["float32", "float16"], "executorch": ["float32"]}
+"""The types of floats that the library takes for each target."""
+_TESTS = {"coreml": "CoreMLTests.swift", "executorch": "ExecuTorchTests.swift"}
+"""The test of a models package for the bundles of each target."""
+_PLATFORMS = 'platforms: [.iOS("16.0"), .macOS("13.0")]'
+_TEST_TARGET = re.compile(r" *\.testTarget\(.*\),\n")
+_NOT_SHIPPED = (".build", ".swiftpm", "Tests")
 
 
-class _Marker(shipping.Marker, frozen=True, kw_only=True):
-    models: Mapping[str, str]
-    """Bundle ids by their constants."""
+def write_ios(
+    given: Sequence[AnyBundle], out: Path, *, name: str = shipping.NAME
+) -> shipping.Written:
+    """Writes the library, and the bundles into a models package.
 
-
-def write_ios(given: Sequence[AnyBundle], out: Path) -> shipping.Written:
-    """Writes the package.
+    A folder that was written before keeps its other models packages.
 
     Args:
         given: Bundles for Core ML or ExecuTorch.
-        out: The package's folder. A package that was written before is replaced; other files in the
-            folder are kept.
+        out: The folder of all packages. Other files in it are kept.
+        name: The models package is `models-<name>`; it is replaced if it was written before.
 
     Raises:
-        ConfigError: A bundle for another target, two bundles with one name, or `out` holds
-            something else.
+        ConfigError: A bundle that the library does not run, two bundles with one name, a name that
+            no package can have, or `out` holds something else.
         BundleError: A damaged bundle.
     """
-    models = open_bundles(given, TARGETS, "swift")
-    old, new = shipping.write_library(out, _Marker, lambda folder, _: _fill(folder, models))
-    return shipping.written(out, new.models, old.models if old else None)
+    shipping.check_name(name)
+    models = open_bundles(given, tuple(RUNTIMES), "swift")
+    for bundle in models.values():
+        shipping.check_runs(bundle, "iOS", _FLOATS[bundle.manifest.target])
+
+    def fill(
+        folder: Path, _old: shipping.Marker | None, every: shipping.Bundles
+    ) -> shipping.Marker:
+        _check_modules(every, name)
+        _fill(folder, out.absolute().name, every)
+        return shipping.Marker(
+            models={
+                key: shipping.Models(bundles={one: b.manifest.id for one, b in found.items()})
+                for key, found in every.items()
+            }
+        )
+
+    return shipping.write_library(out, shipping.Marker, name, models, _resources, fill)
 
 
 def library() -> Path:
-    """Returns the folder of the Swift library."""
-    return shipping.library("ios", "ios_demo/MobileNetV4Kit")
+    """Returns the folder of the Swift library's packages."""
+    return shipping.library("ios", "ios_demo")
 
 
-def _fill(folder: Path, models: Mapping[str, Bundle]) -> _Marker:
-    coreml, executorch = (
-        {name: bundle for name, bundle in models.items() if bundle.manifest.target == target}
-        for target in TARGETS
-    )
-    copy_folder(library(), folder, without=_NOT_SHIPPED)
-    _fill_target(folder / _KIT, coreml, "all")
-    # A phone that runs one of the bundles may have the package; the library refuses the others.
-    ios = min(map(_least_ios, coreml.values()), default=_LEAST_IOS)
-    executorch_ios = max(ios, _EXECUTORCH_IOS)
+def module(name: str) -> str:
+    """Returns the name of a models package, and of its product and module."""
+    return f"MobileNetV4Models{_words(name)}"
+
+
+def constants(name: str) -> str:
+    """Returns the type that has a models package's constants."""
+    return f"{_words(name)}Models"
+
+
+def _words(name: str) -> str:
+    return "".join(map(str.capitalize, name.split("-")))
+
+
+def _resources(name: str) -> Path:
+    return Path("Sources", module(name), "Resources", "mnv4")
+
+
+def _check_modules(every: shipping.Bundles, name: str) -> None:
+    """Refuses a module that another package has: file systems of Macs ignore case."""
+    for other in every:
+        if other != name and module(other).lower() == module(name).lower():
+            raise ConfigError(
+                f"name: found {name!r}, whose module {module(name)} models-{other} has; every "
+                "package needs its own"
+            )
+
+
+def _fill(folder: Path, project: str, every: shipping.Bundles) -> None:
+    needed = {_runtime(models) for models in every.values()}
+    packages = [package for package in PACKAGES if package in {KIT, *needed}]
+    for package in packages:
+        (folder / package).mkdir()
+        copy_folder(library() / package, folder / package, without=_NOT_SHIPPED)
+        manifest = folder / package / "Package.swift"
+        manifest.write_text(_TEST_TARGET.sub("", manifest.read_text("utf-8")), "utf-8")
+    for name, models in every.items():
+        _fill_models(folder / f"models-{name}", name, models)
+    _write_readme(folder / "README.md", project, packages, every)
+
+
+def _runtime(models: Mapping[str, Bundle]) -> str:
+    """Returns the package that runs all bundles: ExecuTorch's brings Core ML's."""
+    found = {RUNTIMES[bundle.manifest.target] for bundle in models.values()}
+    return EXECUTORCH if EXECUTORCH in found else KIT
+
+
+def _fill_models(folder: Path, name: str, models: Mapping[str, Bundle]) -> None:
+    template, runtime = library() / "template" / "models", _runtime(models)
+    types = {module(shipping.NAME): module(name), constants(shipping.NAME): constants(name)}
+    folder.mkdir()
+    copy_folder(template, folder)
     package = folder / "Package.swift"
-    text = package.read_text("utf-8")
-    assert _CORE_TESTS in text, package
-    package.write_text(text.replace(_CORE_TESTS, ""), "utf-8")
-    _set_platforms(package, ios)
-    if executorch:
-        _fill_target(folder / _EXECUTORCH, executorch, "allExecuTorch")
-        _set_platforms(folder / EXECUTORCH / "Package.swift", executorch_ios)
-    else:
-        shutil.rmtree(folder / EXECUTORCH)
-    readme = folder / "README.md"
-    text = readme.read_text("utf-8")
-    if not coreml:  # then the example must import the second package
-        text = text.replace("import MobileNetV4Kit", _IMPORT)
-        text = text.replace("await MobileNetV4(.", "await MobileNetV4(executorch: .")
-    needs = {name: _least_ios(bundle) for name, bundle in coreml.items()}
-    needs |= dict.fromkeys(executorch, executorch_ios)
-    shipped = coreml | executorch
-    rows = "\n".join(
-        shipping.table_row(name, bundle, more=[_systems(needs[name])])
-        for name, bundle in shipped.items()
-    )
     values = {
-        _SAMPLE: next(iter(shipped)),
-        "<!-- models -->": rows,
-        _NEEDS: _systems(ios),
-        _EXECUTORCH_NEEDS: _systems(executorch_ios),
+        module(shipping.NAME): module(name),
+        KIT: runtime,
+        _PLATFORMS: _platforms(_least_ios(models)),
     }
-    readme.write_text(shipping.fill_in(text, values), "utf-8")
-    return _Marker(models={name: bundle.manifest.id for name, bundle in models.items()})
+    package.write_text(shipping.fill_in(package.read_text("utf-8"), values), "utf-8")
+    for target, test in _TESTS.items():
+        path = folder / "Tests" / test
+        if any(bundle.manifest.target == target for bundle in models.values()):
+            path.write_text(shipping.fill_in(path.read_text("utf-8"), types), "utf-8")
+        else:
+            path.unlink()
+    shipping.ship(name, models, folder / _resources(name))
+    sources = folder / "Sources" / module(name)
+    (sources / f"{constants(name)}.swift").write_text(_code(name, runtime, models), "utf-8")
 
 
-def _least_ios(bundle: Bundle) -> int:
-    """Returns the oldest iOS that runs a bundle for Core ML.
+def _least_ios(models: Mapping[str, Bundle]) -> int:
+    """Returns the oldest iOS that runs one of the bundles; the library refuses the others there."""
+    oldest = min(map(_needed_ios, models.values()))
+    return max(oldest, _LEAST_IOS[_runtime(models)])
+
+
+def _needed_ios(bundle: Bundle) -> int:
+    """Returns the oldest iOS that runs a bundle.
 
     Raises:
         BundleError: The manifest's version is not a number.
     """
-    found = bundle.manifest.requires.get("coreml.min_ios", str(_LEAST_IOS))
+    target = bundle.manifest.target
+    least = _LEAST_IOS[RUNTIMES[target]]
+    found = bundle.manifest.requires.get(f"{target}.min_ios", str(least))
     if not re.fullmatch("[1-9][0-9]{1,2}", found):
         raise BundleError(
-            f"{bundle.path}: manifest.json: requires.coreml.min_ios: found {found!r}, must be a "
+            f"{bundle.path}: manifest.json: requires.{target}.min_ios: found {found!r}, must be a "
             "version of iOS as in 17"
         )
-    return max(int(found), _LEAST_IOS)
+    return max(int(found), least)
 
 
 def _least_macos(ios: int) -> int:
@@ -131,34 +182,44 @@ def _systems(ios: int) -> str:
     return f"iOS {ios} or macOS {_least_macos(ios)}"
 
 
-def _set_platforms(package: Path, ios: int) -> None:
-    platforms = f'platforms: [.iOS("{ios}.0"), .macOS("{_least_macos(ios)}.0")]'
-    text, count = _PLATFORMS.subn(platforms, package.read_text("utf-8"))
-    assert count == 1, package
-    package.write_text(text, "utf-8")
+def _platforms(ios: int) -> str:
+    return f'platforms: [.iOS("{ios}.0"), .macOS("{_least_macos(ios)}.0")]'
 
 
-def _fill_target(target: Path, models: Mapping[str, Bundle], every: str) -> None:
-    """Puts bundles into a target's resources, and their constants into its code."""
-    resources = target / "Resources" / "mnv4"
-    resources.mkdir(parents=True, exist_ok=True)
-    for bundle in models.values():
-        bundle.copy_to(resources / bundle.manifest.id)
-    path = target / "MNV4Models.swift"
-    head, mark, _ = path.read_text("utf-8").partition("// `mnv4 sdk ios`")
-    assert mark, path
-    if not models:  # SwiftPM requires the folder, and does not copy an empty one
-        (resources / "README").write_text("No bundles for this runtime.\n", "utf-8")
-    path.write_text(head + _code(models, every), "utf-8")
-
-
-def _code(models: Mapping[str, Bundle], every: str) -> str:
-    lines = ["extension MobileNetV4.Model {"]
+def _code(name: str, runtime: str, models: Mapping[str, Bundle]) -> str:
+    lines = ["// One import for apps.", f"@_exported import {runtime}", ""]
+    lines.append("/// The bundles in this package's resources.")
+    lines.append(f"public enum {constants(name)} {{")
     for constant, bundle in models.items():
-        value = f"MobileNetV4.Model(id: {swift_string(bundle.manifest.id)}, in: .module)"
+        id = swift_string(shipping.shipped_id(name, bundle.manifest.id))
         lines += [f"    {swift_comment(f'{shipping.about(bundle)}.')}"]
+        value = f"MobileNetV4.Model(id: {id}, in: .module)"
         lines += [f"    public static let {constant} = {value}", ""]
-    lines += ["    /// All bundles in this package's resources."]
-    every = f"{every}: [MobileNetV4.Model] = [{', '.join(models)}]"
-    lines += [f"    public static let {every}", "}", ""]
-    return "\n".join(lines)
+    lines.append("    /// All bundles, in the order in which they were given.")
+    lines.append(f"    public static let all: [MobileNetV4.Model] = [{', '.join(models)}]")
+    return "\n".join([*lines, "}", ""])
+
+
+def _write_readme(
+    path: Path, project: str, packages: Sequence[str], every: shipping.Bundles
+) -> None:
+    first = next(iter(every))
+    constant, sample = next(iter(every[first].items()))
+    label = "executorch: " if RUNTIMES[sample.manifest.target] == EXECUTORCH else ""
+    tables = []
+    for name, models in every.items():
+        needs = {one: _systems(_needed_ios(bundle)) for one, bundle in models.items()}
+        least = _systems(_least_ios(models))
+        tables += [f"### models-{name}", ""]
+        tables += [f"`import {module(name)}`, `{constants(name)}`. Needs {least}.", ""]
+        tables += [shipping.table(models, Needs=needs), ""]
+    values = {
+        "<!-- project -->": project,
+        "<!-- models -->": f"models-{first}",
+        "<!-- module -->": module(first),
+        "<!-- sample -->": f"{label}{constants(first)}.{constant}",
+        "<!-- packages -->": "\n".join(f"| `{name}/` | {PACKAGES[name]} |" for name in packages),
+        "<!-- tables -->": "\n".join(tables).rstrip("\n"),
+    }
+    text = (library() / "template" / "README.md").read_text("utf-8")
+    path.write_text(shipping.fill_in(text, values), "utf-8")

@@ -1,7 +1,12 @@
-"""What the libraries for all platforms share: their folders, the marker file, the README."""
+"""What the libraries for all platforms share: their folders, models modules and marker file.
+
+A folder holds the library once, and any number of models modules `models-<name>`. Every run writes
+the whole folder anew, from the bundles that it is given and those that the folder has already.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -10,21 +15,48 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files as resources
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
-from mnv4_mobile.bundle.manifest import Bundle
-from mnv4_mobile.errors import ConfigError
+import numpy as np
+from msgspec import Meta
+
+from mnv4_mobile.bundle.manifest import (
+    MANIFEST,
+    Bundle,
+    GoldenEntry,
+    Identifier,
+    open_bundle,
+    write_manifest,
+)
+from mnv4_mobile.bundle.parity import sqnr_db
+from mnv4_mobile.errors import BundleError, ConfigError
 from mnv4_mobile.files import check_replaceable, new_folder, sha256
-from mnv4_mobile.records import Record, Sha256, decode, encode, replace
+from mnv4_mobile.records import Record, Sha256, decode, encode, replace, whole
 from mnv4_mobile.text import markdown_text
 
 MARKER = "mnv4-sdk.json"
 """The file that marks a folder as written by `mnv4 sdk`."""
+NAME = "main"
+"""Name of the models module if none is given."""
+_NAME = "[a-z][a-z0-9]*(-[a-z0-9]+)*"
+Name = Annotated[str, Meta(pattern=whole(_NAME))]
+Constant = Annotated[str, Meta(pattern=whole("[A-Za-z][A-Za-z0-9_]*"))]
+Bundles: TypeAlias = Mapping[str, Mapping[str, Bundle]]
+"""Bundles by their constants, by the names of their models modules."""
+
+
+class Models(Record, frozen=True, kw_only=True):
+    """A models module."""
+
+    bundles: Mapping[Constant, Identifier]
+    """Bundle ids by their constants."""
 
 
 class Marker(Record, frozen=True, kw_only=True):
     """The content of the marker file: what the next run must know."""
 
+    models: Mapping[Name, Models]
+    """The models modules by their names."""
     version: str = ""
     """Version of mnv4-mobile that wrote the folder."""
     files: Mapping[str, Sha256] = {}
@@ -48,17 +80,6 @@ class Written:
     """Constants that the library had before and no longer has."""
 
 
-def written(path: Path, models: Collection[str], before: Collection[str] | None) -> Written:
-    """Compares the constants with those of an earlier run; None if there was none."""
-    before = models if before is None else before
-    return Written(
-        path=path,
-        constants=tuple(models),
-        added=tuple(name for name in models if name not in before),
-        removed=tuple(name for name in before if name not in models),
-    )
-
-
 def library(platform: str, checkout: str) -> Path:
     """Returns a platform's library: inside the package when installed, elsewhere in a checkout.
 
@@ -70,31 +91,80 @@ def library(platform: str, checkout: str) -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / checkout
 
 
-def write_library(
-    out: Path, kind: type[M], fill: Callable[[Path, M | None], M]
-) -> tuple[M | None, M]:
-    """Writes a library, or replaces the one that was written before.
+def check_name(name: str) -> None:
+    """Refuses a name that no models module can have.
 
-    Files in the folder that the user put there are kept.
+    Raises:
+        ConfigError: The name is not made of words of small letters and digits.
+    """
+    if not re.fullmatch(_NAME, name):
+        raise ConfigError(
+            f"name: found {name!r}, must be words of small letters and digits with `-` between "
+            "them, a letter first"
+        )
+
+
+def check_runs(bundle: Bundle, platform: str, floats: Collection[str]) -> None:
+    """Refuses what a platform's library refuses to open.
 
     Args:
-        out: The library's folder.
-        kind: The type of the library's marker.
-        fill: Writes the library into an empty folder, and returns its marker. It gets the marker of
-            the library that is replaced.
+        bundle: The bundle.
+        platform: The platform's name in messages.
+        floats: The types of floats that the library takes for the bundle's target.
 
-    Returns:
-        The marker of the library that was replaced, and the new one.
+    Raises:
+        ConfigError: The bundle takes several images, or has a tensor of another type.
+    """
+    image = bundle.input
+    if image.shape[0] != 1:
+        raise ConfigError(
+            f"{bundle.path}: input {image.name}: takes {image.shape[0]} images, must take 1; "
+            "build it with --batch 1"
+        )
+    pixels = image.dtype == "uint8" and image.quantization is None
+    for what, tensor in [("input", image), *(("output", output) for output in bundle.outputs)]:
+        integers = tensor.dtype in ("int8", "uint8") and tensor.quantization is not None
+        if tensor.dtype not in floats and not integers and not (tensor is image and pixels):
+            kinds = [*floats, "quantized integers", *(["uint8 pixels"] if tensor is image else [])]
+            raise ConfigError(
+                f"{bundle.path}: {what} {tensor.name}: is {tensor.dtype}, the {platform} library "
+                f"takes {', '.join(kinds[:-1])} or {kinds[-1]}"
+            )
+
+
+def write_library(
+    out: Path,
+    kind: type[M],
+    name: str,
+    models: Mapping[str, Bundle],
+    resources: Callable[[str], Path],
+    fill: Callable[[Path, M | None, Bundles], M],
+) -> Written:
+    """Writes a library with its models modules, or replaces what was written before.
+
+    Other models modules are kept, and so are files in the folder that the user put there.
+
+    Args:
+        out: The folder of all modules.
+        kind: The type of the library's marker.
+        name: The name of the models module that is written or replaced.
+        models: The bundles for it, by their constants.
+        resources: Returns the folder of the bundles inside a models module, by the module's name.
+        fill: Writes the library and all models modules into an empty folder, and returns the
+            marker. It gets the marker of the library that is replaced, and the bundles of all
+            models modules.
 
     Raises:
         ConfigError: `out` holds something else, or a file that the user changed since.
+        BundleError: A models module that would be kept is damaged.
     """
     check_replaceable(out, MARKER)
     old = _read_marker(out, kind) if out.exists() else None
     if old is not None:
         _check_unchanged(out, old)
     with new_folder(out, MARKER) as folder:
-        marker = fill(folder, old)
+        kept = {} if old is None else _kept(out, old, resources, without=name)
+        marker = fill(folder, old, dict(sorted((kept | {name: models}).items())))
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         marker = replace(
             marker,
@@ -104,7 +174,14 @@ def write_library(
         (folder / MARKER).write_bytes(encode(marker, indent=1) + b"\n")
         if old is not None:
             _keep(out, folder, old)
-    return old, marker
+    found = old.models.get(name) if old else None
+    before = models if found is None else found.bundles
+    return Written(
+        path=out,
+        constants=tuple(models),
+        added=tuple(constant for constant in models if constant not in before),
+        removed=tuple(constant for constant in before if constant not in models),
+    )
 
 
 def _read_marker(out: Path, kind: type[M]) -> M:
@@ -123,6 +200,33 @@ def _check_unchanged(out: Path, old: Marker) -> None:
                 f"{path}: was changed since mnv4 sdk wrote it, so it is not replaced; move it away "
                 "first"
             )
+
+
+def _kept(
+    out: Path, old: Marker, resources: Callable[[str], Path], without: str
+) -> dict[str, Mapping[str, Bundle]]:
+    """Opens the bundles of the models modules that a folder has already.
+
+    A module that the user removed is left out.
+
+    Raises:
+        BundleError: Files of a module were removed or changed.
+    """
+    kept: dict[str, Mapping[str, Bundle]] = {}
+    for name, entry in old.models.items():
+        module = out / f"models-{name}"
+        if name == without or not module.is_dir():
+            continue
+        try:
+            kept[name] = {
+                constant: open_bundle(module / resources(name) / shipped_id(name, id))
+                for constant, id in entry.bundles.items()
+            }
+        except BundleError as error:
+            raise BundleError(
+                f"{error}; write models-{name} again with --name {name}, or delete its folder"
+            ) from None
+    return kept
 
 
 def _keep(out: Path, folder: Path, old: Marker) -> None:
@@ -146,6 +250,64 @@ def _keep(out: Path, folder: Path, old: Marker) -> None:
                 shutil.copy2(path, kept, follow_symlinks=False)
 
 
+def shipped_id(name: str, id: str) -> str:
+    """Returns the id of a bundle in an app, where two models modules may have one of the same id.
+
+    Args:
+        name: The name of the models module.
+        id: The bundle's id.
+    """
+    return f"{name}.{id}"
+
+
+def ship(name: str, models: Mapping[str, Bundle], folder: Path) -> None:
+    """Copies the bundles of a models module.
+
+    Each gets one golden pair: its pixels, and the float model's outputs for them.
+
+    Args:
+        name: The name of the models module.
+        models: Its bundles.
+        folder: Gets one folder for each, with its `shipped_id`.
+    """
+    for bundle in models.values():
+        _ship(bundle, folder / shipped_id(name, bundle.manifest.id))
+
+
+def _ship(bundle: Bundle, folder: Path) -> None:
+    golden = {entry.path for entry in bundle.manifest.golden}
+    copied = [name for name in bundle.files if name != MANIFEST and name not in golden]
+    data = {name: (bundle.path / name).read_bytes() for name in copied}
+    image = _pair(bundle)
+    entries = []
+    for entry in _shipped(bundle):
+        data[entry.path] = bundle.golden(entry.source)[entry.tensor][[image]].tobytes()
+        digest = hashlib.sha256(data[entry.path]).hexdigest()
+        entries.append(replace(entry, shape=(1, *entry.shape[1:]), sha256=digest))
+    for name, content in data.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    write_manifest(folder, replace(bundle.manifest, golden=tuple(entries)))
+
+
+def _shipped(bundle: Bundle) -> list[GoldenEntry]:
+    """Returns the golden tensors with which a device checks itself."""
+    return [entry for entry in bundle.manifest.golden if entry.source in ("input", "eager")]
+
+
+def _pair(bundle: Bundle) -> int:
+    """Returns the golden image on which the artifact is furthest above its gates.
+
+    A gate holds for the median of the images, so a device that computes what the build's did may
+    miss it on any other one. Without the artifact's outputs, it is the first image.
+    """
+    eager, artifact, gates = bundle.golden("eager"), bundle.golden("artifact"), bundle.gates()
+    if not artifact:
+        return 0
+    room = [sqnr_db(eager[name], artifact[name]) - gates[name] for name in artifact]
+    return int(np.min(room, axis=0).argmax())
+
+
 def about(bundle: Bundle) -> str:
     """Describes a bundle in one line, for the comment of its constant."""
     manifest = bundle.manifest
@@ -154,18 +316,27 @@ def about(bundle: Bundle) -> str:
     return f"{manifest.model.name}, {height} x {width}, {manifest.recipe}: {outputs}"
 
 
-def table_row(constant: str, bundle: Bundle, *, more: Collection[str] = ()) -> str:
-    """Returns a bundle's row in the README's table.
+def table(models: Mapping[str, Bundle], **more: Mapping[str, str]) -> str:
+    """Returns the README's table of a models module.
 
     Args:
-        constant: Its name in code.
-        bundle: The bundle.
-        more: Cells between its size and its licence.
+        models: The bundles by their constants.
+        more: Further columns by their titles: a cell for each constant.
     """
-    megabytes = bundle.manifest.artifact.bytes / 1e6
-    licence = bundle.manifest.model.licence or "not known"
-    cells = [f"`{constant}`", markdown_text(about(bundle)), f"{megabytes:.1f} MB", *more]
-    return f"| {' | '.join([*cells, markdown_text(licence)])} |"
+    titles = ["Model", "Contents", "Size", "Self-check", *more, "Licence of the weights"]
+    lines = [f"| {' | '.join(titles)} |", f"|{' --- |' * len(titles)}"]
+    for constant, bundle in models.items():
+        pair = sum((bundle.path / e.path).stat().st_size / e.shape[0] for e in _shipped(bundle))
+        cells = [
+            f"`{constant}`",
+            markdown_text(about(bundle)),
+            f"{bundle.manifest.artifact.bytes / 1e6:.1f} MB",
+            f"{pair / 1000:.0f} kB",
+            *(column[constant] for column in more.values()),
+            markdown_text(bundle.manifest.model.licence or "not known"),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def fill_in(text: str, values: Mapping[str, str]) -> str:

@@ -8,9 +8,9 @@ from typing import Literal
 
 from mnv4_mobile.bundle.manifest import AnyBundle
 from mnv4_mobile.errors import ConfigError, unknown
-from mnv4_mobile.sdks.android import NAME, write_android
+from mnv4_mobile.sdks.android import write_android
 from mnv4_mobile.sdks.ios import write_ios
-from mnv4_mobile.sdks.shipping import Written
+from mnv4_mobile.sdks.shipping import NAME, Written
 
 
 def sdk(
@@ -18,7 +18,7 @@ def sdk(
     bundles: Iterable[AnyBundle],
     out: str | Path,
     *,
-    name: str | None = None,
+    name: str = NAME,
     namespace: str | None = None,
     agp: int | None = None,
     version: str | None = None,
@@ -28,12 +28,12 @@ def sdk(
         sdk("android", build("conv-small", weights="demo", targets=["tflite"], out="out"), "mnv4")
 
     Args:
-        platform: `android` writes Gradle modules (LiteRT, ExecuTorch), `ios` a Swift package
+        platform: `android` writes Gradle modules (LiteRT, ExecuTorch), `ios` Swift packages
             (Core ML, ExecuTorch).
         bundles: Bundles, their folders or the artifacts in them.
-        out: The library's folder. A library that was written before is replaced; files that you
-            added to it are kept, and so are other models modules of Android.
-        name: Android: the bundles' module is `models-<name>`. Default: `main`.
+        out: The library's folder. A library that was written before is replaced; other models
+            modules and files that you added are kept.
+        name: The bundles' module or package is `models-<name>`.
         namespace: Android: the package of the module's `Mnv4Models`. Default: the one that the
             module has, or `io.github.mnv4.models.<name>`.
         agp: Android: major version of the Android Gradle Plugin, 8 or 9. Default: the one that the
@@ -50,14 +50,14 @@ def sdk(
         return write_android(
             list(bundles),
             Path(out),
-            name=name or NAME,
+            name=name,
             namespace=namespace,
             agp=agp,
             version=version,
         )
     if platform != "ios":
         raise ConfigError(unknown("platform", platform, ("android", "ios")))
-    given = {"name": name, "namespace": namespace, "agp": agp, "version": version}
+    given = {"namespace": namespace, "agp": agp, "version": version}
     if strange := [key for key, value in given.items() if value is not None]:
         raise ConfigError(f"{strange[0]}: is for android, a Swift package has none")
-    return write_ios(list(bundles), Path(out))
+    return write_ios(list(bundles), Path(out), name=name)

@@ -108,4 +108,4 @@ def test_what_this_machine_emulates_goes_into_an_app(mnv4, demo_bundle, capfd):
     bundle = demo_bundle("coreml").path
     capfd.readouterr()
     _, _, err = mnv4("verify", bundle)
-    assert err.endswith(f"Next: mnv4 sdk ios {bundle} -o MobileNetV4\n")
+    assert err.endswith(f"Next: mnv4 sdk ios {bundle} -o mnv4\n")

@@ -54,7 +54,7 @@ def test_names_in_a_manifest_become_no_code(demo_bundle, tmp_path):
     """What `make android` and `make ios` compile differs from other code in its comments only."""
     for target, write, name, columns in (
         ("tflite", write_android, "Mnv4Models.kt", 5),
-        ("coreml", write_ios, "MNV4Models.swift", 5),
+        ("coreml", write_ios, "MainModels.swift", 6),
     ):
         bundle = hostile_bundle(demo_bundle(target).path, tmp_path / target)
         out = tmp_path / f"{target}-sdk"

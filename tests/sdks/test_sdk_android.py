@@ -316,9 +316,12 @@ def _batch(manifest):
     ("edit", "message"),
     [
         (_half("inputs"), "input image: is float16, the Android library takes float32, quantized"),
-        (_half("outputs"), "output logits: is float16, the Android library takes float32, quant"),
+        (_half("outputs"), "output logits: is float16, the Android library takes float32 or quant"),
         (_plain("inputs"), "input image: is int8, the Android library takes float32, quantized"),
-        (_plain("outputs"), "output logits: is int8, the Android library takes float32, quantized"),
+        (
+            _plain("outputs"),
+            "output logits: is int8, the Android library takes float32 or quantized",
+        ),
         (_batch, "input image: takes 2 images, must take 1; build it with --batch 1"),
     ],
 )

@@ -1,114 +1,310 @@
-"""`mnv4 sdk ios`; what Swift makes of its package, tools/ios.py tests."""
+"""`mnv4 sdk ios`; what Swift makes of its packages, tools/ios.py tests."""
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 from mnv4_mobile.bundle.manifest import open_bundle, write_manifest
+from mnv4_mobile.errors import BundleError
+from mnv4_mobile.files import sha256
 from mnv4_mobile.records import replace
+from mnv4_mobile.sdks.android import write_android
+from mnv4_mobile.sdks.ios import library, write_ios
 
-KIT = "Sources/MobileNetV4Kit"
+IOS = Path(__file__).parents[2] / "ios_demo"
+MAIN = Path("models-main/Sources/MobileNetV4ModelsMain")
+SHOP = Path("models-my-shop/Sources/MobileNetV4ModelsMyShop")
+RESOURCES = Path("Resources/mnv4")
 
 
 @pytest.fixture
 def copied(demo_bundle, tmp_path):
     """Copies the demo bundle for a target, with the name of another recipe if one is given."""
 
-    def copy(target, recipe="fp32", **requires):
+    def copy(target, recipe="fp32", folder="", edit=None, **requires):
         source = demo_bundle(target)
-        folder = tmp_path / "bundles" / source.manifest.id.replace("fp32", recipe)
-        shutil.copytree(source.path, folder)
+        copy = tmp_path / "bundles" / folder / source.manifest.id.replace("fp32", recipe)
+        shutil.copytree(source.path, copy)
         requires = source.manifest.requires | {f"{target}.{k}": v for k, v in requires.items()}
-        manifest = replace(source.manifest, id=folder.name, recipe=recipe, requires=requires)
-        write_manifest(folder, manifest)
-        return folder
+        manifest = replace(source.manifest, id=copy.name, recipe=recipe, requires=requires)
+        write_manifest(copy, manifest)
+        if edit:
+            edited = json.loads((copy / "manifest.json").read_text())
+            edit(edited)
+            (copy / "manifest.json").write_text(json.dumps(edited))
+        return copy
 
     return copy
 
 
+def tree(out):
+    return {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in out.rglob("*")
+        if path.is_file()
+    }
+
+
+def code(sources):
+    (file,) = sources.glob("*.swift")
+    return file.read_text()
+
+
+def constants(sources):
+    return re.findall(r"public static let (\w+) = MobileNetV4\.Model\(", code(sources))
+
+
+def needs(package):
+    """Returns the packages that a package depends on."""
+    return re.findall(r'\.package\((?:path|url): "(.+?)"', (package / "Package.swift").read_text())
+
+
 @pytest.mark.toolchain("coreml")
-def test_two_bundles_for_core_ml(mnv4, copied, tmp_path):
-    out = tmp_path / "Kit"
+def test_a_folder_has_the_library_and_a_package_with_the_bundles(mnv4, copied, tmp_path):
+    out = tmp_path / "app" / "mnv4"
     bundles = [copied("coreml"), copied("coreml", "fp16")]
-    code, printed, _ = mnv4("sdk", "ios", *bundles, "-o", out, "--json")
-    assert code == 0
-    assert json.loads(printed)["models"] == [
-        "convSmall035_96x96Fp32Coreml",
-        "convSmall035_96x96Fp16Coreml",
+    done, printed, _ = mnv4("sdk", "ios", *bundles, "-o", out, "--json")
+    names = ["convSmall035_96x96Fp32Coreml", "convSmall035_96x96Fp16Coreml"]
+    assert done == 0
+    wanted = {"schema": 1, "path": str(out), "models": names, "removed": [], "added": []}
+    assert json.loads(printed) == wanted
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("MobileNetV4Kit", "README.md", "mnv4-sdk.json", "models-main")
     ]
-    code = (out / KIT / "MNV4Models.swift").read_text()
-    value = 'MobileNetV4.Model(id: "conv-small-035-96x96-fp16-coreml", in: .module)'
-    assert f"convSmall035_96x96Fp16Coreml = {value}" in code
-    models = "[convSmall035_96x96Fp32Coreml, convSmall035_96x96Fp16Coreml]"
-    assert f"all: [MobileNetV4.Model] = {models}" in code
-    for bundle in bundles:  # as they were: their hashes are checked
-        assert open_bundle(out / KIT / "Resources/mnv4" / bundle.name)
-    assert not (out / "MobileNetV4ExecuTorch").exists()
-    assert "MobileNetV4CoreTests" not in (out / "Package.swift").read_text()
-    assert not (out / "Tests/MobileNetV4CoreTests").exists()
+    assert constants(out / MAIN) == names
+    assert code(out / MAIN).startswith(
+        "// One import for apps.\n@_exported import MobileNetV4Kit\n"
+    )
+    assert "public enum MainModels {" in code(out / MAIN)
+    assert f"all: [MobileNetV4.Model] = [{', '.join(names)}]" in code(out / MAIN)
+    for bundle in bundles:
+        shipped = open_bundle(out / MAIN / RESOURCES / f"main.{bundle.name}")
+        assert sha256(shipped.artifact) == sha256(open_bundle(bundle).artifact)
+        assert len(shipped.golden("input")["pixels"]) == 1
+        assert shipped.golden("artifact") == {}
+        assert f'MobileNetV4.Model(id: "main.{bundle.name}", in: .module)' in code(out / MAIN)
+    # Nothing of this needs a network.
+    assert needs(out / "models-main") == ["../MobileNetV4Kit"]
+    assert needs(out / "MobileNetV4Kit") == []
+    assert [path.name for path in (out / "models-main/Tests").iterdir()] == ["CoreMLTests.swift"]
     readme = (out / "README.md").read_text()
-    assert "MobileNetV4(.convSmall035_96x96Fp32Coreml)" in readme
-    assert "| `convSmall035_96x96Fp16Coreml` | conv-small-035, 96 x 96, fp16: logits |" in readme
+    assert (
+        f"import MobileNetV4ModelsMain\n\nlet model = try await MobileNetV4(MainModels.{names[0]})"
+        in readme
+    )
+    assert f"| `{names[1]}` | conv-small-035, 96 x 96, fp16: logits | 2.6 MB | 28 kB |" in readme
+    assert "choose the folder `mnv4/models-main`" in readme
+    assert "<!--" not in readme
+
+
+@pytest.mark.toolchain("coreml")
+def test_the_library_is_shipped_without_its_tests(copied, tmp_path):
+    write_ios([copied("coreml")], tmp_path / "mnv4")
+    kit = tmp_path / "mnv4/MobileNetV4Kit"
+    sources = {
+        path.relative_to(library()): path.read_bytes()
+        for path in (library() / "MobileNetV4Kit/Sources").rglob("*")
+        if path.is_file()
+    }
+    assert {
+        path.relative_to(kit.parent): path.read_bytes()
+        for path in kit.rglob("*/*")
+        if path.is_file()
+    } == sources
+    package, original = ((folder / "Package.swift").read_text() for folder in (kit, IOS / kit.name))
+    assert "Test" not in package
+    assert [
+        line for line in original.splitlines() if ".testTarget(" not in line
+    ] == package.splitlines()
 
 
 @pytest.mark.toolchain("coreml")
 @pytest.mark.toolchain("executorch")
-def test_bundles_for_executorch_go_into_a_package_of_their_own(mnv4, copied, tmp_path):
-    out = tmp_path / "Kit"
-    pte = copied("executorch")
-    code, printed, _ = mnv4("sdk", "ios", copied("coreml"), pte, "-o", out, "--json")
-    assert code == 0
-    assert json.loads(printed)["models"] == [
-        "convSmall035_96x96Fp32Coreml",
-        "convSmall035_96x96Fp32Executorch",
+def test_only_a_package_with_bundles_for_executorch_needs_it(mnv4, copied, tmp_path):
+    out = tmp_path / "mnv4"
+    coreml, pte = copied("coreml"), copied("executorch")
+    mnv4("sdk", "ios", coreml, "-o", out)
+    done, printed, _ = mnv4("sdk", "ios", coreml, pte, "-o", out, "--name", "my-shop", "--json")
+    assert done == 0
+    names = ["convSmall035_96x96Fp32Coreml", "convSmall035_96x96Fp32Executorch"]
+    assert json.loads(printed)["models"] == constants(out / SHOP) == names
+    assert needs(out / "models-main") == ["../MobileNetV4Kit"]
+    assert needs(out / "models-my-shop") == ["../MobileNetV4ExecuTorch"]
+    second = out / "MobileNetV4ExecuTorch"
+    assert needs(second) == ["../MobileNetV4Kit", "https://github.com/pytorch/executorch.git"]
+    assert "@_exported import MobileNetV4ExecuTorch\n" in code(out / SHOP)
+    exports = second / "Sources/MobileNetV4ExecuTorch/Exports.swift"
+    assert "@_exported import MobileNetV4Kit\n" in exports.read_text()
+    for test in ("CoreMLTests", "ExecuTorchTests"):
+        text = (out / f"models-my-shop/Tests/{test}.swift").read_text()
+        assert "import MobileNetV4ModelsMyShop\n" in text
+        assert "in MyShopModels.all" in text or "MyShopModels.all.filter" in text
+    assert "`MobileNetV4ExecuTorch/`" in (out / "README.md").read_text()
+    # Without bundles that need it, it goes; with them alone, the example opens one.
+    mnv4("sdk", "ios", coreml, "-o", out, "--name", "my-shop")
+    assert not second.exists()
+    mnv4("sdk", "ios", pte, "-o", out)
+    sample = "MobileNetV4(executorch: MainModels.convSmall035_96x96Fp32Executorch)"
+    assert sample in (out / "README.md").read_text()
+    assert [path.name for path in (out / "models-main/Tests").iterdir()] == [
+        "ExecuTorchTests.swift"
     ]
-    second = out / "MobileNetV4ExecuTorch/Sources/MobileNetV4ExecuTorch"
-    assert open_bundle(second / "Resources/mnv4" / pte.name)
-    code = (second / "MNV4Models.swift").read_text()
-    assert "@_exported import MobileNetV4Kit" in code
-    assert "allExecuTorch: [MobileNetV4.Model] = [convSmall035_96x96Fp32Executorch]" in code
-    assert "ExecuTorch" not in (out / KIT / "MNV4Models.swift").read_text()
 
-    # Written again without bundles for Core ML, whole; SwiftPM still finds a folder to copy.
-    code, printed, _ = mnv4("sdk", "ios", pte, "-o", out)
-    assert code == 0
-    assert "convSmall035_96x96Fp32Coreml" in printed
-    assert [path.name for path in (out / KIT / "Resources/mnv4").iterdir()] == ["README"]
-    assert "all: [MobileNetV4.Model] = []" in (out / KIT / "MNV4Models.swift").read_text()
-    example = "import MobileNetV4ExecuTorch\n\nlet model = try await MobileNetV4(executorch: ."
-    assert example in (out / "README.md").read_text()
+
+@pytest.mark.toolchain("coreml")
+def test_a_models_package_is_added_or_replaced_alone(mnv4, copied, tmp_path):
+    out = tmp_path / "mnv4"
+    edit = lambda manifest: manifest.update(labels=[f"thing {i}" for i in range(10)])  # noqa: E731
+    digits, things = copied("coreml"), copied("coreml", folder="things", edit=edit)
+    mnv4("sdk", "ios", digits, "-o", out)
+    before = tree(out)
+    (out / "models-main/Notes.txt").write_text("mine")
+    _, printed, _ = mnv4("sdk", "ios", things, "-o", out, "--name", "my-shop")
+    assert "Swift packages, models-my-shop with convSmall035_96x96Fp32Coreml;" in printed
+    assert "removed" not in printed
+    after = tree(out)
+    assert after.pop("models-main/Notes.txt") == b"mine"
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed == {"README.md", "mnv4-sdk.json"}
+    assert {name.split("/")[0] for name in after.keys() - before.keys()} == {"models-my-shop"}
+    # Both go into one app: the bundles' ids are equal, their ids in the app are not.
+    assert constants(out / SHOP) == constants(out / MAIN)
+    assert "public enum MyShopModels {" in code(out / SHOP)
+    package = (out / "models-my-shop/Package.swift").read_text()
+    assert 'name: "MobileNetV4ModelsMyShop"' in package
+    assert 'name: "MobileNetV4ModelsMyShopTests"' in package
+    assert "Main" not in package
+    folders = [path.name for path in out.glob(f"models-*/Sources/*/{RESOURCES}/*")]
+    assert sorted(folders) == [f"{name}.{digits.name}" for name in ("main", "my-shop")]
+    shipped = open_bundle(out / SHOP / RESOURCES / f"my-shop.{digits.name}")
+    assert shipped.manifest.labels[0] == "thing 0"
+    readme = (out / "README.md").read_text()
+    assert "### models-main" in readme
+    assert "### models-my-shop" in readme
+    assert "`import MobileNetV4ModelsMyShop`, `MyShopModels`." in readme
+    _, printed, _ = mnv4("sdk", "ios", copied("coreml", "fp16"), "-o", out, "--name", "my-shop")
+    changes = "removed: convSmall035_96x96Fp32Coreml; added: convSmall035_96x96Fp16Coreml"
+    assert printed.splitlines()[1] == changes
+    assert len([*(out / SHOP / RESOURCES).iterdir()]) == 1
+    shutil.rmtree(out / "models-my-shop")  # how a user removes it
+    write_ios([digits], out)
+    (out / "models-main/Notes.txt").unlink()
+    assert tree(out) == before
+
+
+@pytest.mark.toolchain("coreml")
+def test_a_damaged_package_is_written_again_or_deleted(copied, tmp_path):
+    out, bundle = tmp_path / "mnv4", copied("coreml")
+    write_ios([bundle], out, name="first")
+    write_ios([bundle], out, name="second")
+    next(out.glob("models-first/**/model.mlmodel")).unlink()
+    before = tree(out)
+    with pytest.raises(BundleError, match="write models-first again with --name first, or delete"):
+        write_ios([bundle], out, name="second")
+    assert tree(out) == before
 
 
 @pytest.mark.toolchain("coreml")
 @pytest.mark.toolchain("executorch")
-def test_the_package_needs_what_its_bundles_need(mnv4, copied, tmp_path):
+def test_a_package_needs_what_its_bundles_need(mnv4, copied, tmp_path):
     ios17, ios18 = copied("coreml", "int8", min_ios="17"), copied("coreml", "int4", min_ios="18")
-    out, pte = tmp_path / "Kit", copied("executorch")
-    for bundles, first, second in (
+    out, fp32, pte = tmp_path / "mnv4", copied("coreml"), copied("executorch")
+    for bundles, version in (
         # The library refuses iOS 18's bundle on a phone that runs the other.
-        ([ios17, ios18], '.iOS("17.0"), .macOS("14.0")', None),
-        ([ios18, pte], '.iOS("18.0"), .macOS("15.0")', '.iOS("18.0"), .macOS("15.0")'),
-        ([pte], '.iOS("16.0"), .macOS("13.0")', '.iOS("17.0"), .macOS("14.0")'),
+        ([ios17, ios18], ("17", "14")),
+        ([ios18, pte], ("17", "14")),
+        ([fp32, pte], ("17", "14")),  # as ExecuTorch does
+        ([ios18], ("18", "15")),
+        ([copied("coreml", "int4x", min_ios="26")], ("26", "26")),
+        ([fp32, ios17], ("16", "13")),
     ):
         assert mnv4("sdk", "ios", *bundles, "-o", out)[0] == 0
-        assert f"platforms: [{first}]," in (out / "Package.swift").read_text()
-        if second:
-            package = out / "MobileNetV4ExecuTorch" / "Package.swift"
-            assert f"platforms: [{second}]," in package.read_text()
+        platforms = 'platforms: [.iOS("{}.0"), .macOS("{}.0")],'.format(*version)
+        assert platforms in (out / "models-main/Package.swift").read_text()
         readme = (out / "README.md").read_text()
         assert ("| iOS 18 or macOS 15 |" in readme) == (ios18 in bundles)
-    assert "The package needs iOS 16 or macOS 13, and Xcode 16" in readme
-    assert "needs iOS 17 or macOS 14, and downloads" in readme
+        assert "`MainModels`. Needs iOS {} or macOS {}.".format(*version) in readme
+        # The library's own do not change.
+        for package in ("MobileNetV4Kit", "MobileNetV4ExecuTorch"):
+            if (out / package).exists():
+                line = re.search("platforms: .*", (IOS / package / "Package.swift").read_text())
+                assert line[0] in (out / package / "Package.swift").read_text()
     strange = copied("coreml", "fp16", min_ios="seventeen")
-    code, _, error = mnv4("sdk", "ios", strange, "-o", out)
-    assert code == 2
+    done, _, error = mnv4("sdk", "ios", strange, "-o", out)
+    assert done == 2
     assert "requires.coreml.min_ios: found 'seventeen', must be a" in " ".join(error.split())
 
 
 @pytest.mark.toolchain("coreml")
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("name", "Shop", "name: found 'Shop', must be words of small letters and digits"),
+        ("name", "../x", "name: found '../x', must be words"),
+        ("name", "3d", "name: found '3d', must be words"),
+        ("name", "", "name: found '', must be words"),
+        (
+            "name",
+            "a1",
+            "found 'a1', whose module MobileNetV4ModelsA1 models-a-1 has; every package",
+        ),
+        ("name", "myshop", "whose module MobileNetV4ModelsMyshop models-my-shop has; every"),
+        ("namespace", "com.example", "found '--namespace', did you mean --name?"),
+        ("agp", "8", "found '--agp', allowed: --out, --name"),
+    ],
+)
+def test_names_that_no_package_can_have(mnv4, copied, tmp_path, option, value, message):
+    out, bundle = tmp_path / "mnv4", copied("coreml")
+    for name in ("a-1", "my-shop"):
+        write_ios([bundle], out, name=name)
+    before = tree(out)
+    done, _, said = mnv4("sdk", "ios", bundle, "-o", out, f"--{option}", value)
+    assert done == 2
+    assert message in " ".join(said.split())
+    assert tree(out) == before
+
+
+@pytest.mark.toolchain("coreml")
+@pytest.mark.toolchain("tflite")
+def test_a_folder_of_the_other_platform_is_refused(mnv4, demo_bundle, copied, tmp_path):
+    out, bundle = tmp_path / "mnv4", copied("coreml")
+    write_android([demo_bundle("tflite").path], out)
+    done, _, said = mnv4("sdk", "ios", bundle, "-o", out)
+    assert done == 2
+    said = " ".join(said.split())
+    assert "mnv4-sdk.json: agp: unknown key" in said
+    assert said.endswith(f"move {out} away and write it again")
+
+
+def _batch(manifest):
+    manifest["inputs"][0]["shape"][0] = manifest["outputs"][0]["shape"][0] = 2
+
+
+def _half(manifest):
+    manifest["outputs"][0].update(dtype="float16")
+
+
+@pytest.mark.toolchain("coreml")
+@pytest.mark.toolchain("executorch")
+def test_what_the_library_does_not_run_is_refused_by_name(mnv4, copied, tmp_path):
+    out = tmp_path / "mnv4"
+    for target, edit, message in (
+        ("coreml", _batch, "takes 2 images, must take 1; build it with --batch 1"),
+        ("executorch", _half, "output logits: is float16, the iOS library takes float32 or quant"),
+    ):
+        done, _, said = mnv4("sdk", "ios", copied(target, edit=edit), "-o", out)
+        assert done == 2
+        assert message in " ".join(said.split())
+        assert not out.exists()
+    assert mnv4("sdk", "ios", copied("coreml", "fp16", edit=_half), "-o", out)[0] == 0
+
+
+@pytest.mark.toolchain("coreml")
 def test_what_is_refused_leaves_nothing(mnv4, copied, tmp_path):
-    out, good = tmp_path / "out" / "Kit", copied("coreml")
+    out, good = tmp_path / "out" / "mnv4", copied("coreml")
     damaged = copied("coreml", "fp16")
     (package,) = damaged.glob("*.mlpackage")
     (package / "Manifest.json").write_bytes(bytes((package / "Manifest.json").stat().st_size))
@@ -125,14 +321,14 @@ def test_what_is_refused_leaves_nothing(mnv4, copied, tmp_path):
         (good, "has the same id as"),
         (tmp_path / "nothing", "not a bundle"),
     ):
-        code, _, error = mnv4("sdk", "ios", good, bundle, "-o", out)
-        assert code == 2
+        done, _, error = mnv4("sdk", "ios", good, bundle, "-o", out)
+        assert done == 2
         assert message in error.replace("\n", "")
         assert "Traceback" not in error
         assert not out.exists()
     out.mkdir(parents=True)
     (out / "mine").touch()
-    code, _, error = mnv4("sdk", "ios", good, "-o", out)
-    assert code == 2
+    done, _, error = mnv4("sdk", "ios", good, "-o", out)
+    assert done == 2
     assert "is not overwritten" in error.replace("\n", " ")
     assert [path.name for path in out.iterdir()] == ["mine"]

@@ -1,4 +1,4 @@
-import MobileNetV4Kit
+import MobileNetV4ModelsMain
 import SwiftUI
 
 /// What is chosen in the app, kept from launch to launch.
@@ -31,7 +31,7 @@ final class Classifier: ObservableObject {
         let id = UserDefaults.standard.string(forKey: "model")
         let unit = UserDefaults.standard.string(forKey: "computeUnit")
         choice = Choice(
-            model: MobileNetV4.Model.all.first { $0.id == id } ?? MobileNetV4.Model.all.first,
+            model: MainModels.all.first { $0.id == id } ?? MainModels.all.first,
             computeUnit: unit.flatMap(MobileNetV4.ComputeUnit.init(rawValue:))
                 ?? .cpuAndNeuralEngine)
     }

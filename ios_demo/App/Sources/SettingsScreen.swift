@@ -1,4 +1,4 @@
-import MobileNetV4Kit
+import MobileNetV4ModelsMain
 import SwiftUI
 
 /// Chooses the model and what Core ML may use.
@@ -9,7 +9,7 @@ struct SettingsScreen: View {
         NavigationStack {
             Form {
                 Picker("Model", selection: $classifier.choice.model) {
-                    ForEach(MobileNetV4.Model.all) { model in
+                    ForEach(MainModels.all) { model in
                         Text(model.id).tag(MobileNetV4.Model?.some(model))
                     }
                 }

@@ -3,9 +3,9 @@ import Foundation
 extension MobileNetV4 {
     /// A bundle in a package's resources; `mnv4 sdk ios` writes a constant for each.
     public struct Model: Sendable, Hashable, Identifiable {
-        /// The bundle's id.
+        /// The bundle's id in the app: the name of its models package, and its own id.
         public let id: String
-        /// The bundle's folder, as it was built.
+        /// The bundle's folder.
         public let folder: URL
 
         /// Finds the bundle with this id in a package's resources.

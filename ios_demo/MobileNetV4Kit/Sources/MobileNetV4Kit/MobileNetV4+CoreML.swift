@@ -3,12 +3,12 @@ import CoreVideo
 import Foundation
 
 extension MobileNetV4 {
-    /// Opens a bundle from this package's resources.
+    /// Opens a bundle from a package's resources.
     ///
     /// The first call on a device takes longest, because Core ML compiles the package.
     ///
     /// - Parameters:
-    ///   - model: One of ``Model/all``.
+    ///   - model: A constant of a package that `mnv4 sdk ios` wrote.
     ///   - computeUnit: The units that Core ML may use; nil for those of the bundle. The
     ///     Simulator always uses the CPU.
     /// - Throws: ``Failure`` if the bundle cannot be used, this system is too old for it, or Core ML

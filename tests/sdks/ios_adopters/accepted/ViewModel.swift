@@ -1,4 +1,4 @@
-import MobileNetV4Kit
+import MobileNetV4ModelsMain
 import SwiftUI
 
 /// Opens a network once and classifies images for a screen.
@@ -25,8 +25,8 @@ final class ViewModel: ObservableObject {
 
     private func opened() async throws -> MobileNetV4 {
         if let network { return network }
-        guard let model = MobileNetV4.Model.all.first else { throw CocoaError(.fileNoSuchFile) }
-        let opened = try await MobileNetV4(model, computeUnit: .cpuOnly)
+        let opened = try await MobileNetV4(
+            MainModels.convSmall035_96x96Fp16Coreml, computeUnit: .cpuOnly)
         network = opened
         return opened
     }

@@ -1,13 +1,13 @@
 // swift-tools-version: 6.0
 import PackageDescription
 
-// Apart from the package around it, so that an app with Core ML alone downloads nothing.
+// Apart from MobileNetV4Kit, so that an app with Core ML alone downloads nothing.
 let package = Package(
     name: "MobileNetV4ExecuTorch",
     platforms: [.iOS(.v17), .macOS(.v14)],
     products: [.library(name: "MobileNetV4ExecuTorch", targets: ["MobileNetV4ExecuTorch"])],
     dependencies: [
-        .package(name: "MobileNetV4Kit", path: ".."),
+        .package(path: "../MobileNetV4Kit"),
         .package(url: "https://github.com/pytorch/executorch.git", branch: "swiftpm-1.5.1"),
     ],
     targets: [
@@ -20,7 +20,6 @@ let package = Package(
                 .product(name: "kernels_optimized", package: "executorch"),
                 .product(name: "kernels_quantized", package: "executorch"),
             ],
-            resources: [.copy("Resources/mnv4")],
             // Backends and kernels register themselves, which nothing refers to.
             linkerSettings: [.unsafeFlags(["-Wl,-all_load"])])
     ]

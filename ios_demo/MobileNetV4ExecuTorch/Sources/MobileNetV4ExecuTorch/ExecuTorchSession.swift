@@ -3,9 +3,9 @@ import Foundation
 import MobileNetV4Kit
 
 extension MobileNetV4 {
-    /// Opens a bundle for ExecuTorch from this package's resources.
+    /// Opens a bundle for ExecuTorch from a package's resources.
     ///
-    /// - Parameter model: One of ``Model/allExecuTorch``.
+    /// - Parameter model: A constant of a package that `mnv4 sdk ios` wrote.
     /// - Throws: ``Failure`` if the bundle cannot be used or ExecuTorch fails.
     public init(executorch model: Model) async throws {
         try await self.init(executorch: model.folder)

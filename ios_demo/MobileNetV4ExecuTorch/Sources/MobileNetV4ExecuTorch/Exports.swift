@@ -1,0 +1,2 @@
+// One import for apps.
+@_exported import MobileNetV4Kit
