@@ -238,11 +238,12 @@ def generated() -> None:
     shop = [relabelled_bundle(conv, OUT / "relabelled")]
     shop += (FIXTURES / "bundles").glob("*-executorch")
     write_ios(shop, GENERATED, name="shop")
-    # An app with both, and the library without what Linux lacks.
+    # An app with both, and the library without what Linux lacks. Its build begins anew, as SwiftPM
+    # does not notice when the manifest of a package that it depends on changes.
     shutil.rmtree(LINUX, ignore_errors=True)
     shutil.copytree(GENERATED, LINUX)
     shutil.copytree(PACKAGES, LINUX, dirs_exist_ok=True)
-    swift("swift", "run", *_package(LINUX / "App", "build-app"))
+    swift("swift", "run", *_package(LINUX / "App", "linux/build"))
 
 
 def _package(folder: Path, scratch: str) -> list[str]:

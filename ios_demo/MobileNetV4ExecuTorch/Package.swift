@@ -20,7 +20,10 @@ let package = Package(
                 .product(name: "kernels_optimized", package: "executorch"),
                 .product(name: "kernels_quantized", package: "executorch"),
             ],
-            // Backends and kernels register themselves, which nothing refers to.
-            linkerSettings: [.unsafeFlags(["-Wl,-all_load"])])
+            // Backends and kernels register themselves, which nothing refers to. Xcode links with
+            // clang, `swift test` with swiftc, which does not know -Wl. Before tools version 6.2
+            // Xcode refuses such flags in a package that an app adds itself, but not in one that
+            // another package names by its path.
+            linkerSettings: [.unsafeFlags(["-Xlinker", "-all_load"])])
     ]
 )

@@ -27,13 +27,12 @@ PACKAGES = {
 """The packages of the library, each with a product of the same name, and what each is for."""
 RUNTIMES = {"coreml": KIT, "executorch": EXECUTORCH}
 """The package that runs the artifacts of each target."""
-_LEAST_IOS = {KIT: 16, EXECUTORCH: 17}
-"""What each package of the library needs."""
 _FLOATS = {"coreml": ["float32", "float16"], "executorch": ["float32"]}
 """The types of floats that the library takes for each target."""
 _TESTS = {"coreml": "CoreMLTests.swift", "executorch": "ExecuTorchTests.swift"}
 """The test of a models package for the bundles of each target."""
 _PLATFORMS = 'platforms: [.iOS("16.0"), .macOS("13.0")]'
+_IOS = re.compile(r"\.iOS\(\.v(\d+)\)")
 _TEST_TARGET = re.compile(r" *\.testTarget\(.*\),\n")
 _NOT_SHIPPED = (".build", ".swiftpm", "Tests")
 
@@ -153,7 +152,7 @@ def _fill_models(folder: Path, name: str, models: Mapping[str, Bundle]) -> None:
 def _least_ios(models: Mapping[str, Bundle]) -> int:
     """Returns the oldest iOS that runs one of the bundles; the library refuses the others there."""
     oldest = min(map(_needed_ios, models.values()))
-    return max(oldest, _LEAST_IOS[_runtime(models)])
+    return max(oldest, _library_ios(_runtime(models)))
 
 
 def _needed_ios(bundle: Bundle) -> int:
@@ -163,7 +162,7 @@ def _needed_ios(bundle: Bundle) -> int:
         BundleError: The manifest's version is not a number.
     """
     target = bundle.manifest.target
-    least = _LEAST_IOS[RUNTIMES[target]]
+    least = _library_ios(RUNTIMES[target])
     found = bundle.manifest.requires.get(f"{target}.min_ios", str(least))
     if not re.fullmatch("[1-9][0-9]{1,2}", found):
         raise BundleError(
@@ -171,6 +170,13 @@ def _needed_ios(bundle: Bundle) -> int:
             "version of iOS as in 17"
         )
     return max(int(found), least)
+
+
+def _library_ios(package: str) -> int:
+    """Returns the oldest iOS of one of the library's packages."""
+    found = _IOS.search((library() / package / "Package.swift").read_text("utf-8"))
+    assert found is not None, package
+    return int(found[1])
 
 
 def _least_macos(ios: int) -> int:

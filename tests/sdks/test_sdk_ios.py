@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from mnv4_mobile.bundle.manifest import open_bundle, write_manifest
-from mnv4_mobile.errors import BundleError
+from mnv4_mobile.errors import BundleError, ConfigError
 from mnv4_mobile.files import sha256
 from mnv4_mobile.records import replace
 from mnv4_mobile.sdks.android import write_android
-from mnv4_mobile.sdks.ios import library, write_ios
+from mnv4_mobile.sdks.ios import PACKAGES, library, write_ios
 
 IOS = Path(__file__).parents[2] / "ios_demo"
 MAIN = Path("models-main/Sources/MobileNetV4ModelsMain")
@@ -136,6 +136,7 @@ def test_only_a_package_with_bundles_for_executorch_needs_it(mnv4, copied, tmp_p
     second = out / "MobileNetV4ExecuTorch"
     assert needs(second) == ["../MobileNetV4Kit", "https://github.com/pytorch/executorch.git"]
     assert "@_exported import MobileNetV4ExecuTorch\n" in code(out / SHOP)
+    assert "-Wl," not in (second / "Package.swift").read_text()  # swiftc does not know it
     exports = second / "Sources/MobileNetV4ExecuTorch/Exports.swift"
     assert "@_exported import MobileNetV4Kit\n" in exports.read_text()
     for test in ("CoreMLTests", "ExecuTorchTests"):
@@ -277,6 +278,28 @@ def test_a_folder_of_the_other_platform_is_refused(mnv4, demo_bundle, copied, tm
     said = " ".join(said.split())
     assert "mnv4-sdk.json: agp: unknown key" in said
     assert said.endswith(f"move {out} away and write it again")
+
+
+@pytest.mark.toolchain("coreml")
+def test_what_the_user_changed_is_not_replaced(copied, tmp_path):
+    out, bundle = tmp_path / "mnv4", copied("coreml")
+    write_ios([bundle], out)
+    package = out / "models-main/Package.swift"
+    package.write_text(package.read_text() + "// mine\n")
+    for name in ("main", "shop"):
+        with pytest.raises(
+            ConfigError, match=r"Package\.swift: was changed since mnv4 sdk wrote it"
+        ):
+            write_ios([bundle], out, name=name)
+    assert not (out / "models-shop").exists()
+
+
+def test_every_package_of_the_library_is_in_the_wheel():
+    packages = {path.parent.name for path in IOS.glob("*/Package.swift")}
+    assert packages == set(PACKAGES)
+    project = (IOS.parent / "pyproject.toml").read_text()
+    for folder in (*sorted(PACKAGES), "template"):
+        assert f'"ios_demo/{folder}" = "mnv4_mobile/ios/{folder}"' in project
 
 
 def _batch(manifest):

@@ -10,6 +10,8 @@ let package = Package(
         .target(
             name: "MobileNetV4ExecuTorch",
             dependencies: [.product(name: "MobileNetV4Kit", package: "MobileNetV4Kit")],
-            sources: ["Exports.swift"])
+            sources: ["Exports.swift"],
+            // In the form of the package's own.
+            linkerSettings: [.unsafeFlags(["-Xlinker", "--as-needed"])])
     ]
 )
