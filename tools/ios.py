@@ -238,6 +238,7 @@ def generated() -> None:
     shop = [relabelled_bundle(conv, OUT / "relabelled")]
     shop += (FIXTURES / "bundles").glob("*-executorch")
     write_ios(shop, GENERATED, name="shop")
+    swift("swift", "package", *_package(GENERATED / "models-main", "resolve"), "resolve")
     # An app with both, and the library without what Linux lacks. Its build begins anew, as SwiftPM
     # does not notice when the manifest of a package that it depends on changes.
     shutil.rmtree(LINUX, ignore_errors=True)

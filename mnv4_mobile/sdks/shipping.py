@@ -75,9 +75,9 @@ class Written:
     constants: tuple[str, ...]
     """Names of the bundles in code, in the order in which the bundles were given."""
     added: tuple[str, ...] = ()
-    """Constants that the library did not have before. Empty for a new library."""
+    """Constants that the models module did not have before. Empty for a new one."""
     removed: tuple[str, ...] = ()
-    """Constants that the library had before and no longer has."""
+    """Constants that the models module had before and no longer has."""
 
 
 def library(platform: str, checkout: str) -> Path:
