@@ -12,11 +12,7 @@ enum Digest {
     /// - Throws: An error of the file system.
     static func sha256(of url: URL) throws -> String {
         let path = url.path
-        var isFolder: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
-            throw CocoaError(.fileReadNoSuchFile)
-        }
-        guard isFolder.boolValue else {
+        guard try isFolder(url) else {
             return try sha256(Data(contentsOf: url, options: .mappedIfSafe))
         }
         // subpaths includes hidden files and follows no links.
@@ -27,10 +23,21 @@ enum Digest {
         for parts in ordered {
             let name = parts.joined(separator: "/")
             let file = url.appendingPathComponent(name)
-            _ = FileManager.default.fileExists(atPath: file.path, isDirectory: &isFolder)
-            if !isFolder.boolValue { lines += "\(try sha256(of: file))  \(name)\n" }
+            if try !isFolder(file) { lines += "\(try sha256(of: file))  \(name)\n" }
         }
         return sha256(Data(lines.utf8))
+    }
+
+    /// Tells a folder from a file. A link could lead anywhere, and a pipe never ends.
+    private static func isFolder(_ url: URL) throws -> Bool {
+        let about = try FileManager.default.attributesOfItem(atPath: url.path)
+        switch about[.type] as? FileAttributeType {
+        case .typeDirectory?: return true
+        case .typeRegular?: return false
+        default:
+            throw MobileNetV4.Failure.badBundle(
+                "\(url.path): is a link or a device, must be a file or a folder")
+        }
     }
 
     /// Orders strings by code points, as Python does. Swift orders them by their characters.

@@ -41,9 +41,12 @@ extension MobileNetV4 {
             do {
                 self = try JSON(json).record { entries in
                     try entries.schema(Self.schema)
-                    let uuid = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/
                     return Job(
-                        id: try entries["id"].text(uuid, "a UUID in lower case"),
+                        id: try entries["id"].text("a UUID in lower case") {
+                            let parts = $0.parts("-")
+                            return parts.map(\.count) == [8, 4, 4, 4, 12]
+                                && parts.allSatisfy { $0.allSatisfy(\.isHexadecimal) }
+                        },
                         bundle: folder.appendingPathComponent(try entries["bundle"].bundleID()),
                         plan: try entries["plan"].record(Plan.init))
                 }

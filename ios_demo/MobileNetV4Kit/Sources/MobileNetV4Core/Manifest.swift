@@ -245,7 +245,7 @@ extension MobileNetV4.Manifest {
 
     private static func checkLayer(_ entries: JSONEntries) throws {
         for key in ["name", "block", "precision"] { _ = try entries[key].text() }
-        _ = try entries["kind"].text(/convolution|other/, "convolution or other")
+        _ = try entries["kind"].oneOf(LayerKind.self)
         _ = try entries["why"].orNil { try $0.text() }
     }
 
@@ -264,6 +264,10 @@ extension MobileNetV4.Manifest {
             }
         }
     }
+}
+
+private enum LayerKind: String, CaseIterable {
+    case convolution, other
 }
 
 extension MobileNetV4.Manifest.Model {
@@ -357,9 +361,13 @@ extension JSONEntries {
 }
 
 extension JSON {
+    private static let kinds = ["image", "logits", "probabilities", "embedding"]
+
     /// Returns a bundle's id, which is also the name of its folder.
     func bundleID() throws -> String {
-        try text(/[A-Za-z0-9][A-Za-z0-9._\-]*/, "letters, digits, '.', '_' and '-'")
+        try text("letters, digits, '.', '_' and '-', a letter or digit first") {
+            $0[0].isLetterOrDigit && $0.isName(with: "._-")
+        }
     }
 
     /// Returns a number that stays positive and finite as a float of 32 bits.
@@ -368,12 +376,13 @@ extension JSON {
     }
 
     fileprivate func sha256() throws -> String {
-        try text(/[0-9a-f]{64}/, "64 hexadecimal digits")
+        try text("64 hexadecimal digits") { $0.count == 64 && $0.allSatisfy(\.isHexadecimal) }
     }
 
     fileprivate func path() throws -> String {
-        let segments = /[A-Za-z0-9_][A-Za-z0-9._\-]*(?:\/[A-Za-z0-9_][A-Za-z0-9._\-]*)*/
-        return try text(segments, "a path that stays in the bundle")
+        try text("a path that stays in the bundle") {
+            $0.parts("/").allSatisfy { $0.isName(with: "._-") && $0.prefix(1).isName(with: "_") }
+        }
     }
 
     fileprivate func option() throws {
@@ -388,7 +397,10 @@ extension JSON {
         var found: [String: String] = [:]
         for (key, value) in try map() {
             let name = JSON(value: .string(key), place: place)
-            _ = try name.text(/[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]+/, "of the form TARGET.KEY")
+            _ = try name.text("of the form TARGET.KEY") {
+                let parts = $0.parts(".")
+                return parts.count == 2 && parts.allSatisfy { $0.isName(with: "_-") }
+            }
             found[key] = try value.text()
         }
         return found
@@ -397,9 +409,11 @@ extension JSON {
     fileprivate func decibels() throws -> Double { try number(-200...200) }
 
     fileprivate func kind() throws -> String {
-        try text(
-            /image|logits|probabilities|embedding|stage_[0-9]+/,
-            "image, logits, probabilities, embedding or stage_N")
+        try text("image, logits, probabilities, embedding or stage_N") { text in
+            text.starts(with: "stage_".utf8)
+                ? text.count > 6 && text[6...].allSatisfy(\.isDigit)
+                : Self.kinds.contains { text.elementsEqual($0.utf8) }
+        }
     }
 
     /// Returns the name of a class, which is one line of text.

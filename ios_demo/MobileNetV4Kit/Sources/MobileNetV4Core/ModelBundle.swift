@@ -12,17 +12,40 @@ extension MobileNetV4 {
         ///
         /// - Throws: ``Failure/badBundle(_:)`` if there is no manifest, or it cannot be used.
         public init(folder: URL) throws {
-            let json: Data
-            do {
-                json = try Data(contentsOf: folder.appendingPathComponent("manifest.json"))
-            } catch {
+            let file = folder.appendingPathComponent("manifest.json")
+            guard FileManager.default.fileExists(atPath: file.path) else {
                 throw Failure.badBundle("\(folder.path): not a bundle: it has no manifest.json")
             }
+            let json = try Self.read(file, atMost: Self.mostManifest)
             self.folder = folder
             do {
                 manifest = try Manifest(json: json)
             } catch Failure.badBundle(let why) {
                 throw Failure.badBundle("\(folder.path): \(why)")
+            }
+        }
+
+        /// Far above the size of a manifest with the labels of ImageNet-21k.
+        private static let mostManifest = 8 << 20
+
+        /// Returns the bytes of a file. A link could lead anywhere, and a pipe never ends.
+        private static func read(_ file: URL, atMost limit: Int) throws -> Data {
+            guard
+                let about = try? FileManager.default.attributesOfItem(atPath: file.path),
+                let size = (about[.size] as? NSNumber)?.intValue
+            else { throw Failure.badBundle("\(file.path): missing") }
+            guard about[.type] as? FileAttributeType == .typeRegular else {
+                throw Failure.badBundle("\(file.path): is no file, but a folder, a link or a device")
+            }
+            guard size <= limit else {
+                throw Failure.badBundle(
+                    "\(file.path): found \(size) bytes, must be \(limit) at most")
+            }
+            do {
+                return try Data(contentsOf: file)
+            } catch {
+                throw Failure.badBundle(
+                    "\(file.path): cannot be read: \(error.localizedDescription)")
             }
         }
 
@@ -47,6 +70,8 @@ extension MobileNetV4 {
             let found: String
             do {
                 found = try Digest.sha256(of: artifact)
+            } catch let wrong as Failure {
+                throw wrong
             } catch {
                 throw Failure.badBundle(
                     "\(folder.path): \(path): cannot be read: \(error.localizedDescription)")
@@ -68,13 +93,12 @@ extension MobileNetV4 {
         public func golden(_ source: GoldenSpec.Source) throws -> [String: Data] {
             var found: [String: Data] = [:]
             for entry in manifest.golden where entry.source == source {
-                let name = "\(folder.path): \(entry.path)"
-                guard let data = try? Data(contentsOf: folder.appendingPathComponent(entry.path))
-                else { throw Failure.badBundle("\(name): missing") }
+                let file = folder.appendingPathComponent(entry.path)
                 let wanted = entry.shape.reduce(entry.dtype.bytes, *)
+                let data = try Self.read(file, atMost: wanted)
                 guard data.count == wanted else {
                     throw Failure.badBundle(
-                        "\(name): found \(data.count) bytes, must be \(wanted)")
+                        "\(file.path): found \(data.count) bytes, must be \(wanted)")
                 }
                 try check(entry.path, Digest.sha256(data), entry.sha256)
                 found[entry.tensor] = data

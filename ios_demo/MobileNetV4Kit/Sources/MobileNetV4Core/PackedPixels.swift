@@ -88,7 +88,7 @@ extension MobileNetV4 {
         ///   - bytesPerRow: The distance in bytes from one row to the next.
         ///   - format: The format of a pixel.
         ///   - orientation: How the image must be turned to be upright.
-        /// - Throws: ``Failure/badImage(_:)`` if it has no pixels, or fewer bytes than pixels need,
+        /// - Throws: ``Failure/badImage(_:)`` if it has no pixels, too many, or fewer bytes than pixels need,
         ///   or if the format's samples lie outside a pixel.
         public init(
             bytes: Data, width: Int, height: Int, bytesPerRow: Int, format: PixelFormat,
@@ -101,11 +101,18 @@ extension MobileNetV4 {
                     "image: found samples at \(offsets), must lie in the "
                         + "\(format.bytesPerPixel) bytes of a pixel")
             }
-            let needed = bytesPerRow * (height - 1) + width * format.bytesPerPixel
-            guard bytesPerRow >= width * format.bytesPerPixel, bytes.count >= needed else {
+            let row = width.multipliedReportingOverflow(by: format.bytesPerPixel)
+            let above = bytesPerRow.multipliedReportingOverflow(by: height - 1)
+            let needed = above.partialValue.addingReportingOverflow(row.partialValue)
+            guard !row.overflow, bytesPerRow >= row.partialValue else {
                 throw Failure.badImage(
-                    "image: found \(bytes.count) bytes, \(width) x \(height) pixels are "
-                        + "\(needed) or more")
+                    "image: found rows of \(bytesPerRow) bytes, must hold \(width) pixels of "
+                        + "\(format.bytesPerPixel)")
+            }
+            guard !above.overflow, !needed.overflow, bytes.count >= needed.partialValue else {
+                throw Failure.badImage(
+                    "image: found \(bytes.count) bytes, too few for \(width) x \(height) pixels in "
+                        + "rows of \(bytesPerRow)")
             }
             self.bytes = bytes
             self.width = width
@@ -115,10 +122,18 @@ extension MobileNetV4 {
             self.orientation = orientation
         }
 
-        static func check(width: Int, height: Int) throws {
+        /// Pillow's limit against decompression bombs.
+        static let maxPixels = 178_956_970
+
+        package static func check(width: Int, height: Int) throws {
             guard width >= 1, height >= 1 else {
                 throw Failure.badImage(
                     "image: found \(width) x \(height) pixels, must be 1 x 1 or more")
+            }
+            let (area, overflow) = width.multipliedReportingOverflow(by: height)
+            guard !overflow, area <= maxPixels else {
+                throw Failure.badImage(
+                    "image: found \(width) x \(height), at most \(maxPixels) pixels are allowed")
             }
         }
 

@@ -91,8 +91,13 @@ extension MobileNetV4 {
             maxThermal = try entries["max_thermal"].oneOf(ThermalStatus.self)
             threads = try entries["threads"].integer(1...1024)
             affinity = try entries["affinity"].text(
-                /none|fastest|[0-9]{1,4}(?:,[0-9]{1,4})*/,
-                "none, fastest, or numbers of cores as in 4,5")
+                "none, fastest, or numbers of cores as in 4,5"
+            ) { text in
+                ["none", "fastest"].contains { text.elementsEqual($0.utf8) }
+                    || text.parts(",").allSatisfy {
+                        (1...4).contains($0.count) && $0.allSatisfy(\.isDigit)
+                    }
+            }
             unit = try entries["unit"].orNil { try $0.oneOf(Unit.self) }
             statistic = try entries["statistic"].oneOf(Statistic.self)
         }

@@ -110,7 +110,9 @@ extension MobileNetV4 {
             let grid = input.quantization ?? Quantization(scale: 1, zeroPoint: 0)
             let step = (value / Float(grid.scale)).rounded(.toNearestOrEven)
             let limits = input.dtype == .int8 ? -128...127 : 0...255
-            return min(max(Int(step) + grid.zeroPoint, limits.lowerBound), limits.upperBound)
+            // Strange means and scales give steps that no Int holds.
+            let near = Int(min(max(step, -1024), 1024))
+            return min(max(near + grid.zeroPoint, limits.lowerBound), limits.upperBound)
         }
 
         /// Returns the image's RGB pixels, upright, at the network's size, row by row.

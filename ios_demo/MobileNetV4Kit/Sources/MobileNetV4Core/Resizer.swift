@@ -8,8 +8,7 @@
 final class Resizer {
     /// How many rows a strip has: enough for vector instructions, few enough for a phone's caches.
     private static let depth = 128
-    /// Pillow's limit against decompression bombs.
-    private static let maxPixels = 178_956_970
+    private static let maxPixels = MobileNetV4.PackedPixels.maxPixels
 
     private let spec: MobileNetV4.PreprocessSpec
     private let width: Int

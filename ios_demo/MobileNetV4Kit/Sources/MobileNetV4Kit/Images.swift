@@ -19,6 +19,7 @@ extension MobileNetV4 {
         public static func pixels(
             of image: CGImage, orientation: Orientation = .upright
         ) throws -> any PixelSource {
+            try PackedPixels.check(width: image.width, height: image.height)
             let stored = try packed(image, orientation) ?? packed(drawn(image), orientation)
             guard let stored else {
                 throw Failure.badImage(
@@ -62,7 +63,7 @@ extension MobileNetV4 {
             guard let image, let space = image.colorSpace,
                 space.model == .rgb || space.model == .monochrome,
                 !image.bitmapInfo.contains(.floatComponents),
-                image.bitsPerPixel % image.bitsPerComponent == 0
+                image.bitsPerComponent > 0, image.bitsPerPixel % image.bitsPerComponent == 0
             else { return nil }
             let samples = image.bitsPerPixel / image.bitsPerComponent
             let colours = space.model == .rgb ? 3 : 1

@@ -5,26 +5,8 @@ import Testing
 
 /// Tests the records that every language must accept, and those that it must refuse.
 struct DocumentsTests {
-    struct Documents: Decodable {
-        struct Accepted: Decodable {
-            let name: String, text: String
-        }
-
-        struct Refused: Decodable {
-            let name: String, text: String, key: String
-        }
-
-        let accept: [Accepted]
-        let refuse: [Refused]
-    }
-
-    private func documents(_ kind: String) throws -> Documents {
-        let file = Fixtures.golden.appendingPathComponent("documents/\(kind).json")
-        return try JSONDecoder().decode(Documents.self, from: Data(contentsOf: file))
-    }
-
     private func check(_ kind: String, _ parse: (Data) throws -> Any) throws {
-        let documents = try documents(kind)
+        let documents = try Fixtures.documents(kind)
         #expect(documents.accept.count >= 6 && documents.refuse.count >= 20)
         for one in documents.accept {
             #expect(message { try parse(Data(one.text.utf8)) } == "no error", "\(one.name)")
@@ -44,7 +26,7 @@ struct DocumentsTests {
 
     @Test func plans() throws {
         try check("plan") { try MobileNetV4.Plan(json: $0) }
-        let text = try #require(try documents("plan").accept.first).text
+        let text = try #require(try Fixtures.documents("plan").accept.first).text
         #expect(try MobileNetV4.Plan(json: Data(text.utf8)) == MobileNetV4.Plan())
     }
 

@@ -26,6 +26,30 @@ enum Fixtures {
         folder.appendingPathComponent("bundles/\(name)")
     }
 
+    /// Returns the documents of a kind that every language must accept.
+    static func accepted(_ kind: String) throws -> [Data] {
+        try documents(kind).accept.map { Data($0.text.utf8) }
+    }
+
+    /// Returns the documents of a kind that every language must accept, and those it must refuse.
+    static func documents(_ kind: String) throws -> Documents {
+        let file = golden.appendingPathComponent("documents/\(kind).json")
+        return try JSONDecoder().decode(Documents.self, from: Data(contentsOf: file))
+    }
+
+    struct Documents: Decodable {
+        struct Accepted: Decodable {
+            let name: String, text: String
+        }
+
+        struct Refused: Decodable {
+            let name: String, text: String, key: String
+        }
+
+        let accept: [Accepted]
+        let refuse: [Refused]
+    }
+
     /// Returns a copy to damage.
     static func copy(_ name: String) throws -> URL {
         let copy = try empty().appendingPathComponent(name)
