@@ -79,16 +79,25 @@ def swift(*command: str) -> None:
         sys.exit(code)
 
 
-def _swift(*command: str, errors: int | None = None) -> tuple[int, str]:
+def _swift(*command: str, capture: bool = False, **variables: str) -> tuple[int, str]:
+    """Runs a program of the toolchain, and returns its exit code and, if captured, its output."""
     print("+", *(word.removeprefix(f"{ROOT}/") for word in command), flush=True)
-    environment = os.environ | {"HOME": str(OUT / "home")}
+    environment = os.environ | variables | {"HOME": str(OUT / "home")}
     if shutil.which("swift") is None:
         packages = peers.unpacked("swiftlang")
         enter = ["unshare", "--map-root-user", "--mount", "sh", "-c", _ENTER, "sh"]
         command = (*enter, str(packages), str(ROOT), *command)
         environment["PATH"] = f"/{SWIFT.parent}:{environment['PATH']}"
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, stderr=errors, text=True)
-    return done.returncode, done.stderr or ""
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        check=False,
+        stdout=subprocess.PIPE if capture else None,
+        stderr=subprocess.STDOUT if capture else None,
+        text=True,
+    )
+    return done.returncode, done.stdout or ""
 
 
 def lint() -> None:
@@ -129,7 +138,9 @@ def fixtures() -> tuple[app.Job, Subject]:
 
 def core(job: app.Job, subject: Subject) -> None:
     """Builds and tests the core, and reads the result of the job that Swift ran."""
-    swift("swift", "test", *_package(DEMO / KIT, "build"))
+    test = ["swift", "test", *_package(DEMO / KIT, "build")]
+    swift(*test)
+    _trap_is_noticed(test)
     samples = app.read_samples(
         (FIXTURES / "Caches" / app.RESULT).read_bytes(), job, subject.path.name
     )
@@ -143,6 +154,15 @@ def core(job: app.Job, subject: Subject) -> None:
     assert wanted is not None
     assert abs(samples.golden_sqnr_db - wanted) < 1e-6, (samples.golden_sqnr_db, wanted)
     print(f"Python reads the result: {wanted:.1f} dB, as it computes itself")
+
+
+def _trap_is_noticed(test: Sequence[str]) -> None:
+    """Exits unless the tests fail and name the change when a changed document traps."""
+    command = [*test, "--skip-build", "--filter", "aPlantedTrap"]
+    code, said = _swift(*command, capture=True, MNV4_PLANTED_TRAP="1")
+    if not code or "trap: seed 1, change 6" not in said:
+        sys.exit(f"a planted trap must fail the tests and be named; exit code {code}\n{said}")
+    print("a planted trap fails the tests, as it must")
 
 
 def compiled() -> None:
@@ -211,7 +231,7 @@ def _refused(source: Path) -> None:
         if "// error: " in line
     }
     assert wanted, source
-    code, said = _swift(*_compilation(source.stem, [source]), errors=subprocess.PIPE)
+    code, said = _swift(*_compilation(source.stem, [source]), capture=True)
     for place, message in wanted.items():
         if not any(
             f"{source.name}{place}" in line and "error: " in line and message in line

@@ -79,16 +79,43 @@ package actor CompiledModels {
 
     private func keep(_ sha256: String, _ compile: Compile) async throws -> URL {
         defer { running[sha256] = nil }
-        let made = try await compile()
-        defer { try? FileManager.default.removeItem(at: made) }
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        let place = url(sha256, (generations(sha256).max() ?? 0) + 1)
         do {
-            try FileManager.default.moveItem(at: made, to: place)
+            let made = try await compile()
+            defer { try? FileManager.default.removeItem(at: made) }
+            return try move(made, sha256)
+        } catch  where Self.isOutOfSpace(error) {
+            throw MobileNetV4.Failure.runtimeFailed(
+                "no space is left for the compiled model in \(root.path)")
+        }
+    }
+
+    private func move(_ made: URL, _ sha256: String) throws -> URL {
+        let files = FileManager.default
+        try files.createDirectory(at: folder, withIntermediateDirectories: true)
+        let place = url(sha256, (generations(sha256).max() ?? 0) + 1)
+        // From another volume it is copied, which may stop halfway: under a name that no one reads.
+        let part = folder.appendingPathComponent("\(UUID().uuidString).part")
+        defer { try? files.removeItem(at: part) }
+        try files.moveItem(at: made, to: part)
+        do {
+            try files.moveItem(at: part, to: place)
         } catch CocoaError.fileWriteFileExists {
             // Another process was quicker; its model is the same.
         }
         return place
+    }
+
+    /// Tells whether an error, or one that caused it, says that no space is left.
+    private static func isOutOfSpace(_ error: any Error) -> Bool {
+        var next: NSError? = error as NSError
+        while let one = next {
+            let isCocoa = one.domain == NSCocoaErrorDomain
+            let isPOSIX = one.domain == NSPOSIXErrorDomain
+            if isCocoa && one.code == CocoaError.Code.fileWriteOutOfSpace.rawValue { return true }
+            if isPOSIX && one.code == Int(ENOSPC) { return true }
+            next = one.userInfo[NSUnderlyingErrorKey] as? NSError
+        }
+        return false
     }
 
     private func newest(_ sha256: String) -> URL? {

@@ -35,7 +35,8 @@ extension MobileNetV4 {
                 let size = (about[.size] as? NSNumber)?.intValue
             else { throw Failure.badBundle("\(file.path): missing") }
             guard about[.type] as? FileAttributeType == .typeRegular else {
-                throw Failure.badBundle("\(file.path): is no file, but a folder, a link or a device")
+                throw Failure.badBundle(
+                    "\(file.path): is no file, but a folder, a link or a device")
             }
             guard size <= limit else {
                 throw Failure.badBundle(

@@ -117,4 +117,81 @@ struct BundleTests {
                 .contains("is for executorch, this package runs: coreml"))
         try bundle.check(target: "executorch")
     }
+
+    @Test func whatIsNoFile() throws {
+        for name in ["manifest.json", "golden/eager.logits.bin"] {
+            let folder = try Fixtures.copy(Fixtures.float16)
+            let file = folder.appendingPathComponent(name)
+            func read() -> String {
+                message { try MobileNetV4.ModelBundle(folder: folder).golden(.eager) }
+            }
+            #expect(read() == "no error")
+            let moved = folder.appendingPathComponent("elsewhere")
+            try FileManager.default.moveItem(at: file, to: moved)
+            try FileManager.default.createSymbolicLink(at: file, withDestinationURL: moved)
+            #expect(read().contains("\(name): is no file"))
+            try FileManager.default.removeItem(at: file)
+            try FileManager.default.createDirectory(at: file, withIntermediateDirectories: true)
+            #expect(read().contains("\(name): is no file"))
+            // Opening a pipe would wait for ever.
+            try FileManager.default.removeItem(at: file)
+            #expect(mkfifo(file.path, 0o600) == 0)
+            #expect(read().contains("\(name): is no file"))
+        }
+    }
+
+    @Test func anArtifactWithALink() throws {
+        let folder = try Fixtures.copy(Fixtures.float16)
+        let package = folder.appendingPathComponent(Fixtures.package(Fixtures.float16))
+        let bundle = try MobileNetV4.ModelBundle(folder: folder)
+        // A link to a folder would not count among the files that are hashed.
+        try FileManager.default.createSymbolicLink(
+            at: package.appendingPathComponent("more"), withDestinationURL: folder)
+        #expect(message { try bundle.checkArtifact() }.contains("more: is a link or a device"))
+    }
+
+    @Test func aManifestThatIsTooLarge() throws {
+        let folder = try Fixtures.copy(Fixtures.float16)
+        try Data(count: 8 << 20 + 1).write(to: folder.appendingPathComponent("manifest.json"))
+        #expect(
+            message { try MobileNetV4.ModelBundle(folder: folder) }
+                .contains("manifest.json: found 8388609 bytes, must be 8388608 at most"))
+    }
+
+    private func tensor(_ change: @escaping (inout [String: Any]) -> Void) throws -> String {
+        try refused { json in
+            guard var inputs = json["inputs"] as? [[String: Any]] else { return }
+            change(&inputs[0])
+            json["inputs"] = inputs
+        }
+    }
+
+    @Test func sizesAndScalesThatCannotBe() throws {
+        for scale in [0, -1, 1e-45, 1e308] {
+            let found = try tensor {
+                $0["dtype"] = "int8"
+                $0["quantization"] = ["scale": scale, "zero_point": 0]
+            }
+            #expect(found.contains("inputs[0].quantization.scale: found"), "\(found)")
+        }
+        for side in [0, -1, 4_000_000_000, 9_007_199_254_740_993] {
+            let found = try tensor { $0["shape"] = [1, 3, 96, side] }
+            #expect(found.contains("inputs[0].shape[3]: found \(side)"), "\(found)")
+        }
+        let most = 2_147_483_647
+        let found = try tensor { $0["shape"] = [most, most, most, most] }
+        #expect(found.contains("a tensor has at most 2147483647 bytes"), "\(found)")
+        let folder = try Fixtures.copy(Fixtures.float16)
+        let file = folder.appendingPathComponent("manifest.json")
+        let text = String(decoding: try Data(contentsOf: file), as: UTF8.self)
+        for number in ["NaN", "Infinity", "1e999"] {
+            let changed = text.replacing(/"crop": [0-9.]+/, with: "\"crop\": \(number)")
+            #expect(changed != text)
+            try Data(changed.utf8).write(to: file)
+            let found = message { try MobileNetV4.ModelBundle(folder: folder) }
+            #expect(found.contains("not JSON") || found.contains("crop: found"), "\(found)")
+        }
+        #expect(
+            try refused { $0["id"] = String(repeating: "/", count: 1_000_000) }.utf8.count < 1000)
+    }
 }

@@ -102,4 +102,23 @@ struct CompiledModelsTests {
         #expect(files() == ["18.0.0", "18.0.0/a-1.mlmodelc"])
         #expect(compiles.count == 3)
     }
+
+    @Test func noSpaceIsLeft() async throws {
+        let models = models()
+        let posix = NSError(domain: NSPOSIXErrorDomain, code: Int(ENOSPC))
+        let wrapped = NSError(
+            domain: "com.apple.CoreML", code: 0, userInfo: [NSUnderlyingErrorKey: posix])
+        for error in [CocoaError(.fileWriteOutOfSpace) as any Error, posix, wrapped] {
+            await #expect(
+                throws: MobileNetV4.Failure.runtimeFailed(
+                    "no space is left for the compiled model in \(root.path)")
+            ) {
+                _ = try await models.url(of: "a") { throw error }
+            }
+        }
+        #expect(files().isEmpty)
+        // The next call tries again, and leaves the model only.
+        _ = try await models.url(of: "a", compile: compile)
+        #expect(files() == ["18.1.0", "18.1.0/a-1.mlmodelc"])
+    }
 }

@@ -34,7 +34,7 @@ struct FuzzTests {
                 try use(manifest)
             } catch MobileNetV4.Failure.badBundle {}
         }
-        // A test of which nearly all is refused tests little.
+        // If nearly all were refused, this would test little.
         #expect(accepted > Self.perSeed / 10, "accepted: \(accepted)")
     }
 

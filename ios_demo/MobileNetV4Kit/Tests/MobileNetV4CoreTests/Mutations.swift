@@ -157,7 +157,8 @@ enum Hostile {
         + [String(repeating: "0", count: 64), String(repeating: "a", count: 20_000)]
     private static let others =
         words(
-            #"null true false [] {} [[]] {"":{}} [null] "\ud800" "\udc00x" "\u0000" "\x" 'x' tru { ]"#)
+            #"null true false [] {} [[]] {"":{}} [null] "\ud800" "\udc00x" "\u0000" "\x" 'x' tru { ]"#
+        )
         + ["", String(repeating: "[", count: 5000)]
         + [String(repeating: "{\"a\":", count: 70) + "1" + String(repeating: "}", count: 70)]
 
@@ -231,7 +232,9 @@ enum Agreeing {
             quantize(&manifest, &random)
         default:
             let kind = random.one(of: ["logits", "embedding", "probabilities", "stage_3"])
-            let sides = random.one(of: [[4], [], [1000], [2, 1, 1], Array(repeating: 1, count: 999)])
+            let sides = random.one(of: [
+                [4], [], [1000], [2, 1, 1], Array(repeating: 1, count: 999),
+            ])
             changeList(&manifest, "outputs") { output in
                 output["kind"] = .text(kind)
                 output["shape"] = .numbers([1] + sides)

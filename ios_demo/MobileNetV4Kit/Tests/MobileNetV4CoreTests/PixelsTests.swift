@@ -238,4 +238,40 @@ struct PixelsTests {
         let integers = [UInt8(3), UInt8(bitPattern: -1)]
         #expect(try integers.withUnsafeBytes { try grid.floats($0) } == [1, -1])
     }
+
+    @Test func integersForStrangeMeansAndScales() throws {
+        for (mean, wanted): (Float, [Int8]) in [(-3e38, [127]), (3e38, [-128])] {
+            let spec = MobileNetV4.PreprocessSpec(
+                size: [1, 1], crop: 1, interpolation: .bicubic, mean: [mean, mean, mean],
+                std: [1e-38, 1e-38, 1e-38])
+            let input = MobileNetV4.TensorSpec(
+                name: "image", kind: "image", shape: [1, 1, 1, 3], dtype: .int8, layout: .nhwc,
+                quantization: MobileNetV4.Quantization(scale: 0.02, zeroPoint: 1))
+            let found = try MobileNetV4.Preprocessor(spec: spec, input: input).feed([0, 9, 255]) {
+                $0.map { Int8(bitPattern: $0) }
+            }
+            #expect(Set(found) == Set(wanted))
+        }
+    }
+
+    @Test func sizesThatNoImageHas() throws {
+        let most = Int.max
+        for (width, height, row) in [
+            (most, 1, 3), (1, most, 3), (most, most, most), (1 << 32, 1 << 32, 3),
+            (2, 2, most), (1, 1, -3), (2, 2, Int.min), (1, 178_956_971, 3),
+        ] {
+            let found = message {
+                try pixels([1, 2, 3], .rgb, width: width, height: height, row: row)
+            }
+            #expect(found.contains("image: found"), "\(width) x \(height), \(row): \(found)")
+        }
+        let wide = MobileNetV4.PixelFormat(bytesPerPixel: most, red: 0, green: 1, blue: 2)
+        #expect(
+            message { try pixels([1, 2, 3], wide, width: 2, row: 3) }.contains("rows of 3 bytes"))
+        let preprocessor = try preprocessor([2, 2], .nearest)
+        for (width, height) in [(most, most), (most, 1), (1, most), (0, 1), (1, -1)] {
+            let blank = Blank(width: width, height: height)
+            #expect(message { try preprocessor.resized(blank) }.contains("image: found"))
+        }
+    }
 }
