@@ -31,7 +31,7 @@ extension MobileNetV4.TensorSpec {
     public func floats(
         _ bytes: UnsafeRawBufferPointer, strides: [Int]? = nil
     ) throws -> [Float] {
-        let steps = strides ?? shape.indices.map { shape[($0 + 1)...].reduce(1, *) }
+        let steps = strides ?? stepsWithoutGaps
         let last = zip(shape, steps).reduce(0) { $0 + ($1.0 - 1) * $1.1 }
         guard steps.count == shape.count, (last + 1) * dtype.bytes <= bytes.count else {
             throw MobileNetV4.Failure.runtimeFailed(
@@ -39,21 +39,31 @@ extension MobileNetV4.TensorSpec {
         }
         var found: [Float] = []
         found.reserveCapacity(count)
-        append(to: &found, bytes, at: 0, dimension: 0, steps)
+        // Without those of length 1, a tensor has at most 31 axes, however many the manifest says.
+        let axes = zip(shape, steps).filter { $0.0 > 1 }
+        append(to: &found, bytes, at: 0, axes[...])
         return found
     }
 
+    private var stepsWithoutGaps: [Int] {
+        var step = 1
+        return Array(
+            shape.reversed().map { length in
+                defer { step *= length }
+                return step
+            }.reversed())
+    }
+
     private func append(
-        to found: inout [Float], _ bytes: UnsafeRawBufferPointer, at start: Int, dimension: Int,
-        _ steps: [Int]
+        to found: inout [Float], _ bytes: UnsafeRawBufferPointer, at start: Int,
+        _ axes: ArraySlice<(Int, Int)>
     ) {
-        for i in 0..<shape[dimension] {
-            let at = start + i * steps[dimension]
-            if dimension == shape.count - 1 {
-                found.append(float(bytes, at))
-            } else {
-                append(to: &found, bytes, at: at, dimension: dimension + 1, steps)
-            }
+        guard let (length, step) = axes.first else {
+            found.append(float(bytes, start))
+            return
+        }
+        for i in 0..<length {
+            append(to: &found, bytes, at: start + i * step, axes.dropFirst())
         }
     }
 

@@ -17,7 +17,10 @@ extension MobileNetV4 {
 
         /// Returns the address of the first value, if the plane has this many columns and rows.
         fileprivate func start(_ columns: Int, _ rows: Int) throws -> UnsafePointer<UInt8> {
-            let needed = (rows - 1) * bytesPerRow + (columns - 1) * bytesPerValue + 1
+            // Distances longer than the plane are refused as well, and the product cannot overflow.
+            let row = min(max(bytesPerRow, 0), bytes.count)
+            let value = min(max(bytesPerValue, 0), bytes.count)
+            let needed = (rows - 1) * row + (columns - 1) * value + 1
             guard let start = bytes.baseAddress, bytesPerRow > 0, bytesPerValue > 0,
                 bytes.count >= needed
             else {

@@ -222,6 +222,27 @@ struct PixelsTests {
         }
     }
 
+    @Test func anOutputOfManyAxes() throws {
+        let spec = MobileNetV4.TensorSpec(
+            name: "x", kind: "embedding", shape: [1, 2] + Array(repeating: 1, count: 200_000),
+            dtype: .float32, layout: nil)
+        #expect(try [1, 2 as Float].withUnsafeBytes { try spec.floats($0) } == [1, 2])
+    }
+
+    @Test func aFrameWhoseRowsAreTooLong() {
+        for (row, value) in [(Int.max, 1), (1, Int.max), (Int.min, 1), (-1, -1)] {
+            let found = message {
+                try [UInt8](repeating: 0, count: 11).withUnsafeBytes {
+                    let plane = MobileNetV4.YUVPlane(
+                        bytes: $0, bytesPerRow: row, bytesPerValue: value)
+                    return try MobileNetV4.YUVFrame(
+                        y: plane, blue: plane, red: plane, width: 4, height: 3, fullRange: true)
+                }
+            }
+            #expect(found.contains("found a plane of 11 bytes"), "\(row), \(value): \(found)")
+        }
+    }
+
     @Test func outputsThatLieApart() throws {
         let spec = MobileNetV4.TensorSpec(
             name: "x", kind: "stage_1", shape: [1, 2, 2], dtype: .float32, layout: nil)
