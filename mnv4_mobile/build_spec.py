@@ -43,6 +43,8 @@ class BuildSpec:
     """Outputs of the artifact, in order."""
     labels: tuple[str, ...] | None = None
     """Class names in the order of the classes; None if they are not known."""
+    licence: str | None = None
+    """The licence of the weights; None if it is not known."""
     options: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
     """The values of all options of the target (`Target.options`), by name."""
 

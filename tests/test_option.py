@@ -55,9 +55,9 @@ def test_an_option_changes_the_key_and_what_is_said_without_need_does_not():
     [
         (
             {"corml": {"min_ios": 17}},
-            r"option: found 'corml', did you mean coreml\? allowed: coreml, ",
+            r"option: found 'corml', did you mean coreml\? allowed: coreai, coreml, ",
         ),
-        ({"onnx": {}}, "option: found 'onnx', allowed: coreml, executorch, tflite"),
+        ({"onnx": {}}, "option: found 'onnx', allowed: coreai, coreml, executorch, tflite"),
         ({"tflite": {"x": 1}}, "option tflite.x: tflite is not built for; --target has coreml"),
         ({"coreml": {"min_iso": 17}}, r"coreml: found 'min_iso', did you mean min_ios\? "),
         ({"coreml": {"x": 1}}, "option coreml: found 'x', allowed: min_ios, compute_u"),

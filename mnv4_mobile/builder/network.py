@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -52,8 +53,9 @@ class Network:
         checkpoint = load_checkpoint(
             cell.model, cell.weights, num_classes=options.num_classes, reader=self.reader
         )
-        self.spec = spec = options.build_spec(
-            checkpoint.spec, checkpoint.preprocess, checkpoint.labels
+        self.spec = spec = dataclasses.replace(
+            options.build_spec(checkpoint.spec, checkpoint.preprocess, checkpoint.labels),
+            licence=checkpoint.licence,
         )
         self.entry = ModelEntry(
             name=spec.model.name,

@@ -190,7 +190,9 @@ def _check_unchanged(task: Task, cell: Cell, network: Network) -> None:
     known = task.ingredients[cell]
     found = cell.ingredients(network.reader.sha256)
     differing = [part for part in known if found[part] != known[part]]
-    if not differing and replace(network.spec, labels=None) != replace(cell.shared, labels=None):
+    # What only the weights themselves say.
+    spec, shared = (replace(one, labels=None, licence=None) for one in (network.spec, cell.shared))
+    if not differing and spec != shared:
         differing = ["weights"]  # they changed even before they were hashed
     if differing:
         places = {

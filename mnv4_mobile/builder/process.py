@@ -23,8 +23,8 @@ import psutil
 
 from mnv4_mobile import limits
 from mnv4_mobile.builder.pipeline import Built, Task, run
-from mnv4_mobile.bundle.worker import start
 from mnv4_mobile.errors import CrashError, MobileError, user_error
+from mnv4_mobile.processes import start
 from mnv4_mobile.progress import Progress
 
 _MAX_IDLE_BYTES = 2 * 10**9  # all toolchains together take 1.2 GB; anything more has leaked

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import threading
@@ -18,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Any, Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +26,7 @@ from mnv4_mobile.bundle.timing import WARM_UP, Timing, timed
 from mnv4_mobile.errors import ConfigError, DeviceError, MobileError
 from mnv4_mobile.images import Preprocess, pixels
 from mnv4_mobile.layers import OperatorTime
+from mnv4_mobile.processes import start
 from mnv4_mobile.target import Session, load_target
 from mnv4_mobile.tensors import Tensors, TensorSpec, answer, feed
 from mnv4_mobile.units import Unit
@@ -38,37 +38,6 @@ if sys.argv[1]:  # before anything starts threads, which inherit it: numpy does 
 from mnv4_mobile.bundle.worker import serve
 serve()
 """
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-def start(
-    code: str, *arguments: str, threads: int, log: IO[bytes] | None = None
-) -> tuple[subprocess.Popen[bytes], Connection, Connection]:
-    """Starts a Python process that communicates through two pipes.
-
-    Args:
-        code: The code it runs; its last two arguments are the pipes to read from and to write to.
-        arguments: The arguments before the pipes.
-        threads: Number of threads of the numerical libraries in it.
-        log: Receives what it prints; None prints it where this process prints.
-
-    Returns:
-        The process, the pipe to it and the pipe from it.
-    """
-    child_in, parent_out = os.pipe()
-    parent_in, child_out = os.pipe()
-    process = subprocess.Popen(
-        # -P: don't import from the current folder
-        [sys.executable, "-P", "-c", code, *arguments, str(child_in), str(child_out)],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        pass_fds=(child_in, child_out),
-        env=os.environ | dict.fromkeys(_THREADS, str(threads)),
-    )
-    os.close(child_in)
-    os.close(child_out)
-    return process, Connection(parent_out), Connection(parent_in)
 
 
 @dataclass(frozen=True, kw_only=True)

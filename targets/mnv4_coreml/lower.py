@@ -17,13 +17,14 @@ from torch.export import ExportedProgram
 
 from mnv4_coreml import arithmetic, is_classifier
 from mnv4_coreml.activations import quantize_activations
-from mnv4_coreml.compress import compression_pass, fitted
+from mnv4_coreml.compress import compression_pass
 from mnv4_coreml.speedups import PATCHES, coremltools, forget_output_types, pipeline
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.patches import stock
 from mnv4_mobile.program.operations import image_of
 from mnv4_mobile.quantize.assignment import Assignment, assignments, layers
+from mnv4_mobile.quantize.compression import fitted
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.target import Images, Lowered

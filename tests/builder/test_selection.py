@@ -13,7 +13,7 @@ from mnv4_mobile.recipe import load_recipe
 from mnv4_mobile.target import load_target
 from tests.notes import Notes
 
-TARGETS = ("coreml", "executorch", "tflite")
+TARGETS = ("coreai", "coreml", "executorch", "tflite")
 
 
 @pytest.fixture
@@ -46,11 +46,11 @@ def test_all_targets_are_those_whose_toolchain_is_installed(installed, tmp_path)
     installed("executorch", "tflite")
     progress = Notes()
     assert list(select_targets(["all"], progress)) == ["executorch", "tflite"]
-    (note,) = progress.notes
-    assert note == (
-        "--target all: left out: coreml: its toolchain is not installed; "
-        "pip install 'mnv4-mobile[coreml]'"
-    )
+    assert progress.notes == [
+        f"--target all: left out: {name}: its toolchain is not installed; "
+        f"pip install 'mnv4-mobile[{name}]'"
+        for name in ("coreai", "coreml")
+    ]
     with pytest.raises(ToolchainError, match="coreml: its toolchain is not installed"):
         build_cells(matrix(["coreml"], ["fp32"]), tmp_path, cache=None)
     installed()
@@ -61,7 +61,7 @@ def test_all_targets_are_those_whose_toolchain_is_installed(installed, tmp_path)
 def test_a_broken_target_is_left_out_of_all(installed, monkeypatch):
     monkeypatch.setitem(sys.modules, "mnv4_tflite", None)
     progress = Notes()
-    assert list(select_targets(["all"], progress)) == ["coreml", "executorch"]
+    assert list(select_targets(["all"], progress)) == ["coreai", "coreml", "executorch"]
     assert "target tflite: cannot be loaded" in progress.notes[0]
 
 
@@ -80,7 +80,7 @@ def test_what_is_not_supported_is_refused_before_any_work():
         "--calibrate: missing; recipes int8, int8-distilled need a folder of images, or random "
         "for generated ones; --skip-unsupported builds the rest"
     )
-    with pytest.raises(LoweringError, match=r"^coreml: recipe int8-dynamic: .*--skip-unsup"):
+    with pytest.raises(LoweringError, match=r"^coreai: recipe int8-dynamic: .*--skip-unsup"):
         matrix(calibrate="random")
     with pytest.raises(LoweringError, match=r"supported: fp16, fp32, int8$"):
         matrix(["executorch"], ["int4-weights"], calibrate="random")
@@ -96,6 +96,7 @@ def test_what_is_not_supported_is_skipped_and_named_once():
     notes = [note for note in progress.notes if note.startswith("skipped")]
     assert notes == [
         "skipped without --calibrate: int8, int8-distilled",
+        "skipped for coreai, which does not support them: int8-dynamic",
         "skipped for coreml, which does not support them: int8-dynamic",
         "skipped for executorch, which does not support them: int4-weights, int8-dynamic, "
         "int8-weights, palettize-4, palettize-6, palettize-8",

@@ -64,7 +64,7 @@ def test_recipes_lists_and_explains(mnv4):
     code, out, _ = mnv4("recipes", "--json")
     assert code == 0
     listed = {row["name"]: row["targets"] for row in json.loads(out)["recipes"]}
-    assert listed["fp32"] == ["coreml", "executorch", "tflite"]
+    assert listed["fp32"] == ["coreai", "coreml", "executorch", "tflite"]
     code, out, _ = mnv4("recipes", "int8")
     assert code == 0
     assert "ranges from calibration images: image-percentile 90" in " ".join(out.split())
@@ -74,7 +74,7 @@ def test_targets_and_doctor(mnv4):
     code, out, _ = mnv4("targets", "--json")
     assert code == 0
     found = json.loads(out)["targets"]
-    assert {row["target"] for row in found} == {"coreml", "executorch", "tflite"}
+    assert {row["target"] for row in found} == {"coreai", "coreml", "executorch", "tflite"}
     code, out, _ = mnv4("doctor", "--json")
     assert code == 0
     rows = {row["what"]: row for row in json.loads(out)["checks"]}
@@ -107,13 +107,16 @@ BAD = [
         ("build", "conv-small-035", "-t", "tflite"),
         r"--weights: missing for the model conv-small-035; allowed: ",
     ),
-    (("build", "conv-small-035", "--weights", "demo"), "--target: missing; allowed: coreml, exec"),
+    (
+        ("build", "conv-small-035", "--weights", "demo"),
+        "--target: missing; allowed: coreai, coreml, ",
+    ),
     (
         ("build", "conv-tiny", *BASE[2:]),
         "model: found 'conv-tiny', allowed: conv-large",
     ),
-    ((*BASE, "-t", "onnx"), "target: found 'onnx', allowed: coreml, executorch, tflite"),
-    ((*BASE, "-t", "litert"), "target: found 'litert', did you mean tflite? allowed: coreml, "),
+    ((*BASE, "-t", "onnx"), "target: found 'onnx', allowed: coreai, coreml, executorch, tflite"),
+    ((*BASE, "-t", "litert"), "target: found 'litert', did you mean tflite? allowed: coreai, "),
     ((*BASE, "-r", "int1"), "recipe: found 'int1', did you mean int8? allowed: fp16, fp32, "),
     ((*BASE, "--input-size", "100"), "input size: found 100x100, both must be multiples of 32"),
     ((*BASE, "--input-size", "16"), "input size: found 16x16"),

@@ -135,7 +135,10 @@ def test_a_sweep_that_cannot_be_is_an_error_without_a_store(
     ("arguments", "message"),
     [
         (("none/*.tflite",), "none/*.tflite: no such bundle or artifact"),
-        (("mine.yaml",), "mine.yaml: neither a bundle's folder nor an artifact (.mlpackage, .pte,"),
+        (
+            ("mine.yaml",),
+            "mine.yaml: neither a bundle's folder nor an artifact (.aimodel, .mlpackage, .",
+        ),
         (("a.tflite", "--threads", "two"), "--threads: found 'two', must be whole numbers"),
         (
             ("a.tflite", "--threads", "0"),

@@ -6,15 +6,12 @@ They are read in a separate process: a few changed bytes can make pyarrow end it
 from __future__ import annotations
 
 import io
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, get_args
 
-from mnv4_mobile.bundle.worker import start
-from mnv4_mobile.errors import ConfigError, MobileError, ToolchainError
+from mnv4_mobile.errors import ConfigError, ToolchainError
+from mnv4_mobile.processes import read_isolated
 
 _LEAST_BYTES = 16
 """Size of a record in Parquet: its id is random, and no compression makes it smaller."""
@@ -22,7 +19,7 @@ _MOST_TIMES = 100
 """How many times its size a Parquet file may inflate to; times with random digits reach 3."""
 _RECORD = "record"
 """The column of whole records, as JSON."""
-_SERVE = "from mnv4_mobile.measuring.results.parquet import serve; serve()"
+_KIND = "a Parquet file of measurements"
 
 
 def parquet_bytes(rows: Sequence[Mapping[str, Any]], types: Mapping[str, Any]) -> bytes:
@@ -55,30 +52,14 @@ def parquet_records(path: Path) -> list[str]:
         ConfigError: The file is damaged, or does not hold measurements.
         ToolchainError: pyarrow is missing.
     """
-    with Path(os.devnull).open("wb") as nowhere:  # what pyarrow prints while it crashes
-        process, out, answers = start(_SERVE, str(path), threads=1, log=nowhere)
-        with out, answers:
-            try:
-                found = answers.recv()
-            except EOFError:
-                found = _damaged(path, f"pyarrow ended with code {process.wait()}")
-            finally:
-                process.kill()
-                process.wait()
-    if isinstance(found, MobileError):
-        raise found
-    records: list[str] = found
+    reader = f"{__name__}:{read_records.__name__}"
+    records: list[str] = read_isolated(reader, path, _KIND, ConfigError)
     return records
 
 
-def serve() -> None:
-    """Runs in the process that reads: sends the records, or the error."""
-    _, path, _, write = sys.argv
-    with Connection(int(write)) as answers:
-        try:
-            answers.send(list(_records(Path(path))))
-        except MobileError as error:
-            answers.send(error)
+def read_records(path: Path) -> list[str]:
+    """Returns the records, in the process that reads; see `parquet_records`."""
+    return list(_records(path))
 
 
 def _records(path: Path) -> Iterator[str]:
@@ -104,7 +85,7 @@ def _records(path: Path) -> Iterator[str]:
 
 
 def _damaged(path: Path, fault: str) -> ConfigError:
-    return ConfigError(f"{path}: not a Parquet file of measurements: {fault}")
+    return ConfigError(f"{path}: not {_KIND}: {fault}")
 
 
 def _inflated(metadata: Any) -> int:

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from records import DEVICE, PROFILE, evaluation, measurement
 
+from mnv4_mobile import processes
 from mnv4_mobile.errors import ConfigError, MobileError, StoreError, ToolchainError
 from mnv4_mobile.measuring.measurement import Samples, Summary
-from mnv4_mobile.measuring.results import exchange, parquet
+from mnv4_mobile.measuring.results import exchange
 from mnv4_mobile.measuring.results.exchange import (
     Records,
     export_records,
@@ -243,8 +244,8 @@ def test_a_parquet_file_that_crashes_pyarrow(store, tmp_path, monkeypatch):
     path = tmp_path / "crashes.parquet"
     export_records(ALL, path)
     # Which bytes crash it changes with its release.
-    monkeypatch.setattr(parquet, "_SERVE", "import os; os.abort()")
-    with pytest.raises(ConfigError, match=r"crashes\.parquet: not a Parquet .* with code -6"):
+    monkeypatch.setattr(processes, "_SERVE", "import os; os.abort()")
+    with pytest.raises(ConfigError, match=r"crashes\.parquet: not a Parquet .* ended with -6"):
         import_records(store, path)
     assert store.measurements() == []
 
