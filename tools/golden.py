@@ -81,6 +81,7 @@ _GRIDS: tuple[tuple[Io, Quantization | None], ...] = (
     ("uint8", None),
     ("uint8", Quantization(scale=0.0186, zero_point=114)),
     ("int8", Quantization(scale=0.0186, zero_point=-14)),
+    ("int8", Quantization(scale=1e-30, zero_point=14)),  # no int holds the quotients
 )
 _SCALES = ((IMAGENET_MEAN, IMAGENET_STD), ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
 

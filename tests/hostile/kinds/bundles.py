@@ -212,6 +212,30 @@ def _hostile_package(random: Random) -> Files:
     return files
 
 
+def _hostile_asset(random: Random) -> Files:
+    files, name = _good_artifact("coreai"), _artifact("coreai")
+    path = random.choice(sorted(files))
+    content = files[path]
+    assert isinstance(content, bytes)
+    match random.randrange(6):
+        case 0:
+            del files[path]
+        case 1:
+            files[path] = random.choice((Link(random.choice(LINKS)), Fifo(), b""))
+        case 2:
+            metadata = json.loads(files[f"{name}/metadata.json"])  # type: ignore[arg-type]
+            files[f"{name}/metadata.json"] = changed_json(random, metadata)
+        case 3:
+            files[path] = _bytes(random, "coreai", path.removeprefix(name))
+        case _:  # a program whose hash is right
+            content = damaged(
+                random, _bytes(random, "coreai", "/main.mlirb"), _structure("coreai", "/main.mlirb")
+            )
+            files[f"{name}/main.mlirb"] = content
+            files[f"{name}/main.hash"] = hashlib.sha256(content).digest()
+    return files
+
+
 def _read_artifact(target: str, given: Path, out: Path) -> None:
     from mnv4_mobile.measuring.subject import open_subject
     from mnv4_mobile.target import load_target
@@ -250,6 +274,12 @@ KINDS = {
         partial(_hostile_file, "executorch"),
         partial(_read_artifact, "executorch"),
         "executorch",
+    ),
+    "aimodel": Kind(
+        partial(_good_artifact, "coreai"),
+        _hostile_asset,
+        partial(_read_artifact, "coreai"),
+        "coreai",
     ),
     "mlpackage": Kind(
         partial(_good_artifact, "coreml"),

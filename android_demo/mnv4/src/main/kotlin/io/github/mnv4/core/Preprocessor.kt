@@ -37,8 +37,10 @@ public class Preprocessor(
     }
 
     private fun Quantization.of(value: Float): Byte {
-        val integer = Math.rint((value / scale).toDouble()).toInt() + zeroPoint
-        return (if (input.dtype == "uint8") integer.coerceIn(0, 255) else integer.coerceIn(-128, 127)).toByte()
+        val integer = Math.rint((value / scale).toDouble()) + zeroPoint // may be larger than any Int
+        return (if (input.dtype == "uint8") integer.coerceIn(0.0, 255.0) else integer.coerceIn(-128.0, 127.0))
+            .toInt()
+            .toByte()
     }
 
     /** Fills [into], from its start, with the input for an image. */
