@@ -252,8 +252,17 @@ def shown(weights: str) -> str:
 CODE = (
     *("builder", "bundle", "model", "program", "quantize"),
     *("build_spec.py", "configs.py", "errors.py", "files.py", "images.py", "labels.py"),
-    *("layers.py", "limits.py", "lint.py", "option.py", "patches.py", "plugins.py", "progress.py"),
-    *("recipe.py", "records.py", "target.py", "tensors.py", "units.py", "yaml_file.py"),
+    *("layers.py", "limits.py", "lint.py", "option.py", "patches.py", "plugins.py"),
+    *(
+        "processes.py",
+        "progress.py",
+        "recipe.py",
+        "records.py",
+        "target.py",
+        "tensors.py",
+        "units.py",
+        "yaml_file.py",
+    ),
 )
 """The folders and files of the core that a bundle's bytes depend on."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,23 +26,36 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Queries (N, heads * d, H, W), flat keys and flat values -> (N, heads * d, H, W)."""
 
 
-def _nchw(heads: int, dim: int) -> tuple[Flatten, Attend]:
-    """Returns the functions for channels first: one product for each head, of rank 4."""
+class Products(NamedTuple):
+    """How a form computes the two products of attention."""
+
+    order: Tensor
+    """The index in the trained network of each channel that `attend` takes and returns. There, the
+    channels of a head are neighbours. The convolutions around it are permuted to match."""
+    flatten: Flatten
+    attend: Attend
+
+
+def _nchw(heads: int, dim: int) -> Products:
+    """Returns the products for channels first: all heads in one, without a batch of heads.
+
+    With the heads of a channel as neighbours, (heads * d, H, W) and (d, heads * H * W) are the same
+    values in the same order, so that heads become columns without moving anything.
+    """
 
     def flatten(x: Tensor) -> Tensor:
         return x.reshape(x.shape[0], 1, x.shape[1], -1)  # without an expand_dims
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        n, _, height, width = q.shape
-        q = q.reshape(n, heads, dim, height * width)
-        weights = torch.softmax(k.transpose(2, 3) @ q, dim=2)  # (N, heads, M, HW)
-        return (v @ weights).reshape(n, -1, height, width)
+        columns = q.reshape(q.shape[0], 1, dim, -1)
+        weights = torch.softmax(k.transpose(2, 3) @ columns, dim=2)  # (N, 1, M, heads * HW)
+        return (v @ weights).reshape(q.shape)
 
-    return flatten, attend
+    return Products(torch.arange(heads * dim).view(heads, dim).T.flatten(), flatten, attend)
 
 
-def _nhwc(heads: int, dim: int) -> tuple[Flatten, Attend]:
-    """Returns the functions for channels last: heads become rows of one product of rank 3."""
+def _nhwc(heads: int, dim: int) -> Products:
+    """Returns the products for channels last: heads become rows of one product of rank 3."""
 
     def flatten(x: Tensor) -> Tensor:
         return x.permute(0, 2, 3, 1).flatten(1, 2)
@@ -52,11 +66,11 @@ def _nhwc(heads: int, dim: int) -> tuple[Flatten, Attend]:
         weights = torch.softmax(torch.bmm(q, k.transpose(1, 2)), dim=2)  # (N, HW * heads, M)
         return torch.bmm(weights, v).reshape(n, height, width, -1).permute(0, 3, 1, 2)
 
-    return flatten, attend
+    return Products(torch.arange(heads * dim), flatten, attend)
 
 
-FORMS: dict[Form, Callable[[int, int], tuple[Flatten, Attend]]] = {"nchw": _nchw, "nhwc": _nhwc}
-"""Functions of (heads, channels of a head) that return how a form flattens and attends."""
+FORMS: dict[Form, Callable[[int, int], Products]] = {"nchw": _nchw, "nhwc": _nhwc}
+"""Functions of (heads, channels of a head) that return the products of a form."""
 
 
 def _scale_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -112,6 +126,14 @@ def _fold_key_value(branch: KeyValue, norm: nn.BatchNorm2d, size: tuple[int, int
     return offset.detach()
 
 
+def _permute(first: nn.Conv2d, last: nn.Conv2d, order: Tensor) -> None:
+    """Permutes the output channels of a convolution, and the inputs of the one that reads them."""
+    assert first.bias is not None
+    first.weight = nn.Parameter(first.weight[order])
+    first.bias = nn.Parameter(first.bias[order])
+    last.weight = nn.Parameter(last.weight[:, order])
+
+
 class DeployAttention(nn.Module):
     """`MMQA` with all norms and scales folded, for one input size.
 
@@ -125,7 +147,7 @@ class DeployAttention(nn.Module):
         super().__init__()
         self.pool_stride = block.pool_stride
         self.size = size
-        self._flatten, self._attend = FORMS[form](block.num_heads, block.head_dim)
+        order, self._flatten, self._attend = FORMS[form](block.num_heads, block.head_dim)
         self.query, self.key, self.value = block.query, block.key, block.value
         self.output = block.output
         if block.query_norm is not None:
@@ -133,6 +155,7 @@ class DeployAttention(nn.Module):
         _scale_input(self.query, *_scale_shift(block.norm))
         one = torch.full((block.query.out_channels,), block.head_dim**-0.5)
         _scale_output(self.query, one, torch.zeros_like(one))
+        _permute(self.query, self.output, order)
         self.key_offset: Tensor | None
         self.value_offset: Tensor | None
         for name, branch in (("key", self.key), ("value", self.value)):

@@ -83,7 +83,9 @@ def rounded_values(
     """Returns the values to round to integers, each with the nodes that read its rounded form.
 
     A convolution or addition runs in integers on Apple's Neural Engine if its inputs are rounded,
-    and its output after the activation that runs together with it.
+    and its output after an activation that the engine runs together with it. These are clamps and
+    leaky ReLU (coremltools, `insert_suffix_quantize_dequantize_pair`); before any other activation,
+    the output is rounded too, and the activation is computed in float.
 
     Args:
         chosen: The operations that run in integers.
@@ -92,14 +94,7 @@ def rounded_values(
     import torch
 
     aten = torch.ops.aten
-    fused = {
-        aten.relu.default,
-        aten.hardtanh.default,
-        aten.leaky_relu.default,
-        aten.gelu.default,
-        aten.silu.default,
-        aten.hardswish.default,
-    }
+    fused = {aten.relu.default, aten.hardtanh.default, aten.leaky_relu.default}
     readers: dict[fx.Node, dict[fx.Node, None]] = {}
     for node in chosen:
         for value in node.all_input_nodes:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mnv4_mobile.target import Images
 
 
-MIN_IOS = (16, 17, 18)
+MIN_IOS = (16, 17, 18, 26)
 COMPUTE_UNITS: dict[str, Unit] = {
     "all": "npu",
     "cpu_and_ne": "npu",
@@ -91,8 +91,8 @@ class CoreML:
         return "nchw"
 
     def io(self, recipe: Recipe) -> Io:
-        """Returns float16 for float16 recipes, which saves casts at both ends; see `Target.io`."""
-        return "float16" if recipe.precision == "float16" else "float32"
+        """Returns the type of the arithmetic, which saves casts at both ends; see `Target.io`."""
+        return arithmetic(recipe)
 
     def made_for(self, spec: BuildSpec) -> Unit:
         """See `Target.made_for`."""

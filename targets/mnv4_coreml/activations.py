@@ -10,7 +10,6 @@ and one run of torch per image gives every range.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,26 +19,13 @@ from torch.export import ExportedProgram
 from mnv4_coreml.speedups import register_quantize_operators
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.program.observe import observe
+from mnv4_mobile.quantize.assignment import rounded_values
 from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.recipe import Activations
 from mnv4_mobile.target import Images
 
-aten = torch.ops.aten
-
-_ACTIVATIONS = (
-    aten.relu.default,
-    aten.hardtanh.default,
-    aten.leaky_relu.default,
-    aten.gelu.default,
-    aten.silu.default,
-    aten.hardswish.default,
-)
-"""Activations that run together with the convolution before them."""
 _SMALLEST_SCALE = float(np.finfo(np.float16).tiny)
 """The smallest scale. Scales are float16 in the program: a smaller one may become zero."""
-
-_Readers = dict[fx.Node, dict[fx.Node, None]]
-"""The values that are rounded, each with the nodes that read its rounded form, in order."""
 
 
 def quantize_activations(
@@ -59,7 +45,7 @@ def quantize_activations(
         calibration: Images that give the ranges.
     """
     register_quantize_operators()
-    readers = _readers(chosen, program.graph_signature.user_inputs)
+    readers = rounded_values(chosen, program.graph_signature.user_inputs)
     ranges = Ranges(activations)
     observe(
         program, readers, spec, calibration, lambda value, x: ranges.observe(value.name, x.numpy())
@@ -69,21 +55,6 @@ def quantize_activations(
     program.graph_module.recompile()
 
 
-def _readers(chosen: Iterable[fx.Node], inputs: Iterable[Any]) -> _Readers:
-    """Returns the values to round, and their readers, so that the chosen nodes run in integers."""
-    readers: _Readers = {}
-    for node in chosen:
-        for value in node.all_input_nodes:
-            if value.op != "placeholder" or value.name in inputs:
-                readers.setdefault(value, {})[node] = None
-        (user, *others) = node.users
-        last = user if not others and user.target in _ACTIVATIONS else node
-        behind = [user for user in last.users if user.op != "output"]
-        if behind:
-            readers.setdefault(last, {}).update(dict.fromkeys(behind))
-    return readers
-
-
 def _round(
     graph: fx.Graph, value: fx.Node, readers: Iterable[fx.Node], low: float, high: float
 ) -> None:
@@ -91,7 +62,8 @@ def _round(
 
     The zero point is 0, with which Core ML is fastest (coremltools,
     `nullify_redundant_quantization_zero_point`). Values that are never negative, as after ReLU,
-    become unsigned bytes; others have a symmetric range.
+    become unsigned bytes, which that pass also makes of them; others have a symmetric range. With
+    int8 for both, trained networks lose 2.4 to 5.3 dB (docs/results/coreml-programs.md).
     """
     if low < 0:
         bound, limits, dtype = max(-low, high), (-128, 127), torch.int8

@@ -57,6 +57,19 @@ def _beyond_limits(graph: Graph, operator: Operator) -> str:
     return ""
 
 
+def _heads(graph: Graph, operator: Operator) -> str:
+    """Reports a product that is made once for each head, rather than for each image of a batch."""
+    if operator.kind not in ("matmul", "einsum"):
+        return ""
+    batches = [graph.values[name].shape[:-2] for name in operator.inputs]
+    images = graph.values[graph.convolutions[0].outputs[0]].shape[0] if graph.convolutions else 1
+    count = max(map(math.prod, batches), default=1)
+    if count <= images:
+        return ""
+    broadcast = ", broadcast" if len({math.prod(batch) for batch in batches}) > 1 else ""
+    return f"{operator.kind} in {count // images} parts{broadcast}"
+
+
 RULES = (
     Rule(
         name="float32",
@@ -93,6 +106,12 @@ RULES = (
         name="rank",
         check=rules.kinds("expand_dims", "squeeze"),
         advice="keep tensors at four axes before export (mnv4 build does)",
+    ),
+    Rule(
+        name="heads",
+        check=_heads,
+        advice="make one product of all heads: order the channels of queries by head last, in the "
+        "weights (mnv4 build does)",
     ),
     Rule(
         name="linear",

@@ -18,7 +18,7 @@ COMMANDS = [
     (("models", "conv-small"), "mnv4 build conv-small --weights random:0 -t "),
     (("recipes",), "mnv4 recipes int8"),
     (("recipes", "int8"), "mnv4 build demo -t "),
-    (("recipes", "palette.yaml"), "mnv4 build demo -t coreml -r palette.yaml"),
+    (("recipes", "palette.yaml"), "mnv4 build demo -t coreai -r palette.yaml"),
     (("targets",), "mnv4 targets "),
     (("targets", "tflite"), "mnv4 build demo -t tflite"),
     (("doctor",), "mnv4 build demo -t "),

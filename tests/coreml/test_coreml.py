@@ -122,6 +122,26 @@ def test_program_has_no_superfluous_operator(plain, tmp_path, recipe, ios, io, c
     assert plain.worst_db(lowered) >= {"fp32": 95, "fp16": 35}[recipe]
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_attention_is_two_products_of_all_heads(batch, tmp_path):
+    lowered = Case(batch=batch).lower(tmp_path / "a.mlpackage", "fp16")
+    model = SavedModel(lowered.path)
+    types, makers, found = {}, {}, []
+    for operation in model.block().operations:
+        for output in operation.outputs:
+            types[output.name] = model.tensor_type(output.type)[1]
+            makers[output.name] = operation.type
+        if operation.type == "matmul":
+            found.append([argument.arguments[0].name for argument in operation.inputs.values()])
+    operands = [name for names in found for name in names if len(types[name]) == 4]
+    assert [len(found), len(operands)] == [2, 4]
+    assert {types[name][:2] for name in operands} == {(batch, 1)}
+    assert {makers[name] for name in operands} == {"reshape", "softmax", "add"}  # their offsets
+    used = target.operators(lowered.path)
+    assert not {"transpose", "tile", "slice_by_index", "split", "concat"} & used.keys()
+    assert used["reshape"] == 5  # queries, keys, values and their sum; the logits
+
+
 @pytest.mark.parametrize(
     ("body", "head", "operators"),
     [

@@ -48,7 +48,10 @@ def test_a_network_as_it_comes(small, tmp_path):
     path = small.lower(target, tmp_path / "plain.mlpackage", folded=False)
     findings = target.lint(path, small.layers)
     attention = {f.rule for f in findings if f.layer.startswith("stages.1.1")}
-    assert attention >= {"transpose", "rank"}
+    assert attention >= {"transpose", "rank", "heads"}
+    products = [f for f in findings if f.rule == "heads"]
+    assert [f.what for f in products] == ["2 x matmul in 4 parts, broadcast"]
+    assert "in the weights" in products[0].advice
     assert "batch-norm" in {f.rule for f in findings}
 
 

@@ -210,8 +210,17 @@ def test_int8_convolutions_lie_between_pairs(case):
     assert (found["quantize"], found["dequantize"]) == (29, 29)
 
 
-@pytest.mark.parametrize("act", ["gelu", "silu", "hard_swish", "leaky_relu", "relu6"])
-def test_an_activation_belongs_to_its_convolution(act):
+@pytest.mark.parametrize(
+    ("act", "fused"),
+    [
+        ("gelu", False),
+        ("silu", False),
+        ("hard_swish", False),
+        ("leaky_relu", True),
+        ("relu6", True),
+    ],
+)
+def test_the_neural_engine_fuses_few_activations(act, fused):
     model = replace(tiny_model(act), stages=tiny_model(act).stages[:1], features=())
     spec = BuildSpec(model=model, preprocess=PREPROCESS)
     program = export(MobileNetV4(model).eval(), spec, "nchw").run_decompositions({})
@@ -220,7 +229,9 @@ def test_an_activation_belongs_to_its_convolution(act):
         quantize_activations(program, chosen, spec, INT8.activations, CALIBRATION)
     (activation,) = stem.users
     assert "conv" not in activation.name
-    assert "quantize" not in activation.name
+    assert ("quantize" in activation.name) == (not fused)
+    if not fused:
+        ((activation,),) = [user.users for user in activation.users]
     assert [user.name.split("_")[0] for user in activation.users] == ["quantize"]
 
 

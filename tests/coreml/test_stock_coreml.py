@@ -22,6 +22,23 @@ def test_speedups_change_no_byte(small, tmp_path, recipe):
     assert sha256(fast) == sha256(stock)
 
 
+def test_an_invalid_program_is_refused(small, tmp_path, monkeypatch):
+    """Validation is left out after each pass, but not at the end."""
+    from coremltools.converters.mil.mil import Program
+
+    calls = []
+
+    def refuse(self, **_):
+        calls.append(self)
+        raise ValueError("not a valid program")
+
+    monkeypatch.setattr(Program, "validate", refuse)
+    with pytest.raises(ValueError, match="not a valid program"):
+        small.lower(target, tmp_path / "a.mlpackage")
+    assert len(calls) == 1
+    assert not (tmp_path / "a.mlpackage").exists()
+
+
 def test_the_user_hears_that_a_version_was_not_tested(tmp_path, monkeypatch):
     monkeypatch.setattr(lower, "PATCHES", replace(lower.PATCHES, tested={"coremltools": "==8.*"}))
     options, progress = Options(size=(32, 32), verify=False), Notes()

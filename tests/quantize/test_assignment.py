@@ -9,7 +9,7 @@ from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.program.export import export
 from mnv4_mobile.program.operations import operations
-from mnv4_mobile.quantize.assignment import assignments, layers
+from mnv4_mobile.quantize.assignment import assignments, layers, rounded_values
 from mnv4_mobile.recipe import Keep, load_recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.testing import tiny_model
@@ -165,3 +165,12 @@ def test_without_ranges_only_convolutions_are_quantized(graph, name):
     assert {scheme for layer, scheme in found.items() if layer.endswith("conv")} == {name}
     assert found["stages.1.1.add"] is None
     assert layers(assignments(graph, recipe, weights_alone="x"), recipe) == ()
+
+
+def test_values_are_rounded_where_the_neural_engine_fuses(graph):
+    convolutions = [one.node for one in operations(graph) if one.kind == "conv"]
+    found = rounded_values(convolutions, inputs=())
+    assert all(node in found for node in convolutions if "output" not in map(str, node.users))
+    gelu = [node for node in found if "gelu" in str(node.target)]
+    assert gelu  # a convolution reads it
+    assert all(node.args[0] in found for node in gelu)

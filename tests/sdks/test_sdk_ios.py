@@ -355,3 +355,17 @@ def test_what_is_refused_leaves_nothing(mnv4, copied, tmp_path):
     assert done == 2
     assert "is not overwritten" in error.replace("\n", " ")
     assert [path.name for path in out.iterdir()] == ["mine"]
+
+
+@pytest.mark.toolchain("coreml")
+def test_pixels_are_recommended_where_images_come_from_vision(mnv4, copied, tmp_path):
+    floats, pixels = copied("coreml"), copied("coreml", "fp16")
+    bundle = open_bundle(pixels)
+    image = replace(bundle.manifest.inputs[0], shape=(1, 96, 96, 3), dtype="uint8", layout="nhwc")
+    write_manifest(pixels, replace(bundle.manifest, inputs=(image,)))
+    code, printed, _ = mnv4("sdk", "ios", floats, pixels, "-o", tmp_path / "mnv4")
+    assert code == 0
+    (line,) = (line for line in printed.splitlines() if "--input pixels" in line)
+    assert line.startswith(f"{floats.name}: takes floats, but Vision and the camera feed images")
+    _, printed, _ = mnv4("sdk", "ios", pixels, "-o", tmp_path / "images")
+    assert "--input pixels" not in printed
