@@ -1,5 +1,6 @@
 import MobileNetV4Kit
 import SwiftUI
+import UIKit
 
 /// Sessions of one model, one on each unit.
 @MainActor
@@ -40,7 +41,11 @@ final class Bench: ObservableObject {
     /// Measures a model as it was built, and on every unit.
     func measure(_ model: MobileNetV4.Model) async {
         isRunning = true
-        defer { isRunning = false }
+        UIApplication.shared.isIdleTimerDisabled = true
+        defer {
+            isRunning = false
+            UIApplication.shared.isIdleTimerDisabled = false
+        }
         (runs, operators, file) = ([], [], nil)
         for unit in [nil] + MobileNetV4.Plan.Unit.allCases {
             var plan = MobileNetV4.Plan()
@@ -49,7 +54,9 @@ final class Bench: ObservableObject {
             plan.maxThermal = .critical
             let job = MobileNetV4.Job(
                 id: UUID().uuidString.lowercased(), bundle: model.folder, plan: plan)
-            runs.append(Run(unit: unit, result: await MobileNetV4.Benchmark.coreML.run(job)))
+            let result = await MobileNetV4.Benchmark.coreML.run(job)
+            if Task.isCancelled { return }
+            runs.append(Run(unit: unit, result: result))
         }
         if #available(iOS 17.4, *) {
             operators = (try? await MobileNetV4.operators(folder: model.folder)) ?? []

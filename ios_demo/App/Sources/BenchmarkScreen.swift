@@ -6,6 +6,7 @@ import SwiftUI
 struct BenchmarkScreen: View {
     @EnvironmentObject private var classifier: Classifier
     @StateObject private var bench = Bench()
+    @State private var measuring: Task<Void, Never>?
 
     var body: some View {
         NavigationStack {
@@ -31,11 +32,11 @@ struct BenchmarkScreen: View {
     private var tools: some ToolbarContent {
         ToolbarItem {
             if bench.isRunning {
-                ProgressView().accessibilityLabel("Measuring")
+                Button("Cancel", systemImage: "stop") { measuring?.cancel() }
             } else {
                 Button("Measure", systemImage: "play") {
                     guard let model = classifier.choice.model else { return }
-                    Task { await bench.measure(model) }
+                    measuring = Task { await bench.measure(model) }
                 }
                 .disabled(classifier.choice.model == nil)
             }
@@ -97,9 +98,15 @@ struct RunRow: View {
 struct OperatorRows: View {
     let operators: [MobileNetV4.OperatorPlan]
 
+    private var units: [String] { Set(operators.compactMap(\.device)).sorted() }
+
     var body: some View {
         if !operators.isEmpty {
-            DisclosureGroup("\(operators.count) operators") {
+            ForEach(units, id: \.self) { unit in
+                LabeledContent(
+                    unit, value: "\(operators.filter { $0.device == unit }.count) operators")
+            }
+            DisclosureGroup("All \(operators.count) operators") {
                 ForEach(operators) { one in
                     LabeledContent("\(one.kind) \(one.name)", value: one.device ?? "unknown")
                         .font(.caption)

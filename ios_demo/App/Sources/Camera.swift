@@ -9,32 +9,33 @@ final class Camera: ObservableObject {
     @Published private(set) var outputs: MobileNetV4.Outputs?
     /// Why there are none.
     @Published private(set) var failure: String?
+    /// Whether the user does not let the app use the camera.
+    @Published private(set) var isDenied = false
 
     let session = AVCaptureSession()
-    private let frames = Frames()
+    private let classifier = MobileNetV4.FrameClassifier()
+    private lazy var frames = Frames(classifier)
     private let queue = DispatchQueue(label: "mnv4.camera")
 
-    /// Shows frames to this network from now on.
-    func use(_ network: MobileNetV4?) {
+    /// Classifies frames with a network until the task ends, as it does for the next network.
+    func classify(with network: MobileNetV4?) async {
         outputs = nil
-        frames.use(network) { [weak self] result in
-            self?.show(result)
-        }
-    }
-
-    private func show(_ result: Result<MobileNetV4.Outputs, any Error>) {
-        switch result {
-        case .success(let found): (outputs, failure) = (found, nil)
-        case .failure(let error): failure = error.localizedDescription
+        classifier.use(network)
+        for await result in classifier.outputs where !Task.isCancelled {
+            switch result {
+            case .success(let found): (outputs, failure) = (found, nil)
+            case .failure(let error): failure = error.localizedDescription
+            }
         }
     }
 
     /// Starts the camera, if the user lets it.
     func run() async {
         guard await AVCaptureDevice.requestAccess(for: .video) else {
-            failure = "The app may not use the camera: Settings > Privacy & Security > Camera."
+            (failure, isDenied) = ("The app may not use the camera.", true)
             return
         }
+        (failure, isDenied) = (nil, false)
         if session.inputs.isEmpty {
             guard configure() else {
                 failure = "There is no camera."
@@ -74,49 +75,19 @@ final class Camera: ObservableObject {
     }
 }
 
-/// Hands frames to a network, and drops those that come while it is busy.
-final class Frames: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate, @unchecked Sendable {
-    /// Receives the outputs of a frame, or why there are none.
-    typealias Tell = @MainActor (Result<MobileNetV4.Outputs, any Error>) -> Void
+/// Passes on the camera's frames, which the sensor, lying across the phone, gives turned.
+final class Frames: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate {
+    private let classifier: MobileNetV4.FrameClassifier
 
-    private let lock = NSLock()
-    private var network: MobileNetV4?
-    private var tell: Tell?
-    private var isBusy = false
-
-    func use(_ network: MobileNetV4?, tell: @escaping Tell) {
-        lock.withLock { (self.network, self.tell) = (network, tell) }
+    init(_ classifier: MobileNetV4.FrameClassifier) {
+        self.classifier = classifier
     }
 
     func captureOutput(
         _ output: AVCaptureOutput, didOutput sampleBuffer: CMSampleBuffer,
         from connection: AVCaptureConnection
     ) {
-        guard let frame = CMSampleBufferGetImageBuffer(sampleBuffer), let (network, tell) = begin()
-        else { return }
-        // The sensor lies across the phone, and the app is upright only.
-        let picture = Result { try MobileNetV4.Images.pixels(of: frame, degrees: 90) }
-        Task {
-            let result: Result<MobileNetV4.Outputs, any Error>
-            do {
-                result = .success(try await network.run(picture.get()))
-            } catch {
-                result = .failure(error)
-            }
-            await tell(result)
-            end()
-        }
-    }
-
-    private func begin() -> (MobileNetV4, Tell)? {
-        lock.withLock {
-            guard !isBusy, let network, let tell else { return nil }
-            isBusy = true
-            return (network, tell)
-        }
-    }
-
-    private func end() {
-        lock.withLock { isBusy = false }
+        guard let frame = CMSampleBufferGetImageBuffer(sampleBuffer) else { return }
+        classifier.submit(frame, degrees: 90)  // the app is upright only
     }
 }

@@ -1,6 +1,7 @@
 import AVFoundation
 import MobileNetV4Kit
 import SwiftUI
+import UIKit
 
 /// Classifies what the camera sees, as fast as the network is.
 struct CameraScreen: View {
@@ -15,6 +16,11 @@ struct CameraScreen: View {
             VStack(alignment: .leading, spacing: 8) {
                 if let failure = camera.failure {
                     Label(failure, systemImage: "exclamationmark.triangle")
+                    if camera.isDenied,
+                        let settings = URL(string: UIApplication.openSettingsURLString)
+                    {
+                        Link("Open Settings", destination: settings)
+                    }
                 } else if let outputs = camera.outputs, let top = try? outputs.top(3) {
                     Predictions(top: top)
                     Latency(times: outputs.times)
@@ -28,7 +34,7 @@ struct CameraScreen: View {
         }
         .task { await camera.run() }
         .task(id: classifier.network.map(ObjectIdentifier.init)) {
-            camera.use(classifier.network)
+            await camera.classify(with: classifier.network)
         }
         .onDisappear { camera.stop() }
     }

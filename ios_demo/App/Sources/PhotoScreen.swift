@@ -60,8 +60,13 @@ struct PhotoScreen: View {
             guard let data = try await item.loadTransferable(type: Data.self) else {
                 throw MobileNetV4.Failure.badImage("The picture cannot be loaded.")
             }
-            image = UIImage(data: data)
-            outputs = try await network.run(MobileNetV4.Images.decode(data))
+            // As large as a screen; the network gets its own pixels.
+            image = await UIImage(data: data)?.byPreparingThumbnail(
+                ofSize: CGSize(width: 1024, height: 1024))
+            let pixels = try await Task.detached { try MobileNetV4.Images.decode(data) }.value
+            let found = try await network.run(pixels)
+            try Task.checkCancellation()  // another image or model may have been chosen
+            outputs = found
         } catch is CancellationError {
             return
         } catch {

@@ -335,3 +335,8 @@ extension Layout {
         EmptyView()
     }
 }
+// https://developer.apple.com/documentation/swiftui/link
+public struct Link: View {
+    public init(_ title: String, destination: URL) {}
+    public var body: Never { fatalError() }
+}

@@ -11,10 +11,20 @@
 @MainActor public class UIApplication {
     public class var shared: UIApplication { UIApplication() }
     public var isIdleTimerDisabled = false
+    // https://developer.apple.com/documentation/uikit/uiapplication/opensettingsurlstring
+    public nonisolated static let openSettingsURLString = ""
 }
 // https://developer.apple.com/documentation/uikit/uiimage
 public final class UIImage: @unchecked Sendable {
+    // https://developer.apple.com/documentation/uikit/uiimage/orientation
+    public enum Orientation: Int, @unchecked Sendable {
+        case up, down, left, right, upMirrored, downMirrored, leftMirrored, rightMirrored
+    }
     public init?(data: Data) {}
+    // https://developer.apple.com/documentation/uikit/uiimage/bypreparingthumbnail(ofsize:)
+    @available(iOS 15.0, *)
+    public func byPreparingThumbnail(ofSize size: CGSize) async -> UIImage? { nil }
+    public var imageOrientation: Orientation { .up }
     public var cgImage: CGImage? { nil }
 }
 // https://developer.apple.com/documentation/quartzcore/calayer

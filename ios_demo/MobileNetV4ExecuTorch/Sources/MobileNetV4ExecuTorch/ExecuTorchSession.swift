@@ -20,7 +20,7 @@ extension MobileNetV4 {
         try bundle.check(target: "executorch")
         try bundle.checkArtifact()
         try await self.init(
-            manifest: bundle.manifest, loader: ExecuTorchLoader(bundle: bundle),
+            bundle: bundle, loader: ExecuTorchLoader(bundle: bundle),
             unloadOn: .memoryWarning)
     }
 }

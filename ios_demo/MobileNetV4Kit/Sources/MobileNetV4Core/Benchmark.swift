@@ -62,8 +62,8 @@ extension MobileNetV4 {
             do {
                 return JobResult(
                     job: job.id, status: .ok, error: nil, samples: try await measure(job))
-            } catch let wrong as WrongOutput {
-                return JobResult(job: job.id, status: .wrong, error: "\(wrong)", samples: nil)
+            } catch Failure.wrongOutput(let wrong) {
+                return JobResult(job: job.id, status: .wrong, error: wrong, samples: nil)
             } catch {
                 return JobResult(job: job.id, status: .failed, error: "\(error)", samples: nil)
             }

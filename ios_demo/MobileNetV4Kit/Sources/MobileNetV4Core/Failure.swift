@@ -14,6 +14,8 @@ extension MobileNetV4 {
         case unsupported(String)
         /// A job or a plan of a measurement that is not valid or not supported.
         case badPlan(String)
+        /// An output is further from the float model's than the bundle allows.
+        case wrongOutput(String)
         /// The runtime failed while loading or running the network.
         case runtimeFailed(String)
     }
@@ -24,7 +26,7 @@ extension MobileNetV4.Failure: LocalizedError, CustomStringConvertible {
     public var description: String {
         switch self {
         case .badBundle(let text), .badImage(let text), .unsupported(let text),
-            .badPlan(let text), .runtimeFailed(let text):
+            .badPlan(let text), .wrongOutput(let text), .runtimeFailed(let text):
             return text
         }
     }

@@ -49,7 +49,7 @@ extension MobileNetV4 {
         /// Compares the network's outputs on this device with those of the float model.
         ///
         /// - Returns: The SQNR in dB of the worst output, as the median over the images.
-        /// - Throws: ``WrongOutput`` if an output missed its gate.
+        /// - Throws: ``Failure/wrongOutput(_:)`` if an output missed its gate.
         public func check(_ model: MobileNetV4) async throws -> Double {
             var ratios = manifest.outputs.map { _ in [Double]() }
             for i in 0..<count {
@@ -64,8 +64,8 @@ extension MobileNetV4 {
                 guard let ratio = Statistics(ratios)?.percentile(50) else { continue }
                 let gate = entry.minSqnrDb ?? .infinity
                 guard ratio >= gate else {
-                    throw WrongOutput(
-                        description: "output \(entry.tensor): \(String(format: "%.1f", ratio)) dB, "
+                    throw Failure.wrongOutput(
+                        "output \(entry.tensor): \(String(format: "%.1f", ratio)) dB, "
                             + "must be \(gate) or more")
                 }
                 worst = min(worst, ratio)
@@ -85,11 +85,5 @@ extension MobileNetV4 {
                 try one.floats(UnsafeRawBufferPointer(rebasing: bytes[(index * one.bytes)...]))
             }
         }
-    }
-
-    /// An output missed its gate, so nothing is timed.
-    public struct WrongOutput: Error, CustomStringConvertible {
-        /// The output, what was found, and the gate.
-        public let description: String
     }
 }

@@ -10,10 +10,11 @@ import Foundation
 /// loading, preparing or running.
 public actor MobileNetV4 {
     /// The manifest of the bundle that it was opened from.
-    public nonisolated let manifest: Manifest
+    public nonisolated var manifest: Manifest { bundle.manifest }
     /// How long the runtime took to load the artifact, in milliseconds.
     public private(set) var loadMs: Double
 
+    private let bundle: ModelBundle
     private let loader: any SessionLoader
     private let preprocessor: Preprocessor
     private var session: (any Session)?
@@ -27,15 +28,16 @@ public actor MobileNetV4 {
     /// Loads the network of a bundle that was checked.
     ///
     /// - Parameters:
-    ///   - manifest: The bundle's manifest.
+    ///   - bundle: The bundle.
     ///   - loader: Loads the artifact, and again after ``unload()``.
     ///   - unloadOn: The notification that the system posts when memory runs out.
     /// - Throws: ``Failure`` if the bundle cannot be used or the runtime fails.
     public init(
-        manifest: Manifest, loader: any SessionLoader, unloadOn: Notification.Name? = nil
+        bundle: ModelBundle, loader: any SessionLoader, unloadOn: Notification.Name? = nil
     ) async throws {
-        self.manifest = manifest
+        self.bundle = bundle
         self.loader = loader
+        let manifest = bundle.manifest
         thread = SerialThread(label: "mnv4.\(manifest.id)")
         preprocessor = try Preprocessor(spec: manifest.preprocess, input: manifest.input)
         loadMs = 0
@@ -58,11 +60,18 @@ public actor MobileNetV4 {
         get async throws { try await using { $0.runtime } }
     }
 
-    /// Returns the most probable classes of an image, the most probable first.
+    /// Returns the most probable classes of an image, as ``Outputs/top(_:threshold:allow:)`` does.
     ///
+    /// - Parameters:
+    ///   - image: The image.
+    ///   - top: The number of classes.
+    ///   - threshold: The lowest probability of a class that is returned.
+    ///   - allow: The labels of the classes that may be returned; nil for all.
     /// - Throws: ``Failure`` if anything goes wrong.
-    public func classify(_ image: any PixelSource, top: Int = 5) async throws -> [Classification] {
-        try await run(image).top(top)
+    public func classify(
+        _ image: any PixelSource, top: Int = 5, threshold: Float = 0, allow: Set<String>? = nil
+    ) async throws -> [Classification] {
+        try await run(image).top(top, threshold: threshold, allow: allow)
     }
 
     /// Returns all outputs for an image.
@@ -74,13 +83,31 @@ public actor MobileNetV4 {
         }
     }
 
+    /// Returns all outputs for an image that is decoded on this actor's thread.
+    package func run(decoding image: () throws -> any PixelSource) async throws -> Outputs {
+        try Task.checkCancellation()
+        return try await run(image())
+    }
+
     /// Returns all outputs for RGB pixels, row by row, that have the network's size already.
     ///
+    /// - Parameters:
+    ///   - pixels: The pixels.
+    ///   - spent: How long it took to prepare them, in milliseconds.
     /// - Throws: ``Failure`` if anything goes wrong.
-    public func runPixels(_ pixels: [UInt8]) async throws -> Outputs {
-        try await timed { session in
+    public func runPixels(_ pixels: [UInt8], spent: Double = 0) async throws -> Outputs {
+        try await timed(spent: spent) { session in
             try preprocessor.feed(pixels) { try session.feed($0) }
         }
+    }
+
+    /// Runs the bundle's golden images and compares the outputs with the float model's.
+    ///
+    /// - Returns: The signal to quantization noise ratio of the worst output in dB.
+    /// - Throws: ``Failure/wrongOutput(_:)`` if it is less than the bundle demands; another
+    ///   ``Failure`` if anything else goes wrong.
+    public func selfCheck() async throws -> Double {
+        try await Golden(bundle).check(self)
     }
 
     /// Runs the network once on a black image, because runtimes defer work to the first run.
@@ -112,7 +139,9 @@ public actor MobileNetV4 {
         restUntil = ContinuousClock.now + rest
     }
 
-    private func timed(_ prepare: (any Session) throws -> Void) async throws -> Outputs {
+    private func timed(
+        spent: Double = 0, _ prepare: (any Session) throws -> Void
+    ) async throws -> Outputs {
         try await using { session in
             let begin = DispatchTime.now()
             try prepare(session)
@@ -122,7 +151,7 @@ public actor MobileNetV4 {
             return Outputs(
                 manifest: manifest, values: values,
                 times: Outputs.Times(
-                    preprocess: prepared.ms(since: begin),
+                    preprocess: spent + prepared.ms(since: begin),
                     network: DispatchTime.now().ms(since: prepared)))
         }
     }

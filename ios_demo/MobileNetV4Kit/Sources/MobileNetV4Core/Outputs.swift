@@ -50,15 +50,53 @@ extension MobileNetV4 {
             }
         }
 
-        /// Returns the `count` most probable classes, the most probable first.
+        /// The values of all outputs by the names that the manifest gives them.
+        public var byName: [String: [Float]] {
+            Dictionary(uniqueKeysWithValues: zip(manifest.outputs.map(\.name), values))
+        }
+
+        /// Returns the values of the output with this name, as in `try outputs["embedding"]`.
         ///
-        /// - Throws: ``Failure/unsupported(_:)`` if the bundle has no class output.
-        public func top(_ count: Int) throws -> [Classification] {
+        /// - Throws: ``Failure/unsupported(_:)`` if the bundle has no such output.
+        public subscript(name: String) -> [Float] {
+            get throws {
+                let names = manifest.outputs.map(\.name)
+                guard let index = names.firstIndex(of: name) else {
+                    throw Failure.unsupported(
+                        "\(manifest.id): has no output '\(name)', only "
+                            + names.joined(separator: ", "))
+                }
+                return values[index]
+            }
+        }
+
+        /// Returns the most probable classes, the most probable first.
+        ///
+        /// - Parameters:
+        ///   - count: How many classes to return at most.
+        ///   - threshold: The lowest probability of a class that is returned, from 0 to 1.
+        ///   - allow: The labels of the classes that may be returned; nil for all. Probabilities
+        ///     stay those among all classes.
+        /// - Throws: ``Failure/unsupported(_:)`` if the bundle has no class output, or no class of
+        ///   a label in `allow`, or if there is no such threshold.
+        public func top(
+            _ count: Int = 5, threshold: Float = 0, allow: Set<String>? = nil
+        ) throws -> [Classification] {
             guard let probabilities else {
                 let kinds = manifest.outputs.map(\.kind).joined(separator: ", ")
                 throw Failure.unsupported("\(manifest.id): has no classes, only \(kinds)")
             }
-            return Scores.top(probabilities, count: count, labels: manifest.labels)
+            guard (0...1).contains(threshold) else {
+                throw Failure.unsupported("threshold: found \(threshold), must be from 0 to 1")
+            }
+            let labels = manifest.labels ?? probabilities.indices.map(String.init)
+            let strange = (allow ?? []).subtracting(labels).sorted().joined(separator: ", ")
+            guard strange.isEmpty else {
+                throw Failure.unsupported(
+                    "allow: found \(strange), which are no classes of \(manifest.id)")
+            }
+            return Scores.top(
+                probabilities, count: count, labels: labels, threshold: threshold, allow: allow)
         }
 
         private func of(_ kind: String) -> [Float]? {

@@ -125,6 +125,15 @@ extension MobileNetV4 {
         /// Pillow's limit against decompression bombs.
         static let maxPixels = 178_956_970
 
+        /// Returns the step, 1, 2, 4 or 8, at which an image is decoded to have at most so many pixels.
+        package static func sampling(width: Int, height: Int, maxPixels: Int) -> Int {
+            [1, 2, 4].first { step in
+                let (count, overflow) = ((width + step - 1) / step).multipliedReportingOverflow(
+                    by: (height + step - 1) / step)
+                return !overflow && count <= maxPixels
+            } ?? 8
+        }
+
         package static func check(width: Int, height: Int) throws {
             guard width >= 1, height >= 1 else {
                 throw Failure.badImage(

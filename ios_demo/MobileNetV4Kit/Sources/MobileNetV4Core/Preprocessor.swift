@@ -115,6 +115,17 @@ extension MobileNetV4 {
             return min(max(near + grid.zeroPoint, limits.lowerBound), limits.upperBound)
         }
 
+        /// Returns an image's RGB pixels as a preprocessor does, without keeping any buffers.
+        static func resized(_ image: any PixelSource, _ spec: PreprocessSpec) throws -> [UInt8] {
+            let resizer = try Resizer(spec, for: image)
+            let count = spec.height * spec.width * 3
+            return [UInt8](unsafeUninitializedCapacity: count) { pixels, written in
+                guard let into = pixels.baseAddress else { return }
+                resizer.resize(image, into: into)
+                written = count
+            }
+        }
+
         /// Returns the image's RGB pixels, upright, at the network's size, row by row.
         ///
         /// - Throws: ``Failure/badImage(_:)`` if it has no pixels, or too many.

@@ -26,15 +26,22 @@ enum Scores {
     }
 
     /// Returns the `count` most probable classes, the most probable first, equal ones by index.
+    ///
+    /// - Parameters:
+    ///   - labels: The name of each class.
+    ///   - threshold: The lowest probability that is returned.
+    ///   - allow: The labels that are returned; nil for all.
     static func top(
-        _ probabilities: [Float], count: Int, labels: [String]?
+        _ probabilities: [Float], count: Int, labels: [String], threshold: Float = 0,
+        allow: Set<String>? = nil
     ) -> [MobileNetV4.Classification] {
         probabilities.indices
+            .filter { probabilities[$0] >= threshold && allow?.contains(labels[$0]) != false }
             .sorted { (-probabilities[$0], $0) < (-probabilities[$1], $1) }
             .prefix(max(count, 0))
             .map {
                 MobileNetV4.Classification(
-                    index: $0, label: labels?[$0] ?? String($0), probability: probabilities[$0])
+                    index: $0, label: labels[$0], probability: probabilities[$0])
             }
     }
 

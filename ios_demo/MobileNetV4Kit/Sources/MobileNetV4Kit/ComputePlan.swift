@@ -40,13 +40,16 @@ extension MobileNetV4 {
                 contentsOf: url, configuration: configuration)
         } catch {
             throw Failure.runtimeFailed(
-                "\(loader.manifest.id): Core ML has no plan: \(error.localizedDescription)")
+                "\(loader.bundle.manifest.id): Core ML has no plan: \(error.localizedDescription)")
         }
         guard case .program(let program) = plan.modelStructure,
             let main = program.functions["main"]
-        else { throw Failure.badBundle("\(loader.manifest.id): is not an ML program") }
+        else { throw Failure.badBundle("\(loader.bundle.manifest.id): is not an ML program") }
         // Constants are not computed.
-        let operations = main.block.operations.filter { $0.operatorName != "const" }
+        // Constants, and weights that are expanded while loading, are not computed by any unit.
+        let operations = main.block.operations.filter {
+            $0.operatorName != "const" && !$0.operatorName.contains("constexpr_")
+        }
         return operations.enumerated().map { i, operation in
             let usage = plan.deviceUsage(for: operation)
             return OperatorPlan(

@@ -16,8 +16,7 @@ extension MobileNetV4.ComputeUnit {
 
 /// Loads a bundle into Core ML.
 struct CoreMLLoader: MobileNetV4.SessionLoader {
-    /// The manifest of the bundle.
-    let manifest: MobileNetV4.Manifest
+    let bundle: MobileNetV4.ModelBundle
     /// The bundle's artifact, compiled.
     let compiled: CompiledModel
     /// The units that Core ML may use.
@@ -27,8 +26,8 @@ struct CoreMLLoader: MobileNetV4.SessionLoader {
     ///
     /// - Throws: ``Failure`` if the bundle is damaged, for another runtime, or for a newer system.
     init(_ folder: URL, computeUnit: MobileNetV4.ComputeUnit?) throws {
-        let bundle = try MobileNetV4.ModelBundle(folder: folder)
-        manifest = bundle.manifest
+        bundle = try MobileNetV4.ModelBundle(folder: folder)
+        let manifest = bundle.manifest
         try bundle.check(target: "coreml")
         try AppleSystem.current.check(manifest)
         try bundle.checkArtifact()
@@ -47,7 +46,7 @@ struct CoreMLLoader: MobileNetV4.SessionLoader {
     }
 
     func load() async throws -> sending any MobileNetV4.Session {
-        try CoreMLSession(manifest, await compiled.load(for: unit.units))
+        try CoreMLSession(bundle.manifest, await compiled.load(for: unit.units))
     }
 }
 

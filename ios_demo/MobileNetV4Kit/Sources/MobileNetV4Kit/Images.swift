@@ -14,11 +14,12 @@ extension MobileNetV4 {
         ///
         /// - Parameters:
         ///   - image: An image of any size.
-        ///   - orientation: How it must be turned.
+        ///   - orientation: How it is stored, as ImageIO says.
         /// - Throws: ``Failure/badImage(_:)`` if it has no pixels, or they cannot be read.
         public static func pixels(
-            of image: CGImage, orientation: Orientation = .upright
+            of image: CGImage, orientation: CGImagePropertyOrientation = .up
         ) throws -> any PixelSource {
+            let orientation = Orientation(exif: Int(orientation.rawValue))
             try PackedPixels.check(width: image.width, height: image.height)
             let stored = try packed(image, orientation) ?? packed(drawn(image), orientation)
             guard let stored else {
@@ -42,19 +43,52 @@ extension MobileNetV4 {
             try FramePixels(frame, orientation: Orientation(degrees: degrees))
         }
 
+        /// The most pixels of an image that are decoded, unless a caller says otherwise.
+        public static let maxPixels = 1 << 24
+
         /// Decodes an image file (JPEG, HEIC, PNG, ...) and turns it as its EXIF orientation says.
         ///
+        /// - Parameters:
+        ///   - data: The file's content.
+        ///   - maxPixels: An image with more pixels is decoded at 1/2, 1/4 or 1/8 of its width and
+        ///     height, so that it has at most as many, if its format allows. Memory for each is four
+        ///     bytes.
         /// - Throws: ``Failure/badImage(_:)`` if it cannot be decoded.
-        public static func decode(_ data: Data) throws -> any PixelSource {
-            guard let source = CGImageSourceCreateWithData(data as CFData, nil),
-                let image = CGImageSourceCreateImageAtIndex(source, 0, nil)
-            else {
-                throw Failure.badImage("image: not in a format that the system decodes")
-            }
-            let about = CGImageSourceCopyPropertiesAtIndex(source, 0, nil) as? [CFString: Any]
-            let exif = about?[kCGImagePropertyOrientation] as? NSNumber
-            return try pixels(of: image, orientation: Orientation(exif: exif?.intValue ?? 1))
+        public static func decode(
+            _ data: Data, maxPixels: Int = maxPixels
+        ) throws -> any PixelSource {
+            try decode(CGImageSourceCreateWithData(data as CFData, nil), maxPixels)
         }
+
+        /// Decodes an image file, as ``decode(_:maxPixels:)`` does, without reading it as a whole.
+        ///
+        /// - Throws: ``Failure/badImage(_:)`` if it cannot be read or decoded.
+        public static func decode(
+            contentsOf url: URL, maxPixels: Int = maxPixels
+        ) throws -> any PixelSource {
+            try decode(CGImageSourceCreateWithURL(url as CFURL, nil), maxPixels)
+        }
+
+        private static func decode(
+            _ source: CGImageSource?, _ maxPixels: Int
+        ) throws -> any PixelSource {
+            guard let source,
+                let about = CGImageSourceCopyPropertiesAtIndex(source, 0, nil) as? [CFString: Any]
+            else { throw undecodable }
+            func number(_ key: CFString) -> Int { (about[key] as? NSNumber)?.intValue ?? 0 }
+            let factor = PackedPixels.sampling(
+                width: number(kCGImagePropertyPixelWidth),
+                height: number(kCGImagePropertyPixelHeight), maxPixels: maxPixels)
+            let options = factor > 1 ? [kCGImageSourceSubsampleFactor: factor] as CFDictionary : nil
+            guard let image = CGImageSourceCreateImageAtIndex(source, 0, options) else {
+                throw undecodable
+            }
+            let exif = UInt32(clamping: number(kCGImagePropertyOrientation))
+            return try pixels(of: image, orientation: .init(rawValue: exif) ?? .up)
+        }
+
+        private static let undecodable = Failure.badImage(
+            "image: cannot be read, or is not in a format that the system decodes")
 
         /// Returns the samples as they are stored; nil if they are not grey or RGB of 8 or 16 bits.
         private static func packed(

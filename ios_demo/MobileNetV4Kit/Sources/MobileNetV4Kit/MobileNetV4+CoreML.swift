@@ -1,6 +1,7 @@
 import CoreGraphics
 import CoreVideo
 import Foundation
+import ImageIO
 
 extension MobileNetV4 {
     /// Opens a bundle from a package's resources.
@@ -28,35 +29,109 @@ extension MobileNetV4 {
     public init(folder: URL, computeUnit: ComputeUnit? = nil) async throws {
         let loader = try CoreMLLoader(folder, computeUnit: computeUnit)
         try await loader.compile()
-        try await self.init(
-            manifest: loader.manifest, loader: loader, unloadOn: .memoryWarning)
+        try await self.init(bundle: loader.bundle, loader: loader, unloadOn: .memoryWarning)
     }
 
     /// Returns the most probable classes of an image, the most probable first.
     ///
     /// - Parameters:
     ///   - image: An image of any size.
-    ///   - orientation: How it must be turned; `UIImage.imageOrientation` has it.
+    ///   - orientation: How it is stored, as ImageIO says. `UIImage.imageOrientation` has other
+    ///     numbers: pass the `UIImage` itself.
     ///   - top: The number of classes.
+    ///   - threshold: The lowest probability of a class that is returned.
+    ///   - allow: The labels of the classes to choose from; nil for all.
     /// - Throws: ``Failure`` if anything goes wrong.
     public func classify(
-        _ image: CGImage, orientation: Orientation = .upright, top: Int = 5
+        _ image: CGImage, orientation: CGImagePropertyOrientation = .up, top: Int = 5,
+        threshold: Float = 0, allow: Set<String>? = nil
     ) async throws -> [Classification] {
-        try await classify(Images.pixels(of: image, orientation: orientation), top: top)
+        let pixels = try Images.pixels(of: image, orientation: orientation)
+        return try await run(pixels).top(top, threshold: threshold, allow: allow)
     }
 
-    /// Returns the most probable classes of a camera frame, the most probable first.
+    /// Returns the most probable classes of an image file (JPEG, HEIC, PNG, ...), the most probable
+    /// first. It is decoded on this actor's thread, not on the caller's.
     ///
-    /// A capture delegate must not wait; it passes on ``Images/pixels(of:degrees:)`` instead.
+    /// - Parameters:
+    ///   - data: The file's content.
+    ///   - top: The number of classes.
+    ///   - threshold: The lowest probability of a class that is returned.
+    ///   - allow: The labels of the classes to choose from; nil for all.
+    /// - Throws: ``Failure`` if anything goes wrong.
+    public func classify(
+        _ data: Data, top: Int = 5, threshold: Float = 0, allow: Set<String>? = nil
+    ) async throws -> [Classification] {
+        try await run(Images.decode(data)).top(top, threshold: threshold, allow: allow)
+    }
+
+    /// Returns the most probable classes of an image file, the most probable first. It is read and
+    /// decoded on this actor's thread, not on the caller's.
+    ///
+    /// - Parameters:
+    ///   - url: The file.
+    ///   - top: The number of classes.
+    ///   - threshold: The lowest probability of a class that is returned.
+    ///   - allow: The labels of the classes to choose from; nil for all.
+    /// - Throws: ``Failure`` if anything goes wrong.
+    public func classify(
+        contentsOf url: URL, top: Int = 5, threshold: Float = 0, allow: Set<String>? = nil
+    ) async throws -> [Classification] {
+        try await run(Images.decode(contentsOf: url)).top(top, threshold: threshold, allow: allow)
+    }
+}
+
+extension MobileNetV4.FrameClassifier {
+    /// Submits a camera frame, and replaces the one that waits. It never waits itself, so a capture
+    /// delegate may call it.
     ///
     /// - Parameters:
     ///   - frame: BGRA, or YUV of 8 bits (`420f`, `420v`); nothing else may write to it.
     ///   - degrees: By how much the frame is turned clockwise to be upright.
-    ///   - top: The number of classes.
-    /// - Throws: ``Failure`` if anything goes wrong.
-    public func classify(
-        _ frame: sending CVPixelBuffer, degrees: Int = 0, top: Int = 5
-    ) async throws -> [Classification] {
-        try await classify(Images.pixels(of: frame, degrees: degrees), top: top)
+    public func submit(_ frame: CVPixelBuffer, degrees: Int = 0) {
+        submit(Result { try MobileNetV4.Images.pixels(of: frame, degrees: degrees) })
     }
 }
+
+#if canImport(UIKit)
+    import UIKit
+
+    extension MobileNetV4 {
+        /// Returns the most probable classes of an image, turned as its `imageOrientation` says.
+        ///
+        /// - Parameters:
+        ///   - image: An image of any size.
+        ///   - top: The number of classes.
+        ///   - threshold: The lowest probability of a class that is returned.
+        ///   - allow: The labels of the classes to choose from; nil for all.
+        /// - Throws: ``Failure`` if anything goes wrong.
+        public func classify(
+            _ image: UIImage, top: Int = 5, threshold: Float = 0, allow: Set<String>? = nil
+        ) async throws -> [Classification] {
+            guard let pixels = image.cgImage else {
+                throw Failure.badImage(
+                    "image: has no pixels in memory; render it to a CGImage first")
+            }
+            return try await classify(
+                pixels, orientation: CGImagePropertyOrientation(image.imageOrientation), top: top,
+                threshold: threshold, allow: allow)
+        }
+    }
+
+    extension CGImagePropertyOrientation {
+        /// Returns ImageIO's orientation for UIKit's, which has other numbers.
+        init(_ orientation: UIImage.Orientation) {
+            switch orientation {
+            case .up: self = .up
+            case .upMirrored: self = .upMirrored
+            case .down: self = .down
+            case .downMirrored: self = .downMirrored
+            case .left: self = .left
+            case .leftMirrored: self = .leftMirrored
+            case .right: self = .right
+            case .rightMirrored: self = .rightMirrored
+            @unknown default: self = .up
+            }
+        }
+    }
+#endif

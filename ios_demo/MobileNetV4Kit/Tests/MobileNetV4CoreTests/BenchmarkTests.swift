@@ -45,7 +45,7 @@ struct BenchmarkTests {
                 let bundle = try MobileNetV4.ModelBundle(folder: folder)
                 try bundle.checkArtifact()
                 return try await MobileNetV4(
-                    manifest: bundle.manifest, loader: FakeLoader(bundle))
+                    bundle: bundle, loader: FakeLoader(bundle))
             },
             say: said.say)
         let result = try await benchmark.run(documents: documents, results: results)

@@ -227,7 +227,7 @@ struct GoldenTests {
         #expect(found == [0, 0, 1])
         let top = Scores.top([0.2, 0.4, 0.4], count: 2, labels: ["a", "b", "c"])
         #expect(top.map(\.label) == ["b", "c"])
-        #expect(Scores.top([0.2, 0.8], count: 9, labels: nil).map(\.label) == ["1", "0"])
+        #expect(Scores.top([0.2, 0.8], count: 9, labels: ["0", "1"]).map(\.label) == ["1", "0"])
         #expect(Scores.sqnrDb(expected: [1, 2], found: [1, 2]) == 200)
         #expect(Scores.sqnrDb(expected: [1, 2], found: [1, .nan]) == -200)
         #expect(abs(Scores.sqnrDb(expected: [1, 0], found: [1.1, 0]) - 20) < 1e-4)

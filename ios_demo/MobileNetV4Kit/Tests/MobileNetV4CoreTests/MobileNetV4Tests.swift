@@ -12,7 +12,7 @@ struct MobileNetV4Tests {
         let bundle = try MobileNetV4.ModelBundle(folder: folder)
         let loader = FakeLoader(bundle, delay: delay)
         let model = try await MobileNetV4(
-            manifest: bundle.manifest, loader: loader, unloadOn: unloadOn)
+            bundle: bundle, loader: loader, unloadOn: unloadOn)
         return (model, loader)
     }
 
@@ -30,7 +30,8 @@ struct MobileNetV4Tests {
             }
             for try await (i, top) in group {
                 let logits = Array(wanted[i * 10..<(i + 1) * 10])
-                let best = Scores.top(logits, count: 1, labels: bundle.manifest.labels)[0]
+                let labels = try #require(bundle.manifest.labels)
+                let best = Scores.top(logits, count: 1, labels: labels)[0]
                 #expect(top.count == 3)
                 #expect(top[0].label == best.label)
             }

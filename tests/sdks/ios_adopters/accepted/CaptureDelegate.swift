@@ -1,38 +1,31 @@
 import AVFoundation
 import MobileNetV4Kit
 
-/// Classifies the camera's frames, one at a time.
-final class CaptureDelegate: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate,
-    @unchecked Sendable
-{
-    private let network: MobileNetV4
-    private let show: @MainActor ([MobileNetV4.Classification]) -> Void
-    private let lock = NSLock()
-    private var isBusy = false
+/// Passes the camera's frames to a network, which takes the latest one whenever it is free.
+final class CaptureDelegate: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate {
+    private let frames: MobileNetV4.FrameClassifier
 
-    init(_ network: MobileNetV4, show: @escaping @MainActor ([MobileNetV4.Classification]) -> Void)
-    {
-        self.network = network
-        self.show = show
+    init(_ frames: MobileNetV4.FrameClassifier) {
+        self.frames = frames
     }
 
     func captureOutput(
         _ output: AVCaptureOutput, didOutput sampleBuffer: CMSampleBuffer,
         from connection: AVCaptureConnection
     ) {
-        guard let frame = CMSampleBufferGetImageBuffer(sampleBuffer),
-            let image = try? MobileNetV4.Images.pixels(of: frame, degrees: 90), begin()
-        else { return }
-        Task {
-            if let top = try? await network.classify(image) { await show(top) }
-            lock.withLock { isBusy = false }
-        }
+        guard let frame = CMSampleBufferGetImageBuffer(sampleBuffer) else { return }
+        frames.submit(frame, degrees: 90)
     }
+}
 
-    private func begin() -> Bool {
-        lock.withLock {
-            defer { isBusy = true }
-            return !isBusy
+/// Shows what the camera sees, until the task ends.
+@MainActor
+func watch(
+    _ frames: MobileNetV4.FrameClassifier, show: ([MobileNetV4.Classification]) -> Void
+) async {
+    for await result in frames.outputs {
+        if let outputs = try? result.get(), let top = try? outputs.top(3, threshold: 0.2) {
+            show(top)
         }
     }
 }

@@ -13,7 +13,7 @@ func classify(
 ) async throws -> [MobileNetV4.Classification] {
     let name = name(SHA256.hash(data: data))
     if let found = known[name] { return found }
-    let found = try await network.classify(MobileNetV4.Images.decode(data))
+    let found = try await network.classify(data)
     known[name] = found
     return found
 }

@@ -12,7 +12,6 @@ final class ImageController: UIViewController {
     }
 
     func show(_ image: UIImage) {
-        guard let image = image.cgImage else { return }
         Task { [weak self] in
             let top = try await self?.network?.classify(image, top: 1)
             self?.label.text = top?.first?.label

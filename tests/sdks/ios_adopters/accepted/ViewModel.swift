@@ -11,7 +11,7 @@ final class ViewModel: ObservableObject {
     func classify(_ data: Data) async {
         do {
             let network = try await opened()
-            top = try await network.classify(MobileNetV4.Images.decode(data), top: 3)
+            top = try await network.classify(data, top: 3)
         } catch {
             failure = error.localizedDescription
         }

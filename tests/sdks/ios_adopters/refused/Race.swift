@@ -1,12 +1,12 @@
 import AVFoundation
 import MobileNetV4Kit
 
-/// Classifies a frame in a task and writes to it at the same time.
+/// Submits a frame in a task and writes to it at the same time.
 final class Race: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate, @unchecked Sendable {
-    let network: MobileNetV4
+    let frames: MobileNetV4.FrameClassifier
 
-    init(_ network: MobileNetV4) {
-        self.network = network
+    init(_ frames: MobileNetV4.FrameClassifier) {
+        self.frames = frames
     }
 
     func captureOutput(
@@ -14,8 +14,8 @@ final class Race: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate, @unche
         from connection: AVCaptureConnection
     ) {
         guard let frame = CMSampleBufferGetImageBuffer(sampleBuffer) else { return }
-        Task { [network] in
-            _ = try await network.classify(frame)  // error: sending 'frame'
+        Task { [frames] in  // error: passing closure as a 'sending' parameter
+            frames.submit(frame)
         }
         CVPixelBufferLockBaseAddress(frame, [])
     }
