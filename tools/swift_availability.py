@@ -14,9 +14,9 @@ from pathlib import Path
 
 Version = tuple[int, ...]
 Versions = Mapping[str, Version]
-"""Versions by system: `iOS`, `macOS`."""
+"""Versions by system: `iOS`, `macOS`, `tvOS`, `visionOS`; one that is not named has the name."""
 
-_VERSION = re.compile(r"\b(iOS|macOS) ([\d.]+)")
+_VERSION = re.compile(r"\b(iOS|macOS|tvOS|visionOS) ([\d.]+)")
 _DECLARED = r"(?:class|struct|enum|protocol|actor|func|var|let|typealias)"
 _ANNOTATED = re.compile(
     r"^(?P<indent>[ \t]*)@available\((?P<versions>[^)]*)\)\s*"
@@ -32,7 +32,7 @@ _TOKEN = re.compile(
 )
 _OPENS = re.compile(r"\s*(?:\{|where\b)")
 _OWN = re.compile(r"\b(?:class|struct|enum|protocol|actor|typealias) (\w+)")
-_PLATFORM = re.compile(r"\.(iOS|macOS)\(\.v([\d_]+)\)")
+_PLATFORM = re.compile(r"\.(iOS|macOS|tvOS|visionOS)\(\.v([\d_]+)\)")
 
 
 def minimum(package: Path) -> Versions:

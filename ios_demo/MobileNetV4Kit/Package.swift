@@ -3,7 +3,7 @@ import PackageDescription
 
 let package = Package(
     name: "MobileNetV4Kit",
-    platforms: [.iOS(.v16), .macOS(.v13)],
+    platforms: [.iOS(.v16), .macOS(.v13), .tvOS(.v16), .visionOS(.v1)],
     products: [.library(name: "MobileNetV4Core", targets: ["MobileNetV4Core"])],
     targets: [
         .target(name: "MobileNetV4Core"),
@@ -15,7 +15,9 @@ let package = Package(
 #if canImport(CoreML)
     package.products += [.library(name: "MobileNetV4Kit", targets: ["MobileNetV4Kit"])]
     package.targets += [
-        .target(name: "MobileNetV4Kit", dependencies: ["MobileNetV4Core"]),
+        .target(
+            name: "MobileNetV4Kit", dependencies: ["MobileNetV4Core"],
+            resources: [.process("PrivacyInfo.xcprivacy")]),
         .testTarget(name: "MobileNetV4KitTests", dependencies: ["MobileNetV4Kit"]),
     ]
 #endif

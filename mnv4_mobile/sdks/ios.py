@@ -31,7 +31,7 @@ _FLOATS = {"coreml": ["float32", "float16"], "executorch": ["float32"]}
 """The types of floats that the library takes for each target."""
 _TESTS = {"coreml": "CoreMLTests.swift", "executorch": "ExecuTorchTests.swift"}
 """The test of a models package for the bundles of each target."""
-_PLATFORMS = 'platforms: [.iOS("16.0"), .macOS("13.0")]'
+_PLATFORMS = 'platforms: [.iOS("16.0"), .macOS("13.0"), .tvOS("16.0"), .visionOS("1.0")]'
 _IOS = re.compile(r"\.iOS\(\.v(\d+)\)")
 _TEST_TARGET = re.compile(r" *\.testTarget\(.*\),\n")
 _NOT_SHIPPED = (".build", ".swiftpm", "Tests")
@@ -189,7 +189,11 @@ def _systems(ios: int) -> str:
 
 
 def _platforms(ios: int) -> str:
-    return f'platforms: [.iOS("{ios}.0"), .macOS("{_least_macos(ios)}.0")]'
+    vision = ios if ios >= 26 else max(ios - 16, 1)
+    return (
+        f'platforms: [.iOS("{ios}.0"), .macOS("{_least_macos(ios)}.0"), .tvOS("{ios}.0"), '
+        f'.visionOS("{vision}.0")]'
+    )
 
 
 def _code(name: str, runtime: str, models: Mapping[str, Bundle]) -> str:

@@ -1,6 +1,7 @@
 """`mnv4 sdk ios`; what Swift makes of its packages, tools/ios.py tests."""
 
 import json
+import plistlib
 import re
 import shutil
 from pathlib import Path
@@ -223,7 +224,9 @@ def test_a_package_needs_what_its_bundles_need(mnv4, copied, tmp_path):
         ([fp32, ios17], ("16", "13")),
     ):
         assert mnv4("sdk", "ios", *bundles, "-o", out)[0] == 0
-        platforms = 'platforms: [.iOS("{}.0"), .macOS("{}.0")],'.format(*version)
+        ios = version[0]
+        others = f'.tvOS("{ios}.0"), .visionOS("{ {16: 1, 17: 1, 18: 2, 26: 26}[int(ios)] }.0")'
+        platforms = 'platforms: [.iOS("{}.0"), .macOS("{}.0"), {}],'.format(*version, others)
         assert platforms in (out / "models-main/Package.swift").read_text()
         readme = (out / "README.md").read_text()
         assert ("| iOS 18 or macOS 15 |" in readme) == (ios18 in bundles)
@@ -292,6 +295,20 @@ def test_what_the_user_changed_is_not_replaced(copied, tmp_path):
         ):
             write_ios([bundle], out, name=name)
     assert not (out / "models-shop").exists()
+
+
+def test_the_privacy_manifest_is_in_the_package(copied, tmp_path):
+    out = write_ios([copied("coreml")], tmp_path / "mnv4").path / "MobileNetV4Kit"
+    assert '.process("PrivacyInfo.xcprivacy")' in (out / "Package.swift").read_text()
+    path = out / "Sources/MobileNetV4Kit/PrivacyInfo.xcprivacy"
+    found = plistlib.loads(path.read_bytes())
+    assert found["NSPrivacyTracking"] is False
+    assert found["NSPrivacyCollectedDataTypes"] == []
+    kinds = [one["NSPrivacyAccessedAPIType"] for one in found["NSPrivacyAccessedAPITypes"]]
+    assert [kind.removeprefix("NSPrivacyAccessedAPICategory") for kind in kinds] == [
+        "FileTimestamp",
+        "SystemBootTime",
+    ]
 
 
 def test_every_package_of_the_library_is_in_the_wheel():

@@ -3,7 +3,7 @@ import PackageDescription
 
 let package = Package(
     name: "MobileNetV4ModelsMain",
-    platforms: [.iOS("16.0"), .macOS("13.0")],
+    platforms: [.iOS("16.0"), .macOS("13.0"), .tvOS("16.0"), .visionOS("1.0")],
     products: [.library(name: "MobileNetV4ModelsMain", targets: ["MobileNetV4ModelsMain"])],
     dependencies: [.package(path: "../MobileNetV4Kit")],
     targets: [

@@ -5,6 +5,7 @@ import Foundation
 public typealias CFString = String
 // https://developer.apple.com/documentation/corefoundation/cfdata
 public typealias CFData = Data
+// https://developer.apple.com/documentation/corefoundation/cfurl
 public typealias CFURL = URL
 // https://developer.apple.com/documentation/corefoundation/cfdictionary
 public typealias CFDictionary = [AnyHashable: Any]

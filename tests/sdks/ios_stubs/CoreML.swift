@@ -64,23 +64,23 @@ public class MLModel: NSObject {
 }
 
 // https://developer.apple.com/documentation/coreml/mlcpucomputedevice
-@available(iOS 17.0, macOS 14.0, *)
+@available(iOS 17.0, macOS 14.0, tvOS 17.0, visionOS 1.0, *)
 public class MLCPUComputeDevice: NSObject {}
 // https://developer.apple.com/documentation/coreml/mlgpucomputedevice
-@available(iOS 17.0, macOS 14.0, *)
+@available(iOS 17.0, macOS 14.0, tvOS 17.0, visionOS 1.0, *)
 public class MLGPUComputeDevice: NSObject {}
 // https://developer.apple.com/documentation/coreml/mlneuralenginecomputedevice
-@available(iOS 17.0, macOS 14.0, *)
+@available(iOS 17.0, macOS 14.0, tvOS 17.0, visionOS 1.0, *)
 public class MLNeuralEngineComputeDevice: NSObject {}
 // https://developer.apple.com/documentation/coreml/mlcomputedevice
-@available(iOS 17.0, macOS 14.0, *)
+@available(iOS 17.0, macOS 14.0, tvOS 17.0, visionOS 1.0, *)
 public enum MLComputeDevice {
     case cpu(MLCPUComputeDevice)
     case gpu(MLGPUComputeDevice)
     case neuralEngine(MLNeuralEngineComputeDevice)
 }
 // https://developer.apple.com/documentation/coreml/mlmodelstructure-swift.enum
-@available(iOS 17.4, macOS 14.4, *)
+@available(iOS 17.4, macOS 14.4, tvOS 17.4, visionOS 1.1, *)
 public enum MLModelStructure {
     case program(Program)
     case unsupported
@@ -97,7 +97,7 @@ public enum MLModelStructure {
     }
 }
 // https://developer.apple.com/documentation/coreml/mlcomputeplan-1w21n
-@available(iOS 17.4, macOS 14.4, *)
+@available(iOS 17.4, macOS 14.4, tvOS 17.4, visionOS 1.1, *)
 public class MLComputePlan {
     public struct DeviceUsage {
         public let supported: [MLComputeDevice]

@@ -1,6 +1,6 @@
 import Foundation
 
-/// A version of iOS, or of macOS.
+/// A version of one of Apple's systems.
 package struct AppleSystem: Sendable, Equatable {
     /// A family of systems with version numbers of its own.
     package enum Family: String, Sendable {
@@ -8,6 +8,20 @@ package struct AppleSystem: Sendable, Equatable {
         case iOS
         /// macOS, also under Mac Catalyst.
         case macOS
+        /// tvOS, whose numbers are those of iOS.
+        case tvOS
+        /// visionOS.
+        case visionOS
+
+        /// Returns the version that came with an iOS; from 26 on all numbers are the same.
+        func version(withIOS version: Int) -> Int {
+            guard version < 26 else { return version }
+            switch self {
+            case .iOS, .tvOS: return version
+            case .macOS: return version - 3
+            case .visionOS: return max(version - 16, 1)
+            }
+        }
     }
 
     /// The family.
@@ -26,6 +40,10 @@ package struct AppleSystem: Sendable, Equatable {
         let major = ProcessInfo.processInfo.operatingSystemVersion.majorVersion
         #if os(macOS) || targetEnvironment(macCatalyst)
             return AppleSystem(.macOS, major)
+        #elseif os(tvOS)
+            return AppleSystem(.tvOS, major)
+        #elseif os(visionOS)
+            return AppleSystem(.visionOS, major)
         #else
             return AppleSystem(.iOS, major)
         #endif
@@ -42,8 +60,7 @@ package struct AppleSystem: Sendable, Equatable {
                 "\(manifest.id): requires.coreml.min_ios: found '\(found)', must be a version of "
                     + "iOS as in 17")
         }
-        // iOS 16 came with macOS 13, iOS 18 with macOS 15; from 26 on the numbers are the same.
-        let wanted = family == .macOS && least < 26 ? least - 3 : least
+        let wanted = family.version(withIOS: least)
         guard major >= wanted else {
             throw MobileNetV4.Failure.unsupported(
                 "\(manifest.id): needs \(family.rawValue) \(wanted), this is "

@@ -6,7 +6,7 @@ import Foundation
 #endif
 
 extension MobileNetV4 {
-    /// The state that an iPhone, an iPad or a Mac reports while it measures.
+    /// The state that one of Apple's devices reports while it measures.
     public struct AppleDevice: Device {
         /// Makes the device that this code runs on.
         public init() {}
@@ -33,7 +33,7 @@ extension MobileNetV4 {
 
         @MainActor
         private func battery() -> Double? {
-            #if canImport(UIKit)
+            #if canImport(UIKit) && !os(tvOS)
                 let device = UIDevice.current
                 device.isBatteryMonitoringEnabled = true
                 let level = device.batteryLevel

@@ -26,7 +26,7 @@ extension MobileNetV4 {
     ///   - folder: The bundle's folder.
     ///   - computeUnit: The units that Core ML may use; nil for those of the bundle.
     /// - Throws: ``Failure`` if the bundle cannot be used or Core ML fails.
-    @available(iOS 17.4, macOS 14.4, *)
+    @available(iOS 17.4, macOS 14.4, tvOS 17.4, visionOS 1.1, *)
     public static func operators(
         folder: URL, computeUnit: ComputeUnit? = nil
     ) async throws -> [OperatorPlan] {
@@ -61,7 +61,7 @@ extension MobileNetV4 {
         }
     }
 
-    @available(iOS 17.4, macOS 14.4, *)
+    @available(iOS 17.4, macOS 14.4, tvOS 17.4, visionOS 1.1, *)
     private static func name(_ device: MLComputeDevice) -> String {
         switch device {
         case .cpu: return "cpu"

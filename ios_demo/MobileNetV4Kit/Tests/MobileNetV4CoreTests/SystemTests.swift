@@ -14,6 +14,8 @@ struct SystemTests {
         ("17", AppleSystem(.iOS, 16), "needs iOS 17, this is iOS 16"),
         ("17", AppleSystem(.macOS, 13), "needs macOS 14, this is macOS 13"),
         ("26", AppleSystem(.macOS, 15), "needs macOS 26, this is macOS 15"),
+        ("17", AppleSystem(.tvOS, 16), "needs tvOS 17, this is tvOS 16"),
+        ("18", AppleSystem(.visionOS, 1), "needs visionOS 2, this is visionOS 1"),
         ("seventeen", AppleSystem(.iOS, 26), "coreml.min_ios: found 'seventeen', must be a"),
     ])
     func anOlderSystemIsRefused(_ least: String, _ system: AppleSystem, _ why: String) throws {
@@ -25,6 +27,7 @@ struct SystemTests {
         for (least, system) in [
             ("16", AppleSystem(.iOS, 16)), ("18", AppleSystem(.macOS, 15)),
             ("18", AppleSystem(.macOS, 26)), ("26", AppleSystem(.iOS, 26)),
+            ("16", AppleSystem(.visionOS, 1)),
         ] {
             try system.check(manifest(["coreml.min_ios": least]))
         }
