@@ -17,6 +17,8 @@ frame.json        a camera frame in three planes `y`, `u`, `v` (each with `data`
                   `pixel_stride`), the `crop` (left, top, width, height), the `degrees` by which to
                   turn it clockwise, and the `upright` image of `width` and `height`: BT.601, full
                   range, with each chroma value repeated for its four pixels; may differ by 1
+colour.json       for each `matrix` and range (`full_range`), bytes of `yuv` and the `rgb` that they
+                  stand for, interleaved; may differ by 1
 
 documents/KIND.json has records: manifest, plan, job and result. Every language accepts each `text`
 of `accept`, and refuses each `text` of `refuse` with a message that contains `key`, the place of
@@ -83,6 +85,12 @@ _GRIDS: tuple[tuple[Io, Quantization | None], ...] = (
     ("int8", Quantization(scale=0.0186, zero_point=-14)),
     ("int8", Quantization(scale=1e-30, zero_point=14)),  # no int holds the quotients
 )
+_MATRICES = {
+    "ITU_R_601_4": (0.299, 0.114),
+    "ITU_R_709_2": (0.2126, 0.0722),
+    "ITU_R_2020": (0.2627, 0.0593),
+}
+"""The shares of red and blue in luma, by Core Video's names of the matrices."""
 _SCALES = ((IMAGENET_MEAN, IMAGENET_STD), ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
 
 
@@ -109,6 +117,7 @@ def _cases() -> dict[str, list[dict[str, Any]]]:
         "quantise.json": quantised,
         "orientation.json": [_turned(orientation) for orientation in range(1, 9)],
         "frame.json": [_frame(seed, *shape) for seed, shape in enumerate(_FRAMES)],
+        "colour.json": [_coloured(matrix, full) for matrix in _MATRICES for full in (True, False)],
     }
 
 
@@ -219,6 +228,19 @@ def _frame(
         "width": upright.shape[1],
         "upright": _text(upright),
     }
+
+
+def _coloured(matrix: str, full_range: bool) -> dict[str, Any]:
+    yuv = np.random.default_rng(0).integers(0, 256, (64, 3), np.uint8)
+    of_red, of_blue = _MATRICES[matrix]
+    y, blue, red = (column.astype(np.float64) for column in yuv.T)
+    blue, red = blue - 128, red - 128
+    if not full_range:
+        y, blue, red = (y - 16) * 255 / 219, blue * 255 / 224, red * 255 / 224
+    r, b = y + 2 * (1 - of_red) * red, y + 2 * (1 - of_blue) * blue
+    g = (y - of_red * r - of_blue * b) / (1 - of_red - of_blue)
+    rgb = np.clip(np.rint(np.stack([r, g, b], -1)), 0, 255).astype(np.uint8)
+    return {"matrix": matrix, "full_range": full_range, "yuv": _text(yuv), "rgb": _text(rgb)}
 
 
 def _text(array: np.ndarray[Any, Any]) -> str:

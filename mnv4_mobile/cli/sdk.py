@@ -90,18 +90,10 @@ def ios(
     bundles: constants that are removed or added are listed, other packages stay, and so do files
     that you added.
     """
-    from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.sdks.write import sdk
 
     written = sdk("ios", bundles, out, name=name)
     _show(written, f"Swift packages, models-{name} with", as_json)
-    given = [open_bundle(bundle).manifest for bundle in bundles]
-    floats = [m.id for m in given if m.target == "coreml" and m.inputs[0].dtype != "uint8"]
-    if floats and not as_json:
-        print_text(
-            f"{', '.join(floats)}: takes floats, but Vision and the camera feed images; for them, "
-            "build with --input pixels"
-        )
     show_next(["measure", bundles[0], "-d", "ios"], hidden=as_json or quiet)
 
 
@@ -116,3 +108,5 @@ def _show(written: Written, what: str, as_json: bool) -> None:
         print_text(
             "; ".join(f"{key}: {', '.join(names) or 'none'}" for key, names in changes.items())
         )
+    for note in written.notes:
+        print_text(note)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mnv4_mobile.bundle.manifest import AnyBundle, Bundle
@@ -71,7 +72,19 @@ def write_ios(
             }
         )
 
-    return shipping.write_library(out, shipping.Marker, name, models, _resources, fill)
+    written = shipping.write_library(out, shipping.Marker, name, models, _resources, fill)
+    return replace(written, notes=_notes(models))
+
+
+def _notes(models: Mapping[str, Bundle]) -> tuple[str, ...]:
+    manifests = [bundle.manifest for bundle in models.values()]
+    floats = [m.id for m in manifests if m.target == "coreml" and m.inputs[0].dtype != "uint8"]
+    if not floats:
+        return ()
+    return (
+        f"{', '.join(floats)}: takes floats, but Vision and the camera feed images; for them, "
+        "build with --input pixels",
+    )
 
 
 def library() -> Path:

@@ -78,6 +78,8 @@ class Written:
     """Constants that the models module did not have before. Empty for a new one."""
     removed: tuple[str, ...] = ()
     """Constants that the models module had before and no longer has."""
+    notes: tuple[str, ...] = ()
+    """Recommendations for the user."""
 
 
 def library(platform: str, checkout: str) -> Path:

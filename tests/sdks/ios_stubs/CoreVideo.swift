@@ -66,3 +66,10 @@ public func CVPixelBufferGetHeightOfPlane(_ buffer: CVPixelBuffer, _ plane: Int)
 public func CVPixelBufferGetBaseAddressOfPlane(
     _ buffer: CVPixelBuffer, _ plane: Int
 ) -> UnsafeMutableRawPointer? { nil }
+// https://developer.apple.com/documentation/corevideo/kcvimagebufferycbcrmatrixkey
+public let kCVImageBufferYCbCrMatrixKey: CFString = ""
+// https://developer.apple.com/documentation/corevideo/cvbuffercopyattachment(_:_:_:)
+@available(iOS 15.0, macOS 12.0, tvOS 15.0, visionOS 1.0, *)
+public func CVBufferCopyAttachment(
+    _ buffer: CVPixelBuffer, _ key: CFString, _ mode: UnsafeMutablePointer<UInt32>?
+) -> AnyObject? { nil }

@@ -34,8 +34,8 @@ extension MobileNetV4 {
 
     /// The colours of a camera frame of 8 bits with chroma at half the resolution.
     ///
-    /// They are converted by BT.601 in 16-bit fixed point, over the full range (`420f`, as in JPEG) or
-    /// the video range (`420v`). Each chroma value applies to four pixels.
+    /// They are converted in 16-bit fixed point, over the full range (`420f`, as in JPEG) or the video
+    /// range (`420v`). Each chroma value applies to four pixels.
     public struct YUVFrame {
         private let y: YUVPlane
         private let blue: YUVPlane
@@ -46,11 +46,34 @@ extension MobileNetV4 {
         struct Scale {
             let black: Int32, luma: Int32, vr: Int32, ug: Int32, vg: Int32, ub: Int32
 
-            static let full = Scale(
-                black: 0, luma: 65536, vr: 91881, ug: 22554, vg: 46802, ub: 116_130)
-            /// The factors for luma from 16 to 235 and chroma from 16 to 240.
-            static let video = Scale(
-                black: 16, luma: 76309, vr: 104_597, ug: 25675, vg: 53279, ub: 132_201)
+            init(_ matrix: Matrix, fullRange: Bool) {
+                // The video range has luma from 16 to 235 and chroma from 16 to 240.
+                (black, luma) = fullRange ? (0, 65536) : (16, 76309)
+                switch (matrix, fullRange) {
+                case (.bt601, true): (vr, ug, vg, ub) = (91881, 22554, 46802, 116_130)
+                case (.bt601, false): (vr, ug, vg, ub) = (104_597, 25675, 53279, 132_201)
+                case (.bt709, true): (vr, ug, vg, ub) = (103_206, 12276, 30679, 121_609)
+                case (.bt709, false): (vr, ug, vg, ub) = (117_489, 13975, 34925, 138_438)
+                case (.bt2020, true): (vr, ug, vg, ub) = (96639, 10784, 37444, 123_299)
+                case (.bt2020, false): (vr, ug, vg, ub) = (110_014, 12277, 42626, 140_363)
+                }
+            }
+        }
+
+        /// How luma and chroma were made of red, green and blue, with Core Video's names.
+        public enum Matrix: String, Sendable, CaseIterable {
+            /// Standard definition, and JPEG.
+            case bt601 = "ITU_R_601_4"
+            /// High definition.
+            case bt709 = "ITU_R_709_2"
+            /// Ultra-high definition.
+            case bt2020 = "ITU_R_2020"
+
+            /// Returns the matrix of a frame: the one that it names, or else, as Core Video assumes,
+            /// the one for its height.
+            public static func of(named name: String?, height: Int) -> Matrix {
+                name.flatMap(Matrix.init(rawValue:)) ?? (height < 720 ? .bt601 : .bt709)
+            }
         }
 
         /// The first value of each plane.
@@ -67,9 +90,11 @@ extension MobileNetV4 {
         ///   - width: The width in pixels.
         ///   - height: The height in pixels.
         ///   - fullRange: Whether black is 0 and white 255, not 16 and 235.
+        ///   - matrix: How luma and chroma were made.
         /// - Throws: ``Failure/badImage(_:)`` if it has no pixels, or fewer bytes than pixels need.
         public init(
-            y: YUVPlane, blue: YUVPlane, red: YUVPlane, width: Int, height: Int, fullRange: Bool
+            y: YUVPlane, blue: YUVPlane, red: YUVPlane, width: Int, height: Int, fullRange: Bool,
+            matrix: Matrix = .bt601
         ) throws {
             try PackedPixels.check(width: width, height: height)
             let (columns, rows) = ((width + 1) / 2, (height + 1) / 2)
@@ -79,7 +104,7 @@ extension MobileNetV4 {
             self.y = y
             self.blue = blue
             self.red = red
-            scale = fullRange ? .full : .video
+            scale = Scale(matrix, fullRange: fullRange)
         }
 
         /// Reads a part of the frame as ``PixelSource/read(left:top:width:height:into:)`` does.

@@ -203,10 +203,12 @@ private final class FramePixels: MobileNetV4.PixelSource, @unchecked Sendable {
             let red = MobileNetV4.YUVPlane(
                 bytes: UnsafeRawBufferPointer(rebasing: chroma.bytes.dropFirst()),
                 bytesPerRow: chroma.bytesPerRow, bytesPerValue: 2)
+            let name = CVBufferCopyAttachment(frame, kCVImageBufferYCbCrMatrixKey, nil) as? String
             return .yuv(
                 try MobileNetV4.YUVFrame(
                     y: luma, blue: chroma, red: red, width: width, height: height,
-                    fullRange: format == kCVPixelFormatType_420YpCbCr8BiPlanarFullRange))
+                    fullRange: format == kCVPixelFormatType_420YpCbCr8BiPlanarFullRange,
+                    matrix: .of(named: name, height: height)))
         default:
             let code = String(format: "%08x", format)
             throw MobileNetV4.Failure.badImage(

@@ -162,7 +162,10 @@ struct PixelsTests {
                 littleEndian: false) == nil)
     }
 
-    private func yuv(_ y: UInt8, _ blue: UInt8, _ red: UInt8, fullRange: Bool) throws -> UInt32 {
+    private func yuv(
+        _ y: UInt8, _ blue: UInt8, _ red: UInt8, fullRange: Bool,
+        _ matrix: MobileNetV4.YUVFrame.Matrix = .bt601
+    ) throws -> UInt32 {
         try [y].withUnsafeBytes { y in
             try [blue, red].withUnsafeBytes { chroma in
                 let frame = try MobileNetV4.YUVFrame(
@@ -171,7 +174,7 @@ struct PixelsTests {
                     red: MobileNetV4.YUVPlane(
                         bytes: UnsafeRawBufferPointer(rebasing: chroma[1...]), bytesPerRow: 2,
                         bytesPerValue: 2),
-                    width: 1, height: 1, fullRange: fullRange)
+                    width: 1, height: 1, fullRange: fullRange, matrix: matrix)
                 return YUVPixels(frame: frame, width: 1, height: 1).stored[0][0]
             }
         }
@@ -187,6 +190,40 @@ struct PixelsTests {
         #expect(try yuv(235, 128, 128, fullRange: false) == 0xffffff)
         #expect(try yuv(81, 90, 240, fullRange: false) == 0xfe0000)
         #expect(try yuv(0, 128, 128, fullRange: false) == 0)
+    }
+
+    private struct Coloured: Decodable {
+        let matrix: String
+        let full_range: Bool  // swift-format-ignore: AlwaysUseLowerCamelCase
+        let yuv: Data
+        let rgb: Data
+    }
+
+    @Test func coloursOfAllMatrices() throws {
+        let file = Fixtures.golden.appendingPathComponent("colour.json")
+        let cases = try JSONDecoder().decode([Coloured].self, from: Data(contentsOf: file))
+        #expect(Set(cases.map(\.matrix)).count == 3)
+        for one in cases {
+            let matrix = try #require(MobileNetV4.YUVFrame.Matrix(rawValue: one.matrix))
+            for at in stride(from: 0, to: one.yuv.count, by: 3) {
+                let found = try yuv(
+                    one.yuv[at], one.yuv[at + 1], one.yuv[at + 2], fullRange: one.full_range, matrix
+                )
+                for channel in 0..<3 {
+                    let value = Int(found >> UInt32(16 - 8 * channel) & 255)
+                    #expect(abs(value - Int(one.rgb[at + channel])) <= 1, "\(one.matrix) \(at)")
+                }
+            }
+        }
+    }
+
+    @Test func theMatrixOfAFrame() {
+        let matrix = MobileNetV4.YUVFrame.Matrix.of
+        #expect(matrix("ITU_R_601_4", 1080) == .bt601)
+        #expect(matrix("ITU_R_2020", 480) == .bt2020)
+        #expect(matrix(nil, 480) == .bt601)
+        #expect(matrix(nil, 720) == .bt709)
+        #expect(matrix("SMPTE_240M_1995", 1080) == .bt709)
     }
 
     @Test func aFrameThatIsTooSmall() {
