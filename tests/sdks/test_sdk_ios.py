@@ -297,6 +297,7 @@ def test_what_the_user_changed_is_not_replaced(copied, tmp_path):
     assert not (out / "models-shop").exists()
 
 
+@pytest.mark.toolchain("coreml")
 def test_the_privacy_manifest_is_in_the_package(copied, tmp_path):
     out = write_ios([copied("coreml")], tmp_path / "mnv4").path / "MobileNetV4Kit"
     assert '.process("PrivacyInfo.xcprivacy")' in (out / "Package.swift").read_text()
