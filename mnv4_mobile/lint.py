@@ -224,6 +224,21 @@ def channels(multiple: int) -> Check:
     return check
 
 
+def float32_convolution(graph: Graph, operator: Operator) -> str:
+    """Finds convolutions that compute in float32."""
+    if operator.convolution is None or graph.values[operator.outputs[0]].dtype != "float32":
+        return ""
+    return f"{operator.kind} in float32"
+
+
+def cast(graph: Graph, operator: Operator) -> str:
+    """Finds conversions between types, as Apple's runtimes name them."""
+    if operator.kind != "cast":
+        return ""
+    before, after = graph.types(operator)
+    return f"cast from {before} to {after}"
+
+
 def float_layer(graph: Graph, operator: Operator) -> str:
     """Finds convolutions that keep float weights in a quantized artifact."""
     conv = operator.convolution

@@ -20,20 +20,6 @@ _SHAPES = ("get_shape", "gather_nd", "broadcast_shapes", "broadcast_in_dims")
 _DECOMPOSED = ("erf", "exp", "maximum", "broadcasting_maximum", "minimum", "tanh", "clamp")
 
 
-def _float32(graph: Graph, operator: Operator) -> str:
-    """Reports a convolution that computes in float32."""
-    if operator.convolution is None or graph.values[operator.outputs[0]].dtype != "float32":
-        return ""
-    return f"{operator.kind} in float32"
-
-
-def _cast(graph: Graph, operator: Operator) -> str:
-    if operator.kind != "cast":
-        return ""
-    before, after = graph.types(operator)
-    return f"cast from {before} to {after}"
-
-
 def _block(graph: Graph, operator: Operator) -> str:
     """Reports weights with a scale for each block of inputs."""
     conv = operator.convolution
@@ -51,7 +37,7 @@ def _rank(graph: Graph, operator: Operator) -> str:
 RULES = (
     Rule(
         name="float32",
-        check=_float32,
+        check=rules.float32_convolution,
         advice="the Neural Engine computes in float16 only: build with -r fp16",
         whole=True,
     ),
@@ -83,7 +69,7 @@ RULES = (
     ),
     Rule(
         name="cast",
-        check=_cast,
+        check=rules.cast,
         advice="give inputs and outputs the program's type",
     ),
     Rule(

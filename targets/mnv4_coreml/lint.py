@@ -29,20 +29,6 @@ _WIDEST_KERNEL = 13
 _LONGEST_AXIS = 16384
 
 
-def _float32(graph: Graph, operator: Operator) -> str:
-    """Reports a convolution that computes in float32."""
-    if operator.convolution is None or graph.values[operator.outputs[0]].dtype != "float32":
-        return ""
-    return f"{operator.kind} in float32"
-
-
-def _cast(graph: Graph, operator: Operator) -> str:
-    if operator.kind != "cast":
-        return ""
-    before, after = graph.types(operator)
-    return f"cast from {before} to {after}"
-
-
 def _beyond_limits(graph: Graph, operator: Operator) -> str:
     """Reports a kernel or axis too long for the Neural Engine, or a dilated convolution."""
     conv = operator.convolution
@@ -73,7 +59,7 @@ def _heads(graph: Graph, operator: Operator) -> str:
 RULES = (
     Rule(
         name="float32",
-        check=_float32,
+        check=rules.float32_convolution,
         advice="the Neural Engine computes in float16 only: build with -r fp16",
         whole=True,
     ),
@@ -89,7 +75,7 @@ RULES = (
     ),
     Rule(
         name="cast",
-        check=_cast,
+        check=rules.cast,
         advice="build with --io float16, so that inputs and outputs have the program's type",
     ),
     Rule(
