@@ -47,7 +47,7 @@ STUB_MODULES = (
     *("CoreVideo", "CoreMedia", "CoreML"),
 )
 # What the kit does without on a Mac, or altogether.
-APP_MODULES = ("UIKit", "SwiftUI", "PhotosUI", "Charts", "AVFoundation", "ExecuTorch")
+APP_MODULES = ("Vision", "UIKit", "SwiftUI", "PhotosUI", "Charts", "AVFoundation", "ExecuTorch")
 PACKAGE_MODULES = ("MobileNetV4Core", "MobileNetV4Kit", "MobileNetV4KitTests")
 """The modules of the kit, which see each other's `package` declarations."""
 EXTRAS = STUBS / "Foundation.swift"

@@ -80,6 +80,13 @@ def ios(
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the Swift packages.")],
     name: Name = "main",
+    compiled: Annotated[
+        bool,
+        typer.Option(
+            "--compiled",
+            help="Compile the models for Core ML with Xcode, so that no device has to. Mac only.",
+        ),
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -92,7 +99,7 @@ def ios(
     """
     from mnv4_mobile.sdks.write import sdk
 
-    written = sdk("ios", bundles, out, name=name)
+    written = sdk("ios", bundles, out, name=name, compiled=compiled)
     _show(written, f"Swift packages, models-{name} with", as_json)
     show_next(["measure", bundles[0], "-d", "ios"], hidden=as_json or quiet)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from mnv4_mobile.errors import BundleError, ConfigError
 from mnv4_mobile.files import copy_folder
 from mnv4_mobile.sdks import shipping
 from mnv4_mobile.sdks.code import swift_comment, swift_string
+from mnv4_mobile.sdks.compiled import compiled as compiled_bundles
 from mnv4_mobile.sdks.names import open_bundles
 
 KIT = "MobileNetV4Kit"
@@ -39,7 +41,7 @@ _NOT_SHIPPED = (".build", ".swiftpm", "Tests")
 
 
 def write_ios(
-    given: Sequence[AnyBundle], out: Path, *, name: str = shipping.NAME
+    given: Sequence[AnyBundle], out: Path, *, name: str = shipping.NAME, compiled: bool = False
 ) -> shipping.Written:
     """Writes the library, and the bundles into a models package.
 
@@ -49,11 +51,14 @@ def write_ios(
         given: Bundles for Core ML or ExecuTorch.
         out: The folder of all packages. Other files in it are kept.
         name: The models package is `models-<name>`; it is replaced if it was written before.
+        compiled: Whether Xcode compiles the models for Core ML now (`sdks.compiled`).
 
     Raises:
         ConfigError: A bundle that the library does not run, two bundles with one name, a name that
-            no package can have, or `out` holds something else.
-        BundleError: A damaged bundle.
+            no package can have, or `out` holds something else; `compiled` without a model for
+            Core ML.
+        ToolchainError: `compiled` elsewhere than on a Mac with Xcode.
+        BundleError: A damaged bundle, or one that does not compile.
     """
     shipping.check_name(name)
     models = open_bundles(given, tuple(RUNTIMES), "swift")
@@ -72,7 +77,8 @@ def write_ios(
             }
         )
 
-    written = shipping.write_library(out, shipping.Marker, name, models, _resources, fill)
+    with compiled_bundles(models) if compiled else nullcontext(models) as shipped:
+        written = shipping.write_library(out, shipping.Marker, name, shipped, _resources, fill)
     return replace(written, notes=_notes(models))
 
 

@@ -22,6 +22,7 @@ def sdk(
     namespace: str | None = None,
     agp: int | None = None,
     version: str | None = None,
+    compiled: bool = False,
 ) -> Written:
     """Writes a library with which an app classifies images in three lines, with bundles inside.
 
@@ -40,13 +41,17 @@ def sdk(
             folder was written for, or 9.
         version: Android: the version under which Gradle publishes the modules. Default: the one
             that the folder was written with, or 1.0.
+        compiled: iOS: whether Xcode compiles the models for Core ML now, so that no device has to.
 
     Raises:
         ConfigError: A bundle that the platform does not run, two bundles with one id, or a folder
             that holds something else.
-        BundleError: A damaged bundle.
+        ToolchainError: `compiled` elsewhere than on a Mac with Xcode.
+        BundleError: A damaged bundle, or one that does not compile.
     """
     if platform == "android":
+        if compiled:
+            raise ConfigError("compiled: is for ios, Android's runtimes compile no models")
         return write_android(
             list(bundles),
             Path(out),
@@ -60,4 +65,4 @@ def sdk(
     given = {"namespace": namespace, "agp": agp, "version": version}
     if strange := [key for key, value in given.items() if value is not None]:
         raise ConfigError(f"{strange[0]}: is for android, a Swift package has none")
-    return write_ios(list(bundles), Path(out), name=name)
+    return write_ios(list(bundles), Path(out), name=name, compiled=compiled)

@@ -1,6 +1,7 @@
 """`mnv4 sdk ios`; what Swift makes of its packages, tools/ios.py tests."""
 
 import json
+import os
 import plistlib
 import re
 import shutil
@@ -14,6 +15,7 @@ from mnv4_mobile.files import sha256
 from mnv4_mobile.records import replace
 from mnv4_mobile.sdks.android import write_android
 from mnv4_mobile.sdks.ios import PACKAGES, library, write_ios
+from mnv4_mobile.sdks.write import sdk
 
 IOS = Path(__file__).parents[2] / "ios_demo"
 MAIN = Path("models-main/Sources/MobileNetV4ModelsMain")
@@ -373,6 +375,96 @@ def test_what_is_refused_leaves_nothing(mnv4, copied, tmp_path):
     assert done == 2
     assert "is not overwritten" in error.replace("\n", " ")
     assert [path.name for path in out.iterdir()] == ["mine"]
+
+
+# Compiles as Apple's compiler does, as far as its documentation says, if its arguments are right.
+COREMLCOMPILER = """#!/bin/sh
+[ "$#" = 4 ] && [ "$1 $2" = "coremlcompiler compile" ] || exit 64
+[ -d "$3/Data" ] && [ -d "$4" ] || exit 66
+model="$4/$(basename "$3" .mlpackage).mlmodelc"
+mkdir -p "$model/weights"
+cp "$3/Data/com.apple.CoreML/model.mlmodel" "$model/model.mil"
+cp "$3/Data/com.apple.CoreML/weights/weight.bin" "$model/weights/weight.bin"
+"""
+
+
+@pytest.fixture
+def xcrun(tmp_path, monkeypatch):
+    """Puts a stand-in for Xcode's tools on the PATH; no Mac was at hand."""
+
+    def put(script=COREMLCOMPILER):
+        tool = tmp_path / "bin" / "xcrun"
+        tool.parent.mkdir(exist_ok=True)
+        tool.write_text(script)
+        tool.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+
+    return put
+
+
+@pytest.mark.toolchain("coreml")
+@pytest.mark.toolchain("executorch")
+def test_models_are_compiled_on_a_mac(mnv4, copied, tmp_path, xcrun):
+    xcrun()
+    out, source, pte = tmp_path / "mnv4", copied("coreml"), copied("executorch")
+    before = tree(source)
+    done, printed, _ = mnv4("sdk", "ios", source, pte, "-o", out, "--compiled", "--json")
+    assert done == 0
+    assert len(json.loads(printed)["models"]) == 2
+    shipped = open_bundle(out / MAIN / RESOURCES / f"main.{source.name}")
+    original = open_bundle(source)
+    stem = original.artifact.stem
+    assert shipped.artifact.name == f"{stem}.mlmodelc"
+    assert not [*out.rglob("*.mlpackage")]
+    # The hash and the size are those of what a device loads, and so it notices a damaged model.
+    assert shipped.manifest.artifact.sha256 == sha256(shipped.artifact)
+    assert shipped.manifest.artifact.sha256 != original.manifest.artifact.sha256
+    assert (
+        replace(
+            shipped.manifest, artifact=original.manifest.artifact, golden=original.manifest.golden
+        )
+        == original.manifest
+    )
+    assert open_bundle(out / MAIN / RESOURCES / f"main.{pte.name}").artifact.suffix == ".pte"
+    assert tree(source) == before
+    # Another package leaves it as it is, also where nothing compiles.
+    model = tree(shipped.path)
+    xcrun("#!/bin/sh\nexit 1\n")
+    assert mnv4("sdk", "ios", copied("coreml", "fp16"), "-o", out, "--name", "shop")[0] == 0
+    assert tree(shipped.path) == model
+    # Python's tools read no compiled model, and say so.
+    done, _, said = mnv4("verify", shipped.path)
+    assert done == 2
+    assert "use the .mlpackage from which it was made" in " ".join(said.split())
+    # What is compiled is shipped as it is.
+    assert mnv4("sdk", "ios", shipped.path, "-o", tmp_path / "again")[0] == 0
+    weight = next(shipped.artifact.rglob("weight.bin"))
+    weight.write_bytes(bytes(weight.stat().st_size))
+    with pytest.raises(BundleError, match="mlmodelc: damaged"):
+        open_bundle(shipped.path)
+
+
+@pytest.mark.toolchain("coreml")
+@pytest.mark.toolchain("executorch")
+def test_models_that_cannot_be_compiled_are_refused(mnv4, copied, tmp_path, xcrun, monkeypatch):
+    out, source = tmp_path / "out" / "mnv4", copied("coreml")
+    unable = 'xcrun: error: unable to find utility "coremlcompiler", not a developer tool'
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for script, bundle, message in (
+        (None, source, "compiled: needs a Mac with Xcode; found no xcrun. Leave --compiled out"),
+        (COREMLCOMPILER, copied("executorch"), ".pte, compiles only .mlpackage"),
+        (f"#!/bin/sh\necho '{unable}' >&2\nexit 72\n", source, f"cannot compile it: {unable}"),
+        ("#!/bin/sh\n", source, ".mlpackage: xcrun coremlcompiler cannot compile it: exit code 0"),
+    ):
+        if script:
+            xcrun(script)
+        done, _, said = mnv4("sdk", "ios", bundle, "-o", out, "--compiled")
+        assert done == 2
+        assert message in " ".join(said.split())
+        assert "Traceback" not in said
+        assert not out.parent.exists()
+    with pytest.raises(ConfigError, match="compiled: is for ios"):
+        sdk("android", [source], out, compiled=True)
 
 
 @pytest.mark.toolchain("coreml")

@@ -267,6 +267,11 @@ def _small_file(path: Path) -> bytes:
 
 def _specification(package: Path) -> Path:
     """Returns the path of the model specification that a package's manifest names as its root."""
+    if package.suffix == ".mlmodelc":
+        raise BundleError(
+            f"{package}: was compiled by Xcode, and nothing but Core ML in an app reads it; use "
+            "the .mlpackage from which it was made"
+        )
     path = package / "Manifest.json"
     with damaged(path, "manifest"):
         manifest = msgspec.json.decode(_small_file(path), type=_Manifest)

@@ -102,7 +102,7 @@ extension MobileNetV4 {
                 thermalBefore: before,
                 thermalAfter: device.thermal(),
                 versions: ["runtime": try await model.runtime],
-                conditions: await device.conditions())
+                conditions: await device.conditions().merging(model.conditions) { $1 })
         }
 
         /// Measures the first load and the first inference of this process.

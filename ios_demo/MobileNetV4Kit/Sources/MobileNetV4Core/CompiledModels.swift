@@ -1,14 +1,39 @@
 import Foundation
 
-/// The models that Core ML compiled on this device, each under the hash of its package.
+/// The models that Core ML compiled on this device, each in a folder with the hash of its package.
 ///
-/// They are in the app's caches, which the system empties when it needs space; then they are
-/// compiled again. Each version of the system has a folder, because it has its own compiler.
-/// A model is never changed or removed while this process may use it: a fresh compilation gets a
-/// name of its own, and what it replaces is removed by the next launch.
+/// They are kept until they are not needed any more. Each version of the system has a folder, because
+/// it has its own compiler. A model is never changed or removed while this process may use it: a fresh
+/// compilation gets a name of its own, and what it replaces is removed by the next launch, as is a
+/// model that was not opened for ``unused`` seconds.
 package actor CompiledModels {
     /// Compiles a package and returns where the result is.
-    package typealias Compile = @Sendable () async throws -> URL
+    package typealias Compile = @Sendable (URL) async throws -> URL
+
+    /// A bundle's artifact.
+    package struct Artifact: Sendable {
+        private static let compiled = "mlmodelc"
+
+        let url: URL
+        let sha256: String
+
+        /// Whether it was compiled before it came to this device.
+        var isCompiled: Bool { url.pathExtension == Self.compiled }
+
+        /// Takes a bundle's artifact.
+        package init(_ bundle: MobileNetV4.ModelBundle) {
+            self.init(bundle.artifact, sha256: bundle.manifest.artifact.sha256)
+        }
+
+        init(_ url: URL, sha256: String) {
+            self.url = url
+            self.sha256 = sha256
+        }
+    }
+
+    /// The seconds after which a model that was not opened is removed: 90 days. An update of the app
+    /// may bring other models, and nothing else removes those of the version before.
+    static let unused: TimeInterval = 90 * 24 * 3600
 
     private static let suffix = ".mlmodelc"
     private let root: URL
@@ -27,62 +52,90 @@ package actor CompiledModels {
         folder = root.appendingPathComponent(system)
     }
 
-    /// Returns a compiled model. It is compiled first if it does not exist, once for all callers.
+    /// Returns the folder in which an app keeps its models: in Application Support, or in Caches on
+    /// tvOS, where apps have nothing else and the system may empty it.
     ///
     /// - Parameters:
-    ///   - sha256: The package's hash.
+    ///   - family: The system.
+    ///   - app: The app's bundle identifier; nil for a program without one. Programs without a sandbox
+    ///     share the folder above.
+    package static func root(on family: AppleSystem.Family, app: String?) -> URL {
+        let kind: FileManager.SearchPathDirectory =
+            family == .tvOS ? .cachesDirectory : .applicationSupportDirectory
+        let found = FileManager.default.urls(for: kind, in: .userDomainMask).first
+        return (found ?? FileManager.default.temporaryDirectory)
+            .appendingPathComponent("\(app ?? "mnv4")/mnv4/compiled")
+    }
+
+    /// Returns a compiled model. It is compiled first if it does not exist, once for all callers. An
+    /// artifact that was compiled before is returned as it is.
+    ///
+    /// - Parameters:
+    ///   - artifact: The artifact.
     ///   - compile: Compiles the package.
     /// - Throws: The error of `compile` or of the file system.
-    package func url(of sha256: String, compile: @escaping Compile) async throws -> URL {
+    package func url(of artifact: Artifact, compile: @escaping Compile) async throws -> URL {
+        if artifact.isCompiled { return artifact.url }
         sweep()
-        if let kept = newest(sha256) { return kept }
-        return try await compiled(sha256, compile)
+        let model = newest(artifact.sha256)
+        let found = if let model { model } else { try await compiled(artifact, compile) }
+        // The date of the model itself stays: Core ML keeps what it derived from a model for as long
+        // as the model does not change.
+        try? FileManager.default.setAttributes(
+            [.modificationDate: Date()], ofItemAtPath: place(artifact.sha256).path)
+        return found
     }
 
     /// Opens a compiled model. If that fails, it is compiled and opened once more, because an
     /// interrupted or outdated compilation cannot be told from a good one.
     ///
     /// - Parameters:
-    ///   - sha256: The package's hash.
+    ///   - artifact: The artifact.
     ///   - compile: Compiles the package.
     ///   - open: Opens the compiled model. An ``Failure`` of its own is not tried again.
     /// - Throws: The error of `compile`, of `open` or of the file system.
     package nonisolated func opened<Opened>(
-        _ sha256: String, compile: @escaping Compile,
+        _ artifact: Artifact, compile: @escaping Compile,
         open: (URL) async throws -> sending Opened
     ) async throws -> sending Opened {
-        let kept = try await url(of: sha256, compile: compile)
+        let kept = try await url(of: artifact, compile: compile)
         do {
             return try await open(kept)
         } catch let error where !(error is MobileNetV4.Failure || error is CancellationError) {
-            guard let fresh = try await fresh(sha256, insteadOf: kept, compile) else { throw error }
+            guard let fresh = try await fresh(artifact, insteadOf: kept, compile) else {
+                throw error
+            }
             return try await open(fresh)
         }
     }
 
-    /// Returns another compilation than one that could not be opened; nil if that was tried.
+    /// Returns another compilation than one that could not be opened; nil if that was tried, or the
+    /// artifact has no source.
     private func fresh(
-        _ sha256: String, insteadOf broken: URL, _ compile: @escaping Compile
+        _ artifact: Artifact, insteadOf broken: URL, _ compile: @escaping Compile
     ) async throws -> URL? {
-        if let task = running[sha256] { return try await task.value }
-        if let kept = newest(sha256), kept != broken { return kept }
-        guard renewed.insert(sha256).inserted else { return nil }
-        return try await compiled(sha256, compile)
+        if artifact.isCompiled { return nil }
+        if let task = running[artifact.sha256] { return try await task.value }
+        if let kept = newest(artifact.sha256), kept != broken { return kept }
+        guard renewed.insert(artifact.sha256).inserted else { return nil }
+        return try await compiled(artifact, compile)
     }
 
-    private func compiled(_ sha256: String, _ compile: @escaping Compile) async throws -> URL {
+    private func compiled(
+        _ artifact: Artifact, _ compile: @escaping Compile
+    ) async throws -> URL {
         // A task of its own: a caller that is cancelled does not take the others with it.
-        let task = running[sha256] ?? Task { try await keep(sha256, compile) }
-        running[sha256] = task
+        let task = running[artifact.sha256] ?? Task { try await keep(artifact, compile) }
+        running[artifact.sha256] = task
         return try await task.value
     }
 
-    private func keep(_ sha256: String, _ compile: Compile) async throws -> URL {
-        defer { running[sha256] = nil }
+    private func keep(_ artifact: Artifact, _ compile: Compile) async throws -> URL {
+        defer { running[artifact.sha256] = nil }
         do {
-            let made = try await compile()
+            let made = try await compile(artifact.url)
             defer { try? FileManager.default.removeItem(at: made) }
-            return try move(made, sha256)
+            return try move(made, artifact.sha256)
         } catch  where Self.isOutOfSpace(error) {
             throw MobileNetV4.Failure.runtimeFailed(
                 "no space is left for the compiled model in \(root.path)")
@@ -91,18 +144,28 @@ package actor CompiledModels {
 
     private func move(_ made: URL, _ sha256: String) throws -> URL {
         let files = FileManager.default
-        try files.createDirectory(at: folder, withIntermediateDirectories: true)
-        let place = url(sha256, (generations(sha256).max() ?? 0) + 1)
+        try files.createDirectory(at: place(sha256), withIntermediateDirectories: true)
+        excludeFromBackup()
+        let model = url(sha256, (generations(sha256).max() ?? 0) + 1)
         // From another volume it is copied, which may stop halfway: under a name that no one reads.
-        let part = folder.appendingPathComponent("\(UUID().uuidString).part")
+        let part = place(sha256).appendingPathComponent("\(UUID().uuidString).part")
         defer { try? files.removeItem(at: part) }
         try files.moveItem(at: made, to: part)
         do {
-            try files.moveItem(at: part, to: place)
+            try files.moveItem(at: part, to: model)
         } catch CocoaError.fileWriteFileExists {
             // Another process was quicker; its model is the same.
         }
-        return place
+        return model
+    }
+
+    /// Keeps the models out of backups: another device compiles its own. A backup with them is no
+    /// reason to fail.
+    private func excludeFromBackup() {
+        var values = URLResourceValues()
+        values.isExcludedFromBackup = true
+        var root = root
+        try? root.setResourceValues(values)
     }
 
     /// Tells whether an error, or one that caused it, says that no space is left.
@@ -122,32 +185,48 @@ package actor CompiledModels {
         generations(sha256).max().map { url(sha256, $0) }
     }
 
+    private func place(_ sha256: String) -> URL { folder.appendingPathComponent(sha256) }
+
     private func url(_ sha256: String, _ generation: Int) -> URL {
-        folder.appendingPathComponent("\(sha256)-\(generation)\(Self.suffix)")
+        place(sha256).appendingPathComponent("\(generation)\(Self.suffix)")
     }
 
     private func generations(_ sha256: String) -> [Int] {
-        names(folder).filter { $0.hasPrefix("\(sha256)-") && $0.hasSuffix(Self.suffix) }
-            .compactMap { Int($0.dropFirst(sha256.count + 1).dropLast(Self.suffix.count)) }
+        names(place(sha256)).filter { $0.hasSuffix(Self.suffix) }
+            .compactMap { Int($0.dropLast(Self.suffix.count)) }
     }
 
     private func names(_ folder: URL) -> [String] {
         (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
     }
 
-    /// Removes the models of other systems and replaced ones, before any of them is in use.
+    /// Removes the models of other systems, replaced ones and unused ones, before any of them is in
+    /// use.
     private func sweep() {
         guard !isSwept else { return }
         isSwept = true
         for name in names(root) where name != folder.lastPathComponent {
-            try? FileManager.default.removeItem(at: root.appendingPathComponent(name))
+            remove(root.appendingPathComponent(name))
         }
-        for name in names(folder) {
-            let sha256 = String(name.prefix { $0 != "-" })
-            let file = folder.appendingPathComponent(name)
-            if newest(sha256)?.lastPathComponent != name {
-                try? FileManager.default.removeItem(at: file)
+        for sha256 in names(folder) {
+            let place = place(sha256)
+            guard let newest = newest(sha256), isUsed(place) else {
+                remove(place)
+                continue
+            }
+            for name in names(place) where name != newest.lastPathComponent {
+                remove(place.appendingPathComponent(name))
             }
         }
+    }
+
+    private func isUsed(_ place: URL) -> Bool {
+        let about = try? FileManager.default.attributesOfItem(atPath: place.path)
+        guard let opened = about?[.modificationDate] as? Date else { return false }
+        return -opened.timeIntervalSinceNow < Self.unused
+    }
+
+    private func remove(_ file: URL) {
+        try? FileManager.default.removeItem(at: file)
     }
 }

@@ -11,6 +11,8 @@ import Foundation
 public actor MobileNetV4 {
     /// The manifest of the bundle that it was opened from.
     public nonisolated var manifest: Manifest { bundle.manifest }
+    /// What affects the figures of a measurement, as the loader says.
+    nonisolated var conditions: [String: Condition] { loader.conditions }
     /// How long the runtime took to load the artifact, in milliseconds.
     public private(set) var loadMs: Double
 
@@ -147,13 +149,30 @@ public actor MobileNetV4 {
             try prepare(session)
             let prepared = DispatchTime.now()
             try Task.checkCancellation()
-            let values = try session.run()
+            let values = try checked(session.run())
             return Outputs(
                 manifest: manifest, values: values,
                 times: Outputs.Times(
                     preprocess: spent + prepared.ms(since: begin),
                     network: DispatchTime.now().ms(since: prepared)))
         }
+    }
+
+    /// Returns a session's outputs if they are those of the manifest: what reads them later relies on
+    /// their number and lengths.
+    private func checked(_ values: [[Float]]) throws -> [[Float]] {
+        let outputs = manifest.outputs
+        guard values.count == outputs.count else {
+            throw Failure.runtimeFailed(
+                "\(manifest.id): the runtime gave \(values.count) outputs, must be \(outputs.count)"
+            )
+        }
+        for (output, values) in zip(outputs, values) where values.count != output.count {
+            throw Failure.runtimeFailed(
+                "\(manifest.id): output \(output.name): the runtime gave \(values.count) values, "
+                    + "must be \(output.count) for the shape \(output.shape)")
+        }
+        return values
     }
 
     /// Calls a block with the session, which stays loaded until the block returns.

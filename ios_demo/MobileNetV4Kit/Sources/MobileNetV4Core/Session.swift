@@ -8,16 +8,27 @@ extension MobileNetV4 {
         func feed(_ input: UnsafeRawBufferPointer) throws
 
         /// Runs the network and returns the outputs in the manifest's order, as floats.
+        ///
+        /// ``MobileNetV4`` checks their number and lengths.
         func run() throws -> [[Float]]
     }
 
     /// Loads an artifact into its runtime.
     public protocol SessionLoader: Sendable {
+        /// What affects the figures of a measurement, as ``Samples/conditions`` records it: for Core ML
+        /// the units that it may really use.
+        var conditions: [String: Condition] { get }
+
         /// Loads the artifact into a new session.
         ///
         /// - Throws: ``Failure`` if the runtime fails.
         func load() async throws -> sending any Session
     }
+}
+
+extension MobileNetV4.SessionLoader {
+    /// Nothing, for a runtime that has no such choice.
+    public var conditions: [String: MobileNetV4.Condition] { [:] }
 }
 
 extension MobileNetV4.TensorSpec {

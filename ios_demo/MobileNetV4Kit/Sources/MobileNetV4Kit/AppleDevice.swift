@@ -52,6 +52,20 @@ extension MobileNetV4 {
     }
 }
 
+extension MobileNetV4.Plan.Unit {
+    /// Whether this is the Simulator, where Core ML crashes with anything but the CPU.
+    static var isSimulated: Bool {
+        #if targetEnvironment(simulator)
+            true
+        #else
+            false
+        #endif
+    }
+
+    /// The units that Core ML can use here: in the Simulator the CPU alone, whatever is asked for.
+    public static var available: [MobileNetV4.Plan.Unit] { isSimulated ? [.cpu] : allCases }
+}
+
 extension MobileNetV4.Benchmark {
     /// The argument with which `mnv4 measure --device ios` launches an app.
     public static let argument = "--mnv4-job"

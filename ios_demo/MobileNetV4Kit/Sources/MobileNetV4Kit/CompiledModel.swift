@@ -1,31 +1,28 @@
 @preconcurrency import CoreML
 import Foundation
 
-/// A bundle's package as Core ML compiled it on this device.
+/// A bundle's model as Core ML compiled it, on this device or before.
 struct CompiledModel: Sendable {
     private static let models: CompiledModels = {
         let version = ProcessInfo.processInfo.operatingSystemVersion
-        let caches = FileManager.default.urls(for: .cachesDirectory, in: .userDomainMask)
         return CompiledModels(
-            root: (caches.first ?? FileManager.default.temporaryDirectory)
-                .appendingPathComponent("mnv4/compiled"),
+            root: CompiledModels.root(
+                on: AppleSystem.current.family, app: Bundle.main.bundleIdentifier),
             system: "\(version.majorVersion).\(version.minorVersion).\(version.patchVersion)")
     }()
 
-    private let package: URL
-    private let sha256: String
+    private let artifact: CompiledModels.Artifact
     private let id: String
 
     init(_ bundle: MobileNetV4.ModelBundle) {
-        package = bundle.artifact
-        sha256 = bundle.manifest.artifact.sha256
+        artifact = CompiledModels.Artifact(bundle)
         id = bundle.manifest.id
     }
 
     /// Returns the address of the compiled model, and compiles it first if it does not exist.
     func url() async throws -> URL {
         do {
-            return try await Self.models.url(of: sha256, compile: compile)
+            return try await Self.models.url(of: artifact, compile: compile)
         } catch {
             throw named(error, "compile")
         }
@@ -34,7 +31,7 @@ struct CompiledModel: Sendable {
     /// Loads the model, from a fresh compilation if the one that was kept cannot be loaded.
     func load(for units: MLComputeUnits) async throws -> sending MLModel {
         do {
-            return try await Self.models.opened(sha256, compile: compile) { url in
+            return try await Self.models.opened(artifact, compile: compile) { url in
                 let configuration = MLModelConfiguration()
                 configuration.computeUnits = units
                 return try await MLModel.load(contentsOf: url, configuration: configuration)
@@ -45,7 +42,7 @@ struct CompiledModel: Sendable {
     }
 
     private var compile: CompiledModels.Compile {
-        { [self] in
+        { [self] package in
             do {
                 return try await MLModel.compileModel(at: package)
             } catch {

@@ -32,13 +32,12 @@ struct CoreMLLoader: MobileNetV4.SessionLoader {
         try AppleSystem.current.check(manifest)
         try bundle.checkArtifact()
         compiled = CompiledModel(bundle)
-        #if targetEnvironment(simulator)
-            let simulator = true
-        #else
-            let simulator = false
-        #endif
-        unit = try MobileNetV4.ComputeUnit.chosen(computeUnit, for: manifest, simulator: simulator)
+        unit = try MobileNetV4.ComputeUnit.chosen(
+            computeUnit, for: manifest, simulator: MobileNetV4.Plan.Unit.isSimulated)
     }
+
+    /// The units as Core ML calls them: in the Simulator not those that were asked for.
+    var conditions: [String: MobileNetV4.Condition] { ["compute_unit": .text(unit.rawValue)] }
 
     /// Compiles the model if that was not done yet, because load times do not include compiling.
     func compile() async throws {

@@ -32,6 +32,24 @@ extension MobileNetV4 {
         try await self.init(bundle: loader.bundle, loader: loader, unloadOn: .memoryWarning)
     }
 
+    /// Returns where a bundle's compiled model is, for other frameworks that run Core ML, as Vision
+    /// does. It is compiled first if it does not exist.
+    ///
+    /// ```swift
+    /// let url = try await MobileNetV4.compiledModel(folder: MainModels.all[0].folder)
+    /// let model = try VNCoreMLModel(for: try await MLModel.load(contentsOf: url))
+    /// ```
+    ///
+    /// Vision takes bundles that were built with `--input pixels`. Ask again after each launch of the
+    /// app, as a system update brings another compiler.
+    ///
+    /// - Parameter folder: The bundle's folder.
+    /// - Throws: ``Failure`` if the bundle cannot be used, this system is too old for it, or Core ML
+    ///   fails.
+    public static func compiledModel(folder: URL) async throws -> URL {
+        try await CoreMLLoader(folder, computeUnit: nil).compiled.url()
+    }
+
     /// Returns the most probable classes of an image, the most probable first.
     ///
     /// - Parameters:

@@ -67,6 +67,10 @@ struct BenchmarkTests {
         #expect((samples["t_ms"] as? [Double])?.first == 0)
         #expect(try #require(samples["golden_sqnr_db"] as? Double) > 30)
         #expect(samples["summary"] is NSNull)
+        let conditions = try #require(samples["conditions"] as? [String: Any])
+        // The job asks for the Neural Engine.
+        #expect(conditions["compute_unit"] as? String == "cpu_only")
+        #expect(conditions["low_power"] as? String == "off")
         for step in ["waits to be nominal", "load", "golden check", "5 runs", "ok"] {
             #expect(said.contains(step))
         }

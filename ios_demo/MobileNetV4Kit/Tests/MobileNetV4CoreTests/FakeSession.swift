@@ -9,9 +9,14 @@ final class FakeSession: MobileNetV4.Session {
     private let outputs: [[Data]]
     private let inputs: [Data]
     private let manifest: MobileNetV4.Manifest
+    private let change: @Sendable ([[Float]]) -> [[Float]]
     private var index = 0
 
-    init(_ bundle: MobileNetV4.ModelBundle) throws {
+    /// - Parameter change: Changes the outputs, as a runtime that fails might.
+    init(
+        _ bundle: MobileNetV4.ModelBundle, change: @escaping @Sendable ([[Float]]) -> [[Float]]
+    ) throws {
+        self.change = change
         manifest = bundle.manifest
         let golden = try MobileNetV4.Golden(bundle)
         let preprocessor = try MobileNetV4.Preprocessor(
@@ -35,9 +40,10 @@ final class FakeSession: MobileNetV4.Session {
     }
 
     func run() throws -> [[Float]] {
-        try zip(manifest.outputs, outputs).map { output, values in
-            try values[index].withUnsafeBytes { try output.floats($0) }
-        }
+        change(
+            try zip(manifest.outputs, outputs).map { output, values in
+                try values[index].withUnsafeBytes { try output.floats($0) }
+            })
     }
 }
 
@@ -45,20 +51,29 @@ final class FakeSession: MobileNetV4.Session {
 final class FakeLoader: MobileNetV4.SessionLoader, @unchecked Sendable {
     private let bundle: MobileNetV4.ModelBundle
     private let delay: Duration
+    private let change: @Sendable ([[Float]]) -> [[Float]]
     private let lock = NSLock()
     private var count = 0
 
-    /// - Parameter delay: How long a load takes.
-    init(_ bundle: MobileNetV4.ModelBundle, delay: Duration = .zero) {
+    /// - Parameters:
+    ///   - delay: How long a load takes.
+    ///   - change: Changes the outputs.
+    init(
+        _ bundle: MobileNetV4.ModelBundle, delay: Duration = .zero,
+        change: @escaping @Sendable ([[Float]]) -> [[Float]] = { $0 }
+    ) {
         self.bundle = bundle
         self.delay = delay
+        self.change = change
     }
+
+    var conditions: [String: MobileNetV4.Condition] { ["compute_unit": .text("cpu_only")] }
 
     var loads: Int { lock.withLock { count } }
 
     func load() async throws -> sending any MobileNetV4.Session {
         lock.withLock { count += 1 }
         try await Task.sleep(for: delay)
-        return try FakeSession(bundle)
+        return try FakeSession(bundle, change: change)
     }
 }

@@ -72,6 +72,36 @@ struct MobileNetV4Tests {
         #expect(message { try outputs.top(1) }.contains("has no classes, only embedding"))
     }
 
+    @Test func outputsThatAreNotThoseOfTheManifest() async throws {
+        let bundle = try MobileNetV4.ModelBundle(folder: Fixtures.bundle(Fixtures.float32))
+        let changes: [(String, @Sendable ([[Float]]) -> [[Float]])] = [
+            ("the runtime gave 0 outputs, must be 1", { _ in [] }),
+            ("the runtime gave 2 outputs, must be 1", { $0 + $0 }),
+            (
+                "output logits: the runtime gave 9 values, must be 10 for the shape [1, 10]",
+                { [Array($0[0].dropLast())] }
+            ),
+            ("output logits: the runtime gave 11 values", { [$0[0] + [0]] }),
+            ("output logits: the runtime gave 0 values", { _ in [[]] }),
+        ]
+        for (wanted, change) in changes {
+            let model = try await MobileNetV4(
+                bundle: bundle, loader: FakeLoader(bundle, change: change))
+            for call: () async throws -> Any in [
+                { try await model.classify(Blank(width: 10, height: 10)) },
+                { try await model.selfCheck() },
+            ] {
+                let said = await message(call)
+                #expect(said.contains(wanted), "\(said)")
+            }
+        }
+        // Values that are no numbers have no order, and are no error of the runtime.
+        let model = try await MobileNetV4(
+            bundle: bundle, loader: FakeLoader(bundle) { $0.map { $0.map { _ in .nan } } })
+        #expect(try await model.classify(Blank(width: 10, height: 10)).isEmpty)
+        await #expect(throws: MobileNetV4.Failure.self) { try await model.selfCheck() }
+    }
+
     @Test func memoryThatRunsOut() async throws {
         let name = Notification.Name("mnv4.test.\(UUID())")
         let (model, loader) = try await open(unloadOn: name)
