@@ -56,6 +56,7 @@ def build_cell(model: str, target: str, recipe: str, out: Path) -> dict[str, Any
     return record | {
         "bytes": bundle.manifest.artifact.bytes,
         "sqnr_db": parity.sqnr_db,
+        "sqnr_db_p10": parity.sqnr_db_p10,
         "top1_agreement": parity.top1_agreement,
         "operators": operators,
     }

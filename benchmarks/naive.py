@@ -4,7 +4,8 @@
 
 The weights are those of our `random:0`, under timm's names. int8 is each toolchain's own default:
 XNNPACKQuantizer with its histogram observers, ai-edge-quantizer with its own calibrator, and for
-Core ML coremltools' int8 weights in float16.
+Core ML coremltools' int8 weights in float16. Core AI's int8 and 4-bit palettes are those of
+coreai-opt, which is no dependency of this project: install it beside.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.key_maps import KEY_MAPS
 from mnv4_mobile.model.random_weights import random_state
 
-TARGETS = {"executorch": ".pte", "tflite": ".tflite", "coreml": ".mlpackage"}
+TARGETS = {"executorch": ".pte", "tflite": ".tflite", "coreml": ".mlpackage", "coreai": ".aimodel"}
 IMAGES = 8
 """The number of images that calibrate int8; the latency does not depend on it."""
 
@@ -77,13 +78,12 @@ def convert(model: nn.Module, images: list[Tensor], target: str, recipe: str, ou
         model: The module, in inference mode.
         images: Normalised images (1, 3, H, W): those that calibrate int8, otherwise one.
         target: One of `TARGETS`.
-        recipe: `fp32`, `fp16` or `int8`.
+        recipe: `fp32`, `fp16` or `int8`; for Core AI also `palettize-4`.
         out: The path of the artifact.
     """
+    paths = {"executorch": _executorch, "tflite": _tflite, "coreml": _coreml, "coreai": _coreai}
     with torch.no_grad():
-        {"executorch": _executorch, "tflite": _tflite, "coreml": _coreml}[target](
-            model, images, recipe, out
-        )
+        paths[target](model, images, recipe, out)
 
 
 def _executorch(model: nn.Module, images: list[Tensor], recipe: str, out: Path) -> None:
@@ -162,6 +162,33 @@ def _coreml(model: nn.Module, images: list[Tensor], recipe: str, out: Path) -> N
         config = ct.optimize.coreml.OptimizationConfig(global_config=weights)
         package = ct.optimize.coreml.linear_quantize_weights(package, config=config)
     package.save(str(out))
+
+
+def _coreai(model: nn.Module, images: list[Tensor], recipe: str, out: Path) -> None:
+    from coreai_torch import TorchConverter, get_decomp_table
+
+    example = (images[0],)
+    if recipe == "fp16":
+        model, example = model.half(), (images[0].half(),)
+    elif recipe == "int8":
+        from coreai_opt.quantization import Quantizer
+
+        quantizer = Quantizer(model)
+        graph = quantizer.prepare(example)
+        with quantizer.calibration_mode():
+            for image in images:
+                graph(image)
+        model = quantizer.finalize()
+    elif recipe == "palettize-4":
+        from coreai_opt.palettization import KMeansPalettizer, KMeansPalettizerConfig
+
+        palettizer = KMeansPalettizer(model, KMeansPalettizerConfig.presets.w4())
+        palettizer.prepare(example)
+        model = palettizer.finalize()
+    program = torch.export.export(model, example).run_decompositions(get_decomp_table())
+    converter = TorchConverter()
+    converter.add_exported_program(program, input_names=["image"], output_names=["logits"])
+    converter.to_coreai().save_asset(out)
 
 
 def main() -> None:

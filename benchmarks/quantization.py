@@ -63,6 +63,8 @@ VARIANTS: dict[str, list[str]] = {
     "equalized-int8": ["equalize"],
 }
 """Variants of the recipe `int8`, and their preparation steps."""
+STOCK = {"stock": "int8", "stock-palettize-4": "palettize-4"}
+"""What a toolchain's own path is asked for; only Core AI's has palettes."""
 CALIBRATION = 512
 Pictures = npt.NDArray[np.uint8]
 Values = npt.NDArray[Any]
@@ -134,30 +136,30 @@ class Place:
 
     def artifact(self, model: str, target: str, recipe: str) -> Path:
         """Returns the artifact of a cell that was built."""
-        if recipe == "stock":
-            return self.out / "stock" / f"{model}{naive.TARGETS[target]}"
+        if recipe in STOCK:
+            return self.out / recipe / f"{model}{naive.TARGETS[target]}"
         # With the size, because the names of other recipes end with `int8` too.
         pattern = f"*-{SIDE}x{SIDE}-{recipe}-{target}"
         (bundle,) = (self.out / "bundles" / model).glob(pattern)
         return open_bundle(bundle).artifact
 
 
-def build_stock(place: Place, model: str, target: str) -> None:
+def build_stock(place: Place, model: str, target: str, recipe: str) -> None:
     """Builds an artifact on the toolchain's own path, with as many images as our recipes."""
-    out = place.artifact(model, target, "stock")
+    out = place.artifact(model, target, recipe)
     out.parent.mkdir(parents=True, exist_ok=True)
     seen = drawn("calibration", CALIBRATION)[0].permute(0, 2, 3, 1).numpy()
     images = [torch.from_numpy(normalise(one[None], PREPROCESS)) for one in seen]
-    naive.convert(Logits(place.net(model)).eval(), images, target, "int8", out)
+    naive.convert(Logits(place.net(model)).eval(), images, target, STOCK[recipe], out)
 
 
 def build(place: Place, model: str, target: str, recipe: str) -> float:
     """Builds a cell and returns the seconds from checkpoint to artifact, with ours verified."""
     begin = time.monotonic()
-    if recipe == "stock":
+    if recipe in STOCK:
         # In a process of its own, because toolchains cannot share one.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            pool.submit(build_stock, place, model, target).result()
+            pool.submit(build_stock, place, model, target, recipe).result()
         return time.monotonic() - begin
     pictures = place.out / "calibration"
     options = Options(calibrate=str(pictures), images=pictures)
@@ -195,7 +197,7 @@ def fed(
     place: Place, model: str, target: str, recipe: str, image: npt.NDArray[np.uint8]
 ) -> dict[str, Values]:
     """Returns an artifact's input for one image."""
-    if recipe != "stock":
+    if recipe not in STOCK:
         path = place.artifact(model, target, recipe)
         return dict(feed(open_bundle(path.parent).input, image[None], PREPROCESS))
     values = normalise(image[None], PREPROCESS)
@@ -220,14 +222,11 @@ def judge(place: Place, model: str, target: str, recipe: str) -> dict[str, Any]:
     if target == "coreml":
         images, labels = images[: place.interpreted], labels[: place.interpreted]
     pixels, truth = images.permute(0, 2, 3, 1).numpy(), labels.numpy()
-    net = place.net(model)
-    with torch.inference_mode():
-        parts = [net(torch.from_numpy(normalise(p, PREPROCESS)))["logits"] for p in _split(pixels)]
-    expected = torch.cat(parts).numpy()
+    floats = expected(place, model, pixels)
     seconds = build(place, model, target, recipe)
     found = run(place, model, target, recipe, pixels)
-    parity = compare(expected, found, classes=True, gate_db=0)
-    drop = float((expected.argmax(1) == truth).mean() - (found.argmax(1) == truth).mean())
+    parity = compare(floats, found, classes=True, gate_db=0)
+    drop = float((floats.argmax(1) == truth).mean() - (found.argmax(1) == truth).mean())
     return {
         "model": model,
         "target": target,
@@ -237,6 +236,14 @@ def judge(place: Place, model: str, target: str, recipe: str) -> dict[str, Any]:
         "top1_drop": drop,
         **{key: getattr(parity, key) for key in ("sqnr_db", "sqnr_db_p10", "top1_agreement", "n")},
     }
+
+
+def expected(place: Place, model: str, pixels: Pictures) -> Values:
+    """Returns the logits of the trained network in float."""
+    net = place.net(model)
+    with torch.inference_mode():
+        parts = [net(torch.from_numpy(normalise(p, PREPROCESS)))["logits"] for p in _split(pixels)]
+    return torch.cat(parts).numpy()
 
 
 def _split(pixels: Pictures) -> list[Pictures]:
