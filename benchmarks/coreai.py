@@ -5,7 +5,7 @@
 DIR holds MODEL.safetensors of `tools.reference.train` for every trained network, which is a shipped
 configuration or DIR/MODEL.yaml. The parts:
 
-- `structure`: every variant in fp32 and fp16, with random weights (`random:0`) at its own size;
+- `structure`: every variant with every recipe, with random weights (`random:0`) at its own size;
 - `trained`: the trained networks with every recipe, against the float PyTorch model, on evaluation
   images that calibration has not seen;
 - `interpreter`: the same network and recipe as a Core ML program in our interpreter and as a Core
@@ -14,10 +14,11 @@ configuration or DIR/MODEL.yaml. The parts:
   by torch in float32 and in float16, each pair compared;
 - `naive`: timm's network, converted by `TorchConverter` as it is;
 - `stock`: what coreai-opt makes of the trained networks. It is no dependency of this project: to
-  measure it, install it beside (`pip install -c constraints.txt coreai-opt`).
+  measure it, install it beside (`uv pip install -c constraints.txt coreai-opt`).
 
-On Linux, Apple's runtime computes on the CPU: there are no latencies here, and build seconds are
-those of a machine that may do other work too. Cells in the output folder are not made again.
+On Linux, Apple's runtime computes on the CPU, so no latencies are measured. CPU seconds are those
+of a build with its verification; coreai-opt has none. Cells that are already in the output folder
+are not made again.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from multiprocessing import get_context
 from pathlib import Path
@@ -38,7 +41,7 @@ import torch
 from torch.export import ExportedProgram
 
 from benchmarks import float_matrix, naive, quantization
-from benchmarks.quantization import Pictures, Place, Values
+from benchmarks.quantization import Pictures, Place, Values, drawn
 from mnv4_coreai.rewrite import in_float16
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.bundle.parity import compare
@@ -56,15 +59,22 @@ Record = dict[str, Any]
 TARGET = "coreai"
 FLOATS = ("fp32", "fp16")
 RECIPES = (
-    *FLOATS,
-    *("int8", "int8-weights", "palettize-8", "palettize-6", "palettize-4", "int4-weights"),
+    *(*FLOATS, "int8", "palettize-4"),
+    *("int8-weights", "palettize-8", "palettize-6", "int4-weights"),
 )
-BOTH = ("fp32", "fp16", "int8", "palettize-4")
-"""The recipes whose artifacts are compared with Core ML's."""
-EXECUTIONS = ("coreml", "torch float32", "torch float16", TARGET)
 ROUNDED_WITH = 64
 """The number of calibration images of the part `rounding`."""
-NAIVE = ("conv-small", "hybrid-medium")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One table: a line for every recipe and network."""
+
+    make: Callable[[Place, str, str], Record]
+    """Measures a network with a recipe."""
+    recipes: tuple[str, ...]
+    models: tuple[str, ...] = ()
+    """Names of networks; empty for those that were trained."""
 
 
 def structure(place: Place, model: str, recipe: str) -> Record:
@@ -72,31 +82,32 @@ def structure(place: Place, model: str, recipe: str) -> Record:
     found = float_matrix.build_cell(model, TARGET, recipe, place.out)
     if "error" in found:
         raise SystemExit(f"{model}, {recipe}: {found['error']}")
-    return {**found, "build_s": found["wall_s"], "n": 4}
+    return {key: found[key] for key in ("sqnr_db", "bytes", "operators", "cpu_s")}
 
 
 def trained(place: Place, model: str, recipe: str) -> Record:
-    """Builds a trained network with a recipe, ours or one of coreai-opt, and compares it."""
-    found = quantization.judge(place, model, TARGET, recipe)
+    """Builds a trained network with a recipe, ours or one of coreai-opt, and runs it."""
+    found, seconds = logits(place, model, TARGET, recipe)
     artifact = place.artifact(model, TARGET, recipe)
-    return {**found, "operators": load_target(TARGET).operators(artifact)}
+    return {
+        "pairs": {"to float": fidelity(floats(place, model), found)},
+        "images": place.pictures,
+        "bytes": size(artifact),
+        "operators": load_target(TARGET).operators(artifact),
+        "cpu_s": seconds,
+    }
 
 
 def interpreter(place: Place, model: str, recipe: str) -> Record:
     """Compares the outputs of Core ML's program and Core AI's asset, and both with the float's."""
-    images, _ = quantization.drawn("evaluation", place.pictures)
-    pixels = images.permute(0, 2, 3, 1).numpy()
-    outputs = {"float": quantization.expected(place, model, pixels)}
-    for target in ("coreml", TARGET):
-        quantization.build(place, model, target, recipe)
-        outputs[target] = quantization.run(place, model, target, recipe, pixels)
-    pairs = {"coreml": ("float", "coreml"), TARGET: ("float", TARGET), "both": ("coreml", TARGET)}
-    record: Record = {"model": model, "recipe": recipe, "n": len(pixels)}
-    for name, (one, other) in pairs.items():
-        parity = compare(outputs[one], outputs[other], classes=True, gate_db=0)
-        for key in ("sqnr_db", "sqnr_db_p10", "top1_agreement"):
-            record[f"{name}_{key}"] = getattr(parity, key)
-    return record
+    expected = floats(place, model)
+    coreml, coreai = (logits(place, model, target, recipe)[0] for target in ("coreml", TARGET))
+    pairs = {
+        "Core ML to float": fidelity(expected, coreml),
+        "Core AI to float": fidelity(expected, coreai),
+        "to each other": fidelity(coreml, coreai),
+    }
+    return {"pairs": pairs, "images": place.pictures}
 
 
 def rounding(place: Place, model: str, recipe: str) -> Record:
@@ -107,15 +118,48 @@ def rounding(place: Place, model: str, recipe: str) -> Record:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             outputs |= pool.submit(executed, place, model, target, recipe).result()
     pairs = {
-        f"{one}, {other}": compare(outputs[one], outputs[other], classes=True, gate_db=0)
+        f"{one}, {other}": fidelity(outputs[one], outputs[other])
         for one, other in combinations(outputs, 2)
     }
-    return {
-        "model": model,
-        "recipe": recipe,
-        "n": place.pictures,
-        "pairs": {name: [pair.sqnr_db, pair.top1_agreement] for name, pair in pairs.items()},
-    }
+    return {"pairs": pairs, "images": place.pictures}
+
+
+def converted(place: Place, model: str, recipe: str) -> Record:
+    """Converts timm's network as it is."""
+    path = naive.artifact(place.out, model, TARGET, recipe)
+    if not path.exists():
+        naive.lower(model, TARGET, recipe, path)
+    return {"bytes": size(path), "operators": load_target(TARGET).operators(path)}
+
+
+PARTS = {
+    "structure": Part(make=structure, recipes=RECIPES, models=tuple(shipped("models"))),
+    "trained": Part(make=trained, recipes=RECIPES),
+    "interpreter": Part(make=interpreter, recipes=RECIPES),
+    "rounding": Part(make=rounding, recipes=("int8",)),
+    "naive": Part(make=converted, recipes=FLOATS, models=("conv-small", "hybrid-medium")),
+    "stock": Part(make=trained, recipes=tuple(quantization.STOCK)),
+}
+
+
+@cache
+def logits(place: Place, model: str, target: str, recipe: str) -> tuple[Values, float]:
+    """Builds an artifact; returns its logits for the evaluation images and the CPU seconds."""
+    seconds = quantization.build(place, model, target, recipe)
+    images, _ = drawn("evaluation", place.pictures)
+    return quantization.run(place, model, target, recipe, images), round(seconds, 1)
+
+
+@cache
+def floats(place: Place, model: str) -> Values:
+    """Returns the logits of the trained network for the evaluation images."""
+    return quantization.expected(place, model, drawn("evaluation", place.pictures)[0])
+
+
+def fidelity(one: Values, other: Values) -> list[float | None]:
+    """Returns the median SQNR, its 10th percentile and the agreement of two outputs."""
+    found = compare(one, other, classes=True, gate_db=0)
+    return [found.sqnr_db, found.sqnr_db_p10, found.top1_agreement]
 
 
 def executed(place: Place, model: str, target: str, recipe: str) -> dict[str, Values]:
@@ -126,10 +170,7 @@ def executed(place: Place, model: str, target: str, recipe: str) -> dict[str, Va
     loaded, chosen = load_target(target), load_recipe(recipe)
     net = place.net(model)
     spec = BuildSpec(model=net.spec, preprocess=PREPROCESS)
-    seen, shown = (
-        quantization.drawn(split, count)[0].permute(0, 2, 3, 1).numpy()
-        for split, count in (("calibration", ROUNDED_WITH), ("evaluation", place.pictures))
-    )
+    seen, shown = drawn("calibration", ROUNDED_WITH)[0], drawn("evaluation", place.pictures)[0]
     outputs: dict[str, Values] = {}
 
     def halve(program: ExportedProgram) -> None:
@@ -148,7 +189,8 @@ def executed(place: Place, model: str, target: str, recipe: str) -> dict[str, Va
         with Worker(target, lowered.path) as worker:
             fed = (feed(lowered.input, image[None], PREPROCESS) for image in shown)
             found = [next(iter(worker.run(inputs).values())) for inputs in fed]
-    return {**outputs, target: np.concatenate(found).astype(np.float32)}
+    name = {"coreml": "Core ML", TARGET: "Core AI"}[target]
+    return {**outputs, name: np.concatenate(found).astype(np.float32)}
 
 
 def _run(program: ExportedProgram, images: Pictures, dtype: torch.dtype) -> Values:
@@ -159,114 +201,62 @@ def _run(program: ExportedProgram, images: Pictures, dtype: torch.dtype) -> Valu
     return torch.cat(found).numpy()
 
 
-def converted(place: Place, model: str, recipe: str) -> Record:
-    """Converts timm's network as it is."""
-    path = naive.artifact(place.out, model, TARGET, recipe)
-    if not path.exists():
-        naive.lower(model, TARGET, recipe, path)
-    operators = load_target(TARGET).operators(path)
-    return {"model": model, "recipe": recipe, "bytes": size(path), "operators": operators}
+def columns(record: Record) -> dict[str, str]:
+    """Returns the cells of a record's line, by the heads of their columns."""
+    cells = {"network": record["model"], "recipe": record["recipe"]}
+    for pair, (middle, low, agreement) in record.get("pairs", {}).items():
+        cells[f"{pair}: dB, median / p10, agreement"] = f"{middle:.1f} / {low:.1f}, {agreement:.1%}"
+    if "sqnr_db" in record:
+        cells["dB"] = f"{record['sqnr_db']:.1f}"
+    if "images" in record:
+        cells["images"] = str(record["images"])
+    if "operators" in record:
+        operators: Mapping[str, int] = record["operators"]
+        cells["MB"] = f"{record['bytes'] / 1e6:.2f}"
+        cells["operators"] = str(sum(operators.values()))
+        cells["transposes"] = str(operators.get("transpose", 0))
+    if "cpu_s" in record:
+        cells["build CPU s"] = f"{record['cpu_s']:.0f}"
+    return cells
 
 
-def counts(operators: Mapping[str, int]) -> str:
-    """Returns the number of operators and how many of them are transposes: `73 / 0`."""
-    return f"{sum(operators.values())} / {operators.get('transpose', 0)}"
-
-
-def fidelity(record: Mapping[str, Any], prefix: str = "") -> str:
-    """Returns the cells of a table: dB (median / 10th percentile) and agreement."""
-    low, middle = record[f"{prefix}sqnr_db_p10"], record[f"{prefix}sqnr_db"]
-    return f"{middle:.1f} / {low:.1f} | {record[f'{prefix}top1_agreement']:.1%}"
-
-
-def line(record: Mapping[str, Any]) -> str:
-    """Returns a record as a line of its part's table."""
-    cells = [record["model"], record["recipe"]]
-    if "pairs" in record:
-        cells += [f"{db:.1f} | {agreement:.1%}" for db, agreement in record["pairs"].values()]
-        cells.append(str(record["n"]))
-    elif "both_sqnr_db" in record:
-        cells += [fidelity(record, f"{name}_") for name in ("coreml", TARGET, "both")]
-        cells.append(str(record["n"]))
-    else:
-        if "sqnr_db" in record:
-            cells += [fidelity(record), str(record["n"])]
-        cells += [f"{record['bytes'] / 1e6:.2f}", counts(record["operators"])]
-        if "build_s" in record:
-            cells.append(f"{record['build_s']:.0f}")
-    return f"| {' | '.join(cells)} |"
-
-
-_DB = "dB, median / p10 | agreement"
-_BUILT = ["network", "recipe", _DB, "images", "MB", "operators / transposes", "build s"]
-HEADS = {
-    "structure": _BUILT,
-    "trained": _BUILT,
-    "interpreter": [
-        *("network", "recipe", f"Core ML to float: {_DB}", f"Core AI to float: {_DB}"),
-        *(f"to each other: {_DB}", "images"),
-    ],
-    "rounding": [
-        *("network", "recipe"),
-        *(f"{one}, {other}: dB | agreement" for one, other in combinations(EXECUTIONS, 2)),
-        "images",
-    ],
-    "naive": ["network", "recipe", "MB", "operators / transposes"],
-    "stock": _BUILT,
-}
-MAKE: dict[str, Callable[[Place, str, str], Record]] = {
-    "structure": structure,
-    "trained": trained,
-    "interpreter": interpreter,
-    "rounding": rounding,
-    "naive": converted,
-    "stock": trained,
-}
+def table(records: list[Record]) -> str:
+    """Returns the table of a part in Markdown, with one line for each record."""
+    lines = [columns(record) for record in records]
+    rows = [list(lines[0]), ["---"] * len(lines[0]), *(list(line.values()) for line in lines)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def kept(place: Place, part: str, model: str, recipe: str) -> Record:
     """Returns a cell's record, making it only once."""
     path = place.out / "cells" / f"{part}-{model}-{recipe}.json"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(MAKE[part](place, model, recipe)) + "\n")
+        record = {"model": model, "recipe": recipe, **PARTS[part].make(place, model, recipe)}
+        path.write_text(json.dumps(record) + "\n")
     found: Record = json.loads(path.read_text())
     return found
 
 
-def cells(part: str, models: list[str]) -> list[tuple[str, str]]:
-    """Returns the networks and recipes of a part; `models` are those with a checkpoint."""
-    chosen, recipes = {
-        "structure": (list(shipped("models")), FLOATS),
-        "trained": (models, RECIPES),
-        "interpreter": (models, BOTH),
-        "rounding": (models, ("int8",)),
-        "naive": (list(NAIVE), FLOATS),
-        "stock": (models, tuple(quantization.STOCK)),
-    }[part]
-    return [(model, recipe) for model in chosen for recipe in recipes]
-
-
 def main() -> None:
-    """Makes the cells of the chosen parts; prints their tables and writes one file for each."""
+    """Makes the cells of the chosen parts; writes the table of each part after every cell."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--checkpoints", type=Path, default=Path("tests/data"))
     parser.add_argument("-o", "--out", type=Path, default=Path("out/coreai"))
-    parser.add_argument("--parts", default=",".join(MAKE), help="default: %(default)s")
-    parser.add_argument("--pictures", type=int, default=192, help="number of evaluation images")
+    parser.add_argument("--parts", default=",".join(PARTS), help="default: %(default)s")
+    parser.add_argument("--pictures", type=int, default=1000, help="number of evaluation images")
     options = parser.parse_args()
     place = Place(options.checkpoints, options.out, options.pictures, options.pictures)
+    (place.out / "cells").mkdir(parents=True, exist_ok=True)
     if not (place.out / "calibration").exists():
         write_folder("calibration", quantization.CALIBRATION, place.out / "calibration")
     models = sorted(path.stem for path in options.checkpoints.glob("*.safetensors"))
     for part in options.parts.split(","):
-        lines = [f"| {' | '.join(HEADS[part])} |"]
-        lines.append("|" + " --- |" * lines[0].count(" | ") + " --- |")
-        print("\n".join([f"{part}:", *lines]), flush=True)
-        for model, recipe in cells(part, models):
-            lines.append(line(kept(place, part, model, recipe)))
-            print(lines[-1], flush=True)
-        (place.out / f"{part}.md").write_text("\n".join(lines) + "\n")
+        records: list[Record] = []
+        for recipe in PARTS[part].recipes:
+            for model in PARTS[part].models or models:
+                records.append(kept(place, part, model, recipe))
+                print(part, table(records).splitlines()[-1], flush=True)
+                (place.out / f"{part}.md").write_text(table(records))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ RECORD = {
     "target": "tflite",
     "recipe": "int8",
     "bytes": 2_500_000,
-    "build_s": 12.3,
+    "cpu_s": 12.3,
     "top1_drop": -0.002,
     "sqnr_db": 34.56,
     "sqnr_db_p10": 28.1,
