@@ -10,7 +10,7 @@ from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.images import Assumable, Preprocess
 from mnv4_mobile.model.cost import check_values
 from mnv4_mobile.model.spec import ModelSpec
-from mnv4_mobile.records import SafeInt, check
+from mnv4_mobile.records import SafeInt, check, plain
 from mnv4_mobile.tensors import Io, Layout
 
 OptionValue = str | SafeInt | bool
@@ -58,3 +58,10 @@ class BuildSpec:
             check_values("an input", self.batch, 3, *self.preprocess.size)
         except ConfigError as error:
             raise ConfigError(f"batch: {error}") from None
+
+    def about_preprocess(self) -> dict[str, object]:
+        """Returns the preprocessing as the metadata of artifacts name it.
+
+        `inside` says whether the artifact normalises.
+        """
+        return {**plain(self.preprocess), "inside": self.input == "pixels"}

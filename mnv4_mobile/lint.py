@@ -146,11 +146,13 @@ class Rule:
 def apply(rules: Sequence[Rule], graph: Graph) -> list[Finding]:
     """Returns one finding for each layer and problem.
 
-    If an operator breaks several rules for layers, only the first counts.
+    If an operator breaks several rules for layers, only the first counts; those for the whole
+    artifact all count.
     """
     found: Counter[tuple[str, str, str, str]] = Counter()
+    ordered = sorted(rules, key=lambda rule: not rule.whole)
     for operator, layer in zip(graph.operators, graph.layers, strict=True):
-        for rule in rules:
+        for rule in ordered:
             if what := rule.check(graph, operator):
                 found[rule.name, "" if rule.whole else layer, what, rule.advice] += 1
                 if not rule.whole:
@@ -275,16 +277,57 @@ def back_to_back(first: Collection[str], second: Collection[str]) -> Check:
     return check
 
 
+_SAME_SCALE = "give both sides the same scale, or leave both in float"
+_KEEP = "take it out of the recipe's `keep`, if accuracy allows"
+
+
 def integer_rules(quantize: str, dequantize: str) -> tuple[Rule, ...]:
     """Returns the rules for integers on XNNPACK, given the runtime's names of the conversions."""
     conversions = (quantize, dequantize)
-    keep = "take it out of the recipe's `keep`, if accuracy allows"
     return (
         Rule(
             name="conversion-pair",
             check=back_to_back(conversions, conversions),
-            advice="give both sides the same scale, or leave both in float",
+            advice=_SAME_SCALE,
         ),
-        Rule(name="float-layer", check=float_layer, advice=keep),
-        Rule(name="float-layer", check=float_island((dequantize,), (quantize,)), advice=keep),
+        Rule(name="float-layer", check=float_layer, advice=_KEEP),
+        Rule(name="float-layer", check=float_island((dequantize,), (quantize,)), advice=_KEEP),
     )
+
+
+def channels_first(runtime: str) -> tuple[Rule, ...]:
+    """Returns the rules about transposes for a runtime that keeps channels first."""
+    return (
+        Rule(
+            name="transpose-pair",
+            check=transpose_pair("transpose"),
+            advice="rewrite the operators between them before export",
+        ),
+        Rule(
+            name="transpose",
+            check=transpose("transpose"),
+            advice=f"{runtime} keeps channels first: use that order before export",
+        ),
+    )
+
+
+NEURAL_ENGINE = (
+    Rule(
+        name="float32",
+        check=float32_convolution,
+        advice="the Neural Engine computes in float16 only: build with -r fp16",
+        whole=True,
+    ),
+    Rule(
+        name="conversion-pair",
+        check=back_to_back(("dequantize",), ("quantize",)),
+        advice=_SAME_SCALE,
+    ),
+    Rule(name="float-layer", check=float_layer, advice=_KEEP),
+    Rule(
+        name="channels",
+        check=channels(16),
+        advice="choose multiples of 16 in the configuration: others are padded",
+    ),
+)
+"""The rules for artifacts that Apple's Neural Engine runs. They come after a target's own."""

@@ -53,6 +53,12 @@ def found(check, graph):
     return [check(graph, operator) for operator in graph.operators]
 
 
+def test_a_rule_for_the_whole_artifact_counts_after_others():
+    rules = (*(Rule(name=n, check=kinds("a"), advice="", whole=n == "c") for n in "abc"),)
+    graph = chain(Operator(kind="a"))
+    assert [(f.rule, f.layer) for f in apply(rules, graph)] == [("c", ""), ("a", "layer 0")]
+
+
 def test_findings_are_counted_and_the_first_rule_counts():
     a, b = Operator(kind="a"), Operator(kind="b")
     values = {"x": Value(dtype="float32", shape=(1,))}

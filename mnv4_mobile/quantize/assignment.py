@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mnv4_mobile.layers import Layer
 from mnv4_mobile.program.operations import Operation, operations
@@ -75,34 +74,3 @@ def layers(assigned: list[Assignment], recipe: Recipe) -> tuple[Layer, ...]:
         if one.why is not None or (one.scheme and one.operation.kind != "conv")
     ]
     return tuple(dict.fromkeys(found))  # attention has two products
-
-
-def rounded_values(
-    chosen: Iterable[fx.Node], inputs: Collection[Any]
-) -> dict[fx.Node, dict[fx.Node, None]]:
-    """Returns the values to round to integers, each with the nodes that read its rounded form.
-
-    A convolution or addition runs in integers on Apple's Neural Engine if its inputs are rounded,
-    and its output after an activation that the engine runs together with it. These are clamps and
-    leaky ReLU (coremltools, `insert_suffix_quantize_dequantize_pair`); before any other activation,
-    the output is rounded too, and the activation is computed in float.
-
-    Args:
-        chosen: The operations that run in integers.
-        inputs: The names of the graph's inputs.
-    """
-    import torch
-
-    aten = torch.ops.aten
-    fused = {aten.relu.default, aten.hardtanh.default, aten.leaky_relu.default}
-    readers: dict[fx.Node, dict[fx.Node, None]] = {}
-    for node in chosen:
-        for value in node.all_input_nodes:
-            if value.op != "placeholder" or value.name in inputs:
-                readers.setdefault(value, {})[node] = None
-        (user, *others) = node.users
-        last = user if not others and user.target in fused else node
-        after = [user for user in last.users if user.op != "output"]
-        if after:
-            readers.setdefault(last, {}).update(dict.fromkeys(after))
-    return readers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from mnv4_coreai.speedups import PATCHES
 from mnv4_mobile.build_spec import BuildSpec
@@ -14,6 +14,7 @@ from mnv4_mobile.layers import OperatorTime
 from mnv4_mobile.lint import Finding
 from mnv4_mobile.model.form import Form
 from mnv4_mobile.option import Option
+from mnv4_mobile.quantize.neural_engine import arithmetic
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import Lowered, Session
 from mnv4_mobile.tensors import Io, Tensors, TensorSpec
@@ -134,15 +135,6 @@ class CoreAI:
     ) -> list[OperatorTime]:
         """Refuses: Core AI's profiler is part of Xcode's instruments; see `Target.profile`."""
         raise DeviceError(f"{self.name}: has no profiler on this machine")
-
-
-def arithmetic(recipe: Recipe) -> Literal["float32", "float16"]:
-    """Returns the type in which everything that is not quantized is computed.
-
-    The Neural Engine does not support float32, so an artifact with quantized weights, which is made
-    for it and the GPU, is float16 even with a recipe that other targets need in float32.
-    """
-    return "float16" if recipe.weights else recipe.precision
 
 
 target = CoreAI()

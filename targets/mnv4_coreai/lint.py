@@ -36,12 +36,6 @@ def _rank(graph: Graph, operator: Operator) -> str:
 
 RULES = (
     Rule(
-        name="float32",
-        check=rules.float32_convolution,
-        advice="the Neural Engine computes in float16 only: build with -r fp16",
-        whole=True,
-    ),
-    Rule(
         name="block-integers",
         check=_block,
         advice="reported to be wrong on the Neural Engine: use a palette (-r palettize-4)",
@@ -72,31 +66,8 @@ RULES = (
         check=rules.cast,
         advice="give inputs and outputs the program's type",
     ),
-    Rule(
-        name="transpose-pair",
-        check=rules.transpose_pair("transpose"),
-        advice="rewrite the operators between them before export",
-    ),
-    Rule(
-        name="transpose",
-        check=rules.transpose("transpose"),
-        advice="Core AI keeps channels first: use that order before export",
-    ),
-    Rule(
-        name="conversion-pair",
-        check=rules.back_to_back(("dequantize",), ("quantize",)),
-        advice="give both sides the same scale, or leave both in float",
-    ),
-    Rule(
-        name="float-layer",
-        check=rules.float_layer,
-        advice="take it out of the recipe's `keep`, if accuracy allows",
-    ),
-    Rule(
-        name="channels",
-        check=rules.channels(16),
-        advice="choose multiples of 16 in the configuration: others are padded",
-    ),
+    *rules.channels_first("Core AI"),
+    *rules.NEURAL_ENGINE,
 )
 
 

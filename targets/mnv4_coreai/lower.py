@@ -9,7 +9,6 @@ from pathlib import Path
 
 from torch.export import ExportedProgram
 
-from mnv4_coreai import arithmetic
 from mnv4_coreai.activations import quantize_activations
 from mnv4_coreai.asset import METADATA
 from mnv4_coreai.compress import compress
@@ -20,6 +19,7 @@ from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.quantize.assignment import Assignment, assignments, layers
 from mnv4_mobile.quantize.compression import fitted
+from mnv4_mobile.quantize.neural_engine import arithmetic
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.target import Images, Lowered
@@ -114,18 +114,9 @@ def _sort(path: Path) -> None:
 
 
 def _metadata(spec: BuildSpec) -> Metadata:
-    preprocess = spec.preprocess
-    about = {
-        "size": list(preprocess.size),
-        "crop": preprocess.crop,
-        "interpolation": preprocess.interpolation,
-        "mean": list(preprocess.mean),
-        "std": list(preprocess.std),
-        "inside": spec.input == "pixels",
-    }
     custom: dict[str, object] = {
         "generator": f"mnv4-mobile {version('mnv4-mobile')}",
-        "preprocess": about,
+        "preprocess": spec.about_preprocess(),
     }
     if spec.labels:
         custom["labels"] = list(spec.labels)

@@ -58,12 +58,6 @@ def _heads(graph: Graph, operator: Operator) -> str:
 
 RULES = (
     Rule(
-        name="float32",
-        check=rules.float32_convolution,
-        advice="the Neural Engine computes in float16 only: build with -r fp16",
-        whole=True,
-    ),
-    Rule(
         name="neural-engine",
         check=rules.kinds(*_LEAVING),
         advice="known not to run on the Neural Engine: use convolutions and products instead",
@@ -78,16 +72,7 @@ RULES = (
         check=rules.cast,
         advice="build with --io float16, so that inputs and outputs have the program's type",
     ),
-    Rule(
-        name="transpose-pair",
-        check=rules.transpose_pair("transpose"),
-        advice="rewrite the operators between them before export",
-    ),
-    Rule(
-        name="transpose",
-        check=rules.transpose("transpose"),
-        advice="Core ML keeps channels first: use that order before export",
-    ),
+    *rules.channels_first("Core ML"),
     Rule(
         name="rank",
         check=rules.kinds("expand_dims", "squeeze"),
@@ -119,21 +104,7 @@ RULES = (
         check=rules.per_channel("mul", "add"),
         advice="fold it into a convolution before export (mnv4 build does)",
     ),
-    Rule(
-        name="conversion-pair",
-        check=rules.back_to_back(("dequantize",), ("quantize",)),
-        advice="give both sides the same scale, or leave both in float",
-    ),
-    Rule(
-        name="float-layer",
-        check=rules.float_layer,
-        advice="take it out of the recipe's `keep`, if accuracy allows",
-    ),
-    Rule(
-        name="channels",
-        check=rules.channels(16),
-        advice="choose multiples of 16 in the configuration: others are padded",
-    ),
+    *rules.NEURAL_ENGINE,
 )
 
 

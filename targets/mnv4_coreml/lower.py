@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 
-from mnv4_coreml import arithmetic, is_classifier
+from mnv4_coreml import is_classifier
 from mnv4_coreml.activations import quantize_activations
 from mnv4_coreml.compress import compression_pass
 from mnv4_coreml.speedups import PATCHES, coremltools, forget_output_types, pipeline
@@ -25,6 +25,7 @@ from mnv4_mobile.patches import stock
 from mnv4_mobile.program.operations import image_of
 from mnv4_mobile.quantize.assignment import Assignment, assignments, layers
 from mnv4_mobile.quantize.compression import fitted
+from mnv4_mobile.quantize.neural_engine import arithmetic
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.target import Images, Lowered
@@ -194,23 +195,14 @@ def _described(model: Any, spec: BuildSpec) -> Any:
     # The only content that differs between builds of the same model.
     del model.description.metadata.userDefined["com.github.apple.coremltools.conversion_date"]
     del model.mlProgram.attributes["buildInfo"]
-    preprocess = spec.preprocess
     metadata = model.description.metadata
     metadata.shortDescription = f"MobileNetV4 ({spec.model.name})"
     metadata.versionString = version("mnv4-mobile")
-    about = {
-        "size": preprocess.size,
-        "crop": preprocess.crop,
-        "interpolation": preprocess.interpolation,
-        "mean": preprocess.mean,
-        "std": preprocess.std,
-        "inside": spec.input == "pixels",
-    }
-    metadata.userDefined["preprocess"] = json.dumps(about)
+    metadata.userDefined["preprocess"] = json.dumps(spec.about_preprocess())
     metadata.userDefined["compute_unit"] = str(spec.options["compute_unit"])
     if spec.labels:
         metadata.userDefined["labels"] = json.dumps(spec.labels, ensure_ascii=False)
-    height, width = preprocess.size
+    height, width = spec.preprocess.size
     (image,) = model.description.input
     image.shortDescription = f"RGB image of {height} x {width} (height x width)" + (
         "" if spec.input == "pixels" else ", normalised: (value / 255 - mean) / std"

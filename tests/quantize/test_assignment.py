@@ -9,7 +9,8 @@ from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.program.export import export
 from mnv4_mobile.program.operations import operations
-from mnv4_mobile.quantize.assignment import assignments, layers, rounded_values
+from mnv4_mobile.quantize.assignment import assignments, layers
+from mnv4_mobile.quantize.neural_engine import rounded_values
 from mnv4_mobile.recipe import Keep, load_recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.testing import tiny_model
