@@ -12,6 +12,7 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from mnv4_mobile.tensors import TensorSpec, declared_input
 
 PROGRAM, HASH, METADATA = "main.mlirb", "main.hash", "metadata.json"
 FUNCTION = "main"
-KIND = "a readable Core AI asset"
 _MOST_METADATA = 8 << 20
 _MOST_SIZES = 16
 """More than the elements of any constant that says how an operator works, such as its axes."""
@@ -83,6 +83,11 @@ class Program:
         return dict(Counter(call.kind for call in self.calls))
 
 
+def kind() -> str:
+    """Returns what an asset must be: `a Core AI asset that coreai-core 1.0.0b3 reads`."""
+    return f"a Core AI asset that coreai-core {version('coreai-core')} reads"
+
+
 def check_files(path: Path) -> None:
     """Checks that an asset is complete, and that its program is the one that was hashed.
 
@@ -92,10 +97,10 @@ def check_files(path: Path) -> None:
     try:
         found = {file.relative_to(path).as_posix() for file in regular_files(path, BundleError)}
     except OSError as error:
-        raise BundleError(f"{path}: not {KIND}: {error.strerror}") from None
+        raise BundleError(f"{path}: not a Core AI asset: {error.strerror}") from None
     for name in (PROGRAM, HASH, METADATA):
         if name not in found:
-            raise BundleError(f"{path}: not {KIND}: lacks {name}")
+            raise BundleError(f"{path}: not a Core AI asset: lacks {name}")
     metadata = path / METADATA
     try:
         known = json.loads(read_at_most(metadata, _MOST_METADATA, BundleError))
@@ -117,7 +122,7 @@ def describe(path: Path) -> Program:
         LoweringError: It has no function `main`, or a shape that is not fixed.
     """
     check_files(path)
-    found: Program = read_isolated(f"{__name__}:{read.__name__}", path, KIND, BundleError)
+    found: Program = read_isolated(f"{__name__}:{read.__name__}", path, kind(), BundleError)
     return found
 
 
@@ -128,7 +133,7 @@ def read(path: Path) -> Program:
     try:
         _program, graph = graph_of(path, FUNCTION)
     except (RuntimeError, ValueError) as error:
-        raise BundleError(f"{path / PROGRAM}: not {KIND}: {error}") from None
+        raise BundleError(f"{path / PROGRAM}: not {kind()}: {error}") from None
     if graph is None:
         raise LoweringError(f"{path}: has no function {FUNCTION!r}")
     return _Reader(path).program(graph)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from mnv4_coreai.asset import FUNCTION, KIND, check_files
+from mnv4_coreai.asset import FUNCTION, check_files, kind
 from mnv4_mobile.errors import BundleError, DeviceError
 from mnv4_mobile.target import Session
 from mnv4_mobile.tensors import Tensors
@@ -51,7 +51,7 @@ def open_session(path: Path, unit: Unit | None) -> Session:
         context = AIModelAsset.load(path).executable(_specialization(unit))
         model = loop.run_until_complete(context.__aenter__())
     except (RuntimeError, ValueError) as error:
-        raise BundleError(f"{path}: not {KIND}, or of another version: {error}") from None
+        raise BundleError(f"{path}: not {kind()}: {error}") from None
     # The compiled program is in a temporary folder for as long as the model is in use.
     atexit.register(_close, loop, context)
     try:

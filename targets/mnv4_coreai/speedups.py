@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.patches import Patch, Patches
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ def save(program: ExportedProgram, outputs: Sequence[str], metadata: Metadata, o
         outputs: The names of its outputs.
         metadata: What the asset says about itself.
         out: The asset's folder, which does not exist yet.
+
+    Raises:
+        LoweringError: The converter lacks an operator.
     """
     from coreai_torch import TorchConverter, get_decomp_table
 
@@ -53,7 +57,11 @@ def save(program: ExportedProgram, outputs: Sequence[str], metadata: Metadata, o
     plain = decomposed(program, get_decomp_table())
     add_biases_as_maps(plain)
     guard_products(plain)
-    engine.add_exported_program(plain, input_names=["image"], output_names=list(outputs))
+    try:
+        engine.add_exported_program(plain, input_names=["image"], output_names=list(outputs))
+    except ValueError as error:
+        lacking, _, _ = str(error).partition(". Use register_torch_lowering")
+        raise LoweringError(f"coreai: {lacking}; use others, or another target") from None
     out.mkdir()  # fails if it exists; Core AI would remove it
     asset = engine.to_coreai().save_asset(out)
 

@@ -9,7 +9,8 @@ import pytest
 from mnv4_coreai import target
 from mnv4_coreai.asset import HASH, METADATA, PROGRAM
 from mnv4_mobile import processes
-from mnv4_mobile.errors import BundleError
+from mnv4_mobile.bundle.worker import Worker
+from mnv4_mobile.errors import BundleError, DeviceError
 from tests.damage import damages
 
 pytestmark = pytest.mark.toolchain("coreai")
@@ -52,9 +53,28 @@ def test_programs_with_the_hash_of_their_damage(copy):
     assert refused
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "said"),
+    [
+        (b"ML\xefR\x0d", b"ML\xefR\x0f", "bytecode version 7 is newer"),
+        (b".conv2d_v1\0", b".conv2d_v9\0", r"unregistered operation 'aicode\.primitive\.conv2d_v9"),
+    ],
+)
+def test_a_program_of_another_version(copy, ours, theirs, said):
+    data = (copy / PROGRAM).read_bytes()
+    assert data.count(ours) == 1
+    data = data.replace(ours, theirs)
+    (copy / PROGRAM).write_bytes(data)
+    (copy / HASH).write_bytes(hashlib.sha256(data).digest())
+    with pytest.raises(BundleError, match=r"copy\.aimodel: not .* that coreai-core 1\.0\S+ reads"):
+        target.operators(copy)
+    with pytest.raises(DeviceError, match=said), Worker("coreai", copy) as worker:
+        worker.run({})
+
+
 def test_a_parser_that_ends_its_process(copy, monkeypatch):
     monkeypatch.setattr(processes, "_SERVE", "import os; os.abort()")
-    with pytest.raises(BundleError, match=r"copy\.aimodel: not a readable .* ended with -6"):
+    with pytest.raises(BundleError, match=r"copy\.aimodel: not a Core AI .* ended with -6"):
         target.operators(copy)
 
 
@@ -67,7 +87,7 @@ def test_metadata_that_is_no_object(copy):
 def test_a_file_and_a_link_in_place_of_an_asset(copy, tmp_path):
     file = tmp_path / "file.aimodel"
     file.write_text("x")
-    with pytest.raises(BundleError, match="not a readable Core AI asset"):
+    with pytest.raises(BundleError, match="not a Core AI asset: Not a directory"):
         target.inputs(file)
     (copy / PROGRAM).unlink()
     (copy / PROGRAM).symlink_to("/etc/passwd")

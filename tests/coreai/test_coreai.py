@@ -1,24 +1,27 @@
 """Lowering to Core AI assets, judged by the bytes on disk, which Core AI on Linux runs."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mnv4_coreai import target
+from mnv4_coreai.speedups import Metadata, save
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.reference import eager
 from mnv4_mobile.bundle.parity import sqnr_db
-from mnv4_mobile.errors import LoweringError
+from mnv4_mobile.errors import ConfigError, LoweringError
 from mnv4_mobile.files import sha256
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.program.export import export
 from mnv4_mobile.recipe import load_recipe
-from mnv4_mobile.target import completed
+from mnv4_mobile.target import check_units, completed
 from mnv4_mobile.tensors import feed
 from mnv4_mobile.testing import check_target, tiny_model
 from tools.reference.sheet import read_sheet
@@ -159,3 +162,24 @@ def test_metadata(plain, tmp_path):
 def test_what_is_not_supported_is_named(plain, tmp_path, changes, io, message):
     with pytest.raises(LoweringError, match=message):
         plain.lower(tmp_path / "a.aimodel", io=io, **changes)
+
+
+class Lacking(torch.nn.Module):
+    def forward(self, image):
+        return (torch.special.i0(image),)
+
+
+def test_an_operator_that_the_converter_lacks_is_named(tmp_path):
+    program = torch.export.export(Lacking(), (torch.zeros(1, 3, 8, 8),))
+    out = tmp_path / "a.aimodel"
+    with pytest.raises(LoweringError, match=r"^coreai: .* aten\.i0\.default; use others, or"):
+        save(program, ["logits"], Metadata(description="", licence="", custom={}), out)
+    assert not out.exists()
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="has these units")
+@pytest.mark.parametrize("unit", ["gpu", "npu"])
+def test_units_of_macos_are_refused_elsewhere(unit):
+    message = f"unit: found '{unit}', which coreai does not have on this machine; it has: cpu"
+    with pytest.raises(ConfigError, match=message):
+        check_units(target, (unit,))
