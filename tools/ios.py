@@ -43,7 +43,7 @@ GENERATED = OUT / "generated"
 LINUX = OUT / "linux"
 # In import order. Foundation.swift is compiled together with the code that is checked.
 STUB_MODULES = (
-    *("Darwin", "CryptoKit", "CoreGraphics", "ImageIO"),
+    *("Darwin", "CryptoKit", "CoreGraphics", "CoreImage", "ImageIO"),
     *("CoreVideo", "CoreMedia", "CoreML"),
 )
 # What the kit does without on a Mac, or altogether.
@@ -197,6 +197,27 @@ def compiled() -> None:
         _refused(source)
 
 
+def images() -> None:
+    """Runs the kit's tests of images with the stubs, whose images hold what they were made of."""
+    source = DEMO / KIT / "Tests" / f"{KIT}Tests" / "ImagesTests.swift"
+    tests = re.findall(r"^ {4}func (test\w+)\(", source.read_text("utf-8"), re.MULTILINE)
+    listed = ", ".join(f'("{test}", ImagesTests.{test})' for test in tests)
+    start = OUT / "StartImagesTests.swift"
+    start.write_text(
+        "import XCTest\n\n@main struct Start {\n"
+        f"    static func main() {{ XCTMain([testCase([{listed}])]) }}\n}}\n"
+    )
+    program = OUT / "images-tests"
+    modules = [*STUB_MODULES, *APP_MODULES, "MobileNetV4Core", KIT]
+    objects = [str(MODULES / f"{name}.o") for name in modules]
+    # XCTest's lists are older than Swift 6, in which `compiled` compiles the tests themselves.
+    swift(
+        *("swiftc", "-swift-version", "5", "-parse-as-library", "-I", str(MODULES)),
+        *("-o", str(program), str(start), str(source), *objects),
+    )
+    swift(str(program))
+
+
 def availability() -> None:
     """Exits if code uses what the package's oldest systems lack."""
     kit = [*_sources(DEMO / KIT / "Sources"), *_sources(DEMO / EXECUTORCH / "Sources")]
@@ -306,6 +327,7 @@ def main() -> None:
         availability()
         generated()
         compiled()
+        images()
     print(f"ios_demo: all checks passed in {time.monotonic() - begin:.0f} s")
 
 

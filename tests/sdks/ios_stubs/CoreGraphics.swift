@@ -17,10 +17,25 @@ public enum CGColorSpaceModel: Int32, Sendable {
 }
 // https://developer.apple.com/documentation/coregraphics/cgcolorspace
 public final class CGColorSpace: @unchecked Sendable {
-    public init?(name: CFString) {}
-    public class var sRGB: CFString { "" }
-    public class var linearGray: CFString { "" }
-    public var model: CGColorSpaceModel { .rgb }
+    private let name: CFString
+    public init?(name: CFString) { self.name = name }
+    public class var sRGB: CFString { "sRGB" }
+    public class var linearGray: CFString { "linearGray" }
+    public class var genericCMYK: CFString { "genericCMYK" }
+    public class var genericLab: CFString { "genericLab" }
+    public var model: CGColorSpaceModel {
+        switch name {
+        case Self.linearGray: .monochrome
+        case Self.genericCMYK: .cmyk
+        case Self.genericLab: .lab
+        default: .rgb
+        }
+    }
+}
+// https://developer.apple.com/documentation/corefoundation/cgaffinetransform
+public struct CGAffineTransform: Sendable {
+    public var a, b, c, d, tx, ty: CGFloat
+    public init(scaleX sx: CGFloat, y sy: CGFloat) { (a, b, c, d, tx, ty) = (sx, 0, 0, sy, 0, 0) }
 }
 // https://developer.apple.com/documentation/coregraphics/cgimagealphainfo
 public enum CGImageAlphaInfo: UInt32, Sendable {
@@ -29,8 +44,12 @@ public enum CGImageAlphaInfo: UInt32, Sendable {
 }
 // https://developer.apple.com/documentation/coregraphics/cgimagebyteorderinfo
 public enum CGImageByteOrderInfo: UInt32, Sendable {
-    case orderMask, order16Little, order32Little, order16Big, order32Big
-    public static var orderDefault: CGImageByteOrderInfo { .orderMask }
+    case orderDefault = 0
+    case order16Little = 0x1000
+    case order32Little = 0x2000
+    case order16Big = 0x3000
+    case order32Big = 0x4000
+    case orderMask = 0x7000
 }
 // https://developer.apple.com/documentation/coregraphics/cgbitmapinfo
 public struct CGBitmapInfo: OptionSet, Sendable {
@@ -40,30 +59,40 @@ public struct CGBitmapInfo: OptionSet, Sendable {
 }
 // https://developer.apple.com/documentation/coregraphics/cgdataprovider
 public final class CGDataProvider: @unchecked Sendable {
-    public var data: CFData? { nil }
-    public init?(data: CFData) {}
+    public let data: CFData?
+    public init?(data: CFData) { self.data = data }
 }
 // https://developer.apple.com/documentation/coregraphics/cgcolorrenderingintent
 public enum CGColorRenderingIntent: Int32, Sendable {
     case defaultIntent
 }
+// It has what it was made of, so that the code that reads it runs here.
 // https://developer.apple.com/documentation/coregraphics/cgimage
 public final class CGImage: @unchecked Sendable {
     public init?(
         width: Int, height: Int, bitsPerComponent: Int, bitsPerPixel: Int, bytesPerRow: Int,
         space: CGColorSpace, bitmapInfo: CGBitmapInfo, provider: CGDataProvider,
         decode: UnsafePointer<CGFloat>?, shouldInterpolate: Bool, intent: CGColorRenderingIntent
-    ) {}
-    public var width: Int { 0 }
-    public var height: Int { 0 }
-    public var bitsPerComponent: Int { 0 }
-    public var bitsPerPixel: Int { 0 }
-    public var bytesPerRow: Int { 0 }
-    public var colorSpace: CGColorSpace? { nil }
-    public var alphaInfo: CGImageAlphaInfo { .none }
-    public var byteOrderInfo: CGImageByteOrderInfo { .orderDefault }
-    public var bitmapInfo: CGBitmapInfo { [] }
-    public var dataProvider: CGDataProvider? { nil }
+    ) {
+        (self.width, self.height) = (width, height)
+        (self.bitsPerComponent, self.bitsPerPixel) = (bitsPerComponent, bitsPerPixel)
+        self.bytesPerRow = bytesPerRow
+        (colorSpace, self.bitmapInfo, dataProvider) = (space, bitmapInfo, provider)
+    }
+    public let width: Int
+    public let height: Int
+    public let bitsPerComponent: Int
+    public let bitsPerPixel: Int
+    public let bytesPerRow: Int
+    public let colorSpace: CGColorSpace?
+    public var alphaInfo: CGImageAlphaInfo {
+        CGImageAlphaInfo(rawValue: bitmapInfo.rawValue & 0x1f) ?? .none
+    }
+    public var byteOrderInfo: CGImageByteOrderInfo {
+        CGImageByteOrderInfo(rawValue: bitmapInfo.rawValue & 0x7000) ?? .orderDefault
+    }
+    public let bitmapInfo: CGBitmapInfo
+    public let dataProvider: CGDataProvider?
 }
 // https://developer.apple.com/documentation/coregraphics/cgcontext
 public final class CGContext {

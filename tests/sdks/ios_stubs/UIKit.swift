@@ -1,4 +1,5 @@
 @_exported import CoreGraphics
+@_exported import CoreImage
 @_exported import Foundation
 
 // https://developer.apple.com/documentation/uikit/uidevice
@@ -26,6 +27,7 @@ public final class UIImage: @unchecked Sendable {
     public func byPreparingThumbnail(ofSize size: CGSize) async -> UIImage? { nil }
     public var imageOrientation: Orientation { .up }
     public var cgImage: CGImage? { nil }
+    public var ciImage: CIImage? { nil }
 }
 // https://developer.apple.com/documentation/quartzcore/calayer
 open class CALayer: NSObject {}

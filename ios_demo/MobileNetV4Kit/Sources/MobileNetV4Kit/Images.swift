@@ -1,4 +1,5 @@
 import CoreGraphics
+@preconcurrency import CoreImage
 import CoreVideo
 import Foundation
 import ImageIO
@@ -28,6 +29,52 @@ extension MobileNetV4 {
             }
             return stored
         }
+
+        /// Renders an image of Core Image into sRGB and returns its pixels.
+        ///
+        /// - Parameters:
+        ///   - image: An image with a limited extent.
+        ///   - orientation: How it is stored, as ImageIO says.
+        ///   - maxPixels: An image with more pixels is rendered at 1/2, 1/4 or 1/8 of its width and
+        ///     height, so that it has at most as many. Memory for each is four bytes.
+        /// - Throws: ``Failure/badImage(_:)`` if it has no extent or one without limits, or cannot be
+        ///   rendered.
+        public static func pixels(
+            of image: CIImage, orientation: CGImagePropertyOrientation = .up,
+            maxPixels: Int = maxPixels
+        ) throws -> any PixelSource {
+            func size(_ extent: CGRect) throws -> (width: Int, height: Int) {
+                guard let width = Int(exactly: extent.width),
+                    let height = Int(exactly: extent.height)
+                else {
+                    throw Failure.badImage("image: has an extent without limits; crop it first")
+                }
+                return (width, height)
+            }
+            let (width, height) = try size(image.extent.integral)
+            let factor = PackedPixels.sampling(width: width, height: height, maxPixels: maxPixels)
+            let scale = CGAffineTransform(scaleX: 1 / CGFloat(factor), y: 1 / CGFloat(factor))
+            let small =
+                factor > 1 ? image.transformed(by: scale, highQualityDownsample: true) : image
+            let extent = small.extent.integral
+            let found = try size(extent)
+            try PackedPixels.check(width: found.width, height: found.height)
+            let rendered = renderer.context.createCGImage(
+                small, from: extent, format: .RGBA8,
+                colorSpace: CGColorSpace(name: CGColorSpace.sRGB))
+            guard let rendered else {
+                throw Failure.badImage(
+                    "image: Core Image cannot render its \(found.width) x \(found.height) pixels")
+            }
+            return try pixels(of: rendered, orientation: orientation)
+        }
+
+        /// Apple's documentation says that many threads may use one context.
+        private struct Renderer: @unchecked Sendable {
+            let context = CIContext()
+        }
+
+        private static let renderer = Renderer()
 
         /// Returns a camera frame's pixels, read from its planes without an intermediate image.
         ///
@@ -156,13 +203,14 @@ private final class FramePixels: MobileNetV4.PixelSource, @unchecked Sendable {
     private let planes: Planes
 
     init(_ frame: CVPixelBuffer, orientation: MobileNetV4.Orientation) throws {
+        width = CVPixelBufferGetWidth(frame)
+        height = CVPixelBufferGetHeight(frame)
+        try MobileNetV4.PackedPixels.check(width: width, height: height)
         guard CVPixelBufferLockBaseAddress(frame, .readOnly) == kCVReturnSuccess else {
             throw MobileNetV4.Failure.badImage("frame: cannot be locked")
         }
         self.frame = frame
         self.orientation = orientation
-        width = CVPixelBufferGetWidth(frame)
-        height = CVPixelBufferGetHeight(frame)
         do {
             planes = try Self.planes(frame, width, height)
         } catch {

@@ -1,4 +1,5 @@
 import CoreGraphics
+@preconcurrency import CoreImage
 import CoreVideo
 import Foundation
 import ImageIO
@@ -80,7 +81,8 @@ extension MobileNetV4 {
     public func classify(
         _ data: Data, top: Int = 5, threshold: Float = 0, allow: Set<String>? = nil
     ) async throws -> [Classification] {
-        try await run(Images.decode(data)).top(top, threshold: threshold, allow: allow)
+        try await run(decoding: { try Images.decode(data) }).top(
+            top, threshold: threshold, allow: allow)
     }
 
     /// Returns the most probable classes of an image file, the most probable first. It is read and
@@ -95,7 +97,42 @@ extension MobileNetV4 {
     public func classify(
         contentsOf url: URL, top: Int = 5, threshold: Float = 0, allow: Set<String>? = nil
     ) async throws -> [Classification] {
-        try await run(Images.decode(contentsOf: url)).top(top, threshold: threshold, allow: allow)
+        try await run(decoding: { try Images.decode(contentsOf: url) }).top(
+            top, threshold: threshold, allow: allow)
+    }
+}
+
+extension MobileNetV4 {
+    /// Returns the most probable classes of an image of Core Image, the most probable first. It is
+    /// rendered on this actor's thread, not on the caller's.
+    ///
+    /// - Parameters:
+    ///   - image: An image with a limited extent.
+    ///   - orientation: How it is stored, as ImageIO says.
+    ///   - top: The number of classes.
+    ///   - threshold: The lowest probability of a class that is returned.
+    ///   - allow: The labels of the classes to choose from; nil for all.
+    ///   - isolation: The caller's actor, which lets it keep the image.
+    /// - Throws: ``Failure`` if anything goes wrong.
+    public func classify(
+        _ image: CIImage, orientation: CGImagePropertyOrientation = .up, top: Int = 5,
+        threshold: Float = 0, allow: Set<String>? = nil,
+        isolation: isolated (any Actor)? = #isolation
+    ) async throws -> [Classification] {
+        try await run(Recipe(image: image, orientation: orientation))
+            .top(top, threshold: threshold, allow: allow)
+    }
+
+    private func run(_ recipe: Recipe) async throws -> Outputs {
+        try await run(decoding: {
+            try Images.pixels(of: recipe.image, orientation: recipe.orientation)
+        })
+    }
+
+    /// An image to render. Apple's documentation says that threads may share it.
+    private struct Recipe: @unchecked Sendable {
+        let image: CIImage
+        let orientation: CGImagePropertyOrientation
     }
 }
 
@@ -126,13 +163,16 @@ extension MobileNetV4.FrameClassifier {
         public func classify(
             _ image: UIImage, top: Int = 5, threshold: Float = 0, allow: Set<String>? = nil
         ) async throws -> [Classification] {
-            guard let pixels = image.cgImage else {
-                throw Failure.badImage(
-                    "image: has no pixels in memory; render it to a CGImage first")
+            let orientation = CGImagePropertyOrientation(image.imageOrientation)
+            if let pixels = image.cgImage {
+                return try await classify(
+                    pixels, orientation: orientation, top: top, threshold: threshold, allow: allow)
+            }
+            guard let recipe = image.ciImage else {
+                throw Failure.badImage("image: has no pixels")
             }
             return try await classify(
-                pixels, orientation: CGImagePropertyOrientation(image.imageOrientation), top: top,
-                threshold: threshold, allow: allow)
+                recipe, orientation: orientation, top: top, threshold: threshold, allow: allow)
         }
     }
 

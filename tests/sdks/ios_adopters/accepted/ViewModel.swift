@@ -1,3 +1,4 @@
+import CoreImage
 import MobileNetV4ModelsMain
 import SwiftUI
 
@@ -7,6 +8,7 @@ final class ViewModel: ObservableObject {
     @Published private(set) var top: [MobileNetV4.Classification] = []
     @Published private(set) var failure: String?
     private var network: MobileNetV4?
+    private var filtered = CIImage.empty()
 
     func classify(_ data: Data) async {
         do {
@@ -21,6 +23,11 @@ final class ViewModel: ObservableObject {
         Task {
             top = try await opened().classify(image)
         }
+    }
+
+    /// Keeps its image: Core Image's may be shared, although they are not Sendable.
+    func classifyFiltered() async throws {
+        top = try await opened().classify(filtered, orientation: .right)
     }
 
     private func opened() async throws -> MobileNetV4 {
