@@ -33,6 +33,8 @@ from tools.hostile_bundle import hostile_bundle, relabelled_bundle
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "ios_demo"
 STUBS = ROOT / "tests" / "sdks" / "ios_stubs"
+APP = DEMO / "App"
+LOGIC = APP / "Logic"
 BENCHMARK = ROOT / "benchmarks" / "swift"
 ADOPTERS = ROOT / "tests" / "sdks" / "ios_adopters"
 PACKAGES = ROOT / "tests" / "sdks" / "ios_packages"
@@ -165,6 +167,11 @@ def _trap_is_noticed(test: Sequence[str]) -> None:
     print("a planted trap fails the tests, as it must")
 
 
+def logic() -> None:
+    """Tests what the app decides, which is plain Swift."""
+    swift("swift", "test", *_package(LOGIC, "logic"))
+
+
 def compiled() -> None:
     """Compiles the code that needs Apple's modules against the stubs, and adopters' code.
 
@@ -189,7 +196,7 @@ def compiled() -> None:
         models = GENERATED / f"models-{name}"
         _compile(module(name), [*_sources(models / "Sources"), EXTRAS])
         _compile(f"{module(name)}Tests", _sources(models / "Tests"))
-    _compile(_app_module(), [*_sources(DEMO / "App" / "Sources"), EXTRAS])
+    _compile(_app_module(), [*_sources(APP / "Sources"), EXTRAS])
     _compile("Preprocessing", _sources(BENCHMARK / "Sources"))
     for source in _sources(ADOPTERS / "accepted"):
         _compile(source.stem, [source])
@@ -221,7 +228,7 @@ def images() -> None:
 def availability() -> None:
     """Exits if code uses what the package's oldest systems lack."""
     kit = [*_sources(DEMO / KIT / "Sources"), *_sources(DEMO / EXECUTORCH / "Sources")]
-    app = _sources(DEMO / "App" / "Sources")
+    app = _sources(APP / "Sources")
     found = shutil.which("swift")
     toolchain = Path(found).resolve() if found else peers.unpacked("swiftlang") / SWIFT
     modules = toolchain.parent.parent / "lib" / "swift" / "linux"
@@ -238,7 +245,7 @@ def availability() -> None:
 
 def _app_module() -> str:
     """Returns the name under which Xcode compiles the app: its product's."""
-    found = re.search(r"PRODUCT_NAME: (\w+)", (DEMO / "App" / "project.yml").read_text("utf-8"))
+    found = re.search(r"PRODUCT_NAME: (\w+)", (APP / "project.yml").read_text("utf-8"))
     assert found is not None
     return found[1]
 
@@ -323,6 +330,7 @@ def main() -> None:
     begin = time.monotonic()
     lint()
     core(*fixtures())
+    logic()
     if sys.platform != "darwin":  # Xcode has the real modules: .github/workflows/ios.yml
         availability()
         generated()

@@ -25,6 +25,12 @@ extension MobileNetV4 {
             public let preprocess: Double
             /// The time from the input to the outputs.
             public let network: Double
+
+            /// Makes times, for example for the preview of a view.
+            public init(preprocess: Double, network: Double) {
+                self.preprocess = preprocess
+                self.network = network
+            }
         }
 
         init(manifest: Manifest, values: [[Float]], times: Times) {

@@ -42,23 +42,22 @@ final class Resizer {
         height = image.height
         orientation = image.orientation
         let (fromWidth, fromHeight) = (image.uprightWidth, image.uprightHeight)
-        let (toWidth, toHeight) = Self.resizedSize(Double(fromWidth), Double(fromHeight), spec)
+        let (toWidth, toHeight) = spec.resized(width: fromWidth, height: fromHeight)
         guard toWidth * toHeight <= Double(Self.maxPixels) else {
             throw MobileNetV4.Failure.badImage(
                 "image: \(fromWidth) x \(fromHeight) would be resized to \(toWidth) x "
                     + "\(toHeight), at most \(Self.maxPixels) pixels are allowed")
         }
+        let (left, top) = spec.cropOrigin(in: (toWidth, toHeight))
         let turned = orientation.isTransposed
         let mirrored = turned ? orientation.isFromBottom : orientation.isFromRight
         let flipped = turned ? orientation.isFromRight : orientation.isFromBottom
         across = Resampling(
             from: fromWidth, to: Int(toWidth), interpolation: spec.interpolation,
-            left: Int(((toWidth - Double(spec.width)) / 2).rounded(.toNearestOrEven)),
-            count: spec.width, reversed: mirrored)
+            left: left, count: spec.width, reversed: mirrored)
         down = Resampling(
             from: fromHeight, to: Int(toHeight), interpolation: spec.interpolation,
-            left: Int(((toHeight - Double(spec.height)) / 2).rounded(.toNearestOrEven)),
-            count: spec.height, reversed: flipped)
+            left: top, count: spec.height, reversed: flipped)
         columnStep = mirrored ? -1 : 1
         rowStep = flipped ? -spec.width : spec.width
         origin = (mirrored ? spec.width - 1 : 0) + (flipped ? (spec.height - 1) * spec.width : 0)
@@ -75,25 +74,6 @@ final class Resizer {
         pixels.deallocate()
         column.deallocate()
         strip.deallocate()
-    }
-
-    /// Returns whole numbers as doubles, which hold products of sides that integers might not.
-    private static func resizedSize(
-        _ width: Double, _ height: Double, _ spec: MobileNetV4.PreprocessSpec
-    ) -> (Double, Double) {
-        let toWidth = (Double(spec.width) / spec.crop).rounded(.down)
-        let toHeight = (Double(spec.height) / spec.crop).rounded(.down)
-        if toWidth == toHeight {
-            let shorter = min(width, height)
-            return (
-                (toHeight * width / shorter).rounded(.down),
-                (toHeight * height / shorter).rounded(.down)
-            )
-        }
-        let ratio = min(height / toHeight, width / toWidth)
-        return (
-            (width / ratio).rounded(.toNearestOrEven), (height / ratio).rounded(.toNearestOrEven)
-        )
     }
 
     /// Tells whether an image has this size and orientation.

@@ -9,6 +9,13 @@ extension MobileNetV4 {
         public let label: String
         /// The probability, from 0 to 1.
         public let probability: Float
+
+        /// Makes a class, for example for the preview of a view.
+        public init(index: Int, label: String, probability: Float) {
+            self.index = index
+            self.label = label
+            self.probability = probability
+        }
     }
 }
 

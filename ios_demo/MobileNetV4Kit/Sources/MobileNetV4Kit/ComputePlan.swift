@@ -2,24 +2,6 @@
 import Foundation
 
 extension MobileNetV4 {
-    /// Core ML's plan for one operator before it runs: which part of the chip will compute it.
-    public struct OperatorPlan: Codable, Sendable, Equatable, Identifiable {
-        /// The operator's place in the program.
-        public let id: Int
-        /// Core ML's name for the kind of operator, as in `ios16.conv`.
-        public let kind: String
-        /// The name of the operator's first output.
-        public let name: String
-        /// The part that will compute it: `cpu`, `gpu` or `neural engine`; nil if Core ML gives none.
-        public let device: String?
-        /// All parts of the chip that could compute it.
-        public let supported: [String]
-        /// The share of the program's estimated time, from 0 to 1; nil if Core ML gives none.
-        public let cost: Double?
-    }
-}
-
-extension MobileNetV4 {
     /// Returns the operators of a bundle and what will compute them, in program order.
     ///
     /// - Parameters:
@@ -45,10 +27,8 @@ extension MobileNetV4 {
         guard case .program(let program) = plan.modelStructure,
             let main = program.functions["main"]
         else { throw Failure.badBundle("\(loader.bundle.manifest.id): is not an ML program") }
-        // Constants are not computed.
-        // Constants, and weights that are expanded while loading, are not computed by any unit.
         let operations = main.block.operations.filter {
-            $0.operatorName != "const" && !$0.operatorName.contains("constexpr_")
+            OperatorPlan.isComputed($0.operatorName)
         }
         return operations.enumerated().map { i, operation in
             let usage = plan.deviceUsage(for: operation)

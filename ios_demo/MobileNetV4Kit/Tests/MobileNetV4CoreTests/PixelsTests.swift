@@ -26,6 +26,33 @@ struct PixelsTests {
         #expect(MobileNetV4.Orientation(exif: 9) == .upright)
     }
 
+    /// Each pixel says where it is; with the nearest pixel the result says what the crop covers.
+    @Test(arguments: [
+        ([8, 8], 0.875, 64, 48), ([8, 8], 1, 31, 57), ([6, 10], 0.8, 64, 48),
+        ([10, 6], 0.5, 90, 30),
+    ])
+    func theCropIsWhatTheNetworkSees(
+        _ size: [Int], _ crop: Double, _ width: Int, _ height: Int
+    ) throws {
+        let rows = (0..<height).map { y in (0..<width).map { x in UInt32(x << 8 | y) } }
+        let seen = try preprocessor(size, .nearest, crop: crop).resized(Grid(rows: rows))
+        let box = MobileNetV4.PreprocessSpec(
+            size: size, crop: crop, interpolation: .nearest, mean: [0, 0, 0], std: [1, 1, 1]
+        ).crop(width: width, height: height)
+        for y in 0..<size[0] {
+            for x in 0..<size[1] {
+                let (atX, atY) = (
+                    box.minX + box.width * (Double(x) + 0.5) / Double(size[1]),
+                    box.minY + box.height * (Double(y) + 0.5) / Double(size[0])
+                )
+                let at = 3 * (y * size[1] + x)
+                // Within rounding at the edges of pixels.
+                #expect(abs(Double(seen[at + 1]) + 0.5 - atX) <= 0.5 + 1e-9, "\(x), \(y)")
+                #expect(abs(Double(seen[at + 2]) + 0.5 - atY) <= 0.5 + 1e-9, "\(x), \(y)")
+            }
+        }
+    }
+
     private func preprocessor(
         _ size: [Int], _ interpolation: MobileNetV4.Interpolation, crop: Double = 1
     ) throws -> MobileNetV4.Preprocessor {

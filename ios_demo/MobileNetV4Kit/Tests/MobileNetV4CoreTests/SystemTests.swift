@@ -23,6 +23,14 @@ struct SystemTests {
         #expect(message { try system.check(manifest) }.contains(why))
     }
 
+    @Test func constantsAreNotComputed() {
+        let kinds = [
+            "const", "ios16.conv", "ios16.constexpr_affine_dequantize", "add", "ios18.const",
+            "ios18.constexpr_blockwise_shift_scale", "constexpr_lut_to_dense",
+        ]
+        #expect(kinds.filter(MobileNetV4.OperatorPlan.isComputed) == ["ios16.conv", "add"])
+    }
+
     @Test func aSystemThatIsNewEnough() throws {
         for (least, system) in [
             ("16", AppleSystem(.iOS, 16)), ("18", AppleSystem(.macOS, 15)),

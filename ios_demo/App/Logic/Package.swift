@@ -1,0 +1,16 @@
+// swift-tools-version: 6.0
+// Builds and tests on Linux what the app decides. Xcode compiles the same files into the app.
+import PackageDescription
+
+let package = Package(
+    name: "Logic",
+    platforms: [.iOS(.v16), .macOS(.v13)],
+    dependencies: [.package(path: "../../MobileNetV4Kit")],
+    targets: [
+        .target(
+            name: "Logic",
+            dependencies: [.product(name: "MobileNetV4Core", package: "MobileNetV4Kit")],
+            path: "Sources"),
+        .testTarget(name: "LogicTests", dependencies: ["Logic"], path: "Tests"),
+    ]
+)

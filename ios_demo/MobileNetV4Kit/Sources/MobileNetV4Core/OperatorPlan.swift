@@ -1,0 +1,36 @@
+extension MobileNetV4 {
+    /// Core ML's plan for one operator before it runs: which part of the chip will compute it.
+    public struct OperatorPlan: Codable, Sendable, Equatable, Identifiable {
+        /// The operator's place in the program.
+        public let id: Int
+        /// Core ML's name for the kind of operator, as in `ios16.conv`.
+        public let kind: String
+        /// The name of the operator's first output.
+        public let name: String
+        /// The part that will compute it: `cpu`, `gpu` or `neural engine`; nil if Core ML gives none.
+        public let device: String?
+        /// All parts of the chip that could compute it.
+        public let supported: [String]
+        /// The share of the program's estimated time, from 0 to 1; nil if Core ML gives none.
+        public let cost: Double?
+
+        package init(
+            id: Int, kind: String, name: String, device: String?, supported: [String],
+            cost: Double?
+        ) {
+            self.id = id
+            self.kind = kind
+            self.name = name
+            self.device = device
+            self.supported = supported
+            self.cost = cost
+        }
+
+        /// Tells whether operators of a kind are computed in each run. Constants are not, nor are
+        /// weights, which `constexpr` operators decompress while Core ML loads the program.
+        package static func isComputed(_ kind: String) -> Bool {
+            let kind = kind.split(separator: ".").last ?? ""
+            return kind != "const" && !kind.hasPrefix("constexpr_")
+        }
+    }
+}
