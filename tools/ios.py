@@ -196,7 +196,7 @@ def compiled() -> None:
         models = GENERATED / f"models-{name}"
         _compile(module(name), [*_sources(models / "Sources"), EXTRAS])
         _compile(f"{module(name)}Tests", _sources(models / "Tests"))
-    _compile(_app_module(), [*_sources(APP / "Sources"), EXTRAS])
+    _compile(_app_module(), [*_app(), EXTRAS])
     _compile("Preprocessing", _sources(BENCHMARK / "Sources"))
     for source in _sources(ADOPTERS / "accepted"):
         _compile(source.stem, [source])
@@ -228,7 +228,7 @@ def images() -> None:
 def availability() -> None:
     """Exits if code uses what the package's oldest systems lack."""
     kit = [*_sources(DEMO / KIT / "Sources"), *_sources(DEMO / EXECUTORCH / "Sources")]
-    app = _sources(APP / "Sources")
+    app = _app()
     found = shutil.which("swift")
     toolchain = Path(found).resolve() if found else peers.unpacked("swiftlang") / SWIFT
     modules = toolchain.parent.parent / "lib" / "swift" / "linux"
@@ -241,6 +241,10 @@ def availability() -> None:
     if newer:
         sys.exit("\n".join(newer))
     print(f"{len(kit) + len(app)} files use nothing newer than the oldest systems")
+
+
+def _app() -> list[Path]:
+    return [*_sources(APP / "Sources"), *_sources(LOGIC / "Sources")]
 
 
 def _app_module() -> str:

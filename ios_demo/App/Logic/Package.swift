@@ -1,5 +1,5 @@
 // swift-tools-version: 6.0
-// Builds and tests on Linux what the app decides. Xcode compiles the same files into the app.
+// Builds what the app decides for its tests, which run on Linux. Xcode compiles these files into the app.
 import PackageDescription
 
 let package = Package(

@@ -6,27 +6,9 @@ import UIKit
 @MainActor
 final class Bench: ObservableObject {
     /// One session.
-    struct Run: Identifiable, Encodable {
+    struct Run: Encodable {
         let unit: MobileNetV4.Plan.Unit?
         let result: MobileNetV4.JobResult
-        var id: MobileNetV4.Plan.Unit? { unit }
-        var statistics: MobileNetV4.Statistics? {
-            result.samples.flatMap { MobileNetV4.Statistics($0.latenciesMs) }
-        }
-
-        enum CodingKeys: CodingKey {
-            case unit, result
-        }
-
-        /// The title; without a unit, Core ML chooses among what the bundle asks for.
-        var title: String {
-            switch unit {
-            case nil: return "As built"
-            case .cpu: return "CPU"
-            case .gpu: return "GPU"
-            case .npu: return "Neural Engine"
-            }
-        }
     }
 
     /// What was measured so far.
@@ -70,10 +52,5 @@ final class Bench: ObservableObject {
         let file = FileManager.default.temporaryDirectory.appendingPathComponent("\(model.id).json")
         try encoder.encode(runs).write(to: file, options: .atomic)
         return file
-    }
-
-    /// Formats a time with one digit after the point.
-    static func ms(_ value: Double) -> String {
-        value.formatted(.number.precision(.fractionLength(1)))
     }
 }

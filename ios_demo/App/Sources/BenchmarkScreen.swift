@@ -4,25 +4,16 @@ import SwiftUI
 
 /// Measures the chosen model on every unit.
 struct BenchmarkScreen: View {
+    let thermal: MobileNetV4.ThermalStatus?
     @EnvironmentObject private var classifier: Classifier
     @StateObject private var bench = Bench()
     @State private var measuring: Task<Void, Never>?
 
     var body: some View {
         NavigationStack {
-            ScrollView {
-                VStack(alignment: .leading, spacing: 16) {
-                    ThermalLabel(status: MobileNetV4.AppleDevice().thermal().status)
-                    if bench.runs.isEmpty {
-                        Text("Measures the model of the tab Model on every unit.")
-                    } else {
-                        LatencyChart(runs: bench.runs)
-                        ForEach(bench.runs) { run in RunRow(run: run) }
-                    }
-                    OperatorRows(operators: bench.operators)
-                }
-                .padding()
-            }
+            BenchmarkView(
+                rows: bench.runs.map(SessionRow.init), operators: bench.operators, thermal: thermal
+            )
             .navigationTitle("Benchmark")
             .toolbar { tools }
         }
@@ -49,44 +40,105 @@ struct BenchmarkScreen: View {
     }
 }
 
-/// The median latency on every unit.
-struct LatencyChart: View {
-    let runs: [Bench.Run]
+/// One session, as the screen shows it.
+struct SessionRow: Identifiable {
+    /// What a session measured.
+    struct Figures {
+        let median: Double
+        let slow: Double
+        let count: Int
+        let goldenSqnrDb: Double
+        let before: MobileNetV4.ThermalStatus?
+        let after: MobileNetV4.ThermalStatus?
+    }
 
-    var body: some View {
-        Chart(runs) { run in
-            if let median = run.statistics?.percentile(50) {
-                BarMark(
-                    x: .value("Median latency in ms", median),
-                    y: .value("Unit", run.title)
-                )
-                .annotation(position: .trailing) { Text(Bench.ms(median)).font(.caption) }
-                .accessibilityLabel(run.title)
-                .accessibilityValue("\(Bench.ms(median)) milliseconds")
-            }
+    let unit: MobileNetV4.Plan.Unit?
+    /// The figures; nil if the session failed.
+    let figures: Figures?
+    /// Why it failed.
+    let error: String?
+    var id: MobileNetV4.Plan.Unit? { unit }
+}
+
+extension SessionRow {
+    init(_ run: Bench.Run) {
+        let samples = run.result.samples
+        let statistics = samples.flatMap { MobileNetV4.Statistics($0.latenciesMs) }
+        unit = run.unit
+        error = run.result.error
+        if let samples, let statistics {
+            figures = Figures(
+                median: statistics.percentile(50), slow: statistics.percentile(90),
+                count: statistics.count, goldenSqnrDb: samples.goldenSqnrDb,
+                before: samples.thermalBefore.status, after: samples.thermalAfter.status)
+        } else {
+            figures = nil
         }
-        .chartXAxisLabel("Median latency in ms")
-        .frame(height: 220)
     }
 }
 
-/// One session in words.
-struct RunRow: View {
-    let run: Bench.Run
+/// The sessions of a model, and what computes its operators.
+struct BenchmarkView: View {
+    let rows: [SessionRow]
+    let operators: [MobileNetV4.OperatorPlan]
+    let thermal: MobileNetV4.ThermalStatus?
+
+    var body: some View {
+        ScrollView {
+            VStack(alignment: .leading, spacing: 16) {
+                ThermalLabel(status: thermal)
+                if rows.isEmpty {
+                    Text("Measures the model of the tab Model on every unit.")
+                } else {
+                    LatencyChart(rows: rows)
+                    ForEach(rows) { row in SessionFigures(row: row) }
+                }
+                Operators(operators: operators)
+            }
+            .padding()
+            .frame(maxWidth: 700, alignment: .leading)
+        }
+    }
+}
+
+/// The median latency on every unit.
+struct LatencyChart: View {
+    let rows: [SessionRow]
+    /// The height of a bar with its label, which grows with the text.
+    @ScaledMetric private var bar = 48.0
+
+    var body: some View {
+        Chart(rows) { row in
+            if let median = row.figures?.median {
+                BarMark(
+                    x: .value("Median latency in ms", median), y: .value("Unit", row.unit.title)
+                )
+                .annotation(position: .trailing) { Text(median.milliseconds).font(.caption) }
+                .accessibilityLabel(row.unit.title)
+                .accessibilityValue(median.milliseconds)
+            }
+        }
+        .chartXAxisLabel("Median latency in ms")
+        .frame(minHeight: bar * Double(rows.count + 1))
+    }
+}
+
+/// The figures of a session.
+struct SessionFigures: View {
+    let row: SessionRow
 
     var body: some View {
         VStack(alignment: .leading, spacing: 4) {
-            Text(run.title).font(.headline)
-            if let samples = run.result.samples, let statistics = run.statistics {
-                Text(
-                    "median \(Bench.ms(statistics.percentile(50))) ms, 90th percentile "
-                        + "\(Bench.ms(statistics.percentile(90))) ms, \(statistics.count) runs")
-                Text(
-                    "golden check \(Bench.ms(samples.goldenSqnrDb)) dB, thermal state "
-                        + "\(samples.thermalBefore.status?.rawValue ?? "unknown") to "
-                        + "\(samples.thermalAfter.status?.rawValue ?? "unknown")")
+            Text(row.unit.title).font(.headline)
+            if let figures = row.figures {
+                LabeledContent("Median", value: figures.median.milliseconds)
+                LabeledContent("90th percentile", value: figures.slow.milliseconds)
+                LabeledContent("Runs", value: figures.count.formatted())
+                LabeledContent("Golden check", value: figures.goldenSqnrDb.decibels)
+                LabeledContent("Thermal state before", value: figures.before.title)
+                LabeledContent("Thermal state after", value: figures.after.title)
             } else {
-                Text(run.result.error ?? "")
+                FailureLabel(row.error ?? "")
             }
         }
         .font(.footnote)
@@ -95,23 +147,25 @@ struct RunRow: View {
 }
 
 /// Which part of the chip computes how many operators.
-struct OperatorRows: View {
+struct Operators: View {
     let operators: [MobileNetV4.OperatorPlan]
-
-    private var units: [String] { Set(operators.compactMap(\.device)).sorted() }
 
     var body: some View {
         if !operators.isEmpty {
-            ForEach(units, id: \.self) { unit in
-                LabeledContent(
-                    unit, value: "\(operators.filter { $0.device == unit }.count) operators")
+            Text("Operators").font(.headline)
+            ForEach(OperatorCount.counts(operators)) { one in
+                LabeledContent(title(one.device), value: one.count.formatted())
             }
-            DisclosureGroup("All \(operators.count) operators") {
+            DisclosureGroup("All operators") {
                 ForEach(operators) { one in
-                    LabeledContent("\(one.kind) \(one.name)", value: one.device ?? "unknown")
+                    LabeledContent("\(one.kind) \(one.name)", value: title(one.device))
                         .font(.caption)
                 }
             }
         }
+    }
+
+    private func title(_ device: String?) -> String {
+        device ?? String(localized: "Unknown")
     }
 }

@@ -5,12 +5,24 @@ import SwiftUI
 /// The back camera, whose frames are classified one after the other.
 @MainActor
 final class Camera: ObservableObject {
-    /// The outputs of the last frame.
-    @Published private(set) var outputs: MobileNetV4.Outputs?
-    /// Why there are none.
-    @Published private(set) var failure: String?
-    /// Whether the user does not let the app use the camera.
-    @Published private(set) var isDenied = false
+    /// What the screen shows.
+    struct Findings {
+        /// The most probable classes, smoothed; none before the first frame.
+        var top: [MobileNetV4.Classification] = []
+        /// How long the last frame took.
+        var times: MobileNetV4.Outputs.Times?
+        /// Why there is nothing.
+        var failure: String?
+        /// Whether the user does not let the app use the camera.
+        var isDenied = false
+        /// The upright frames; nil before the camera runs.
+        var viewfinder: Viewfinder?
+    }
+
+    /// What was found so far.
+    @Published private(set) var findings = Findings()
+    /// The camera; nil before it is used.
+    @Published private(set) var device: AVCaptureDevice?
 
     let session = AVCaptureSession()
     private let classifier = MobileNetV4.FrameClassifier()
@@ -19,28 +31,40 @@ final class Camera: ObservableObject {
 
     /// Classifies frames with a network until the task ends, as it does for the next network.
     func classify(with network: MobileNetV4?) async {
-        outputs = nil
+        (findings.top, findings.times) = ([], nil)
         classifier.use(network)
+        var smoothing = Smoothing(labels: network?.manifest.labels)
         for await result in classifier.outputs where !Task.isCancelled {
-            switch result {
-            case .success(let found): (outputs, failure) = (found, nil)
-            case .failure(let error): failure = error.localizedDescription
+            do {
+                let outputs = try result.get()
+                _ = try outputs.top(1)  // says what is wrong with a network without classes
+                smoothing.add(
+                    outputs.probabilities ?? [], at: ProcessInfo.processInfo.systemUptime)
+                (findings.top, findings.times) = (smoothing.top(3), outputs.times)
+                findings.failure = nil
+            } catch {
+                findings.failure = error.localizedDescription
             }
         }
     }
 
-    /// Starts the camera, if the user lets it.
-    func run() async {
+    /// Starts the camera at a pace, if the user lets it.
+    func run(_ pace: Pace) async {
+        frames.use(pace)
+        if pace == .paused { return stop() }
         guard await AVCaptureDevice.requestAccess(for: .video) else {
-            (failure, isDenied) = ("The app may not use the camera.", true)
+            findings.failure = String(localized: "The app may not use the camera.")
+            findings.isDenied = true
             return
         }
-        (failure, isDenied) = (nil, false)
-        if session.inputs.isEmpty {
-            guard configure() else {
-                failure = "There is no camera."
-                return
-            }
+        (findings.failure, findings.isDenied) = (nil, false)
+        if device == nil {
+            device = configure()
+            turn(.portrait)
+        }
+        if device == nil {
+            findings.failure = String(localized: "There is no camera.")
+            return
         }
         // It blocks until the camera runs; a session may be started on any thread.
         nonisolated(unsafe) let session = session
@@ -53,7 +77,16 @@ final class Camera: ObservableObject {
         queue.async { session.stopRunning() }
     }
 
-    private func configure() -> Bool {
+    /// Turns the frames from the next one on.
+    func turn(_ turn: Turn) {
+        guard let device else { return }
+        frames.use(turn)
+        let size = CMVideoFormatDescriptionGetDimensions(device.activeFormat.formatDescription)
+        findings.viewfinder = Viewfinder(
+            width: Int(size.width), height: Int(size.height), turn: turn)
+    }
+
+    private func configure() -> AVCaptureDevice? {
         session.beginConfiguration()
         defer { session.commitConfiguration() }
         let output = AVCaptureVideoDataOutput()
@@ -65,22 +98,40 @@ final class Camera: ObservableObject {
         output.alwaysDiscardsLateVideoFrames = true
         output.setSampleBufferDelegate(frames, queue: queue)
         session.sessionPreset = .vga640x480
-        guard let device = AVCaptureDevice.default(for: .video),
+        guard
+            let device = AVCaptureDevice.default(
+                .builtInWideAngleCamera, for: .video, position: .back),
             let input = try? AVCaptureDeviceInput(device: device),
             session.canAddInput(input), session.canAddOutput(output)
-        else { return false }
+        else { return nil }
         session.addInput(input)
         session.addOutput(output)
-        return true
+        if session.isMultitaskingCameraAccessSupported {  // beside another app on an iPad
+            session.isMultitaskingCameraAccessEnabled = true
+        }
+        return device
     }
 }
 
-/// Passes on the camera's frames, which the sensor, lying across the phone, gives turned.
-final class Frames: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate {
+/// Passes on the camera's frames, at a pace and with the turn that makes them upright.
+final class Frames: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate,
+    @unchecked Sendable  // the lock protects all variables
+{
     private let classifier: MobileNetV4.FrameClassifier
+    private let lock = NSLock()
+    private var gate = Gate()
+    private var turn = Turn.portrait
 
     init(_ classifier: MobileNetV4.FrameClassifier) {
         self.classifier = classifier
+    }
+
+    func use(_ pace: Pace) {
+        lock.withLock { gate.pace = pace }
+    }
+
+    func use(_ turn: Turn) {
+        lock.withLock { self.turn = turn }
     }
 
     func captureOutput(
@@ -88,6 +139,8 @@ final class Frames: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate {
         from connection: AVCaptureConnection
     ) {
         guard let frame = CMSampleBufferGetImageBuffer(sampleBuffer) else { return }
-        classifier.submit(frame, degrees: 90)  // the app is upright only
+        let seconds = CMSampleBufferGetPresentationTimeStamp(sampleBuffer).seconds
+        let degrees = lock.withLock { gate.admits(seconds) ? turn.degrees : nil }
+        if let degrees { classifier.submit(frame, degrees: degrees) }
     }
 }

@@ -1,38 +1,23 @@
-import AVFoundation
 import MobileNetV4Kit
 import SwiftUI
 import UIKit
 
 /// Classifies what the camera sees, as fast as the network is.
 struct CameraScreen: View {
+    let thermal: MobileNetV4.ThermalStatus?
     @EnvironmentObject private var classifier: Classifier
     @StateObject private var camera = Camera()
 
     var body: some View {
-        ZStack(alignment: .bottom) {
-            CameraPreview(session: camera.session)
-                .ignoresSafeArea()
-                .accessibilityLabel("Camera")
-            VStack(alignment: .leading, spacing: 8) {
-                if let failure = camera.failure {
-                    Label(failure, systemImage: "exclamationmark.triangle")
-                    if camera.isDenied,
-                        let settings = URL(string: UIApplication.openSettingsURLString)
-                    {
-                        Link("Open Settings", destination: settings)
-                    }
-                } else if let outputs = camera.outputs, let top = try? outputs.top(3) {
-                    Predictions(top: top)
-                    Latency(times: outputs.times)
-                } else {
-                    Waiting(state: classifier.state)
-                }
+        CameraView(
+            findings: camera.findings, state: classifier.state, thermal: thermal,
+            spec: classifier.network?.manifest.preprocess
+        ) {
+            if let device = camera.device {
+                CameraPreview(session: camera.session, device: device, turned: camera.turn)
             }
-            .padding()
-            .frame(maxWidth: .infinity, alignment: .leading)
-            .background(.regularMaterial)
         }
-        .task { await camera.run() }
+        .task(id: Pace(thermal)) { await camera.run(Pace(thermal)) }
         .task(id: classifier.network.map(ObjectIdentifier.init)) {
             await camera.classify(with: classifier.network)
         }
@@ -40,23 +25,56 @@ struct CameraScreen: View {
     }
 }
 
-/// The camera's own picture.
-struct CameraPreview: UIViewRepresentable {
-    let session: AVCaptureSession
+/// The camera's picture with the part that the network sees, and what that part shows.
+struct CameraView<Picture: View>: View {
+    let findings: Camera.Findings
+    let state: Classifier.State
+    let thermal: MobileNetV4.ThermalStatus?
+    let spec: MobileNetV4.PreprocessSpec?
+    @ViewBuilder let picture: Picture
 
-    /// A view that is nothing but the picture.
-    final class PreviewView: UIView {
-        override class var layerClass: AnyClass { AVCaptureVideoPreviewLayer.self }
-    }
-
-    func makeUIView(context: Context) -> PreviewView {
-        let view = PreviewView()
-        if let layer = view.layer as? AVCaptureVideoPreviewLayer {
-            layer.session = session
-            layer.videoGravity = .resizeAspectFill
+    var body: some View {
+        Split {
+            ZStack {
+                Color.black
+                picture.overlay { CropBox(viewfinder: findings.viewfinder, spec: spec) }
+            }
+            .accessibilityElement(children: .ignore)
+            .accessibilityLabel("Camera")
+        } results: {
+            PaceLabel(pace: Pace(thermal))
+            if let failure = findings.failure {
+                FailureLabel(failure)
+                if findings.isDenied,
+                    let settings = URL(string: UIApplication.openSettingsURLString)
+                {
+                    Link("Open Settings", destination: settings)
+                }
+            } else if let times = findings.times {
+                Predictions(top: findings.top)
+                Latency(times: times, thermal: thermal)
+            } else {
+                Waiting(state: state)
+            }
         }
-        return view
     }
+}
 
-    func updateUIView(_ view: PreviewView, context: Context) {}
+/// Why a hot device classifies fewer frames.
+struct PaceLabel: View {
+    let pace: Pace
+
+    var body: some View {
+        switch pace {
+        case .full: EmptyView()
+        case .slow:
+            Label(
+                "The device is hot: two frames per second are classified.",
+                systemImage: "thermometer.high")
+        case .paused:
+            Label(
+                "The device is too hot: the camera pauses until it is cooler.",
+                systemImage: "thermometer.high")
+        }
+    }
 }

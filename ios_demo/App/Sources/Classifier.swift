@@ -46,7 +46,8 @@ final class Classifier: ObservableObject {
     func open() async {
         let choice = choice
         guard let model = choice.model else {
-            state = .failed("There is no model in this app: write one with mnv4 sdk ios.")
+            state = .failed(
+                String(localized: "There is no model in this app: write one with mnv4 sdk ios."))
             return
         }
         state = .loading
@@ -57,18 +58,6 @@ final class Classifier: ObservableObject {
             if choice == self.choice { state = .ready(network) }
         } catch {
             if choice == self.choice { state = .failed(error.localizedDescription) }
-        }
-    }
-}
-
-extension MobileNetV4.ComputeUnit {
-    /// The title that people read.
-    var title: String {
-        switch self {
-        case .all: return "All"
-        case .cpuAndNeuralEngine: return "CPU and Neural Engine"
-        case .cpuAndGPU: return "CPU and GPU"
-        case .cpuOnly: return "CPU"
         }
     }
 }

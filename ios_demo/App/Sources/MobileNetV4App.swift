@@ -24,14 +24,21 @@ struct MobileNetV4App: App {
 /// The screens.
 struct RootView: View {
     @EnvironmentObject private var classifier: Classifier
+    @State private var thermal = MobileNetV4.AppleDevice().thermal().status
+
+    private let changes = NotificationCenter.default
+        .publisher(for: ProcessInfo.thermalStateDidChangeNotification)
+        .receive(on: DispatchQueue.main)
 
     var body: some View {
         TabView {
-            CameraScreen().tabItem { Label("Camera", systemImage: "camera") }
-            PhotoScreen().tabItem { Label("Photo", systemImage: "photo") }
-            BenchmarkScreen().tabItem { Label("Benchmark", systemImage: "stopwatch") }
-            SettingsScreen().tabItem { Label("Model", systemImage: "slider.horizontal.3") }
+            CameraScreen(thermal: thermal).tabItem { Label("Camera", systemImage: "camera") }
+            PhotoScreen(thermal: thermal).tabItem { Label("Photo", systemImage: "photo") }
+            BenchmarkScreen(thermal: thermal)
+                .tabItem { Label("Benchmark", systemImage: "stopwatch") }
+            ModelScreen().tabItem { Label("Model", systemImage: "slider.horizontal.3") }
         }
         .task(id: classifier.choice) { await classifier.open() }
+        .onReceive(changes) { _ in thermal = MobileNetV4.AppleDevice().thermal().status }
     }
 }

@@ -4,34 +4,17 @@ import SwiftUI
 
 /// Classifies a picture of the photo library.
 struct PhotoScreen: View {
+    let thermal: MobileNetV4.ThermalStatus?
     @EnvironmentObject private var classifier: Classifier
     @State private var item: PhotosPickerItem?
-    @State private var image: UIImage?
-    @State private var outputs: MobileNetV4.Outputs?
-    @State private var failure: String?
+    @State private var photo = Photo()
 
     var body: some View {
         NavigationStack {
-            ScrollView {
-                VStack(spacing: 16) {
-                    if let image {
-                        Image(uiImage: image)
-                            .resizable()
-                            .scaledToFit()
-                            .clipShape(RoundedRectangle(cornerRadius: 12))
-                            .accessibilityLabel("The chosen picture")
-                    }
-                    if let failure {
-                        Label(failure, systemImage: "exclamationmark.triangle")
-                    } else if let outputs, let top = try? outputs.top(5) {
-                        Predictions(top: top)
-                        Latency(times: outputs.times)
-                    } else if classifier.network == nil {
-                        Waiting(state: classifier.state)
-                    }
-                }
-                .padding()
-            }
+            PhotoView(
+                photo: photo, state: classifier.state, thermal: thermal,
+                spec: classifier.network?.manifest.preprocess
+            )
             .navigationTitle("Photo")
             .toolbar {
                 PhotosPicker(selection: $item, matching: .images) {
@@ -55,22 +38,69 @@ struct PhotoScreen: View {
 
     private func classify() async {
         guard let item, let network = classifier.network else { return }
-        (outputs, failure) = (nil, nil)
+        photo = Photo(image: photo.image)
         do {
             guard let data = try await item.loadTransferable(type: Data.self) else {
-                throw MobileNetV4.Failure.badImage("The picture cannot be loaded.")
+                throw MobileNetV4.Failure.badImage(
+                    String(localized: "The picture cannot be loaded."))
             }
             // As large as a screen; the network gets its own pixels.
-            image = await UIImage(data: data)?.byPreparingThumbnail(
+            photo.image = await UIImage(data: data)?.byPreparingThumbnail(
                 ofSize: CGSize(width: 1024, height: 1024))
             let pixels = try await Task.detached { try MobileNetV4.Images.decode(data) }.value
             let found = try await network.run(pixels)
             try Task.checkCancellation()  // another image or model may have been chosen
-            outputs = found
+            photo.viewfinder = Viewfinder(pixels)
+            (photo.top, photo.times) = (try found.top(5), found.times)
         } catch is CancellationError {
             return
         } catch {
-            failure = error.localizedDescription
+            photo.failure = error.localizedDescription
+        }
+    }
+}
+
+/// What was found in a picture.
+struct Photo {
+    /// The picture, as large as a screen; nil before one is chosen.
+    var image: UIImage?
+    /// The size of the picture that was classified.
+    var viewfinder: Viewfinder?
+    /// The most probable classes.
+    var top: [MobileNetV4.Classification] = []
+    /// How long it took.
+    var times: MobileNetV4.Outputs.Times?
+    /// Why nothing was found.
+    var failure: String?
+}
+
+/// The picture with the part that the network sees, and what that part shows.
+struct PhotoView: View {
+    let photo: Photo
+    let state: Classifier.State
+    let thermal: MobileNetV4.ThermalStatus?
+    let spec: MobileNetV4.PreprocessSpec?
+
+    var body: some View {
+        Split {
+            if let image = photo.image {
+                Image(uiImage: image)
+                    .resizable()
+                    .scaledToFit()
+                    .overlay { CropBox(viewfinder: photo.viewfinder, spec: spec) }
+                    .accessibilityLabel("The chosen picture")
+            }
+        } results: {
+            if let failure = photo.failure {
+                FailureLabel(failure)
+            } else if let times = photo.times {
+                Predictions(top: photo.top)
+                Latency(times: times, thermal: thermal)
+            } else if photo.image == nil {
+                Text("Choose a picture to classify it.")
+            } else {
+                Waiting(state: state)
+            }
         }
     }
 }

@@ -5,3 +5,18 @@ import Foundation
 public class CMSampleBuffer {}
 // https://developer.apple.com/documentation/coremedia/cmsamplebuffergetimagebuffer(_:)
 public func CMSampleBufferGetImageBuffer(_ buffer: CMSampleBuffer) -> CVImageBuffer? { nil }
+// https://developer.apple.com/documentation/coremedia/cmtime
+public struct CMTime: Sendable { public var seconds: Double { 0 } }
+// https://developer.apple.com/documentation/coremedia/cmsamplebuffergetpresentationtimestamp(_:)
+public func CMSampleBufferGetPresentationTimeStamp(_ buffer: CMSampleBuffer) -> CMTime { CMTime() }
+// https://developer.apple.com/documentation/coremedia/cmformatdescription
+public class CMFormatDescription { public init() {} }
+// https://developer.apple.com/documentation/coremedia/cmvideodimensions
+public struct CMVideoDimensions: Sendable {
+    public var width: Int32
+    public var height: Int32
+}
+// https://developer.apple.com/documentation/coremedia/cmvideoformatdescriptiongetdimensions(_:)
+public func CMVideoFormatDescriptionGetDimensions(
+    _ description: CMFormatDescription
+) -> CMVideoDimensions { CMVideoDimensions(width: 0, height: 0) }

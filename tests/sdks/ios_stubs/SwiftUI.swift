@@ -94,6 +94,8 @@ public struct ToolbarItems: ToolbarContent {}
 // https://developer.apple.com/documentation/swiftui/binding
 @propertyWrapper @dynamicMemberLookup public struct Binding<Value> {
     public init() {}
+    public static func constant(_ value: Value) -> Binding<Value> { Binding() }
+    public var projectedValue: Binding<Value> { self }
     public var wrappedValue: Value { get { fatalError() } nonmutating set {} }
     public subscript<T>(dynamicMember path: WritableKeyPath<Value, T>) -> Binding<T> {
         fatalError()
@@ -118,13 +120,18 @@ public struct ToolbarItems: ToolbarContent {}
 // https://developer.apple.com/documentation/swiftui/localizedstringkey
 public struct LocalizedStringKey: ExpressibleByStringInterpolation, Sendable {
     public init(stringLiteral value: String) {}
+    public init(stringInterpolation: StringInterpolation) {}
+    // https://developer.apple.com/documentation/swiftui/localizedstringkey/stringinterpolation
+    public struct StringInterpolation: StringInterpolationProtocol {
+        public init(literalCapacity: Int, interpolationCount: Int) {}
+        public mutating func appendLiteral(_ literal: String) {}
+        public mutating func appendInterpolation(_ string: String) {}
+    }
 }
 // https://developer.apple.com/documentation/swiftui/alignment
-public enum Alignment: Sendable { case bottom, leading }
+public enum Alignment: Sendable { case leading }
 // https://developer.apple.com/documentation/swiftui/horizontalalignment
 public enum HorizontalAlignment: Sendable { case leading }
-// https://developer.apple.com/documentation/swiftui/textalignment
-public enum TextAlignment: Sendable { case center }
 // https://developer.apple.com/documentation/swiftui/font
 public struct Font: Sendable {
     public static var headline: Font { Font() }
@@ -139,17 +146,23 @@ public protocol ShapeStyle {}
 public struct Color: ShapeStyle, Sendable {
     public static var red: Color { Color() }
     public static var primary: Color { Color() }
+    public static var black: Color { Color() }
+    public static var yellow: Color { Color() }
 }
-// https://developer.apple.com/documentation/swiftui/material
-public struct Material: ShapeStyle, Sendable {}
-extension ShapeStyle where Self == Material {
-    public static var regularMaterial: Material { Material() }
-}
+extension Color: Primitive {}
 // https://developer.apple.com/documentation/swiftui/shape
-public protocol Shape {}
+public protocol Shape: Sendable, View {
+    nonisolated func path(in rect: CGRect) -> Path
+}
+extension Shape {
+    public var body: Never { fatalError() }
+    // https://developer.apple.com/documentation/swiftui/shape/stroke(_:linewidth:)
+    public nonisolated func stroke<S: ShapeStyle>(_ content: S, lineWidth: CGFloat = 1) -> some View
+    { Some() }
+}
+// https://developer.apple.com/documentation/swiftui/path
+public struct Path: Sendable { public init(_ rect: CGRect) {} }
 // https://developer.apple.com/documentation/swiftui/roundedrectangle
-public struct RoundedRectangle: Shape { public init(cornerRadius: CGFloat) {} }
-
 // https://developer.apple.com/documentation/swiftui/text
 public struct Text: Primitive {
     public init(_ key: LocalizedStringKey) {}
@@ -181,7 +194,31 @@ public struct HStack<Content: View>: Primitive {
 }
 // https://developer.apple.com/documentation/swiftui/zstack
 public struct ZStack<Content: View>: Primitive {
-    public init(alignment: Alignment, @ViewBuilder content: () -> Content) {}
+    public init(@ViewBuilder content: () -> Content) {}
+}
+// https://developer.apple.com/documentation/swiftui/geometryproxy
+public struct GeometryProxy: Sendable { public var size: CGSize { .zero } }
+// https://developer.apple.com/documentation/swiftui/geometryreader
+public struct GeometryReader<Content: View>: Primitive {
+    public init(@ViewBuilder content: @escaping (GeometryProxy) -> Content) {}
+}
+// https://developer.apple.com/documentation/swiftui/axis
+public enum Axis: Sendable {
+    public struct Set: OptionSet, Sendable {
+        public let rawValue: Int8
+        public init(rawValue: Int8) { self.rawValue = rawValue }
+        public static var horizontal: Set { Set(rawValue: 1) }
+    }
+}
+// https://developer.apple.com/documentation/swiftui/viewthatfits
+@available(iOS 16.0, macOS 13.0, *)
+public struct ViewThatFits<Content: View>: Primitive {
+    public init(in axes: Axis.Set, @ViewBuilder content: () -> Content) {}
+}
+// https://developer.apple.com/documentation/swiftui/scaledmetric
+@MainActor @preconcurrency @propertyWrapper public struct ScaledMetric<Value: BinaryFloatingPoint> {
+    public nonisolated init(wrappedValue: Value) {}
+    public var wrappedValue: Value { fatalError() }
 }
 // https://developer.apple.com/documentation/swiftui/scrollview
 public struct ScrollView<Content: View>: Primitive {
@@ -259,14 +296,18 @@ public enum AccessibilityChildBehavior: Sendable { case ignore, combine }
 extension View {
     public func font(_ font: Font?) -> some View { self }
     public func padding() -> some View { self }
-    public func frame(height: CGFloat) -> some View { self }
-    public func frame(maxWidth: CGFloat, alignment: Alignment) -> some View { self }
-    public func background<S: ShapeStyle>(_ style: S) -> some View { self }
+    // https://developer.apple.com/documentation/swiftui/view/frame(minwidth:idealwidth:maxwidth:minheight:idealheight:maxheight:alignment:)
+    public func frame(
+        minWidth: CGFloat? = nil, idealWidth: CGFloat? = nil, maxWidth: CGFloat? = nil,
+        minHeight: CGFloat? = nil, idealHeight: CGFloat? = nil, maxHeight: CGFloat? = nil,
+        alignment: Alignment = .leading
+    ) -> some View { self }
+    public func layoutPriority(_ value: Double) -> some View { self }
+    public func overlay<V: View>(
+        alignment: Alignment = .leading, @ViewBuilder content: () -> V
+    ) -> some View { self }
     public func foregroundStyle<S: ShapeStyle>(_ style: S) -> some View { self }
-    public func clipShape<S: Shape>(_ shape: S) -> some View { self }
     public func scaledToFit() -> some View { self }
-    public func ignoresSafeArea() -> some View { self }
-    public func multilineTextAlignment(_ alignment: TextAlignment) -> some View { self }
     public func disabled(_ disabled: Bool) -> some View { self }
     public func navigationTitle(_ title: LocalizedStringKey) -> some View { self }
     public func pickerStyle(_ style: InlinePickerStyle) -> some View { self }
@@ -289,6 +330,9 @@ extension View {
         id: T, priority: TaskPriority = .userInitiated,
         @_inheritActorContext _ action: sending @escaping @isolated(any) () async -> Void
     ) -> some View { self }
+    public func accessibilityHidden(_ hidden: Bool) -> some View { self }
+    public func accessibilityLabel(_ key: LocalizedStringKey) -> some View { self }
+    @_disfavoredOverload
     public func accessibilityLabel<S: StringProtocol>(_ label: S) -> some View { self }
     public func accessibilityValue<S: StringProtocol>(_ value: S) -> some View { self }
     public func accessibilityElement(children: AccessibilityChildBehavior) -> some View { self }
@@ -330,6 +374,24 @@ public struct LayoutSubviews: RandomAccessCollection, Equatable, Sendable {
     func placeSubviews(
         in bounds: CGRect, proposal: ProposedViewSize, subviews: Subviews, cache: inout Cache)
 }
+// https://developer.apple.com/documentation/swiftui/hstacklayout
+// https://developer.apple.com/documentation/swiftui/vstacklayout
+// https://developer.apple.com/documentation/swiftui/anylayout
+@available(iOS 16.0, macOS 13.0, *)
+public struct HStackLayout: Layout { public init(spacing: CGFloat? = nil) {} }
+@available(iOS 16.0, macOS 13.0, *)
+public struct VStackLayout: Layout { public init(spacing: CGFloat? = nil) {} }
+@available(iOS 16.0, macOS 13.0, *)
+public struct AnyLayout: Layout { public init<L: Layout>(_ layout: L) {} }
+// Ours: these have layouts of their own.
+extension Layout where Cache == Void {
+    public func sizeThatFits(
+        proposal: ProposedViewSize, subviews: Subviews, cache: inout Void
+    ) -> CGSize { .zero }
+    public func placeSubviews(
+        in bounds: CGRect, proposal: ProposedViewSize, subviews: Subviews, cache: inout Void
+    ) {}
+}
 extension Layout {
     @MainActor public func callAsFunction<V: View>(@ViewBuilder _ content: () -> V) -> some View {
         EmptyView()
@@ -337,6 +399,6 @@ extension Layout {
 }
 // https://developer.apple.com/documentation/swiftui/link
 public struct Link: View {
-    public init(_ title: String, destination: URL) {}
+    public init(_ key: LocalizedStringKey, destination: URL) {}
     public var body: Never { fatalError() }
 }

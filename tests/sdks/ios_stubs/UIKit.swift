@@ -22,6 +22,7 @@ public final class UIImage: @unchecked Sendable {
         case up, down, left, right, upMirrored, downMirrored, leftMirrored, rightMirrored
     }
     public init?(data: Data) {}
+    public init?(systemName: String) {}
     // https://developer.apple.com/documentation/uikit/uiimage/bypreparingthumbnail(ofsize:)
     @available(iOS 15.0, *)
     public func byPreparingThumbnail(ofSize size: CGSize) async -> UIImage? { nil }
@@ -34,9 +35,26 @@ open class CALayer: NSObject {}
 // https://developer.apple.com/documentation/uikit/uiview
 @MainActor open class UIView: NSObject {
     override public nonisolated init() {}
+    public init(frame: CGRect) {}
+    public required init?(coder: NSCoder) {}
     open class var layerClass: AnyClass { CALayer.self }
     public var layer: CALayer { CALayer() }
+    public var window: UIWindow? { nil }
     open func addSubview(_ view: UIView) {}
+    open func layoutSubviews() {}
+    open func setNeedsLayout() {}
+}
+// https://developer.apple.com/documentation/uikit/uiinterfaceorientation
+public enum UIInterfaceOrientation: Int, Sendable {
+    case unknown, portrait, portraitUpsideDown, landscapeRight, landscapeLeft
+}
+// https://developer.apple.com/documentation/uikit/uiwindowscene
+@MainActor public class UIWindowScene {
+    public var interfaceOrientation: UIInterfaceOrientation { .portrait }
+}
+// https://developer.apple.com/documentation/uikit/uiwindow
+@MainActor public class UIWindow: UIView {
+    public var windowScene: UIWindowScene? { nil }
 }
 // https://developer.apple.com/documentation/uikit/uilabel
 @MainActor open class UILabel: UIView {

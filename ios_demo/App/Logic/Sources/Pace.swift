@@ -2,7 +2,7 @@ import MobileNetV4Core
 
 /// How many frames are classified, so that a hot device cools down.
 enum Pace: Equatable {
-    /// As many as the network can.
+    /// All that the network has time for.
     case full
     /// Two per second.
     case slow

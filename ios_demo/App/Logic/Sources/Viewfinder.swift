@@ -1,7 +1,7 @@
 import Foundation
 import MobileNetV4Core
 
-/// By how much the frames of the back camera are turned clockwise to be upright on the screen.
+/// The clockwise turn that makes the frames of the back camera upright on the screen.
 struct Turn: Equatable {
     /// The turn in degrees: 0, 90, 180 or 270.
     let degrees: Int
@@ -25,17 +25,27 @@ struct Turn: Equatable {
     }
 }
 
-/// The upright frames of a camera on a preview that shows all of each frame.
+/// Upright images on a preview that shows all of each image, such as a camera's frames.
 struct Viewfinder: Equatable {
-    /// The width of an upright frame in pixels.
+    /// The width of an upright image in pixels.
     let width: Int
-    /// The height of an upright frame in pixels.
+    /// The height of an upright image in pixels.
     let height: Int
 
-    /// Makes it for frames of a size before the turn.
+    /// Makes it for a camera's frames.
+    ///
+    /// - Parameters:
+    ///   - width: The width of a frame before the turn.
+    ///   - height: The height of a frame before the turn.
+    ///   - turn: The turn that makes it upright.
     init(width: Int, height: Int, turn: Turn) {
         let upright = turn.degrees % 180 == 0
         (self.width, self.height) = upright ? (width, height) : (height, width)
+    }
+
+    /// Makes it for one image.
+    init(_ image: any MobileNetV4.PixelSource) {
+        (width, height) = (image.uprightWidth, image.uprightHeight)
     }
 
     /// Returns where a preview shows what the network sees: it is as large as possible, in the

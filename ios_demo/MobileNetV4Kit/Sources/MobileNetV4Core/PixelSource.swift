@@ -24,8 +24,10 @@ extension MobileNetV4 {
 }
 
 extension MobileNetV4.PixelSource {
-    var uprightWidth: Int { orientation.isTransposed ? height : width }
-    var uprightHeight: Int { orientation.isTransposed ? width : height }
+    /// The width in pixels of the upright image.
+    public var uprightWidth: Int { orientation.isTransposed ? height : width }
+    /// The height in pixels of the upright image.
+    public var uprightHeight: Int { orientation.isTransposed ? width : height }
 }
 
 extension MobileNetV4 {

@@ -1,0 +1,75 @@
+import MobileNetV4ModelsMain
+import SwiftUI
+
+/// Chooses the model and what Core ML may use.
+struct ModelScreen: View {
+    @EnvironmentObject private var classifier: Classifier
+
+    var body: some View {
+        NavigationStack {
+            ModelView(
+                choice: $classifier.choice, models: MainModels.all, state: classifier.state,
+                about: (classifier.network?.manifest).map(About.init)
+            )
+            .navigationTitle("Model")
+        }
+    }
+}
+
+/// What people want to know of a model.
+struct About {
+    let network: String
+    let precision: String
+    let input: String
+    let bytes: Int
+    let licence: String?
+}
+
+extension About {
+    init(_ manifest: MobileNetV4.Manifest) {
+        network = manifest.model.name
+        precision = manifest.recipe
+        input = "\(manifest.preprocess.height) x \(manifest.preprocess.width)"
+        bytes = manifest.artifact.bytes
+        licence = manifest.model.licence
+    }
+}
+
+/// The models and units to choose from, and what is known of the one that is open.
+struct ModelView: View {
+    @Binding var choice: Choice
+    let models: [MobileNetV4.Model]
+    let state: Classifier.State
+    let about: About?
+
+    var body: some View {
+        Form {
+            Picker("Model", selection: $choice.model) {
+                ForEach(models) { model in
+                    Text(model.id).tag(MobileNetV4.Model?.some(model))
+                }
+            }
+            .pickerStyle(.inline)
+            Picker("Compute unit", selection: $choice.computeUnit) {
+                ForEach(MobileNetV4.ComputeUnit.allCases, id: \.self) { unit in
+                    Text(unit.title).tag(unit)
+                }
+            }
+            .pickerStyle(.inline)
+            Section("About this model") {
+                if let about {
+                    LabeledContent("Network", value: about.network)
+                    LabeledContent("Precision", value: about.precision)
+                    LabeledContent("Input", value: about.input)
+                    LabeledContent(
+                        "Size", value: Int64(about.bytes).formatted(.byteCount(style: .file)))
+                    LabeledContent(
+                        "Licence of the weights",
+                        value: about.licence ?? String(localized: "Unknown"))
+                } else {
+                    Waiting(state: state)
+                }
+            }
+        }
+    }
+}
