@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.model.form import Form
+from mnv4_mobile.tensors import TensorSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, fx
@@ -33,6 +34,22 @@ def export(net: MobileNetV4, spec: BuildSpec, form: Form) -> ExportedProgram:
     example = torch.zeros(spec.batch, 3, *spec.preprocess.size, dtype=dtype)
     with torch.no_grad():
         return torch.export.export(module, (example,))
+
+
+def outputs_of(program: ExportedProgram, spec: BuildSpec) -> tuple[TensorSpec, ...]:
+    """Returns the outputs of a deploy form, which keeps channels first, as an artifact has them."""
+    (nodes,) = program.graph.output_node().args
+    shapes = [tuple(node.meta["val"].shape) for node in nodes]
+    return tuple(
+        TensorSpec(
+            name=name,
+            kind=name,
+            shape=shape,
+            dtype=spec.io,
+            layout="nchw" if len(shape) == 4 else None,
+        )
+        for name, shape in zip(spec.outputs, shapes, strict=True)
+    )
 
 
 def rebuilt(

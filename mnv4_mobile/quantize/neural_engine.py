@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.quantize.assignment import Assignment
 from mnv4_mobile.quantize.ranges import Ranges
-from mnv4_mobile.recipe import Activations, Recipe
+from mnv4_mobile.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import fx
@@ -51,24 +52,26 @@ class Rounding:
 
 def roundings(
     program: ExportedProgram,
-    chosen: Iterable[fx.Node],
+    assigned: Iterable[Assignment],
     spec: BuildSpec,
-    activations: Activations,
+    recipe: Recipe,
     calibration: Images,
 ) -> list[Rounding]:
-    """Returns the values to round, so that some operations run in integers.
+    """Returns the values to round, so that operations with the recipe's scheme run in integers.
 
     Args:
         program: The deploy form.
-        chosen: Those of its convolutions and additions that run in integers.
+        assigned: How its operations are computed.
         spec: What is built.
-        activations: The static activations of the recipe.
+        recipe: A recipe with static activations.
         calibration: Images that give the ranges.
     """
     from mnv4_mobile.program.observe import observe
 
+    assert recipe.activations is not None
+    chosen = [one.operation.node for one in assigned if one.scheme == recipe.scheme]
     readers = rounded_values(chosen, program.graph_signature.user_inputs)
-    ranges = Ranges(activations)
+    ranges = Ranges(recipe.activations)
     observe(
         program,
         readers,

@@ -5,29 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import fx
 from torch.export import ExportedProgram
 
 from mnv4_coreai.rewrite import add_constant, call
 from mnv4_coreai.speedups import compression_operators
 from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.quantize.assignment import Assignment
 from mnv4_mobile.quantize.neural_engine import Rounding, roundings
-from mnv4_mobile.recipe import Activations
+from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import Images
 
 
 def quantize_activations(
     program: ExportedProgram,
-    chosen: Iterable[fx.Node],
+    assigned: Iterable[Assignment],
     spec: BuildSpec,
-    activations: Activations,
+    recipe: Recipe,
     calibration: Images,
 ) -> None:
     """Rounds the inputs and outputs of some operations; see `roundings`.
 
     The program is changed in place.
     """
-    for number, one in enumerate(roundings(program, chosen, spec, activations, calibration)):
+    for number, one in enumerate(roundings(program, assigned, spec, recipe, calibration)):
         _round(program, number, one)
     program.graph_module.recompile()
 

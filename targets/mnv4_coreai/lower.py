@@ -17,6 +17,7 @@ from mnv4_coreai.speedups import PATCHES, Metadata, save
 from mnv4_coreai.versions import LEAST_OS, converter, warnings
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.files import write_bytes
+from mnv4_mobile.program.export import outputs_of
 from mnv4_mobile.quantize.assignment import Assignment, assignments, layers
 from mnv4_mobile.quantize.compression import fitted
 from mnv4_mobile.quantize.neural_engine import arithmetic
@@ -44,7 +45,7 @@ def lower(
     return Lowered(
         path=out,
         input=_input(spec),
-        outputs=_outputs(program, spec),
+        outputs=outputs_of(program, spec),
         layers=layers(assigned, recipe),
         requires={
             "min_ios": str(LEAST_OS),
@@ -71,8 +72,7 @@ def _lowered(
         assigned, compressions = fitted(assigned, recipe.weights)
         if recipe.activations:
             assert calibration is not None
-            chosen = [one.operation.node for one in assigned if one.scheme == recipe.scheme]
-            quantize_activations(copy, chosen, spec, recipe.activations, calibration)
+            quantize_activations(copy, assigned, spec, recipe, calibration)
         convolutions = [one.operation.node for one in assigned if one.operation.kind == "conv"]
         compress(copy, convolutions, compressions)
     if recipe.precision == "float16":
@@ -90,21 +90,6 @@ def _input(spec: BuildSpec) -> TensorSpec:
     shape = (spec.batch, 3, *spec.preprocess.size)
     dtype = "uint8" if spec.input == "pixels" else spec.io
     return TensorSpec(name="image", kind="image", shape=shape, dtype=dtype, layout="nchw")
-
-
-def _outputs(program: ExportedProgram, spec: BuildSpec) -> tuple[TensorSpec, ...]:
-    (nodes,) = program.graph.output_node().args
-    shapes = [tuple(node.meta["val"].shape) for node in nodes]
-    return tuple(
-        TensorSpec(
-            name=name,
-            kind=name,
-            shape=shape,
-            dtype=spec.io,
-            layout="nchw" if len(shape) == 4 else None,
-        )
-        for name, shape in zip(spec.outputs, shapes, strict=True)
-    )
 
 
 def _sort(path: Path) -> None:

@@ -16,8 +16,9 @@ from torch.export import ExportedProgram
 
 from mnv4_coreml.speedups import register_quantize_operators
 from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.quantize.assignment import Assignment
 from mnv4_mobile.quantize.neural_engine import Rounding, roundings
-from mnv4_mobile.recipe import Activations
+from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import Images
 
 _LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
@@ -25,9 +26,9 @@ _LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
 
 def quantize_activations(
     program: ExportedProgram,
-    chosen: Iterable[fx.Node],
+    assigned: Iterable[Assignment],
     spec: BuildSpec,
-    activations: Activations,
+    recipe: Recipe,
     calibration: Images,
 ) -> None:
     """Rounds the inputs and outputs of some operations; see `roundings`.
@@ -35,7 +36,7 @@ def quantize_activations(
     The program, which has a float input (N, 3, H, W), is changed in place.
     """
     register_quantize_operators()
-    for one in roundings(program, chosen, spec, activations, calibration):
+    for one in roundings(program, assigned, spec, recipe, calibration):
         _round(program.graph, one)
     program.graph_module.recompile()
 

@@ -22,6 +22,7 @@ from mnv4_coreml.speedups import PATCHES, coremltools, forget_output_types, pipe
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.patches import stock
+from mnv4_mobile.program.export import outputs_of
 from mnv4_mobile.program.operations import image_of
 from mnv4_mobile.quantize.assignment import Assignment, assignments, layers
 from mnv4_mobile.quantize.compression import fitted
@@ -90,8 +91,7 @@ def _lowered(
         passes.append(compression_pass(compressions, recipe.weights.form))
     if recipe.activations:
         assert calibration is not None
-        chosen = [one.operation.node for one in assigned if one.scheme == recipe.scheme]
-        quantize_activations(copy, chosen, spec, recipe.activations, calibration)
+        quantize_activations(copy, assigned, spec, recipe, calibration)
     out.mkdir()  # fails if it exists; coremltools accepts an empty folder
     try:
         model = _convert(copy, spec, recipe, passes, out)
@@ -173,21 +173,13 @@ def _input(spec: BuildSpec) -> TensorSpec:
 
 
 def _outputs(program: ExportedProgram, spec: BuildSpec) -> tuple[TensorSpec, ...]:
-    (nodes,) = program.graph.output_node().args
-    outputs = []
-    for name, node in zip(spec.outputs, nodes, strict=True):
-        shape = tuple(node.meta["val"].shape)
-        labelled = name == "probabilities" and is_classifier(spec)
-        outputs.append(
-            TensorSpec(
-                name=PROBABILITIES if labelled else name,
-                kind=name,
-                shape=shape,
-                dtype="float32" if labelled else spec.io,
-                layout="nchw" if len(shape) == 4 else None,
-            )
-        )
-    return tuple(outputs)
+    found = outputs_of(program, spec)
+    if not is_classifier(spec):
+        return found
+    return tuple(
+        replace(one, name=PROBABILITIES, dtype="float32") if one.kind == "probabilities" else one
+        for one in found
+    )
 
 
 def _described(model: Any, spec: BuildSpec) -> Any:

@@ -21,7 +21,9 @@ from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.program.export import export
 from mnv4_mobile.program.operations import operations
+from mnv4_mobile.quantize.assignment import assignments
 from mnv4_mobile.quantize.calibration import Calibration
+from mnv4_mobile.quantize.neural_engine import Rounding
 from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.quantize.rounding import rounded
 from mnv4_mobile.recipe import Keep, Weights, load_recipe
@@ -224,9 +226,10 @@ def test_the_neural_engine_fuses_few_activations(act, fused):
     model = replace(tiny_model(act), stages=tiny_model(act).stages[:1], features=())
     spec = BuildSpec(model=model, preprocess=PREPROCESS)
     program = export(MobileNetV4(model).eval(), spec, "nchw").run_decompositions({})
-    (stem, *_) = chosen = [o.node for o in operations(program.graph) if o.kind == "conv"]
+    assigned = assignments(program.graph, INT8, weights_alone="int8-weights")
+    stem = assigned[0].operation.node
     with torch.no_grad():
-        quantize_activations(program, chosen, spec, INT8.activations, CALIBRATION)
+        quantize_activations(program, assigned, spec, INT8, CALIBRATION)
     (activation,) = stem.users
     assert "conv" not in activation.name
     assert ("quantize" in activation.name) == (not fused)
@@ -329,8 +332,10 @@ def test_pairs_around_a_reshape_survive(tmp_path):
     image = torch.randn(1, 3, 64, 64)
     program = torch.export.export(Reshaping().eval(), (image,)).run_decompositions({})
     nodes = {node.name: node for node in program.graph.nodes}
-    _round(program.graph, nodes["conv2d"], list(nodes["conv2d"].users), -1, 1)
-    _round(program.graph, nodes["view"], list(nodes["view"].users), -0.1, 0.1)
+    for name, bound in (("conv2d", 1), ("view", 0.1)):
+        users = list(nodes[name].users)
+        one = Rounding(value=nodes[name], readers=users, dtype="int8", scale=bound / 127)
+        _round(program.graph, one)
     program.graph_module.recompile()
     model = tiny_model()
     preprocess = replace(PREPROCESS, size=model.input_size)
