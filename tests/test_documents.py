@@ -3,12 +3,12 @@
 `make documents` runs the commands themselves.
 """
 
-import json
 import re
 
 import pytest
 from markdown_it import MarkdownIt
 
+from mnv4_mobile.published import figures
 from tools.document_commands import ROOT, documents, read
 
 PAGES = {str(path.relative_to(ROOT)): path for path in documents()}
@@ -56,7 +56,8 @@ def test_the_figures_of_the_readme_are_those_of_the_results():
     sizes = {tuple(row[:3]): row[7] for row in rows("docs/results/float-matrix.md", 10)}
     kept = {tuple(row[:2]): row for row in rows("docs/results/quantization.md", 13)}
     latency = {tuple(row[:3]): row for row in rows("docs/results/artifacts.md", 8)[::-1]}
-    published = json.loads((ROOT / "mnv4_mobile/data/published.json").read_text())
+    (paper,) = (one for one in figures().publications if one.name == "The paper")
+    published = {one.model: one.top1 for one in paper.accuracies}
     target = {"ExecuTorch": "executorch", "LiteRT": "tflite", "Core ML": "coreml"}
     found = rows("README.md", 9)
     assert len(found) == 9
@@ -70,7 +71,7 @@ def test_the_figures_of_the_readme_are_those_of_the_results():
         assert row[5] == kept[network, runtime][5].partition(" / ")[0]
         assert row[6].replace(" ", "") == kept[network, runtime][6]
         if row[0]:
-            assert float(row[1]) == published["networks"][model]["top1"]
+            assert float(row[1]) == published[model]
         if runtime == "Core ML":
             assert row[7:] == ["", ""]
             continue

@@ -24,7 +24,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "mnv4 build demo -t tflite -r int8 --calibrate photos",
         "mnv4 build my_checkpoint.safetensors -t coreml --set coreml.min_ios=18",
     ),
-    "models": ("mnv4 models", "mnv4 models conv-small"),
+    "models": ("mnv4 models", "mnv4 models conv-small", "mnv4 models --published"),
     "recipes": ("mnv4 recipes", "mnv4 recipes int8"),
     "targets": ("mnv4 targets", "mnv4 targets coreml"),
     "doctor": ("mnv4 doctor",),

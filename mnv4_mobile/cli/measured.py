@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mnv4_mobile.measuring.perform import Measured
     from mnv4_mobile.measuring.results.choose import Bounds, Choice
     from mnv4_mobile.measuring.results.doubts import Doubt
+    from mnv4_mobile.measuring.results.nearest import Nearest
     from mnv4_mobile.measuring.results.record import Kept
     from mnv4_mobile.progress import Progress
 
@@ -156,17 +157,23 @@ def show_groups(
 ) -> None:
     """Prints a row for each group of sessions: their medians, and what looks unsound.
 
+    Beside them is the nearest published latency, if there is one; below the table is its source.
+
     Args:
         measurements: What was measured.
         newest: See `doubts.os_builds`.
     """
     from mnv4_mobile.measuring.results.doubts import doubts_of_group
+    from mnv4_mobile.measuring.results.nearest import nearest
     from mnv4_mobile.measuring.results.statistics import groups, typical
 
+    found = groups(measurements)
+    published = [nearest(group.first) for group in found]
     columns = ["measured", "device", ">threads", ">n", ">p50 ms", ">p90 ms", ">mean ms", ">CV"]
     columns += [">first ms", ">load ms", ">peak MiB", ">golden dB"]
+    columns += [">published ms"] if any(published) else []
     rows, doubts = [], []
-    for group in groups(measurements):
+    for group, near in zip(found, published, strict=True):
         first = group.first
         unit = f", {first.plan.unit}" if first.plan.unit else ""
         samples, sessions = group.samples, group.sessions
@@ -186,9 +193,23 @@ def show_groups(
                 _number(typical(s.load_cold_ms for s in samples), 1),
                 _number(typical(s.peak_rss_mb for s in samples), 0),
                 _number(typical(s.golden_sqnr_db for s in samples), 1),
+                *(
+                    [f"{near.latency.ms:.3f} {near.unit}" if near else "-"]
+                    if any(published)
+                    else []
+                ),
             ]
         )
     print_doubted(columns, rows, doubts)
+    if any(published):
+        print_text()
+        print_text("published, not measured here:")
+        for text, ms in {str(near): near.latency.ms for near in published if near}.items():
+            print_text(f"  {_number(ms, 3)} ms  {text}")
+
+
+def _published(near: Nearest | None) -> str:
+    return f"{near.latency.ms:.3f} {near.unit}" if near else "-"
 
 
 def print_doubted(

@@ -185,9 +185,11 @@ def list_groups(
 
 def _group(group: SessionGroup, newest: dict[str, str]) -> dict[str, Any]:
     from mnv4_mobile.measuring.results.doubts import doubts_of_group
+    from mnv4_mobile.measuring.results.nearest import nearest
     from mnv4_mobile.measuring.results.statistics import typical
 
     first = group.first
+    near = nearest(first)
     return {
         "artifact": first.artifact,
         "device": first.device,
@@ -204,6 +206,7 @@ def _group(group: SessionGroup, newest: dict[str, str]) -> dict[str, Any]:
             for name in ("p50", "p90", "p95", "mean", "min", "max")
         },
         "cv": typical(s.cv for s in group.sessions),
+        "published": near.facts if near else None,
         "doubts": doubts_of_group(group.measurements, newest),
     }
 

@@ -30,6 +30,7 @@ for arguments in (
     ["--help"],
     ["models"],
     ["models", "hybrid-large"],
+    ["models", "--published"],
     ["targets"],
     ["recipes"],
     ["recipes", "int8"],
@@ -42,10 +43,29 @@ for arguments in (
         main()
     except SystemExit as end:
         assert not end.code, (arguments, end.code)
-    heavy = {"torch", "executorch.exir", "coremltools", "litert_torch"} & set(sys.modules)
+    heavy = {"torch", "timm", "executorch.exir", "coremltools", "litert_torch"} & set(sys.modules)
     assert not heavy, (arguments, heavy)
 """
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_published_checkpoints_are_listed(mnv4):
+    code, out, _ = mnv4("models", "--published")
+    assert code == 0
+    words = [line.split() for line in out.splitlines() if line.startswith("hf-hub:")]
+    lines = {first: " ".join(rest) for first, *rest in words}
+    assert len(lines) == 24
+    assert lines["hf-hub:timm/mobilenetv4_conv_small.e3600_r256_in1k"] == (
+        "conv-small 1,000 0.5, 0.5 apache-2.0 256 0.95 74.5 320 1.0 75.6"
+    )
+    _, out, _ = mnv4("models", "--published", "--json")
+    document = json.loads(out)
+    found = {one["source"]: one for one in document["checkpoints"]}
+    assert found.keys() == lines.keys()
+    large = found["hf-hub:timm/mobilenetv4_conv_aa_large.e230_r448_in12k_ft_in1k"]
+    assert large["trained"] == {"size": 448, "crop": 0.95}
+    assert (large["mean"], large["top1"]["448"]) == ([0.485, 0.456, 0.406], 84.668)
+    assert document["accuracy"].startswith("https://")
 
 
 def test_models_lists_and_shows(mnv4):
@@ -159,6 +179,10 @@ BAD = [
     (("verify", "nowhere"), "nowhere: not a bundle"),
     (("inspect", "nowhere"), "nowhere: not a bundle"),
     (("models", "nowhere.yaml"), "nowhere.yaml: no such file"),
+    (
+        ("models", "conv-small", "--published"),
+        "--published: lists all checkpoints; leave out conv-small",
+    ),
     (("measure", "nowhere"), "nowhere: no such bundle or artifact"),
     (("measure", "."), ".: not a bundle: manifest.json cannot be read"),
     (

@@ -15,6 +15,7 @@ FAST = ("--runs", "1", "--seconds", "0", "--repeats", "1", "--warmup", "0")
 
 COMMANDS = [
     (("models",), "mnv4 build demo -t "),
+    (("models", "--published"), "mnv4 build hf-hub:timm/mobilenetv4_"),
     (("models", "conv-small"), "mnv4 build conv-small --weights random:0 -t "),
     (("recipes",), "mnv4 recipes int8"),
     (("recipes", "int8"), "mnv4 build demo -t "),

@@ -148,9 +148,10 @@ def test_the_next_command(mnv4, path, tmp_path, monkeypatch, words, following):
 
 
 def test_doubts_are_codes_with_a_legend(mnv4, path):
+    phone = replace(DEVICE, model="of no published figure")
     with Store(path) as store:
-        store.add(measurement([5.0] * 10, run="short"))
-        store.add(measurement([5.0, 9.0] * 5, run="rough", artifact=SLOWER))
+        store.add(measurement([5.0] * 10, run="short", device=phone))
+        store.add(measurement([5.0, 9.0] * 5, run="rough", device=phone, artifact=SLOWER))
     code, out, _ = mnv4("results", "list", "--run", "short,rough")
     lines = out.splitlines()
     assert (code, lines[0]) == (0, "all 2 rows: a session has fewer than 20 runs")
@@ -164,6 +165,27 @@ def test_doubts_are_codes_with_a_legend(mnv4, path):
     assert "doubts" not in out
     (group,) = json.loads(mnv4("results", "list", "--run", "short", "--json")[1])["groups"]
     assert group["doubts"] == [{"code": "few", "detail": ""}]
+
+
+def test_the_nearest_published_figure_stands_beside_a_result(mnv4, path):
+    phone = replace(DEVICE, id="adb:7", model="samsung SM-S931U", soc="QTI SM8750")
+    medium = replace(ARTIFACT, model="conv-medium")
+    plan = replace(measurement().plan, unit="npu")
+    with Store(path) as store:
+        store.add(measurement((0.964,) * 50, device=phone, artifact=medium, plan=plan))
+    _, out, _ = mnv4("results", "list", "--device", "adb:7")
+    assert "0.241 NPU" in out
+    assert "  0.241 ms  conv-medium 224 px, int8, NPU, LiteRT, Galaxy S25 (the same chip): " in out
+    _, out, _ = mnv4("results", "list", "--device", "adb:7", "--json")
+    (group,) = json.loads(out)["groups"]
+    assert group["published"]["source"] == "Qualcomm AI Hub"
+    assert group["doubts"] == [
+        {
+            "code": "published",
+            "detail": "4.0 times slower than the published NPU figure of the same chip: it "
+            "probably ran on the CPU",
+        }
+    ]
 
 
 def test_compare_ends_with_4_on_a_regression(mnv4, path, tmp_path):

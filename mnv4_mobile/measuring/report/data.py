@@ -10,16 +10,18 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from statistics import median
 from typing import Any
 
 from mnv4_mobile.measuring.measurement import Artifact, Measurement, ResultKey, Thermal
 from mnv4_mobile.measuring.plan import PRESETS
 from mnv4_mobile.measuring.profile import StoredProfile
-from mnv4_mobile.measuring.report.published import Published, published, source
 from mnv4_mobile.measuring.results import statistics
 from mnv4_mobile.measuring.results.choose import Accuracies, Bounds, Choice, choose, evaluation_for
 from mnv4_mobile.measuring.results.doubts import MEANINGS, Doubt, common, doubts_of_group, os_builds
+from mnv4_mobile.measuring.results.nearest import Nearest, nearest, of_device
 from mnv4_mobile.measuring.results.statistics import (
     NANOSECOND,
     SessionGroup,
@@ -67,17 +69,10 @@ class Row:
         """What went wrong in sessions that failed, each message once."""
         return list(dict.fromkeys(m.error for m in self.group.measurements if m.error))
 
-    def published(self) -> Published | None:
-        """Returns the published latency of the same device, network, input size and precision."""
-        return next(
-            (
-                figure
-                for figure in published(self.first.device)
-                if figure.is_of(self.first.artifact)
-                and figure.precision == self.first.artifact.recipe
-            ),
-            None,
-        )
+    @cached_property
+    def published(self) -> Nearest | None:
+        """The nearest published latency."""
+        return nearest(self.first)
 
 
 def rows(measurements: Sequence[Measurement]) -> list[Row]:
@@ -156,6 +151,8 @@ def page_data(
     limit = max(_LEAST, min(_MOST, POINTS // max(1, len(measurements))))
     doubts = [row.doubts(newest) for row in found]
     everywhere = common(doubts)
+    beside = {key: of_device(device) for key, device in devices.items()}
+    shown = [*chain.from_iterable(beside.values()), *(r.published for r in found if r.published)]
     return {
         "verdicts": [
             _verdict(choice, place[choice.device], evaluation, everywhere)
@@ -173,10 +170,18 @@ def page_data(
         "from": min(measurement.started_at for measurement in measurements),
         "to": max(measurement.started_at for measurement in measurements),
         "devices": [
-            {**plain(device), "published": [plain(figure) for figure in published(device)]}
-            for device in devices.values()
+            {**plain(device), "published": [near.facts for near in beside[key]]}
+            for key, device in devices.items()
         ],
-        "published": source(),
+        "sources": {
+            one.publication.name: {
+                "title": one.publication.title,
+                "url": one.publication.url,
+                "date": one.publication.date,
+                "latency": one.publication.latency,
+            }
+            for one in shown
+        },
         "datasets": [
             {"name": first.dataset, "n": first.n}
             for known in datasets
@@ -254,7 +259,8 @@ def _row(row: Row, limit: int) -> _Json:
     group, first, plan = row.group, row.first, row.first.plan
     samples, sessions = group.samples, group.sessions
     pooled = [ms for one in samples for ms in one.latencies_ms]
-    figure = row.published()
+    near = row.published
+    preset = near.publication.preset if near else None
     return {
         "run": first.run,
         "latest": row.latest,
@@ -264,7 +270,6 @@ def _row(row: Row, limit: int) -> _Json:
         "affinity": plan.affinity,
         "unit": plan.unit or "default",
         "statistic": group.statistic,
-        "paper": plan.key == PRESETS["paper"].key,
         "ms": _short(group.latency_ms),
         "range": [_short(min(group.values)), _short(max(group.values))] if group.values else None,
         "p90": _short(typical(s.p90 for s in sessions)),
@@ -276,7 +281,8 @@ def _row(row: Row, limit: int) -> _Json:
         "first": _short(typical(s.first_ms for s in samples)),
         "preprocess": _short(typical(typical(s.preprocess_ms) for s in samples)),
         "rss": _short(typical(s.peak_rss_mb for s in samples)),
-        "published": plain(figure) if figure else None,
+        "published": near.facts if near else None,
+        "alike": preset is not None and plan.key == PRESETS[preset].key,
         "errors": row.errors,
         "sessions": [_session(session, limit) for session in group.measurements],
     }

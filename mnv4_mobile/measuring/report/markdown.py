@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from mnv4_mobile.measuring.measurement import Measurement
 from mnv4_mobile.measuring.report.data import NO_BOUNDS, Row, accuracies, choices, rows
-from mnv4_mobile.measuring.report.published import source
 from mnv4_mobile.measuring.results.choose import Accuracies, Bounds, digits, evaluation_for
 from mnv4_mobile.measuring.results.doubts import MEANINGS, common, os_builds
 from mnv4_mobile.measuring.results.statistics import typical, wilson
@@ -36,13 +35,13 @@ def markdown(
     newest = os_builds(measurements)
     doubts = [row.doubts(newest) for row in found]
     everywhere = common(doubts)
-    beside = any(row.published() for row in found)
+    beside = any(row.published for row in found)
     for device, its in by_device.items():
         info = its[0].first.device
         lines += ["", f"## {markdown_text(info.model or device)}", ""]
         lines += [markdown_text(" · ".join(filter(None, (info.soc, info.os_build, device)))), ""]
         heads = ["Artifact", "Threads", "Latency, ms", "Sessions", "p90", "Top-1, %", "File, MB"]
-        heads += ["Memory, MiB", *(["Paper, ms"] if beside else []), "Unsound?"]
+        heads += ["Memory, MiB", *(["Published, ms"] if beside else []), "Unsound?"]
         lines.append(f"| {' | '.join(heads)} |")
         lines.append("|" + "|".join([" --- ", *[" ---: "] * (len(heads) - 2), " --- "]) + "|")
         for row in sorted(
@@ -57,7 +56,7 @@ def markdown(
     for code, meaning in MEANINGS.items():
         if code in codes:
             lines.append(f"- {'All rows' if code in everywhere else f'`{code}`'}: {meaning}")
-    lines += ["", *_notes(found, known, beside), ""]
+    lines += ["", *_notes(found, known), ""]
     return "\n".join(lines)
 
 
@@ -70,7 +69,7 @@ def _words(measurements: Sequence[Measurement]) -> str:
 
 
 def _columns(row: Row, known: Accuracies, beside: bool) -> list[str]:
-    values, figure, artifact = row.group.values, row.published(), row.first.artifact
+    values, near, artifact = row.group.values, row.published, row.first.artifact
     evaluation = evaluation_for(known.get(artifact.sha256, []), row.first.plan.unit)
     accuracy = "unknown"
     if evaluation and evaluation.top1 is not None:
@@ -86,11 +85,11 @@ def _columns(row: Row, known: Accuracies, beside: bool) -> list[str]:
         accuracy,
         _number(artifact.bytes / 1e6),
         _number(typical(s.peak_rss_mb for s in row.group.samples)),
-        *([_number(figure.ms if figure else None)] if beside else []),
+        *([f"{_number(near.latency.ms)} ({near.unit})" if near else "-"] if beside else []),
     ]
 
 
-def _notes(found: Sequence[Row], known: Accuracies, beside: bool) -> list[str]:
+def _notes(found: Sequence[Row], known: Accuracies) -> list[str]:
     statistics = ", ".join(dict.fromkeys(row.group.statistic for row in found))
     lines = [
         f"Latency: the median over the sessions of the {statistics} of each one's samples; "
@@ -105,8 +104,8 @@ def _notes(found: Sequence[Row], known: Accuracies, beside: bool) -> list[str]:
     if unknown:
         names = ", ".join(markdown_text(name) for name in sorted(unknown))
         lines.append(f"Not evaluated{where} (`mnv4 evaluate BUNDLE DATASET` does it): {names}.")
-    if beside:
-        lines.append(f"Paper: published, not measured here: {source()['source']}.")
+    if texts := dict.fromkeys(str(row.published) for row in found if row.published):
+        lines.append(f"Published, not measured here: {markdown_text('; '.join(texts))}.")
     return [line for text in lines for line in (text, "")][:-1]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mnv4_mobile.measuring.measurement import Measurement
 from mnv4_mobile.measuring.plan import THERMAL_STATUSES
-from mnv4_mobile.measuring.results import statistics
+from mnv4_mobile.measuring.results import nearest, statistics
 
 BUSY = 0.1
 """Share of a device's cores that other work may take."""
@@ -24,6 +24,7 @@ RESOLUTION = 0.05
 MEANINGS: Mapping[str, str] = {
     "wrong": "the device's output missed the golden pair's gate; such sessions are not timed",
     "failed": "sessions failed and gave no latency",
+    "published": f"{nearest.FIT:.0f} times slower or faster than the nearest published figure",
     "unverified": "the artifact has no bundle, so its output was never verified",
     "unchecked": "its output was not checked on the device",
     "busy": f"other work took more than {BUSY:.0%} of the device's cores",
@@ -122,9 +123,11 @@ def doubts_of_group(
         count = sum(m.status == status for m in measurements)
         if count:
             found.append(Doubt(status, f"{count}/{len(measurements)}"))
-    values = statistics.SessionGroup(tuple(timed)).values if timed else []
-    if values and (spread := statistics.spread(values)) > SPREAD:
+    group = statistics.SessionGroup(tuple(timed))
+    if timed and (spread := statistics.spread(group.values)) > SPREAD:
         found.append(Doubt("spread", f"{spread:.0%}"))
+    if timed and (misfit := nearest.judge(timed[0], group.latency_ms)):
+        found.append(Doubt("published", misfit))
     builds = {m.device.os_build for m in measurements}
     if len(builds) > 1:
         found.append(Doubt("os", ", ".join(sorted(builds))))

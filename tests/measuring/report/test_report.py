@@ -18,7 +18,6 @@ from mnv4_mobile.measuring.report import data as report_data
 from mnv4_mobile.measuring.report.data import drawn, page_data, rows
 from mnv4_mobile.measuring.report.markdown import markdown
 from mnv4_mobile.measuring.report.page import html
-from mnv4_mobile.measuring.report.published import published
 from mnv4_mobile.measuring.report.write import write_report
 from mnv4_mobile.measuring.results.choose import Bounds
 from mnv4_mobile.measuring.results.store import Store
@@ -230,27 +229,25 @@ def test_profiles_are_joined_by_artifact_and_device():
     assert found == [{"artifact": 0, "device": 0, "threads": 1, "blocks": [["stem", "Conv", 1.5]]}]
 
 
-@pytest.mark.parametrize(
-    ("model", "units"),
-    [("Pixel 6", ["CPU"]), ("SM-S911B", ["CPU", "GPU"]), ("pixel 6", ["CPU"]), ("Pixel 6a", [])],
-)
-def test_published_figures_match_by_the_devices_name(model, units):
-    found = published(replace(DEVICE, model=model))
-    assert list(dict.fromkeys(figure.unit for figure in found)) == units
-
-
-def test_published_figures_stand_beside_the_same_network_size_and_precision():
-    phone = replace(DEVICE, model="Pixel 6")
-    float32 = replace(ARTIFACT, sha256="b" * 64, recipe="fp32")
+def test_published_figures_stand_beside_measurements_with_their_source():
+    phone = replace(DEVICE, model="Google Pixel 6")
+    dynamic = replace(ARTIFACT, sha256="b" * 64, recipe="int8-dynamic")
     larger = replace(ARTIFACT, sha256="c" * 64, size=(256, 256))
-    found = page_data(
-        [measurement(device=phone, artifact=a) for a in (ARTIFACT, float32, larger)]
+    data = page_data(
+        [measurement(device=phone, artifact=a) for a in (ARTIFACT, dynamic, larger)]
         + [measurement(device=phone, plan=PRESETS["paper"])],
         [],
         [],
-    )["rows"]
+    )
+    found = data["rows"]
     assert [row["published"] and row["published"]["ms"] for row in found] == [2.4, None, None, 2.4]
-    assert [row["paper"] for row in found] == [False, False, False, True]
+    assert [row["alike"] for row in found] == [False, False, False, True]
+    assert found[0]["published"]["source"] == "The paper"
+    assert list(data["sources"]) == ["The paper"]
+    assert data["sources"]["The paper"]["url"] == "https://arxiv.org/abs/2404.10518"
+    of_device = data["devices"][0]["published"]
+    assert {(one["device"], one["unit"]) for one in of_device} == {("Pixel 6", "CPU")}
+    assert of_device[0]["top1"] == 73.8
 
 
 def test_markdown_is_a_table_for_each_device(tmp_path):
@@ -281,7 +278,7 @@ def test_markdown_is_a_table_for_each_device(tmp_path):
         "74.0 (71.2 to 76.6)",
         "4.00",
         "-",
-        "2.40",
+        "2.40 (CPU)",
     ]
     assert cells[2][9] == "spread 20%"
     assert "- `spread`: the slowest session took over 7% longer than the fastest" in text

@@ -122,6 +122,9 @@ def test_charts_have_words_and_tables(open_page):
     text = page.locator(".figure").first.inner_text()
     assert f"Not evaluated on val, on the strip below: {HOSTILE}" in text
     assert "published, not measured here" in text
+    beside = page.locator(".figure", has_text="Beside published figures").inner_text()
+    assert "CPU, int8, Pixel 6 (this device)" in beside
+    assert "arXiv 2404.10518, Table 6, 2024-04 (https://arxiv.org/abs/2404.10518)" in beside
     levels = [int(h.evaluate("e => e.tagName[1]")) for h in page.locator("h1, h2, h3").all()]
     assert levels[:3] == [1, 2, 3]
     assert levels.count(1) == 1

@@ -96,7 +96,7 @@ def test_accuracy_on_another_unit_is_a_doubt():
     evaluations = [_judged("good", 0.82, unit="cpu")]
     for unit, doubts in (
         ("cpu", ()),
-        ("npu", (Doubt("unit", "cpu, timed on npu"),)),
+        ("gpu", (Doubt("unit", "cpu, timed on gpu"),)),
         (None, (Doubt("unit", "cpu, timed on the default unit"),)),
     ):
         timed = [_timed("good", 8.0, plan=replace(PLAN, unit=unit))]
@@ -105,11 +105,11 @@ def test_accuracy_on_another_unit_is_a_doubt():
 
 def test_the_evaluation_on_the_timed_unit_counts_even_if_another_is_newer():
     evaluations = [
-        _judged("good", 0.82, unit="npu"),
-        _judged("good", 0.83, unit="npu", started_at="2026-02-01T00:00:00+00:00"),
+        _judged("good", 0.82, unit="gpu"),
+        _judged("good", 0.83, unit="gpu", started_at="2026-02-01T00:00:00+00:00"),
         _judged("good", 0.80, unit="cpu", started_at="2026-03-01T00:00:00+00:00"),
     ]
-    for unit, top1 in (("npu", 0.83), ("cpu", 0.80)):
+    for unit, top1 in (("gpu", 0.83), ("cpu", 0.80)):
         timed = [_timed("good", 8.0, plan=replace(PLAN, unit=unit))]
         (one,) = choose(timed, evaluations, DEVICE.id, BOUNDS).fitting
         assert (one.top1, one.doubts) == (top1, ())

@@ -1,13 +1,25 @@
 // The data that mnv4_mobile/measuring/report/data.py writes into the page.
 
+/** A published latency, and how near its device is to ours. */
 export interface Published {
   device: string;
+  match: "device" | "chip" | "class";
   unit: string;
+  runtime: string;
   precision: string;
   model: string;
   size: number;
   ms: number;
-  top1: number; // percent
+  top1: number | null; // percent
+  images: number | null;
+  source: string;
+}
+
+export interface Source {
+  title: string;
+  url: string;
+  date: string;
+  latency: string;
 }
 
 export interface Device {
@@ -79,7 +91,6 @@ export interface Row {
   affinity: string;
   unit: string;
   statistic: string;
-  paper: boolean;
   ms: number | null;
   range: [number, number] | null;
   p90: number | null;
@@ -92,6 +103,7 @@ export interface Row {
   preprocess: number | null;
   rss: number | null;
   published: Published | null;
+  alike: boolean; // whether ours was measured as the published figure was
   doubts: [code: string, detail: string][];
   errors: string[];
   accuracy: (Accuracy | null)[]; // for each dataset
@@ -115,7 +127,7 @@ interface Data {
   from: string;
   to: string;
   devices: Device[];
-  published: { source: string; url: string; accuracy: string; protocol: string };
+  sources: Record<string, Source>; // of published figures, by their short names
   datasets: { name: string; n: number }[];
   artifacts: Artifact[];
   rows: Row[];
@@ -208,3 +220,13 @@ export const number = (value: number | null | undefined): string =>
 
 export const fixed = (value: number | null, digits: number): string => (value === null ? "–" : value.toFixed(digits));
 export const percent = (share: number | null): string => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);
+
+const MATCHES: Record<Published["match"], string> = { device: "this device", chip: "the same chip", class: "another device of its class" };
+
+/** Returns what a published figure ran on. */
+export const publishedOn = (figure: Published): string =>
+  [figure.unit, figure.runtime !== figure.unit && figure.runtime, figure.precision, `${figure.device} (${MATCHES[figure.match]})`].filter(Boolean).join(", ");
+
+/** Returns the sources of published figures as text. */
+export const sourcesOf = (figures: Published[]): string =>
+  [...new Set(figures.map((figure) => figure.source))].map((name) => `${name}: ${data.sources[name]!.title}, ${data.sources[name]!.date}`).join("; ");

@@ -1,5 +1,5 @@
 import { Chart, drawFirst, isDark, redraw } from "./chart";
-import { accuracy, artifactOf, chosenRow, count, data, deviceOf, label, number, ownDoubts, percent, reasons, unsound } from "./data";
+import { accuracy, artifactOf, chosenRow, count, data, deviceOf, label, number, ownDoubts, percent, publishedOn, reasons, unsound } from "./data";
 import type { Choice, Profile, Row, Verdict } from "./data";
 import { h, newId, select } from "./dom";
 import { PAGE, Table } from "./table";
@@ -134,7 +134,7 @@ function oneDevice(): HTMLElement {
     drift();
     blocks();
     charts.memory.show(...memory(choice));
-    beside.replaceChildren(...paper(choice));
+    beside.replaceChildren(...besidePublished(choice));
   }
 
   function onDevice(device: number): void {
@@ -178,8 +178,8 @@ function oneDevice(): HTMLElement {
   );
 }
 
-/** Returns a device's published figures beside ours of the same network, input size and precision. */
-function paper(choice: Choice): HTMLElement[] {
+/** Returns the nearest published figures beside ours of the same network, input size and precision. */
+function besidePublished(choice: Choice): HTMLElement[] {
   const rows = data.rows.filter((row) => chosenRow(row, choice) && row.published && row.ms !== null);
   if (!rows.length) return [];
   const table = new Table<Row>("Published figures beside ours", [
@@ -187,17 +187,20 @@ function paper(choice: Choice): HTMLElement[] {
     { name: "Threads", value: (row) => row.threads, numeric: true },
     { name: "Ours, ms", value: (row) => row.ms, show: (row) => number(row.ms), numeric: true },
     { name: "Published, ms", value: (row) => row.published!.ms, numeric: true },
-    { name: "Published on", value: (row) => `${row.published!.device} ${row.published!.unit}, ${row.published!.precision}` },
+    { name: "Published on", value: (row) => publishedOn(row.published!) },
+    { name: "Source", value: (row) => row.published!.source },
     { name: "Ours / published", value: (row) => row.ms! / row.published!.ms, show: (row) => number(row.ms! / row.published!.ms), numeric: true },
-    { name: "Measured as the paper did", value: (row) => (row.paper ? "yes" : "no") },
+    { name: "Measured alike", title: "With the plan of the source", value: (row) => (row.alike ? "yes" : "no") },
   ]);
   table.show([...rows].sort((a, b) => a.published!.ms - b.published!.ms));
+  const sources = [...new Set(rows.map((row) => row.published!.source))].map((name) => data.sources[name]!);
   return [
     h(
       "section",
       { class: "figure" },
-      h("h3", {}, "Beside the paper"),
-      h("p", { class: "explanation" }, `Published, not measured here: ${data.published.source} (${data.published.url}); ${data.published.protocol}. Same device, network, input size and precision; what ran it may differ.`),
+      h("h3", {}, "Beside published figures"),
+      h("p", { class: "explanation" }, "Published, not measured here. The network, the input size and the precision are the same."),
+      ...sources.map(({ title, url, date, latency }) => h("p", { class: "explanation" }, `${title}, ${date} (${url}). ${latency}`)),
       table.element,
     ),
   ];
@@ -220,7 +223,7 @@ function allFigures(): HTMLElement {
     { name: "Load, ms", title: "In a fresh process", value: (row) => row.cold, show: (row) => number(row.cold), numeric: true },
     { name: "First, ms", title: "The first inference", value: (row) => row.first, show: (row) => number(row.first), numeric: true },
     has((row) => row.preprocess) && { name: "Preprocess, ms", title: "From a decoded image to the input, not part of the latency", value: (row) => row.preprocess, show: (row) => number(row.preprocess), numeric: true },
-    has((row) => row.published) && { name: "Paper, ms", title: "Published, not measured here", value: (row) => row.published?.ms, numeric: true },
+    has((row) => row.published) && { name: "Published, ms", title: "The nearest published figure, not measured here", value: (row) => row.published?.ms, numeric: true },
     data.runs.length > 1 && { name: "Run", value: (row) => row.run },
     { name: "Runtime", value: (row) => row.runtime },
   ];

@@ -1,9 +1,10 @@
 import type { Ink, View } from "../chart";
-import { accuracy, artifactOf, chosenRow, count, data, deviceOf, label, list, network, number, reasons, rowLabel, top1, unsound } from "../data";
+import { accuracy, artifactOf, chosenRow, count, data, deviceOf, label, list, network, number, publishedOn, reasons, rowLabel, sourcesOf, top1, unsound } from "../data";
 import type { Choice, Published, Row } from "../data";
 import { grid, kinds, legend, legendHeight, msAxis, percentAxis, tooltip, valueAxis } from "../style";
 
 type Judged = Row & { ms: number };
+type Placed = Published & { top1: number };
 
 const [LEFT, RIGHT, BOTTOM, STRIP] = [62, 16, 50, 34];
 
@@ -24,13 +25,13 @@ export function pareto(choice: Choice): [View | null, string] {
   const [judged, unknown] = [rows.filter((row) => top1(row, choice) !== null), rows.filter((row) => top1(row, choice) === null)];
   const best = front(judged, choice);
   const models = new Set(rows.map((row) => artifactOf(row).model));
-  const paper = data.devices[choice.device]!.published.filter((figure) => models.has(figure.model));
+  const others = data.devices[choice.device]!.published.filter((figure): figure is Placed => figure.top1 !== null && models.has(figure.model));
   const dataset = data.datasets[choice.dataset];
   const summary = [
     best.length > 0 && `On the line: ${list(best.map((row) => rowLabel(row, choice)))}.`,
     dataset && `Top-1 on ${dataset.name}, ${count(dataset.n, "image")}; vertical bars are 95 % intervals.`,
     unknown.length > 0 && `Not evaluated${dataset ? ` on ${dataset.name}` : ""}, on the strip below: ${list(unknown.map(label))}; mnv4 evaluate BUNDLE DATASET finds it.`,
-    paper.length > 0 && `Grey diamonds were published, not measured here: ${data.published.source}; ${data.published.accuracy}.`,
+    others.length > 0 && `Grey diamonds were published, not measured here, with top-1 on ImageNet: ${sourcesOf(others)}.`,
   ]
     .filter(Boolean)
     .join(" ");
@@ -39,9 +40,9 @@ export function pareto(choice: Choice): [View | null, string] {
     columns: [["Artifact"], ["Threads", true], ["Latency, ms", true], ["Top-1, %", true], ["95 % interval"], ["On the line"]],
     rows: [
       ...rows.map((row) => [rowLabel(row, choice), row.threads, row.ms, top1(row, choice), between(row, choice), best.includes(row) ? "yes" : "no"]),
-      ...paper.map((figure) => [paperLabel(figure), null, figure.ms, figure.top1, null, "published"]),
+      ...others.map((figure) => [publishedLabel(figure), null, figure.ms, figure.top1, null, "published"]),
     ],
-    draw: (width, ink) => draw({ judged, unknown, best, paper }, choice, width, ink),
+    draw: (width, ink) => draw({ judged, unknown, best, others }, choice, width, ink),
   };
   return [view, summary];
 }
@@ -50,16 +51,16 @@ interface Points {
   judged: Judged[];
   unknown: Judged[];
   best: Judged[];
-  paper: Published[];
+  others: Placed[];
 }
 
-function draw({ judged, unknown, best, paper }: Points, choice: Choice, width: number, ink: Ink): ReturnType<View["draw"]> {
+function draw({ judged, unknown, best, others }: Points, choice: Choice, width: number, ink: Ink): ReturnType<View["draw"]> {
   const rows = [...judged, ...unknown];
   const groups = kinds(rows, ink);
-  const names = [...groups.map((group) => group.name), ...(paper.length ? ["the paper"] : [])];
+  const names = [...groups.map((group) => group.name), ...(others.length ? ["published"] : [])];
   const top = legendHeight(names, width) + 12;
-  const known = [...judged.flatMap((row) => [accuracy(row, choice)!.low, accuracy(row, choice)!.high]), ...paper.map((figure) => figure.top1)];
-  const times = [...rows.map((row) => row.ms), ...paper.map((figure) => figure.ms)].sort((a, b) => a - b);
+  const known = [...judged.flatMap((row) => [accuracy(row, choice)!.low, accuracy(row, choice)!.high]), ...others.map((figure) => figure.top1)];
+  const times = [...rows.map((row) => row.ms), ...others.map((figure) => figure.ms)].sort((a, b) => a - b);
   const strip = unknown.length ? STRIP : 0;
   const wide = width > 560;
   const named = new Set<string>();
@@ -77,7 +78,7 @@ function draw({ judged, unknown, best, paper }: Points, choice: Choice, width: n
     option: {
       legend: legend(ink, names),
       tooltip: tooltip(ink, ({ data: point }) =>
-        point.row ? tip(point.row, choice) : point.figure ? [paperLabel(point.figure), `${number(point.figure.ms)} ms, top-1 ${point.figure.top1} %`, "published, not measured here"] : [],
+        point.row ? tip(point.row, choice) : point.figure ? [publishedLabel(point.figure), `${number(point.figure.ms)} ms, top-1 ${point.figure.top1} % of ${count(point.figure.images!, "image")}`, "published, not measured here"] : [],
       ),
       ...axes(times, known, top, strip, ink),
       series: [
@@ -99,10 +100,10 @@ function draw({ judged, unknown, best, paper }: Points, choice: Choice, width: n
           scatter({ name, symbol, color, xAxisIndex: 1, yAxisIndex: 1, data: some.filter((row) => top1(row, choice) === null).map((row) => point(row, 0, color, ink)) }),
         ),
         scatter({
-          name: "the paper",
+          name: "published",
           symbol: "diamond",
           color: ink.muted,
-          data: paper.map((figure) => ({ value: [figure.ms, figure.top1], figure })),
+          data: others.map((figure) => ({ value: [figure.ms, figure.top1], figure })),
           itemStyle: { color: "transparent", borderColor: ink.muted, borderWidth: 2 },
           // On a phone there is no room for two names of each network.
           label: { show: wide, formatter: ({ data: { figure } }: any) => `${figure.model}, ${figure.unit}`, position: "left", color: ink.muted, fontSize: 11, ...halo },
@@ -163,7 +164,7 @@ function axes(times: number[], known: number[], top: number, strip: number, ink:
   };
 }
 
-const paperLabel = (figure: Published): string => `${figure.model}, ${figure.precision}, ${figure.device} ${figure.unit} (the paper)`;
+const publishedLabel = (figure: Published): string => `${figure.model} ${figure.size} px, ${publishedOn(figure)}: ${figure.source}`;
 
 const between = (row: Row, choice: Choice): string | null => {
   const found = accuracy(row, choice);
