@@ -27,7 +27,7 @@ from mnv4_mobile.measuring.devices import app
 from mnv4_mobile.measuring.plan import Plan
 from mnv4_mobile.measuring.subject import Subject, open_subject
 from mnv4_mobile.sdks.ios import EXECUTORCH, KIT, module, write_ios
-from tools import peers, swift_availability
+from tools import peers, swift_availability, swift_strings
 from tools.hostile_bundle import hostile_bundle, relabelled_bundle
 
 ROOT = Path(__file__).parent.parent
@@ -35,6 +35,8 @@ DEMO = ROOT / "ios_demo"
 STUBS = ROOT / "tests" / "sdks" / "ios_stubs"
 APP = DEMO / "App"
 LOGIC = APP / "Logic"
+PREVIEWS = APP / "Sources" / "Previews.swift"
+CATALOG = APP / "Localizable.xcstrings"
 BENCHMARK = ROOT / "benchmarks" / "swift"
 ADOPTERS = ROOT / "tests" / "sdks" / "ios_adopters"
 PACKAGES = ROOT / "tests" / "sdks" / "ios_packages"
@@ -196,7 +198,7 @@ def compiled() -> None:
         models = GENERATED / f"models-{name}"
         _compile(module(name), [*_sources(models / "Sources"), EXTRAS])
         _compile(f"{module(name)}Tests", _sources(models / "Tests"))
-    _compile(_app_module(), [*_app(), EXTRAS])
+    _compile(_app_module(), [*_app(), _previews(), EXTRAS])
     _compile("Preprocessing", _sources(BENCHMARK / "Sources"))
     for source in _sources(ADOPTERS / "accepted"):
         _compile(source.stem, [source])
@@ -237,14 +239,45 @@ def availability() -> None:
     introduced = swift_availability.introduced(_sources(STUBS), interfaces, own=[*kit, *app])
     oldest = swift_availability.minimum(DEMO / KIT / "Package.swift")
     newer = swift_availability.check(kit, introduced, oldest)
-    newer += swift_availability.check(app, introduced, {"iOS": oldest["iOS"]})
+    newer += swift_availability.check([*app, PREVIEWS], introduced, {"iOS": oldest["iOS"]})
     if newer:
         sys.exit("\n".join(newer))
     print(f"{len(kit) + len(app)} files use nothing newer than the oldest systems")
 
 
+def texts() -> None:
+    """Exits unless the app's String Catalog has exactly the texts that the app shows."""
+    modules = ("-I", str(MODULES), "-module-name", _app_module())
+    options = ("-wmo", "-swift-version", "6", "-parse-as-library", *modules)
+    code, tree = _swift("swiftc", "-dump-ast", *options, *map(str, [*_app(), EXTRAS]), capture=True)
+    assert code == 0
+    if wrong := swift_strings.check(tree, _app(), CATALOG):
+        sys.exit("\n".join(wrong))
+    print(f"{CATALOG.name} has the texts that the app shows, and no others")
+
+
 def _app() -> list[Path]:
-    return [*_sources(APP / "Sources"), *_sources(LOGIC / "Sources")]
+    """Returns the app's sources, without the previews, which no user sees."""
+    found = [*_sources(APP / "Sources"), *_sources(LOGIC / "Sources")]
+    return [source for source in found if source != PREVIEWS]
+
+
+def _previews() -> Path:
+    """Writes the previews as functions, because Linux lacks the macro, and returns the file.
+
+    Exits unless every screen has one.
+    """
+    text = PREVIEWS.read_text("utf-8")
+    for screen in sorted((APP / "Sources").glob("*Screen.swift")):
+        view = f"{screen.stem.removesuffix('Screen')}View"
+        if f"{view}(" not in text:
+            sys.exit(f"{PREVIEWS}: shows no {view}: every screen needs a #Preview")
+    function = "@MainActor @ViewBuilder func preview{}() -> some View {{"
+    head, *bodies = re.split(r'^#Preview\("[^"]+"\) \{$', text, flags=re.MULTILINE)
+    functions = (function.format(number) + body for number, body in enumerate(bodies))
+    target = OUT / PREVIEWS.name
+    target.write_text(head + "".join(functions), "utf-8")
+    return target
 
 
 def _app_module() -> str:
@@ -340,6 +373,7 @@ def main() -> None:
         generated()
         compiled()
         images()
+        texts()
     print(f"ios_demo: all checks passed in {time.monotonic() - begin:.0f} s")
 
 

@@ -158,11 +158,15 @@ struct Operators: View {
             }
             DisclosureGroup("All operators") {
                 ForEach(operators) { one in
-                    LabeledContent("\(one.kind) \(one.name)", value: title(one.device))
+                    LabeledContent(name(one), value: title(one.device))
                         .font(.caption)
                 }
             }
         }
+    }
+
+    private func name(_ one: MobileNetV4.OperatorPlan) -> String {
+        "\(one.kind) \(one.name)"
     }
 
     private func title(_ device: String?) -> String {

@@ -29,7 +29,7 @@ extension About {
     init(_ manifest: MobileNetV4.Manifest) {
         network = manifest.model.name
         precision = manifest.recipe
-        input = "\(manifest.preprocess.height) x \(manifest.preprocess.width)"
+        input = "\(manifest.preprocess.height) × \(manifest.preprocess.width)"
         bytes = manifest.artifact.bytes
         licence = manifest.model.licence
     }

@@ -96,7 +96,7 @@ struct PhotoView: View {
             } else if let times = photo.times {
                 Predictions(top: photo.top)
                 Latency(times: times, thermal: thermal)
-            } else if photo.image == nil {
+            } else if photo.image == nil, case .ready = state {
                 Text("Choose a picture to classify it.")
             } else {
                 Waiting(state: state)

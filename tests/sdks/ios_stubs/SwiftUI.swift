@@ -148,6 +148,7 @@ public struct Color: ShapeStyle, Sendable {
     public static var primary: Color { Color() }
     public static var black: Color { Color() }
     public static var yellow: Color { Color() }
+    public static var gray: Color { Color() }
 }
 extension Color: Primitive {}
 // https://developer.apple.com/documentation/swiftui/shape
@@ -290,6 +291,10 @@ public struct ShareLink: Primitive { public init(item: URL) {} }
 public struct InlinePickerStyle: Sendable {
     public static var inline: InlinePickerStyle { InlinePickerStyle() }
 }
+// https://developer.apple.com/documentation/swiftui/contentmode
+public enum ContentMode: Sendable { case fit, fill }
+// https://developer.apple.com/documentation/swiftui/dynamictypesize
+public enum DynamicTypeSize: Sendable { case large, accessibility5 }
 // https://developer.apple.com/documentation/swiftui/accessibilitychildbehavior
 public enum AccessibilityChildBehavior: Sendable { case ignore, combine }
 
@@ -302,6 +307,8 @@ extension View {
         minHeight: CGFloat? = nil, idealHeight: CGFloat? = nil, maxHeight: CGFloat? = nil,
         alignment: Alignment = .leading
     ) -> some View { self }
+    public func aspectRatio(_ ratio: CGFloat?, contentMode: ContentMode) -> some View { self }
+    public func dynamicTypeSize(_ size: DynamicTypeSize) -> some View { self }
     public func layoutPriority(_ value: Double) -> some View { self }
     public func overlay<V: View>(
         alignment: Alignment = .leading, @ViewBuilder content: () -> V

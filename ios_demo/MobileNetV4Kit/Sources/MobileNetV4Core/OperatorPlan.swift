@@ -14,7 +14,8 @@ extension MobileNetV4 {
         /// The share of the program's estimated time, from 0 to 1; nil if Core ML gives none.
         public let cost: Double?
 
-        package init(
+        /// Makes a plan, for example for the preview of a view.
+        public init(
             id: Int, kind: String, name: String, device: String?, supported: [String],
             cost: Double?
         ) {

@@ -1,0 +1,127 @@
+import MobileNetV4Kit
+import SwiftUI
+
+/// What the previews show.
+@MainActor
+private enum Planted {
+    static let spec = MobileNetV4.PreprocessSpec(
+        size: [224, 224], crop: 0.875, interpolation: .bicubic, mean: [0, 0, 0], std: [1, 1, 1])
+
+    static let top = [
+        ("golden retriever", 0.71), ("Labrador retriever", 0.18),
+        ("a class whose name needs more than one line of a narrow phone", 0.04),
+    ].enumerated().map { index, one in
+        MobileNetV4.Classification(index: index, label: one.0, probability: Float(one.1))
+    }
+
+    static let times = MobileNetV4.Outputs.Times(preprocess: 1.4, network: 2.3)
+
+    static let findings = Camera.Findings(
+        top: top, times: times, viewfinder: Viewfinder(width: 640, height: 480, turn: .portrait))
+
+    static let photo = Photo(
+        image: UIImage(systemName: "photo"),
+        viewfinder: Viewfinder(width: 4, height: 3, turn: .portrait),
+        top: top, times: times)
+
+    static let rows = [
+        SessionRow(
+            unit: nil,
+            figures: SessionRow.Figures(
+                median: 1.2, slow: 1.9, count: 812, goldenSqnrDb: 41.3, before: .nominal,
+                after: .fair), error: nil),
+        SessionRow(
+            unit: .cpu,
+            figures: SessionRow.Figures(
+                median: 6.4, slow: 7.1, count: 156, goldenSqnrDb: 40.2, before: .fair, after: .fair),
+            error: nil),
+        SessionRow(unit: .gpu, figures: nil, error: "conv-small: Core ML failed: no memory"),
+    ]
+
+    static let operators = (0..<60).map { index in
+        MobileNetV4.OperatorPlan(
+            id: index, kind: "ios16.conv", name: "conv_\(index)",
+            device: index < 55 ? "neural engine" : "cpu", supported: ["cpu", "neural engine"],
+            cost: nil)
+    }
+
+    static let models = ["main/conv-small-224x224-fp16", "main/hybrid-medium-224x224-int8"].map {
+        MobileNetV4.Model(id: $0, in: .main)
+    }
+
+    static let about = About(
+        network: "mobilenetv4_conv_small", precision: "fp16", input: "224 × 224", bytes: 7_670_000,
+        licence: nil)
+
+    static func camera(
+        _ findings: Camera.Findings, state: Classifier.State = .loading,
+        thermal: MobileNetV4.ThermalStatus = .nominal
+    ) -> some View {
+        CameraView(findings: findings, state: state, thermal: thermal, spec: spec) {
+            Color.gray.aspectRatio(0.75, contentMode: .fit)
+        }
+    }
+
+    static func photo(_ photo: Photo) -> some View {
+        PhotoView(photo: photo, state: .loading, thermal: .fair, spec: spec)
+    }
+
+    static func model(_ about: About?, state: Classifier.State = .loading) -> some View {
+        ModelView(
+            choice: .constant(Choice(model: models[0], computeUnit: .cpuAndNeuralEngine)),
+            models: models, state: state, about: about)
+    }
+}
+
+#Preview("Camera") {
+    Planted.camera(Planted.findings)
+}
+
+#Preview("Camera, hot") {
+    Planted.camera(Planted.findings, thermal: .serious)
+}
+
+#Preview("Camera, not allowed") {
+    Planted.camera(Camera.Findings(failure: "The app may not use the camera.", isDenied: true))
+}
+
+#Preview("Camera, large text") {
+    Planted.camera(Planted.findings, thermal: .critical).dynamicTypeSize(.accessibility5)
+}
+
+#Preview("Photo") {
+    Planted.photo(Planted.photo)
+}
+
+#Preview("Photo, none yet") {
+    Planted.photo(Photo())
+}
+
+#Preview("Photo, large text") {
+    Planted.photo(Planted.photo).dynamicTypeSize(.accessibility5)
+}
+
+#Preview("Benchmark") {
+    BenchmarkView(rows: Planted.rows, operators: Planted.operators, thermal: .fair)
+}
+
+#Preview("Benchmark, nothing measured") {
+    BenchmarkView(rows: [], operators: [], thermal: nil)
+}
+
+#Preview("Benchmark, large text") {
+    BenchmarkView(rows: Planted.rows, operators: Planted.operators, thermal: .serious)
+        .dynamicTypeSize(.accessibility5)
+}
+
+#Preview("Model") {
+    Planted.model(Planted.about)
+}
+
+#Preview("Model, damaged") {
+    Planted.model(nil, state: .failed("conv-small: model.mil: damaged: sha256 0123..."))
+}
+
+#Preview("Model, large text") {
+    Planted.model(Planted.about).dynamicTypeSize(.accessibility5)
+}
