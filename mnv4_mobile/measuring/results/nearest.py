@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from mnv4_mobile.measuring.measurement import DeviceInfo, Measurement
@@ -155,15 +156,18 @@ def _is_of_unit(latency: Latency, asked: str | None) -> bool:
     return latency.unit == asked or (latency.unit, asked) in ((None, "npu"), ("cpu", None))
 
 
-def _near(device: DeviceInfo) -> Iterator[tuple[Nearest, int]]:
-    """Yields the figures of devices that are like a device, with the distance in generations."""
+@lru_cache
+def _near(device: DeviceInfo) -> tuple[tuple[Nearest, int], ...]:
+    """Returns the figures of devices that are like a device, with the distance in generations."""
     known = figures()
     matches = {name: _match(name, one, device) for name, one in known.devices.items()}
-    for publication in known.publications:
-        for latency in publication.latencies:
-            match, distance = matches[latency.device]
-            if match is not None:
-                yield Nearest(latency=latency, publication=publication, match=match), distance
+    return tuple(
+        (Nearest(latency=latency, publication=publication, match=match), distance)
+        for publication in known.publications
+        for latency in publication.latencies
+        for match, distance in (matches[latency.device],)
+        if match is not None
+    )
 
 
 def _match(name: str, known: Device, device: DeviceInfo) -> tuple[Match | None, int]:
