@@ -9,7 +9,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from mnv4_coreml import target
 from mnv4_coreml.mil import Program
@@ -230,7 +232,8 @@ def test_another_process_gives_the_same_bytes(package, tmp_path):
         ({"layout": "nhwc"}, "fp32", "layout: found 'nhwc', supported: nchw"),
         ({"input": "pixels", "batch": 2}, "fp32", "batch: found 2, supported: 1 .*--batch"),
         ({"io": "float16"}, "fp32", "io: found 'float16', supported: float32"),
-        ({"io": "int8"}, "int8", "io: found 'int8', .*no arrays of bytes"),
+        ({"io": "int8"}, "int8", "io: found 'int8', .* without a scale, .*155895085.*--input pix"),
+        ({"io": "uint8"}, "int8", "io: found 'uint8', supported: float32 and float16"),
         (
             {"outputs": ("probabilities",), "labels": ("crane",) * 10},
             "fp32",
@@ -243,6 +246,36 @@ def test_refuses(options, recipe, message):
     spec = completed(spec, target, load_recipe(recipe), io=spec.io)
     with pytest.raises(LoweringError, match=f"^coreml: {message}"):
         target.check(spec, load_recipe(recipe))
+
+
+def test_coremltools_still_reads_bytes_without_a_scale():
+    """If this fails, int8 inputs and outputs may have become possible: see `_NO_INTEGERS`."""
+
+    class Half(torch.nn.Module):
+        def forward(self, x):
+            return x * 0.5
+
+    class Bytes(torch.nn.Module):
+        def forward(self, x):
+            return x.to(torch.float32) * 0.5
+
+    ct = coremltools()
+
+    def program(module, x):
+        exported = torch.export.export(module, (x,)).run_decompositions({})
+        model = ct.convert(
+            exported,
+            inputs=[ct.TensorType("x", shape=(3,), dtype=np.int8)],
+            outputs=[ct.TensorType("y", dtype=np.int8)],
+            minimum_deployment_target=ct.target.iOS26,
+            skip_model_load=True,
+        )
+        return [op.op_type for op in model._mil_program.functions["main"].operations]
+
+    operations = program(Half(), torch.rand(3))
+    assert [name for name in operations if name != "const"] == ["cast", "mul", "cast"]
+    with pytest.raises(KeyError, match="int8"):
+        program(Bytes(), torch.zeros(3, dtype=torch.int8))
 
 
 def test_full_disk_is_an_os_error(plain, tmp_path):
