@@ -36,7 +36,7 @@ $(UV):
 
 $(VENV)/.stamp: pyproject.toml constraints.txt | $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[all,dev]'
+	$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[all,snapdragon,dev]'
 	@touch $@
 
 env: $(VENV)/.stamp

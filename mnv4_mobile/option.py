@@ -42,6 +42,9 @@ class Option:
     default: OptionValue | Callable[[Recipe], OptionValue]
     """The value if none is given, or a function of the recipe. A list defaults to one of its
     values."""
+    required: bool = False
+    """Whether it must be given. Its default is then an example, and its value is always part of the
+    bundle's name."""
     help: str
     """What the option decides, in one line."""
 
@@ -119,6 +122,16 @@ def parse_set(texts: Iterable[str]) -> dict[str, dict[str, object]]:
     return found
 
 
+def lacking(target: str, options: Iterable[Option], given: Given) -> list[str]:
+    """Returns a message for each required option of a target that is not given."""
+    return [
+        f"option {target}.{option.name}: missing; --set {target}.{option.name}=VALUE, allowed: "
+        f"{option.allowed}"
+        for option in options
+        if option.required and option.name not in given.get(target, {})
+    ]
+
+
 def choices(
     declared: Mapping[str, Sequence[Option]], given: Given, installed: Sequence[str]
 ) -> dict[str, list[dict[str, OptionValue]]]:
@@ -134,8 +147,8 @@ def choices(
         the values of lists.
 
     Raises:
-        ConfigError: A target or an option does not exist, a target is not built for, or a value is
-            bad.
+        ConfigError: A target or an option does not exist, a target is not built for, a value is
+            bad, or one that is required is missing.
     """
     if not isinstance(given, Mapping):
         raise ConfigError(f"options: found {show(given)}, must be values by target and option")
@@ -157,6 +170,8 @@ def choices(
                 raise ConfigError(unknown(f"option {target}", name, known))
     found: dict[str, list[dict[str, OptionValue]]] = {}
     for target, options in declared.items():
+        for lack in lacking(target, options, given):
+            raise ConfigError(lack)
         axes = []
         for option in options:
             if option.name in given.get(target, {}):

@@ -183,6 +183,18 @@ def patches_of(target: Target) -> Patches | None:
     return found if isinstance(found, Patches) else None
 
 
+def target_of(path: Path) -> str | None:
+    """Returns the name of the target that an artifact from elsewhere is for, by its suffix.
+
+    Several targets may share a suffix. Those that build on another one have a method
+    `recognizes(path)`, which says by the file's content whether it is theirs.
+    """
+    found = [target for target in map(load_target, target_names()) if target.suffix == path.suffix]
+    own = (one for one in found if hasattr(one, "recognizes") and one.recognizes(path))
+    shared = (one for one in found if not hasattr(one, "recognizes"))
+    return next((target.name for target in (*own, *shared)), None)
+
+
 def require(target: Target) -> None:
     """Checks that a target's toolchain is installed, without importing it.
 

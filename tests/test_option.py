@@ -7,6 +7,7 @@ import pytest
 from mnv4_mobile import Options
 from mnv4_mobile.builder.cell import key
 from mnv4_mobile.builder.matrix import cells
+from mnv4_mobile.builder.naming import expected_id
 from mnv4_mobile.errors import ConfigError, LoweringError
 from mnv4_mobile.option import Option, parse_set
 from mnv4_mobile.progress import SILENT
@@ -57,7 +58,7 @@ def test_an_option_changes_the_key_and_what_is_said_without_need_does_not():
             {"corml": {"min_ios": 17}},
             r"option: found 'corml', did you mean coreml\? allowed: coreai, coreml, ",
         ),
-        ({"onnx": {}}, "option: found 'onnx', allowed: coreai, coreml, executorch, tflite"),
+        ({"onnx": {}}, "option: found 'onnx', allowed: coreai, coreml, executorch, snapdragon, "),
         ({"tflite": {"x": 1}}, "option tflite.x: tflite is not built for; --target has coreml"),
         ({"coreml": {"min_iso": 17}}, r"coreml: found 'min_iso', did you mean min_ios\? "),
         ({"coreml": {"x": 1}}, "option coreml: found 'x', allowed: min_ios, compute_u"),
@@ -107,6 +108,17 @@ def test_a_list_makes_a_cell_for_each_value():
         *("a1", "b2", "c3")
     ]
     assert [values(cell)["soc"] for cell in matrix({}, ["chip"])] == ["a1"]
+
+
+def test_a_required_option_is_asked_for_and_part_of_the_name():
+    with pytest.raises(
+        ConfigError, match=r"option snapdragon\.soc: missing; --set snapdragon\.soc="
+    ):
+        matrix({}, ["snapdragon"], recipes=["fp16"])
+    found = matrix({"snapdragon": {"soc": "SM8750,SM8650"}}, ["snapdragon"], recipes=["fp16"])
+    assert [expected_id(cell) for cell in found] == [
+        f"conv-small-035-96x96-fp16-{soc}-snapdragon" for soc in ("SM8750", "SM8650")
+    ]
 
 
 def test_what_set_takes():

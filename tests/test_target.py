@@ -24,7 +24,7 @@ PREPROCESS = Preprocess(
 
 
 def test_the_shipped_targets_satisfy_the_protocol():
-    assert target_names() == ["coreai", "coreml", "executorch", "tflite"]
+    assert target_names() == ["coreai", "coreml", "executorch", "snapdragon", "tflite"]
     for name in target_names():
         target = load_target(name)
         assert isinstance(target, Target)

@@ -1,4 +1,4 @@
-"""Builds a model for every target, verifies it and classifies images with each: `make demo`."""
+"""Builds a model for all targets, verifies it and classifies images with each: `make demo`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from mnv4_mobile.cli.steps import steps
 from mnv4_mobile.errors import MobileError
 from mnv4_mobile.images import list_images
 from mnv4_mobile.labels import read_labels
-from mnv4_mobile.target import target_names
 
 DEMO = Path(__file__).parent.parent / "mnv4_mobile" / "demo"
 
@@ -26,14 +25,14 @@ def main() -> None:
     parser.add_argument("--images", type=Path, help="a folder of images")
     parser.add_argument("-o", "--out", type=Path, default=Path("demo-out"))
     arguments = parser.parse_args()
-    weights, targets = arguments.weights, target_names()
+    weights = arguments.weights
     pictures = DEMO / ("pictures" if weights == "demo" else "photos")
     images = list_images(arguments.images or pictures)
     with steps(verbose=False) as progress:
         bundles = build(
             weights,
             out=arguments.out,
-            targets=targets,
+            targets=["all"],
             force=True,
             options=Options(labels=None if weights == "demo" else read_labels("imagenet-1k")),
             progress=progress,

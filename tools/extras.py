@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnv4_mobile.target import load_target, target_names
+from mnv4_mobile.target import first_unit, load_target, target_names
 
 ROOT = Path(__file__).parents[1]
 NONE = "none"
@@ -57,7 +57,7 @@ def checks(ready: set[str], bundles: Path, out: Path) -> Iterator[Check]:
         yield Check(arguments=(verb,))
     for name in target_names():
         (bundle,) = bundles.glob(f"*-{name}")
-        build = ("build", "demo", "-t", name, "-o", str(out), "--no-cache")
+        build = (*_build(name, out), "--no-cache")
         run = [
             ("verify", str(bundle)),
             ("predict", str(bundle), str(_PICTURES / "seven.jpg")),
@@ -67,16 +67,32 @@ def checks(ready: set[str], bundles: Path, out: Path) -> Iterator[Check]:
         yield Check(arguments=("targets", name))
         if name in ready:
             yield from (Check(arguments=one) for one in (build, *run))
-            emulated = load_target(name).units["cpu"].emulated
+            target = load_target(name)
+            emulated = target.units[first_unit(target)].emulated
             yield Check(arguments=("profile", str(bundle)), code=5 if emulated else 0)
             quick = ("--plan", "quick", "--seconds", "0", "--runs", "3", "--repeats", "1")
             measure = ("measure", str(bundle), *quick, "--store", str(out / "s.sqlite"))
             yield Check(arguments=measure, code=2 if emulated else 0)
         else:
             pip = f"pip install 'mnv4-mobile[{name}]'"
-            tune = ("tune", "demo", "--calibrate", str(_PICTURES), "-t", name)
+            calibrated = ("--calibrate", str(_PICTURES))
+            tune = ("tune", "demo", *calibrated, "-t", name, *_required(name))
             for arguments in (build, *run, tune):
                 yield Check(arguments=arguments, code=2, says=pip)
+
+
+def _build(name: str, out: Path) -> tuple[str, ...]:
+    """Returns the command that builds the demo for a target, in its best float recipe."""
+    recipe = "fp32" if "fp32" in load_target(name).schemes else "fp16"
+    return ("build", "demo", "-t", name, "-r", recipe, *_required(name), "-o", str(out))
+
+
+def _required(name: str) -> tuple[str, ...]:
+    """Returns the arguments that give a target's required options."""
+    options = [one for one in load_target(name).options if one.required]
+    return tuple(
+        argument for one in options for argument in ("--set", f"{name}.{one.name}={one.default}")
+    )
 
 
 def _run(command: list[str], **variables: str) -> tuple[int, str]:
@@ -130,9 +146,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mnv4-extras-") as name:
         folder = Path(name)
         mnv4, bundles = str(Path(sys.executable).with_name("mnv4")), folder / "bundles"
-        code, text = _run([mnv4, "build", "demo", "-t", "all", "-o", str(bundles)])
-        if code:
-            sys.exit(text)
+        for target in target_names():
+            code, text = _run([mnv4, *_build(target, bundles)])
+            if code:
+                sys.exit(text)
         for extra in extras:
             begin = time.monotonic()
             environment = folder / extra

@@ -82,7 +82,8 @@ def build(
             shipped configuration, timm's name for it, or a YAML file.
         weights: The weights of a model, given as above, or `random:SEED`.
         out: The folder to put the bundles into.
-        targets: Names of targets; `["all"]` stands for those whose toolchain is installed.
+        targets: Names of targets; `["all"]` stands for those whose toolchain is installed and whose
+            required options are given.
         recipes: Names of shipped recipes, or YAML files; `["all"]` stands for every shipped one.
         options: All other choices.
         skip_unsupported: Whether recipes that a target does not support, and those that need
@@ -137,7 +138,7 @@ def cells(
     Raises:
         MobileError: Naming what was found and what is allowed.
     """
-    named = select_targets(targets, progress)
+    named = select_targets(targets, [given.options for given in options], progress)
     loaded = select_recipes(recipes)
     skipping = _Skipping(skip_unsupported, several=len(named) * len(loaded) > 1)
     if any(chosen.calibrate is None for chosen in options):

@@ -50,7 +50,7 @@ def artifact_id(spec: BuildSpec, cell: Cell, target: Target) -> str:
     """Returns the artifact's name without its suffix: <name>-<H>x<W>-<recipe> and the choices.
 
     Every choice that is not the default follows, in this order: pixels, outputs, layout, type of
-    inputs and outputs, batch, the target's options.
+    inputs and outputs, batch, the target's options. An option that must be given always follows.
 
     Args:
         spec: What is built, completed by the target.
@@ -67,7 +67,7 @@ def artifact_id(spec: BuildSpec, cell: Cell, target: Target) -> str:
     parts += [f"b{spec.batch}"] if spec.batch > 1 else []
     for option in target.options:
         value = spec.options[option.name]
-        if value != option.default_for(cell.recipe):
+        if option.required or value != option.default_for(cell.recipe):
             parts.append(_text(option.name, value))
     return "-".join(parts)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from mnv4_mobile.builder.cell import Options
 from mnv4_mobile.builder.naming import check_name
@@ -10,17 +10,21 @@ from mnv4_mobile.configs import shipped
 from mnv4_mobile.errors import ConfigError, MobileError, ToolchainError
 from mnv4_mobile.images import KnownPreprocess
 from mnv4_mobile.model.grammar import read_model
-from mnv4_mobile.option import ALL
+from mnv4_mobile.option import ALL, Given, lacking
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Recipe, load_recipe
 from mnv4_mobile.target import Target, check_recipe, completed, load_target, require, target_names
 
 
-def select_targets(names: Iterable[str], progress: Progress) -> dict[str, Target]:
+def select_targets(
+    names: Iterable[str], given: Sequence[Given], progress: Progress
+) -> dict[str, Target]:
     """Loads targets. This needs no toolchain; `build_cells` checks for that.
 
     Args:
-        names: Names of targets; `all` stands for those whose toolchain is installed.
+        names: Names of targets; `all` stands for those whose toolchain is installed and whose
+            required options are given.
+        given: The values of options, for each input size.
         progress: Receives notes on the targets that `all` leaves out, and why.
 
     Raises:
@@ -34,6 +38,8 @@ def select_targets(names: Iterable[str], progress: Progress) -> dict[str, Target
             try:
                 target = load_target(name)
                 require(target)
+                for lack in (text for one in given for text in lacking(name, target.options, one)):
+                    raise ConfigError(lack)
             except MobileError as error:
                 progress.note(f"--target all: left out: {error}")
             else:

@@ -95,7 +95,9 @@ def _explain(name: str, as_json: bool) -> None:
                 "name": option.name,
                 "type": option.type.__name__,
                 "values": list(option.values),
-                "default": _default(option, {r.name: option.default_for(r) for r in mapped}),
+                "default": None
+                if option.required
+                else _default(option, {r.name: option.default_for(r) for r in mapped}),
                 "help": option.help,
             }
             for option in target.options
@@ -130,7 +132,12 @@ def _explain(name: str, as_json: bool) -> None:
     if target.options:
         print_text()
         options = [
-            [f"{name}.{o['name']}", option.allowed, option_text(o["default"]), option.help]
+            [
+                f"{name}.{o['name']}",
+                option.allowed,
+                "must be given" if option.required else option_text(o["default"]),
+                option.help,
+            ]
             for o, option in zip(found["options"], target.options, strict=True)
         ]
         print_table(["option", "values", "default", "what it decides"], options)

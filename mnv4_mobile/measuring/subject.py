@@ -15,7 +15,7 @@ from mnv4_mobile.bundle.parity import median_db
 from mnv4_mobile.errors import ConfigError, ParityError
 from mnv4_mobile.files import sha256, size
 from mnv4_mobile.measuring.measurement import Artifact
-from mnv4_mobile.target import load_target, target_names
+from mnv4_mobile.target import load_target, target_names, target_of
 from mnv4_mobile.tensors import Tensors, TensorSpec, answer, feed
 from mnv4_mobile.text import printable
 
@@ -115,14 +115,16 @@ def open_subject(path: Path) -> Subject:
         BundleError: A damaged bundle.
         ConfigError: The path is none of these; the message names the suffixes of artifacts.
     """
-    suffixes = {load_target(name).suffix: name for name in target_names()}
+    suffixes = {load_target(name).suffix for name in target_names()}
     if path.suffix in suffixes and not is_bundle(bundle_folder(path)):
         if not path.exists():
             raise ConfigError(f"{path}: does not exist")
+        target = target_of(path)
+        assert target is not None
         artifact = Artifact(
             sha256=sha256(path),
             bytes=size(path),
-            target=suffixes[path.suffix],
+            target=target,
             bundle_id=None,
             name=printable(path.name),
             model=None,

@@ -11,6 +11,7 @@ from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.layers import OperatorTime
 from mnv4_mobile.lint import Finding
 from mnv4_mobile.model.form import Form
+from mnv4_mobile.option import Option
 from mnv4_mobile.patches import STOCK
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import Lowered, Session, check_weights
@@ -30,15 +31,17 @@ class LiteRT:
     name = "tflite"
     suffix = ".tflite"
     extra = "tflite"
-    modules = ("litert_torch", "ai_edge_litert", "litert_quantizer", "flatbuffers")
+    modules: tuple[str, ...] = ("litert_torch", "ai_edge_litert", "litert_quantizer", "flatbuffers")
     patches = PATCHES
     schemes = frozenset({"fp32", "fp16", "int8", "int8-dynamic", "int8-weights"})
-    distributions = ("litert-torch", "litert-converter", "ai-edge-litert", "litert-quantizer")
-    options = (STOCK,)
+    distributions: tuple[str, ...] = (
+        *("litert-torch", "litert-converter", "ai-edge-litert", "litert-quantizer"),
+    )
+    options: tuple[Option, ...] = (STOCK,)
     units: Mapping[Unit, Executor] = {"cpu": Executor(name="XNNPACK delegate")}
     requires: Mapping[str, str] = {}
     other_names = ("litert", "lite-rt", "ai-edge-litert", "ai-edge", "tensorflow-lite", "tf-lite")
-    base = None
+    base: str | None = None
 
     def form(self, spec: BuildSpec, recipe: Recipe) -> Form:
         """See `Target.form`."""

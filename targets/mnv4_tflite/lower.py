@@ -33,9 +33,14 @@ from mnv4_tflite.flatbuffer import (
 )
 from mnv4_tflite.integer_io import grid
 from mnv4_tflite.metadata import NAME, labelled, metadata, pack_labels
-from mnv4_tflite.quantize import quantized
+from mnv4_tflite.quantize import WIDE, quantized
 from mnv4_tflite.speedups import PATCHES, contiguous, exported_as
 
+__all__ = ["DYNAMIC", "SIGNATURE", "WIDE", "lower", "with_labels"]
+
+DYNAMIC = "int8-dynamic"
+"""The scheme for weights whose activations stay in float. Not int8-weights: converting them to
+float in every run takes 1/4 of conv-small's time."""
 SIGNATURE = "serving_default"
 """The signature's name, as in every TensorFlow export; runtimes use it if none is named."""
 
@@ -118,8 +123,19 @@ def lower(
     recipe: Recipe,
     calibration: Images | None,
     out: Path,
+    *,
+    weights_alone: str = DYNAMIC,
 ) -> Lowered:
-    """Lowers a deploy form to the file `out`; see `Target.lower`."""
+    """Lowers a deploy form to the file `out`; see `Target.lower`.
+
+    Args:
+        program: See `Target.lower`, as for the others.
+        spec: What is built.
+        recipe: The precision.
+        calibration: Images, for a recipe with static activations.
+        out: The path to write.
+        weights_alone: The scheme for weights whose activations stay in float: `DYNAMIC` or `WIDE`.
+    """
     layout: Layout = spec.layout or "nhwc"
     image = _example(spec, layout)
     fed = TensorSpec(
@@ -135,21 +151,25 @@ def lower(
     order_outputs(model, spec.outputs)
     layers: tuple[Layer, ...] = ()
     if recipe.weights is not None:
-        model, layers = quantized(model, program.graph, fed, spec, recipe, calibration)
+        model, layers = quantized(
+            model, program.graph, fed, spec, recipe, calibration, weights_alone
+        )
         name_ports(model)
     if recipe.precision == "float16":
         halve_weights(model)
         # Lets XNNPACK compute in float16 if the processor can (ARMv8.2 and later).
         add_metadata(model, "reduced_precision_support", b"fp16accfp16")
     add_metadata(model, NAME, metadata(spec))
-    data = write_model(model)
-    if spec.labels and labelled(spec):
-        data = pack_labels(data, spec.labels)
-    write_bytes(out, data)
+    write_bytes(out, with_labels(write_model(model), spec))
     if spec.input == "float":
         fed = replace(fed, dtype=spec.io, quantization=grid(model, model.subgraphs[0].inputs[0]))
     outputs = tuple(_outputs(model, layout, spec.io))
     return Lowered(path=out, input=fed, outputs=outputs, layers=layers, notes=tuple(notes))
+
+
+def with_labels(model: bytes, spec: BuildSpec) -> bytes:
+    """Returns a model with the class names packed after it, if it has an output of classes."""
+    return pack_labels(model, spec.labels) if spec.labels and labelled(spec) else model
 
 
 def _outputs(model: Any, layout: Layout, io: Io) -> list[TensorSpec]:

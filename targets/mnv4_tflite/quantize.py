@@ -26,6 +26,9 @@ from mnv4_mobile.tensors import TensorSpec, feed
 from mnv4_tflite.flatbuffer import kinds, read_model, write_model
 from mnv4_tflite.integer_io import make_integer
 
+WIDE = "int8-int16"
+"""The scheme of int8 weights with static activations of 16 bits."""
+
 
 def quantized(
     model: Any,
@@ -34,6 +37,7 @@ def quantized(
     spec: BuildSpec,
     recipe: Recipe,
     calibration: Images | None,
+    weights_alone: str,
 ) -> tuple[Any, tuple[Layer, ...]]:
     """Returns the quantized model (`ModelT`), and the layers that differ from the recipe.
 
@@ -44,18 +48,16 @@ def quantized(
         spec: The build spec.
         recipe: A recipe with integer weights.
         calibration: Images, for static activations.
+        weights_alone: See `assignments`.
     """
-    # Not int8-weights: converting them to float in every run takes 1/4 of conv-small's time.
-    assigned = assignments(graph, recipe, weights_alone="int8-dynamic")
+    assigned = assignments(graph, recipe, weights_alone=weights_alone)
     operators = _operators(model, assigned)
     data = write_model(model)
     ranges: dict[str, tuple[float, float]] = {}
     if recipe.activations is not None and recipe.activations.mode == "static":
         assert calibration is not None
         operators["int8"] += _paddings(model, operators["int8"])
-        ranges = _observed(
-            model, data, operators["int8"], image, spec, recipe.activations, calibration
-        )
+        ranges = _observed(model, data, operators, image, spec, recipe.activations, calibration)
     result = read_model(_quantize(model, data, operators, ranges))
     _mend_outputs(result)
     if spec.io in ("int8", "uint8"):
@@ -120,7 +122,7 @@ def _paddings(model: Any, quantized_operators: list[Any]) -> list[Any]:
 def _observed(
     model: Any,
     data: bytes,
-    operators: list[Any],
+    operators: dict[str, list[Any]],
     image: TensorSpec,
     spec: BuildSpec,
     activations: Activations,
@@ -129,7 +131,8 @@ def _observed(
     """Returns the ranges of the inputs and outputs of operators, by the tensors' names.
 
     The ranges of the model's inputs and outputs are included if these become integers. Those of
-    its outputs are not clipped, as that could give several classes the same largest score.
+    its outputs are not clipped, as that could give several classes the same largest score. Nor are
+    those of 16 bits, which have room for all values.
 
     The float model is run on one image at a time: ranges are per image, not per batch.
     """
@@ -142,13 +145,14 @@ def _observed(
         )
     interpreter.allocate_tensors()
     (entry,) = interpreter.get_input_details()
-    indices = {i for o in operators for i in (*o.inputs, *o.outputs) if not _is_constant(model, i)}
-    outputs = Ranges(replace(activations, range="minmax"))
-    ports: dict[int, str] = {}
+    indices = _computed(model, operators["int8"])
+    whole = Ranges(replace(activations, range="minmax"))
+    wide = _computed(model, operators.get(WIDE, []))
     if spec.io != "float32":
         graph = model.subgraphs[0]
-        ports = {int(index): _name(model, index) for index in graph.outputs}
+        wide |= {int(index) for index in graph.outputs}
         indices |= set() if spec.input == "pixels" else set(graph.inputs)
+    unclipped = {index: _name(model, index) for index in sorted(wide)}
     names = {index: _name(model, index) for index in sorted(indices)}
     ranges = Ranges(activations)
     for picture in calibration:
@@ -157,9 +161,15 @@ def _observed(
         interpreter.invoke()
         for index, name in names.items():  # read in place: they take 50 MB
             ranges.observe(name, interpreter.tensor(index)())
-        for index, name in ports.items():
-            outputs.observe(name, interpreter.tensor(index)())
-    return outputs.all() | ranges.all()
+        for index, name in unclipped.items():
+            whole.observe(name, interpreter.tensor(index)())
+    return whole.all() | ranges.all()
+
+
+def _computed(model: Any, operators: list[Any]) -> set[int]:
+    """Returns the tensors that operators read and write, without constants."""
+    taken = (index for operator in operators for index in (*operator.inputs, *operator.outputs))
+    return {int(index) for index in taken if not _is_constant(model, index)}
 
 
 def _quantize(
@@ -180,6 +190,8 @@ def _quantize(
         match scheme:
             case "int8":
                 quantizer.add_static_config(scope, everything, 8, 8)
+            case _ if scheme == WIDE:
+                quantizer.add_static_config(scope, everything, 16, 8)
             case "int8-dynamic":
                 quantizer.add_dynamic_config(scope, everything, 8)
             case "int8-weights":

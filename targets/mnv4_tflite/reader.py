@@ -15,13 +15,14 @@ from mnv4_mobile.flatbuffer import Buffer, Table
 from mnv4_mobile.tensors import TensorSpec, declared_input
 
 KIND = "LiteRT model"
-_CODES, _SUBGRAPHS, _BUFFERS, _SIGNATURES = 1, 2, 4, 7
-_TENSORS, _INPUTS, _OPERATORS = 0, 1, 3
+_CODES, _SUBGRAPHS, _BUFFERS, _METADATA, _SIGNATURES = 1, 2, 4, 6, 7
+_TENSORS, _INPUTS, _OUTPUTS, _OPERATORS = 0, 1, 2, 3
 _SHAPE, _TYPE, _BUFFER, _NAME = 0, 1, 2, 3
-_CODE, _TAKEN, _GIVEN = 0, 1, 2
-_OLD_CODE, _NEW_CODE = 0, 3
+_CODE, _TAKEN, _GIVEN, _CUSTOM_OPTIONS = 0, 1, 2, 5
+_OLD_CODE, _CUSTOM_CODE, _NEW_CODE = 0, 1, 3
 _DATA, _OFFSET, _SIZE = 0, 1, 2
-_SIGNATURE_INPUTS, _PORT_NAME, _PORT_TENSOR = 0, 0, 1
+_METADATA_NAME, _METADATA_BUFFER = 0, 1
+_SIGNATURE_INPUTS, _SIGNATURE_OUTPUTS, _PORT_NAME, _PORT_TENSOR = 0, 1, 0, 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +41,12 @@ class Step:
     """An operator of the graph; tensors are given by their numbers."""
 
     kind: str
-    """`CONV_2D`, ..."""
+    """`CONV_2D`, ..., or the name of a custom operator."""
     inputs: tuple[int, ...]
     """The tensors that it reads; -1 for one that is left out."""
     outputs: tuple[int, ...]
+    options: memoryview
+    """The options of a custom operator."""
 
 
 class Model:
@@ -53,7 +56,9 @@ class Model:
         tensors: The tensors, by number.
         steps: The operators, in the order in which they run.
         inputs: Numbers of the inputs.
-        names: Names that the signature gives to inputs, by number.
+        outputs: Numbers of the outputs.
+        names: Names that the signature gives to inputs and outputs, by number.
+        metadata: Metadata by name.
 
     Raises:
         BundleError: The file is not a LiteRT model, is damaged, or has several signatures.
@@ -64,14 +69,21 @@ class Model:
         with damaged(path, KIND):
             root = file.root()
             graph = root.tables(_SUBGRAPHS)[0]
-            self.tensors = _tensors(graph, _constants(file, root))
+            constants = _constants(file, root)
+            self.tensors = _tensors(graph, constants)
             self.steps = _steps(graph, root)
             self.inputs = graph.integers(_INPUTS)
+            self.outputs = graph.integers(_OUTPUTS)
             signatures = root.tables(_SIGNATURES)
             self.names = {
                 port.integer(_PORT_TENSOR, 32): port.text(_PORT_NAME)
                 for signature in signatures[:1]
-                for port in signature.tables(_SIGNATURE_INPUTS)
+                for ports in (_SIGNATURE_INPUTS, _SIGNATURE_OUTPUTS)
+                for port in signature.tables(ports)
+            }
+            self.metadata = {
+                entry.text(_METADATA_NAME): constants[entry.integer(_METADATA_BUFFER, 32)]
+                for entry in root.tables(_METADATA)
             }
         if len(signatures) > 1:
             raise BundleError(f"{path}: signatures: found {len(signatures)}, must be one or none")
@@ -109,15 +121,31 @@ def _steps(graph: Table, root: Table) -> list[Step]:
 
     names = {code: name for name, code in vars(BuiltinOperator).items() if name.isupper()}
     # Codes above 126 do not fit into the old field.
-    codes = [max(c.integer(_OLD_CODE, 8), c.integer(_NEW_CODE, 32)) for c in root.tables(_CODES)]
+    kinds = [
+        code.text(_CUSTOM_CODE)
+        or names[max(code.integer(_OLD_CODE, 8), code.integer(_NEW_CODE, 32))]
+        for code in root.tables(_CODES)
+    ]
     return [
         Step(
-            kind=names[codes[step.integer(_CODE, 32)]],
+            kind=kinds[step.integer(_CODE, 32)],
             inputs=step.integers(_TAKEN),
             outputs=step.integers(_GIVEN),
+            options=step.data(_CUSTOM_OPTIONS),
         )
         for step in graph.tables(_OPERATORS)
     ]
+
+
+def custom_operators(path: Path) -> set[str]:
+    """Returns the names of the custom operators of a model. This needs no toolchain.
+
+    Raises:
+        BundleError: The file is not a LiteRT model, or is damaged.
+    """
+    file = Buffer.read(path, b"TFL3", KIND)
+    with damaged(path, KIND):
+        return {code.text(_CUSTOM_CODE) for code in file.root().tables(_CODES)} - {""}
 
 
 def operators(path: Path) -> dict[str, int]:

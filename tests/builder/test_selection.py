@@ -14,6 +14,7 @@ from mnv4_mobile.target import load_target
 from tests.notes import Notes
 
 TARGETS = ("coreai", "coreml", "executorch", "tflite")
+"""Those that take part in `all` without a required option."""
 
 
 @pytest.fixture
@@ -21,11 +22,11 @@ def installed(monkeypatch):
     """Pretends that the toolchains of some targets are installed, and those of others are not."""
 
     def install(*names):
-        for name in TARGETS:
+        for name in (*TARGETS, "snapdragon"):
             modules = ("json",) if name in names else ("no_such_toolchain",)
             monkeypatch.setattr(type(load_target(name)), "modules", modules)
 
-    install(*TARGETS)
+    install(*TARGETS, "snapdragon")
     return install
 
 
@@ -45,24 +46,36 @@ def matrix(targets=("all",), recipes=("all",), sizes=(None,), progress=None, **k
 def test_all_targets_are_those_whose_toolchain_is_installed(installed, tmp_path):
     installed("executorch", "tflite")
     progress = Notes()
-    assert list(select_targets(["all"], progress)) == ["executorch", "tflite"]
+    assert list(select_targets(["all"], [{}], progress)) == ["executorch", "tflite"]
     assert progress.notes == [
         f"--target all: left out: {name}: its toolchain is not installed; "
         f"pip install 'mnv4-mobile[{name}]'"
-        for name in ("coreai", "coreml")
+        for name in ("coreai", "coreml", "snapdragon")
     ]
     with pytest.raises(ToolchainError, match="coreml: its toolchain is not installed"):
         build_cells(matrix(["coreml"], ["fp32"]), tmp_path, cache=None)
     installed()
     with pytest.raises(ToolchainError, match=r"no toolchain .* pip install 'mnv4-mobile\[all\]'"):
-        select_targets(["all"], progress)
+        select_targets(["all"], [{}], progress)
+
+
+def test_all_leaves_out_a_target_whose_required_option_is_missing(installed):
+    installed("tflite", "snapdragon")
+    progress = Notes()
+    assert list(select_targets(["all"], [{}], progress)) == ["tflite"]
+    assert (
+        "--target all: left out: option snapdragon.soc: missing; --set snapdragon.soc=VALUE, "
+        "allowed: SM8350, SM8450, SM8475, SM8550, SM8650, SM8750, SM8845, SM8850, all"
+    ) in progress.notes
+    given = {"snapdragon": {"soc": "SM8650"}}
+    assert "snapdragon" in select_targets(["all"], [given], progress)
 
 
 def test_a_broken_target_is_left_out_of_all(installed, monkeypatch):
     monkeypatch.setitem(sys.modules, "mnv4_tflite", None)
     progress = Notes()
-    assert list(select_targets(["all"], progress)) == ["coreai", "coreml", "executorch"]
-    assert "target tflite: cannot be loaded" in progress.notes[0]
+    assert list(select_targets(["all"], [{}], progress)) == ["coreai", "coreml", "executorch"]
+    assert "target tflite: cannot be loaded" in progress.notes[-1]
 
 
 def test_all_recipes_are_the_shipped_ones_and_others_join_them(tmp_path):

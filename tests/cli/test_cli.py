@@ -15,7 +15,7 @@ import pytest
 from records import replace_golden
 
 from mnv4_mobile.patches import Patches
-from mnv4_mobile.target import load_target
+from mnv4_mobile.target import load_target, target_names
 
 DEMO = Path(__file__).parents[2] / "mnv4_mobile" / "demo"
 COMMAND = [sys.executable, "-m", "mnv4_mobile"]
@@ -85,6 +85,7 @@ def test_recipes_lists_and_explains(mnv4):
     assert code == 0
     listed = {row["name"]: row["targets"] for row in json.loads(out)["recipes"]}
     assert listed["fp32"] == ["coreai", "coreml", "executorch", "tflite"]
+    assert "snapdragon" in listed["fp16"]
     code, out, _ = mnv4("recipes", "int8")
     assert code == 0
     assert "ranges from calibration images: image-percentile 90" in " ".join(out.split())
@@ -94,7 +95,7 @@ def test_targets_and_doctor(mnv4):
     code, out, _ = mnv4("targets", "--json")
     assert code == 0
     found = json.loads(out)["targets"]
-    assert {row["target"] for row in found} == {"coreai", "coreml", "executorch", "tflite"}
+    assert {row["target"] for row in found} == {*target_names()}
     code, out, _ = mnv4("doctor", "--json")
     assert code == 0
     rows = {row["what"]: row for row in json.loads(out)["checks"]}
@@ -135,7 +136,10 @@ BAD = [
         ("build", "conv-tiny", *BASE[2:]),
         "model: found 'conv-tiny', allowed: conv-large",
     ),
-    ((*BASE, "-t", "onnx"), "target: found 'onnx', allowed: coreai, coreml, executorch, tflite"),
+    (
+        (*BASE, "-t", "onnx"),
+        "target: found 'onnx', allowed: coreai, coreml, executorch, snapdragon, ",
+    ),
     ((*BASE, "-t", "litert"), "target: found 'litert', did you mean tflite? allowed: coreai, "),
     ((*BASE, "-r", "int1"), "recipe: found 'int1', did you mean int8? allowed: fp16, fp32, "),
     ((*BASE, "--input-size", "100"), "input size: found 100x100, both must be multiples of 32"),

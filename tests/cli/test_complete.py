@@ -13,7 +13,7 @@ FOLDER = Path(sys.executable).parent
 MODELS = ["conv-large", "conv-medium", "conv-small", "conv-small-035", "conv-small-050"]
 LINES = {
     "mnv4 build conv-": MODELS,
-    "mnv4 build demo -t ": ["coreai", "coreml", "executorch", "tflite"],
+    "mnv4 build demo -t ": ["coreai", "coreml", "executorch", "snapdragon", "tflite"],
     "mnv4 build demo -r fp": ["fp16", "fp32"],
     "mnv4 measure out/": ["out/small"],
     "mnv4 measure x --plan ": ["quick", "paper", "mlperf"],
@@ -70,7 +70,7 @@ def test_the_values_for_other_shells(shell, name):
         _TYPER_COMPLETE_ARGS="mnv4 build demo -t ",
         _TYPER_COMPLETE_FISH_ACTION="get-args",
     )
-    for target in ("coreai", "coreml", "executorch", "tflite"):
+    for target in ("coreai", "coreml", "executorch", "snapdragon", "tflite"):
         assert target in "\n".join(values)
     script = shell(
         "bash",

@@ -1,0 +1,82 @@
+"""Lowers programs to `.tflite` files for a Snapdragon's NPU."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from torch.export import ExportedProgram
+
+from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.errors import LoweringError
+from mnv4_mobile.files import write_bytes
+from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.target import Images, Lowered
+from mnv4_snapdragon.compiled import DISPATCH, layer_of, outside, program_of, read_compiled
+from mnv4_snapdragon.socs import LITERT_QAIRT, SOCS, release
+from mnv4_snapdragon.speedups import compiled
+from mnv4_tflite import lower as tflite
+
+WEIGHTS_ALONE = tflite.WIDE
+"""The scheme for weights whose activations a recipe keeps in float. Qualcomm's compiler takes no
+int8 weights with float activations, neither ranges found while running nor a scale per channel."""
+
+
+def lower(
+    program: ExportedProgram,
+    spec: BuildSpec,
+    recipe: Recipe,
+    calibration: Images | None,
+    out: Path,
+) -> Lowered:
+    """Lowers a deploy form to the file `out`; see `Target.lower`.
+
+    Raises:
+        LoweringError: The NPU does not take an operator, or Qualcomm's compiler failed.
+    """
+    soc = str(spec.options["soc"])
+    with TemporaryDirectory(prefix="mnv4-snapdragon-") as name:
+        plain = Path(name) / "plain.tflite"
+        # The compiler drops what is packed after the model.
+        lowered = tflite.lower(
+            program,
+            replace(spec, labels=None),
+            recipe,
+            calibration,
+            plain,
+            weights_alone=WEIGHTS_ALONE,
+        )
+        made = compiled(plain, soc, Path(name))
+        model = read_compiled(made)
+        left = [f"{step.kind} {layer_of(model, step)}" for step in outside(model)]
+        if left and not spec.options["partial"]:
+            raise LoweringError(
+                f"snapdragon: soc {soc}: the NPU does not take {', '.join(left)}; "
+                "--set snapdragon.partial=true leaves them to the CPU"
+            )
+        (step, *_) = (step for step in model.steps if step.kind == DISPATCH)
+        qairt = program_of(made, step).qairt
+        write_bytes(out, tflite.with_labels(made.read_bytes(), spec))
+    return replace(
+        lowered,
+        path=out,
+        requires={
+            "soc": soc,
+            "htp": SOCS[soc],
+            "qairt": qairt,
+            "litert_qairt": LITERT_QAIRT,
+        },
+        notes=(*lowered.notes, *_notes(left, qairt)),
+    )
+
+
+def _notes(left: list[str], qairt: str) -> list[str]:
+    """Returns messages about what may go wrong on the phone."""
+    found = [f"on the CPU, not the NPU: {', '.join(left)}"] if left else []
+    if release(qairt) > release(LITERT_QAIRT):
+        found.append(
+            f"compiled with QAIRT {qairt}, and LiteRT 2.3 brings {LITERT_QAIRT} to phones, which "
+            "refuses newer programs: ship the newer libraries, or install an older onnxruntime-qnn"
+        )
+    return found

@@ -1,0 +1,204 @@
+"""Compiled artifacts, judged by the bytes on disk, which Qualcomm's HTP library for x86 runs."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mnv4_snapdragon.lower
+from mnv4_mobile import Options, build, verify
+from mnv4_mobile.bundle.parity import sqnr_db
+from mnv4_mobile.bundle.worker import Worker
+from mnv4_mobile.errors import BundleError, LoweringError, MobileError, ToolchainError
+from mnv4_mobile.images import random_images
+from mnv4_mobile.measuring.subject import open_subject
+from mnv4_mobile.program.export import export
+from mnv4_mobile.quality.predict import load
+from mnv4_mobile.recipe import load_recipe
+from mnv4_mobile.target import completed
+from mnv4_snapdragon import target
+from mnv4_snapdragon.compiled import DISPATCH, program_of, read_compiled
+from mnv4_snapdragon.session import open_session
+from mnv4_snapdragon.socs import SOCS
+from mnv4_snapdragon.speedups import installed_qairt
+
+pytestmark = pytest.mark.toolchain("snapdragon")
+
+PICTURES = Path(__file__).parents[2] / "mnv4_mobile" / "demo" / "pictures"
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory, _cache):
+    """The demo for two SoCs, by recipe and SoC."""
+    found = build(
+        "demo",
+        out=tmp_path_factory.mktemp("snapdragon"),
+        targets=["snapdragon"],
+        recipes=["fp16", "int8"],
+        options=Options(
+            images=PICTURES,
+            calibrate=PICTURES,
+            options={"snapdragon": {"soc": ["SM8650", "SM8750"]}},
+        ),
+    )
+    return {(one.manifest.recipe, one.manifest.options["soc"]): one for one in found}
+
+
+@pytest.fixture(scope="module")
+def quantized(small):
+    """A function that lowers a small network in int8 to a path."""
+    recipe = load_recipe("int8")
+    program = export(small.net, small.spec, "nhwc")
+    images = random_images(small.spec.preprocess, 4, seed=0)
+
+    def lower(out, **options):
+        spec = completed(small.spec, target, recipe, options={"soc": "SM8750", **options})
+        return target.lower(program, spec, recipe, images, out)
+
+    return lower
+
+
+def test_contract(tmp_path):
+    """Runs in a process of its own, as other targets' runtimes may be in this one."""
+    code = (
+        "import sys; from pathlib import Path; from mnv4_mobile.testing import check_target; "
+        "import mnv4_snapdragon; check_target(mnv4_snapdragon.target, Path(sys.argv[1]))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+
+
+def test_a_bundle_for_each_soc(bundles):
+    assert len(bundles) == 4
+    for (recipe, soc), bundle in bundles.items():
+        manifest = bundle.manifest
+        assert manifest.id == f"conv-small-035-96x96-{recipe}-{soc}-snapdragon"
+        assert manifest.requires == {
+            "snapdragon.soc": soc,
+            "snapdragon.htp": {"SM8650": "v75", "SM8750": "v79"}[soc],
+            "snapdragon.qairt": installed_qairt(),
+            "snapdragon.litert_qairt": "2.50.0",
+        }
+        assert target.operators(bundle.artifact) == {DISPATCH: 1}
+        assert target.lint(bundle.artifact, ()) == []
+        # The NPU computes fp16 where nothing is quantized.
+        least = {"fp16": 50, "int8": 25}[recipe]
+        assert manifest.parity["npu"]["logits"].sqnr_db > least
+    whole = bundles["fp16", "SM8650"].artifact.stat().st_size
+    assert bundles["int8", "SM8650"].artifact.stat().st_size < 0.6 * whole
+
+
+def test_the_head_has_activations_of_16_bits(bundles):
+    layers = {one.name: one for one in bundles["int8", "SM8750"].manifest.layers}
+    head = layers["head.classifier"]
+    assert (head.precision, head.why) == ("int8-int16", "keep.after_pooling")
+    assert layers["stem.conv"].precision == "int8"
+
+
+def test_the_bytes_on_disk_are_what_runs(bundles):
+    bundle = bundles["int8", "SM8750"]
+    (parity,) = verify(bundle.path)["npu"].values()
+    assert parity.sqnr_db == bundle.manifest.parity["npu"]["logits"].sqnr_db
+    with load(bundle.path) as model:
+        ((best, *_),) = model.classify([PICTURES / "seven.jpg"])
+    assert best.label == "7"
+
+
+def test_an_artifact_from_elsewhere_is_recognized_by_content(bundles, demo_bundle, tmp_path):
+    plain = demo_bundle("tflite").artifact
+    compiled = bundles["fp16", "SM8750"].artifact
+    (tmp_path / "damaged.tflite").write_bytes(compiled.read_bytes()[:100])
+    for path, name in ((plain, "tflite"), (compiled, "snapdragon")):
+        assert open_subject(Path(shutil.copy(path, tmp_path))).artifact.target == name
+    assert open_subject(tmp_path / "damaged.tflite").artifact.target == "tflite"
+    with pytest.raises(BundleError, match="has no DISPATCH_OP: not compiled for an NPU"):
+        target.lint(plain, ())
+
+
+def test_what_the_npu_does_not_take_is_refused_unless_it_is_wanted(
+    quantized, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(mnv4_snapdragon.lower, "WEIGHTS_ALONE", "int8-dynamic")
+    out = tmp_path / "a.tflite"
+    with pytest.raises(LoweringError) as refused:
+        quantized(out)
+    assert str(refused.value) == (
+        "snapdragon: soc SM8750: the NPU does not take CONV_2D head.conv.conv, CONV_2D "
+        "head.classifier; --set snapdragon.partial=true leaves them to the CPU"
+    )
+    assert not out.exists()
+    lowered = quantized(out, partial=True)
+    assert "on the CPU, not the NPU: CONV_2D head.conv.conv, CONV_2D head.class" in lowered.notes[0]
+    assert {(one.layer, one.what) for one in target.lint(out, ())} == {
+        (f"head.{name}", "CONV_2D in float32, on the CPU") for name in ("conv.conv", "classifier")
+    }
+    # What is left to the CPU runs there, between and after the NPU's programs.
+    assert target.operators(out)[DISPATCH] == 2
+    monkeypatch.undo()
+    whole = quantized(tmp_path / "b.tflite")
+    image = np.random.default_rng(0).normal(size=whole.input.shape).astype(np.float32)
+    found = []
+    for path in (lowered.path, whole.path):
+        with Worker("snapdragon", path) as worker:
+            found.append(worker.run({"image": image})["logits"])
+    assert sqnr_db(*found).min() > 25
+
+
+def edited(path, out, *changes):
+    """A copy of a file with bytes replaced by others of the same length."""
+    data = path.read_bytes()
+    for old, new in changes:
+        assert old in data
+        assert len(old) == len(new)
+        data = data.replace(old, new)
+    out.write_bytes(data)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ((b"SM8750", b"SM9999"), "compiled for Qualcomm SM9999, must be for Qualcomm SM8350, "),
+        ((b"Qualcomm", b"MediaTek"), "compiled for MediaTek SM8750, must be for Qualcomm"),
+        ((b"DISPATCH_OP", b"DISPATCH_IT"), "has no DISPATCH_OP: not compiled for an NPU"),
+        ((b"v2.50.", b"v9.50."), r"compiled with QAIRT 9.50.40, which the installed 2.50.40 refus"),
+        ((b"bytecode_size", b"bytecode_sizz"), "a damaged LiteRT model: KeyError"),
+    ],
+)
+def test_a_file_for_something_else_is_refused(bundles, tmp_path, change, message):
+    path = edited(bundles["fp16", "SM8750"].artifact, tmp_path / "a.tflite", change)
+    with pytest.raises(BundleError, match=message), Worker("snapdragon", path) as worker:
+        worker.loads()
+
+
+@pytest.mark.parametrize("part", ["start", "cut"])
+def test_a_damaged_program_is_an_error(bundles, tmp_path, part):
+    """The library refuses it, or dies of it in the worker's process."""
+    whole = bundles["fp16", "SM8750"].artifact
+    data, path = bytearray(whole.read_bytes()), tmp_path / "a.tflite"
+    at = data.index(program_of(whole, read_compiled(whole).steps[0]).context[:64])
+    match part:
+        case "start":
+            data[at : at + 64] = bytes(64)
+        case "cut":
+            del data[len(data) // 2 :]
+    path.write_bytes(data)
+    with pytest.raises(MobileError) as failed, Worker("snapdragon", path) as worker:
+        worker.loads()
+    print(part, failed.value)
+
+
+def test_a_missing_library_is_named(bundles, monkeypatch, tmp_path):
+    import onnxruntime_qnn
+
+    monkeypatch.setattr(onnxruntime_qnn, "get_qnn_htp_path", lambda: str(tmp_path / "libQnnHtp.so"))
+    with pytest.raises(ToolchainError, match=r"libQnnHtp.so: missing; pip install --force-reins"):
+        open_session(bundles["fp16", "SM8750"].artifact, 1)
+
+
+def test_the_socs_are_those_of_the_compiler():
+    from ai_edge_litert.aot.vendors.qualcomm.target import SocModel
+
+    assert {name for name in SocModel if name.startswith("SM")} == {*SOCS}
