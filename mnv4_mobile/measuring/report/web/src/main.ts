@@ -185,6 +185,7 @@ function besidePublished(choice: Choice): HTMLElement[] {
   const table = new Table<Row>("Published figures beside ours", [
     { name: "Artifact", value: label },
     { name: "Threads", value: (row) => row.threads, numeric: true },
+    { name: "Unit", value: (row) => row.unit },
     { name: "Ours, ms", value: (row) => row.ms, show: (row) => number(row.ms), numeric: true },
     { name: "Published, ms", value: (row) => row.published!.ms, numeric: true },
     { name: "Published on", value: (row) => publishedOn(row.published!) },
