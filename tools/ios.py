@@ -22,6 +22,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from mnv4_mobile import build, records
 from mnv4_mobile.measuring.devices import app
 from mnv4_mobile.measuring.plan import Plan
@@ -37,6 +39,8 @@ APP = DEMO / "App"
 LOGIC = APP / "Logic"
 PREVIEWS = APP / "Sources" / "Previews.swift"
 CATALOG = APP / "Localizable.xcstrings"
+SETTINGS_CATALOG = APP / "InfoPlist.xcstrings"
+PROJECT = APP / "project.yml"
 BENCHMARK = ROOT / "benchmarks" / "swift"
 ADOPTERS = ROOT / "tests" / "sdks" / "ios_adopters"
 PACKAGES = ROOT / "tests" / "sdks" / "ios_packages"
@@ -170,8 +174,8 @@ def _trap_is_noticed(test: Sequence[str]) -> None:
 
 
 def logic() -> None:
-    """Tests what the app decides, which is plain Swift."""
-    swift("swift", "test", *_package(LOGIC, "logic"))
+    """Tests what the app decides, which is plain Swift, with the core that was built already."""
+    swift("swift", "test", *_package(LOGIC, "build"))
 
 
 def compiled() -> None:
@@ -251,7 +255,10 @@ def texts() -> None:
     options = ("-wmo", "-swift-version", "6", "-parse-as-library", *modules)
     code, tree = _swift("swiftc", "-dump-ast", *options, *map(str, [*_app(), EXTRAS]), capture=True)
     assert code == 0
-    if wrong := swift_strings.check(tree, _app(), CATALOG):
+    wrong = swift_strings.check(tree, _app(), CATALOG)
+    settings = yaml.safe_load(PROJECT.read_text("utf-8"))["targets"]["MobileNetV4"]["settings"]
+    wrong += swift_strings.check_settings(settings["base"], SETTINGS_CATALOG)
+    if wrong:
         sys.exit("\n".join(wrong))
     print(f"{CATALOG.name} has the texts that the app shows, and no others")
 
@@ -282,7 +289,7 @@ def _previews() -> Path:
 
 def _app_module() -> str:
     """Returns the name under which Xcode compiles the app: its product's."""
-    found = re.search(r"PRODUCT_NAME: (\w+)", (APP / "project.yml").read_text("utf-8"))
+    found = re.search(r"PRODUCT_NAME: (\w+)", PROJECT.read_text("utf-8"))
     assert found is not None
     return found[1]
 

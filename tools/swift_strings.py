@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +60,31 @@ def check(tree: str, sources: Sequence[Path], catalog: Path) -> list[str]:
     used = {one.key for one in literals if one.looked_up}
     return messages + [
         f'{catalog}: found "{key}", which no code shows: remove it' for key in sorted(keys - used)
+    ]
+
+
+def check_settings(settings: Mapping[str, object], catalog: Path) -> list[str]:
+    """Returns a message for each text of an app's build settings that its catalog has otherwise.
+
+    Args:
+        settings: Xcode's build settings; people see the app's name and why it asks for permission.
+        catalog: The String Catalog of the Info.plist, with the texts in its own language.
+    """
+    content = json.loads(catalog.read_text("utf-8"))
+    language = content["sourceLanguage"]
+    found = {
+        key: entry["localizations"][language]["stringUnit"]["value"]
+        for key, entry in content["strings"].items()
+    }
+    shown = {
+        key.removeprefix("INFOPLIST_KEY_"): text
+        for key, text in settings.items()
+        if key.startswith("INFOPLIST_KEY_") and key.endswith(("DisplayName", "UsageDescription"))
+    }
+    return [
+        f"{catalog}: {key}: found {found.get(key)!r}, the project has {shown.get(key)!r}"
+        for key in sorted(found.keys() | shown.keys())
+        if found.get(key) != shown.get(key)
     ]
 
 

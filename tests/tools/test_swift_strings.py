@@ -75,3 +75,16 @@ def test_texts_that_nobody_reads(tmp_path: Path, code: str) -> None:
 )
 def test_wrong(tmp_path: Path, keys: list[str], kind: str, message: str) -> None:
     assert check(tmp_path, '\n    Text("Hot")\n', keys, (kind, '"Hot"')) == [message]
+
+
+def test_texts_of_the_settings(tmp_path: Path) -> None:
+    catalog = tmp_path / "InfoPlist.xcstrings"
+    entry = {"localizations": {"en": {"stringUnit": {"value": "Frames"}}}}
+    strings = {"NSCameraUsageDescription": entry, "NSOldUsageDescription": entry}
+    catalog.write_text(json.dumps({"sourceLanguage": "en", "strings": strings}), "utf-8")
+    prefix = "INFOPLIST_KEY_"
+    settings = {f"{prefix}NSCameraUsageDescription": "Frames", f"{prefix}CFBundleDisplayName": "A"}
+    assert swift_strings.check_settings({**settings, "PRODUCT_NAME": "B"}, catalog) == [
+        f"{catalog}: CFBundleDisplayName: found None, the project has 'A'",
+        f"{catalog}: NSOldUsageDescription: found 'Frames', the project has None",
+    ]

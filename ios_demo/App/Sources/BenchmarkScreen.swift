@@ -12,7 +12,9 @@ struct BenchmarkScreen: View {
     var body: some View {
         NavigationStack {
             BenchmarkView(
-                rows: bench.runs.map(SessionRow.init), operators: bench.operators, thermal: thermal
+                subject: bench.report?.subject,
+                rows: bench.report?.sessions.map(SessionRow.init) ?? [],
+                operators: bench.report?.operators ?? [], failure: bench.failure, thermal: thermal
             )
             .navigationTitle("Benchmark")
             .toolbar { tools }
@@ -61,11 +63,11 @@ struct SessionRow: Identifiable {
 }
 
 extension SessionRow {
-    init(_ run: Bench.Run) {
-        let samples = run.result.samples
+    init(_ session: Report.Session) {
+        let samples = session.result.samples
         let statistics = samples.flatMap { MobileNetV4.Statistics($0.latenciesMs) }
-        unit = run.unit
-        error = run.result.error
+        unit = session.unit
+        error = session.result.error
         if let samples, let statistics {
             figures = Figures(
                 median: statistics.percentile(50), slow: statistics.percentile(90),
@@ -79,25 +81,46 @@ extension SessionRow {
 
 /// The sessions of a model, and what computes its operators.
 struct BenchmarkView: View {
+    let subject: Report.Subject?
     let rows: [SessionRow]
     let operators: [MobileNetV4.OperatorPlan]
+    let failure: String?
     let thermal: MobileNetV4.ThermalStatus?
 
     var body: some View {
         ScrollView {
             VStack(alignment: .leading, spacing: 16) {
                 ThermalLabel(status: thermal)
-                if rows.isEmpty {
-                    Text("Measures the model of the tab Model on every unit.")
-                } else {
+                if let failure {
+                    FailureLabel(failure)
+                } else if let subject {
+                    SubjectRows(subject: subject)
                     LatencyChart(rows: rows)
                     ForEach(rows) { row in SessionFigures(row: row) }
+                    Text("Times are those of the network for one image, without preprocessing.")
+                    Text("The golden check compares the outputs with the float model's.")
+                } else {
+                    Text("Measures the model of the tab Model on every unit.")
                 }
                 Operators(operators: operators)
             }
             .padding()
             .frame(maxWidth: 700, alignment: .leading)
         }
+    }
+}
+
+/// What was measured, and on what.
+struct SubjectRows: View {
+    let subject: Report.Subject
+
+    var body: some View {
+        VStack(alignment: .leading, spacing: 4) {
+            LabeledContent("Model", value: subject.model)
+            LabeledContent("Device", value: subject.device)
+            LabeledContent("System", value: subject.system)
+        }
+        .font(.footnote)
     }
 }
 

@@ -24,6 +24,11 @@ private enum Planted {
         viewfinder: Viewfinder(width: 4, height: 3, turn: .portrait),
         top: top, times: times)
 
+    static let subject = Report.Subject(
+        model: models[0].id, network: about.network, recipe: about.precision,
+        input: [1, 3, 224, 224], artifactSha256: "0123", device: "iPhone16,1",
+        system: "Version 18.1 (Build 22B83)")
+
     static let rows = [
         SessionRow(
             unit: nil,
@@ -45,7 +50,7 @@ private enum Planted {
             cost: nil)
     }
 
-    static let models = ["main/conv-small-224x224-fp16", "main/hybrid-medium-224x224-int8"].map {
+    static let models = ["main.conv-small-224x224-fp16", "main.hybrid-medium-224x224-int8"].map {
         MobileNetV4.Model(id: $0, in: .main)
     }
 
@@ -64,6 +69,14 @@ private enum Planted {
 
     static func photo(_ photo: Photo) -> some View {
         PhotoView(photo: photo, state: .loading, thermal: .fair, spec: spec)
+    }
+
+    static func benchmark(
+        _ subject: Report.Subject?, rows: [SessionRow] = [],
+        operators: [MobileNetV4.OperatorPlan] = [], failure: String? = nil
+    ) -> some View {
+        BenchmarkView(
+            subject: subject, rows: rows, operators: operators, failure: failure, thermal: .fair)
     }
 
     static func model(_ about: About?, state: Classifier.State = .loading) -> some View {
@@ -102,15 +115,15 @@ private enum Planted {
 }
 
 #Preview("Benchmark") {
-    BenchmarkView(rows: Planted.rows, operators: Planted.operators, thermal: .fair)
+    Planted.benchmark(Planted.subject, rows: Planted.rows, operators: Planted.operators)
 }
 
 #Preview("Benchmark, nothing measured") {
-    BenchmarkView(rows: [], operators: [], thermal: nil)
+    Planted.benchmark(nil)
 }
 
 #Preview("Benchmark, large text") {
-    BenchmarkView(rows: Planted.rows, operators: Planted.operators, thermal: .serious)
+    Planted.benchmark(Planted.subject, rows: Planted.rows, operators: Planted.operators)
         .dynamicTypeSize(.accessibility5)
 }
 

@@ -108,6 +108,48 @@ struct ViewfinderTests {
     }
 }
 
+struct ReportTests {
+    private struct Still: MobileNetV4.Device {
+        func thermal() -> MobileNetV4.Thermal { MobileNetV4.Thermal() }
+        func conditions() async -> [String: MobileNetV4.Condition] { [:] }
+        func peakRssMb() -> Double? { nil }
+    }
+
+    @Test func theFileNamesWhatWasMeasuredAndOnWhat() async throws {
+        let benchmark = MobileNetV4.Benchmark(
+            device: Still(),
+            open: { folder, _ in throw MobileNetV4.Failure.badBundle(folder.path) },
+            say: { _ in })
+        let job = MobileNetV4.Job(
+            id: "1", bundle: URL(fileURLWithPath: "/nowhere"), plan: MobileNetV4.Plan())
+        let result = await benchmark.run(job)
+        let subject = Report.Subject(
+            model: "main.conv", network: "conv-small", recipe: "fp16", input: [1, 3, 96, 96],
+            artifactSha256: "ab")
+        let report = Report(
+            subject: subject, begun: Date(timeIntervalSince1970: 0),
+            runs: Report.Runs(warmup: 10, leastTimed: 50, leastSeconds: 2),
+            sessions: [
+                Report.Session(unit: nil, result: result),
+                Report.Session(unit: .npu, result: result),
+            ])
+        let text = String(decoding: try report.json(), as: UTF8.self)
+        for part in [
+            "\"artifact_sha256\" : \"ab\"", "\"begun\" : \"1970-01-01T00:00:00Z\"",
+            "\"least_seconds\" : 2", "\"model\" : \"main.conv\"", "\"unit\" : null",
+            "\"unit\" : \"npu\"", "\"status\" : \"failed\"",
+        ] {
+            #expect(text.contains(part), "\(part) in \(text)")
+        }
+        #expect(!subject.device.isEmpty && !subject.system.isEmpty)
+    }
+
+    @Test func aModelThatIsNotThereHasNoReport() {
+        let model = MobileNetV4.Model(id: "none", in: .main)
+        #expect(throws: MobileNetV4.Failure.self) { try Report(model, plan: MobileNetV4.Plan()) }
+    }
+}
+
 struct OperatorCountTests {
     @Test func operatorsAreCountedByPart() throws {
         let json = ["cpu", "neural engine", "neural engine", nil, "cpu", "cpu"].map { device in
