@@ -24,7 +24,7 @@ from pathlib import Path
 
 import yaml
 
-from mnv4_mobile import build, records
+from mnv4_mobile import build, files, records
 from mnv4_mobile.measuring.devices import app
 from mnv4_mobile.measuring.plan import Plan
 from mnv4_mobile.measuring.subject import Subject, open_subject
@@ -54,8 +54,11 @@ STUB_MODULES = (
     *("Darwin", "CryptoKit", "CoreGraphics", "CoreImage", "ImageIO"),
     *("CoreVideo", "CoreMedia", "CoreML"),
 )
-# What the kit does without on a Mac, or altogether.
-APP_MODULES = ("Vision", "UIKit", "SwiftUI", "PhotosUI", "Charts", "AVFoundation", "ExecuTorch")
+# What the kit does without on a Mac, with an older Xcode, or altogether.
+APP_MODULES = (
+    *("CoreAI", "Vision", "UIKit", "SwiftUI", "PhotosUI", "Charts", "AVFoundation"),
+    "ExecuTorch",
+)
 PACKAGE_MODULES = ("MobileNetV4Core", "MobileNetV4Kit", "MobileNetV4KitTests")
 """The modules of the kit, which see each other's `package` declarations."""
 EXTRAS = STUBS / "Foundation.swift"
@@ -131,9 +134,26 @@ def fixtures() -> tuple[app.Job, Subject]:
     shutil.rmtree(FIXTURES, ignore_errors=True)
     bundles = FIXTURES / "bundles"
     build("conv-small-035", weights="demo", out=bundles, targets=["coreml"], recipes=RECIPES)
+    build("conv-small-035", weights="demo", out=bundles, targets=["coreai"], recipes=["fp16"])
     build("conv-small-035", weights="demo", out=bundles, targets=["executorch"])
     hashes = [hashlib.sha256(b"a" * count).hexdigest() for count in range(130)]
     (FIXTURES / "hashes.json").write_text(json.dumps(hashes))
+    # Names that order differently by whole paths, by characters, or without hidden files.
+    for path in (
+        "a/b",
+        "a-b",
+        "a/.hidden",
+        "a/B/c",
+        "a0",
+        "\u00e9",
+        "e\u0301",
+        "\uff5e",
+        "\U0001f642",
+    ):
+        file = FIXTURES / "tree" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(path, "utf-8")
+    (FIXTURES / "tree.sha256").write_text(files.sha256(FIXTURES / "tree"))
     subject = open_subject(bundles / "conv-small-035-96x96-fp16-coreml")
     plan = Plan(warmup=2, runs=5, seconds=0.0, unit="npu")
     job = app.new_job(plan, f"{app.BUNDLE}-{subject.artifact.sha256[:16]}")
@@ -190,7 +210,7 @@ def compiled() -> None:
     sources = GENERATED / KIT / "Sources"
     _compile("MobileNetV4Core", _sources(sources / "MobileNetV4Core"))
     kit = [*_sources(sources / KIT), EXTRAS]
-    _compile(KIT, kit)  # as for a Mac, where UIKit cannot be imported
+    _compile(KIT, kit)  # as for a Mac with Xcode 16, which imports neither UIKit nor Core AI
     for name in APP_MODULES:
         _compile(name, [STUBS / f"{name}.swift"])
     _compile(KIT, kit)

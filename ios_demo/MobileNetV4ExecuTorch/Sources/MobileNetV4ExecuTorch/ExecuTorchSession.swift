@@ -17,7 +17,7 @@ extension MobileNetV4 {
     /// - Throws: ``Failure`` if the bundle cannot be used or ExecuTorch fails.
     public init(executorch folder: URL) async throws {
         let bundle = try ModelBundle(folder: folder)
-        try bundle.check(target: "executorch")
+        try bundle.check(targets: "executorch")
         try bundle.checkArtifact()
         try await self.init(
             bundle: bundle, loader: ExecuTorchLoader(bundle: bundle),
@@ -53,7 +53,7 @@ final class ExecuTorchSession: MobileNetV4.Session {
         input = Data(bytes)
     }
 
-    func run() throws -> [[Float]] {
+    func run(on actor: isolated any Actor) async throws -> [[Float]] {
         let found: [Value] = try running("run") { try module.forward([try tensor()]) }
         guard found.count == manifest.outputs.count else {
             throw MobileNetV4.Failure.runtimeFailed(

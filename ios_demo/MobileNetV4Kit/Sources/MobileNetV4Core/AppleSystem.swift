@@ -54,11 +54,12 @@ package struct AppleSystem: Sendable, Equatable {
     /// - Throws: ``Failure/unsupported(_:)``, which names the least version, if it does not;
     ///   ``Failure/badBundle(_:)`` if the bundle's version is not a number.
     package func check(_ manifest: MobileNetV4.Manifest) throws {
-        guard let found = manifest.requires["coreml.min_ios"] else { return }
+        let key = "\(manifest.target).min_ios"
+        guard let found = manifest.requires[key] else { return }
         guard let least = Int(found), (1...1000).contains(least) else {
             throw MobileNetV4.Failure.badBundle(
-                "\(manifest.id): requires.coreml.min_ios: found '\(found)', must be a version of "
-                    + "iOS as in 17")
+                "\(manifest.id): requires.\(key): found '\(found)', must be a version of iOS as in "
+                    + "17")
         }
         let wanted = family.version(withIOS: least)
         guard major >= wanted else {

@@ -1,5 +1,8 @@
 extension MobileNetV4 {
-    /// The parts of the chip that Core ML may use.
+    /// The parts of the chip that a runtime may use.
+    ///
+    /// Core ML uses no others. Core AI prefers the one that is named beside the CPU, and computes what
+    /// that one cannot on any other; only ``cpuOnly`` excludes the others.
     public enum ComputeUnit: String, Sendable, CaseIterable {
         /// All units. Some devices crash while they load a network for all units.
         case all
@@ -10,7 +13,7 @@ extension MobileNetV4 {
         /// The CPU.
         case cpuOnly = "cpu_only"
 
-        /// Returns the parts for one unit; Core ML always has the CPU for the rest.
+        /// Returns the parts for one unit; the runtimes always have the CPU for the rest.
         public init(_ unit: Plan.Unit) {
             switch unit {
             case .cpu: self = .cpuOnly
@@ -31,16 +34,25 @@ extension MobileNetV4 {
         public static func chosen(
             _ requested: ComputeUnit?, for manifest: Manifest, simulator: Bool
         ) throws -> ComputeUnit {
-            let built = try manifest.requires["coreml.compute_unit"].map { found in
-                guard let unit = ComputeUnit(rawValue: found) else {
-                    let allowed = allCases.map(\.rawValue).joined(separator: ", ")
+            let key = "\(manifest.target).compute_unit"
+            let built = try manifest.requires[key].map { found in
+                let names = names(for: manifest.target)
+                guard let unit = names.first(where: { $0.name == found })?.unit else {
+                    let allowed = names.map(\.name).joined(separator: ", ")
                     throw Failure.badBundle(
-                        "\(manifest.id): requires.coreml.compute_unit: found '\(found)', allowed: "
-                            + allowed)
+                        "\(manifest.id): requires.\(key): found '\(found)', allowed: \(allowed)")
                 }
                 return unit
             }
             return simulator ? .cpuOnly : requested ?? built ?? .cpuAndNeuralEngine
+        }
+
+        /// Returns the units' names in manifests.
+        private static func names(for target: String) -> [(name: String, unit: ComputeUnit)] {
+            guard target == "coreai" else { return allCases.map { ($0.rawValue, $0) } }
+            return [
+                ("neural_engine", .cpuAndNeuralEngine), ("gpu", .cpuAndGPU), ("cpu", .cpuOnly),
+            ]
         }
     }
 }

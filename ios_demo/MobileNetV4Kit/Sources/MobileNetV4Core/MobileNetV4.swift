@@ -4,10 +4,10 @@ import Foundation
 /// A network that is loaded and ready.
 ///
 /// Any task may call it. Calls run one at a time on a thread of their own, so that none of Swift's
-/// few threads waits for a network. The buffers of the input and of the resizing are kept from call
-/// to call. Under memory pressure the runtime is unloaded when no call needs it; the next call
-/// loads it again. A call whose task is cancelled throws `CancellationError` and stops before
-/// loading, preparing or running.
+/// few threads waits for a network, and the next call begins only when an asynchronous runtime is
+/// done. The buffers of the input and of the resizing are kept from call to call. Under memory
+/// pressure the runtime is unloaded when no call needs it; the next call loads it again. A call whose
+/// task is cancelled throws `CancellationError` and stops before loading, preparing or running.
 public actor MobileNetV4 {
     /// The manifest of the bundle that it was opened from.
     public nonisolated var manifest: Manifest { bundle.manifest }
@@ -22,6 +22,8 @@ public actor MobileNetV4 {
     private var session: (any Session)?
     private var loading: Task<Void, any Error>?
     private var calls = 0
+    private var isRunning = false
+    private var waiting: [CheckedContinuation<Void, Never>] = []
     private var unloading: Duration?
     private var restUntil: ContinuousClock.Instant?
     private let thread: SerialThread
@@ -43,7 +45,7 @@ public actor MobileNetV4 {
         thread = SerialThread(label: "mnv4.\(manifest.id)")
         preprocessor = try Preprocessor(spec: manifest.preprocess, input: manifest.input)
         loadMs = 0
-        try await using { _ in }
+        _ = try await loaded()
         observer = unloadOn.map { name in
             Observer(name) { [weak self] in
                 guard let self else { return }
@@ -59,7 +61,7 @@ public actor MobileNetV4 {
 
     /// Name and version of the runtime.
     public var runtime: String {
-        get async throws { try await using { $0.runtime } }
+        get async throws { try await loaded().runtime }
     }
 
     /// Returns the most probable classes of an image, as ``Outputs/top(_:threshold:allow:)`` does.
@@ -144,18 +146,27 @@ public actor MobileNetV4 {
     private func timed(
         spent: Double = 0, _ prepare: (any Session) throws -> Void
     ) async throws -> Outputs {
-        try await using { session in
-            let begin = DispatchTime.now()
-            try prepare(session)
-            let prepared = DispatchTime.now()
-            try Task.checkCancellation()
-            let values = try checked(session.run())
-            return Outputs(
-                manifest: manifest, values: values,
-                times: Outputs.Times(
-                    preprocess: spent + prepared.ms(since: begin),
-                    network: DispatchTime.now().ms(since: prepared)))
+        // Counted, so that the session stays loaded until this returns.
+        calls += 1
+        defer {
+            calls -= 1
+            unloadIfIdle()
         }
+        try Task.checkCancellation()
+        let session = try await loaded()
+        await beginRun()
+        defer { endRun() }
+        try Task.checkCancellation()
+        let begin = DispatchTime.now()
+        try prepare(session)
+        let prepared = DispatchTime.now()
+        try Task.checkCancellation()
+        let values = try await checked(session.run(on: self))
+        return Outputs(
+            manifest: manifest, values: values,
+            times: Outputs.Times(
+                preprocess: spent + prepared.ms(since: begin),
+                network: DispatchTime.now().ms(since: prepared)))
     }
 
     /// Returns a session's outputs if they are those of the manifest: what reads them later relies on
@@ -175,17 +186,22 @@ public actor MobileNetV4 {
         return values
     }
 
-    /// Calls a block with the session, which stays loaded until the block returns.
-    private func using<Value>(_ block: (any Session) throws -> Value) async throws -> Value {
-        calls += 1
-        defer {
-            calls -= 1
-            unloadIfIdle()
+    /// Waits until no other call uses the session: other calls enter an actor that is suspended.
+    private func beginRun() async {
+        if isRunning {
+            await withCheckedContinuation { waiting.append($0) }
+        } else {
+            isRunning = true
         }
-        try Task.checkCancellation()
-        let session = try await loaded()
-        try Task.checkCancellation()
-        return try block(session)
+    }
+
+    /// Hands the session to the call that waits longest.
+    private func endRun() {
+        if waiting.isEmpty {
+            isRunning = false
+        } else {
+            waiting.removeFirst().resume()
+        }
     }
 
     private func loaded() async throws -> any Session {

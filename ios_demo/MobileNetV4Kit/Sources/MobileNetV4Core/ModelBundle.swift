@@ -53,13 +53,14 @@ extension MobileNetV4 {
         /// The artifact's file or folder.
         public var artifact: URL { folder.appendingPathComponent(manifest.artifact.path) }
 
-        /// Checks that the bundle is for this runtime.
+        /// Checks that the bundle is for one of these runtimes.
         ///
         /// - Throws: ``Failure/badBundle(_:)``, which names the runtime that it is for.
-        public func check(target: String) throws {
-            guard manifest.target == target else {
+        public func check(targets: String...) throws {
+            guard targets.contains(manifest.target) else {
                 throw Failure.badBundle(
-                    "\(manifest.id): is for \(manifest.target), this package runs: \(target)")
+                    "\(manifest.id): is for \(manifest.target), allowed here: "
+                        + targets.joined(separator: ", "))
             }
         }
 

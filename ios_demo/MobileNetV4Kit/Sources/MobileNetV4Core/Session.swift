@@ -10,7 +10,10 @@ extension MobileNetV4 {
         /// Runs the network and returns the outputs in the manifest's order, as floats.
         ///
         /// ``MobileNetV4`` checks their number and lengths.
-        func run() throws -> [[Float]]
+        ///
+        /// - Parameter actor: The actor that uses the session. It calls nothing else of the session
+        ///   until this returns. Its thread is its own, so a runtime may block it or suspend.
+        func run(on actor: isolated any Actor) async throws -> [[Float]]
     }
 
     /// Loads an artifact into its runtime.
@@ -54,6 +57,27 @@ extension MobileNetV4.TensorSpec {
         let axes = zip(shape, steps).filter { $0.0 > 1 }
         append(to: &found, bytes, at: 0, axes[...])
         return found
+    }
+
+    /// Returns an array that a runtime gave for this output as floats.
+    ///
+    /// - Parameters:
+    ///   - bytes: The array's memory.
+    ///   - type: The type of its elements, which need not be that of the manifest.
+    ///   - shape: Its shape.
+    ///   - strides: As in ``floats(_:strides:)``; arrays from the Neural Engine have gaps.
+    /// - Throws: ``Failure/runtimeFailed(_:)`` if it has another shape than the output.
+    package func floats(
+        _ bytes: UnsafeRawBufferPointer, of type: MobileNetV4.ElementType, shape: [Int],
+        strides: [Int]
+    ) throws -> [Float] {
+        guard shape == self.shape else {
+            throw MobileNetV4.Failure.runtimeFailed(
+                "output \(name): found \(shape), must be \(self.shape)")
+        }
+        let found = MobileNetV4.TensorSpec(
+            name: name, kind: kind, shape: shape, dtype: type, layout: layout)
+        return try found.floats(bytes, strides: strides)
     }
 
     private var stepsWithoutGaps: [Int] {

@@ -15,7 +15,7 @@ extension MobileNetV4.ComputeUnit {
 }
 
 /// Loads a bundle into Core ML.
-struct CoreMLLoader: MobileNetV4.SessionLoader {
+struct CoreMLLoader: SystemLoader {
     let bundle: MobileNetV4.ModelBundle
     /// The bundle's artifact, compiled.
     let compiled: CompiledModel
@@ -26,20 +26,18 @@ struct CoreMLLoader: MobileNetV4.SessionLoader {
     ///
     /// - Throws: ``Failure`` if the bundle is damaged, for another runtime, or for a newer system.
     init(_ folder: URL, computeUnit: MobileNetV4.ComputeUnit?) throws {
-        bundle = try MobileNetV4.ModelBundle(folder: folder)
-        let manifest = bundle.manifest
-        try bundle.check(target: "coreml")
-        try AppleSystem.current.check(manifest)
-        try bundle.checkArtifact()
-        compiled = CompiledModel(bundle)
-        unit = try MobileNetV4.ComputeUnit.chosen(
-            computeUnit, for: manifest, simulator: MobileNetV4.Plan.Unit.isSimulated)
+        try self.init(MobileNetV4.ModelBundle(folder: folder), computeUnit: computeUnit)
     }
 
-    /// The units as Core ML calls them: in the Simulator not those that were asked for.
-    var conditions: [String: MobileNetV4.Condition] { ["compute_unit": .text(unit.rawValue)] }
+    init(_ bundle: MobileNetV4.ModelBundle, computeUnit: MobileNetV4.ComputeUnit?) throws {
+        try bundle.check(targets: "coreml")
+        try bundle.checkForThisSystem()
+        self.bundle = bundle
+        compiled = CompiledModel(bundle)
+        unit = try MobileNetV4.ComputeUnit.chosen(
+            computeUnit, for: bundle.manifest, simulator: MobileNetV4.Plan.Unit.isSimulated)
+    }
 
-    /// Compiles the model if that was not done yet, because load times do not include compiling.
     func compile() async throws {
         _ = try await compiled.url()
     }
@@ -71,15 +69,20 @@ final class CoreMLSession: MobileNetV4.Session {
     }
 
     var runtime: String {
-        let version = ProcessInfo.processInfo.operatingSystemVersion
-        return "coreml \(version.majorVersion).\(version.minorVersion).\(version.patchVersion)"
+        "coreml \(ProcessInfo.processInfo.operatingSystemVersion.text)"
     }
 
     func feed(_ bytes: UnsafeRawBufferPointer) throws {
         try input.fill(bytes)
     }
 
-    func run() throws -> [[Float]] {
+    func run(on actor: isolated any Actor) async throws -> [[Float]] {
+        try predict()
+    }
+
+    /// Blocks, unlike the prediction that Swift chooses in an asynchronous function, which needs iOS
+    /// 17.
+    private func predict() throws -> [[Float]] {
         let found: any MLFeatureProvider
         do {
             found = try model.prediction(from: features)
@@ -112,7 +115,7 @@ final class CoreMLSession: MobileNetV4.Session {
 }
 
 extension MobileNetV4.TensorSpec {
-    /// Returns a Core ML array as floats; arrays from the Neural Engine have gaps.
+    /// Returns a Core ML array as floats.
     func floats(_ array: MLMultiArray) throws -> [Float] {
         let type: MobileNetV4.ElementType
         switch array.dataType {
@@ -122,14 +125,10 @@ extension MobileNetV4.TensorSpec {
             throw MobileNetV4.Failure.runtimeFailed(
                 "output \(name): found \(array.dataType), allowed: floats")
         }
-        let found = MobileNetV4.TensorSpec(
-            name: name, kind: kind, shape: array.shape.map(\.intValue), dtype: type, layout: layout)
-        guard found.shape == shape else {
-            throw MobileNetV4.Failure.runtimeFailed(
-                "output \(name): found \(found.shape), must be \(shape)")
-        }
         return try array.withUnsafeBytes {
-            try found.floats($0, strides: array.strides.map(\.intValue))
+            try floats(
+                $0, of: type, shape: array.shape.map(\.intValue),
+                strides: array.strides.map(\.intValue))
         }
     }
 }

@@ -7,30 +7,60 @@ import ImageIO
 extension MobileNetV4 {
     /// Opens a bundle from a package's resources.
     ///
-    /// The first call on a device takes longest, because Core ML compiles the package.
+    /// The first call on a device takes longest, because the system compiles the model.
     ///
     /// - Parameters:
-    ///   - model: A constant of a package that `mnv4 sdk ios` wrote.
-    ///   - computeUnit: The units that Core ML may use; nil for those of the bundle. The
+    ///   - model: A constant of a package that `mnv4 sdk ios` wrote, for Core ML or Core AI.
+    ///   - computeUnit: The units that the runtime may use; nil for those of the bundle. The
     ///     Simulator always uses the CPU.
-    /// - Throws: ``Failure`` if the bundle cannot be used, this system is too old for it, or Core ML
-    ///   fails.
+    /// - Throws: ``Failure`` if the bundle cannot be used, this system is too old for it, or the
+    ///   runtime fails.
     public init(_ model: Model, computeUnit: ComputeUnit? = nil) async throws {
         try await self.init(folder: model.folder, computeUnit: computeUnit)
+    }
+
+    /// Opens the first of several bundles that this device can run, as those of one network for Core
+    /// AI and for Core ML.
+    ///
+    /// ```swift
+    /// let model = try await MobileNetV4(anyOf: [MainModels.digitsCoreai, MainModels.digitsCoreml])
+    /// ```
+    ///
+    /// A bundle is passed over if this system is too old for it, and also if it is damaged or the
+    /// runtime cannot compile it. ``manifest`` says which one is open.
+    ///
+    /// - Parameters:
+    ///   - models: Constants of packages that `mnv4 sdk ios` wrote, the preferred one first.
+    ///   - computeUnit: The units that the runtime may use; nil for those of the bundle. The
+    ///     Simulator always uses the CPU.
+    /// - Throws: ``Failure/unsupported(_:)``, which says of each bundle why it cannot be opened;
+    ///   another ``Failure`` if the runtime compiles the bundle but cannot load it.
+    public init(anyOf models: [Model], computeUnit: ComputeUnit? = nil) async throws {
+        let loader = try await Self.first(of: models.map(\.folder)) { folder in
+            try await Self.compiledLoader(folder, computeUnit: computeUnit)
+        }
+        try await self.init(bundle: loader.bundle, loader: loader, unloadOn: .memoryWarning)
     }
 
     /// Opens a bundle in any folder, for example one that was downloaded.
     ///
     /// - Parameters:
     ///   - folder: The bundle's folder.
-    ///   - computeUnit: The units that Core ML may use; nil for those of the bundle. The
+    ///   - computeUnit: The units that the runtime may use; nil for those of the bundle. The
     ///     Simulator always uses the CPU.
-    /// - Throws: ``Failure`` if the bundle cannot be used, this system is too old for it, or Core ML
-    ///   fails.
+    /// - Throws: ``Failure`` if the bundle cannot be used, this system is too old for it, or the
+    ///   runtime fails.
     public init(folder: URL, computeUnit: ComputeUnit? = nil) async throws {
-        let loader = try CoreMLLoader(folder, computeUnit: computeUnit)
-        try await loader.compile()
+        let loader = try await Self.compiledLoader(folder, computeUnit: computeUnit)
         try await self.init(bundle: loader.bundle, loader: loader, unloadOn: .memoryWarning)
+    }
+
+    private static func compiledLoader(
+        _ folder: URL, computeUnit: ComputeUnit?
+    ) async throws -> any SystemLoader {
+        let loader = try systemLoader(folder, computeUnit: computeUnit)
+        try await loader.compile()
+        return loader
     }
 
     /// Returns where a bundle's compiled model is, for other frameworks that run Core ML, as Vision

@@ -5,7 +5,9 @@ import Testing
 
 /// Tests bundles that Python wrote, intact and damaged.
 struct BundleTests {
-    @Test(arguments: [Fixtures.float32, Fixtures.float16, Fixtures.executorch])
+    @Test(arguments: [
+        Fixtures.float32, Fixtures.float16, Fixtures.coreAI, Fixtures.executorch,
+    ])
     func readsWhatPythonWrote(_ name: String) throws {
         let bundle = try MobileNetV4.ModelBundle(folder: Fixtures.bundle(name))
         try bundle.checkArtifact()
@@ -64,6 +66,23 @@ struct BundleTests {
         for (count, wanted) in hashes.enumerated() {
             #expect(Digest.sha256(Data(repeating: 0x61, count: count)) == wanted, "\(count)")
         }
+        let tree = Fixtures.folder.appendingPathComponent("tree")
+        let wanted = try String(
+            contentsOf: Fixtures.folder.appendingPathComponent("tree.sha256"), encoding: .utf8)
+        #expect(try Digest.sha256(of: tree) == wanted)
+    }
+
+    @Test(arguments: ["main.mlirb", "main.hash", "metadata.json"])
+    func aDamagedAsset(_ name: String) throws {
+        let folder = try Fixtures.copy(Fixtures.coreAI)
+        let bundle = try MobileNetV4.ModelBundle(folder: folder)
+        let file = bundle.artifact.appendingPathComponent(name)
+        var bytes = try Data(contentsOf: file)
+        bytes[bytes.count / 2] ^= 1
+        try bytes.write(to: file)
+        #expect(message { try bundle.checkArtifact() }.contains("damaged"))
+        try FileManager.default.removeItem(at: file)
+        #expect(message { try bundle.checkArtifact() }.contains("damaged"))
     }
 
     @Test func filesThatAreMissing() throws {
@@ -113,9 +132,9 @@ struct BundleTests {
     @Test func anotherRuntime() throws {
         let bundle = try MobileNetV4.ModelBundle(folder: Fixtures.bundle(Fixtures.executorch))
         #expect(
-            message { try bundle.check(target: "coreml") }
-                .contains("is for executorch, this package runs: coreml"))
-        try bundle.check(target: "executorch")
+            message { try bundle.check(targets: "coreml", "coreai") }
+                .contains("is for executorch, allowed here: coreml, coreai"))
+        try bundle.check(targets: "coreml", "executorch")
     }
 
     @Test func whatIsNoFile() throws {

@@ -39,8 +39,10 @@ final class FakeSession: MobileNetV4.Session {
         index = inputs.firstIndex(of: Data(input)) ?? 0
     }
 
-    func run() throws -> [[Float]] {
-        change(
+    /// Suspends the caller, as an asynchronous runtime does, while other calls could change the input.
+    func run(on actor: isolated any Actor) async throws -> [[Float]] {
+        await Task.yield()
+        return change(
             try zip(manifest.outputs, outputs).map { output, values in
                 try values[index].withUnsafeBytes { try output.floats($0) }
             })

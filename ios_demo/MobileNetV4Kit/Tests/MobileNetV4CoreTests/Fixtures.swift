@@ -15,6 +15,7 @@ enum Fixtures {
 
     static let float32 = "conv-small-035-96x96-fp32-coreml"
     static let float16 = "conv-small-035-96x96-fp16-coreml"
+    static let coreAI = "conv-small-035-96x96-fp16-coreai"
     static let executorch = "conv-small-035-96x96-fp32-executorch"
 
     /// The path of a Core ML artifact in its bundle.

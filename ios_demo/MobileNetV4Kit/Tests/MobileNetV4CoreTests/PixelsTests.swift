@@ -317,6 +317,15 @@ struct PixelsTests {
         #expect(try read([6, 4, 1]) == [1, 2, 3, 4])
         #expect(try read(nil) == [1, 2, 9, 9])
         #expect(message { try read([6, 5, 1]) }.contains("24 bytes"))
+        // What a runtime gave in its own type and order of elements.
+        let halves: [UInt16] = [0x3c00, 0x4000, 0, 0, 0x4200, 0x4400]
+        func given(_ shape: [Int]) throws -> [Float] {
+            try halves.withUnsafeBytes {
+                try spec.floats($0, of: .float16, shape: shape, strides: [6, 4, 1])
+            }
+        }
+        #expect(try given([1, 2, 2]) == [1, 2, 3, 4])
+        #expect(message { try given([2, 2, 1]) } == "output x: found [2, 2, 1], must be [1, 2, 2]")
         let grid = MobileNetV4.TensorSpec(
             name: "x", kind: "logits", shape: [1, 2], dtype: .int8, layout: nil,
             quantization: MobileNetV4.Quantization(scale: 0.5, zeroPoint: 1))

@@ -5,8 +5,10 @@ import Testing
 
 /// Tests what depends on the system: its version, its units, and where it keeps resources.
 struct SystemTests {
-    private func manifest(_ requires: [String: String]) throws -> MobileNetV4.Manifest {
-        let folder = try Fixtures.edited(Fixtures.float16) { $0["requires"] = requires }
+    private func manifest(
+        _ requires: [String: String], _ bundle: String = Fixtures.float16
+    ) throws -> MobileNetV4.Manifest {
+        let folder = try Fixtures.edited(bundle) { $0["requires"] = requires }
         return try MobileNetV4.ModelBundle(folder: folder).manifest
     }
 
@@ -47,6 +49,42 @@ struct SystemTests {
         ) {
             try refused.check(manifest(["coreml.min_ios": "17"]))
         }
+    }
+
+    @Test func coreAIsOldestSystem() throws {
+        // As `mnv4 build` wrote it.
+        let folder = Fixtures.bundle(Fixtures.coreAI)
+        let manifest = try MobileNetV4.ModelBundle(folder: folder).manifest
+        for family in [AppleSystem.Family.iOS, .macOS, .tvOS, .visionOS] {
+            try AppleSystem(family, 27).check(manifest)
+            #expect(
+                message { try AppleSystem(family, 26).check(manifest) }
+                    == "\(Fixtures.coreAI): needs \(family.rawValue) 27, this is "
+                    + "\(family.rawValue) 26")
+        }
+        let strange = try self.manifest(["coreai.min_ios": "next"], Fixtures.coreAI)
+        #expect(
+            message { try AppleSystem(.iOS, 27).check(strange) }
+                .contains("requires.coreai.min_ios: found 'next', must be a version of iOS"))
+        // Only the bundle's own runtime counts.
+        try AppleSystem(.iOS, 16).check(self.manifest(["coreai.min_ios": "27"]))
+    }
+
+    @Test func unitsOfCoreAI() throws {
+        for (name, unit) in [
+            ("neural_engine", MobileNetV4.ComputeUnit.cpuAndNeuralEngine), ("gpu", .cpuAndGPU),
+            ("cpu", .cpuOnly),
+        ] {
+            let manifest = try manifest(["coreai.compute_unit": name], Fixtures.coreAI)
+            #expect(
+                try MobileNetV4.ComputeUnit.chosen(nil, for: manifest, simulator: false) == unit)
+        }
+        let strange = try manifest(["coreai.compute_unit": "all"], Fixtures.coreAI)
+        #expect(
+            message {
+                try MobileNetV4.ComputeUnit.chosen(nil, for: strange, simulator: false)
+            }
+            .contains("coreai.compute_unit: found 'all', allowed: neural_engine, gpu, cpu"))
     }
 
     @Test func units() throws {
