@@ -340,12 +340,13 @@ def _refused(source: Path) -> None:
 def generated() -> None:
     """Writes what `mnv4 sdk ios` writes for two classifiers with one id, and runs it on Linux.
 
-    One models package has bundles for Core ML alone and one whose texts are hostile, the other one
-    for each runtime.
+    One models package has bundles for Core ML and Core AI, one of them with hostile texts. The
+    other has one for Core ML and one for ExecuTorch.
     """
     shutil.rmtree(GENERATED, ignore_errors=True)
     conv, *others = sorted((FIXTURES / "bundles").glob("*-coreml"))
     assert len(others) == len(RECIPES) - 1
+    others += (FIXTURES / "bundles").glob("*-coreai")
     write_ios([conv, *others, hostile_bundle(conv, OUT / "hostile")], GENERATED)
     shop = [relabelled_bundle(conv, OUT / "relabelled")]
     shop += (FIXTURES / "bundles").glob("*-executorch")

@@ -74,7 +74,7 @@ def ios(
         list[Path],
         typer.Argument(
             metavar="BUNDLE...",
-            help="Bundles for Core ML or ExecuTorch.",
+            help="Bundles for Core ML, Core AI or ExecuTorch.",
             autocompletion=complete.bundles,
         ),
     ],

@@ -24,15 +24,23 @@ KIT = "MobileNetV4Kit"
 EXECUTORCH = "MobileNetV4ExecuTorch"
 """The name `ExecuTorch` would clash with the package it needs."""
 PACKAGES = {
-    KIT: "the library, which runs Core ML; no dependencies",
+    KIT: "the library, which runs Core ML and Core AI; no dependencies",
     EXECUTORCH: "runs `.pte` as well; downloads ExecuTorch",
 }
 """The packages of the library, each with a product of the same name, and what each is for."""
-RUNTIMES = {"coreml": KIT, "executorch": EXECUTORCH}
+RUNTIMES = {"coreml": KIT, "coreai": KIT, "executorch": EXECUTORCH}
 """The package that runs the artifacts of each target."""
-_FLOATS = {"coreml": ["float32", "float16"], "executorch": ["float32"]}
+_FLOATS = {
+    "coreml": ["float32", "float16"],
+    "coreai": ["float32", "float16"],
+    "executorch": ["float32"],
+}
 """The types of floats that the library takes for each target."""
-_TESTS = {"coreml": "CoreMLTests.swift", "executorch": "ExecuTorchTests.swift"}
+_TESTS = {
+    "coreml": "SystemTests.swift",
+    "coreai": "SystemTests.swift",
+    "executorch": "ExecuTorchTests.swift",
+}
 """The test of a models package for the bundles of each target."""
 _PLATFORMS = 'platforms: [.iOS("16.0"), .macOS("13.0"), .tvOS("16.0"), .visionOS("1.0")]'
 _IOS = re.compile(r"\.iOS\(\.v(\d+)\)")
@@ -48,7 +56,7 @@ def write_ios(
     A folder that was written before keeps its other models packages.
 
     Args:
-        given: Bundles for Core ML or ExecuTorch.
+        given: Bundles for Core ML, Core AI or ExecuTorch.
         out: The folder of all packages. Other files in it are kept.
         name: The models package is `models-<name>`; it is replaced if it was written before.
         compiled: Whether Xcode compiles the models for Core ML now (`sdks.compiled`).
@@ -157,9 +165,10 @@ def _fill_models(folder: Path, name: str, models: Mapping[str, Bundle]) -> None:
         _PLATFORMS: _platforms(_least_ios(models)),
     }
     package.write_text(shipping.fill_in(package.read_text("utf-8"), values), "utf-8")
-    for target, test in _TESTS.items():
+    needed = {_TESTS[bundle.manifest.target] for bundle in models.values()}
+    for test in set(_TESTS.values()):
         path = folder / "Tests" / test
-        if any(bundle.manifest.target == target for bundle in models.values()):
+        if test in needed:
             path.write_text(shipping.fill_in(path.read_text("utf-8"), types), "utf-8")
         else:
             path.unlink()

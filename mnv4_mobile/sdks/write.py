@@ -30,7 +30,7 @@ def sdk(
 
     Args:
         platform: `android` writes Gradle modules (LiteRT, ExecuTorch), `ios` Swift packages
-            (Core ML, ExecuTorch).
+            (Core ML, Core AI, ExecuTorch).
         bundles: Bundles, their folders or the artifacts in them.
         out: The library's folder. A library that was written before is replaced; other models
             modules and files that you added are kept.

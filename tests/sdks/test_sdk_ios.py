@@ -92,7 +92,7 @@ def test_a_folder_has_the_library_and_a_package_with_the_bundles(mnv4, copied, t
     # Nothing of this needs a network.
     assert needs(out / "models-main") == ["../MobileNetV4Kit"]
     assert needs(out / "MobileNetV4Kit") == []
-    assert [path.name for path in (out / "models-main/Tests").iterdir()] == ["CoreMLTests.swift"]
+    assert [path.name for path in (out / "models-main/Tests").iterdir()] == ["SystemTests.swift"]
     readme = (out / "README.md").read_text()
     assert (
         f"import MobileNetV4ModelsMain\n\nlet model = try await MobileNetV4(MainModels.{names[0]})"
@@ -142,10 +142,10 @@ def test_only_a_package_with_bundles_for_executorch_needs_it(mnv4, copied, tmp_p
     assert "-Wl," not in (second / "Package.swift").read_text()  # swiftc does not know it
     exports = second / "Sources/MobileNetV4ExecuTorch/Exports.swift"
     assert "@_exported import MobileNetV4Kit\n" in exports.read_text()
-    for test in ("CoreMLTests", "ExecuTorchTests"):
+    for test in ("SystemTests", "ExecuTorchTests"):
         text = (out / f"models-my-shop/Tests/{test}.swift").read_text()
         assert "import MobileNetV4ModelsMyShop\n" in text
-        assert "in MyShopModels.all" in text or "MyShopModels.all.filter" in text
+        assert "in MyShopModels.all" in text
     assert "`MobileNetV4ExecuTorch/`" in (out / "README.md").read_text()
     # Without bundles that need it, it goes; with them alone, the example opens one.
     mnv4("sdk", "ios", coreml, "-o", out, "--name", "my-shop")
@@ -242,6 +242,39 @@ def test_a_package_needs_what_its_bundles_need(mnv4, copied, tmp_path):
     done, _, error = mnv4("sdk", "ios", strange, "-o", out)
     assert done == 2
     assert "requires.coreml.min_ios: found 'seventeen', must be a" in " ".join(error.split())
+
+
+@pytest.mark.toolchain("coreml")
+@pytest.mark.toolchain("coreai")
+def test_one_package_has_a_network_for_core_ml_and_core_ai(mnv4, copied, tmp_path):
+    out, mlpackage, aimodel = tmp_path / "mnv4", copied("coreml"), copied("coreai")
+    names = ["convSmall035_96x96Fp32Coreml", "convSmall035_96x96Fp32Coreai"]
+    done, printed, _ = mnv4("sdk", "ios", mlpackage, aimodel, "-o", out, "--json")
+    assert done == 0
+    assert json.loads(printed)["models"] == constants(out / MAIN) == names
+    # The library itself runs both, and an older system runs the one for Core ML.
+    assert needs(out / "models-main") == ["../MobileNetV4Kit"]
+    assert '.iOS("16.0"), .macOS("13.0")' in (out / "models-main/Package.swift").read_text()
+    assert [path.name for path in (out / "models-main/Tests").iterdir()] == ["SystemTests.swift"]
+    readme = (out / "README.md").read_text()
+    assert "| iOS 16 or macOS 13 |" in readme
+    assert "| iOS 27 or macOS 27 |" in readme
+    assert "`MainModels`. Needs iOS 16 or macOS 13." in readme
+    assert "MobileNetV4(anyOf: [" in readme
+    shipped = open_bundle(out / MAIN / RESOURCES / f"main.{aimodel.name}")
+    assert sha256(shipped.artifact) == sha256(open_bundle(aimodel).artifact)
+    assert sorted(path.name for path in shipped.artifact.iterdir()) == [
+        *("main.hash", "main.mlirb", "metadata.json")
+    ]
+    # Alone, it needs the system that has Core AI.
+    assert mnv4("sdk", "ios", aimodel, "-o", out)[0] == 0
+    platforms = '.iOS("27.0"), .macOS("27.0"), .tvOS("27.0"), .visionOS("27.0")'
+    assert platforms in (out / "models-main/Package.swift").read_text()
+    assert f"MobileNetV4(MainModels.{names[1]})" in (out / "README.md").read_text()
+    assert mnv4("sdk", "ios", copied("coreai", "fp16", edit=_half), "-o", out)[0] == 0
+    done, _, said = mnv4("sdk", "ios", copied("coreai", "int8", edit=_batch), "-o", out)
+    assert done == 2
+    assert "takes 2 images, must take 1" in " ".join(said.split())
 
 
 @pytest.mark.toolchain("coreml")
@@ -360,7 +393,7 @@ def test_what_is_refused_leaves_nothing(mnv4, copied, tmp_path):
     for bundle, message in (
         (damaged, "damaged"),
         (newer, "newer version"),
-        (other, "is for tflite, allowed: coreml, executorch"),
+        (other, "is for tflite, allowed: coreml, coreai, executorch"),
         (good, "has the same id as"),
         (tmp_path / "nothing", "not a bundle"),
     ):

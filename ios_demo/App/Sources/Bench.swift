@@ -41,7 +41,7 @@ final class Bench: ObservableObject {
             plan.unit = unit
             let job = MobileNetV4.Job(
                 id: UUID().uuidString.lowercased(), bundle: model.folder, plan: plan)
-            let result = await MobileNetV4.Benchmark.coreML.run(job)
+            let result = await MobileNetV4.Benchmark.onThisDevice.run(job)
             try Task.checkCancellation()
             report.sessions.append(Report.Session(unit: unit, result: result))
             self.report = report

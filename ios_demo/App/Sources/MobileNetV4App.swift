@@ -12,7 +12,7 @@ struct MobileNetV4App: App {
                 // Nothing else: what is drawn beside it would be in the figures.
                 Text("Measuring").task {
                     UIApplication.shared.isIdleTimerDisabled = true
-                    await MobileNetV4.Benchmark.coreML.runIfLaunchedForJob()
+                    await MobileNetV4.Benchmark.onThisDevice.runIfLaunchedForJob()
                 }
             } else {
                 RootView().environmentObject(classifier)

@@ -33,6 +33,8 @@ BUNDLE_ID = "io.github.mnv4.benchmark"
 """Bundle id of the benchmark app. A team that signs it with another id names that by `--tool`."""
 LAUNCHED_FOR_JOB = "--mnv4-job"
 """The app's argument that makes it run the copied job and exit."""
+_RUN = ("coreml", "coreai")
+"""The targets whose artifacts the app runs."""
 _READ, _WRITTEN = "Documents", "Library/Caches"
 """Folders of the app: copied files, which belong to root, and files that the app writes."""
 _LIST_S, _COPY_S, _START_S, _SLOWEST_RUN_S = 60, 600, 300, 2
@@ -71,7 +73,7 @@ class IosDevice:
         """See `Device.check`."""
         app.check(self._phone.info.id, subject)
         target = subject.artifact.target
-        units = UNITS if target == "coreml" else UNITS[:1]
+        units = UNITS if target in _RUN else UNITS[:1]
         check_unit(f"{target} on {self._phone.info.id}", plan, units)
         if plan.affinity != "none":
             raise ConfigError(f"affinity: found {plan.affinity!r}, allowed on iOS: none")

@@ -309,8 +309,10 @@ def test_what_an_iphone_cannot_do(world, subject):
     with pytest.raises(ConfigError, match=r"affinity: found '4,5', allowed on iOS: none"):
         device.check(subject, Plan(affinity="4,5"))
     program = replace(subject, artifact=replace(subject.artifact, target="executorch"))
+    asset = replace(subject, artifact=replace(subject.artifact, target="coreai"))
     for unit in UNITS:
         device.check(subject, Plan(unit=unit))
+        device.check(asset, Plan(unit=unit))
     device.check(program, Plan(unit="cpu"))
     with pytest.raises(ConfigError, match=r"unit: found 'npu', executorch on .* runs on: cpu$"):
         device.check(program, Plan(unit="npu"))

@@ -70,8 +70,9 @@ extension MobileNetV4.Benchmark {
     /// The argument with which `mnv4 measure --device ios` launches an app.
     public static let argument = "--mnv4-job"
 
-    /// A benchmark of Core ML on this device, which prints its steps for the launching program.
-    public static var coreML: MobileNetV4.Benchmark {
+    /// A benchmark of Core ML and Core AI on this device, which prints its steps for the launching
+    /// program.
+    public static var onThisDevice: MobileNetV4.Benchmark {
         MobileNetV4.Benchmark(
             device: MobileNetV4.AppleDevice(),
             open: { folder, plan in
