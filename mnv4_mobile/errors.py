@@ -45,7 +45,7 @@ class ToolchainError(MobileError):
 
 
 class ParityError(MobileError):
-    """An artifact that does not compute what the PyTorch model computes."""
+    """An artifact that does not compute what the PyTorch model computes, or not on the unit."""
 
     exit_code = 3
 

@@ -71,8 +71,8 @@ class Target(Protocol):
     options: tuple[Option, ...]
     """The options that only this target understands (`--set NAME.OPTION=VALUE`)."""
     units: Mapping[Unit, Executor]
-    """The units that the target's runtime can use on this machine. Verification runs on the first
-    one by default."""
+    """The units that the target's runtime can use, and what this machine lacks for them.
+    Verification runs on the first one by default."""
     requires: Mapping[str, str]
     """The keys of `Lowered.requires` and what they mean; the manifest has them as `NAME.KEY`."""
     other_names: tuple[str, ...]
@@ -272,6 +272,7 @@ def check_units(target: Target, units: Iterable[Unit]) -> None:
 
     Raises:
         ConfigError: Naming the unit and those that it has.
+        ToolchainError: Naming what the machine lacks for the unit.
     """
     for unit in units:
         if unit not in target.units:
@@ -279,6 +280,8 @@ def check_units(target: Target, units: Iterable[Unit]) -> None:
                 f"unit: found {unit!r}, which {target.name} does not have on this machine; it has: "
                 f"{', '.join(target.units)}"
             )
+        if lacks := target.units[unit].missing:
+            raise ToolchainError(f"unit: {unit}: {target.units[unit].name} {lacks}")
 
 
 def check_weights(name: str, recipe: Recipe) -> None:

@@ -138,7 +138,7 @@ def check_target(target: Target, folder: Path) -> None:
             assert output.dtype == spec.io, f"{output.name}: {output.dtype}, io is {spec.io}"
         fed = feed(lowered.input, images, spec.preprocess)
         found = target.open(out, 1)(fed)
-        for unit in target.units:
+        for unit in (unit for unit, executor in target.units.items() if not executor.missing):
             assert target.open(out, 1, unit)(fed).keys() == found.keys(), f"{unit}: other outputs"
         for output in lowered.outputs:
             expected = reference[output.kind]

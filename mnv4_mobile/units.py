@@ -18,7 +18,9 @@ class Executor:
     name: str
     """The runtime and its delegate, or what emulates them."""
     emulated: bool = False
-    """Whether it only emulates the runtime, so that its times mean nothing."""
+    """Whether it only emulates the unit, so that its times mean nothing."""
+    missing: str = ""
+    """What this machine lacks to run it, with the command that installs it; empty if nothing."""
 
 
 def read_units(names: tuple[str, ...] | list[str]) -> tuple[Unit, ...]:

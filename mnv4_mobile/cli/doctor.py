@@ -78,9 +78,13 @@ def _path(target: Target) -> tuple[str, str]:
 
 def _units(target: Target) -> list[tuple[str, str, str]]:
     """Returns what runs a target's artifacts on this machine, unit by unit."""
-    stand_in = "stands in for the runtime: its values are right, its times mean nothing"
+    stand_in = "stands in for the unit: its values are right, its times mean nothing"
     return [
-        (f"target {target.name} on {unit}", executor.name, stand_in if executor.emulated else "")
+        (
+            f"target {target.name} on {unit}",
+            "missing" if executor.missing else executor.name,
+            executor.missing or (stand_in if executor.emulated else ""),
+        )
         for unit, executor in target.units.items()
     ]
 

@@ -103,7 +103,11 @@ def _explain(name: str, as_json: bool) -> None:
             for option in target.options
         ],
         "units": {
-            unit: {"runs": executor.name, "emulated": executor.emulated}
+            unit: {
+                "runs": executor.name,
+                "emulated": executor.emulated,
+                "missing": executor.missing,
+            }
             for unit, executor in target.units.items()
         },
         "io": {recipe.name: target.io(recipe) for recipe in mapped},
@@ -115,7 +119,9 @@ def _explain(name: str, as_json: bool) -> None:
         print_json(found)
         return
     units = [
-        f"{unit}: {one['runs']}{' (emulated)' if one['emulated'] else ''}"
+        f"{unit}: {one['runs']}"
+        + (" (emulated)" if one["emulated"] else "")
+        + (f"; {one['missing']}" if one["missing"] else "")
         for unit, one in found["units"].items()
     ]
     rows = [

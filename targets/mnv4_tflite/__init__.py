@@ -38,10 +38,16 @@ class LiteRT:
         *("litert-torch", "litert-converter", "ai-edge-litert", "litert-quantizer"),
     )
     options: tuple[Option, ...] = (STOCK,)
-    units: Mapping[Unit, Executor] = {"cpu": Executor(name="XNNPACK delegate")}
     requires: Mapping[str, str] = {}
     other_names = ("litert", "lite-rt", "ai-edge-litert", "ai-edge", "tensorflow-lite", "tf-lite")
     base: str | None = None
+
+    @property
+    def units(self) -> Mapping[Unit, Executor]:
+        """See `Target.units`."""
+        from mnv4_tflite.gpu import executor
+
+        return {"cpu": Executor(name="XNNPACK delegate"), "gpu": executor()}
 
     def form(self, spec: BuildSpec, recipe: Recipe) -> Form:
         """See `Target.form`."""
@@ -91,9 +97,10 @@ class LiteRT:
 
     def open(self, path: Path, threads: int, unit: Unit | None = None) -> Session:
         """See `Target.open`."""
+        from mnv4_tflite.gpu import open_on_gpu
         from mnv4_tflite.session import open_session
 
-        return open_session(path, threads)
+        return open_on_gpu(path) if unit == "gpu" else open_session(path, threads)
 
     def inputs(self, path: Path) -> tuple[TensorSpec, ...]:
         """See `Target.inputs`."""

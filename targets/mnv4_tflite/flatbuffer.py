@@ -94,6 +94,46 @@ def order_outputs(model: Any, names: tuple[str, ...]) -> None:
     graph.outputs = np.array([entry.tensorIndex for entry in signature.outputs], np.int32)
 
 
+_LAST_AXES = frozenset(("RESHAPE", "BATCH_MATMUL", "SOFTMAX", "ADD"))
+"""Operators of attention, which work on the last axes, or on each value."""
+
+
+def raise_rank(model: Any) -> None:
+    """Gives the tensors of attention a fourth axis, of length 1: (N, R, C) -> (N, 1, R, C).
+
+    Some GPUs compute products of rank 3 wrongly, and of rank 4 correctly (LiteRT, issue 8619).
+    No operator is added, and no value moves.
+    """
+    graph = model.subgraphs[0]
+    raised = {i for i, tensor in enumerate(graph.tensors) if len(tensor.shape) == 3}
+    steps = [
+        (kind, operator)
+        for kind, operator in zip(kinds(model), graph.operators, strict=True)
+        if not raised.isdisjoint((*operator.inputs, *operator.outputs))
+    ]
+    if {kind for kind, _ in steps} - _LAST_AXES:
+        return  # without our patch of the converter, products are FULLY_CONNECTED
+    for index in raised:
+        graph.tensors[index].shape = np.insert(np.asarray(graph.tensors[index].shape), 1, 1)
+    for kind, operator in steps:
+        if kind == "RESHAPE" and operator.outputs[0] in raised:
+            shape = _constant(model, graph.tensors[operator.outputs[0]].shape)
+            operator.inputs = np.array([operator.inputs[0], shape], np.int32)
+
+
+def _constant(model: Any, values: npt.NDArray[Any]) -> int:
+    """Adds a constant (K,) of int32, and returns its number among the tensors."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    tensor, buffer = schema.TensorT(), schema.BufferT()
+    buffer.data = np.asarray(values, np.int32).view(np.uint8)
+    tensor.name, tensor.type = b"shape", schema.TensorType.INT32
+    tensor.shape, tensor.buffer = np.array([len(values)], np.int32), len(model.buffers)
+    model.buffers.append(buffer)
+    model.subgraphs[0].tensors.append(tensor)
+    return len(model.subgraphs[0].tensors) - 1
+
+
 def add_metadata(model: Any, name: str, data: bytes) -> None:
     """Adds a named buffer of metadata."""
     from ai_edge_litert import schema_py_generated as schema

@@ -1,4 +1,4 @@
-"""Finds what makes a `.tflite` slow on the CPU, where XNNPACK runs it."""
+"""Finds what makes a `.tflite` slow on the CPU, where XNNPACK runs it, and on the GPU."""
 
 from __future__ import annotations
 
@@ -49,6 +49,14 @@ _TAKEN = {
 _STATIC = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 """Operators that XNNPACK takes with constant weights only."""
 
+_GPU = _FLOAT | {
+    *("CAST", "CUMSUM", "FLOOR_MOD", "GREATER", "GREATER_EQUAL", "LOG", "LOGICAL_AND"),
+    *("NOT_EQUAL", "RESIZE_NEAREST_NEIGHBOR", "SELECT", "SIGN"),
+}
+"""Operators that LiteRT's GPU accelerator takes; it has no published list, so those of float on
+XNNPACK were tried with it, and some more."""
+_GPU_RANK = 4
+
 
 def _taken(graph: Graph, operator: Operator) -> bool:
     dtype = graph.values[operator.outputs[0]].dtype
@@ -84,6 +92,16 @@ def _delegate_break(graph: Graph, operator: Operator) -> str:
     what, (first, last) = _outside(graph, operator), _delegated(graph)
     cut = what and first < graph.position(operator) < last
     return f"{what}: it cuts the graph in two" if cut else ""
+
+
+def _outside_gpu(graph: Graph, operator: Operator) -> str:
+    """Finds an operator that stays on the CPU when the GPU runs the model."""
+    if operator.kind not in _GPU:
+        return f"{operator.kind}, which LiteRT's GPU accelerator does not take"
+    ranks = [len(graph.values[name].shape) for name in (*operator.inputs, *operator.outputs)]
+    if max(ranks) > _GPU_RANK:
+        return f"{operator.kind} of a tensor with {max(ranks)} axes, of which a GPU takes 4"
+    return ""
 
 
 @lru_cache(maxsize=1)
@@ -123,6 +141,11 @@ RULES = (
         name="outside-delegate",
         check=_outside,
         advice="it runs in one of the interpreter's own kernels: rewrite it before conversion",
+    ),
+    Rule(
+        name="outside-gpu",
+        check=_outside_gpu,
+        advice="the GPU hands over to the CPU and back: rewrite it before conversion",
     ),
     Rule(
         name="transpose-pair",

@@ -28,6 +28,7 @@ from mnv4_tflite.flatbuffer import (
     name_ports,
     name_tensors,
     order_outputs,
+    raise_rank,
     read_model,
     write_model,
 )
@@ -147,6 +148,7 @@ def lower(
     )
     with PATCHES.applied(stock(spec)) as notes:
         model = read_model(_float_model(program, layout, image, stock=stock(spec)))
+    raise_rank(model)
     name_tensors(model)
     order_outputs(model, spec.outputs)
     layers: tuple[Layer, ...] = ()

@@ -54,8 +54,8 @@ class Host:
         unit: Unit = first_unit(target) if plan.unit is None else plan.unit
         if target.units[unit].emulated:
             raise ConfigError(
-                f"{subject.artifact.name}: cannot be measured on this computer: {target.suffix} is "
-                f"only emulated on {platform.system()}, so its times mean nothing"
+                f"{subject.artifact.name}: cannot be measured on this computer: {unit} is only "
+                f"emulated ({target.units[unit].name}), so its times mean nothing"
             )
         require(target)
         _cores(plan)

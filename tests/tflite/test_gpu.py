@@ -1,0 +1,148 @@
+"""The GPU unit: LiteRT's accelerator on SwiftShader, in processes of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mnv4_mobile.bundle.manifest import open_bundle
+from mnv4_mobile.bundle.parity import sqnr_db
+from mnv4_mobile.bundle.worker import Worker
+from mnv4_mobile.errors import DeviceError, ParityError
+from mnv4_mobile.images import random_images
+from mnv4_mobile.tensors import feed
+from mnv4_tflite import gpu, target
+from mnv4_tflite.flatbuffer import kinds, read_model
+
+pytestmark = [pytest.mark.toolchain("tflite"), pytest.mark.peer("chromium")]
+
+
+def test_cpu_and_gpu_agree_on_every_kind_of_block_and_output(maps):
+    pixels = random_images(maps.spec.preprocess, maps.spec.batch, 0)
+    inputs = feed(maps.lowered.input, pixels, maps.spec.preprocess)
+    found = []
+    for unit in ("cpu", "gpu"):
+        with Worker("tflite", maps.lowered.path, unit=unit) as worker:
+            found.append(worker.run(inputs))
+    cpu, gpu_ = found
+    assert list(gpu_) == list(maps.spec.outputs)
+    assert cpu.keys() == gpu_.keys()
+    assert min(float(sqnr_db(cpu[name], gpu_[name]).min()) for name in cpu) > 90
+
+
+def test_products_have_the_rank_that_all_gpus_compute(maps):
+    model = read_model(maps.lowered.path.read_bytes())
+    graph = model.subgraphs[0]
+    shapes = [
+        graph.tensors[index].shape
+        for kind, operator in zip(kinds(model), graph.operators, strict=True)
+        if kind == "BATCH_MATMUL"
+        for index in (*operator.inputs, *operator.outputs)
+    ]
+    assert len(shapes) == 12
+    assert {len(shape) for shape in shapes} == {4}
+
+
+def test_a_bundle_is_built_and_verified_on_both_units(mnv4, tmp_path):
+    code, _, err = mnv4(
+        *("build", "demo", "-t", "tflite", "-r", "int8", "--unit", "cpu,gpu"),
+        *("--calibrate", "random", "-o", tmp_path),
+    )
+    assert code == 0, err
+    (path,) = tmp_path.iterdir()
+    parity = open_bundle(path).manifest.parity
+    assert list(parity) == ["cpu", "gpu"]
+    assert parity["gpu"]["logits"].passed
+    code, out, _ = mnv4("verify", path, "--unit", "gpu", "--json")
+    assert code == 0
+    (again,) = json.loads(out)["bundles"]
+    assert again["parity"]["gpu"]["logits"]["sqnr_db"] == parity["gpu"]["logits"].sqnr_db
+
+
+class Wide(torch.nn.Module):
+    """Operators that the GPU does not take, between two that it takes."""
+
+    def forward(self, image):
+        x = torch.relu(image * 2)
+        x = torch.softmax(x.reshape(1, 2, 4, 2, 4, 3).permute(0, 2, 1, 4, 3, 5), 1)
+        return torch.relu(x.reshape(1, 8, 8, 3) + 1)
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    import litert_torch
+
+    path = tmp_path_factory.mktemp("wide") / "wide.tflite"
+    sample = {"image": torch.zeros(1, 8, 8, 3)}
+    litert_torch.signature("main", Wide().eval(), sample_kwargs=sample).convert().export(str(path))
+    return path
+
+
+def test_a_model_that_would_be_cut_is_refused_with_its_operators(wide):
+    with (
+        Worker("tflite", wide, unit="gpu") as worker,
+        pytest.raises(ParityError, match=r"the GPU does not take all of it: .*TRANSPOSE: Tensor"),
+    ):
+        worker.run({"image": np.zeros((1, 8, 8, 3), np.float32)})
+    outside = [found for found in target.lint(wide, ["layer"]) if found.rule == "outside-gpu"]
+    assert any("TRANSPOSE of a tensor with 6 axes" in found.what for found in outside)
+
+
+def test_what_every_network_needs_is_taken(maps, half):
+    for case in (maps, half):
+        rules = {found.rule for found in target.lint(case.lowered.path, ["layer"])}
+        assert "outside-gpu" not in rules
+
+
+def test_a_machine_without_a_driver_is_told_what_to_install(mnv4, tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu, "_RENDER_NODES", ())
+    monkeypatch.setattr(gpu, "_BROWSERS", (tmp_path,))
+    arguments = ("build", "demo", "-t", "tflite", "--unit", "gpu", "-o", tmp_path / "out")
+    code, _, err = mnv4(*arguments)
+    assert code == 2
+    assert "unit: gpu: LiteRT's GPU accelerator on SwiftShader needs a GPU" in err
+    assert "apt-get install chromium-common" in err
+    assert not (tmp_path / "out").exists()
+    _, out, _ = mnv4("targets", "tflite")
+    assert "apt-get install chromium-common" in out
+    _, out, _ = mnv4("doctor")
+    assert "target tflite on gpu" in out
+
+
+BROKEN = """
+import sys
+from pathlib import Path
+from mnv4_mobile.errors import DeviceError
+from mnv4_tflite import gpu
+gpu._RENDER_NODES = ("/dev/null",)
+try:
+    gpu.open_on_gpu(Path(sys.argv[1]))
+except DeviceError as error:
+    print(error)
+"""
+
+
+def test_a_driver_that_finds_no_gpu_is_an_error_of_the_device(demo_bundle):
+    path = demo_bundle("tflite").artifact
+    done = subprocess.run(
+        [sys.executable, "-c", BROKEN, path],
+        env=os.environ | {"VK_DRIVER_FILES": "/nowhere.json", "VK_ICD_FILENAMES": "/nowhere.json"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert f"{path}: LiteRT's GPU accelerator cannot load it: " in done.stdout
+    assert "environment" in done.stdout
+
+
+def test_a_device_error_names_inputs_of_another_shape(demo_bundle):
+    with (
+        Worker("tflite", Path(demo_bundle("tflite").artifact), unit="gpu") as worker,
+        pytest.raises(DeviceError, match=r"inputs: found .*, must be"),
+    ):
+        worker.run({"image": np.zeros((1, 3), np.float32)})
