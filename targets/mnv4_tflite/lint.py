@@ -100,7 +100,7 @@ def _outside_gpu(graph: Graph, operator: Operator) -> str:
         return f"{operator.kind}, which LiteRT's GPU accelerator does not take"
     ranks = [len(graph.values[name].shape) for name in (*operator.inputs, *operator.outputs)]
     if max(ranks) > _GPU_RANK:
-        return f"{operator.kind} of a tensor with {max(ranks)} axes, of which a GPU takes 4"
+        return f"{operator.kind} of a tensor with {max(ranks)} axes; a GPU takes 4 or fewer"
     return ""
 
 

@@ -361,7 +361,8 @@ def on_a_full_disk():
             capture_output=True,
             text=True,
             check=False,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            # Bytecode that is cut off would break every later process.
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
         )
         assert done.returncode == 2, done.stderr
         assert "File too large" in done.stderr
