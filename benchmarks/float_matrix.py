@@ -82,7 +82,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("-o", "--out", type=Path, default=Path("out/bench"))
     parser.add_argument("--models", default=",".join(shipped("models")))
-    parser.add_argument("--targets", default=",".join(target_names()))
+    targets = [load_target(name) for name in target_names()]
+    plain = [one.name for one in targets if not any(option.required for option in one.options)]
+    parser.add_argument("--targets", default=",".join(plain))
     parser.add_argument("--recipes", default="fp32,fp16")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -93,7 +93,8 @@ def _npu_part(path: Path, model: Model, step: Step, threads: int) -> Part:
         node = _as_onnx(model, step, program.name, program.context)
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
-    settings.add_provider_for_devices([_device()], {"backend_path": str(library())})
+    backend = {"backend_path": str(library())}
+    settings.add_provider_for_devices([_device()], backend)
     try:
         session = onnxruntime.InferenceSession(node, settings)
     except Exception as error:  # noqa: BLE001 - its errors have no common type but this

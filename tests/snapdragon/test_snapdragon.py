@@ -12,7 +12,7 @@ import mnv4_snapdragon.lower
 from mnv4_mobile import Options, build, verify
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.bundle.worker import Worker
-from mnv4_mobile.errors import BundleError, LoweringError, MobileError, ToolchainError
+from mnv4_mobile.errors import BundleError, DeviceError, LoweringError, MobileError, ToolchainError
 from mnv4_mobile.images import random_images
 from mnv4_mobile.measuring.subject import open_subject
 from mnv4_mobile.program.export import export
@@ -196,6 +196,29 @@ def test_a_missing_library_is_named(bundles, monkeypatch, tmp_path):
     monkeypatch.setattr(onnxruntime_qnn, "get_qnn_htp_path", lambda: str(tmp_path / "libQnnHtp.so"))
     with pytest.raises(ToolchainError, match=r"libQnnHtp.so: missing; pip install --force-reins"):
         open_session(bundles["fp16", "SM8750"].artifact, 1)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [("os.abort()", "ended with code -6"), ("time.sleep(60)", "no answer in 3 s")],
+)
+def test_a_library_that_dies_or_hangs_ends_its_worker_only(
+    bundles, monkeypatch, tmp_path, what, message
+):
+    """A package in front of Qualcomm's stands for a library that does so."""
+    package = tmp_path / "onnxruntime_qnn"
+    package.mkdir()
+    (package / "__init__.py").write_text(f"import os, time\ndef get_qnn_htp_path():\n    {what}\n")
+    (package / "build_and_package_info.py").write_text("qnn_version = '2.50.40'\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    path = bundles["fp16", "SM8750"].artifact
+    limit = 3 if "sleep" in what else 600
+    with (
+        pytest.raises(DeviceError, match=message) as failed,
+        Worker("snapdragon", path, timeout_s=limit) as worker,
+    ):
+        worker.loads()
+    assert failed.value.exit_code == 5
 
 
 def test_the_socs_are_those_of_the_compiler():

@@ -28,7 +28,7 @@ from tests.hostile.promise import BrokenError, Fifo, Files, Link
 @functools.cache
 def demo_bundle(target: str) -> Files:
     """Returns the files of the demo bundle for a target."""
-    folder = Path(os.environ[BUNDLES]) / f"conv-small-035-96x96-fp32-{target}"
+    (folder,) = Path(os.environ[BUNDLES]).glob(f"*-{target}")
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {f"bundle/{path.relative_to(folder)}": path.read_bytes() for path in paths}
 
@@ -268,6 +268,12 @@ KINDS = {
         partial(_hostile_file, "tflite"),
         partial(_read_artifact, "tflite"),
         "tflite",
+    ),
+    "npu": Kind(
+        partial(_good_artifact, "snapdragon"),
+        partial(_hostile_file, "snapdragon"),
+        partial(_read_artifact, "snapdragon"),
+        "snapdragon",
     ),
     "pte": Kind(
         partial(_good_artifact, "executorch"),
