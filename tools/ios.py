@@ -300,7 +300,9 @@ def _previews() -> Path:
         if f"{view}(" not in text:
             sys.exit(f"{PREVIEWS}: shows no {view}: every screen needs a #Preview")
     function = "@MainActor @ViewBuilder func preview{}() -> some View {{"
-    head, *bodies = re.split(r'^#Preview\("[^"]+"\) \{$', text, flags=re.MULTILINE)
+    head, *bodies = re.split(
+        r'^#Preview\("[^"]+"(?:, traits: \.\w+)?\) \{$', text, flags=re.MULTILINE
+    )
     functions = (function.format(number) + body for number, body in enumerate(bodies))
     target = OUT / PREVIEWS.name
     target.write_text(head + "".join(functions), "utf-8")

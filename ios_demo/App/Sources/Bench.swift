@@ -5,7 +5,7 @@ import UIKit
 /// Measures one model: as it was built, and on every unit.
 @MainActor
 final class Bench: ObservableObject {
-    /// What was measured so far; nil before the first session.
+    /// What was measured so far; nil before anything was.
     @Published private(set) var report: Report?
     /// The report, to share; nil until all is measured.
     @Published private(set) var file: URL?
@@ -37,6 +37,7 @@ final class Bench: ObservableObject {
         // A user who waits for a cool device is worse off than one who sees a warm figure.
         plan.maxThermal = .critical
         var report = try Report(model, plan: plan)
+        self.report = report
         for unit in [nil] + MobileNetV4.Plan.Unit.allCases {
             plan.unit = unit
             let job = MobileNetV4.Job(

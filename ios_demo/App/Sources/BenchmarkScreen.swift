@@ -14,7 +14,8 @@ struct BenchmarkScreen: View {
             BenchmarkView(
                 subject: bench.report?.subject,
                 rows: bench.report?.sessions.map(SessionRow.init) ?? [],
-                operators: bench.report?.operators ?? [], failure: bench.failure, thermal: thermal
+                operators: bench.report?.operators ?? [], failure: bench.failure,
+                isRunning: bench.isRunning, thermal: thermal
             )
             .navigationTitle("Benchmark")
             .toolbar { tools }
@@ -85,6 +86,7 @@ struct BenchmarkView: View {
     let rows: [SessionRow]
     let operators: [MobileNetV4.OperatorPlan]
     let failure: String?
+    let isRunning: Bool
     let thermal: MobileNetV4.ThermalStatus?
 
     var body: some View {
@@ -95,7 +97,8 @@ struct BenchmarkView: View {
                     FailureLabel(failure)
                 } else if let subject {
                     SubjectRows(subject: subject)
-                    LatencyChart(rows: rows)
+                    if isRunning { ProgressView("Measuring") }
+                    if !rows.isEmpty { LatencyChart(rows: rows) }
                     ForEach(rows) { row in SessionFigures(row: row) }
                     Text("Times are those of the network for one image, without preprocessing.")
                     Text("The golden check compares the outputs with the float model's.")

@@ -5,16 +5,22 @@ import SwiftUI
 /// The back camera, whose frames are classified one after the other.
 @MainActor
 final class Camera: ObservableObject {
+    /// Why there are no frames.
+    enum Obstacle {
+        /// The user does not let the app use the camera.
+        case denied
+        /// The device has no such camera.
+        case missing
+    }
+
     /// What the screen shows.
     struct Findings {
-        /// The most probable classes, smoothed; none before the first frame.
-        var top: [MobileNetV4.Classification] = []
-        /// How long the last frame took.
-        var times: MobileNetV4.Outputs.Times?
-        /// Why there is nothing.
+        /// What the last frames show, smoothed; nil before the first one.
+        var reading: Reading?
+        /// Why the last frame shows nothing.
         var failure: String?
-        /// Whether the user does not let the app use the camera.
-        var isDenied = false
+        /// Why there are no frames.
+        var obstacle: Obstacle?
         /// The upright frames; nil before the camera runs.
         var viewfinder: Viewfinder?
     }
@@ -31,7 +37,7 @@ final class Camera: ObservableObject {
 
     /// Classifies frames with a network until the task ends, as it does for the next network.
     func classify(with network: MobileNetV4?) async {
-        (findings.top, findings.times) = ([], nil)
+        (findings.reading, findings.failure) = (nil, nil)
         classifier.use(network)
         var smoothing = Smoothing(labels: network?.manifest.labels)
         for await result in classifier.outputs where !Task.isCancelled {
@@ -40,7 +46,7 @@ final class Camera: ObservableObject {
                 _ = try outputs.top(1)  // says what is wrong with a network without classes
                 smoothing.add(
                     outputs.probabilities ?? [], at: ProcessInfo.processInfo.systemUptime)
-                (findings.top, findings.times) = (smoothing.top(3), outputs.times)
+                findings.reading = Reading(top: smoothing.top(3), times: outputs.times)
                 findings.failure = nil
             } catch {
                 findings.failure = error.localizedDescription
@@ -52,20 +58,15 @@ final class Camera: ObservableObject {
     func run(_ pace: Pace) async {
         frames.use(pace)
         if pace == .paused { return stop() }
-        guard await AVCaptureDevice.requestAccess(for: .video) else {
-            findings.failure = String(localized: "The app may not use the camera.")
-            findings.isDenied = true
-            return
-        }
-        (findings.failure, findings.isDenied) = (nil, false)
+        let isAllowed = await AVCaptureDevice.requestAccess(for: .video)
+        if Task.isCancelled { return }  // another screen or pace may have been chosen
+        guard isAllowed else { return findings.obstacle = .denied }
         if device == nil {
             device = configure()
             turn(.portrait)
         }
-        if device == nil {
-            findings.failure = String(localized: "There is no camera.")
-            return
-        }
+        guard device != nil else { return findings.obstacle = .missing }
+        findings.obstacle = nil
         // It blocks until the camera runs; a session may be started on any thread.
         nonisolated(unsafe) let session = session
         queue.async { session.startRunning() }

@@ -49,7 +49,7 @@ final class PreviewView: UIView {
             \.videoRotationAngleForHorizonLevelPreview, options: [.initial, .new]
         ) { @Sendable [weak self] _, change in
             guard let angle = change.newValue else { return }
-            Task { @MainActor in
+            Task { @MainActor [weak self] in
                 let connection = self?.picture?.connection
                 if connection?.isVideoRotationAngleSupported(angle) == true {
                     connection?.videoRotationAngle = angle

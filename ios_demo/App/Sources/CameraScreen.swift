@@ -43,18 +43,17 @@ struct CameraView<Picture: View>: View {
             .accessibilityLabel("Camera")
         } results: {
             PaceLabel(pace: Pace(thermal))
-            if let failure = findings.failure {
-                FailureLabel(failure)
-                if findings.isDenied,
-                    let settings = URL(string: UIApplication.openSettingsURLString)
-                {
+            switch findings.obstacle {
+            case .denied:
+                FailureLabel(String(localized: "The app may not use the camera."))
+                if let settings = URL(string: UIApplication.openSettingsURLString) {
                     Link("Open Settings", destination: settings)
                 }
-            } else if let times = findings.times {
-                Predictions(top: findings.top)
-                Latency(times: times, thermal: thermal)
-            } else {
-                Waiting(state: state)
+            case .missing: FailureLabel(String(localized: "There is no camera."))
+            case nil:
+                Results(
+                    reading: findings.reading, failure: findings.failure, state: state,
+                    thermal: thermal)
             }
         }
     }

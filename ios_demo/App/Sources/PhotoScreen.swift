@@ -51,7 +51,7 @@ struct PhotoScreen: View {
             let found = try await network.run(pixels)
             try Task.checkCancellation()  // another image or model may have been chosen
             photo.viewfinder = Viewfinder(pixels)
-            (photo.top, photo.times) = (try found.top(5), found.times)
+            photo.reading = Reading(top: try found.top(5), times: found.times)
         } catch is CancellationError {
             return
         } catch {
@@ -66,10 +66,8 @@ struct Photo {
     var image: UIImage?
     /// The size of the picture that was classified.
     var viewfinder: Viewfinder?
-    /// The most probable classes.
-    var top: [MobileNetV4.Classification] = []
-    /// How long it took.
-    var times: MobileNetV4.Outputs.Times?
+    /// What it shows; nil before it was classified.
+    var reading: Reading?
     /// Why nothing was found.
     var failure: String?
 }
@@ -91,15 +89,11 @@ struct PhotoView: View {
                     .accessibilityLabel("The chosen picture")
             }
         } results: {
-            if let failure = photo.failure {
-                FailureLabel(failure)
-            } else if let times = photo.times {
-                Predictions(top: photo.top)
-                Latency(times: times, thermal: thermal)
-            } else if photo.image == nil, case .ready = state {
+            if photo.image == nil, photo.failure == nil, case .ready = state {
                 Text("Choose a picture to classify it.")
             } else {
-                Waiting(state: state)
+                Results(
+                    reading: photo.reading, failure: photo.failure, state: state, thermal: thermal)
             }
         }
     }

@@ -1,7 +1,34 @@
 import MobileNetV4Kit
 import SwiftUI
 
-/// What a picture shows, with bars.
+/// What a picture shows.
+struct Reading {
+    /// The most probable classes.
+    let top: [MobileNetV4.Classification]
+    /// How long it took.
+    let times: MobileNetV4.Outputs.Times
+}
+
+/// What a picture shows, or why nothing is known of it.
+struct Results: View {
+    let reading: Reading?
+    let failure: String?
+    let state: Classifier.State
+    let thermal: MobileNetV4.ThermalStatus?
+
+    var body: some View {
+        if let failure {
+            FailureLabel(failure)
+        } else if let reading {
+            Predictions(top: reading.top)
+            Latency(times: reading.times, thermal: thermal)
+        } else {
+            Waiting(state: state)
+        }
+    }
+}
+
+/// The classes, with bars.
 struct Predictions: View {
     let top: [MobileNetV4.Classification]
 

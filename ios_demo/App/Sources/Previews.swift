@@ -14,15 +14,16 @@ private enum Planted {
         MobileNetV4.Classification(index: index, label: one.0, probability: Float(one.1))
     }
 
-    static let times = MobileNetV4.Outputs.Times(preprocess: 1.4, network: 2.3)
+    static let reading = Reading(
+        top: top, times: MobileNetV4.Outputs.Times(preprocess: 1.4, network: 2.3))
 
     static let findings = Camera.Findings(
-        top: top, times: times, viewfinder: Viewfinder(width: 640, height: 480, turn: .portrait))
+        reading: reading, viewfinder: Viewfinder(width: 640, height: 480, turn: .portrait))
 
     static let photo = Photo(
         image: UIImage(systemName: "photo"),
         viewfinder: Viewfinder(width: 4, height: 3, turn: .portrait),
-        top: top, times: times)
+        reading: reading)
 
     static let subject = Report.Subject(
         model: models[0].id, network: about.network, recipe: about.precision,
@@ -73,10 +74,11 @@ private enum Planted {
 
     static func benchmark(
         _ subject: Report.Subject?, rows: [SessionRow] = [],
-        operators: [MobileNetV4.OperatorPlan] = [], failure: String? = nil
+        operators: [MobileNetV4.OperatorPlan] = [], failure: String? = nil, isRunning: Bool = false
     ) -> some View {
         BenchmarkView(
-            subject: subject, rows: rows, operators: operators, failure: failure, thermal: .fair)
+            subject: subject, rows: rows, operators: operators, failure: failure,
+            isRunning: isRunning, thermal: .fair)
     }
 
     static func model(_ about: About?, state: Classifier.State = .loading) -> some View {
@@ -95,14 +97,24 @@ private enum Planted {
 }
 
 #Preview("Camera, not allowed") {
-    Planted.camera(Camera.Findings(failure: "The app may not use the camera.", isDenied: true))
+    Planted.camera(Camera.Findings(obstacle: .denied))
 }
 
 #Preview("Camera, large text") {
     Planted.camera(Planted.findings, thermal: .critical).dynamicTypeSize(.accessibility5)
 }
 
+@available(iOS 17, *)
+#Preview("Camera, landscape", traits: .landscapeLeft) {
+    Planted.camera(Planted.findings)
+}
+
 #Preview("Photo") {
+    Planted.photo(Planted.photo)
+}
+
+@available(iOS 17, *)
+#Preview("Photo, landscape", traits: .landscapeLeft) {
     Planted.photo(Planted.photo)
 }
 
@@ -120,6 +132,10 @@ private enum Planted {
 
 #Preview("Benchmark, nothing measured") {
     Planted.benchmark(nil)
+}
+
+#Preview("Benchmark, running") {
+    Planted.benchmark(Planted.subject, rows: [Planted.rows[0]], isRunning: true)
 }
 
 #Preview("Benchmark, large text") {
