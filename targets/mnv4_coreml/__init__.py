@@ -37,12 +37,6 @@ COMPUTE_UNITS: dict[str, Unit] = {
 """The compute units that an app may request from Core ML, and the unit each is meant to run on."""
 _UNITS: dict[Unit, str] = {"cpu": "cpu_only", "gpu": "cpu_and_gpu", "npu": "cpu_and_ne"}
 _NATIVE = sys.platform == "darwin"
-_NO_INTEGERS = (
-    "Core ML has arrays of int8 from iOS 26 on, but coremltools reads them as plain numbers, "
-    "without a scale, and expects its own test of them to fail (rdar://155895085 in its "
-    "test_torch_conversion_api.py); --input pixels takes an image's bytes"
-)
-"""Why there are no quantized inputs and outputs, which a test holds against coremltools."""
 
 
 def _least(recipe: Recipe) -> int:
@@ -111,11 +105,13 @@ class CoreML:
             self._refuse("layout", "'nhwc'", "nchw")
         if spec.input == "pixels" and spec.batch > 1:
             self._refuse("batch", spec.batch, "1 for an image input (--batch 1, or float input)")
-        if spec.io.endswith("int8"):
-            self._refuse("io", repr(spec.io), f"float32 and float16; {_NO_INTEGERS}")
+        if spec.io == "uint8":
+            self._refuse("io", "'uint8'", "float32, float16 and int8; Core ML has no arrays of it")
         if spec.io == "float16" and arithmetic(recipe) != "float16":
             self._refuse("io", "'float16'", f"float32 with recipe {recipe.name}")
         least, what = _least_ios(recipe)
+        if spec.io == "int8":
+            least, what = 26, "--io int8"
         found = int(spec.options["min_ios"])
         if found < least:
             supported = f"{least} or later with recipe {recipe.name}, for {what}"

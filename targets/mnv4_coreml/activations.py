@@ -30,15 +30,17 @@ def quantize_activations(
     spec: BuildSpec,
     recipe: Recipe,
     calibration: Images,
-) -> None:
-    """Rounds the inputs and outputs of some operations; see `roundings`.
+) -> list[Rounding]:
+    """Rounds the inputs and outputs of some operations, and returns them; see `roundings`.
 
     The program, which has a float input (N, 3, H, W), is changed in place.
     """
     register_quantize_operators()
-    for one in roundings(program, assigned, spec, recipe, calibration):
+    rounded = roundings(program, assigned, spec, recipe, calibration)
+    for one in rounded:
         _round(program.graph, one)
     program.graph_module.recompile()
+    return rounded
 
 
 def _round(graph: fx.Graph, one: Rounding) -> None:

@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch.export import ExportedProgram
 from mnv4_coreml import is_classifier
 from mnv4_coreml.activations import quantize_activations
 from mnv4_coreml.compress import compression_pass
+from mnv4_coreml.integer_io import NOTE, integer_pass, port_grids, port_ranges
 from mnv4_coreml.speedups import PATCHES, coremltools, forget_output_types, pipeline
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.files import write_bytes
@@ -30,7 +31,7 @@ from mnv4_mobile.quantize.neural_engine import arithmetic
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.target import Images, Lowered
-from mnv4_mobile.tensors import TensorSpec
+from mnv4_mobile.tensors import Quantization, TensorSpec
 
 aten = torch.ops.aten
 
@@ -63,14 +64,14 @@ def lower(
     coremltools(stock=stock(spec))
     recipe = replace(recipe, precision=arithmetic(recipe))
     with PATCHES.applied(stock(spec)) as notes:
-        assigned = _lowered(program, spec, recipe, calibration, out)
+        assigned, grids = _lowered(program, spec, recipe, calibration, out)
     return Lowered(
         path=out,
-        input=_input(spec),
-        outputs=_outputs(program, spec),
+        input=_quantized(_input(spec), grids),
+        outputs=tuple(_quantized(one, grids) for one in _outputs(program, spec)),
         layers=layers(assigned, recipe),
         requires={name: str(spec.options[name]) for name in ("min_ios", "compute_unit")},
-        notes=tuple(notes),
+        notes=(*notes, *([NOTE] if grids else [])),
     )
 
 
@@ -80,10 +81,15 @@ def _lowered(
     recipe: Recipe,
     calibration: Images | None,
     out: Path,
-) -> list[Assignment]:
-    """Writes the package and returns how its operations are computed."""
+) -> tuple[list[Assignment], dict[str, Quantization]]:
+    """Writes the package.
+
+    Returns:
+        How its operations are computed, and what integer inputs and outputs stand for, by name.
+    """
     copy = _with_float_input(program)
     assigned: list[Assignment] = []
+    grids: dict[str, Quantization] = {}
     passes = [forget_output_types()] if is_classifier(spec) else []
     if recipe.weights:
         assigned = assignments(copy.graph, recipe, weights_alone="int8-weights")
@@ -91,7 +97,10 @@ def _lowered(
         passes.append(compression_pass(compressions, recipe.weights.form))
     if recipe.activations:
         assert calibration is not None
-        quantize_activations(copy, assigned, spec, recipe, calibration)
+        ranges = port_ranges(copy, spec, recipe, calibration) if spec.io == "int8" else {}
+        rounded = quantize_activations(copy, assigned, spec, recipe, calibration)
+        if grids := port_grids(copy, ranges, rounded):
+            passes.append(integer_pass(grids))
     out.mkdir()  # fails if it exists; coremltools accepts an empty folder
     try:
         model = _convert(copy, spec, recipe, passes, out)
@@ -101,7 +110,7 @@ def _lowered(
         if isinstance(error, RuntimeError) and any(word in str(error) for word in _WRITING):
             raise OSError(f"{out} or {tempfile.gettempdir()}: cannot write: {error}") from error
         raise
-    return assigned
+    return assigned, grids
 
 
 def _convert(
@@ -117,7 +126,8 @@ def _convert(
         out: An empty folder.
     """
     ct = coremltools()
-    io = getattr(np, spec.io)
+    # Integers get their scale from a pass, after coremltools' own.
+    io = getattr(np, recipe.precision if spec.io == "int8" else spec.io)
     shape = (spec.batch, 3, *spec.preprocess.size)
     if spec.input == "pixels":
         image = ct.ImageType("image", shape=shape, color_layout=ct.colorlayout.RGB)
@@ -180,6 +190,10 @@ def _outputs(program: ExportedProgram, spec: BuildSpec) -> tuple[TensorSpec, ...
         replace(one, name=PROBABILITIES, dtype="float32") if one.kind == "probabilities" else one
         for one in found
     )
+
+
+def _quantized(tensor: TensorSpec, grids: Mapping[str, Quantization]) -> TensorSpec:
+    return replace(tensor, quantization=grids.get(tensor.name))
 
 
 def _described(model: Any, spec: BuildSpec) -> Any:

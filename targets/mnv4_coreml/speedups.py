@@ -100,6 +100,13 @@ def forget_output_types() -> str:
     return "mnv4::forget_output_types"
 
 
+def retype_int8(value: Any) -> None:
+    """Makes a value of a MIL program int8; what reads it is left as it is."""
+    from coremltools.converters.mil.mil import types
+
+    value._sym_type = types.tensor(types.int8, value.shape)
+
+
 def weight_compressor(form: Form) -> Callable[[Any], Any]:
     """Returns the class of coremltools' pass that compresses weights before a model is made."""
     from coremltools.optimize.coreml import _quantization_passes as passes
@@ -131,6 +138,13 @@ PATCHES = Patches(
             "more.",
             upstream="coremltools/converters/mil/backend/mil/load.py, get_func_output",
             saves="An IndexError for a classifier with other outputs.",
+        ),
+        Patch(
+            name="scales of int8 arrays",
+            kind="workaround",
+            reason="Inputs and outputs of int8 are cast, and have no scale.",
+            upstream="coremltools/converters/mil/frontend/torch/exir_utils.py",
+            saves="int8 inputs and outputs.",
         ),
         Patch(
             name="compression in the pipeline",

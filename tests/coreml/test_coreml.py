@@ -232,8 +232,8 @@ def test_another_process_gives_the_same_bytes(package, tmp_path):
         ({"layout": "nhwc"}, "fp32", "layout: found 'nhwc', supported: nchw"),
         ({"input": "pixels", "batch": 2}, "fp32", "batch: found 2, supported: 1 .*--batch"),
         ({"io": "float16"}, "fp32", "io: found 'float16', supported: float32"),
-        ({"io": "int8"}, "int8", "io: found 'int8', .* without a scale, .*155895085.*--input pix"),
-        ({"io": "uint8"}, "int8", "io: found 'uint8', supported: float32 and float16"),
+        ({"io": "int8"}, "int8", "min_ios: found 17, supported: 26 or later .*, for --io int8"),
+        ({"io": "uint8"}, "int8", "io: found 'uint8', supported: float32, float16 and int8"),
         (
             {"outputs": ("probabilities",), "labels": ("crane",) * 10},
             "fp32",
@@ -249,7 +249,7 @@ def test_refuses(options, recipe, message):
 
 
 def test_coremltools_still_reads_bytes_without_a_scale():
-    """If this fails, int8 inputs and outputs may have become possible: see `_NO_INTEGERS`."""
+    """If this fails, coremltools may do what `integer_io` does."""
 
     class Half(torch.nn.Module):
         def forward(self, x):

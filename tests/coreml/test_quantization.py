@@ -29,7 +29,7 @@ from mnv4_mobile.quantize.rounding import rounded
 from mnv4_mobile.recipe import Keep, Weights, load_recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.target import completed
-from mnv4_mobile.tensors import feed
+from mnv4_mobile.tensors import answer, feed
 from mnv4_mobile.testing import tiny_model
 
 pytestmark = pytest.mark.toolchain("coreml")
@@ -39,6 +39,7 @@ PREPROCESS = Preprocess(
 )
 CALIBRATION = Calibration(paths=(), random=4, seed=1, preprocess=PREPROCESS)
 INT8 = load_recipe("int8")
+LABELS = tuple(f"class {i}" for i in range(10))
 SOME = ("stages.1.4", "*.middle.conv")
 GROUPS = Weights(bits=6, form="palette", clustering="uniform", per="group", size=8)
 RECIPES = {
@@ -116,6 +117,11 @@ class Graph:
         """The type of the operation that gives an argument."""
         maker = self.makers.get(op.inputs[key].arguments[0].name)
         return maker.type if maker else "input"
+
+    def argument(self, op, key):
+        """The saved value of a constant argument."""
+        (binding,) = op.inputs[key].arguments
+        return self.makers[binding.name].attributes["val"]
 
     def users(self, op):
         return self.readers.get(op.outputs[0].name, [])
@@ -250,6 +256,66 @@ def test_zero_points_are_zero(case):
                 (graph.maker(op, "input") == "relu", model.tensor_type(op.outputs[0].type)[0])
             )
     assert kinds == {(True, "uint8"), (False, "int8")}
+
+
+def integer_ports(case, path, recipe=INT8, **options):
+    spec = completed(
+        replace(case.spec, **options), target, recipe, io="int8", options={"min_ios": 26}
+    )
+    target.check(spec, recipe)
+    return target.lower(case.program, spec, recipe, CALIBRATION, path)
+
+
+def ports_db(case, lowered):
+    session = target.open(lowered.path, 1)
+    raw = session(feed(lowered.input, case.images, PREPROCESS))
+    assert {o.name: str(raw[o.name].dtype) for o in lowered.outputs} == {
+        o.name: o.dtype for o in lowered.outputs
+    }
+    found = answer(lowered.outputs, raw, "")
+    return {
+        o.kind: float(sqnr_db(case.reference[o.kind], found[o.name]).min()) for o in lowered.outputs
+    }
+
+
+def test_int8_inputs_and_outputs_stand_for_floats(case, tmp_path):
+    lowered = integer_ports(case, tmp_path / "a.mlpackage")
+    assert [port.dtype for port in (lowered.input, *lowered.outputs)] == ["int8"] * 3
+    assert lowered.requires["min_ios"] == "26"
+    assert any("rdar://155895085" in note for note in lowered.notes)
+    # The manifest's numbers are those of the program.
+    graph, model = Graph(lowered.path), SavedModel(lowered.path)
+    image = lowered.input.quantization
+    (reader,) = graph.readers["image"]
+    assert (reader.type, image.zero_point) == ("dequantize", 0)
+    assert "zero_point" not in reader.inputs
+    assert {op.type for op in graph.users(reader)} == {"conv"}  # not rounded a second time
+    for output in lowered.outputs:
+        op = graph.makers[output.name]
+        assert op.type == "quantize"
+        assert float(model.value(graph.argument(op, "scale"))) == output.quantization.scale
+    features = [*model.spec.description.input, *model.spec.description.output]
+    assert {f.type.multiArrayType.dataType for f in features} == {131080}  # INT8
+    # Rounding the outputs costs little, and the artifact with floats rounds its input alike.
+    floats = case.db("int8")
+    for name, db in ports_db(case, lowered).items():
+        assert db > floats[name] - 2, (name, db, floats)
+
+
+@pytest.mark.parametrize("first", ["float", "pixels"])
+def test_int8_ports_of_other_programs(case, tmp_path, first):
+    if first == "float":  # Nothing rounds the image, so that its range decides.
+        recipe = replace(INT8, keep=Keep(modules=("stem.*",)))
+        lowered = integer_ports(case, tmp_path / "a.mlpackage", recipe)
+        assert lowered.input.quantization.zero_point != 0
+        assert {op.type for op in Graph(lowered.path).readers["image"]} == {"dequantize"}
+    else:
+        case = Case(tmp_path, input="pixels", outputs=("probabilities", "embedding"), labels=LABELS)
+        lowered = integer_ports(case, tmp_path / "a.mlpackage")
+        assert (lowered.input.dtype, lowered.input.quantization) == ("uint8", None)
+        assert [output.dtype for output in lowered.outputs] == ["float32", "int8"]
+        assert lowered.outputs[0].quantization is None  # a dictionary of a classifier
+    assert min(ports_db(case, lowered).values()) > 10
 
 
 def test_scales_follow_the_calibration_images(case):

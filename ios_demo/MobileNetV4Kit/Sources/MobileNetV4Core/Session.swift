@@ -63,10 +63,11 @@ extension MobileNetV4.TensorSpec {
     ///
     /// - Parameters:
     ///   - bytes: The array's memory.
-    ///   - type: The type of its elements, which need not be that of the manifest.
+    ///   - type: The type of its elements: that of the manifest, or another type of floats.
     ///   - shape: Its shape.
     ///   - strides: As in ``floats(_:strides:)``; arrays from the Neural Engine have gaps.
-    /// - Throws: ``Failure/runtimeFailed(_:)`` if it has another shape than the output.
+    /// - Throws: ``Failure/runtimeFailed(_:)`` if it has another shape than the output, or integers
+    ///   where the output has none.
     package func floats(
         _ bytes: UnsafeRawBufferPointer, of type: MobileNetV4.ElementType, shape: [Int],
         strides: [Int]
@@ -75,8 +76,15 @@ extension MobileNetV4.TensorSpec {
             throw MobileNetV4.Failure.runtimeFailed(
                 "output \(name): found \(shape), must be \(self.shape)")
         }
+        // Integers stand for floats as the manifest says of its own type.
+        let floats: Set<MobileNetV4.ElementType> = [.float16, .float32]
+        guard type == dtype || floats.isSuperset(of: [type, dtype]) else {
+            throw MobileNetV4.Failure.runtimeFailed(
+                "output \(name): found \(type), must be \(dtype)")
+        }
         let found = MobileNetV4.TensorSpec(
-            name: name, kind: kind, shape: shape, dtype: type, layout: layout)
+            name: name, kind: kind, shape: shape, dtype: type, layout: layout,
+            quantization: quantization)
         return try found.floats(bytes, strides: strides)
     }
 

@@ -58,7 +58,8 @@ final class CoreMLSession: MobileNetV4.Session {
         self.manifest = manifest
         self.model = model
         let spec = manifest.input
-        input = spec.dtype == .uint8 ? try ImageInput(spec) : try ArrayInput(spec)
+        let takesPixels = spec.dtype == .uint8 && spec.quantization == nil
+        input = takesPixels ? try ImageInput(spec) : try ArrayInput(spec)
         features = try MLDictionaryFeatureProvider(dictionary: [spec.name: input.value])
         let known = Set(model.modelDescription.outputDescriptionsByName.keys)
         for output in manifest.outputs where !known.contains(output.name) {
@@ -121,9 +122,10 @@ extension MobileNetV4.TensorSpec {
         switch array.dataType {
         case .float32: type = .float32
         case .float16: type = .float16
+        case _ where array.dataType.rawValue == MLMultiArrayDataType.int8Value: type = .int8
         default:
             throw MobileNetV4.Failure.runtimeFailed(
-                "output \(name): found \(array.dataType), allowed: floats")
+                "output \(name): found \(array.dataType), allowed: floats and int8")
         }
         return try array.withUnsafeBytes {
             try floats(
@@ -133,13 +135,18 @@ extension MobileNetV4.TensorSpec {
     }
 }
 
+extension MLMultiArrayDataType {
+    /// The value of `int8`, which only the SDKs of Xcode 26 and later have by name.
+    fileprivate static let int8Value = 0x20008
+}
+
 /// Memory that Core ML reads its input from, kept from run to run.
 private protocol CoreMLInput {
     var value: MLFeatureValue { get }
     func fill(_ bytes: UnsafeRawBufferPointer) throws
 }
 
-/// An input of floats.
+/// An input of floats, or of integers that stand for floats.
 private struct ArrayInput: CoreMLInput {
     private let array: MLMultiArray
 
@@ -148,9 +155,18 @@ private struct ArrayInput: CoreMLInput {
         switch spec.dtype {
         case .float32: type = .float32
         case .float16: type = .float16
-        case .int8, .uint8:
+        case .int8:
+            guard #available(iOS 26.0, macOS 26.0, tvOS 26.0, visionOS 26.0, *),
+                let int8 = MLMultiArrayDataType(rawValue: MLMultiArrayDataType.int8Value)
+            else {
+                throw MobileNetV4.Failure.unsupported(
+                    "manifest.json: inputs: found int8, which Core ML has from iOS 26 on")
+            }
+            type = int8
+        case .uint8:
             throw MobileNetV4.Failure.badBundle(
-                "manifest.json: inputs: found \(spec.dtype), Core ML has float32 and float16")
+                "manifest.json: inputs: found uint8 that stands for floats, Core ML has int8, "
+                    + "float16 and float32")
         }
         array = try MLMultiArray(shape: spec.shape.map { NSNumber(value: $0) }, dataType: type)
     }

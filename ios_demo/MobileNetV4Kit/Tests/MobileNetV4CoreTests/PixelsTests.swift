@@ -331,6 +331,15 @@ struct PixelsTests {
             quantization: MobileNetV4.Quantization(scale: 0.5, zeroPoint: 1))
         let integers = [UInt8(3), UInt8(bitPattern: -1)]
         #expect(try integers.withUnsafeBytes { try grid.floats($0) } == [1, -1])
+        func given(_ type: MobileNetV4.ElementType) throws -> [Float] {
+            try integers.withUnsafeBytes {
+                try grid.floats($0, of: type, shape: [1, 2], strides: [2, 1])
+            }
+        }
+        #expect(try given(.int8) == [1, -1])
+        // The manifest's scale is for its own type.
+        #expect(message { try given(.uint8) } == "output x: found uint8, must be int8")
+        #expect(message { try given(.float16) } == "output x: found float16, must be int8")
     }
 
     @Test func integersForStrangeMeansAndScales() throws {
