@@ -133,14 +133,19 @@ def _commands(cell: Cell, recipe: Recipe) -> Iterator[str]:
     if recipe.static:
         yield f"see what each block costs: mnv4 sensitivity {shlex.join(cell.asked)}{calibrate}"
         yield (
-            f"search what to keep in float: mnv4 tune {shlex.join(cell.asked)} -t {cell.target}"
+            "search what to keep in float: "
+            f"mnv4 tune {' '.join([shlex.join(cell.asked), *_sets(cell)])} -t {cell.target}"
             f"{calibrate} --max-drop 1"
         )
 
 
+def _sets(cell: Cell) -> list[str]:
+    return [f"--set {cell.target}.{name}={value}" for name, value in cell.chosen.items()]
+
+
 def _same(cell: Cell) -> str:
     """Returns the arguments of `mnv4 build` for the same network and options of the target."""
-    sets = [f"--set {cell.target}.{name}={value}" for name, value in cell.chosen.items()]
+    sets = _sets(cell)
     size = cell.options.size
     if size and size != cell.preprocess.completed(cell.model.input_size).size:
         sets.insert(0, f"--input-size {size[0]}x{size[1]}")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 from torch.export import ExportedProgram
 
 from mnv4_mobile.build_spec import BuildSpec
@@ -17,6 +18,7 @@ from mnv4_snapdragon.compiled import DISPATCH, layer_of, outside, program_of, re
 from mnv4_snapdragon.socs import LITERT_QAIRT, SOCS, release
 from mnv4_snapdragon.speedups import compiled
 from mnv4_tflite import lower as tflite
+from mnv4_tflite.flatbuffer import read_model, write_model
 
 WEIGHTS_ALONE = tflite.WIDE
 """The scheme for weights whose activations a recipe keeps in float. Qualcomm's compiler takes no
@@ -47,6 +49,8 @@ def lower(
             plain,
             weights_alone=WEIGHTS_ALONE,
         )
+        if spec.input == "pixels":
+            plain.write_bytes(_bytes_as_integers(plain.read_bytes()))
         made = compiled(plain, soc, Path(name))
         model = read_compiled(made)
         left = [f"{step.kind} {layer_of(model, step)}" for step in outside(model)]
@@ -69,6 +73,31 @@ def lower(
         },
         notes=(*lowered.notes, *_notes(left, qairt)),
     )
+
+
+def _bytes_as_integers(data: bytes) -> bytes:
+    """Makes a model read its bytes as integers with a scale of 1, which are the same numbers.
+
+    Qualcomm's compiler takes a CAST of bytes without a scale, and computes something else.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = read_model(data)
+    graph = model.subgraphs[0]
+    (image,) = graph.inputs
+    (cast,) = (operator for operator in graph.operators if image in operator.inputs)
+    code, parameters = schema.OperatorCodeT(), schema.QuantizationParametersT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
+    code.version = 2  # the first version with 8 bits
+    parameters.scale, parameters.zeroPoint = np.array([1], np.float32), np.array([0], np.int64)
+    graph.tensors[image].quantization = parameters
+    cast.opcodeIndex, cast.builtinOptions, cast.builtinOptionsType = (
+        len(model.operatorCodes),
+        None,
+        schema.BuiltinOptions.NONE,
+    )
+    model.operatorCodes.append(code)
+    return write_model(model)
 
 
 def _notes(left: list[str], qairt: str) -> list[str]:

@@ -146,6 +146,25 @@ def test_what_the_npu_does_not_take_is_refused_unless_it_is_wanted(
     assert sqnr_db(*found).min() > 25
 
 
+def test_bytes_in_and_bytes_out(tmp_path):
+    """Qualcomm's compiler computes something else for LiteRT's CAST of bytes."""
+    options = Options(
+        input="pixels",
+        io="uint8",
+        size=(64, 64),
+        images=PICTURES,
+        calibrate=PICTURES,
+        options={"snapdragon": {"soc": "SM8750"}},
+    )
+    (bundle,) = build(
+        "demo", out=tmp_path, targets=["snapdragon"], recipes=["int8"], options=options
+    )
+    assert bundle.manifest.parity["npu"]["logits"].sqnr_db > 25
+    (image,), (logits,) = bundle.manifest.inputs, bundle.manifest.outputs
+    assert (image.dtype, image.quantization) == ("uint8", None)
+    assert logits.dtype == "uint8"
+
+
 def edited(path, out, *changes):
     """A copy of a file with bytes replaced by others of the same length."""
     data = path.read_bytes()
