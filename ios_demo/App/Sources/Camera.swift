@@ -67,6 +67,7 @@ final class Camera: ObservableObject {
         }
         guard device != nil else { return findings.obstacle = .missing }
         findings.obstacle = nil
+        limit(pace.cameraRate)
         // It blocks until the camera runs; a session may be started on any thread.
         nonisolated(unsafe) let session = session
         queue.async { session.startRunning() }
@@ -85,6 +86,20 @@ final class Camera: ObservableObject {
         let size = CMVideoFormatDescriptionGetDimensions(device.activeFormat.formatDescription)
         findings.viewfinder = Viewfinder(
             width: Int(size.width), height: Int(size.height), turn: turn)
+    }
+
+    /// Limits the frames per second that the camera itself takes; nil ends the limit.
+    private func limit(_ rate: Int32?) {
+        guard let device, (try? device.lockForConfiguration()) != nil else { return }
+        defer { device.unlockForConfiguration() }
+        let wanted = rate.map { CMTime(value: 1, timescale: $0) } ?? .invalid
+        let isSupported = device.activeFormat.videoSupportedFrameRateRanges.contains {
+            $0.minFrameDuration <= wanted && wanted <= $0.maxFrameDuration
+        }
+        // The camera refuses other durations with an exception, which Swift cannot catch.
+        let duration = isSupported ? wanted : .invalid
+        device.activeVideoMinFrameDuration = duration
+        device.activeVideoMaxFrameDuration = duration
     }
 
     private func configure() -> AVCaptureDevice? {

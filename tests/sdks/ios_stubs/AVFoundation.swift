@@ -14,6 +14,12 @@ public class AVCaptureDevice: NSObject {
         _ deviceType: DeviceType, for mediaType: AVMediaType?, position: Position
     ) -> AVCaptureDevice? { nil }
     public var activeFormat: Format { Format() }
+    // https://developer.apple.com/documentation/avfoundation/avcapturedevice/activevideominframeduration
+    // https://developer.apple.com/documentation/avfoundation/avcapturedevice/activevideomaxframeduration
+    public var activeVideoMinFrameDuration: CMTime { get { .invalid } set {} }
+    public var activeVideoMaxFrameDuration: CMTime { get { .invalid } set {} }
+    public func lockForConfiguration() throws {}
+    public func unlockForConfiguration() {}
     // https://developer.apple.com/documentation/avfoundation/avcapturedevice/devicetype-swift.struct
     public struct DeviceType: Sendable {
         public static var builtInWideAngleCamera: DeviceType { DeviceType() }
@@ -23,6 +29,7 @@ public class AVCaptureDevice: NSObject {
     // https://developer.apple.com/documentation/avfoundation/avcapturedevice/format
     public class Format: NSObject {
         public var formatDescription: CMFormatDescription { CMFormatDescription() }
+        public var videoSupportedFrameRateRanges: [AVFrameRateRange] { [] }
     }
     // https://developer.apple.com/documentation/avfoundation/avcapturedevice/rotationcoordinator
     @available(iOS 17.0, macOS 14.0, tvOS 17.0, *)
@@ -30,6 +37,11 @@ public class AVCaptureDevice: NSObject {
         public init(device: AVCaptureDevice, previewLayer: CALayer?) {}
         public var videoRotationAngleForHorizonLevelPreview: CGFloat { 0 }
     }
+}
+// https://developer.apple.com/documentation/avfoundation/avframeraterange
+public class AVFrameRateRange: NSObject {
+    public var minFrameDuration: CMTime { .invalid }
+    public var maxFrameDuration: CMTime { .invalid }
 }
 // https://developer.apple.com/documentation/avfoundation/avcaptureinput
 public class AVCaptureInput: NSObject {}

@@ -4,7 +4,7 @@ import MobileNetV4Core
 enum Pace: Equatable {
     /// All that the network has time for.
     case full
-    /// Two per second.
+    /// Two per second; the camera slows down too.
     case slow
     /// None; the camera stops too.
     case paused
@@ -17,6 +17,9 @@ enum Pace: Equatable {
         case .critical: self = .paused
         }
     }
+
+    /// How many frames per second the camera takes at most; nil if the system decides.
+    var cameraRate: Int32? { self == .slow ? 15 : nil }
 }
 
 /// Admits the frames of a camera at a pace.

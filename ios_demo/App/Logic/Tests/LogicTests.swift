@@ -49,6 +49,7 @@ struct PaceTests {
         let paces = MobileNetV4.ThermalStatus.allCases.map { Pace($0) }
         #expect(paces == [.full, .full, .slow, .paused])
         #expect(Pace(nil) == .full)
+        #expect(paces.map(\.cameraRate) == [nil, nil, 15, nil])
     }
 
     @Test func aHotDeviceClassifiesTwoFramesPerSecond() {
@@ -98,6 +99,15 @@ struct ViewfinderTests {
         let preview = CGRect(x: 0, y: 0, width: 480, height: 640)
         let box = upright.box(spec([96, 192], crop: 1), in: preview)
         #expect(near(box, CGRect(x: 0, y: 200, width: 480, height: 240)))
+    }
+
+    @Test(arguments: [0.0, 90, 180, 270])
+    func theTurnIsThatOfThePreprocessing(_ angle: Double) throws {
+        let turn = Turn(angle: angle)
+        let frame = try MobileNetV4.PackedPixels(
+            bytes: Data(count: 48), width: 4, height: 3, bytesPerRow: 16, format: .bgra,
+            orientation: MobileNetV4.Orientation(degrees: turn.degrees))
+        #expect(Viewfinder(frame) == Viewfinder(width: 4, height: 3, turn: turn))
     }
 
     @Test func turns() {
