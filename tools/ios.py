@@ -44,6 +44,7 @@ PROJECT = APP / "project.yml"
 BENCHMARK = ROOT / "benchmarks" / "swift"
 ADOPTERS = ROOT / "tests" / "sdks" / "ios_adopters"
 PACKAGES = ROOT / "tests" / "sdks" / "ios_packages"
+RUNS = ROOT / "tests" / "sdks" / "ios_runs"
 OUT = ROOT / "out" / "ios"
 FIXTURES = OUT / "fixtures"
 MODULES = OUT / "modules"
@@ -125,6 +126,7 @@ def lint() -> None:
         "ios_demo",
         str(ADOPTERS),
         str(PACKAGES),
+        str(RUNS),
         str(BENCHMARK),
     )
 
@@ -240,15 +242,26 @@ def images() -> None:
         "import XCTest\n\n@main struct Start {\n"
         f"    static func main() {{ XCTMain([testCase([{listed}])]) }}\n}}\n"
     )
-    program = OUT / "images-tests"
-    modules = [*STUB_MODULES, *APP_MODULES, "MobileNetV4Core", KIT]
-    objects = [str(MODULES / f"{name}.o") for name in modules]
     # XCTest's lists are older than Swift 6, in which `compiled` compiles the tests themselves.
+    _run("images-tests", [start, source], version=5)
+
+
+def runtimes() -> None:
+    """Runs the kit's code for Core AI with a stub that returns what the artifact returned."""
+    (bundle,) = (FIXTURES / "bundles").glob("*-coreai")
+    _run("core-ai", _sources(RUNS), str(bundle))
+
+
+def _run(name: str, sources: Sequence[Path], *arguments: str, version: int = 6) -> None:
+    """Links a program with the kit and the stubs that `compiled` compiled, and runs it."""
+    program = OUT / name
+    modules = [*STUB_MODULES, *APP_MODULES, "MobileNetV4Core", KIT]
+    objects = [str(MODULES / f"{module}.o") for module in modules]
     swift(
-        *("swiftc", "-swift-version", "5", "-parse-as-library", "-I", str(MODULES)),
-        *("-o", str(program), str(start), str(source), *objects),
+        *("swiftc", "-swift-version", str(version), "-parse-as-library", "-I", str(MODULES)),
+        *("-o", str(program), *map(str, sources), *objects),
     )
-    swift(str(program))
+    swift(str(program), *arguments)
 
 
 def availability() -> None:
@@ -404,6 +417,7 @@ def main() -> None:
         compiled()
         images()
         texts()
+        runtimes()
     print(f"ios_demo: all checks passed in {time.monotonic() - begin:.0f} s")
 
 

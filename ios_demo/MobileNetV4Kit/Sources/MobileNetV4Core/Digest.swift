@@ -1,6 +1,6 @@
 import Foundation
 
-#if canImport(CryptoKit)
+#if !os(Linux)
     import CryptoKit
 #endif
 
@@ -47,16 +47,16 @@ enum Digest {
 
     /// Returns the SHA-256 of bytes, in hexadecimal.
     static func sha256(_ data: Data) -> String {
-        #if canImport(CryptoKit)
-            let digest = SHA256.hash(data: data)
-        #else
+        #if os(Linux)
             let digest = PlainSHA256.hash(data)
+        #else
+            let digest = SHA256.hash(data: data)
         #endif
         return digest.map { String(format: "%02x", $0) }.joined()
     }
 }
 
-#if !canImport(CryptoKit)
+#if os(Linux)
     /// SHA-256 (FIPS 180-4), for the tests on Linux.
     enum PlainSHA256 {
         static func hash(_ data: Data) -> [UInt8] {

@@ -55,7 +55,7 @@ extension MobileNetV4 {
         public var cooldownSeconds = 0.0
         /// A session begins only at this thermal status or a better one.
         public var maxThermal = ThermalStatus.nominal
-        /// The number of runtime threads; Core ML chooses its own.
+        /// The number of runtime threads; Core ML and Core AI choose their own.
         public var threads = 1
         /// `none`, `fastest`, or numbers of cores; iOS cannot pin, so only `none` is supported.
         public var affinity = "none"

@@ -1,0 +1,207 @@
+import CoreAI
+import Foundation
+import MobileNetV4Kit
+
+/// Runs the kit's code for Core AI. The stub stands in for Core AI, and returns what the artifact
+/// returned on the machine that built it. The argument is the bundle's folder.
+@main
+struct CoreAIRun {
+    static func main() async throws {
+        let run = try CoreAIRun(URL(fileURLWithPath: CommandLine.arguments[1]))
+        try await run.choosing()
+        try await run.golden()
+        try await run.manyCallsAtOnce()
+        try await run.failing()
+        print("the kit's code for Core AI runs with a stand-in for Core AI")
+    }
+
+    /// The bundle as it was built, in resources as an app has them.
+    let built: MobileNetV4.Model
+    /// A copy for any system, because this one is none of Apple's.
+    let edited: MobileNetV4.Model
+
+    init(_ bundle: URL) throws {
+        let files = FileManager.default
+        let root = files.temporaryDirectory.appendingPathComponent("mnv4-\(UUID()).bundle")
+        try files.createDirectory(
+            at: root.appendingPathComponent("mnv4"), withIntermediateDirectories: true)
+        try Data("<plist version=\"1.0\"><dict/></plist>".utf8)
+            .write(to: root.appendingPathComponent("Info.plist"))
+        for id in ["built", "edited"] {
+            try files.copyItem(at: bundle, to: root.appendingPathComponent("mnv4/\(id)"))
+        }
+        guard let resources = Bundle(url: root) else { throw CocoaError(.fileNoSuchFile) }
+        built = MobileNetV4.Model(id: "built", in: resources)
+        edited = MobileNetV4.Model(id: "edited", in: resources)
+        let file = edited.folder.appendingPathComponent("manifest.json")
+        let json = String(decoding: try Data(contentsOf: file), as: UTF8.self)
+        let changed = json.replacingOccurrences(
+            of: "\"coreai.min_ios\": \"27\"", with: "\"coreai.min_ios\": \"1\"")
+        precondition(changed != json, "the bundle's oldest iOS is not 27")
+        try Data(changed.utf8).write(to: file)
+    }
+
+    func choosing() async throws {
+        compute()
+        await refused("needs iOS 27") { try await MobileNetV4(built) }
+        let asked = Asked()
+        Computation.current.specialize = { url, options in
+            asked.add(url.lastPathComponent, options.preferredComputeUnitKind)
+        }
+        let model = try await MobileNetV4(anyOf: [built, edited])
+        check(model.manifest.target == "coreai")
+        check(try await model.runtime.hasPrefix("coreai "))
+        // Compiled before it is loaded, for the unit that the bundle was built for.
+        check(asked.units == [.neuralEngine, .neuralEngine])
+        check(asked.names.allSatisfy { $0.hasSuffix(".aimodel") })
+        for (unit, wanted) in [
+            (MobileNetV4.ComputeUnit.all, nil), (.cpuAndNeuralEngine, ComputeUnitKind.neuralEngine),
+            (.cpuAndGPU, .gpu), (.cpuOnly, nil),
+        ] {
+            _ = try await MobileNetV4(edited, computeUnit: unit)
+            check(asked.units.last == .some(wanted))
+        }
+        await refused(
+            "found 2 bundles, none can be opened here; conv-small-035-96x96-fp16-coreai: "
+        ) {
+            try await MobileNetV4(anyOf: [built, built])
+        }
+    }
+
+    func golden() async throws {
+        compute()
+        let model = try await MobileNetV4(edited)
+        // float16 of this network; without the strides, the logits would be others.
+        check(try await model.selfCheck() > 40)
+    }
+
+    func manyCallsAtOnce() async throws {
+        compute()
+        let bundle = try MobileNetV4.ModelBundle(folder: edited.folder)
+        let golden = try MobileNetV4.Golden(bundle)
+        let model = try await MobileNetV4(edited)
+        let wanted = [
+            try await model.runPixels(golden.image(0)).values,
+            try await model.runPixels(golden.image(1)).values,
+        ]
+        check(wanted[0] != wanted[1])
+        try await withThrowingTaskGroup(of: (Int, [[Float]]).self) { group in
+            for i in 0..<32 {
+                group.addTask { (i % 2, try await model.runPixels(golden.image(i % 2)).values) }
+            }
+            for try await (i, values) in group { check(values == wanted[i]) }
+        }
+    }
+
+    func failing() async throws {
+        struct Broken: LocalizedError { let errorDescription: String? = "of no use" }
+        let id = "conv-small-035-96x96-fp16-coreai"
+        compute()
+        Computation.current.specialize = { _, _ in throw Broken() }
+        await refused("\(id): Core AI cannot compile what coreai-torch ") {
+            try await MobileNetV4(edited)
+        }
+        compute()
+        Computation.current.outputNames = nil
+        await refused("\(id): the model has no function main") {
+            try await MobileNetV4(edited)
+        }
+        Computation.current.outputNames = ["other"]
+        await refused("\(id): the manifest has an output logits, the model: other") {
+            try await MobileNetV4(edited)
+        }
+        compute()
+        let model = try await MobileNetV4(edited)
+        for (outputs, wanted) in [
+            ([:], "output logits: Core AI gave none"),
+            (["logits": NDArray(shape: [10], scalarType: .float16)], "found [10], must be [1, 10]"),
+            (
+                ["logits": NDArray(shape: [1, 10], scalarType: .int32)],
+                "found int32, allowed: floats"
+            ),
+            (
+                [
+                    "logits": NDArray(
+                        shape: [1, 10], scalarType: .float16, strides: [10, 1],
+                        interleaveLayout: .init(dimension: 1, factor: 2))
+                ], "found interleaved channels"
+            ),
+        ] as [([String: NDArray], String)] {
+            Computation.current.run = { _ in outputs }
+            await refused(wanted) { try await model.prewarm() }
+        }
+        Computation.current.run = { _ in throw Broken() }
+        await refused("\(id): Core AI cannot run it: of no use") { try await model.prewarm() }
+        Computation.current.run = { _ in throw CancellationError() }
+        do {
+            try await model.prewarm()
+            check(false)
+        } catch { check(error is CancellationError) }
+        // And nothing of this stays.
+        compute()
+        check(try await model.selfCheck() > 40)
+    }
+
+    /// Makes Core AI return the artifact's outputs for the golden images, with gaps between the
+    /// elements, as the Neural Engine does. Another call may come while it computes.
+    private func compute() {
+        let edited = edited
+        Computation.current = Computation()
+        Computation.current.outputNames = ["logits"]
+        Computation.current.run = { inputs in
+            await Task.yield()
+            let bundle = try MobileNetV4.ModelBundle(folder: edited.folder)
+            let golden = try MobileNetV4.Golden(bundle)
+            let spec = bundle.manifest.input
+            let preprocessor = try MobileNetV4.Preprocessor(
+                spec: bundle.manifest.preprocess, input: spec)
+            guard let input = inputs[spec.name] else { return [:] }
+            check(input.scalarType == .float16 && input.shape == spec.shape)
+            let found = input.rawView().withUnsafeBytes { start, _, _ in
+                Data(bytes: start, count: spec.bytes)
+            }
+            // The first one for an image that is none of them.
+            let index = try (0..<2).first { i in
+                try preprocessor.feed(golden.image(i)) { Data($0) } == found
+            }
+            guard let logits = try bundle.golden(.artifact)["logits"] else { return [:] }
+            var output = NDArray(shape: [1, 10], scalarType: .float16, strides: [640, 64])
+            output.mutableRawView().withUnsafeMutableBytes { into, _, _ in
+                for i in 0..<10 {
+                    let at = 2 * (10 * (index ?? 0) + i)
+                    let half = logits.withUnsafeBytes {
+                        $0.loadUnaligned(fromByteOffset: at, as: UInt16.self)
+                    }
+                    into.storeBytes(of: half, toByteOffset: 2 * 64 * i, as: UInt16.self)
+                }
+            }
+            return ["logits": output]
+        }
+    }
+
+    private func refused(_ wanted: String, _ block: () async throws -> Any) async {
+        do {
+            _ = try await block()
+            preconditionFailure("no error, must be: \(wanted)")
+        } catch let failure as MobileNetV4.Failure {
+            precondition(failure.description.contains(wanted), failure.description)
+        } catch {
+            preconditionFailure("\(error)")
+        }
+    }
+}
+
+/// What the kit asked Core AI for.
+final class Asked: @unchecked Sendable {
+    private let lock = NSLock()
+    private var both: [(String, ComputeUnitKind?)] = []
+
+    var names: [String] { lock.withLock { both.map(\.0) } }
+    var units: [ComputeUnitKind?] { lock.withLock { both.map(\.1) } }
+
+    func add(_ name: String, _ unit: ComputeUnitKind?) {
+        lock.withLock { both.append((name, unit)) }
+    }
+}
+
+func check(_ holds: Bool, line: Int = #line) { precondition(holds, "line \(line)") }
