@@ -50,7 +50,7 @@ def introduced(
         stubs: Stubs of Apple's modules.
         interfaces: `.swiftinterface` files of Swift's own modules. Their members are left out,
             because names like `count` have too many owners.
-        own: Sources whose types hide those of the same name.
+        own: Sources whose types hide those of the same name. These count with their `@available`.
     """
     names: dict[str, Versions] = {}
     for path in interfaces:
@@ -64,8 +64,14 @@ def introduced(
             if versions := _versions(found["versions"]):
                 names[found["name"]] = versions
     for path in own:
-        for name in _OWN.findall(path.read_text("utf-8")):
+        text = path.read_text("utf-8")
+        annotated = {
+            found["name"]: _versions(found["versions"]) for found in _ANNOTATED.finditer(text)
+        }
+        for name in _OWN.findall(text):
             names.pop(name, None)
+            if newer := annotated.get(name):
+                names[name] = newer
     return names
 
 

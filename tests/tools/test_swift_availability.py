@@ -36,6 +36,10 @@ let text = "MLComputePlan \\" MLComputePlan"  // MLComputePlan
 /* MLComputePlan */
 ---
 struct MLComputePlan {}
+---
+@available(iOS 18, macOS 15, *)
+final class Newer {}
+if #available(iOS 18, macOS 15, *) { use(Newer.self) }
 """
 REFUSED = """
 let plan: MLComputePlan
@@ -58,6 +62,10 @@ let plan: MLComputePlan
 @available(iOS 17.4, macOS 14.4, *)
 func f() {}
 func g(_ plan: MLComputePlan) {}
+---
+@available(iOS 17.4, macOS 14.4, *)
+final class MLComputePlan {}
+let plan: MLComputePlan
 """
 
 
