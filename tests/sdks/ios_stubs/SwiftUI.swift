@@ -386,8 +386,10 @@ public struct LayoutSubviews: RandomAccessCollection, Equatable, Sendable {
 // https://developer.apple.com/documentation/swiftui/anylayout
 @available(iOS 16.0, macOS 13.0, *)
 public struct HStackLayout: Layout { public init(spacing: CGFloat? = nil) {} }
+// https://developer.apple.com/documentation/swiftui/vstacklayout
 @available(iOS 16.0, macOS 13.0, *)
 public struct VStackLayout: Layout { public init(spacing: CGFloat? = nil) {} }
+// https://developer.apple.com/documentation/swiftui/anylayout
 @available(iOS 16.0, macOS 13.0, *)
 public struct AnyLayout: Layout { public init<L: Layout>(_ layout: L) {} }
 // Ours: these have layouts of their own.
