@@ -63,7 +63,7 @@ def build(
             "-t",
             "--target",
             help="Runtime to build for (see mnv4 targets). Repeat, or separate by commas. all: "
-            "every target whose toolchain is installed.",
+            "every target whose toolchain is installed and whose required options are given.",
             metavar="T",
             autocompletion=complete.targets,
         ),
