@@ -115,6 +115,10 @@ def test_a_required_option_is_asked_for_and_part_of_the_name():
         ConfigError, match=r"option snapdragon\.soc: missing; --set snapdragon\.soc="
     ):
         matrix({}, ["snapdragon"], recipes=["fp16"])
+    with pytest.raises(
+        ConfigError, match=r"snapdragon\.soc: found 'MT6991', allowed: SM8350, SM8450"
+    ):
+        matrix({"snapdragon": {"soc": "MT6991"}}, ["snapdragon"], recipes=["fp16"])
     found = matrix({"snapdragon": {"soc": "SM8750,SM8650"}}, ["snapdragon"], recipes=["fp16"])
     assert [expected_id(cell) for cell in found] == [
         f"conv-small-035-96x96-fp16-{soc}-snapdragon" for soc in ("SM8750", "SM8650")

@@ -12,6 +12,7 @@ from torch.export import ExportedProgram
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.files import write_bytes
+from mnv4_mobile.layers import Layer
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import Images, Lowered
 from mnv4_snapdragon.compiled import DISPATCH, layer_of, outside, program_of, read_compiled
@@ -53,7 +54,8 @@ def lower(
             plain.write_bytes(_bytes_as_integers(plain.read_bytes()))
         made = compiled(plain, soc, Path(name))
         model = read_compiled(made)
-        left = [f"{step.kind} {layer_of(model, step)}" for step in outside(model)]
+        on_cpu = {layer_of(model, step): step.kind for step in outside(model)}
+        left = [f"{kind} {layer}" for layer, kind in on_cpu.items()]
         if left and not spec.options["partial"]:
             raise LoweringError(
                 f"snapdragon: soc {soc}: the NPU does not take {', '.join(left)}; "
@@ -65,6 +67,7 @@ def lower(
     return replace(
         lowered,
         path=out,
+        layers=tuple(_on_npu(one) if one.name not in on_cpu else one for one in lowered.layers),
         requires={
             "soc": soc,
             "htp": SOCS[soc],
@@ -73,6 +76,13 @@ def lower(
         },
         notes=(*lowered.notes, *_notes(left, qairt)),
     )
+
+
+def _on_npu(layer: Layer) -> Layer:
+    """Returns a layer as the NPU computes it, which has no float32."""
+    if layer.precision != "float32":
+        return layer
+    return Layer(name=layer.name, precision="float16", why=layer.why)
 
 
 def _bytes_as_integers(data: bytes) -> bytes:

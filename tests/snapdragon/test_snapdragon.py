@@ -96,6 +96,8 @@ def test_the_head_has_activations_of_16_bits(bundles):
     head = layers["head.classifier"]
     assert (head.precision, head.why) == ("int8-int16", "keep.after_pooling")
     assert layers["stem.conv"].precision == "int8"
+    assert "float32" not in {one.precision for one in layers.values()}
+    assert layers["mean"].precision == "float16"
 
 
 def test_the_bytes_on_disk_are_what_runs(bundles):
