@@ -61,6 +61,9 @@ struct SessionRow: Identifiable {
     /// Why it failed.
     let error: String?
     var id: MobileNetV4.Plan.Unit? { unit }
+
+    /// The title; without a unit, Core ML chooses among what the bundle asks for.
+    var title: String { unit?.title ?? String(localized: "As built") }
 }
 
 extension SessionRow {
@@ -137,10 +140,10 @@ struct LatencyChart: View {
         Chart(rows) { row in
             if let median = row.figures?.median {
                 BarMark(
-                    x: .value("Median latency in ms", median), y: .value("Unit", row.unit.title)
+                    x: .value("Median latency in ms", median), y: .value("Unit", row.title)
                 )
                 .annotation(position: .trailing) { Text(median.milliseconds).font(.caption) }
-                .accessibilityLabel(row.unit.title)
+                .accessibilityLabel(row.title)
                 .accessibilityValue(median.milliseconds)
             }
         }
@@ -155,7 +158,7 @@ struct SessionFigures: View {
 
     var body: some View {
         VStack(alignment: .leading, spacing: 4) {
-            Text(row.unit.title).font(.headline)
+            Text(row.title).font(.headline)
             if let figures = row.figures {
                 LabeledContent("Median", value: figures.median.milliseconds)
                 LabeledContent("90th percentile", value: figures.slow.milliseconds)
@@ -172,7 +175,7 @@ struct SessionFigures: View {
     }
 }
 
-/// Which part of the chip computes how many operators.
+/// Which unit computes how many operators.
 struct Operators: View {
     let operators: [MobileNetV4.OperatorPlan]
 
@@ -180,11 +183,11 @@ struct Operators: View {
         if !operators.isEmpty {
             Text("Operators").font(.headline)
             ForEach(OperatorCount.counts(operators)) { one in
-                LabeledContent(title(one.device), value: one.count.formatted())
+                LabeledContent(title(one.unit), value: one.count.formatted())
             }
             DisclosureGroup("All operators") {
                 ForEach(operators) { one in
-                    LabeledContent(name(one), value: title(one.device))
+                    LabeledContent(name(one), value: title(one.unit))
                         .font(.caption)
                 }
             }
@@ -195,7 +198,7 @@ struct Operators: View {
         "\(one.kind) \(one.name)"
     }
 
-    private func title(_ device: String?) -> String {
-        device ?? String(localized: "Unknown")
+    private func title(_ unit: MobileNetV4.Plan.Unit?) -> String {
+        unit?.title ?? String(localized: "Unknown")
     }
 }

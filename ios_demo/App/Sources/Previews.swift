@@ -20,6 +20,10 @@ private enum Planted {
     static let findings = Camera.Findings(
         reading: reading, viewfinder: Viewfinder(width: 640, height: 480, turn: .portrait))
 
+    static let sideways = Camera.Findings(
+        reading: reading,
+        viewfinder: Viewfinder(width: 640, height: 480, turn: Turn(angle: 180)))
+
     static let photo = Photo(
         image: UIImage(systemName: "photo"),
         viewfinder: Viewfinder(width: 4, height: 3, turn: .portrait),
@@ -47,8 +51,7 @@ private enum Planted {
     static let operators = (0..<60).map { index in
         MobileNetV4.OperatorPlan(
             id: index, kind: "ios16.conv", name: "conv_\(index)",
-            device: index < 55 ? "neural engine" : "cpu", supported: ["cpu", "neural engine"],
-            cost: nil)
+            unit: index < 55 ? .npu : .cpu, supported: [.cpu, .npu], cost: nil)
     }
 
     static let models = ["main.conv-small-224x224-fp16", "main.hybrid-medium-224x224-int8"].map {
@@ -64,7 +67,7 @@ private enum Planted {
         thermal: MobileNetV4.ThermalStatus = .nominal
     ) -> some View {
         CameraView(findings: findings, state: state, thermal: thermal, spec: spec) {
-            Color.gray.aspectRatio(0.75, contentMode: .fit)
+            Color.gray
         }
     }
 
@@ -106,7 +109,7 @@ private enum Planted {
 
 @available(iOS 17, *)
 #Preview("Camera, landscape", traits: .landscapeLeft) {
-    Planted.camera(Planted.findings)
+    Planted.camera(Planted.sideways)
 }
 
 #Preview("Photo") {

@@ -25,11 +25,10 @@ extension MobileNetV4.ComputeUnit {
     }
 }
 
-extension MobileNetV4.Plan.Unit? {
-    /// The title; without a unit, Core ML chooses among what the bundle asks for.
+extension MobileNetV4.Plan.Unit {
+    /// The title that people read.
     var title: String {
         switch self {
-        case nil: return String(localized: "As built")
         case .cpu: return String(localized: "CPU")
         case .gpu: return String(localized: "GPU")
         case .npu: return String(localized: "Neural Engine")

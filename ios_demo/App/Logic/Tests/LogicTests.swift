@@ -161,18 +161,17 @@ struct ReportTests {
 }
 
 struct OperatorCountTests {
-    @Test func operatorsAreCountedByPart() throws {
-        let json = ["cpu", "neural engine", "neural engine", nil, "cpu", "cpu"].map { device in
-            let device = device.map { "\"device\": \"\($0)\", " } ?? ""
-            return "{\"id\": 0, \"kind\": \"conv\", \"name\": \"x\", \(device)\"supported\": []}"
+    @Test func operatorsAreCountedByUnit() {
+        let units: [MobileNetV4.Plan.Unit?] = [.cpu, .npu, .npu, nil, .cpu, .cpu]
+        let operators = units.map {
+            MobileNetV4.OperatorPlan(
+                id: 0, kind: "conv", name: "x", unit: $0, supported: [], cost: nil)
         }
-        let operators = try JSONDecoder().decode(
-            [MobileNetV4.OperatorPlan].self, from: Data("[\(json.joined(separator: ","))]".utf8))
         #expect(
             OperatorCount.counts(operators) == [
-                OperatorCount(device: "cpu", count: 3),
-                OperatorCount(device: "neural engine", count: 2),
-                OperatorCount(device: nil, count: 1),
+                OperatorCount(unit: .cpu, count: 3),
+                OperatorCount(unit: .npu, count: 2),
+                OperatorCount(unit: nil, count: 1),
             ])
         #expect(OperatorCount.counts([]) == [])
     }

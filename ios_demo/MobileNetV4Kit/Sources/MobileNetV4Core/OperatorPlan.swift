@@ -1,5 +1,5 @@
 extension MobileNetV4 {
-    /// Core ML's plan for one operator before it runs: which part of the chip will compute it.
+    /// Core ML's plan for one operator before it runs: which unit will compute it.
     public struct OperatorPlan: Codable, Sendable, Equatable, Identifiable {
         /// The operator's place in the program.
         public let id: Int
@@ -7,22 +7,22 @@ extension MobileNetV4 {
         public let kind: String
         /// The name of the operator's first output.
         public let name: String
-        /// The part that will compute it: `cpu`, `gpu` or `neural engine`; nil if Core ML gives none.
-        public let device: String?
-        /// All parts of the chip that could compute it.
-        public let supported: [String]
+        /// The unit that will compute it; nil if Core ML gives none.
+        public let unit: Plan.Unit?
+        /// All units that could compute it.
+        public let supported: [Plan.Unit]
         /// The share of the program's estimated time, from 0 to 1; nil if Core ML gives none.
         public let cost: Double?
 
         /// Makes a plan, for example for the preview of a view.
         public init(
-            id: Int, kind: String, name: String, device: String?, supported: [String],
+            id: Int, kind: String, name: String, unit: Plan.Unit?, supported: [Plan.Unit],
             cost: Double?
         ) {
             self.id = id
             self.kind = kind
             self.name = name
-            self.device = device
+            self.unit = unit
             self.supported = supported
             self.cost = cost
         }

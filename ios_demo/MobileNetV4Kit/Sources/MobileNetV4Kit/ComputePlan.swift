@@ -35,19 +35,19 @@ extension MobileNetV4 {
             return OperatorPlan(
                 id: i, kind: operation.operatorName,
                 name: operation.outputs.first?.name ?? "",
-                device: usage.map { Self.name($0.preferred) },
-                supported: usage?.supported.map(Self.name) ?? [],
+                unit: (usage?.preferred).flatMap(Self.unit),
+                supported: usage?.supported.compactMap(Self.unit) ?? [],
                 cost: plan.estimatedCost(of: operation)?.weight)
         }
     }
 
     @available(iOS 17.4, macOS 14.4, tvOS 17.4, visionOS 1.1, *)
-    private static func name(_ device: MLComputeDevice) -> String {
+    private static func unit(_ device: MLComputeDevice) -> Plan.Unit? {
         switch device {
-        case .cpu: return "cpu"
-        case .gpu: return "gpu"
-        case .neuralEngine: return "neural engine"
-        @unknown default: return "unknown"
+        case .cpu: return .cpu
+        case .gpu: return .gpu
+        case .neuralEngine: return .npu
+        @unknown default: return nil
         }
     }
 }
