@@ -9,7 +9,8 @@ struct CoreAIRun {
     static func main() async throws {
         let run = try CoreAIRun(URL(fileURLWithPath: CommandLine.arguments[1]))
         try await run.choosing()
-        try await run.golden()
+        try await run.golden(run.edited, .float16)
+        try await run.golden(run.pixels, .uint8)
         try await run.manyCallsAtOnce()
         try await run.failing()
         print("the kit's code for Core AI runs with a stand-in for Core AI")
@@ -19,6 +20,8 @@ struct CoreAIRun {
     let built: MobileNetV4.Model
     /// A copy for any system, because this one is none of Apple's.
     let edited: MobileNetV4.Model
+    /// Another one, whose manifest says that it takes RGB bytes.
+    let pixels: MobileNetV4.Model
 
     init(_ bundle: URL) throws {
         let files = FileManager.default
@@ -27,18 +30,32 @@ struct CoreAIRun {
             at: root.appendingPathComponent("mnv4"), withIntermediateDirectories: true)
         try Data("<plist version=\"1.0\"><dict/></plist>".utf8)
             .write(to: root.appendingPathComponent("Info.plist"))
-        for id in ["built", "edited"] {
+        for id in ["built", "edited", "pixels"] {
             try files.copyItem(at: bundle, to: root.appendingPathComponent("mnv4/\(id)"))
         }
         guard let resources = Bundle(url: root) else { throw CocoaError(.fileNoSuchFile) }
         built = MobileNetV4.Model(id: "built", in: resources)
         edited = MobileNetV4.Model(id: "edited", in: resources)
-        let file = edited.folder.appendingPathComponent("manifest.json")
-        let json = String(decoding: try Data(contentsOf: file), as: UTF8.self)
-        let changed = json.replacingOccurrences(
-            of: "\"coreai.min_ios\": \"27\"", with: "\"coreai.min_ios\": \"1\"")
-        precondition(changed != json, "the bundle's oldest iOS is not 27")
-        try Data(changed.utf8).write(to: file)
+        pixels = MobileNetV4.Model(id: "pixels", in: resources)
+        for model in [edited, pixels] {
+            let file = model.folder.appendingPathComponent("manifest.json")
+            guard
+                var json = try JSONSerialization.jsonObject(with: Data(contentsOf: file))
+                    as? [String: Any],
+                var requires = json["requires"] as? [String: String],
+                var input = (json["inputs"] as? [[String: Any]])?.first
+            else { throw CocoaError(.fileReadCorruptFile) }
+            precondition(requires["coreai.min_ios"] == "27")
+            requires["coreai.min_ios"] = "1"
+            if model == pixels {
+                input["dtype"] = "uint8"
+                input["shape"] = [1, 96, 96, 3]
+                input["layout"] = "nhwc"
+            }
+            json["requires"] = requires
+            json["inputs"] = [input]
+            try JSONSerialization.data(withJSONObject: json).write(to: file)
+        }
     }
 
     func choosing() async throws {
@@ -68,9 +85,9 @@ struct CoreAIRun {
         }
     }
 
-    func golden() async throws {
-        compute()
-        let model = try await MobileNetV4(edited)
+    func golden(_ constant: MobileNetV4.Model, _ type: NDArray.ScalarType) async throws {
+        compute(constant, type)
+        let model = try await MobileNetV4(constant)
         // float16 of this network; without the strides, the logits would be others.
         check(try await model.selfCheck() > 40)
     }
@@ -144,19 +161,21 @@ struct CoreAIRun {
 
     /// Makes Core AI return the artifact's outputs for the golden images, with gaps between the
     /// elements, as the Neural Engine does. Another call may come while it computes.
-    private func compute() {
-        let edited = edited
+    private func compute(
+        _ model: MobileNetV4.Model? = nil, _ type: NDArray.ScalarType = .float16
+    ) {
+        let folder = (model ?? edited).folder
         Computation.current = Computation()
         Computation.current.outputNames = ["logits"]
         Computation.current.run = { inputs in
             await Task.yield()
-            let bundle = try MobileNetV4.ModelBundle(folder: edited.folder)
+            let bundle = try MobileNetV4.ModelBundle(folder: folder)
             let golden = try MobileNetV4.Golden(bundle)
             let spec = bundle.manifest.input
             let preprocessor = try MobileNetV4.Preprocessor(
                 spec: bundle.manifest.preprocess, input: spec)
             guard let input = inputs[spec.name] else { return [:] }
-            check(input.scalarType == .float16 && input.shape == spec.shape)
+            check(input.scalarType == type && input.shape == spec.shape)
             let found = input.rawView().withUnsafeBytes { start, _, _ in
                 Data(bytes: start, count: spec.bytes)
             }
