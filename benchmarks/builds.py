@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.artifacts import MODELS
-from mnv4_mobile.target import target_names
+from benchmarks.float_matrix import plain_targets
 
 _MNV4 = [sys.executable, "-m", "mnv4_mobile", "build"]
 _NAIVE = [sys.executable, "-m", "benchmarks.naive"]
@@ -119,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("-o", "--out", type=Path, default=Path("out/builds"))
     parser.add_argument("--models", default=",".join(MODELS))
-    parser.add_argument("--targets", default=",".join(target_names()))
+    parser.add_argument("--targets", default=",".join(plain_targets()))
     parser.add_argument("--recipes", default="fp32,fp16")
     arguments = parser.parse_args()
     out: Path = arguments.out

@@ -22,8 +22,14 @@ from mnv4_mobile.bundle.manifest import open_bundle
 from mnv4_mobile.configs import shipped
 from mnv4_mobile.recipe import load_recipe
 from mnv4_mobile.target import load_target, target_names
+from tools.demo import choices
 
 _SLOW = ("transpose", "TRANSPOSE", "permute", "batch_norm", "expand")
+
+
+def plain_targets() -> list[str]:
+    """Returns the targets without required options."""
+    return [name for name in target_names() if not choices(name)[1]]
 
 
 def build_cell(model: str, target: str, recipe: str, out: Path) -> dict[str, Any]:
@@ -82,9 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("-o", "--out", type=Path, default=Path("out/bench"))
     parser.add_argument("--models", default=",".join(shipped("models")))
-    targets = [load_target(name) for name in target_names()]
-    plain = [one.name for one in targets if not any(option.required for option in one.options)]
-    parser.add_argument("--targets", default=",".join(plain))
+    parser.add_argument("--targets", default=",".join(plain_targets()))
     parser.add_argument("--recipes", default="fp32,fp16")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ from mnv4_mobile.target import completed, load_target, missing
 from mnv4_mobile.testing import tiny_model
 from tests.lacking import lacking
 from tools import peers
+from tools.demo import choices
 from tools.reference.sheet import read_sheet
 
 
@@ -113,16 +114,14 @@ def demo_bundle(shared, _cache):
         with FileLock(shared / f"{target}.lock"):
             if not [*folder.glob(f"*-{target}")]:
                 images = Path(__file__).parent.parent / "mnv4_mobile" / "demo" / "pictures"
-                npu = target == "snapdragon"  # which has no float32
+                recipe, required = choices(target)
                 build(
                     "conv-small-035",
                     weights="demo",
                     out=folder,
                     targets=[target],
-                    recipes=["fp16" if npu else "fp32"],
-                    options=Options(
-                        images=images, options={target: {"soc": "SM8750"}} if npu else {}
-                    ),
+                    recipes=[recipe],
+                    options=Options(images=images, options={target: required}),
                 )
         (path,) = folder.glob(f"*-{target}")
         return open_bundle(path)

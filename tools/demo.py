@@ -10,12 +10,23 @@ from rich.console import Console
 from rich.table import Table
 
 from mnv4_mobile import Options, build, load
+from mnv4_mobile.build_spec import OptionValue
 from mnv4_mobile.cli.steps import steps
 from mnv4_mobile.errors import MobileError
 from mnv4_mobile.images import list_images
 from mnv4_mobile.labels import read_labels
+from mnv4_mobile.recipe import load_recipe
+from mnv4_mobile.target import load_target
 
 DEMO = Path(__file__).parent.parent / "mnv4_mobile" / "demo"
+
+
+def choices(target: str) -> tuple[str, dict[str, OptionValue]]:
+    """Returns the float recipe and the required options with which a target builds the demo."""
+    found = load_target(target)
+    required = [option for option in found.options if option.required]
+    recipe = "fp32" if "fp32" in found.schemes else "fp16"
+    return recipe, {option.name: option.default_for(load_recipe(recipe)) for option in required}
 
 
 def main() -> None:

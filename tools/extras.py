@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnv4_mobile.target import first_unit, load_target, target_names
+from tools.demo import choices
 
 ROOT = Path(__file__).parents[1]
 NONE = "none"
@@ -82,17 +83,16 @@ def checks(ready: set[str], bundles: Path, out: Path) -> Iterator[Check]:
 
 
 def _build(name: str, out: Path) -> tuple[str, ...]:
-    """Returns the command that builds the demo for a target, in its best float recipe."""
-    recipe = "fp32" if "fp32" in load_target(name).schemes else "fp16"
+    """Returns the command that builds the demo for a target."""
+    recipe, _ = choices(name)
     return ("build", "demo", "-t", name, "-r", recipe, *_required(name), "-o", str(out))
 
 
 def _required(name: str) -> tuple[str, ...]:
     """Returns the arguments that give a target's required options."""
-    options = [one for one in load_target(name).options if one.required]
-    return tuple(
-        argument for one in options for argument in ("--set", f"{name}.{one.name}={one.default}")
-    )
+    _, options = choices(name)
+    given = (f"{name}.{option}={value}" for option, value in options.items())
+    return tuple(argument for text in given for argument in ("--set", text))
 
 
 def _run(command: list[str], **variables: str) -> tuple[int, str]:

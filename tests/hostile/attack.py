@@ -36,12 +36,23 @@ def build_bundles(kinds: list[str]) -> None:
     if BUNDLES in os.environ:
         return
     os.environ[BUNDLES] = str(OUT / "bundles")
-    from mnv4_mobile import build
+    from mnv4_mobile import Options, build
+    from tools.demo import choices
 
     targets = {target for kind in kinds if (target := KINDS[kind].target)}
     if targets:
         print(f"building the demo bundle for {', '.join(sorted(targets))}", flush=True)
-        build("conv-small-035", weights="demo", targets=targets, out=OUT / "bundles", force=True)
+    for target in targets:
+        recipe, required = choices(target)
+        build(
+            "conv-small-035",
+            weights="demo",
+            targets=[target],
+            recipes=[recipe],
+            options=Options(options={target: required}),
+            out=OUT / "bundles",
+            force=True,
+        )
 
 
 def possible(names: list[str]) -> list[str]:
