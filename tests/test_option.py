@@ -110,7 +110,10 @@ def test_a_list_makes_a_cell_for_each_value():
     assert [values(cell)["soc"] for cell in matrix({}, ["chip"])] == ["a1"]
 
 
-def test_a_required_option_is_asked_for_and_part_of_the_name():
+def test_a_required_option_is_asked_for_and_part_of_the_name(mnv4):
+    _, out, _ = mnv4("targets", "snapdragon")
+    (line,) = [line for line in out.splitlines() if line.startswith("snapdragon.soc ")]
+    assert "must be given" in line
     with pytest.raises(
         ConfigError, match=r"option snapdragon\.soc: missing; --set snapdragon\.soc="
     ):

@@ -42,7 +42,7 @@ class Snapdragon(LiteRT):
             values=tuple(SOCS),
             default="SM8750",
             required=True,
-            help="The Snapdragon that runs the artifact; each value makes its own bundle.",
+            help="The Snapdragon to compile for; each value makes its own bundle.",
         ),
         Option(
             name="partial",
@@ -56,7 +56,7 @@ class Snapdragon(LiteRT):
         "npu": Executor(name="Qualcomm's HTP library for x86", emulated=True)
     }
     requires: Mapping[str, str] = {
-        "soc": "the Snapdragon that runs the artifact; no other one does",
+        "soc": "the Snapdragon that the artifact is compiled for",
         "htp": "the architecture of its NPU, which Qualcomm's libraries on the phone are named by",
         "qairt": "the version of Qualcomm's AI runtime that compiled it; an older one refuses it",
         "litert_qairt": "the version of Qualcomm's AI runtime that LiteRT brings to phones",

@@ -41,14 +41,8 @@ def lower(
     soc = str(spec.options["soc"])
     with TemporaryDirectory(prefix="mnv4-snapdragon-") as name:
         plain = Path(name) / "plain.tflite"
-        # The compiler drops what is packed after the model.
         lowered = tflite.lower(
-            program,
-            replace(spec, labels=None),
-            recipe,
-            calibration,
-            plain,
-            weights_alone=WEIGHTS_ALONE,
+            program, spec, recipe, calibration, plain, weights_alone=WEIGHTS_ALONE
         )
         if spec.input == "pixels":
             plain.write_bytes(_bytes_as_integers(plain.read_bytes()))
@@ -63,6 +57,7 @@ def lower(
             )
         (step, *_) = (step for step in model.steps if step.kind == DISPATCH)
         qairt = program_of(made, step).qairt
+        # The compiler drops the class names, which are packed after the model.
         write_bytes(out, tflite.with_labels(made.read_bytes(), spec))
     return replace(
         lowered,

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from mnv4_snapdragon.compiled import DISPATCH, program_of, read_compiled
 from mnv4_snapdragon.session import open_session
 from mnv4_snapdragon.socs import SOCS
 from mnv4_snapdragon.speedups import installed_qairt
+from mnv4_tflite.reader import Model
 
 pytestmark = pytest.mark.toolchain("snapdragon")
 
@@ -89,6 +91,14 @@ def test_a_bundle_for_each_soc(bundles):
         assert manifest.parity["npu"]["logits"].sqnr_db > least
     whole = bundles["fp16", "SM8750"].artifact.stat().st_size
     assert bundles["int8", "SM8750"].artifact.stat().st_size < 0.6 * whole
+
+
+def test_the_class_names_are_where_readers_of_metadata_look(bundles):
+    bundle = bundles["int8", "SM8750"]
+    with zipfile.ZipFile(bundle.artifact) as packed:
+        assert packed.read("labels.txt").decode().split() == list(bundle.manifest.labels)
+    metadata = Model(bundle.artifact).metadata["TFLITE_METADATA"]
+    assert b"labels.txt" in bytes(metadata)
 
 
 def test_the_head_has_activations_of_16_bits(bundles):
