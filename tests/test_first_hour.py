@@ -24,8 +24,9 @@ def checkpoint(tmp_path, monkeypatch):
 
 
 MODELS = (
-    "conv-large, conv-medium, conv-small, conv-small-035, conv-small-050, hybrid-large, "
-    "hybrid-large-075, hybrid-medium, hybrid-medium-075"
+    "conv-aa-large, conv-aa-medium, conv-blur-medium, conv-large, conv-medium, conv-small, "
+    "conv-small-035, conv-small-050, hybrid-large, hybrid-large-075, hybrid-medium, "
+    "hybrid-medium-075"
 )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from mnv4_mobile.configs import shipped
 from mnv4_mobile.errors import ConfigError
-from mnv4_mobile.model.timm_names import LOOKALIKES, is_timm_name, shipped_name
+from mnv4_mobile.model.timm_names import shipped_name
 from mnv4_mobile.published import Figures, accuracies_of, checkpoints, figures
 from mnv4_mobile.records import decode, encode, plain
 
@@ -95,11 +95,8 @@ def test_a_figure_of_an_unknown_device_is_refused():
     )
 
 
-def test_every_checkpoint_is_supported_or_known_not_to_be():
-    names = [one.name for one in checkpoints().checkpoints]
-    assert all(map(is_timm_name, names))
-    unknown = {name.partition(".")[0] for name in names if shipped_name(name) is None}
-    assert unknown <= set(LOOKALIKES)
+def test_every_checkpoint_is_supported():
+    assert all(shipped_name(one.name) for one in checkpoints().checkpoints)
 
 
 def test_checkpoints_have_their_published_accuracy():

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mnv4_mobile.model.cost import AntiAliasing
 from mnv4_mobile.model.spec import ConvSpec, FusedIBSpec, MMQASpec, UIRSpec
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -26,10 +27,31 @@ def activation(name: str) -> nn.Module:
     return _ACTIVATIONS[name]()
 
 
+class AntiAlias(nn.Module):
+    """Halves a map with a low-pass filter (Zhang, arXiv 1904.11486), without any weights.
+
+    `avg` is the average of 2 x 2 values. `blurpc` is [1, 2, 1] / 4 in both directions, with a
+    border of zeros: the average of each 2 x 2 values, and of 2 x 2 of these averages.
+    """
+
+    def __init__(self, channels: int, kind: AntiAliasing) -> None:
+        super().__init__()
+        self.channels = channels
+        self.kind = kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H / 2, W / 2)."""
+        if self.kind == "blurpc":
+            x = F.avg_pool2d(x, 2, stride=1, padding=1)
+        return F.avg_pool2d(x, 2)
+
+
 class ConvNorm(nn.Module):
     """Convolution with padding (k - 1) // 2, batch norm, and an activation if one is named.
 
-    The deploy form folds the norm into the convolution and leaves `norm` None.
+    With `aa`, a convolution with a stride has stride 1, and a filter after the activation halves
+    the map (timm: models/_efficientnet_blocks.py). The deploy form folds the norm into the
+    convolution, leaves `norm` None, and has a convolution as filter.
     """
 
     def __init__(
@@ -41,9 +63,13 @@ class ConvNorm(nn.Module):
         *,
         groups: int = 1,
         act: str | None = None,
+        aa: AntiAliasing | None = None,
     ) -> None:
         super().__init__()
         padding = (kernel_size - 1) // 2
+        self.aa: nn.Module | None = None
+        if aa and stride != 1:
+            self.aa, stride = AntiAlias(out_channels, aa), 1
         self.conv = nn.Conv2d(
             in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False
         )
@@ -52,15 +78,17 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) -> (N, out, H', W')."""
-        for part in (self.conv, self.norm, self.act):
+        for part in (self.conv, self.norm, self.act, self.aa):
             if part is not None:
                 x = part(x)
         return x
 
 
-def conv_block(in_channels: int, spec: ConvSpec, act: str) -> ConvNorm:
+def conv_block(
+    in_channels: int, spec: ConvSpec, act: str, aa: AntiAliasing | None = None
+) -> ConvNorm:
     """Returns the block `conv`: a convolution with norm and activation."""
-    return ConvNorm(in_channels, spec.out_channels, spec.kernel_size, spec.stride, act=act)
+    return ConvNorm(in_channels, spec.out_channels, spec.kernel_size, spec.stride, act=act, aa=aa)
 
 
 class LayerScale(nn.Module):
@@ -78,10 +106,12 @@ class LayerScale(nn.Module):
 class FusedIB(nn.Module):
     """The block `fi`. It has no residual, as in the project that the grammar is from."""
 
-    def __init__(self, in_channels: int, spec: FusedIBSpec, act: str) -> None:
+    def __init__(
+        self, in_channels: int, spec: FusedIBSpec, act: str, aa: AntiAliasing | None = None
+    ) -> None:
         super().__init__()
         self.expand = ConvNorm(
-            in_channels, spec.hidden_channels, spec.kernel_size, spec.stride, act=act
+            in_channels, spec.hidden_channels, spec.kernel_size, spec.stride, act=act, aa=aa
         )
         self.project = ConvNorm(spec.hidden_channels, spec.out_channels)
 
@@ -98,21 +128,31 @@ class UIR(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, spec: UIRSpec, act: str, layer_scale: float | None
+        self,
+        in_channels: int,
+        spec: UIRSpec,
+        act: str,
+        layer_scale: float | None,
+        aa: AntiAliasing | None = None,
     ) -> None:
         super().__init__()
         hidden = spec.hidden_channels
         extra, middle = spec.extra_kernel_size, spec.middle_kernel_size
         self.extra = (
             ConvNorm(
-                in_channels, in_channels, extra, 1 if middle else spec.stride, groups=in_channels
+                in_channels,
+                in_channels,
+                extra,
+                1 if middle else spec.stride,
+                groups=in_channels,
+                aa=aa,
             )
             if extra
             else None
         )
         self.expand = ConvNorm(in_channels, hidden, act=act) if hidden != in_channels else None
         self.middle = (
-            ConvNorm(hidden, hidden, middle, spec.stride, groups=hidden, act=act)
+            ConvNorm(hidden, hidden, middle, spec.stride, groups=hidden, act=act, aa=aa)
             if middle
             else None
         )

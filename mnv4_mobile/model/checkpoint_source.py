@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from mnv4_mobile.errors import WeightsError, unknown
-from mnv4_mobile.model.timm_names import LOOKALIKES, lookalike
 
 T = TypeVar("T")
 DEMO = Path(__file__).parents[1] / "demo" / "conv-small-035.safetensors"
@@ -122,9 +121,6 @@ def _fetch_from_hub(repo: str) -> Path:
         WeightsError: The repository does not exist, has no weights or unsupported ones, or there is
             neither a connection nor a cached copy.
     """
-    name = repo.rpartition("/")[2].partition(".")[0]
-    if name in LOOKALIKES:
-        raise WeightsError(f"hf-hub:{repo}: {lookalike(name)}")
     for name in HUB_FILES:
         if weights := _fetch(repo, name):
             _fetch(repo, "config.json")

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from mnv4_mobile.errors import ConfigError
 
 Shape = tuple[int, int, int]
 """(channels, height, width) of one image's activation."""
+AntiAliasing = Literal["avg", "blurpc"]
+"""What halves a map, by timm's names (layers/blur_pool.py): the average of 2 x 2 values, or a
+binomial filter of 3 x 3 with a border of zeros."""
+
+AA_KERNELS: dict[AntiAliasing, int] = {"avg": 2, "blurpc": 3}
+"""Sides of the filters."""
 
 MAX_VALUES = 2**28
 """The most values of a map or of attention: 1 GB in float32, a hundred times hybrid-large's."""
@@ -28,8 +35,22 @@ class Cost:
     """Number of multiply-accumulates."""
 
 
-def conv_cost(shape: Shape, out: int, kernel: int, stride: int = 1, groups: int = 1) -> Cost:
-    """Returns the cost of a bias-free convolution, padded by (k - 1) // 2, with batch norm."""
+def conv_cost(
+    shape: Shape,
+    out: int,
+    kernel: int,
+    stride: int = 1,
+    groups: int = 1,
+    aa: AntiAliasing | None = None,
+) -> Cost:
+    """Returns the cost of a bias-free convolution, padded by (k - 1) // 2, with batch norm.
+
+    With `aa`, a filter after the convolution has the stride (see `blocks.ConvNorm`).
+    """
+    if aa and stride != 1:
+        full = conv_cost(shape, out, kernel, groups=groups)
+        filtered = conv_cost(full.shape, out, AA_KERNELS[aa], stride, groups=out)
+        return Cost(shape=filtered.shape, params=full.params, macs=full.macs + filtered.macs)
     channels, height, width = shape
     height, width = ((n + 2 * ((kernel - 1) // 2) - kernel) // stride + 1 for n in (height, width))
     check_values("a map", out, height, width)

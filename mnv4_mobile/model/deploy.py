@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mnv4_mobile.images import Preprocess
-from mnv4_mobile.model.blocks import MMQA, UIR, ConvNorm, KeyValue, LayerScale
+from mnv4_mobile.model.blocks import MMQA, UIR, AntiAlias, ConvNorm, KeyValue, LayerScale
+from mnv4_mobile.model.cost import AA_KERNELS
 from mnv4_mobile.model.form import Form
 from mnv4_mobile.model.net import MobileNetV4
 
@@ -99,6 +100,23 @@ def _fold_conv_norm(block: ConvNorm) -> None:
     if block.norm is not None:
         _scale_output(block.conv, *_scale_shift(block.norm))
         block.norm = None
+
+
+def _filter(layer: AntiAlias) -> nn.Conv2d:
+    """Returns anti-aliasing as a depthwise convolution.
+
+    Every runtime has a fast kernel for one, in integers too. ExecuTorch gives XNNPACK poolings in
+    float32 alone, and none with a border of zeros.
+    """
+    kernel = AA_KERNELS[layer.kind]
+    side = torch.tensor([1.0, 1.0] if layer.kind == "avg" else [1.0, 2.0, 1.0])
+    side /= side.sum()
+    found = nn.Conv2d(
+        layer.channels, layer.channels, kernel, 2, (kernel - 1) // 2, groups=layer.channels
+    )
+    found.weight = nn.Parameter(torch.outer(side, side).expand_as(found.weight).contiguous())
+    found.bias = nn.Parameter(torch.zeros(layer.channels))  # as all others have one
+    return found
 
 
 def _fold_layer_scale(conv: nn.Conv2d, layer_scale: LayerScale | None) -> None:
@@ -213,6 +231,8 @@ class DeployNet(nn.Module):
             for block in net.modules():
                 if isinstance(block, ConvNorm):
                     _fold_conv_norm(block)
+                    if isinstance(block.aa, AntiAlias):
+                        block.aa = _filter(block.aa)
             if pixels is not None:
                 scale = 1 / (255 * torch.tensor(pixels.std))
                 stem = net.stem.conv

@@ -17,13 +17,7 @@ from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.key_maps import KEY_MAPS, KeyMap
 from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.model.state import Shape, state_shapes
-from mnv4_mobile.model.timm_names import (
-    LOOKALIKES,
-    is_timm_name,
-    lookalike,
-    shipped_name,
-    timm_name,
-)
+from mnv4_mobile.model.timm_names import is_timm_name, shipped_name, timm_name
 
 # Where training checkpoints keep the weights, the preferred place first.
 _HOLDERS = (("state_dict",), ("model_state_dict",), ("model",))
@@ -48,8 +42,13 @@ class Fit:
 
 @functools.cache
 def _shipped() -> dict[str, ModelSpec]:
-    """Returns the networks that this package ships, by name."""
-    return {name: load_model(name) for name in shipped("models")}
+    """Returns the networks that this package ships, by name.
+
+    Those with anti-aliasing come last, because it has no tensors: their weights fit the networks
+    without it, which are more common.
+    """
+    found = [load_model(name) for name in shipped("models")]
+    return {spec.name: spec for spec in sorted(found, key=lambda spec: spec.aa_layer is not None)}
 
 
 def fit_checkpoint(
@@ -63,7 +62,9 @@ def fit_checkpoint(
 
     Wrappers and prefixes of any trainer are ignored. Layer scale and the number of classes come
     from the checkpoint. Another `num_classes` replaces the classifier by a new, untrained one; a
-    checkpoint without a head gives a network without one unless `num_classes` is given.
+    checkpoint without a head gives a network without one unless `num_classes` is given. Networks
+    that differ in anti-aliasing alone have the same tensors: what the checkpoint, a file beside it
+    or else its own name says decides between them.
 
     Args:
         index: What the checkpoint holds.
@@ -78,12 +79,14 @@ def fit_checkpoint(
     place = _find(index)
     about = _about(index, place.key_map, read)
     stated = _stated(about, place.key_map)
+    if stated is None:
+        about, stated = _named(index, place, about)
     if spec is None:
         match = _recognized(index, place, about, stated, num_classes)
     else:
         match = _match(spec, place, num_classes)
         if match.faults:
-            _refuse_other(index, place, match.spec.name, f"{spec.name} was asked for")
+            _refuse_other(index, place, match.spec.name, f"{spec.name} was asked for", stated)
             made_for = f", made for {about.made_for}," if about.made_for else ""
             raise WeightsError(
                 f"{index.path}{made_for} does not fit {spec.name}: {match.text(place)}"
@@ -93,9 +96,15 @@ def fit_checkpoint(
             f"{about.place}: found {about.made_for!r}, which has act {stated.act}; "
             f"{match.spec.name} has {match.spec.act}"
         )
+    if stated is not None and stated.aa_layer != match.spec.aa_layer:
+        raise WeightsError(
+            f"{about.place}: found {about.made_for!r}, which has aa_layer {stated.aa_layer or '~'};"
+            f" {match.spec.name} has {match.spec.aa_layer or '~'}; leave the model out to build "
+            f"{stated.name}, or give other weights"
+        )
     notes = [*place.notes(), *match.notes, *about.notes]
-    if place.key_map.source == "timm" and stated is None and spec is None:
-        notes += _lookalike_note(match.spec)
+    if spec is None and stated is None:
+        notes += _assumed(index, place, match.spec)
     if match.untrained is None:
         _check_labels(index, match.spec, about)
     return Fit(
@@ -209,7 +218,7 @@ def _stated(about: About, key_map: KeyMap) -> ModelSpec | None:
     """Returns the shipped network that a checkpoint claims to be.
 
     Raises:
-        WeightsError: The network is one of timm's that is not supported.
+        WeightsError: timm has no such network, or this package does not ship it.
     """
     name = about.made_for
     if name is None:
@@ -218,8 +227,6 @@ def _stated(about: About, key_map: KeyMap) -> ModelSpec | None:
         return _shipped()[name]
     if key_map.source == "mnv4-mobile":
         return None  # a network of the user's own
-    if name in LOOKALIKES:
-        raise WeightsError(f"{about.place}: {lookalike(name)}")
     ours = shipped_name(name)
     if ours is None:
         raise WeightsError(unknown(about.place, name, map(timm_name, _shipped())))
@@ -259,22 +266,41 @@ def _recognized(
     return nearest
 
 
-def _refuse_other(index: Index, place: _Place, name: str, asked: str) -> None:
+def _refuse_other(
+    index: Index, place: _Place, name: str, asked: str, stated: ModelSpec | None = None
+) -> None:
     """Raises WeightsError if the tensors are those of another shipped network than asked for."""
-    for other, spec in _shipped().items():
-        if other != name and not _match(spec, place, None).faults:
-            raise WeightsError(
-                f"{index.path}: these are the weights of {other}, but {asked}; leave the model out "
-                f"to build {other}, or give other weights"
-            )
+    fitting = [spec for spec in _fitting(place) if spec.name != name]
+    if fitting:
+        other = (stated if stated in fitting else fitting[0]).name
+        raise WeightsError(
+            f"{index.path}: these are the weights of {other}, but {asked}; leave the model out "
+            f"to build {other}, or give other weights"
+        )
 
 
-def _lookalike_note(spec: ModelSpec) -> Iterator[str]:
-    names = [name for name, ours in LOOKALIKES.items() if ours == spec.name]
-    if names:
+def _fitting(place: _Place) -> list[ModelSpec]:
+    """Returns the shipped networks with the tensors of a checkpoint."""
+    return [spec for spec in _shipped().values() if not _match(spec, place, None).faults]
+
+
+def _named(index: Index, place: _Place, about: About) -> tuple[About, ModelSpec | None]:
+    """Returns the network that the file's name states, which counts if its tensors fit."""
+    name = index.path.name.partition(".")[0]
+    ours = shipped_name(name)
+    spec = None if ours is None else _shipped()[ours]
+    if spec is None or _match(spec, place, None).faults:
+        return about, None
+    return replace(about, made_for=name, place=f"{index.path}: the file's name"), spec
+
+
+def _assumed(index: Index, place: _Place, spec: ModelSpec) -> Iterator[str]:
+    """Yields a note if other networks have the same tensors, unless their trainer has none such."""
+    others = [other.name for other in _fitting(place) if other.name != spec.name]
+    if others and place.key_map.source != "netspresso":
         yield (
-            f"assumed {spec.name} rather than timm's {' or '.join(names)}, whose tensors have the "
-            "same shapes"
+            f"assumed {spec.name}; {' and '.join(others)} have the same tensors: to build one of "
+            f"them, name it, as in {others[0]} --weights {index.path.name}"
         )
 
 

@@ -1,6 +1,7 @@
 """Reads a model configuration into the frozen types of `spec.py`.
 
-A model is the backbone section of NetsPresso Trainer's grammar, bare or inside
+A model is the backbone section of NetsPresso Trainer's grammar with timm's anti-aliasing
+(`aa_layer`, which that project does not have), bare or inside
 `model: architecture: backbone:`, or a whole training configuration of that project, whose other
 known sections are reported as ignored. The records below are the grammar; the JSON Schema
 `model.schema.json` is generated from them. Every error names the place of the mistake.
@@ -19,6 +20,7 @@ from msgspec import Meta
 from mnv4_mobile.configs import find_config, shipped
 from mnv4_mobile.errors import ConfigError, unknown
 from mnv4_mobile.images import InputSize, height_and_width
+from mnv4_mobile.model.cost import AntiAliasing
 from mnv4_mobile.model.spec import (
     Activation,
     BlockSpec,
@@ -32,9 +34,7 @@ from mnv4_mobile.model.spec import (
     where,
 )
 from mnv4_mobile.model.timm_names import (
-    LOOKALIKES,
     is_timm_name,
-    lookalike,
     shipped_name,
     timm_name,
 )
@@ -196,6 +196,9 @@ class BackboneParams(Record, frozen=True, kw_only=True):
     """Indices, from 0, of the stages whose output maps can be asked for; ~ means the last one."""
     layer_scale: Finite | None = None
     """Initial value of the learned scale at the end of `uir` and `mmqa` blocks; ~ for none."""
+    aa_layer: AntiAliasing | None = None
+    """What halves a map after each convolution with a stride but the first: `avg` averages 2 x 2
+    values, `blurpc` is timm's blur with a border of zeros; ~ for the convolution itself."""
 
 
 class Backbone(Record, frozen=True, kw_only=True):
@@ -367,8 +370,6 @@ def _find(name: str) -> tuple[Path, str | None]:
     if not is_timm_name(name) or name.endswith((".yaml", ".yml")):
         return find_config("models", name), None
     plain, _, tag = name.partition(".")
-    if plain in LOOKALIKES:
-        raise ConfigError(f"model: {lookalike(plain)}")
     ours = shipped_name(plain)
     if ours is None:
         raise ConfigError(unknown("model", name, map(timm_name, shipped("models"))))
@@ -397,6 +398,7 @@ def _network(
         norm=params.norm_type,
         act=params.act_type,
         layer_scale=params.layer_scale,
+        aa_layer=params.aa_layer,
         features=(len(backbone.stage_params) - 1,) if features is None else features,
         input_size=size,
     )

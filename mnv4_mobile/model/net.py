@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mnv4_mobile.model.blocks import MMQA, UIR, ConvNorm, FusedIB, conv_block
+from mnv4_mobile.model.cost import AntiAliasing
 from mnv4_mobile.model.spec import (
     POOLED,
     BlockSpec,
@@ -19,16 +20,20 @@ from mnv4_mobile.model.spec import (
 
 
 def build_block(
-    in_channels: int, spec: BlockSpec, act: str, layer_scale: float | None
+    in_channels: int,
+    spec: BlockSpec,
+    act: str,
+    layer_scale: float | None,
+    aa: AntiAliasing | None,
 ) -> nn.Module:
     """Returns the module of one block."""
     match spec:
         case ConvSpec():
-            return conv_block(in_channels, spec, act)
+            return conv_block(in_channels, spec, act, aa)
         case FusedIBSpec():
-            return FusedIB(in_channels, spec, act)
+            return FusedIB(in_channels, spec, act, aa)
         case UIRSpec():
-            return UIR(in_channels, spec, act, layer_scale)
+            return UIR(in_channels, spec, act, layer_scale, aa)
         case MMQASpec():
             return MMQA(spec, layer_scale)
 
@@ -73,18 +78,18 @@ class MobileNetV4(nn.Module):
         spec.table()  # refuses channels that do not match
         self.spec = spec
         self.outputs = spec.check_outputs(outputs)
-        act, scale = spec.act, spec.layer_scale
+        act, scale, aa = spec.act, spec.layer_scale, spec.aa_layer
         self.stem = conv_block(3, spec.stem, act)
         channels = spec.stem.out_channels
         stages = []
         for stage in spec.stages:
             blocks = []
             for block in stage:
-                blocks.append(build_block(channels, block, act, scale))
+                blocks.append(build_block(channels, block, act, scale, aa))
                 channels = block.out_channels
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
-        self.final = conv_block(channels, spec.final, act)
+        self.final = conv_block(channels, spec.final, act, aa)
         self.head = Head(spec.final.out_channels, spec.head) if spec.head else None
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:

@@ -2,7 +2,8 @@
 
 A spec knows its shapes, parameters and multiply-accumulates without torch, so that listing and
 checking a model costs nothing. The grammar is NetsPresso Trainer's (docs/models/backbones/
-mobilenetv4.md there); the roles are those of the paper (arXiv 2404.10518, section 3).
+mobilenetv4.md there), with timm's anti-aliasing; the roles are those of the paper (arXiv
+2404.10518, section 3).
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar, Literal, get_args
 
 from mnv4_mobile.errors import ConfigError, unknown
-from mnv4_mobile.model.cost import MAX_PARAMETERS, Cost, Shape, chain_cost, check_values, conv_cost
+from mnv4_mobile.model.cost import (
+    MAX_PARAMETERS,
+    AntiAliasing,
+    Cost,
+    Shape,
+    chain_cost,
+    check_values,
+    conv_cost,
+)
 
 Activation = Literal["relu", "relu6", "gelu", "silu", "swish", "hard_swish", "leaky_relu"]
 Norm = Literal["batch_norm"]
@@ -54,9 +63,9 @@ class ConvSpec:
         _positive(out_channels=self.out_channels, stride=self.stride)
         _odd(kernel_size=self.kernel_size)
 
-    def cost(self, shape: Shape, *, layer_scale: bool) -> Cost:
+    def cost(self, shape: Shape, *, layer_scale: bool, aa: AntiAliasing | None = None) -> Cost:
         """Returns the cost on an input of `shape`; a conv has no layer scale."""
-        return conv_cost(shape, self.out_channels, self.kernel_size, self.stride)
+        return conv_cost(shape, self.out_channels, self.kernel_size, self.stride, aa=aa)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +90,9 @@ class FusedIBSpec:
         )
         _odd(kernel_size=self.kernel_size)
 
-    def cost(self, shape: Shape, *, layer_scale: bool) -> Cost:
+    def cost(self, shape: Shape, *, layer_scale: bool, aa: AntiAliasing | None = None) -> Cost:
         """Returns the cost on an input of `shape`; a fused block has no layer scale."""
-        expand = conv_cost(shape, self.hidden_channels, self.kernel_size, self.stride)
+        expand = conv_cost(shape, self.hidden_channels, self.kernel_size, self.stride, aa=aa)
         return chain_cost(expand, conv_cost(expand.shape, self.out_channels, 1))
 
 
@@ -126,19 +135,19 @@ class UIRSpec:
         """Returns whether the input is added to the output."""
         return self.stride == 1 and in_channels == self.out_channels
 
-    def cost(self, shape: Shape, *, layer_scale: bool) -> Cost:
+    def cost(self, shape: Shape, *, layer_scale: bool, aa: AntiAliasing | None = None) -> Cost:
         """Returns the cost on an input of `shape`."""
         parts: list[Cost] = []
         at = shape
         if self.extra_kernel_size:
             stride = 1 if self.middle_kernel_size else self.stride
-            parts.append(conv_cost(at, at[0], self.extra_kernel_size, stride, groups=at[0]))
+            parts.append(conv_cost(at, at[0], self.extra_kernel_size, stride, at[0], aa))
             at = parts[-1].shape
         if self.hidden_channels != at[0]:
             parts.append(conv_cost(at, self.hidden_channels, 1))
             at = parts[-1].shape
         if self.middle_kernel_size:
-            parts.append(conv_cost(at, at[0], self.middle_kernel_size, self.stride, groups=at[0]))
+            parts.append(conv_cost(at, at[0], self.middle_kernel_size, self.stride, at[0], aa))
             at = parts[-1].shape
         parts.append(conv_cost(at, self.out_channels, 1))
         return chain_cost(*parts, extra_params=self.out_channels if layer_scale else 0)
@@ -191,8 +200,11 @@ class MMQASpec:
         """Channels of one head, and of the shared key and value."""
         return self.attention_channels // self.num_heads
 
-    def cost(self, shape: Shape, *, layer_scale: bool) -> Cost:
-        """Returns the cost on an input of `shape`, including both matrix products."""
+    def cost(self, shape: Shape, *, layer_scale: bool, aa: AntiAliasing | None = None) -> Cost:
+        """Returns the cost on an input of `shape`, including both matrix products.
+
+        The strides of an attention stay as they are in a network with anti-aliasing.
+        """
         channels, height, width = shape
         if channels != self.out_channels:
             raise ConfigError(
@@ -300,6 +312,8 @@ class ModelSpec:
     """Activation of all blocks."""
     layer_scale: float | None = None
     """Initial value of the learned scale at the end of `uir` and `mmqa` blocks; None for none."""
+    aa_layer: AntiAliasing | None = None
+    """What halves a map after a strided convolution, except the stem; None: that convolution."""
     features: tuple[int, ...] = ()
     """Indices of the stages whose output maps can be asked for."""
     input_size: tuple[int, int] = (224, 224)
@@ -308,6 +322,14 @@ class ModelSpec:
     def __post_init__(self) -> None:
         _known("norm_type", self.norm, get_args(Norm))
         _known("act_type", self.act, get_args(Activation))
+        if self.aa_layer is not None:
+            _known("aa_layer", self.aa_layer, get_args(AntiAliasing))
+            for name, block in (*self.blocks(), ("final", self.final)):
+                if not isinstance(block, MMQASpec) and block.stride not in (1, 2):
+                    raise ConfigError(
+                        f"{where(name)}: stride: found {block.stride}, must be 1 or 2 in a network "
+                        "with aa_layer"
+                    )
         if not self.stages or not all(self.stages):
             raise ConfigError("stage_params: needs at least one stage, and a block in each")
         for index in self.features:
@@ -350,7 +372,11 @@ class ModelSpec:
         named = [("stem", self.stem), *self.blocks(), ("final", self.final)]
         for name, block in named:
             try:
-                cost = block.cost(at, layer_scale=self.layer_scale is not None)
+                cost = block.cost(
+                    at,
+                    layer_scale=self.layer_scale is not None,
+                    aa=None if name == "stem" else self.aa_layer,
+                )
             except ConfigError as error:
                 raise ConfigError(f"{where(name)}: {error}") from None
             rows.append(BlockRow(name=name, role=block.role, cost=cost))

@@ -6,14 +6,6 @@ from mnv4_mobile.configs import shipped
 
 PREFIX = "mobilenetv4_"
 
-LOOKALIKES = {
-    "mobilenetv4_conv_aa_medium": "conv-medium",
-    "mobilenetv4_conv_blur_medium": "conv-medium",
-    "mobilenetv4_conv_aa_large": "conv-large",
-}
-"""timm's anti-aliased networks, which the grammar cannot express, with the shipped network whose
-tensors have the same names and shapes."""
-
 
 def is_timm_name(name: str) -> bool:
     """Returns whether a name has the form of timm's MobileNetV4 networks."""
@@ -23,14 +15,6 @@ def is_timm_name(name: str) -> bool:
 def timm_name(name: str) -> str:
     """Returns timm's name of a shipped network."""
     return PREFIX + name.replace("-", "_")
-
-
-def lookalike(name: str) -> str:
-    """Returns the message that says why a network of `LOOKALIKES` is refused."""
-    return (
-        f"found {name!r}, an anti-aliased network, which is not supported; {LOOKALIKES[name]} is "
-        "the same without anti-aliasing"
-    )
 
 
 def shipped_name(name: str) -> str | None:

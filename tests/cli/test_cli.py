@@ -64,6 +64,7 @@ def test_published_checkpoints_are_listed(mnv4):
     assert found.keys() == lines.keys()
     large = found["hf-hub:timm/mobilenetv4_conv_aa_large.e230_r448_in12k_ft_in1k"]
     assert large["trained"] == {"size": 448, "crop": 0.95}
+    assert large["model"] == "conv-aa-large"
     assert (large["mean"], large["top1"]["448"]) == ([0.485, 0.456, 0.406], 84.668)
     assert document["accuracy"].startswith("https://")
 
@@ -134,7 +135,7 @@ BAD = [
     ),
     (
         ("build", "conv-tiny", *BASE[2:]),
-        "model: found 'conv-tiny', allowed: conv-large",
+        "model: found 'conv-tiny', allowed: conv-aa-large",
     ),
     (
         (*BASE, "-t", "onnx"),

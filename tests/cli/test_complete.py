@@ -10,7 +10,8 @@ import pytest
 from mnv4_mobile.cli import complete
 
 FOLDER = Path(sys.executable).parent
-MODELS = ["conv-large", "conv-medium", "conv-small", "conv-small-035", "conv-small-050"]
+MODELS = ["conv-aa-large", "conv-aa-medium", "conv-blur-medium", "conv-large", "conv-medium"]
+MODELS += ["conv-small", "conv-small-035", "conv-small-050"]
 LINES = {
     "mnv4 build conv-": MODELS,
     "mnv4 build demo -t ": ["coreai", "coreml", "executorch", "snapdragon", "tflite"],

@@ -109,6 +109,16 @@ def test_kept_modules_and_other_activations(tmp_path):
     assert found["stages.1.4.output"] == "keep.modules: stages.1.4"
 
 
+@pytest.mark.parametrize("aa", ["avg", "blurpc"])
+def test_anti_aliasing_is_in_integers_and_in_the_delegate(aa, tmp_path):
+    tiny = tiny_model()
+    model = replace(tiny, stages=(tiny.stages[0], tiny.stages[1][:1]), aa_layer=aa)
+    lowered, decibel = build(tmp_path / "model.pte", model)
+    assert target.operators(lowered.path) == {"delegate": 1}
+    assert decibel["logits"] > 20
+    assert not [layer for layer in lowered.layers if layer.name.endswith(".aa")]
+
+
 def test_integers_in_and_out(tmp_path):
     lowered, decibel = build(
         tmp_path / "model.pte", tiny_model(), outputs=("logits", "stage_1"), io="int8"

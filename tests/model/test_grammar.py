@@ -59,8 +59,8 @@ PARAMS = {
     "conv-small": 3_774_024 + 1_344,
     "conv-small-035": 1_905_384,
     "conv-small-050": 2_238_952,
-    "conv-medium": 9_715_512,
-    "conv-large": 32_590_864,
+    **dict.fromkeys(("conv-medium", "conv-aa-medium", "conv-blur-medium"), 9_715_512),
+    **dict.fromkeys(("conv-large", "conv-aa-large"), 32_590_864),
     "hybrid-medium": 11_074_648,
     "hybrid-medium-075": 7_313_528,
     "hybrid-large": 37_764_624,
@@ -215,6 +215,15 @@ BAD_KEYS = [
         r"norm_type: found 'instance_norm', allowed: batch_norm",
     ),
     ({"layer_scale": "big"}, r"layer_scale: found 'big', must be a number"),
+    ({"aa_layer": "blur"}, r"aa_layer: found 'blur', .*allowed: avg, blurpc"),
+    (
+        {"aa_layer": "avg", "block": ["conv", 16, 3, 4]},
+        r"stage 1, block 0: stride: found 4, must be 1 or 2 in a network with aa_layer",
+    ),
+    (
+        {"aa_layer": "avg", "final_conv_stride": 3},
+        r"final: stride: found 3, must be 1 or 2 in a network with aa_layer",
+    ),
     ({"stem_stride": 0}, r"params\.stem_stride: found 0"),
     ({"stem_kernel_size": 4}, r"stem: kernel_size: found 4, must be odd"),
     ({"final_conv_out_channel": None}, r"final_conv_out_channel: found ~"),
@@ -267,7 +276,7 @@ def test_an_alias_bomb_is_refused_before_it_grows(tmp_path):
 def test_a_file_that_is_not_there_or_a_name_that_is_not_shipped():
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such file"):
         load_model("nowhere.yaml")
-    with pytest.raises(ConfigError, match=r"model: found 'conv-tiny', allowed: conv-large, .*yaml"):
+    with pytest.raises(ConfigError, match=r"model: found 'conv-tiny', allowed: conv-aa-.*yaml"):
         load_model("conv-tiny")
 
 

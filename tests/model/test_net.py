@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -8,12 +9,13 @@ from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.configs import shipped
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, normalise, random_images
+from mnv4_mobile.model.blocks import AntiAlias
 from mnv4_mobile.model.deploy import FORMS, DeployNet
 from mnv4_mobile.model.form import Form
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
-from mnv4_mobile.model.spec import MMQASpec
+from mnv4_mobile.model.spec import ConvSpec, MMQASpec
 from mnv4_mobile.testing import tiny_model
 from tests.blocks import uir
 
@@ -99,6 +101,55 @@ def test_the_deploy_form_is_the_same_function(act, form, pooled):
     assert not left & {"BatchNorm2d", "LayerScale", "MMQA"}
 
 
+@pytest.mark.parametrize(("aa", "side"), [("avg", 2), ("blurpc", 3)])
+def test_anti_aliasing_becomes_depthwise_convolutions(aa, side):
+    # Every block with a stride: conv, fi, uir with a middle and with an extra convolution, final.
+    tiny = tiny_model()
+    conv = ConvSpec(out_channels=16, kernel_size=3, stride=2)
+    spec = replace(
+        tiny,
+        stages=((conv, *tiny.stages[0]), (*tiny.stages[1], uir(24, 48, 3, None, 2))),
+        final=replace(tiny.final, stride=2),
+        aa_layer=aa,
+    )
+    size = (64, 128)
+    net = network(spec)
+    deployed = DeployNet(net, size, "nchw")
+    macs: dict[str, int] = {}
+
+    def count(name):
+        def hook(module, _, y):
+            macs[name] = macs.get(name, 0) + module.weight.numel() * y[0, 0].numel()
+
+        return hook
+
+    rows = {row.name: row.cost for row in spec.table(size)}
+    for name in rows:
+        for part in deployed.net.get_submodule(name).modules():
+            if isinstance(part, nn.Conv2d):
+                part.register_forward_hook(count(name))
+    x = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        reference, found = net(x)["logits"], deployed(x)["logits"]
+    assert sqnr_db(reference.numpy(), found.numpy()).min() > 97
+    assert not {AntiAlias} & {type(module) for module in deployed.modules()}
+    filters = {name: part for name, part in deployed.named_modules() if name.endswith(".aa")}
+    assert list(filters) == [
+        "net.stages.0.0.aa",
+        "net.stages.0.1.expand.aa",
+        "net.stages.1.0.middle.aa",
+        "net.stages.1.5.extra.aa",
+        "net.final.aa",
+    ]
+    for part in filters.values():
+        assert (part.stride, part.kernel_size) == ((2, 2), (side, side))
+        assert part.groups == part.in_channels
+        torch.testing.assert_close(part.weight.sum((1, 2, 3)), torch.ones(len(part.weight)))
+    for name, _ in (*spec.blocks(), ("final", None)):
+        if name != "stages.1.4":  # attention, whose products are no convolutions
+            assert rows[name].macs == macs[name], name
+
+
 def test_normalisation_folds_into_the_graph():
     net = network(tiny_model())
     pixels, x = inputs()
@@ -133,8 +184,6 @@ def test_outputs_are_named_and_shaped():
 
 
 def test_layer_scale_is_left_out_where_there_is_none():
-    from dataclasses import replace
-
     keys = MobileNetV4(replace(tiny_model(), layer_scale=None)).state_dict()
     assert not [key for key in keys if "layer_scale" in key]
 

@@ -19,7 +19,7 @@ from mnv4_mobile.images import KnownPreprocess
 from mnv4_mobile.model.checkpoint_source import DEMO
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.resolve import RANDOM_NOTE, is_weights, resolve
-from mnv4_mobile.model.timm_names import LOOKALIKES, shipped_name, timm_name
+from mnv4_mobile.model.timm_names import shipped_name, timm_name
 from mnv4_mobile.model.weights import load_checkpoint
 from tests.model.checkpoints import TINY, assert_same, notes, save
 
@@ -88,23 +88,25 @@ def timm_state() -> Callable[[str], State]:
     return state
 
 
-SUPPORTED = [name for name in timm.list_models("mobilenetv4_*") if name not in LOOKALIKES]
+NAMES = timm.list_models("mobilenetv4_*")
 
 
 def test_every_network_of_timm_is_known() -> None:
-    assert {shipped_name(name) for name in SUPPORTED} == set(shipped("models"))
-    assert [timm_name(shipped_name(name)) for name in SUPPORTED] == SUPPORTED
-    assert set(LOOKALIKES) < set(timm.list_models("mobilenetv4_*"))
-    assert set(LOOKALIKES.values()) < set(shipped("models"))
+    assert {shipped_name(name) for name in NAMES} == set(shipped("models"))
+    assert [timm_name(shipped_name(name)) for name in NAMES] == NAMES
 
 
-@pytest.mark.parametrize("name", SUPPORTED)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_network_of_timm_is_recognized_from_any_trainer(
     name: str, timm_state: Callable[[str], State], tmp_path: Path
 ) -> None:
     expected = load_model(shipped_name(name)).with_head(7)
     if "hybrid" not in name:
         expected = replace(expected, layer_scale=None)
+    if expected.aa_layer is not None:  # it has no tensors, so what names it decides
+        torch.save({"arch": name, "state_dict": timm_state(name)}, tmp_path / "last.pth")
+        assert resolve(str(tmp_path / "last.pth")).model == expected
+        return
     others = {"lightning": "criterion.weight", "average": "n_averaged"}
     for trainer in TRAINERS if name.endswith("_035") else ("plain", "_orig_mod.", "lightning"):
         torch.save(TRAINERS[trainer](timm_state(name)), tmp_path / "last.ckpt")
@@ -249,7 +251,7 @@ def test_what_is_weights(
 
 
 def test_names_of_timm_are_models() -> None:
-    for name in SUPPORTED:
+    for name in NAMES:
         plain = resolve(name, "random:0")
         assert plain.model == load_model(shipped_name(name))
         assert plain.notes == (RANDOM_NOTE,)
@@ -304,11 +306,6 @@ ALLOWED = "allowed: the file or folder of a checkpoint, hf-hub:{}, demo, random:
             "is named hf-hub:timm/resnet50.a1_in1k",
         ),
         (
-            ("mobilenetv4_conv_aa_medium",),
-            "model: found 'mobilenetv4_conv_aa_medium', an anti-aliased network, which is not "
-            "supported; conv-medium is the same without anti-aliasing",
-        ),
-        (
             (str(DATA / "hybrid-narrow.safetensors"),),
             None,
         ),
@@ -361,15 +358,56 @@ def test_what_a_file_says_must_be_so(
         f"{tmp_path / 'config.json'}: architecture says mobilenetv4_conv_medium; leave the model "
         "out to build conv-small-035, or give other weights"
     )
+
+
+def test_networks_that_differ_in_anti_aliasing_alone(
+    timm_state: Callable[[str], State], tmp_path: Path
+) -> None:
     state = timm_state("mobilenetv4_conv_medium")
-    torch.save({"arch": "mobilenetv4_conv_aa_medium", "state_dict": state}, tmp_path / "x.pth")
-    (tmp_path / "config.json").unlink()
-    with pytest.raises(WeightsError, match=r"x\.pth: arch: found 'mobilenetv4_conv_aa_medium'"):
-        resolve(str(tmp_path / "x.pth"))
-    torch.save({"arch": "mobilenetv4_conv_medium", "state_dict": state}, tmp_path / "x.pth")
-    assert not any("assumed" in note for note in resolve(str(tmp_path / "x.pth")).notes)
+    # The checkpoint says which one it is,
+    path = tmp_path / "x.pth"
+    for arch, name in (("conv_medium", "conv-medium"), ("conv_blur_medium", "conv-blur-medium")):
+        torch.save({"arch": f"mobilenetv4_{arch}", "state_dict": state}, path)
+        resolved = resolve(str(path))
+        assert (resolved.model.name, resolved.notes) == (name, ())
+    assert resolve("conv-blur-medium", str(path)).model == resolved.model
+    for asked, layer in (("conv-medium", "~"), ("conv-aa-medium", "avg")):
+        with pytest.raises(WeightsError) as raised:
+            resolve(asked, str(path))
+        assert str(raised.value) == (
+            f"{path}: arch: found 'mobilenetv4_conv_blur_medium', which has aa_layer blurpc; "
+            f"{asked} has {layer}; leave the model out to build conv-blur-medium, or give other "
+            "weights"
+        )
+    with pytest.raises(WeightsError, match="these are the weights of conv-blur-medium, but conv-s"):
+        resolve("conv-small", str(path))
+    torch.save({"arch": "mobilenetv4_conv_medium", "state_dict": state}, path)
+    with pytest.raises(WeightsError, match=r"has aa_layer ~; conv-aa-medium has avg; leave"):
+        resolve("conv-aa-medium", str(path))
+    # or else its name,
+    path = tmp_path / "mobilenetv4_conv_aa_medium.mine.pth"
+    torch.save(state, path)
+    resolved = resolve(str(path))
+    assert (resolved.model.name, resolved.notes) == ("conv-aa-medium", ())
+    with pytest.raises(
+        WeightsError, match=r"mine\.pth: the file's name: found 'mobilenetv4_conv_a"
+    ):
+        resolve("conv-medium", str(path))
+    # or else the user, who is asked to.
     torch.save(state, tmp_path / "x.pth")
-    assert any("rather than timm's" in note for note in resolve(str(tmp_path / "x.pth")).notes)
+    for name in ("conv-medium", "conv-aa-medium", "conv-blur-medium"):
+        assert resolve(name, str(tmp_path / "x.pth")).model.name == name
+    resolved = resolve(str(tmp_path / "x.pth"))
+    assert (resolved.model.name, resolved.notes) == (
+        "conv-medium",
+        (
+            "assumed conv-medium; conv-aa-medium and conv-blur-medium have the same tensors: to "
+            "build one of them, name it, as in conv-aa-medium --weights x.pth",
+        ),
+    )
+    # A name that the tensors do not fit says nothing.
+    torch.save(timm_state("mobilenetv4_conv_small"), path)
+    assert resolve(str(path)).model.name == "conv-small"
 
 
 def test_a_network_of_ones_own_width(timm_state: Callable[[str], State], tmp_path: Path) -> None:

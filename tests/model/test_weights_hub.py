@@ -60,10 +60,6 @@ def test_hub_with_a_pickle_and_no_config(
         ("someone/nothing", "model.safetensors nor pytorch_model.bin.*network"),
         ("not a name", "cannot be fetched"),
         ("", "cannot be fetched"),
-        (
-            "timm/mobilenetv4_conv_aa_large.e230_r448_in12k_ft_in1k",
-            "an anti-aliased network.*conv-large is the same",
-        ),
     ],
 )
 def test_hub_refuses(repo: str, words: str, hub: Path) -> None:

@@ -26,8 +26,8 @@ from tests.model.checkpoints import SMALL, network, notes, save
 pytestmark = pytest.mark.usefixtures("one_thread")
 PARAMETERS = {
     "conv-small": 3_774_024,
-    "conv-medium": 9_715_512,
-    "conv-large": 32_590_864,
+    **dict.fromkeys(("conv-medium", "conv-aa-medium", "conv-blur-medium"), 9_715_512),
+    **dict.fromkeys(("conv-large", "conv-aa-large"), 32_590_864),
     "hybrid-medium": 11_074_648,
     "hybrid-large": 37_764_624,
     "conv-small-035": 1_905_384,
@@ -114,7 +114,11 @@ def test_older_config_of_timm(timm_folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
-        ({"architecture": "mobilenetv4_conv_aa_medium"}, WeightsError, "mobilenetv4_conv_aa_med"),
+        (
+            {"architecture": "mobilenetv4_conv_aa_small"},
+            WeightsError,
+            "found 'mobilenetv4_conv_aa_small', did you mean",
+        ),
         ({"architecture": "mobilenetv4_hybrid_large"}, WeightsError, "gelu"),
         ({"architecture": 3}, ConfigError, "architecture"),
         ({"model_args": {"act_layer": "gelu"}}, WeightsError, "act_layer"),

@@ -69,9 +69,9 @@ def channel_ranges(net, name):
 
 @pytest.mark.parametrize("act", ["relu", "leaky_relu", "relu6", "gelu"])
 @pytest.mark.parametrize("outputs", [("logits",), ("stage_0", "embedding", "logits", "stage_1")])
-@pytest.mark.parametrize("pooled", [False, True])
-def test_equalizing_computes_the_same(calibration, act, outputs, pooled):
-    net = uneven(tiny_model(act, pooled_queries=pooled), outputs)
+@pytest.mark.parametrize(("pooled", "aa"), [(False, None), (True, None), (False, "blurpc")])
+def test_equalizing_computes_the_same(calibration, act, outputs, pooled, aa):
+    net = uneven(replace(tiny_model(act, pooled_queries=pooled), aa_layer=aa), outputs)
     spec = BuildSpec(model=net.spec, preprocess=PREPROCESS, outputs=outputs)
     found = equalized(net, calibration)
     changed = [n for n, w in found.state_dict().items() if not torch.equal(w, net.state_dict()[n])]
