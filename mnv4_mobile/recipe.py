@@ -20,7 +20,7 @@ Granularity = Literal["tensor", "channel", "block", "group"]
 Clustering = Literal["kmeans", "uniform"]
 Mode = Literal["static", "dynamic"]
 Rule = Literal["image-percentile", "minmax", "mse", "histogram", "auto"]
-Step = Literal["equalize", "distill", "gptq"]
+Step = Literal["equalize", "distill", "guard", "gptq"]
 HELD_OUT = 128
 """The most images to hold out; enough to tell 99 % from 98 %."""
 JUDGED = 1024
@@ -275,7 +275,7 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
     """Yields the contradictions between fields of a recipe that are valid on their own."""
     weights, activations = recipe.weights, recipe.activations
     if weights is None:
-        if activations is not None or recipe.keep != Keep() or recipe.prepare:
+        if activations is not None or recipe.keep != Keep() or {*recipe.prepare} - {"guard"}:
             yield "weights: missing: nothing is quantized without it"
     else:
         yield from _contradictions_of(weights)
@@ -286,6 +286,8 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
             yield "activations: range, percentile and symmetric are only for mode static"
         if activations.range != "image-percentile" and activations.percentile != 90:
             yield "activations.percentile: only with range image-percentile"
+    if "guard" in recipe.prepare and recipe.precision != "float16":
+        yield "prepare: guard: only with precision float16"
     if "distill" in recipe.prepare:
         if not recipe.static or (weights and weights.per == "block"):
             yield (

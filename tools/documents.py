@@ -194,6 +194,7 @@ _FULL: dict[str, Any] = {
         },
     ],
     "calibration": _CALIBRATION,
+    "float16_range": {"images": 16, "margin": 12.5, "layer": "stages.3.1.add"},
     "requires": {"coreml.min_ios": "18", "coreml.compute_unit": "all"},
     "versions": {"mnv4-mobile": "0.1.0", "coremltools": "9.0"},
 }
@@ -552,7 +553,7 @@ def _manifests(kind: _Kind) -> None:
     high = {"scale": _LARGEST, "zero_point": 255}
     bounds = {"inputs[0].quantization": low, "outputs[0].quantization": high}
     kind.accept("quantization at its bounds", {**_QUANTIZED, **bounds})
-    nothing = {"calibration": None, "inputs[0].quantization": None}
+    nothing = {"calibration": None, "float16_range": None, "inputs[0].quantization": None}
     kind.accept("null for optional keys", nothing)
     kind.accept("names in Unicode", {"labels": ["Größe", "\u732b", " ", "\U0001f600"]})
     escapes = r"""["\u732b","\ud83d\ude00","\"","\\ \/ \u00e9"]"""
@@ -681,6 +682,11 @@ def _wrong_facts(kind: _Kind) -> None:
     kind.refuse("calibration.agreement.gate", -0.5, other=_FULL)
     kind.refuse("calibration.agreement.n", 0, _GONE, other=_FULL)
     kind.refuse("calibration.surprise", 1, other=_FULL)
+    kind.refuse("float16_range", 4, other=_FULL)
+    kind.refuse("float16_range.images", 0, other=_FULL)
+    kind.refuse("float16_range.margin", 0, -1, None, _GONE, other=_FULL)
+    kind.refuse("float16_range.layer", None, other=_FULL)
+    kind.refuse("float16_range.surprise", 1, other=_FULL)
 
 
 _KINDS: Mapping[RecordKind, Callable[[], Documents]] = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -17,14 +16,10 @@ from mnv4_mobile.recipe import Recipe, load_recipe
 from mnv4_mobile.target import load_target
 
 if TYPE_CHECKING:
-    import torch
-    from torch import fx
     from torch.export import ExportedProgram
 
     from mnv4_mobile.quantize.calibration import Calibration
 
-FLOAT16_MAX = 65504.0
-_IMAGES = 32  # number of calibration images, in addition to the golden ones
 _CLOSER = {
     "fp16": ("fp32", "int8"),
     "int8": ("int8-distilled", "int8-weights", "fp16"),
@@ -36,16 +31,6 @@ _CLOSER = {
     "palettize-8": ("fp16", "fp32"),
 }
 """Shipped recipes closer to the float network, by the scheme of the recipe that missed its gate."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Largest:
-    """The layer of a network that has the largest value."""
-
-    layer: str
-    value: float
-    first: str | None
-    """The first layer with a value that float16 cannot hold; None if all fit."""
 
 
 def advised(
@@ -71,38 +56,28 @@ def advised(
     """
     lines: list[str] = []
     if recipe.precision == "float16" or not finite:
-        lines += _overflow(largest_value(program, network, calibration))
+        lines += _overflow(program, network, calibration)
     lines += _images(cell, recipe, calibration)
     lines += _commands(cell, recipe)
     return ParityError("\n  ".join([str(error), *lines]))
 
 
-def largest_value(
+def _overflow(
     program: ExportedProgram, network: Network, calibration: Calibration | None
-) -> Largest:
-    """Runs a deploy form on the golden and some calibration images and finds its largest value."""
-    from mnv4_mobile.program.observe import observe
-    from mnv4_mobile.program.operations import operations
+) -> Iterator[str]:
+    """Yields the layer that has the largest value or sum, on golden and calibration images."""
+    from mnv4_mobile.quantize.guard import FLOAT16_MAX, IMAGES, largest_sums
 
-    names = {operation.node: operation.name for operation in operations(program.graph)}
-    peaks = dict.fromkeys(names.values(), 0.0)
-
-    def see(node: fx.Node, value: torch.Tensor) -> None:
-        peaks[names[node]] = max(peaks[names[node]], float(value.abs().max()))
-
-    images = [*network.images, *islice(calibration or (), _IMAGES)]
-    observe(program, names, network.spec, images, see)
-    layer = max(peaks, key=lambda name: peaks[name])
-    beyond = (name for name, peak in peaks.items() if not peak <= FLOAT16_MAX)
-    return Largest(layer=layer, value=peaks[layer], first=next(beyond, None))
-
-
-def _overflow(found: Largest) -> Iterator[str]:
-    reached = f"{found.layer} reaches {found.value:.6g}"
-    if found.first is None:
+    images = [*network.images, *islice(calibration or (), IMAGES)]
+    sums = largest_sums(program, network.spec, images)
+    largest = {name: float(found.max()) for name, found in sums.items()}
+    layer = max(largest, key=lambda name: largest[name])
+    first = next((name for name, found in largest.items() if found > FLOAT16_MAX), None)
+    reached = f"{layer} reaches {largest[layer]:.6g}"
+    if first is None:
         yield f"no layer overflows: float16 holds up to {FLOAT16_MAX:g}, {reached}"
         return
-    where = "" if found.first == found.layer else f"; {found.first} is the first to exceed that"
+    where = "" if first == layer else f"; {first} is the first to exceed that"
     yield f"float16 overflows: it holds up to {FLOAT16_MAX:g}, {reached}{where}"
 
 

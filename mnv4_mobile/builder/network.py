@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,6 +81,7 @@ class Network:
         self._rounded: dict[
             tuple[ExportedProgram, Weights | None, Keep, Calibration], ExportedProgram
         ] = {}
+        self._margins: dict[tuple[ExportedProgram, Calibration], dict[str, float]] = {}
         self._calibrations: dict[tuple[int, int, int], Calibration] = {}
         self._resolved: dict[Recipe, Recipe] = {}
         self._judged: dict[Calibration, Judged] = {}
@@ -135,7 +137,7 @@ class Network:
         if key not in self._prepared:
             from mnv4_mobile.quantize.prepare import prepared
 
-            self._progress.step(f"{self.entry.name}: prepare for quantization")
+            self._progress.step(f"{self.entry.name}: prepare the weights")
             self._prepared[key] = prepared(self.net, self.spec, recipe, calibration, self._progress)
         return self._prepared[key]
 
@@ -164,6 +166,21 @@ class Network:
             self._progress.step(f"{self.entry.name}: round the weights")
             self._rounded[key] = rounded(program, self.spec, recipe, calibration)
         return self._rounded[key]
+
+    def margins(
+        self, program: ExportedProgram, recipe: Recipe, calibration: Calibration | None
+    ) -> dict[str, float]:
+        """Returns the margin to float16's limit of each operation; none without `guard`."""
+        if "guard" not in recipe.prepare or calibration is None:
+            return {}
+        key = program, calibration
+        if key not in self._margins:
+            from mnv4_mobile.quantize.guard import IMAGES, largest_sums, margins
+
+            self._progress.step(f"{self.entry.name}: check the range of float16")
+            sums = largest_sums(program, self.spec, islice(calibration, IMAGES))
+            self._margins[key] = margins(sums)
+        return self._margins[key]
 
     def calibration(self, recipe: Recipe) -> Calibration | None:
         """Returns the calibration images of a recipe; None if it uses none or none were given.

@@ -25,6 +25,7 @@ from mnv4_mobile.bundle.manifest import (
     AgreementEntry,
     ArtifactEntry,
     CalibrationEntry,
+    Float16RangeEntry,
     GoldenEntry,
     LayerEntry,
     Manifest,
@@ -117,10 +118,13 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
     _check_unchanged(task, cell, network)
     recipe = network.resolved(recipe)
     program = network.program(target.form(spec, recipe), recipe, calibration)
+    margins = network.margins(program, recipe, calibration)
     # A task that a cluster gives to another worker finds what the first one left.
     path = Path(tempfile.mkdtemp(dir=task.scratch), bundle_id(spec, cell, target))
     path.mkdir()
     try:
+        if narrow := _narrow(margins):
+            progress.note(f"{path.name}: {narrow}")
         progress.step(f"{path.name}: lower")
         artifact = path / f"{artifact_id(spec, cell, target)}{target.suffix}"
         lowered = target.lower(program, spec, recipe, calibration, artifact)
@@ -168,6 +172,7 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
                 parity=parity,
                 layers=layers(network.net, recipe, lowered),
                 calibration=_calibration(calibration, recipe, agreement),
+                float16_range=_float16_range(calibration, margins),
                 requires={f"{target.name}.{key}": v for key, v in lowered.requires.items()},
                 versions=versions(target.distributions),
             ),
@@ -220,6 +225,32 @@ def _calibration(
         dataset_sha256=calibration.sha256(),
         range=recipe.activations.range if recipe.activations and recipe.static else None,
         agreement=agreement,
+    )
+
+
+def _float16_range(
+    calibration: Calibration | None, margins: Mapping[str, float]
+) -> Float16RangeEntry | None:
+    if calibration is None or not margins:
+        return None
+    from mnv4_mobile.quantize.guard import IMAGES
+
+    layer = min(margins, key=lambda name: margins[name])
+    return Float16RangeEntry(
+        images=min(len(calibration), IMAGES), margin=margins[layer], layer=layer
+    )
+
+
+def _narrow(margins: Mapping[str, float]) -> str:
+    """Says which layers stay close to float16's limit; empty if none does."""
+    from mnv4_mobile.quantize.guard import LEAST_MARGIN
+
+    layers = [f"{name} {margin:.2g}" for name, margin in margins.items() if margin < LEAST_MARGIN]
+    if not layers:
+        return ""
+    return (
+        f"float16 may overflow in layers that cannot be scaled, with a margin below "
+        f"{LEAST_MARGIN:g}: {', '.join(layers)}"
     )
 
 

@@ -31,6 +31,7 @@ from mnv4_mobile.records import (
     Count,
     Decibels,
     Natural,
+    Positive,
     Record,
     SafeInt,
     Sha256,
@@ -165,6 +166,18 @@ class CalibrationEntry(Record, frozen=True, kw_only=True):
     """Agreement on the held-out images; null if the recipe has no gate for it."""
 
 
+class Float16RangeEntry(Record, frozen=True, kw_only=True):
+    """How far float16 is from overflowing, on calibration images."""
+
+    images: Count
+    """Number of images looked at."""
+    margin: Positive
+    """How many times the largest value or partial sum, in any order of its terms, fits into
+    float16's range. The recipe's step `guard` brings it to 4 or more where it can."""
+    layer: str
+    """The layer with that value or sum."""
+
+
 class Manifest(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Everything that an app, a verifier or a benchmark needs to know about one artifact."""
 
@@ -202,6 +215,9 @@ class Manifest(Record, frozen=True, kw_only=True, omit_defaults=True):
     """The precision of every layer."""
     calibration: CalibrationEntry | None = None
     """The images that the recipe was calibrated with. Absent from bundles without calibration."""
+    float16_range: Float16RangeEntry | None = None
+    """How far float16 is from overflowing. Absent if that was not checked: the recipe has no step
+    `guard`, or no calibration images were given."""
     requires: Mapping[Requirement, str]
     """What a device must have; keys are `<target>.<key>`."""
     versions: Mapping[str, str]

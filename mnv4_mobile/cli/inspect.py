@@ -78,6 +78,9 @@ def inspect(
         if calibration.range:
             text += f", range {calibration.range}"
         rows.append(["calibration", text])
+    if found := manifest.float16_range:
+        text = f"margin {found.margin:.3g} at {found.layer}, on {found.images} images"
+        rows.append(["range of float16", text])
     reasons = {layer.why for layer in manifest.layers if layer.why}
     rows += [["not as the recipe", why] for why in sorted(reasons)]
     print_table(["", ""], rows)

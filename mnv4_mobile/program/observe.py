@@ -16,6 +16,9 @@ from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.program.operations import image_of
 from mnv4_mobile.tensors import TensorSpec, feed
 
+See = Callable[[fx.Node, Tensor, tuple[Any, ...]], None]
+"""Receives a node of a graph, its value, and the node's arguments."""
+
 
 def fed(picture: npt.NDArray[np.uint8], spec: BuildSpec) -> Tensor:
     """Returns an image (H, W, 3) as the deploy form takes it: (N, 3, H, W), repeated N times."""
@@ -36,7 +39,7 @@ def observe(
     values: Iterable[fx.Node],
     spec: BuildSpec,
     pictures: Iterable[npt.NDArray[np.uint8]],
-    see: Callable[[fx.Node, Tensor], None],
+    see: See,
 ) -> None:
     """Runs a deploy form on each image separately, so that each observed value is of one image.
 
@@ -45,7 +48,7 @@ def observe(
         values: The nodes of its graph to observe.
         spec: What is built.
         pictures: The images, (H, W, 3) RGB after resizing each.
-        see: Receives every value as soon as it is computed.
+        see: Called for every value as soon as it is computed.
     """
     interpreter = _Interpreter(program.graph_module, values, see)
     known = {**program.state_dict, **program.constants}
@@ -63,7 +66,7 @@ class _Interpreter(fx.Interpreter):
         self,
         graph: fx.GraphModule,
         values: Iterable[fx.Node],
-        see: Callable[[fx.Node, Tensor], None],
+        see: See,
     ) -> None:
         super().__init__(graph)
         self.values, self.see = set(values), see
@@ -71,5 +74,6 @@ class _Interpreter(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
         if n in self.values:
-            self.see(n, result)
+            inputs, _ = self.fetch_args_kwargs_from_env(n)
+            self.see(n, result, inputs)
         return result

@@ -77,7 +77,7 @@ def roundings(
         readers,
         spec,
         calibration,
-        lambda value, x: ranges.observe(value.name, x.float().numpy()),
+        lambda value, x, _: ranges.observe(value.name, x.float().numpy()),
     )
     return [_rounding(value, nodes, *ranges.of(value.name)) for value, nodes in readers.items()]
 

@@ -1,4 +1,4 @@
-"""Prepares a float network so that it quantizes better, once for all targets.
+"""Prepares a float network so that lower precision harms it less, once for all targets.
 
 A recipe names the steps. The first ones change a network, but not what it computes. The last one,
 `gptq`, rounds the weights of its exported deploy form.
@@ -13,6 +13,7 @@ from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quantize.distillation import distill
 from mnv4_mobile.quantize.equalization import equalize
+from mnv4_mobile.quantize.guard import guard
 
 if TYPE_CHECKING:
     from mnv4_mobile.build_spec import BuildSpec
@@ -41,4 +42,6 @@ def prepared(
         equalize(found, calibration)
     if "distill" in recipe.prepare:
         distill(found, spec, recipe, calibration, progress or Progress())
+    if "guard" in recipe.prepare:
+        guard(found, spec, calibration)
     return found

@@ -83,7 +83,7 @@ class _Inputs:
         self.products: dict[fx.Node, Tensor] = {}
         self._random = torch.Generator().manual_seed(0)
 
-    def add(self, value: fx.Node, x: Tensor) -> None:
+    def add(self, value: fx.Node, x: Tensor, _inputs: tuple[Any, ...]) -> None:
         """Adds the value (N, C, H, W) that convolutions read, for one image repeated N times."""
         for node in self.readers[value]:
             patches = self._patches(node, x[0])

@@ -60,7 +60,7 @@ def port_ranges(
         names,
         spec,
         calibration,
-        lambda node, x: ranges.observe(names[node], x.float().numpy()),
+        lambda node, x, _: ranges.observe(names[node], x.float().numpy()),
     )
     return {name: ranges.of(name) for name in names.values()}
 

@@ -10,13 +10,14 @@ from safetensors.torch import save_file
 
 import mnv4_mobile
 from mnv4_mobile import Options, build
-from mnv4_mobile.builder.advice import FLOAT16_MAX, largest_value
+from mnv4_mobile.builder.advice import _overflow
 from mnv4_mobile.builder.cell import Cell
 from mnv4_mobile.builder.network import Network
 from mnv4_mobile.configs import config_folder
 from mnv4_mobile.errors import ParityError
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.progress import SILENT
+from mnv4_mobile.quantize.guard import FLOAT16_MAX, LEAST_MARGIN
 from mnv4_mobile.recipe import load_recipe
 
 DEMO = Path(mnv4_mobile.__file__).parent / "demo" / "conv-small-035.safetensors"
@@ -53,15 +54,14 @@ def network(weights, target="coreml", recipe="fp16"):
 
 def test_the_layer_that_overflows_is_found(overflowing):
     cell, found = network(overflowing)
-    program = found.program("nchw", cell.recipe, None)
-    largest = largest_value(program, found, None)
-    assert largest.layer == largest.first == "stem.conv"
-    assert largest.value > FLOAT16_MAX
+    (text,) = _overflow(found.program("nchw", cell.recipe, None), found, None)
+    assert text.startswith("float16 overflows: it holds up to 65504, stem.conv reaches ")
+    assert ";" not in text  # it is also the first
     cell, usual = network("demo")
-    before = largest_value(usual.program("nchw", cell.recipe, None), usual, None)
-    assert before.first is None
+    (text,) = _overflow(usual.program("nchw", cell.recipe, None), usual, None)
+    assert text.startswith("no layer overflows: float16 holds up to 65504, ")
+    assert 0 < float(text.split()[-1]) < FLOAT16_MAX
     np.testing.assert_allclose(found.reference["logits"], usual.reference["logits"], atol=1e-3)
-    assert 0 < before.value < FLOAT16_MAX
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,31 @@ def test_an_overflow_names_the_layer_and_what_to_build_instead(overflowing, tmp_
     assert float(overflow.split()[-1]) > FLOAT16_MAX
     same = f"conv-small-035 --weights {overflowing} -t {target}"
     assert rest == [
+        "calibrate with up to 128 images: --calibrate DIR",
         f"try: mnv4 build {same} -r fp32",
         f"try: mnv4 build {same} -r int8 --calibrate DIR",
     ]
+
+
+@pytest.mark.toolchain("coreai")
+def test_a_network_that_overflows_is_built_with_calibration_images(
+    overflowing, tmp_path, demo_images
+):
+    def built(calibrate):
+        return build(
+            "conv-small-035",
+            weights=str(overflowing),
+            out=tmp_path / "out",
+            targets=["coreai"],
+            recipes=["fp16"],
+            options=Options(calibrate=calibrate),
+        )
+
+    with pytest.raises(ParityError, match="float16 overflows"):
+        built(None)
+    (bundle,) = built(str(demo_images))
+    found = bundle.manifest.float16_range
+    assert (found.images, found.margin >= LEAST_MARGIN) == (9, True)
 
 
 @pytest.mark.toolchain("tflite")
@@ -114,7 +136,7 @@ def test_a_missed_int8_gate_names_the_commands_that_raise_it(tmp_path, demo_imag
         "calibrate with more images: found 9, the recipe uses 128",
         f"try: mnv4 build {network} -t tflite -r int8-distilled {calibrate}",
         f"try: mnv4 build {network} -t tflite -r int8-weights {calibrate}",
-        f"try: mnv4 build {network} -t tflite -r fp16",
+        f"try: mnv4 build {network} -t tflite -r fp16 {calibrate}",
         f"see what each block costs: mnv4 sensitivity {network} {calibrate}",
         f"search what to keep in float: mnv4 tune {network} -t tflite {calibrate} --max-drop 1",
     ]

@@ -62,7 +62,7 @@ def test_steps_updates_and_notes_come_out_of_the_process(tmp_path):
     (built,) = build_apart(task(found, tmp_path), progress)
     assert built.error is None
     told = [(kind, text) for kind, text, _ in progress.told]
-    assert ("step", "conv-small-035: prepare for quantization") in told
+    assert ("step", "conv-small-035: prepare the weights") in told
     (update,) = [text for kind, text in told if kind == "update"]
     assert update.startswith("distill: 1/1, ")
     assert ("note", "calibration images are generated: good for structure and speed only") in told

@@ -26,15 +26,15 @@ SHARE = 1 / 16
 """The share of a tensor's channels that become outliers, at least one."""
 
 
-def add_outliers(net: MobileNetV4, seed: int = 0) -> None:
+def add_outliers(net: MobileNetV4, seed: int = 0, factor: float = FACTOR) -> None:
     """Scales channels of a network in place, without changing what it computes."""
     generator = torch.Generator().manual_seed(seed)
     for channels in all_channels(net):
         count = channels.count
         chosen = torch.randperm(count, generator=generator)[: max(1, int(count * SHARE))]
-        factor = torch.ones(count)
-        factor[chosen] = FACTOR
-        channels.scale(factor)
+        factors = torch.ones(count)
+        factors[chosen] = factor
+        channels.scale(factors)
 
 
 def main() -> None:

@@ -238,6 +238,7 @@ extension MobileNetV4.Manifest {
         try entries["layers"].list().forEach { try $0.record(Self.checkLayer) }
         let parity = try entries["parity"].checkedParity()
         _ = try entries.optional("calibration")?.orNil { try $0.record(Self.checkCalibration) }
+        _ = try entries.optional("float16_range")?.orNil { try $0.record(Self.checkFloat16Range) }
         try checkInput()
         try checkOutputs(parity)
         try checkGolden()
@@ -247,6 +248,12 @@ extension MobileNetV4.Manifest {
         for key in ["name", "block", "precision"] { _ = try entries[key].text() }
         _ = try entries["kind"].oneOf(LayerKind.self)
         _ = try entries["why"].orNil { try $0.text() }
+    }
+
+    private static func checkFloat16Range(_ entries: JSONEntries) throws {
+        _ = try entries["images"].integer()
+        _ = try entries["margin"].positive()
+        _ = try entries["layer"].text()
     }
 
     private static func checkCalibration(_ entries: JSONEntries) throws {

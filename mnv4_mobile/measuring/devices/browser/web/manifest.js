@@ -103,6 +103,8 @@ const calibration = (json) =>
     agreement: (value) => value.orNull(() => value.record({ top1: share, n: count, gate: share })),
   });
 
+const float16Range = (json) => json.record({ images: count, margin: positive, layer: text });
+
 function option(json) {
   if (typeof json.value === "string" || typeof json.value === "boolean") return json.value;
   return json.integer(-MOST_EXACT, MOST_EXACT);
@@ -136,7 +138,10 @@ function manifest(json) {
       requires: (value) => value.map(text, (key) => key.text(/^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/)),
       versions: (value) => value.map(text),
     },
-    { calibration: (value) => value.orNull(calibration) },
+    {
+      calibration: (value) => value.orNull(calibration),
+      float16_range: (value) => value.orNull(float16Range),
+    },
   );
   checkInput(found);
   checkOutputs(found);

@@ -177,6 +177,7 @@ private fun Json.Entries.manifest(): ModelManifest {
     val parity = parity()
     get("layers").list().forEach { it.record { layer() } }
     optional("calibration")?.orNull { record { calibration() } }
+    optional("float16_range")?.orNull { record { float16Range() } }
     get("versions").map().values.forEach { it.text() }
     val preprocess = get("preprocess").record { preprocess() }
     val outputs = get("outputs").list(least = 1).map { it.record { tensor() } }
@@ -304,6 +305,12 @@ private fun Json.Entries.layer() {
     for (key in listOf("name", "block", "precision")) get(key).text()
     get("kind").oneOf(KINDS)
     get("why").orNull { text() }
+}
+
+private fun Json.Entries.float16Range() {
+    get("images").integer()
+    get("margin").positive()
+    get("layer").text()
 }
 
 private fun Json.Entries.calibration() {
