@@ -38,7 +38,7 @@ final class Bench: ObservableObject {
         plan.maxThermal = .critical
         var report = try Report(model, plan: plan)
         self.report = report
-        for unit in [nil] + MobileNetV4.Plan.Unit.allCases {
+        for unit in [nil] + MobileNetV4.Plan.Unit.available {
             plan.unit = unit
             let job = MobileNetV4.Job(
                 id: UUID().uuidString.lowercased(), bundle: model.folder, plan: plan)
