@@ -15,7 +15,7 @@ from functools import cached_property
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something that makes an artifact slow on its target."""
+    """Something that makes an artifact slow on its target, or lets it overflow."""
 
     rule: str
     """Name of the rule: `transpose`, `delegate-break`, ..."""

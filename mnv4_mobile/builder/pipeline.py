@@ -22,6 +22,7 @@ from mnv4_mobile.builder.naming import artifact_id, bundle_id
 from mnv4_mobile.builder.network import Network
 from mnv4_mobile.builder.reference import arranged
 from mnv4_mobile.bundle.manifest import (
+    LEAST_MARGIN,
     AgreementEntry,
     ArtifactEntry,
     CalibrationEntry,
@@ -243,8 +244,6 @@ def _float16_range(
 
 def _narrow(margins: Mapping[str, float]) -> str:
     """Says which layers stay close to float16's limit; empty if none does."""
-    from mnv4_mobile.quantize.guard import LEAST_MARGIN
-
     layers = [f"{name} {margin:.2g}" for name, margin in margins.items() if margin < LEAST_MARGIN]
     if not layers:
         return ""

@@ -43,6 +43,9 @@ from mnv4_mobile.tensors import CLASSES, Io, Shape, TensorSpec, check_bytes
 from mnv4_mobile.units import Unit
 
 MANIFEST = "manifest.json"
+LEAST_MARGIN = 4.0
+"""The least margin to float16's limit that counts as safe: sums of other images, and a runtime's
+transforms of convolutions, need some room."""
 _MAX_MANIFEST = 8 * 2**20
 """Far above the size of a manifest with the labels of ImageNet-21k."""
 Identifier = Annotated[

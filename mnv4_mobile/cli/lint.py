@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +18,10 @@ from mnv4_mobile.cli.show import (
     show_next,
 )
 from mnv4_mobile.errors import BoundError
+from mnv4_mobile.lint import Finding
+
+if TYPE_CHECKING:
+    from mnv4_mobile.bundle.manifest import Manifest
 
 
 def lint(
@@ -27,7 +32,7 @@ def lint(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Finds what makes artifacts slow, without a device; see docs/reference/lint.md."""
+    """Finds what makes artifacts slow or unsafe, without a device; see docs/reference/lint.md."""
     from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.target import load_target, require
 
@@ -36,7 +41,10 @@ def lint(
         bundle = open_bundle(path)
         target = load_target(bundle.manifest.target)
         require(target)
-        found[str(path)] = target.lint(bundle.artifact, bundle.convolutions)
+        found[str(path)] = [
+            *target.lint(bundle.artifact, bundle.convolutions),
+            *_range(bundle.manifest),
+        ]
     if as_json:
         print_json({"bundles": [{"path": name, "findings": fs} for name, fs in found.items()]})
     else:
@@ -49,3 +57,16 @@ def lint(
     if strict and (count := sum(map(len, found.values()))):
         raise BoundError(f"--strict: number of findings: found {count}, must be 0")
     show_next(next_step.measure(bundles[0]), hidden=as_json or quiet)
+
+
+def _range(manifest: Manifest) -> Iterator[Finding]:
+    """Yields the layer that may overflow in float16, if the build found one."""
+    from mnv4_mobile.bundle.manifest import LEAST_MARGIN
+
+    if (found := manifest.float16_range) and found.margin < LEAST_MARGIN:
+        yield Finding(
+            rule="float16-range",
+            layer=found.layer,
+            what=f"sums come to 1/{found.margin:.2g} of the largest float16",
+            advice="Check it on the device, or build with -r fp32.",
+        )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from mnv4_mobile.build_spec import BuildSpec
+from mnv4_mobile.bundle.manifest import LEAST_MARGIN
 from mnv4_mobile.model.blocks import ConvNorm
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.program.export import export
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from mnv4_mobile.quantize.calibration import Calibration
 
 FLOAT16_MAX = 65504.0
-LEAST_MARGIN = 4.0
-"""Sums of other images, and the order of operations in a runtime, need some room."""
 IMAGES = 16
 """The most images to look at."""
 _GOAL = 1024.0

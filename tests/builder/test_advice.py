@@ -13,11 +13,12 @@ from mnv4_mobile import Options, build
 from mnv4_mobile.builder.advice import _overflow
 from mnv4_mobile.builder.cell import Cell
 from mnv4_mobile.builder.network import Network
+from mnv4_mobile.bundle.manifest import LEAST_MARGIN
 from mnv4_mobile.configs import config_folder
 from mnv4_mobile.errors import ParityError
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.progress import SILENT
-from mnv4_mobile.quantize.guard import FLOAT16_MAX, LEAST_MARGIN
+from mnv4_mobile.quantize.guard import FLOAT16_MAX
 from mnv4_mobile.recipe import load_recipe
 
 DEMO = Path(mnv4_mobile.__file__).parent / "demo" / "conv-small-035.safetensors"

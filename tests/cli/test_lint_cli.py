@@ -1,6 +1,7 @@
 """`mnv4 lint` as a user meets it."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -41,6 +42,20 @@ def test_clean_and_not_clean(mnv4, demo_bundle):
     (finding,) = second["findings"]
     assert finding["rule"] == "transpose"
     assert finding.keys() == {"rule", "layer", "what", "advice"}
+
+
+@pytest.mark.toolchain("tflite")
+@pytest.mark.parametrize(("margin", "code"), [(4.0, 0), (3.9, 3)])
+def test_a_layer_that_may_overflow_is_named(mnv4, demo_bundle, tmp_path, margin, code):
+    bundle = tmp_path / demo_bundle("tflite").path.name
+    shutil.copytree(demo_bundle("tflite").path, bundle)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["float16_range"] = {"images": 16, "margin": margin, "layer": "stem.conv"}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    found, out, _ = mnv4("lint", bundle, "--strict")
+    assert found == code
+    assert ("float16-range  stem.conv" in out) == (code == 3)
+    assert f"margin {margin:g} at stem.conv, on 16 images" in mnv4("inspect", bundle)[1]
 
 
 def test_no_bundle(mnv4):

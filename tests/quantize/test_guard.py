@@ -10,6 +10,7 @@ from torch import fx, nn
 
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.reference import eager
+from mnv4_mobile.bundle.manifest import LEAST_MARGIN
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
 from mnv4_mobile.model.net import MobileNetV4
@@ -20,7 +21,7 @@ from mnv4_mobile.program.operations import operations
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quantize.calibration import choose_images
 from mnv4_mobile.quantize.equalization import all_channels
-from mnv4_mobile.quantize.guard import FLOAT16_MAX, LEAST_MARGIN, largest_sums, margins
+from mnv4_mobile.quantize.guard import FLOAT16_MAX, largest_sums, margins
 from mnv4_mobile.quantize.prepare import prepared
 from mnv4_mobile.recipe import load_recipe
 from mnv4_mobile.testing import tiny_model
