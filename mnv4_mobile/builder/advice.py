@@ -56,14 +56,14 @@ def advised(
     """
     lines: list[str] = []
     if recipe.precision == "float16" or not finite:
-        lines += _overflow(program, network, calibration)
+        lines += _overflow(recipe, program, network, calibration)
     lines += _images(cell, recipe, calibration)
     lines += _commands(cell, recipe)
     return ParityError("\n  ".join([str(error), *lines]))
 
 
 def _overflow(
-    program: ExportedProgram, network: Network, calibration: Calibration | None
+    recipe: Recipe, program: ExportedProgram, network: Network, calibration: Calibration | None
 ) -> Iterator[str]:
     """Yields the layer that has the largest value or sum, on golden and calibration images."""
     from mnv4_mobile.quantize.guard import FLOAT16_MAX, IMAGES, largest_sums
@@ -79,10 +79,12 @@ def _overflow(
         return
     where = "" if first == layer else f"; {first} is the first to exceed that"
     yield f"float16 overflows: it holds up to {FLOAT16_MAX:g}, {reached}{where}"
+    if "guard" in recipe.prepare and calibration is None:
+        yield "scale down what overflows, where that is exact: --calibrate DIR"
 
 
 def _images(cell: Cell, recipe: Recipe, calibration: Calibration | None) -> Iterator[str]:
-    if recipe.calibration is None:
+    if recipe.calibration is None or not (recipe.static or {*recipe.prepare} - {"guard"}):
         return
     wanted = recipe.calibration.images
     if cell.options.calibrate is None:

@@ -142,7 +142,7 @@ def cells(
     loaded = select_recipes(recipes)
     skipping = _Skipping(skip_unsupported, several=len(named) * len(loaded) > 1)
     if any(chosen.calibrate is None for chosen in options):
-        loaded = _without_images(loaded, skipping, progress)
+        loaded = _without_images(loaded, skipping)
     declared = {name: target.options for name, target in named.items()}
     chosen = [choices(declared, given.options, target_names()) for given in options]
     for given, target in product(options, named.values()):
@@ -187,7 +187,7 @@ def cells(
                         found[cell] = None
     if not found:
         raise skipping.errors[0]
-    for note in [*notes, *skipping.notes()]:
+    for note in [*notes, *_left_out(found), *skipping.notes()]:
         progress.note(note)
     if len(found) > 1:
         check_apart(list(found))
@@ -251,10 +251,8 @@ def _check(cell: Cell, shared: BuildSpec, target: Target) -> None:
     check_recipe(target, spec, recipe.on(target.made_for(spec)))
 
 
-def _without_images(
-    recipes: Sequence[Recipe], skipping: _Skipping, progress: Progress
-) -> list[Recipe]:
-    """Returns the recipes that work without calibration images, and notes the steps they leave out.
+def _without_images(recipes: Sequence[Recipe], skipping: _Skipping) -> list[Recipe]:
+    """Returns the recipes that work without calibration images.
 
     Raises:
         ConfigError: A recipe needs them and is not skipped.
@@ -268,12 +266,16 @@ def _without_images(
                 raise ConfigError(
                     f"--calibrate: missing; {need} a folder of images, or random for generated ones"
                 )
-    found = [recipe for recipe in recipes if recipe not in needing]
-    for recipe in found:
+    return [recipe for recipe in recipes if recipe not in needing]
+
+
+def _left_out(cells: Iterable[Cell]) -> Iterator[str]:
+    """Yields notes on the steps that recipes leave out without calibration images."""
+    recipes = dict.fromkeys(cell.recipe for cell in cells if cell.options.calibrate is None)
+    for recipe in recipes:
         if recipe.prepare:
             steps = ", ".join(recipe.prepare)
-            progress.note(f"recipe {recipe.name}: without --calibrate: {steps} left out")
-    return found
+            yield f"recipe {recipe.name}: without --calibrate: {steps} left out"
 
 
 def build_cells(

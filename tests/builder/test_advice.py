@@ -55,11 +55,11 @@ def network(weights, target="coreml", recipe="fp16"):
 
 def test_the_layer_that_overflows_is_found(overflowing):
     cell, found = network(overflowing)
-    (text,) = _overflow(found.program("nchw", cell.recipe, None), found, None)
+    text, _ = _overflow(cell.recipe, found.program("nchw", cell.recipe, None), found, None)
     assert text.startswith("float16 overflows: it holds up to 65504, stem.conv reaches ")
     assert ";" not in text  # it is also the first
     cell, usual = network("demo")
-    (text,) = _overflow(usual.program("nchw", cell.recipe, None), usual, None)
+    (text,) = _overflow(cell.recipe, usual.program("nchw", cell.recipe, None), usual, None)
     assert text.startswith("no layer overflows: float16 holds up to 65504, ")
     assert 0 < float(text.split()[-1]) < FLOAT16_MAX
     np.testing.assert_allclose(found.reference["logits"], usual.reference["logits"], atol=1e-3)
@@ -87,7 +87,7 @@ def test_an_overflow_names_the_layer_and_what_to_build_instead(overflowing, tmp_
     assert float(overflow.split()[-1]) > FLOAT16_MAX
     same = f"conv-small-035 --weights {overflowing} -t {target}"
     assert rest == [
-        "calibrate with up to 128 images: --calibrate DIR",
+        "scale down what overflows, where that is exact: --calibrate DIR",
         f"try: mnv4 build {same} -r fp32",
         f"try: mnv4 build {same} -r int8 --calibrate DIR",
     ]
