@@ -155,8 +155,8 @@ def test_a_target_is_explained(mnv4):
     assert options["soc"]["values"] == ["a1", "b2", "c3"]
     assert options["min_ios"]["default"].startswith("16 with fp16, fp32")
     assert found["units"] == {
-        "npu": {"runs": "simulator", "emulated": True},
-        "cpu": {"runs": "reference", "emulated": False},
+        "npu": {"runs": "simulator", "emulated": True, "missing": ""},
+        "cpu": {"runs": "reference", "emulated": False, "missing": ""},
     }
     assert found["io"]["fp16"] == "float16"
     assert list(found["requires"]) == ["chip.soc"]
