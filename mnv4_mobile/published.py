@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from mnv4_mobile.images import Interpolation, Side
-from mnv4_mobile.records import Count, Positive, Record, T, Text, decode, whole
+from mnv4_mobile.records import Count, Finite, Positive, Record, T, Text, decode, whole
 from mnv4_mobile.units import Unit
 
 Precision = Literal["float", "int8"]
@@ -24,7 +24,6 @@ Date = Annotated[
     str,
     Meta(pattern=whole("[0-9]{4}-[0-9]{2}(-[0-9]{2})?"), description="a date as in 2024-05-16"),
 ]
-_Scale = tuple[float, float, float]
 
 
 class Preprocessing(Record, frozen=True, kw_only=True):
@@ -47,9 +46,9 @@ class Checkpoint(Record, frozen=True, kw_only=True):
     """The licence of the weights."""
     classes: Count
     """Number of classes."""
-    mean: _Scale
+    mean: tuple[Finite, Finite, Finite]
     """Mean that pixels in 0..1 are normalised by."""
-    std: _Scale
+    std: tuple[Positive, Positive, Positive]
     """Deviation that pixels in 0..1 are normalised by."""
     interpolation: Interpolation
     """The filter that resizes images."""

@@ -119,7 +119,7 @@ def test_the_wheel_brings_everything_that_runs(wheel, tmp_path):
         "from mnv4_mobile.model.checkpoint_source import DEMO\n"
         "from mnv4_mobile.recipe import load_recipe\n"
         f"assert str(config_folder('models')).startswith({str(site)!r})\n"
-        "assert len([load_model(name) for name in shipped('models')]) == 9\n"
+        "assert len([load_model(name) for name in shipped('models')]) == 12\n"
         "assert {'fp16', 'fp32', 'int8'} <= {load_recipe(n).name for n in shipped('recipes')}\n"
         "assert len(read_labels('imagenet-1k')) == 1000\n"
         "assert DEMO.is_file()\n"

@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from mnv4_mobile.bundle.manifest import open_bundle
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.errors import DeviceError, ParityError
 from mnv4_mobile.images import random_images
 from mnv4_mobile.tensors import feed
 from mnv4_tflite import gpu, target
-from mnv4_tflite.flatbuffer import kinds, read_model
 
 pytestmark = [pytest.mark.toolchain("tflite"), pytest.mark.peer("chromium")]
 
@@ -35,33 +33,14 @@ def test_cpu_and_gpu_agree_on_every_kind_of_block_and_output(maps):
     assert min(float(sqnr_db(cpu[name], gpu_[name]).min()) for name in cpu) > 90
 
 
-def test_products_have_the_rank_that_all_gpus_compute(maps):
-    model = read_model(maps.lowered.path.read_bytes())
-    graph = model.subgraphs[0]
-    shapes = [
-        graph.tensors[index].shape
-        for kind, operator in zip(kinds(model), graph.operators, strict=True)
-        if kind == "BATCH_MATMUL"
-        for index in (*operator.inputs, *operator.outputs)
-    ]
-    assert len(shapes) == 12
-    assert {len(shape) for shape in shapes} == {4}
-
-
-def test_a_bundle_is_built_and_verified_on_both_units(mnv4, tmp_path):
-    code, _, err = mnv4(
-        *("build", "demo", "-t", "tflite", "-r", "int8", "--unit", "cpu,gpu"),
-        *("--calibrate", "random", "-o", tmp_path),
-    )
+def test_a_bundle_is_verified_on_both_units(mnv4, demo_bundle):
+    code, out, err = mnv4("verify", demo_bundle("tflite").path, "--unit", "cpu,gpu", "--json")
     assert code == 0, err
-    (path,) = tmp_path.iterdir()
-    parity = open_bundle(path).manifest.parity
-    assert list(parity) == ["cpu", "gpu"]
-    assert parity["gpu"]["logits"].passed
-    code, out, _ = mnv4("verify", path, "--unit", "gpu", "--json")
-    assert code == 0
-    (again,) = json.loads(out)["bundles"]
-    assert again["parity"]["gpu"]["logits"]["sqnr_db"] == parity["gpu"]["logits"].sqnr_db
+    (found,) = json.loads(out)["bundles"]
+    assert list(found["parity"]) == ["cpu", "gpu"]
+    cpu, gpu_ = (found["parity"][unit]["logits"]["sqnr_db"] for unit in ("cpu", "gpu"))
+    assert min(cpu, gpu_) > 90
+    assert cpu != gpu_  # they round in different orders
 
 
 class Wide(torch.nn.Module):
@@ -91,12 +70,6 @@ def test_a_model_that_would_be_cut_is_refused_with_its_operators(wide):
         worker.run({"image": np.zeros((1, 8, 8, 3), np.float32)})
     outside = [found for found in target.lint(wide, ["layer"]) if found.rule == "outside-gpu"]
     assert any("TRANSPOSE of a tensor with 6 axes" in found.what for found in outside)
-
-
-def test_what_every_network_needs_is_taken(maps, half):
-    for case in (maps, half):
-        rules = {found.rule for found in target.lint(case.lowered.path, ["layer"])}
-        assert "outside-gpu" not in rules
 
 
 def test_a_machine_without_a_driver_is_told_what_to_install(mnv4, tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from mnv4_mobile.recipe import Weights, load_recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.target import check_recipe
 from mnv4_tflite import target
+from mnv4_tflite.flatbuffer import kinds, read_model
 
 pytestmark = pytest.mark.toolchain("tflite")
 
@@ -49,6 +50,16 @@ def test_attention_and_feature_maps_without_transposes(maps):
     assert [output.layout for output in maps.lowered.outputs] == ["nhwc", None, "nhwc", None, None]
     assert {"stem.act", "stages.1.1.middle.conv", "head.conv.act"} <= set(said["layers"])
     assert len(set(said["layers"])) == len(said["layers"])
+    # Some GPUs compute products of rank 3 wrongly.
+    model = read_model(maps.lowered.path.read_bytes())
+    graph = model.subgraphs[0]
+    products = (
+        operator
+        for kind, operator in zip(kinds(model), graph.operators, strict=True)
+        if kind == "BATCH_MATMUL"
+    )
+    ranks = {len(graph.tensors[i].shape) for one in products for i in (*one.inputs, *one.outputs)}
+    assert ranks == {4}
 
 
 def test_float16_weights_and_bytes(half):
