@@ -13,7 +13,7 @@ from tests.hostile.kinds.kind import BUNDLES
 from tests.hostile.promise import Guard
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-_EXAMPLES = {"http": 3, "aimodel": 4, "bundle": 6, "bundle-ios": 6, "cache": 6, "library": 6}
+_EXAMPLES = {"http": 3, "aimodel": 2, "bundle": 6, "bundle-ios": 6, "cache": 6, "library": 6}
 """Numbers of inputs of the kinds that take long."""
 
 
