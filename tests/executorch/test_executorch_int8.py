@@ -10,7 +10,6 @@ from mnv4_mobile.builder.reference import eager
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
-from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.program.export import export
@@ -132,18 +131,6 @@ def test_integers_in_and_out(tmp_path):
 def test_no_unsigned_integers(tmp_path):
     with pytest.raises(LoweringError, match=r"io: found 'uint8', supported.*: float32, int8"):
         build(tmp_path / "model.pte", tiny_model(), io="uint8")
-
-
-def test_the_largest_network_is_one_delegate(tmp_path):
-    """It has the blocks of all others."""
-    model = load_model("hybrid-large")
-    spec = BuildSpec(model=model, preprocess=PREPROCESS)
-    net = MobileNetV4(model, spec.outputs)
-    net.load_state_dict(random_state(model, 0))
-    calibration = choose_images("random", PREPROCESS, images=2, seed=0, progress=Progress())
-    program = export(net.eval(), spec, "nhwc")
-    lowered = target.lower(program, spec, INT8, calibration, tmp_path / "model.pte")
-    assert target.operators(lowered.path) == {"delegate": 1}
 
 
 def test_weights_that_are_rounded_already_keep_their_integers():
