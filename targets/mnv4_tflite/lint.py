@@ -49,12 +49,18 @@ _TAKEN = {
 _STATIC = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 """Operators that XNNPACK takes with constant weights only."""
 
-_GPU = _FLOAT | {
-    *("CAST", "CUMSUM", "FLOOR_MOD", "GREATER", "GREATER_EQUAL", "LOG", "LOGICAL_AND"),
-    *("NOT_EQUAL", "RESIZE_NEAREST_NEIGHBOR", "SELECT", "SIGN"),
-}
-"""Operators that LiteRT's GPU accelerator takes; it has no published list, so those of float on
-XNNPACK were tried with it, and some more."""
+_GPU = frozenset(
+    (
+        *("ABS", "ADD", "AVERAGE_POOL_2D", "BATCH_MATMUL", "CAST", "CONCATENATION", "CONV_2D"),
+        *("COS", "CUMSUM", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "DIV", "EXP", "FLOOR", "FLOOR_MOD"),
+        *("FULLY_CONNECTED", "GELU", "GREATER", "GREATER_EQUAL", "HARD_SWISH", "LEAKY_RELU"),
+        *("LOG", "LOGICAL_AND", "LOGISTIC", "MAXIMUM", "MAX_POOL_2D", "MEAN", "MINIMUM", "MUL"),
+        *("NOT_EQUAL", "PAD", "QUANTIZE", "REDUCE_MAX", "REDUCE_MIN", "RELU", "RESHAPE"),
+        *("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "ROUND", "RSQRT", "SELECT", "SIGN"),
+        *("SIN", "SLICE", "SOFTMAX", "SQRT", "SUB", "SUM", "TANH", "TRANSPOSE", "TRANSPOSE_CONV"),
+    )
+)
+"""Operators that LiteRT's GPU accelerator was seen to take. Its own list is not published."""
 _GPU_RANK = 4
 
 
@@ -97,7 +103,7 @@ def _delegate_break(graph: Graph, operator: Operator) -> str:
 def _outside_gpu(graph: Graph, operator: Operator) -> str:
     """Finds an operator that stays on the CPU when the GPU runs the model."""
     if operator.kind not in _GPU:
-        return f"{operator.kind}, which LiteRT's GPU accelerator does not take"
+        return f"{operator.kind}, which LiteRT's GPU accelerator is not known to take"
     ranks = [len(graph.values[name].shape) for name in (*operator.inputs, *operator.outputs)]
     if max(ranks) > _GPU_RANK:
         return f"{operator.kind} of a tensor with {max(ranks)} axes; a GPU takes 4 or fewer"
