@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from mnv4_mobile.errors import ParityError
+from mnv4_mobile.errors import DeviceError, ParityError
 from mnv4_mobile.images import Preprocess, normalise
 from mnv4_mobile.records import Count, Positive, Record, whole
 
@@ -83,6 +84,24 @@ def check_bytes(shape: Sequence[int], dtype: str) -> None:
     """Raises ValueError if a tensor is larger than arrays can be in some of the languages."""
     if math.prod(shape) * np.dtype(dtype).itemsize > _MAX_BYTES:
         raise ValueError(f"shape: found {list(shape)}, must have {_MAX_BYTES} bytes at most")
+
+
+def check_inputs(
+    path: Path, tensors: Tensors, expected: Mapping[str, tuple[tuple[int, ...], str]]
+) -> None:
+    """Refuses arrays that are not an artifact's inputs, which some runtimes take in any shape.
+
+    Args:
+        path: The artifact, for the message.
+        tensors: Arrays by input name.
+        expected: Shape and type of each input, by its name.
+
+    Raises:
+        DeviceError: Naming what was found and what is expected.
+    """
+    found = {name: (value.shape, value.dtype.name) for name, value in tensors.items()}
+    if found != expected:
+        raise DeviceError(f"{path}: inputs: found {found}, must be {expected}")
 
 
 def feed(image: TensorSpec, pixels: npt.NDArray[np.uint8], preprocess: Preprocess) -> Tensors:

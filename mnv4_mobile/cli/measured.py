@@ -193,11 +193,7 @@ def show_groups(
                 _number(typical(s.load_cold_ms for s in samples), 1),
                 _number(typical(s.peak_rss_mb for s in samples), 0),
                 _number(typical(s.golden_sqnr_db for s in samples), 1),
-                *(
-                    [f"{near.latency.ms:.3f} {near.unit}" if near else "-"]
-                    if any(published)
-                    else []
-                ),
+                *([_published(near)] if any(published) else []),
             ]
         )
     print_doubted(columns, rows, doubts)

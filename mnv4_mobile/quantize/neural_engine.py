@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mnv4_mobile.target import Images
 
-_SMALLEST_SCALE = float(np.finfo(np.float16).tiny)
+SMALLEST_SCALE = float(np.finfo(np.float16).tiny)
 """The smallest scale. Scales are float16 in the program: a smaller one may become zero."""
 
 
@@ -85,7 +85,7 @@ def roundings(
 def _rounding(value: fx.Node, readers: Collection[fx.Node], low: float, high: float) -> Rounding:
     dtype: Literal["int8", "uint8"] = "int8" if low < 0 else "uint8"
     scale = max(-low, high) / int(np.iinfo(dtype).max)
-    return Rounding(value=value, readers=readers, dtype=dtype, scale=max(scale, _SMALLEST_SCALE))
+    return Rounding(value=value, readers=readers, dtype=dtype, scale=max(scale, SMALLEST_SCALE))
 
 
 def rounded_values(

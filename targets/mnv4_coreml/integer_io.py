@@ -18,7 +18,7 @@ from mnv4_coreml.speedups import retype_int8
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.program.observe import observe
 from mnv4_mobile.program.operations import image_of
-from mnv4_mobile.quantize.neural_engine import Rounding
+from mnv4_mobile.quantize.neural_engine import SMALLEST_SCALE, Rounding
 from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import replace
@@ -30,7 +30,6 @@ NOTE = (
     "int8 inputs and outputs: coremltools expects its own test of them on Core ML to fail "
     "(test_torch_conversion_api.py, rdar://155895085); check the artifact on a device"
 )
-_SMALLEST_SCALE = float(np.finfo(np.float16).tiny)
 
 
 def port_ranges(
@@ -89,7 +88,7 @@ def port_grids(
 
 def _grid(step: float, low: float | None = None) -> Quantization:
     """Returns the grid for a step, with a zero point of 0 unless it has to hold a lowest value."""
-    scale = float(np.float16(max(step, _SMALLEST_SCALE)))  # as the program holds it
+    scale = float(np.float16(max(step, SMALLEST_SCALE)))  # as the program holds it
     zero_point = 0 if low is None else int(np.clip(round(-128 - low / scale), -128, 127))
     return Quantization(scale=scale, zero_point=zero_point)
 

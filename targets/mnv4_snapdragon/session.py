@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mnv4_mobile.errors import BundleError, DeviceError, damaged
+from mnv4_mobile.errors import BundleError, damaged
 from mnv4_mobile.target import Session
-from mnv4_mobile.tensors import Tensors
+from mnv4_mobile.tensors import Tensors, check_inputs
 from mnv4_snapdragon.compiled import DISPATCH, program_of, read_compiled
 from mnv4_snapdragon.socs import release
 from mnv4_snapdragon.speedups import installed_qairt, library
@@ -57,9 +57,7 @@ def open_session(path: Path, threads: int) -> Session:
     }
 
     def run(tensors: Tensors) -> dict[str, npt.NDArray[Any]]:
-        found = {name: (value.shape, value.dtype.name) for name, value in tensors.items()}
-        if found != expected:
-            raise DeviceError(f"{path}: inputs: found {found}, must be {expected}")
+        check_inputs(path, tensors, expected)
         values = {number: tensors[named(number)] for number in model.inputs}
         for part in parts:
             values |= part(values)

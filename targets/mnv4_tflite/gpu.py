@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from mnv4_mobile.errors import BundleError, DeviceError, ParityError
 from mnv4_mobile.target import Session
-from mnv4_mobile.tensors import Tensors
+from mnv4_mobile.tensors import Tensors, check_inputs
 from mnv4_mobile.units import Executor
 from mnv4_tflite.reader import Model
 
@@ -114,9 +114,7 @@ def open_on_gpu(path: Path) -> Session:
     results = {name: model.create_output_buffer_by_name(key, name) for name in names["outputs"]}
 
     def run(tensors: Tensors) -> dict[str, npt.NDArray[Any]]:
-        found = {name: (value.shape, value.dtype.name) for name, value in tensors.items()}
-        if found != expected:
-            raise DeviceError(f"{path}: inputs: found {found}, must be {expected}")
+        check_inputs(path, tensors, expected)
         for name, value in tensors.items():
             entries[name].write(np.ascontiguousarray(value))
         model.run_by_name(key, entries, results)

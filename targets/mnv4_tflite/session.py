@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from mnv4_mobile.errors import BundleError, DeviceError
+from mnv4_mobile.errors import BundleError
 from mnv4_mobile.target import Session
-from mnv4_mobile.tensors import Tensors
+from mnv4_mobile.tensors import Tensors, check_inputs
 
 
 def open_session(path: Path, threads: int) -> Session:
@@ -41,9 +41,7 @@ def open_session(path: Path, threads: int) -> Session:
 
     def run(tensors: Tensors) -> dict[str, npt.NDArray[Any]]:
         # Without this check, the runtime would try to resize the model to any shape.
-        found = {name: (value.shape, value.dtype.name) for name, value in tensors.items()}
-        if found != expected:
-            raise DeviceError(f"{path}: inputs: found {found}, must be {expected}")
+        check_inputs(path, tensors, expected)
         outputs: dict[str, npt.NDArray[Any]] = runner(**tensors)
         return outputs
 
