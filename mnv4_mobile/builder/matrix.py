@@ -273,9 +273,13 @@ def _left_out(cells: Iterable[Cell]) -> Iterator[str]:
     """Yields notes on the steps that recipes leave out without calibration images."""
     recipes = dict.fromkeys(cell.recipe for cell in cells if cell.options.calibrate is None)
     for recipe in recipes:
-        if recipe.prepare:
-            steps = ", ".join(recipe.prepare)
+        if steps := ", ".join(step for step in recipe.prepare if step != "guard"):
             yield f"recipe {recipe.name}: without --calibrate: {steps} left out"
+    if any("guard" in recipe.prepare for recipe in recipes):
+        yield (
+            "range of float16 not checked: give --calibrate DIR, a folder of images, to find the "
+            "layers that overflow and to scale them down"
+        )
 
 
 def build_cells(

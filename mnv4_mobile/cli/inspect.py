@@ -81,6 +81,8 @@ def inspect(
     if found := manifest.float16_range:
         text = f"margin {found.margin:.3g} at {found.layer}, on {found.images} images"
         rows.append(["range of float16", text])
+    elif any(layer.precision == "float16" for layer in manifest.layers):
+        rows.append(["range of float16", "not checked"])
     reasons = {layer.why for layer in manifest.layers if layer.why}
     rows += [["not as the recipe", why] for why in sorted(reasons)]
     print_table(["", ""], rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING
@@ -36,12 +36,14 @@ class Channels:
     read: list[nn.Conv2d | nn.BatchNorm2d]
     seen: list[nn.Module]
     """Modules whose outputs have these channels."""
+    multiplied: list[nn.Conv2d] = field(default_factory=list)
+    """Convolutions by whose outputs these channels are multiplied: queries by keys."""
 
     @property
     def count(self) -> int:
-        """Number of channels."""
-        writer = self.written[0]
-        return (writer.conv if isinstance(writer, ConvNorm) else writer).out_channels
+        """Number of channels; heads of attention share them."""
+        convs = [w.conv if isinstance(w, ConvNorm) else w for w in self.written]
+        return min(conv.out_channels for conv in (*convs, *self.multiplied))
 
     @property
     def depthwise(self) -> bool:
@@ -55,6 +57,8 @@ class Channels:
                 _scale_written(writer, factor)
             for reader in self.read:
                 _scale_read(reader, 1 / factor)
+            for other in self.multiplied:
+                _scale_written(other, 1 / factor)
 
 
 def equalize(net: MobileNetV4, calibration: Calibration) -> None:
@@ -97,6 +101,7 @@ def _scale_written(module: ConvNorm | nn.Conv2d, factor: Tensor) -> None:
         norm.bias.mul_(factor)
         return
     conv = module.conv if isinstance(module, ConvNorm) else module
+    factor = factor.repeat(conv.out_channels // len(factor))  # once for each head
     conv.weight.mul_(factor.view(-1, 1, 1, 1))
     if conv.bias is not None:
         conv.bias.mul_(factor)
@@ -111,11 +116,12 @@ def _scale_read(module: nn.Conv2d | nn.BatchNorm2d, factor: Tensor) -> None:
     elif module.groups > 1:
         module.weight.mul_(factor.view(-1, 1, 1, 1))
     else:
+        factor = factor.repeat(module.in_channels // len(factor))  # once for each head
         module.weight.mul_(factor.view(1, -1, 1, 1))
 
 
 def all_channels(net: MobileNetV4) -> Iterator[Channels]:
-    """Yields all channels of a network that can be scaled."""
+    """Yields all channels of a network that can be scaled, except those of `float_channels`."""
     for block in net.modules():
         match block:
             case UIR():
@@ -126,6 +132,22 @@ def all_channels(net: MobileNetV4) -> Iterator[Channels]:
             case KeyValue() if block.down is not None:
                 yield Channels(written=[block.down], read=[block.project], seen=[block.down])
     yield from _streams(net)
+
+
+def float_channels(net: MobileNetV4) -> Iterator[Channels]:
+    """Yields the channels that can be scaled, but that recipes for integers leave in float.
+
+    They are queries, keys and values of attention, which is linear in each of them, and the hidden
+    features of the head.
+    """
+    for block in net.modules():
+        if isinstance(block, MMQA):
+            query, key, value = block.query, block.key.project, block.value.project
+            yield Channels(written=[value], read=[block.output], seen=[])
+            yield Channels(written=[key], read=[], seen=[], multiplied=[query])
+            yield Channels(written=[query], read=[], seen=[], multiplied=[key])
+    if net.head is not None and net.head.conv is not None and _passes_factors(net.head.conv):
+        yield Channels(written=[net.head.conv], read=[net.head.classifier], seen=[])
 
 
 def _chain(parts: list[ConvNorm]) -> Iterator[Channels]:

@@ -20,7 +20,7 @@ from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.program.export import export
 from mnv4_mobile.program.observe import observe
 from mnv4_mobile.program.operations import operations
-from mnv4_mobile.quantize.equalization import Channels, all_channels
+from mnv4_mobile.quantize.equalization import Channels, all_channels, float_channels
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -55,9 +55,10 @@ def guard(net: MobileNetV4, spec: BuildSpec, calibration: Calibration) -> None:
     one = replace(spec, batch=1)
     sums = largest_sums(export(net, one, "nchw"), one, islice(calibration, IMAGES))
     names = {module: name for name, module in net.named_modules()}
-    for group in all_channels(net):
+    for group in (*all_channels(net), *float_channels(net)):
         found = [sums[name] for name in _operations(group, names) if name in sums]
-        largest = torch.stack(found).amax(0)
+        # In this form, the heads of a channel are neighbours.
+        largest = torch.stack(found).amax(0).view(group.count, -1).amax(1)
         beyond = (largest > FLOAT16_MAX / LEAST_MARGIN) & largest.isfinite()
         factor = torch.exp2(-torch.log2(largest / _GOAL).ceil())
         group.scale(torch.where(beyond, factor, 1.0))

@@ -295,6 +295,14 @@ def test_weights_alone_do_without_images_and_say_what_is_left_out():
         cells(["conv-small"], "random:0", ["tflite"], ["int8"], options, progress=progress)
 
 
+def test_an_unchecked_range_of_float16_is_said_once():
+    progress, two = Steps(), ["palettize-8", "fp16"]
+    cells(["conv-small"], "random:0", ["coreml"], two, [Options()], progress=progress)
+    assert [note for note in progress.notes if "prepare" in note or "guard" in note] == []
+    (note,) = [note for note in progress.notes if "float16" in note]
+    assert note.startswith("range of float16 not checked: give --calibrate DIR")
+
+
 def test_what_is_no_file_among_the_images_is_not_hashed(tmp_path, demo_pictures):
     for index, path in enumerate(sorted(demo_pictures.glob("*.jpg"))[:4]):
         (tmp_path / f"{index}.jpg").symlink_to(path)

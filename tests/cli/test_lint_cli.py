@@ -56,6 +56,11 @@ def test_a_layer_that_may_overflow_is_named(mnv4, demo_bundle, tmp_path, margin,
     assert found == code
     assert ("float16-range  stem.conv" in out) == (code == 3)
     assert f"margin {margin:g} at stem.conv, on 16 images" in mnv4("inspect", bundle)[1]
+    del manifest["float16_range"]
+    assert "range of float16" not in mnv4("inspect", demo_bundle("tflite").path)[1]
+    manifest["layers"][0]["precision"] = "float16"
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    assert "range of float16 not checked" in " ".join(mnv4("inspect", bundle)[1].split())
 
 
 def test_no_bundle(mnv4):

@@ -20,7 +20,7 @@ from mnv4_mobile.program.observe import fed
 from mnv4_mobile.program.operations import operations
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quantize.calibration import choose_images
-from mnv4_mobile.quantize.equalization import all_channels
+from mnv4_mobile.quantize.equalization import all_channels, float_channels
 from mnv4_mobile.quantize.guard import FLOAT16_MAX, largest_sums, margins
 from mnv4_mobile.quantize.prepare import prepared
 from mnv4_mobile.recipe import load_recipe
@@ -147,6 +147,22 @@ def test_an_outlier_that_overflows_is_scaled_down(calibration, act, group, layer
     mended = guarded(broken, calibration)
     assert min(margins_of(mended, calibration).values()) >= LEAST_MARGIN
     assert decibel(mended, expected) > 40
+    assert np.array_equal(eager(mended, IMAGES, spec_of(net))["logits"], expected)
+
+
+def test_queries_keys_values_and_features_of_the_head_are_scaled_down(calibration):
+    net = network()
+    expected = eager(net, IMAGES, spec_of(net))["logits"]
+    value, key, query, head = float_channels(net)
+    for group in (value, query, head):
+        group.scale(torch.full((group.count,), 2.0**16))
+    found = margins_of(net, calibration)
+    large = {"stages.1.4.value.project", "stages.1.4.query", "head.conv.conv"}
+    assert large <= {name for name, margin in found.items() if margin < 1}
+    key.scale(torch.full((key.count,), 2.0**32))
+    assert margins_of(net, calibration)["stages.1.4.key.project"] < 1
+    mended = guarded(net, calibration)
+    assert min(margins_of(mended, calibration).values()) >= LEAST_MARGIN
     assert np.array_equal(eager(mended, IMAGES, spec_of(net))["logits"], expected)
 
 
