@@ -19,6 +19,8 @@ class Executor:
     """The runtime and its delegate, or what emulates them."""
     emulated: bool = False
     """Whether it only emulates the unit, so that its times mean nothing."""
+    falls_back: bool = False
+    """Whether it may run operators on another unit without saying so."""
     missing: str = ""
     """What this machine lacks to run it, with the command that installs it; empty if nothing."""
 

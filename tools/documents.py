@@ -52,6 +52,7 @@ _SAMPLES: dict[str, Any] = {
     "summary": None,
     "preprocess_ms": [0.5],
     "peak_rss_mb": 61.25,
+    "ran_on": ["cpu"],
     "thermal_before": {"status": "nominal", "celsius": 31.5},
     "thermal_after": {"status": None, "celsius": None},
     "versions": {"runtime": "litert 1.4.0"},
@@ -68,6 +69,7 @@ _EMPTY_SAMPLES: dict[str, Any] = {
     "summary": None,
     "preprocess_ms": [],
     "peak_rss_mb": None,
+    "ran_on": [],
     "thermal_before": {"status": None, "celsius": None},
     "thermal_after": {"status": None, "celsius": None},
     "versions": {},
@@ -402,6 +404,7 @@ def _result() -> Documents:
     kind.accept("a summary", {"samples": _EMPTY_SAMPLES | {"summary": summary}})
     kind.accept("a short summary", {"samples": _EMPTY_SAMPLES | {"summary": unknown}})
     kind.accept("large numbers", {"samples.latencies_ms": [_MOST_MS, 0.0, _raw("1E+9")]})
+    kind.accept("several units", {"samples.ran_on": ["gpu", "cpu"]})
     kind.accept("negative decibels", {"samples.golden_sqnr_db": -12.5})
     conditions = {"größe": "ja", "": 0, "a.b": -1.5}
     kind.accept("conditions of any name", {"samples.conditions": conditions})
@@ -425,6 +428,7 @@ def _result() -> Documents:
         place = f"samples.{key}"
         kind.refuse(f"{place}[0]", -1, "1", None, True, key=place)
         kind.refuse(f"{place}[0]", _MOST_MS + 1, 1e308, 10**400, key=place)
+    kind.refuse("samples.ran_on", "cpu", ["tpu"], [None])
     kind.refuse("samples.thermal_before.status", "warm", 1)
     kind.refuse("samples.thermal_before.celsius", "31", True, _GONE, -1e308, 10**400)
     kind.refuse("samples.thermal_before.surprise", 1)

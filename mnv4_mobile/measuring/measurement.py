@@ -24,6 +24,7 @@ from mnv4_mobile.records import (
     Uuid,
     show,
 )
+from mnv4_mobile.units import Unit
 
 Status = Literal["ok", "wrong", "failed"]
 """`wrong`: the device's output missed the golden pair's gate, so nothing was timed."""
@@ -91,6 +92,9 @@ class Samples(Record, frozen=True, kw_only=True):
     """Time from the RGB pixels of a decoded image to the input; not part of the latencies."""
     peak_rss_mb: NotNegative | None = None
     """Peak memory of a separate process that only loads and runs the artifact."""
+    ran_on: tuple[Unit, ...] = ()
+    """The units that ran the artifact, each once, by the runtime's own account: all that ran any
+    operator of it. Empty if the runtime does not say. The plan has the unit that was asked for."""
     thermal_before: Thermal = Thermal()
     """How warm the device was before the session."""
     thermal_after: Thermal = Thermal()

@@ -53,7 +53,10 @@ class CoreAI:
         ),
     )
     units: Mapping[Unit, Executor] = (
-        {unit: Executor(name=f"Core AI, {name}") for name, unit in COMPUTE_UNITS.items()}
+        {
+            unit: Executor(name=f"Core AI, {name}", falls_back=unit != "cpu")
+            for name, unit in COMPUTE_UNITS.items()
+        }
         if _NATIVE
         else {"cpu": Executor(name="Core AI on Linux", emulated=True)}
     )

@@ -75,7 +75,10 @@ class CoreML:
         STOCK,
     )
     units: Mapping[Unit, Executor] = (
-        {unit: Executor(name=f"Core ML, {name}") for unit, name in _UNITS.items()}
+        {
+            unit: Executor(name=f"Core ML, {name}", falls_back=unit != "cpu")
+            for unit, name in _UNITS.items()
+        }
         if _NATIVE
         else {"cpu": Executor(name="interpreter of the saved program", emulated=True)}
     )

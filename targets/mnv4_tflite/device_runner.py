@@ -115,6 +115,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "summary": None,
         "preprocess_ms": [],
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "ran_on": ["cpu"],  # the interpreter has no other delegate than XNNPACK
         "thermal_before": unknown,
         "thermal_after": unknown,
         "versions": {"runtime": version, "python": sys.version.split()[0]},

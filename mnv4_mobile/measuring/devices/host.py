@@ -19,7 +19,15 @@ from mnv4_mobile.measuring.measurement import DeviceInfo, Samples, Thermal
 from mnv4_mobile.measuring.plan import Plan
 from mnv4_mobile.measuring.subject import Subject
 from mnv4_mobile.progress import SILENT, Progress
-from mnv4_mobile.target import check_units, first_unit, load_target, missing, require, target_names
+from mnv4_mobile.target import (
+    Target,
+    check_units,
+    first_unit,
+    load_target,
+    missing,
+    require,
+    target_names,
+)
 from mnv4_mobile.units import Unit
 
 _CPUS = Path("/sys/devices/system/cpu")
@@ -51,7 +59,7 @@ class Host:
         """
         target = load_target(subject.artifact.target)
         check_units(target, [plan.unit] if plan.unit else [])
-        unit: Unit = first_unit(target) if plan.unit is None else plan.unit
+        unit = _unit(target, plan)
         if target.units[unit].emulated:
             raise ConfigError(
                 f"{subject.artifact.name}: cannot be measured on this computer: {unit} is only "
@@ -64,6 +72,8 @@ class Host:
         """See `Device.measure`. One process is timed, then another one measures the memory."""
         del progress  # a session is one step
         name, feeds, cores = subject.artifact.target, subject.feeds(), _cores(plan)
+        target = load_target(name)
+        unit = _unit(target, plan)
 
         def worker() -> Worker:
             path, threads = subject.path, plan.threads
@@ -102,6 +112,7 @@ class Host:
             t_ms=found.t_ms,
             preprocess_ms=preprocess,
             peak_rss_mb=peak,
+            ran_on=() if target.units[unit].falls_back else (unit,),
             thermal_before=before,
             thermal_after=after,
             versions={"runtime": loads.runtime, "python": platform.python_version()},
@@ -120,6 +131,10 @@ def _preprocess_ms(worker: Worker, subject: Subject) -> tuple[float, ...]:
     image = random_images(Preprocess(size=CAMERA_SIZE), 1, seed=0)[0]
     timing = worker.preprocess(bundle.input, image, bundle.preprocess, PREPROCESS_RUNS)
     return timing.latencies_ms
+
+
+def _unit(target: Target, plan: Plan) -> Unit:
+    return first_unit(target) if plan.unit is None else plan.unit
 
 
 def _cores(plan: Plan) -> tuple[int, ...] | None:

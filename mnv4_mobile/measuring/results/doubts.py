@@ -24,6 +24,7 @@ RESOLUTION = 0.05
 MEANINGS: Mapping[str, str] = {
     "wrong": "the device's output missed the golden pair's gate; such sessions are not timed",
     "failed": "sessions failed and gave no latency",
+    "fallback": "the unit that was asked for did not run all of it",
     "published": f"{nearest.FIT:.0f} times slower or faster than the nearest published figure",
     "unverified": "the artifact has no bundle, so its output was never verified",
     "unchecked": "its output was not checked on the device",
@@ -71,6 +72,8 @@ def doubts(measurement: Measurement) -> list[Doubt]:
     if not found or not samples:
         return []
     codes = []
+    asked, ran_on = measurement.plan.unit, samples.ran_on
+    fallback = asked is not None and bool(ran_on) and ran_on != (asked,)
     busy = samples.conditions.get("busy")
     if isinstance(busy, (int, float)) and busy > BUSY:
         codes.append("busy")
@@ -95,7 +98,10 @@ def doubts(measurement: Measurement) -> list[Doubt]:
     resolution = samples.conditions.get("timer_resolution_ms")
     if isinstance(resolution, (int, float)) and resolution > RESOLUTION * found.mean:
         codes.append("timer")
-    return _sorted(map(Doubt, codes))
+    fell = (
+        [Doubt("fallback", f"asked for {asked}, ran on {' and '.join(ran_on)}")] if fallback else []
+    )
+    return _sorted([*fell, *map(Doubt, codes)])
 
 
 def os_builds(measurements: Sequence[Measurement]) -> dict[str, str]:
@@ -114,10 +120,11 @@ def doubts_of_group(
         newest: See `os_builds`; None skips the question whether a device was updated since.
     """
     timed = [m for m in measurements if statistics.of(m)]
-    counts = Counter(doubt.code for m in timed for doubt in doubts(m))
+    each = [doubt for m in timed for doubt in doubts(m)]
+    details = {doubt.code: doubt.detail for doubt in each}
     found = [
-        Doubt(code, "" if count == len(timed) else f"{count}/{len(timed)}")
-        for code, count in counts.items()
+        Doubt(code, details[code] if count == len(timed) else f"{count}/{len(timed)}")
+        for code, count in Counter(doubt.code for doubt in each).items()
     ]
     for status in ("failed", "wrong"):
         count = sum(m.status == status for m in measurements)

@@ -35,6 +35,8 @@ class FlatMeasurement(TypedDict):
     affinity: str
     unit: str | None
     """None stands for the artifact's default unit."""
+    ran_on: str
+    """The units that ran it, joined by semicolons; empty if unknown."""
     plan: str
     """The plan's key; rows with equal keys may be compared."""
     samples: int | None
@@ -87,6 +89,7 @@ def flat(measurement: Measurement) -> FlatMeasurement:
         threads=plan.threads,
         affinity=plan.affinity,
         unit=plan.unit,
+        ran_on="; ".join(samples.ran_on),
         plan=plan.key,
         samples=found.n if found else None,
         p50_ms=found.p50 if found else None,

@@ -255,6 +255,7 @@ void run(const Options& options) {
        << "  \"summary\": null,\n"
        << "  \"preprocess_ms\": [],\n"
        << "  \"peak_rss_mb\": " << peak_rss_mb() << ",\n"
+       << "  \"ran_on\": [\"cpu\"],\n"  // it is built with XNNPACK and no other delegate
        << "  \"thermal_before\": {\"status\": null, \"celsius\": null},\n"
        << "  \"thermal_after\": {\"status\": null, \"celsius\": null},\n"
        << "  \"versions\": {\"runtime\": \"executorch " MNV4_EXECUTORCH "\"},\n"

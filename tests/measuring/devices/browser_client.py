@@ -21,6 +21,7 @@ SAMPLES = {
     "summary": None,
     "preprocess_ms": [],
     "peak_rss_mb": None,
+    "ran_on": ["cpu"],
     "thermal_before": {"status": None, "celsius": None},
     "thermal_after": {"status": None, "celsius": None},
     "versions": {"runtime": "litert.js 2.5.3"},

@@ -50,6 +50,7 @@ def test_a_session_has_all_its_figures(demo_bundle, host, target, runtime):
     assert found.runtime.startswith(runtime)
     samples = found.samples
     assert samples.golden_sqnr_db > 80
+    assert samples.ran_on == ("cpu",)
     assert len(samples.latencies_ms) == len(samples.t_ms) >= 5
     assert samples.t_ms[-1] + samples.latencies_ms[-1] >= 300
     assert np.all(np.diff(samples.t_ms) >= samples.latencies_ms[:-1])

@@ -81,6 +81,16 @@ def _with(**values):
     return measurement(samples=replace(measurement().samples, **values))
 
 
+def _asked(unit, ran_on):
+    return replace(_with(ran_on=ran_on), plan=replace(PLAN, unit=unit))
+
+
+def test_a_group_says_which_unit_ran_instead_of_the_one_that_was_asked_for():
+    fell, ran = _asked("gpu", ("cpu",)), _asked("gpu", ("gpu",))
+    assert codes(doubts_of_group([fell, fell])) == ["fallback asked for gpu, ran on cpu"]
+    assert codes(doubts_of_group([fell, ran])) == ["fallback 1/2"]
+
+
 @pytest.mark.parametrize(
     ("one", "said"),
     [
@@ -99,6 +109,11 @@ def _with(**values):
         (measurement(latencies=[5.0] * 10), ["few"]),
         (_with(thermal_before=Thermal(status="fair")), ["warm"]),
         (_with(thermal_after=Thermal(status="serious")), ["warming"]),
+        (_with(ran_on=("gpu", "cpu")), []),  # the plan asks for no unit
+        (_asked("gpu", ()), []),  # the runtime does not say
+        (_asked("gpu", ("gpu",)), []),
+        (_asked("gpu", ("cpu",)), ["fallback asked for gpu, ran on cpu"]),
+        (_asked("npu", ("npu", "cpu")), ["fallback asked for npu, ran on npu and cpu"]),
         (_with(golden_sqnr_db=None), ["unchecked"]),
         (
             measurement(artifact=replace(ARTIFACT, bundle_id=None)),

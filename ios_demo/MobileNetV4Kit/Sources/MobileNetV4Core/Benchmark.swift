@@ -99,6 +99,7 @@ extension MobileNetV4 {
                 startsMs: starts,
                 preprocessMs: try await preprocess(model),
                 peakRssMb: peak,
+                ranOn: [],
                 thermalBefore: before,
                 thermalAfter: device.thermal(),
                 versions: ["runtime": try await model.runtime],

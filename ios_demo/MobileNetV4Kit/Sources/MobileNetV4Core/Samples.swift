@@ -60,6 +60,8 @@ extension MobileNetV4 {
         public var preprocessMs: [Double]
         /// The peak memory of the process until the first inference.
         public var peakRssMb: Double?
+        /// The units that ran any operator; empty if the runtime does not say.
+        public var ranOn: [Plan.Unit]
         /// The thermal state when the session began.
         public var thermalBefore: Thermal
         /// The thermal state when the session ended.
@@ -79,6 +81,7 @@ extension MobileNetV4 {
             case summary
             case preprocessMs = "preprocess_ms"
             case peakRssMb = "peak_rss_mb"
+            case ranOn = "ran_on"
             case thermalBefore = "thermal_before"
             case thermalAfter = "thermal_after"
             case versions, conditions
@@ -99,6 +102,7 @@ extension MobileNetV4.Samples {
         try values.encodeNil(forKey: .summary)  // only programs of other projects give one
         try values.encode(preprocessMs, forKey: .preprocessMs)
         try values.encode(peakRssMb, forKey: .peakRssMb)
+        try values.encode(ranOn, forKey: .ranOn)
         try values.encode(thermalBefore, forKey: .thermalBefore)
         try values.encode(thermalAfter, forKey: .thermalAfter)
         try values.encode(versions, forKey: .versions)

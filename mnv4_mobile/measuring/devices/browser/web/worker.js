@@ -238,6 +238,7 @@ async function measure(work, report) {
       summary: null,
       preprocess_ms: preprocessMs.map(micro),
       peak_rss_mb: null,
+      ran_on: [plan.unit ?? "cpu"], // load refuses a model that WebGPU does not take as a whole
       thermal_before: unknown,
       thermal_after: unknown,
       versions: { runtime: `litert.js ${LITERT_VERSION}` },

@@ -76,6 +76,7 @@ public class Measure(
                 startsMs = starts,
                 preprocessMs = preprocess(model),
                 peakRssMb = peak,
+                ranOn = listOf("cpu"),
                 thermalBefore = before,
                 thermalAfter = phone.thermal(),
                 versions = mapOf("runtime" to model.runtime),

@@ -31,6 +31,8 @@ public class Samples(
     public val preprocessMs: DoubleArray,
     /** The peak memory of a process that loaded and ran the artifact once. */
     public val peakRssMb: Double?,
+    /** The units that ran any operator: `cpu`, `gpu` or `npu`; empty if the runtime does not say. */
+    public val ranOn: List<String>,
     /** The thermal state before the network was loaded. */
     public val thermalBefore: Thermal,
     /** The thermal state after the last run. */
@@ -52,6 +54,7 @@ public class Samples(
             .put("summary", JSONObject.NULL)
             .put("preprocess_ms", JSONArray(preprocessMs.asList()))
             .put("peak_rss_mb", peakRssMb.orNull())
+            .put("ran_on", JSONArray(ranOn))
             .put("thermal_before", thermalBefore.toJson())
             .put("thermal_after", thermalAfter.toJson())
             .put("versions", JSONObject(versions))
