@@ -38,7 +38,6 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-import yaml
 from torch.export import ExportedProgram
 
 from benchmarks import float_matrix, naive, quantization
@@ -47,7 +46,7 @@ from mnv4_coreai.rewrite import in_float16
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.bundle.parity import compare
 from mnv4_mobile.bundle.worker import Worker
-from mnv4_mobile.configs import find_config, shipped
+from mnv4_mobile.configs import shipped
 from mnv4_mobile.files import size
 from mnv4_mobile.images import normalise
 from mnv4_mobile.program.export import export
@@ -80,19 +79,12 @@ class Part:
 
 def structure(place: Place, model: str, recipe: str) -> Record:
     """Builds a variant with random weights."""
-    found = float_matrix.build_cell(model, TARGET, unbounded(place, recipe), place.out)
+    found = float_matrix.build_cell(
+        model, TARGET, quantization.unbounded(place.out, recipe), place.out
+    )
     if "error" in found:
         raise SystemExit(f"{model}, {recipe}: {found['error']}")
     return {key: found[key] for key in ("sqnr_db", "bytes", "operators", "cpu_s")}
-
-
-def unbounded(place: Place, recipe: str) -> str:
-    """Writes a recipe without its bound, which palettes of random weights miss."""
-    text = yaml.safe_load(find_config("recipes", recipe).read_text())
-    path = place.out / "recipes" / f"{recipe}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(text | {"gate": {"sqnr_db": -100.0}}))
-    return str(path)
 
 
 def trained(place: Place, model: str, recipe: str) -> Record:

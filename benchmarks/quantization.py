@@ -145,6 +145,15 @@ class Place:
         return open_bundle(bundle).artifact
 
 
+def unbounded(out: Path, recipe: str) -> str:
+    """Writes a shipped recipe without its gate, which random weights miss; returns the path."""
+    text = yaml.safe_load(find_config("recipes", recipe).read_text())
+    path = out / "recipes" / f"{recipe}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(text | {"gate": {"sqnr_db": -100.0}}))
+    return str(path)
+
+
 def build_stock(place: Place, model: str, target: str, recipe: str, seen: Pictures) -> None:
     """Builds an artifact on the toolchain's own path, with these calibration images."""
     out = place.artifact(model, target, recipe)

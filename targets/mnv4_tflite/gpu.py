@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
@@ -73,13 +75,28 @@ def _prepare() -> None:
         ctypes.CDLL(str(vulkan.loader))  # the accelerator opens a library of the same name
 
 
-def open_on_gpu(path: Path) -> Session:
+@dataclass(frozen=True, kw_only=True)
+class OnGpu:
+    """A model that the GPU runs as a whole: a `Session`."""
+
+    run: Session
+    adapter: str
+    """What LiteRT runs it on, by its own account: `SwiftShader Device (Subzero)`."""
+    partitions: int
+    """The number of parts in which the GPU runs it."""
+
+    def __call__(self, tensors: Tensors) -> dict[str, npt.NDArray[Any]]:
+        """Runs the model; see `Session`."""
+        return self.run(tensors)
+
+
+def open_on_gpu(path: Path) -> OnGpu:
     """Loads a model that the GPU runs as a whole; names are as in `session.open_session`.
 
     Raises:
         BundleError: The model is missing, damaged, or has several signatures.
         ParityError: The GPU does not take every operator; the message has LiteRT's reasons.
-        DeviceError: LiteRT does not find a GPU, or fails.
+        DeviceError: LiteRT fails, or does not find the machine's GPU.
     """
     from ai_edge_litert.compiled_model import CompiledModel
     from ai_edge_litert.hardware_accelerator import HardwareAccelerator
@@ -103,6 +120,12 @@ def open_on_gpu(path: Path) -> Session:
         errors = [line for line in said if line.startswith("ERROR: ")]
         why = errors[-1].removeprefix("ERROR: ") if errors else str(error).replace("\n", " ")
         raise DeviceError(f"{path}: LiteRT's GPU accelerator cannot load it: {why}") from None
+    name, kind = _adapter(said)
+    if _gpu() and kind.startswith("CPU"):
+        raise DeviceError(
+            f"{path}: this machine has a GPU, but LiteRT found only {name}, which computes on the "
+            "CPU; install the GPU's Vulkan driver"
+        )
     signatures = model.get_signature_list()
     if len(signatures) != 1:
         raise BundleError(f"{path}: found {len(signatures)} signatures, must be 1")
@@ -124,7 +147,14 @@ def open_on_gpu(path: Path) -> Session:
             outputs[name] = result.read(int(np.prod(shape)), dtype.type).reshape(shape)
         return outputs
 
-    return run
+    parts = sum("Initializing WebGPU-based API" in line for line in said)
+    return OnGpu(run=run, adapter=name, partitions=parts)
+
+
+def _adapter(said: list[str]) -> tuple[str, str]:
+    """Returns the name and the kind of the processor that LiteRT says it chose."""
+    found = re.search(r"Selected adapter: (.*?), arch=.* adapterType=(.*)", "\n".join(said))
+    return (found[1], found[2]) if found else ("", "")
 
 
 @contextmanager

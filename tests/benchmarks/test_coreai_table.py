@@ -4,8 +4,6 @@ import pytest
 
 from benchmarks import coreai
 from benchmarks.quantization import Place
-from mnv4_mobile.recipe import load_recipe
-from mnv4_mobile.records import replace
 
 CELL = {"model": "conv-small", "recipe": "int8"}
 SIZES = {"bytes": 2_500_000, "operators": {"conv2d": 47, "add": 10, "transpose": 2}}
@@ -36,13 +34,6 @@ def test_the_table_of_built_networks():
 )
 def test_a_line_has_what_was_measured(measured, line):
     assert coreai.table([CELL | measured]).splitlines()[-1] == line
-
-
-def test_random_weights_have_no_bound(tmp_path):
-    place = Place(tmp_path, tmp_path, pictures=2, interpreted=2)
-    found, shipped = (load_recipe(r) for r in (coreai.unbounded(place, "int8"), "int8"))
-    assert found.gate.sqnr_db == -100
-    assert replace(found, gate=shipped.gate, name=shipped.name) == shipped
 
 
 def test_a_cell_that_is_there_is_not_made_again(tmp_path, monkeypatch):

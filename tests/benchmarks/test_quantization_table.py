@@ -5,7 +5,8 @@ import json
 import pytest
 
 from benchmarks import quantization
-from mnv4_mobile.recipe import Keep, load_recipe
+from mnv4_mobile.recipe import Gate, Keep, load_recipe
+from mnv4_mobile.records import replace
 
 RECORD = {
     "model": "conv-small",
@@ -19,6 +20,12 @@ RECORD = {
     "top1_agreement": 0.987,
     "n": 1000,
 }
+
+
+@pytest.mark.parametrize("recipe", ["fp32", "fp16", "int8"])
+def test_random_weights_have_no_gate(tmp_path, recipe):
+    found = load_recipe(quantization.unbounded(tmp_path, recipe))
+    assert found == replace(load_recipe(recipe), gate=Gate(sqnr_db=-100))
 
 
 @pytest.fixture
