@@ -13,7 +13,7 @@ UV := .tools/bin/uv
 # Importing these toolchains is slow enough: keep their compiled bytecode.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env demo test test-quick extras android ios lint documents bench attack clean
+.PHONY: help env demo test test-quick extras accelerators android ios lint documents bench attack clean
 
 help:
 	@echo "make demo   build the demo model for all targets and classify images with each"
@@ -21,6 +21,7 @@ help:
 	@echo "make test   run the whole test suite, including Android and iOS"
 	@echo "make test-quick  run the tests that need no toolchain and no other program: within a minute"
 	@echo "make extras   install the toolchain of one target at a time, and test each installation"
+	@echo "make accelerators  build two networks for the GPU and for a Snapdragon's NPU, and run them there: under a minute"
 	@echo "make android  build and test android_demo, without the Android SDK"
 	@echo "make ios    build and test ios_demo, without a Mac"
 	@echo "make lint   run ruff and mypy; check the direction of imports and the wording of texts"
@@ -54,6 +55,13 @@ test-quick: env
 
 extras: env
 	$(BIN)/python -m tools.extras
+
+# Both are emulated where the machine has none; a missing emulator is an error. No bundle comes from the cache.
+ACCELERATED = build conv-small,hybrid-medium-075 --weights random:0 --input-size 96 -r fp16 \
+  --no-cache --force -o out/accelerators
+accelerators: env
+	OMP_NUM_THREADS=1 $(BIN)/mnv4 $(ACCELERATED) -t tflite --unit gpu
+	OMP_NUM_THREADS=1 $(BIN)/mnv4 $(ACCELERATED) -t snapdragon --set snapdragon.soc=SM8750
 
 android: env
 	$(BIN)/python -m tools.android
