@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 Images = Iterable[npt.NDArray[np.uint8]]
 """Images, (H, W, 3) RGB after resizing each; every iteration decodes them again, in order."""
 Session = Callable[[Tensors], dict[str, npt.NDArray[Any]]]
-"""Runs an artifact: takes arrays by input name, and returns arrays by output name."""
+"""Runs an artifact: takes arrays by input name, and returns arrays by output name.
+
+A session may have an attribute `adapter`, the name of the processor that its runtime chose.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

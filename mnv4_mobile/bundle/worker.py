@@ -52,6 +52,8 @@ class Loads:
     """Time to load a second time in the same process."""
     runtime_rss_mb: float
     """Peak memory of the process before either load (Python and the runtime), in MiB."""
+    adapter: str
+    """What the artifact runs on, if the session has a name for it (`Session`)."""
 
 
 class Worker:
@@ -314,6 +316,7 @@ class _Served:
             cold_ms=self._cold_ms,
             warm_ms=warm,
             runtime_rss_mb=self._runtime_rss_mb,
+            adapter=getattr(self.run, "adapter", ""),
         )
 
     def peak_rss_mb(self) -> float:

@@ -105,7 +105,8 @@ class Samples(Record, frozen=True, kw_only=True):
     conditions: Mapping[str, Finite | str] = field(default_factory=dict)
     """What else affects the figures: `busy` (share of the cores that other work took), `affinity`
     (cores that were pinned), `governor`, `battery_percent`, `screen`, `timer_resolution_ms`,
-    `compute_unit` (what Core ML was allowed to use; in the Simulator not the plan's unit)."""
+    `adapter` (the GPU that LiteRT chose), `compute_unit` (what Core ML was allowed to use; in the
+    Simulator not the plan's unit)."""
 
 
 class Artifact(Record, frozen=True, kw_only=True):

@@ -9,13 +9,20 @@ from pathlib import Path
 from mnv4_mobile.errors import DeviceError
 from mnv4_mobile.measuring.devices.tool import Foreign, Run, Runner, Tool
 from mnv4_mobile.measuring.measurement import Samples, Summary
+from mnv4_mobile.units import Unit
 
 _NUMBER = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 _LONGEST_S = 3600
 
 
 class BenchmarkModel(Foreign):
-    """LiteRT's and TensorFlow Lite's `benchmark_model`."""
+    """LiteRT's and TensorFlow Lite's `benchmark_model`.
+
+    On a GPU it uses the delegate for OpenCL. It leaves to the CPU what the delegate does not take,
+    or everything, and says so in its log.
+    """
+
+    units = ("cpu", "gpu")
 
     def argv(self, run: Run) -> list[str]:
         """See `Tool.argv`. The inputs are random."""
@@ -28,7 +35,7 @@ class BenchmarkModel(Foreign):
             f"--num_runs={run.runs}",
             f"--min_secs={run.seconds:g}",
             f"--max_secs={_LONGEST_S}",
-            "--use_xnnpack=true",
+            *self._delegates(run),
         ]
 
     def memory_argv(self, run: Run) -> list[str]:
@@ -41,9 +48,13 @@ class BenchmarkModel(Foreign):
             "--warmup_min_secs=0",
             "--num_runs=1",
             "--min_secs=0",
-            "--use_xnnpack=true",
+            *self._delegates(run),
             "--report_peak_memory_footprint=true",
         ]
+
+    def _delegates(self, run: Run) -> list[str]:
+        # XNNPACK also takes what the GPU leaves.
+        return ["--use_xnnpack=true", *(["--use_gpu=true"] if run.unit == "gpu" else [])]
 
     def read(self, printed: str, file: Callable[[str], bytes]) -> Samples:
         """See `parse`."""
@@ -83,7 +94,15 @@ def parse(printed: str) -> Samples:
             mean=mean, std=std, min=ms("min"), max=ms("max"), count=int(entries.get("count", 0))
         ),
         peak_rss_mb=float(peak[1]) if peak else None,
+        ran_on=_ran_on(printed),
     )
+
+
+def _ran_on(printed: str) -> tuple[Unit, ...]:
+    """Returns the units that ran the model: the CPU, unless the tool says that the GPU did."""
+    applied = _last(r"pplied GPU delegate, .* will be (completely|partially) executed", printed)
+    taken: tuple[Unit, ...] = ("gpu",) if applied else ()
+    return taken if applied and applied[1] == "completely" else (*taken, "cpu")
 
 
 def _last(pattern: str, printed: str) -> re.Match[str] | None:

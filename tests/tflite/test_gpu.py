@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,12 @@ import torch
 
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.bundle.worker import Worker
-from mnv4_mobile.errors import DeviceError, ParityError
+from mnv4_mobile.errors import ConfigError, DeviceError, ParityError
 from mnv4_mobile.images import random_images
+from mnv4_mobile.measuring.devices.host import kind
+from mnv4_mobile.measuring.plan import Plan
+from mnv4_mobile.measuring.subject import open_subject
+from mnv4_mobile.progress import Progress
 from mnv4_mobile.tensors import feed
 from mnv4_tflite import gpu, target
 
@@ -87,30 +92,54 @@ def test_a_machine_without_a_driver_is_told_what_to_install(mnv4, tmp_path, monk
     assert "target tflite on gpu" in out
 
 
-BROKEN = """
-import sys
+WITH_A_GPU = """
+import ctypes, sys
 from pathlib import Path
 from mnv4_mobile.errors import DeviceError
 from mnv4_tflite import gpu
+ctypes.CDLL(str(gpu._swiftshader().loader))
 gpu._RENDER_NODES = ("/dev/null",)
 try:
     gpu.open_on_gpu(Path(sys.argv[1]))
 except DeviceError as error:
     print(error)
 """
+"""Opens a model as on a machine with a GPU, whose driver is what the environment names."""
 
 
-def test_a_driver_that_finds_no_gpu_is_an_error_of_the_device(demo_bundle):
+@pytest.mark.parametrize(
+    ("driver", "said"),
+    [
+        (lambda: "/nowhere.json", "LiteRT's GPU accelerator cannot load it: .*environment"),
+        (
+            lambda: gpu._swiftshader().driver,
+            r"has a GPU, but LiteRT found only SwiftShader .*, which computes on the CPU; install",
+        ),
+    ],
+)
+def test_a_driver_that_finds_no_gpu_is_an_error_of_the_device(demo_bundle, driver, said):
     path = demo_bundle("tflite").artifact
+    names = dict.fromkeys(("VK_DRIVER_FILES", "VK_ICD_FILENAMES"), str(driver()))
     done = subprocess.run(
-        [sys.executable, "-c", BROKEN, path],
-        env=os.environ | {"VK_DRIVER_FILES": "/nowhere.json", "VK_ICD_FILENAMES": "/nowhere.json"},
+        [sys.executable, "-c", WITH_A_GPU, path],
+        env=os.environ | names,
         check=True,
         capture_output=True,
         text=True,
     )
-    assert f"{path}: LiteRT's GPU accelerator cannot load it: " in done.stdout
-    assert "environment" in done.stdout
+    assert re.search(f"{re.escape(str(path))}: .*{said}", done.stdout, re.DOTALL)
+
+
+def test_an_emulated_gpu_is_not_measured_and_would_be_named(demo_bundle):
+    (host,) = kind.connect("", None)
+    subject = open_subject(demo_bundle("tflite").path)
+    plan = Plan(warmup=0, runs=2, seconds=0, unit="gpu")
+    with pytest.raises(ConfigError, match=r"gpu is only emulated \(LiteRT's GPU .*SwiftShader\)"):
+        host.check(subject, plan)
+    samples = host.measure(subject, plan, Progress())  # as on a machine with a GPU
+    assert samples.golden_sqnr_db > 90
+    assert samples.ran_on == ("gpu",)
+    assert samples.conditions["adapter"].startswith("SwiftShader")
 
 
 def test_a_device_error_names_inputs_of_another_shape(demo_bundle):

@@ -17,6 +17,7 @@ from mnv4_mobile.measuring.devices.tool import tools_of
 from mnv4_mobile.measuring.measurement import Samples
 from mnv4_mobile.measuring.plan import Plan
 from mnv4_mobile.measuring.subject import Subject
+from mnv4_mobile.units import Unit
 
 PACKAGE = "io.github.mnv4.benchmark"
 _FILES = f"/sdcard/Android/data/{PACKAGE}/files"
@@ -44,6 +45,10 @@ class BenchmarkApp:
         app.check(self._shell.name, subject)
         if not tools_of(subject.artifact.target):
             raise ConfigError(f"{self._shell.name}: cannot run {subject.artifact.target}")
+
+    def units(self, subject: Subject) -> tuple[Unit, ...]:
+        """See `Way.units`."""
+        return ("cpu",)
 
     def copy(self, subject: Subject) -> None:
         """Copies a bundle, unless it is the one that was copied last.

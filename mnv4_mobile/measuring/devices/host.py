@@ -97,6 +97,8 @@ class Host:
             memory.run(feeds[0])
             peak = memory.peak_rss_mb()
         conditions: dict[str, float | str] = {"runtime_rss_mb": loads.runtime_rss_mb}
+        if loads.adapter:
+            conditions["adapter"] = loads.adapter
         if found.busy is not None:
             conditions["busy"] = found.busy
         if cores:

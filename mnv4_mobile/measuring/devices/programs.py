@@ -17,6 +17,7 @@ from mnv4_mobile.measuring.measurement import Samples
 from mnv4_mobile.measuring.plan import Plan
 from mnv4_mobile.measuring.subject import Subject
 from mnv4_mobile.records import replace
+from mnv4_mobile.units import Unit
 
 ON_DEVICE = "device:"
 """Prefix of the path of a tool that the device already has."""
@@ -78,6 +79,10 @@ class Programs:
         if not file.startswith(ON_DEVICE):
             self._check_machine(Path(file))
 
+    def units(self, subject: Subject) -> tuple[Unit, ...]:
+        """See `Way.units`."""
+        return self._choose(subject.artifact.target)[0].units
+
     def copy(self, subject: Subject) -> None:
         """Copies the tool, the artifact and its golden inputs, each once."""
         self._program(subject.artifact.target)
@@ -98,6 +103,7 @@ class Programs:
             warmup=plan.warmup,
             runs=plan.runs,
             seconds=plan.seconds,
+            unit=plan.unit or program.tool.units[0],
         )
         samples, outputs = self._session(program, run, subject, timeout_s)
         # One process did everything, so outputs are checked afterwards; if they are wrong, nothing

@@ -14,6 +14,7 @@ from mnv4_mobile.measuring.plan import Plan
 from mnv4_mobile.measuring.subject import Subject
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.records import replace
+from mnv4_mobile.units import Unit
 
 _SLOWEST_RUN_S = 10.0
 _START_S = 300.0
@@ -24,6 +25,9 @@ class Way(Protocol):
 
     def check(self, subject: Subject) -> None:
         """Refuses what cannot run, before any work; raises ConfigError."""
+
+    def units(self, subject: Subject) -> tuple[Unit, ...]:
+        """Returns the units that an artifact can be asked to run on."""
 
     def copy(self, subject: Subject) -> None:
         """Copies what a session needs, unless it was copied before; raises DeviceError."""
@@ -73,7 +77,8 @@ class Remote:
     def check(self, subject: Subject, plan: Plan) -> None:
         """See `Device.check`."""
         self._way.check(subject)
-        check_unit(f"{subject.artifact.target} on {self._shell.name}", plan, ("cpu",))
+        what = f"{subject.artifact.target} on {self._shell.name}"
+        check_unit(what, plan, self._way.units(subject))
         count = self._facts.info.cores
         if plan.cores and count and max(plan.cores) >= count:
             raise ConfigError(

@@ -25,6 +25,7 @@ from mnv4_mobile.measuring.devices.app import Result
 from mnv4_mobile.measuring.measurement import Samples
 from mnv4_mobile.plugins import Group
 from mnv4_mobile.tensors import TensorSpec
+from mnv4_mobile.units import Unit
 
 RESULT = "result.json"
 
@@ -47,6 +48,8 @@ class Run:
     runs: int = 0
     """Number of timed runs; 0 only loads the model and runs it once."""
     seconds: float = 0.0
+    unit: Unit = "cpu"
+    """One of the tool's `units`."""
 
 
 class Tool(ABC):
@@ -58,6 +61,9 @@ class Tool(ABC):
         script: A script of this package that the tool runs; it is copied to the device too.
         default: The program on the device that is used if the user names none.
     """
+
+    units: tuple[Unit, ...] = ("cpu",)
+    """What it can be asked to run artifacts on, the default first."""
 
     def __init__(
         self, name: str, files: str, *, script: Path | None = None, default: str | None = None

@@ -14,6 +14,8 @@ from mnv4_mobile.measuring.device import DeviceGoneError, connect
 from mnv4_mobile.measuring.devices import android_app
 from mnv4_mobile.measuring.devices.adb import AdbShell, kind
 from mnv4_mobile.measuring.measurement import DeviceInfo, Summary, Thermal
+from mnv4_mobile.measuring.results.doubts import doubts
+from mnv4_mobile.measuring.session import PlannedSession, measured
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.records import plain, replace
 from tests.measuring.conftest import LONG, QUICK, only, while_it_runs
@@ -165,6 +167,10 @@ def test_a_tool_that_fails_or_prints_a_summary(adb, subject, fake_tool):
 
 BENCHMARK_MODEL = """
 [ -f "${1#--graph=}" ] || exit 1
+case "$*" in *--use_gpu=true*)
+    echo "INFO: Though GPU delegate is explicitly applied, the model graph will not be executed \
+by the delegate." >&2 ;;
+esac
 case "$*" in *--report_peak_memory_footprint=true*)
     echo "INFO: Overall peak memory footprint (MB) via periodic monitoring: 31.5" ;;
 esac
@@ -183,6 +189,15 @@ def test_benchmark_model_is_run_where_the_user_has_one(adb, subject, fake_tool):
     with only(connect("adb", str(tool))) as device:
         device.check(subject("tflite"), QUICK)
         samples = device.measure(subject("tflite"), QUICK, Progress())
+        on_gpu = replace(QUICK, unit="gpu")
+        device.check(subject("tflite"), on_gpu)
+        session = PlannedSession(subject=subject("tflite"), plan=on_gpu, session=0)
+        (fallen,) = measured(device, [session], "run", Progress())
+        with pytest.raises(ConfigError, match=r"unit: found 'npu', tflite on .*: cpu, gpu"):
+            device.check(subject("tflite"), replace(QUICK, unit="npu"))
+    assert samples.ran_on == ("cpu",)
+    assert fallen.samples.ran_on == ("cpu",)
+    assert "fallback asked for gpu, ran on cpu" in map(str, doubts(fallen))
     assert samples.summary == Summary(mean=2.0, std=0.15, min=1.8, max=2.6, count=50)
     assert (samples.load_cold_ms, samples.first_ms, samples.peak_rss_mb) == (7.0, 2.9, 31.5)
     assert samples.golden_sqnr_db is None

@@ -1,5 +1,6 @@
 """Tools on devices: their commands, and what is read of their answers."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -68,6 +69,48 @@ def test_benchmark_model_is_asked_for_the_plan_and_pinned():
     assert {"--graph=/d/m", "--num_threads=2", "--num_runs=20", "--warmup_runs=3"} <= set(argv)
     assert "--report_peak_memory_footprint=true" not in argv
     assert "--report_peak_memory_footprint=true" in tool.memory_argv(RUN)
+
+
+def test_benchmark_model_is_asked_for_the_gpu():
+    tool = tool_for(tflite.TOOLS, "benchmark_model")
+    assert tool.units == ("cpu", "gpu")
+    for argv in (tool.argv, tool.memory_argv):
+        assert "--use_gpu=true" not in argv(RUN)
+        assert "--use_gpu=true" in argv(dataclasses.replace(RUN, unit="gpu"))
+
+
+@pytest.mark.parametrize(
+    ("logged", "ran_on"),
+    [
+        ("", ("cpu",)),
+        ("WARN: GPU acceleration is unsupported on this platform.", ("cpu",)),
+        (
+            "INFO: Explicitly applied GPU delegate, and the model graph will be completely "
+            "executed by the delegate.",
+            ("gpu",),
+        ),
+        (
+            "INFO: Explicitly applied GPU delegate, and the model graph will be partially executed "
+            "by the delegate w/ 2 delegate kernels.",
+            ("gpu", "cpu"),
+        ),
+        (
+            "INFO: Though GPU delegate is explicitly applied, the model graph will not be executed "
+            "by the delegate.",
+            ("cpu",),
+        ),
+        (
+            "INFO: Explicitly applied XNNPACK delegate, and the model graph will be completely "
+            "executed by the delegate.",
+            ("cpu",),
+        ),
+    ],
+)
+def test_benchmark_model_says_which_units_ran(logged, ran_on):
+    printed = NEW.format(
+        init_ms=1, timings="count=50 curr=2500(all same)", init=1, first=1, mean=2500
+    )
+    assert tflite.parse(f"{logged}\n{printed}").ran_on == ran_on
 
 
 def test_executor_runner_is_asked_for_the_runs_and_has_no_memory():
