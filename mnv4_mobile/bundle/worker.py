@@ -30,6 +30,7 @@ from mnv4_mobile.processes import start
 from mnv4_mobile.target import Session, load_target
 from mnv4_mobile.tensors import Tensors, TensorSpec, answer, feed
 from mnv4_mobile.units import Unit
+from mnv4_mobile.watch import Watch, check_watchable
 
 _CODE = """
 import os, sys
@@ -157,6 +158,21 @@ class Worker:
             DeviceError: Also if the runtime has no profiler on this machine.
         """
         found: list[OperatorTime] = self._ask("profile", dict(inputs), list(layers), runs)
+        return found
+
+    def watch(
+        self, inputs: Tensors, layers: Sequence[str], given: Tensors
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Returns the values of an artifact's layers (see `Watch`).
+
+        Args:
+            inputs: Arrays by input name.
+            layers: Names of the network's convolutions in the order in which they run.
+            given: Values by layer, which the layers' readers read instead of its own.
+        """
+        found: dict[str, npt.NDArray[Any]] = self._ask(
+            "watch", dict(inputs), list(layers), dict(given)
+        )
         return found
 
     def peak_rss_mb(self) -> float:
@@ -302,6 +318,7 @@ class _Served:
         self._runtime = self._target.runtime()
         self._runtime_rss_mb = self.peak_rss_mb()
         self.run, self._cold_ms = self._load()
+        self._watch: Watch | None = None
 
     def _load(self) -> tuple[Session, float]:
         begin = time.perf_counter()
@@ -336,3 +353,11 @@ class _Served:
 
     def profile(self, inputs: Tensors, layers: Sequence[str], runs: int) -> list[OperatorTime]:
         return self._target.profile(self._path, inputs, layers, threads=self._threads, runs=runs)
+
+    def watch(
+        self, inputs: Tensors, layers: Sequence[str], given: Tensors
+    ) -> dict[str, npt.NDArray[Any]]:
+        if self._watch is None:
+            target = check_watchable(self._target)
+            self._watch = target.watch(self._path, layers, threads=self._threads, unit=self._unit)
+        return self._watch(inputs, given)

@@ -17,6 +17,7 @@ from mnv4_mobile.cli import (
     choose,
     compare,
     devices,
+    diff,
     doctor,
     evaluate,
     inspect,
@@ -66,6 +67,7 @@ app.command(rich_help_panel=_BUILD)(doctor.doctor)
 app.command(rich_help_panel=_QUALITY)(verify.verify)
 app.command(rich_help_panel=_QUALITY)(predict.predict)
 app.command(rich_help_panel=_QUALITY)(evaluate.evaluate)
+app.command(rich_help_panel=_QUALITY)(diff.diff)
 app.command(rich_help_panel=_QUALITY)(inspect.inspect)
 app.command(rich_help_panel=_QUALITY)(lint.lint)
 app.command(rich_help_panel=_QUALITY)(sensitivity.sensitivity)

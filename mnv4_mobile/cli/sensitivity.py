@@ -66,12 +66,13 @@ def sensitivity(
     from mnv4_mobile.builder.cell import Options
     from mnv4_mobile.images import assumption
     from mnv4_mobile.model.resolve import resolve
-    from mnv4_mobile.quality.sensitivity import Judge, check_plot, plot
+    from mnv4_mobile.quality.figure import check_figure
+    from mnv4_mobile.quality.sensitivity import Judge, plot
     from mnv4_mobile.quality.sensitivity import sensitivity as run
     from mnv4_mobile.recipe import load_recipe
 
     if out:
-        check_plot(out)
+        check_figure(out)
     options = Options(size=size_of(input_size) if input_size else None, calibrate=calibrate)
     chosen = load_recipe(recipe)
     chosen = chosen.on(unit) if unit else chosen

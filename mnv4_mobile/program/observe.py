@@ -16,8 +16,9 @@ from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.program.operations import image_of
 from mnv4_mobile.tensors import TensorSpec, feed
 
-See = Callable[[fx.Node, Tensor, tuple[Any, ...]], None]
-"""Receives a node of a graph, its value, and the node's arguments."""
+See = Callable[[fx.Node, Tensor, tuple[Any, ...]], Tensor | None]
+"""Receives a node of a graph, its value, and the node's arguments. What it returns, unless None, is
+what the nodes after it read instead of the value."""
 
 
 def fed(picture: npt.NDArray[np.uint8], spec: BuildSpec) -> Tensor:
@@ -50,7 +51,7 @@ def observe(
         pictures: The images, (H, W, 3) RGB after resizing each.
         see: Called for every value as soon as it is computed.
     """
-    interpreter = _Interpreter(program.graph_module, values, see)
+    interpreter = SeeingInterpreter(program.graph_module, values, see)
     known = {**program.state_dict, **program.constants}
     inputs = program.graph_signature.input_specs
     image = image_of(program.graph, program.graph_signature)
@@ -59,7 +60,7 @@ def observe(
         interpreter.run(*(x if i.kind is InputKind.USER_INPUT else known[i.target] for i in inputs))
 
 
-class _Interpreter(fx.Interpreter):
+class SeeingInterpreter(fx.Interpreter):
     """Runs a graph and passes some of its values to a function."""
 
     def __init__(
@@ -75,5 +76,6 @@ class _Interpreter(fx.Interpreter):
         result = super().run_node(n)
         if n in self.values:
             inputs, _ = self.fetch_args_kwargs_from_env(n)
-            self.see(n, result, inputs)
+            instead = self.see(n, result, inputs)
+            return result if instead is None else instead
         return result

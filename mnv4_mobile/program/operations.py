@@ -93,3 +93,17 @@ def with_clamp(node: fx.Node) -> fx.Node:
     user, *others = node.users
     fused = not others and user.target in (aten.relu.default, aten.hardtanh.default)
     return user if fused else node
+
+
+def layer_nodes(graph: fx.Graph) -> dict[fx.Node, str]:
+    """Returns the layers of a graph by the nodes that have their values.
+
+    They are those that `watch.layer_values` finds in an artifact.
+    """
+    found = {}
+    for operation in operations(graph):
+        if operation.kind == "conv":
+            found[with_clamp(operation.node)] = operation.name
+        elif operation.kind == "addition" or operation.name == "mean":
+            found[operation.node] = operation.name
+    return found

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +14,11 @@ from mnv4_mobile.builder.cell import Cell, Options
 from mnv4_mobile.builder.network import Network
 from mnv4_mobile.builder.reference import checked, eager
 from mnv4_mobile.bundle.parity import same_class, sqnr_db
-from mnv4_mobile.errors import ConfigError, ToolchainError, unknown
-from mnv4_mobile.files import check_file, write_bytes
+from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.layers import block_of
 from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.quality.figure import write_figure
 from mnv4_mobile.quantize.calibration import Calibration, choose_images
 from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.recipe import Recipe, Step
@@ -30,8 +28,6 @@ from mnv4_mobile.tensors import CLASSES
 if TYPE_CHECKING:
     from mnv4_mobile.quantize.simulate import Simulation
 
-SUFFIXES = (".png", ".svg", ".pdf", ".html")
-"""Suffixes of the files that `plot` writes."""
 IMAGES = 64
 """Default number of images to judge a network by."""
 
@@ -202,25 +198,10 @@ def sensitivity(judge: Judge, recipe: Recipe, progress: Progress) -> Sensitivity
     )
 
 
-def check_plot(path: Path) -> None:
-    """Refuses a file that `plot` cannot write, before any work.
-
-    Raises:
-        MobileError: The suffix is another one, or the file cannot be written.
-        ToolchainError: matplotlib is not installed.
-    """
-    if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(unknown("--out", path.name, SUFFIXES))
-    if find_spec("matplotlib") is None:
-        raise ToolchainError("--out needs matplotlib: pip install matplotlib")
-    check_file(path)
-
-
 def plot(found: Sensitivity, path: Path, title: str) -> None:
-    """Draws the blocks' costs as bars, to a file that `check_plot` accepts."""
+    """Draws the blocks' costs as bars, to a file that `check_figure` accepts."""
     from matplotlib.figure import Figure
 
-    suffix = path.suffix.lower()
     names = [cost.block for cost in found.blocks]
     figure = Figure(figsize=(8, 1.5 + 0.25 * len(names)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -233,10 +214,4 @@ def plot(found: Sensitivity, path: Path, title: str) -> None:
     right.barh(names, gains, color="#2a9d5c")
     right.set_xlabel("gain in dB if it stays in float")
     figure.suptitle(title)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg" if suffix == ".html" else suffix[1:], dpi=150)
-    data = buffer.getvalue()
-    if suffix == ".html":
-        svg = data[data.index(b"<svg") :]
-        data = b'<!doctype html><meta charset="utf-8"><title>Sensitivity</title>' + svg
-    write_bytes(path, data)
+    write_figure(figure, path, "Sensitivity")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from mnv4_mobile.model.grammar import read_model
 from mnv4_mobile.target import check_units, first_unit, load_target, require
 from mnv4_mobile.tensors import CLASSES
 from mnv4_mobile.units import Unit
+
+if TYPE_CHECKING:
+    from mnv4_mobile.model.weights import Checkpoint
 
 
 def verify(
@@ -57,7 +60,7 @@ def verify(
     if weights is None:
         images, expected = bundle.golden("input")["pixels"], bundle.golden("eager")
     else:
-        images, expected = _afresh(bundle, weights, model or bundle.manifest.model.name)
+        images, expected = _afresh(bundle, weights, model)
     parity = {}
     for unit in units or (first_unit(target),):
         with Worker(target.name, bundle.artifact, threads=threads, unit=unit) as worker:
@@ -67,14 +70,32 @@ def verify(
 
 
 def _afresh(
-    bundle: Bundle, weights: str, model: str
+    bundle: Bundle, weights: str, model: str | None
 ) -> tuple[npt.NDArray[np.uint8], dict[str, npt.NDArray[Any]]]:
     """Returns images that the bundle does not hold, and a checkpoint's outputs for them."""
+    checkpoint, spec = read_checkpoint(bundle, weights, model)
+    images = golden_pixels(spec, None, seed=1)
+    reference = checked(eager(load_net(checkpoint, spec), images, spec), images, weights)
+    return images, {o.name: arranged(reference[o.kind], o) for o in bundle.outputs}
+
+
+def read_checkpoint(
+    bundle: Bundle, weights: str, model: str | None
+) -> tuple[Checkpoint, BuildSpec]:
+    """Returns a checkpoint, and what is built of it so that it can be compared with a bundle.
+
+    Args:
+        bundle: The bundle.
+        weights: The checkpoint.
+        model: The configuration. Default: the shipped one of the bundle's model name.
+    """
     from mnv4_mobile.model.weights import load_checkpoint
 
     classes = [o.shape[1] for o in bundle.outputs if o.kind in CLASSES]
     checkpoint = load_checkpoint(
-        read_model(model).spec, weights, num_classes=classes[0] if classes else None
+        read_model(model or bundle.manifest.model.name).spec,
+        weights,
+        num_classes=classes[0] if classes else None,
     )
     spec = BuildSpec(
         model=checkpoint.spec,
@@ -82,6 +103,4 @@ def _afresh(
         batch=bundle.input.shape[0],
         outputs=tuple(output.kind for output in bundle.outputs),
     )
-    images = golden_pixels(spec, None, seed=1)
-    reference = checked(eager(load_net(checkpoint, spec), images, spec), images, weights)
-    return images, {o.name: arranged(reference[o.kind], o) for o in bundle.outputs}
+    return checkpoint, spec

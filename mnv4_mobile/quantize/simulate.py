@@ -7,7 +7,7 @@ simulation takes seconds, while lowering takes a minute, and gradients flow thro
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -23,7 +23,8 @@ from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.images import normalise
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.program.export import export
-from mnv4_mobile.program.operations import Operation, with_clamp
+from mnv4_mobile.program.observe import SeeingInterpreter
+from mnv4_mobile.program.operations import Operation, layer_nodes, with_clamp
 from mnv4_mobile.quantize.assignment import assignments
 from mnv4_mobile.quantize.ranges import Ranges
 from mnv4_mobile.recipe import Recipe, Weights
@@ -61,6 +62,7 @@ class Simulation(nn.Module):
         self._recipe = recipe
         module = export(net, self._spec, "nchw").module(check_guards=False)
         assert isinstance(module, fx.GraphModule)
+        self._values = {node.name: layer for node, layer in layer_nodes(module.graph).items()}
         self._roundings: list[_Values | _Weights] = []
         for node, reader, rounding in _places(module.graph, recipe, weights):
             name = f"rounding_{len(self._roundings)}"
@@ -141,6 +143,30 @@ class Simulation(nn.Module):
             for name, value in self.body(self._fed(some)).items():
                 parts.setdefault(name, []).append(value[: len(some)].numpy())
         return {name: np.concatenate(values) for name, values in parts.items()}
+
+    @torch.inference_mode()
+    def watch(
+        self,
+        pictures: npt.NDArray[np.uint8],
+        see: Callable[[str, Tensor], Tensor | None],
+    ) -> None:
+        """Runs as many images as fit into a batch, and shows the values of the layers.
+
+        Args:
+            pictures: (`batch`, H, W, 3) RGB pixels after resizing.
+            see: Called with the name of each layer and its value before the next layer rounds it.
+                What it returns, unless None, is what the operations after it read.
+        """
+        nodes = {
+            node: self._values[node.name]
+            for node in self.body.graph.nodes
+            if node.name in self._values
+        }
+
+        def seen(node: fx.Node, value: Tensor, _: tuple[Any, ...]) -> Tensor | None:
+            return see(nodes[node], value)
+
+        SeeingInterpreter(self.body, nodes, seen).run(self._fed(pictures))
 
     def _fed(self, pictures: npt.NDArray[np.uint8]) -> Tensor:
         """Normalises images and fills up the batch with the last one."""

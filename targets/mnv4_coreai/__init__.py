@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from mnv4_mobile.target import Images
+    from mnv4_mobile.watch import Watch
 
 COMPUTE_UNITS: dict[str, Unit] = {"neural_engine": "npu", "gpu": "gpu", "cpu": "cpu"}
 """The compute units that an app may prefer in Core AI, and the unit that each is."""
@@ -138,6 +139,12 @@ class CoreAI:
     ) -> list[OperatorTime]:
         """Refuses: Core AI's profiler is part of Xcode's instruments; see `Target.profile`."""
         raise DeviceError(f"{self.name}: has no profiler on this machine")
+
+    def watch(self, path: Path, layers: Sequence[str], *, threads: int, unit: Unit | None) -> Watch:
+        """Gives the program more outputs; see `Watchable.watch`."""
+        from mnv4_coreai.watch import watch
+
+        return watch(path, layers, unit)
 
 
 target = CoreAI()

@@ -73,10 +73,10 @@ RULES = (
 
 def lint(path: Path, layers: Sequence[str]) -> list[Finding]:
     """Finds what makes an asset slow or wrong; see `Target.lint`."""
-    return rules.apply(RULES, _graph(describe(path), layers))
+    return rules.apply(RULES, graph_of(describe(path), layers))
 
 
-def _graph(program: Program, layers: Sequence[str]) -> Graph:
+def graph_of(program: Program, layers: Sequence[str]) -> Graph:
     """Returns the program without its weights' operators."""
     values = {
         str(at): rules.Value(dtype=value.dtype, shape=value.shape, constant=value.constant)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,6 +86,45 @@ def graph_of(path: Path, function: str) -> tuple[Any, Any]:
     return program, program._get_graph(function)
 
 
+def save_with_ports(
+    path: Path, function: str, places: Mapping[str, int], given: Sequence[str], out: Path
+) -> None:
+    """Saves an asset whose outputs are some of its values, and which takes others as inputs.
+
+    Args:
+        path: The asset.
+        function: Name of the function, which stays.
+        places: The positions in `Program.values` of what to return, by name.
+        given: Those of the names whose readers read an input of the same name instead.
+        out: The new asset's folder, which does not exist yet.
+    """
+    from coreai._compiler.ir import Attribute, InsertionPoint, Operation
+
+    program, graph = graph_of(path, function)
+    block = graph.bodyRegion.blocks[0]
+    *operations, output = block.operations
+    results = [result for operation in operations for result in operation.results]
+    values = [*graph.arguments, *results]
+    shown = {name: values[place] for name, place in places.items()}
+    with graph.context, graph.location:
+        for name in given:
+            shown[name].replace_all_uses_with(block.add_argument(shown[name].type, graph.location))
+        with InsertionPoint(output):
+            Operation.create(output.name, operands=list(shown.values()))
+        output.erase()
+        taken, returned = (
+            ", ".join(str(value.type) for value in some)
+            for some in (graph.arguments, shown.values())
+        )
+        named = [f"{{coreai.name = {json.dumps(name)}}}" for name in given]
+        kept = [str(attribute) for attribute in graph.arg_attrs]
+        graph.attributes["function_type"] = Attribute.parse(f"({taken}) -> ({returned})")
+        graph.attributes["arg_attrs"] = Attribute.parse(f"[{', '.join([*kept, *named])}]")
+        named = [f"{{coreai.name = {json.dumps(name)}}}" for name in shown]
+        graph.attributes["res_attrs"] = Attribute.parse(f"[{', '.join(named)}]")
+    program.save_asset(out)
+
+
 @contextmanager
 def _numbered_weights() -> Iterator[None]:
     from coreai._compiler._mlir_libs._coreaiIR._bindings.mlir import dialects
@@ -131,6 +171,14 @@ PATCHES = Patches(
             reason="A summary counts the parts that operators may be decomposed into as well.",
             upstream="coreai/authoring/asset.py, AIProgram._get_graph",
             saves="mnv4 lint, and the names and types of inputs.",
+        ),
+        Patch(
+            name="more outputs",
+            kind="workaround",
+            reason="The runtime logs intermediate values only of assets with the source lines of "
+            "the machine that made them; a graph with more outputs needs the classes of the IR.",
+            upstream="coreai_torch/debugging/inspector.py, CoreAIInspector",
+            saves="mnv4 diff.",
         ),
         Patch(
             name="operators for quantized values",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from mnv4_mobile.target import Images
+    from mnv4_mobile.watch import Watch
 
 
 MIN_IOS = (16, 17, 18, 26)
@@ -178,6 +179,12 @@ class CoreML:
         from mnv4_coreml.profile import profile
 
         return profile(path, inputs, layers, threads=threads, runs=runs)
+
+    def watch(self, path: Path, layers: Sequence[str], *, threads: int, unit: Unit | None) -> Watch:
+        """Asks the interpreter, as Core ML keeps values to itself; see `Watchable.watch`."""
+        from mnv4_coreml.watch import watch
+
+        return watch(path, layers)
 
 
 def compute_unit_of(unit: Unit | None) -> str | None:

@@ -117,10 +117,10 @@ def lint(path: Path, layers: Sequence[str]) -> list[Finding]:
     """
     model = SavedModel(path)
     with damaged(model.path, "program"):
-        return rules.apply(RULES, _graph(model, layers))
+        return rules.apply(RULES, graph_of(model, layers))
 
 
-def _graph(model: SavedModel, layers: Sequence[str]) -> Graph:
+def graph_of(model: SavedModel, layers: Sequence[str]) -> Graph:
     """Returns the program without its constants, and reads only small ones."""
     values = {port.name: _value(model, port) for port in model.function.inputs}
     literals: dict[str, Message] = {}

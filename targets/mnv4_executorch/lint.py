@@ -112,10 +112,10 @@ def lint(path: Path, layers: Sequence[str]) -> list[Finding]:
     """
     program = Program(path)
     with damaged(path, KIND):
-        return apply(RULES, _graph(program, layers))
+        return apply(RULES, graph_of(program, layers))
 
 
-def _graph(program: Program, layers: Sequence[str]) -> Graph:
+def graph_of(program: Program, layers: Sequence[str]) -> Graph:
     """Returns the graph of all operators; those of a delegate follow its call."""
     operators: list[Operator] = []
     values = {

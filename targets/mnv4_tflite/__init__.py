@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from mnv4_mobile.target import Images
+    from mnv4_mobile.watch import Watch
 
 
 class LiteRT:
@@ -127,6 +128,12 @@ class LiteRT:
         from mnv4_tflite.profile import profile
 
         return profile(path, inputs, layers, threads=threads, runs=runs)
+
+    def watch(self, path: Path, layers: Sequence[str], *, threads: int, unit: Unit | None) -> Watch:
+        """Gives the model more outputs; see `Watchable.watch`."""
+        from mnv4_tflite.watch import watch
+
+        return watch(path, layers, threads, unit)
 
 
 target = LiteRT()

@@ -195,10 +195,11 @@ def lint(path: Path, layers: Sequence[str]) -> list[Finding]:
     """
     model = Model(path)
     with damaged(path, KIND):
-        return apply(RULES, _graph(model, layers))
+        return apply(RULES, graph_of(model, layers))
 
 
-def _graph(model: Model, layers: Sequence[str]) -> Graph:
+def graph_of(model: Model, layers: Sequence[str]) -> Graph:
+    """Returns the operators of a model as rules read them."""
     values = {
         f"{number}": Value(dtype=tensor.dtype, shape=tensor.shape, constant=tensor.data is not None)
         for number, tensor in enumerate(model.tensors)

@@ -31,6 +31,7 @@ def test_examples_are_of_their_verb_and_stand_in_its_help(verb, mnv4):
 NOT_RUN = {
     "my_checkpoint": "a checkpoint of the user's",
     "mnv4 tune": "takes minutes",
+    "mnv4 diff": "tests/quality/test_diff.py runs it",
     "mnv4 sweep": "takes minutes",
     "mnv4 sensitivity": "takes half a minute; test_next.py runs one",
     "-d adb": "a phone",

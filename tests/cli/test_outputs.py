@@ -19,6 +19,7 @@ FOLDERS = [
 """Commands that write a folder, which comes last."""
 FILES = [
     (("sensitivity", *MODEL, *CALIBRATE, "-o"), ".png"),
+    (("diff", "BUNDLE", "--weights", "demo", "-o"), ".html"),
     (("tune", *MODEL, *CALIBRATE, "-t", "tflite", "-o"), ".yaml"),
     (("tune", *MODEL, *CALIBRATE, "-t", "tflite", "--state"), ".json"),
     (("report", "-o"), ".html"),

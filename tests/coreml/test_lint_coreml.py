@@ -30,11 +30,11 @@ def test_attention_of_ours_is_clean_in_float16(small, tmp_path):
 
 
 def test_layers_are_those_of_the_weights(small, tmp_path):
-    from mnv4_coreml.lint import _graph
+    from mnv4_coreml.lint import graph_of
     from mnv4_coreml.mil.saved import SavedModel
 
     path = small.lower(target, tmp_path / "a.mlpackage")
-    graph = _graph(SavedModel(path), small.layers)
+    graph = graph_of(SavedModel(path), small.layers)
     named = 0
     for operator, layer in zip(graph.operators, graph.layers, strict=True):
         if operator.convolution:

@@ -9,7 +9,8 @@ from mnv4_mobile.builder.cell import Options
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.model.grammar import read_model
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.quality.sensitivity import Judge, check_plot, plot, sensitivity
+from mnv4_mobile.quality.figure import check_figure
+from mnv4_mobile.quality.sensitivity import Judge, plot, sensitivity
 from mnv4_mobile.recipe import Keep, load_recipe
 from mnv4_mobile.records import replace
 from tools.reference.sheet import read_sheet
@@ -60,7 +61,7 @@ def test_what_is_kept_costs_nothing(judge):
 @pytest.mark.parametrize(("suffix", "start"), [(".html", b"<!doctype"), (".png", b"\x89PNG")])
 def test_plots(found, tmp_path, suffix, start):
     path = tmp_path / f"plot{suffix}"
-    check_plot(path)
+    check_figure(path)
     plot(found, path, "title")
     assert path.read_bytes().startswith(start)
     assert suffix != ".html" or b"stages.1.0" in path.read_bytes()
@@ -68,9 +69,9 @@ def test_plots(found, tmp_path, suffix, start):
 
 def test_plots_that_cannot_be_written(tmp_path):
     with pytest.raises(ConfigError, match=r"found 'plot\.gif', allowed: \.png"):
-        check_plot(tmp_path / "plot.gif")
+        check_figure(tmp_path / "plot.gif")
     with pytest.raises(ConfigError, match="no such folder"):
-        check_plot(tmp_path / "nowhere" / "plot.png")
+        check_figure(tmp_path / "nowhere" / "plot.png")
 
 
 def test_recipes_that_are_not_simulated():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,8 @@ from mnv4_mobile.errors import BundleError, ConfigError, LoweringError, damaged
 
 OPERATORS = operators.TABLE | spatial.TABLE | compressed.TABLE
 """The operators that the interpreter supports, by MIL name; `const` does not count as one."""
+
+See = Callable[[str, Value], Value]
 
 _FAILURES = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
 """What operators raise for arguments that they do not support."""
@@ -111,12 +113,14 @@ class Program:
         """Returns how often each operation occurs in the program, without constants."""
         return dict(self._count)
 
-    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def __call__(self, inputs: Mapping[str, Array], see: See | None = None) -> dict[str, Array]:
         """Returns the outputs by name.
 
         Args:
             inputs: Arrays by name: a tensor in its declared shape, an image as uint8 RGB
                 (1, H, W, 3).
+            see: Called with the name and value of every result, as soon as it is computed. Returns
+                what the operations after it read: the same value, or another one in its place.
 
         Raises:
             ConfigError: An input that is missing or unknown, or has the wrong type or shape.
@@ -131,6 +135,9 @@ class Program:
         with np.errstate(all="ignore"):  # a value beyond float16 becomes inf
             for step in self._steps:
                 self._run(step, values)
+                if see is not None:
+                    for result in step.results:
+                        values[result.name] = see(result.name, values[result.name])
                 for name in _names(step):
                     if self._last_use.get(name) is step:
                         values.pop(name, None)

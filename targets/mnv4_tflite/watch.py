@@ -1,0 +1,111 @@
+"""Shows the values of a `.tflite`'s layers: the same model, with more outputs.
+
+The interpreter can keep all tensors, but then it runs without XNNPACK, and so other kernels than
+the artifact's. With more outputs, the delegate and the GPU run what they run otherwise.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mnv4_mobile.errors import damaged
+from mnv4_mobile.target import Session
+from mnv4_mobile.tensors import Quantization, Tensors
+from mnv4_mobile.units import Unit
+from mnv4_mobile.watch import Watch, as_nchw, from_nchw, layer_values
+from mnv4_tflite.flatbuffer import read_model, write_model
+from mnv4_tflite.gpu import open_on_gpu
+from mnv4_tflite.integer_io import grid
+from mnv4_tflite.lint import graph_of
+from mnv4_tflite.reader import KIND, Model
+from mnv4_tflite.session import open_session
+
+
+def watch(path: Path, layers: Sequence[str], threads: int, unit: Unit | None) -> Watch:
+    """Loads a model so that it returns the values of its layers; see `Watchable.watch`."""
+    model = Model(path)
+    with damaged(path, KIND):
+        numbers = {
+            layer: int(number)
+            for layer, number in layer_values(graph_of(model, layers), layers).items()
+        }
+    data = path.read_bytes()
+    whole = read_model(data)
+    grids = {layer: grid(whole, number) for layer, number in numbers.items()}
+    sessions: dict[frozenset[str], Session] = {}
+
+    def opened(given: frozenset[str]) -> Session:
+        if given not in sessions:
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder, path.name)
+                file.write_bytes(_with_ports(data, numbers, given))
+                sessions[given] = (
+                    open_on_gpu(file) if unit == "gpu" else open_session(file, threads)
+                )
+        return sessions[given]
+
+    def run(inputs: Tensors, given: Tensors) -> dict[str, npt.NDArray[Any]]:
+        known = {layer: given[layer] for layer in numbers if layer in given}
+        fed = {layer: _stored(value, grids[layer]) for layer, value in known.items()}
+        found = opened(frozenset(known))({**inputs, **fed})
+        return {layer: as_nchw(_real(found[layer], grids[layer]), "nhwc") for layer in numbers}
+
+    return run
+
+
+def _with_ports(data: bytes, numbers: Mapping[str, int], given: Collection[str]) -> bytes:
+    """Returns a model whose outputs are the layers, and which takes the given ones as inputs.
+
+    Args:
+        data: The model.
+        numbers: The tensor of each layer.
+        given: The layers whose readers read an input instead.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = read_model(data)
+    graph = model.subgraphs[0]
+    (signature,) = model.signatureDefs
+
+    def port(name: str, number: int) -> Any:
+        entry = schema.TensorMapT()
+        entry.name, entry.tensorIndex = name.encode(), number
+        return entry
+
+    instead: dict[int, int] = {}
+    for layer in given:
+        fed = copy.copy(graph.tensors[numbers[layer]])
+        fed.name, fed.buffer = f"given;{layer}".encode(), 0
+        instead[numbers[layer]] = len(graph.tensors)
+        signature.inputs.append(port(layer, len(graph.tensors)))
+        graph.tensors.append(fed)
+    for operator in graph.operators:
+        operator.inputs = np.array([instead.get(i, i) for i in operator.inputs], np.int32)
+    signature.outputs = [port(layer, number) for layer, number in numbers.items()]
+    graph.inputs, graph.outputs = (
+        np.array([entry.tensorIndex for entry in ports], np.int32)
+        for ports in (signature.inputs, signature.outputs)
+    )
+    return write_model(model)
+
+
+def _stored(value: npt.NDArray[Any], quantization: Quantization | None) -> npt.NDArray[Any]:
+    """Returns a given value (N, C, H, W) as the model keeps it."""
+    laid = from_nchw(value, "nhwc")
+    if quantization is None:
+        return laid
+    integers = np.round(laid / quantization.scale) + quantization.zero_point
+    return integers.clip(-128, 127).astype(np.int8)
+
+
+def _real(value: npt.NDArray[Any], quantization: Quantization | None) -> npt.NDArray[Any]:
+    if quantization is None:
+        return value
+    return (value.astype(np.float32) - quantization.zero_point) * np.float32(quantization.scale)

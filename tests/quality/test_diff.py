@@ -1,0 +1,213 @@
+"""Comparing programs layer by layer: planted faults, refusals, and how channels correspond."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.faults import convolutions, folded_program, spoil
+from mnv4_mobile.bundle.manifest import write_manifest
+from mnv4_mobile.errors import ConfigError, LoweringError
+from mnv4_mobile.lint import Convolution, Graph, Operator, Value
+from mnv4_mobile.progress import Progress
+from mnv4_mobile.quality.diff import check_same_network, diff
+from mnv4_mobile.quality.sides import FoldedSide, artifact_sides
+from mnv4_mobile.records import replace
+from mnv4_mobile.watch import layer_values
+
+
+@pytest.fixture(scope="module")
+def network(demo_bundle):
+    """The demo network's deploy form as a program, and as one side of a comparison."""
+    program, spec = folded_program(demo_bundle("tflite"))
+    return program, FoldedSide(program, spec, ())
+
+
+def compared(reference, bundle):
+    with artifact_sides([bundle], [("cpu",)], 1) as sides:
+        images = bundle.golden("input")["pixels"][:1]
+        return diff([reference, *sides], images, 40, Progress()).pairs[0]
+
+
+@pytest.mark.toolchain("tflite")
+@pytest.mark.parametrize(
+    ("kind", "layer"),
+    [("padding", "stages.1.0.conv"), ("transposed", "stages.2.3.project.conv")],
+)
+def test_the_layer_of_a_planted_fault_is_named(network, demo_bundle, tmp_path, kind, layer):
+    program, reference = network
+    convs = convolutions(program)
+    index = [conv.layer for conv in convs].index(layer)
+    bundle = spoil(kind, demo_bundle("tflite"), convs[index], index, tmp_path / "spoiled")
+    pair = compared(reference, bundle)
+    assert (pair.worst.layer, pair.first_below.layer) == (layer, layer)
+    assert not pair.missing
+    others = [one for one in pair.layers if one.layer != layer]
+    assert min(one.own_db for one in others) > 100
+    assert pair.layers[-1].sqnr_db < 40
+
+
+@pytest.mark.parametrize(
+    "target",
+    [pytest.param(name, marks=pytest.mark.toolchain(name)) for name in ("coreml", "coreai")],
+)
+def test_every_layer_of_a_target_is_that_of_pytorch(network, demo_bundle, target):
+    _, reference = network
+    bundle = demo_bundle(target)
+    pair = compared(reference, bundle)
+    assert not pair.missing
+    assert {*bundle.convolutions, "stages.2.1.add", "mean"} <= {one.layer for one in pair.layers}
+    assert min(one.own_db for one in pair.layers) > 45
+
+
+class Values:
+    """A side whose layers are given."""
+
+    batch, reruns, preparation = 1, False, ()
+
+    def __init__(self, name, preparation=(), **layers):
+        self.name, self.preparation = name, preparation
+        self._layers = {layer.replace("_", "."): value for layer, value in layers.items()}
+
+    def values(self, images, given):
+        return self._layers
+
+
+IMAGE = np.zeros((1, 1, 1, 3), np.uint8)
+MAP = np.random.default_rng(0).normal(size=(1, 6, 2, 2)).astype(np.float32)
+
+
+def test_channels_of_queries_are_matched():
+    turned = MAP[:, np.arange(6).reshape(2, 3).T.ravel()]
+    one, other = Values("a", b_query=MAP, b_conv=MAP), Values("b", b_query=turned, b_conv=turned)
+    (pair,) = diff([one, other], IMAGE, 40, Progress()).pairs
+    found = {one.layer: one.sqnr_db for one in pair.layers}
+    assert found["b.query"] == 200
+    assert found["b.conv"] < 10
+    assert pair.first_below.layer == "b.conv"
+    assert pair.worst is None
+
+
+def test_channels_are_scaled_if_two_programs_were_prepared_differently():
+    scaled = MAP * np.array([1, 2, 4, 8, 0.5, 3], np.float32).reshape(6, 1, 1)
+    one = Values("a", b_conv=MAP, head_conv=MAP)
+    for preparation, rescaled in (((), False), (("int8", "a"), True)):
+        other = Values("b", preparation, b_conv=scaled, head_conv=scaled)
+        (pair,) = diff([one, other], IMAGE, 40, Progress()).pairs
+        found = {one.layer: one.sqnr_db for one in pair.layers}
+        assert pair.rescaled is rescaled
+        assert (found["b.conv"] > 120) is rescaled
+        assert found["head.conv"] < 10
+
+
+def test_programs_without_a_common_layer_are_refused():
+    with pytest.raises(ConfigError, match="a and b: have no layer in common"):
+        diff([Values("a", one=MAP), Values("b", two=MAP)], IMAGE, 40, Progress())
+
+
+def test_layers_end_with_their_bias_and_clamp():
+    convolution = Convolution(inputs=1, outputs=1, groups=1, kernel=(1, 1), weights="float32")
+    graph = Graph(
+        operators=[
+            Operator(kind="conv2d", inputs=("x",), outputs=("a",), convolution=convolution),
+            Operator(kind="broadcasting_add", inputs=("a", "bias"), outputs=("b",)),
+            Operator(kind="relu", inputs=("b",), outputs=("c",)),
+            Operator(kind="conv2d", inputs=("c",), outputs=("d",), convolution=convolution),
+            Operator(kind="ADD", inputs=("d", "c"), outputs=("e",)),
+            Operator(kind="MEAN", inputs=("e",), outputs=("f",)),
+        ],
+        layers=[],
+        values={name: Value(dtype="float32", shape=()) for name in "xabcdef"},
+    )
+    names = ["stem.conv", "stages.0.1.project.conv", "head.classifier"]
+    assert layer_values(graph, names) == {
+        "stem.conv": "c",
+        "stages.0.1.project.conv": "d",
+        "stages.0.1.add": "e",
+        "mean": "f",
+    }
+    with pytest.raises(
+        LoweringError, match="found 2 convolutions in the artifact, the network has 1"
+    ):
+        layer_values(graph, names[:1])
+
+
+@pytest.mark.toolchain("tflite")
+def test_command(mnv4, demo_bundle, tmp_path):
+    bundle = demo_bundle("tflite")
+    folder = tmp_path / "images"
+    folder.mkdir()
+    code, out, err = mnv4("diff", bundle.path, bundle.path, "--images", folder)
+    assert (code, out) == (2, "")
+    assert f"{folder}: no image found" in err
+    page = tmp_path / "page.html"
+    code, out, err = mnv4("diff", bundle.path, bundle.path, "--json", "--bound", 300, "-o", page)
+    assert code == 0, err
+    (pair,) = json.loads(out)["pairs"]
+    assert pair["first_below"]["layer"] == "stem.conv"
+    assert {one["sqnr_db"] for one in pair["layers"]} == {200}
+    assert {one["own_db"] for one in pair["layers"]} == {200}
+    text = page.read_text()
+    assert "<svg" in text
+    assert "first layer below 300 dB: stem.conv, 200.0 dB" in text
+
+
+@pytest.mark.toolchain("tflite")
+def test_bundles_of_different_networks_are_refused(demo_bundle):
+    bundle = demo_bundle("tflite")
+    model = replace(bundle.manifest.model, weights_sha256="0" * 64)
+    other = replace(bundle, manifest=replace(bundle.manifest, model=model))
+    with pytest.raises(ConfigError, match=r"weights: found demo \(0+\), must be that of"):
+        check_same_network([bundle, other])
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ((), "found one program; name another bundle, two units"),
+        (("--model", "conv-small"), "--model: found 'conv-small' without --weights"),
+        (("--unit", "npu,cpu"), "unit: found 'npu', which tflite does not have"),
+        (("--weights", "demo", "--calibrate", "x"), "was built without calibration images"),
+    ],
+)
+@pytest.mark.toolchain("tflite")
+def test_what_cannot_be_compared(mnv4, demo_bundle, words, text):
+    code, out, err = mnv4("diff", demo_bundle("tflite").path, *words)
+    assert (code, out) == (2, ""), err
+    assert text in err
+
+
+DYING = """
+import os
+from mnv4_tflite import LiteRT
+
+class Dying(LiteRT):
+    name, suffix = "dying", ".dying"
+
+    def watch(self, path, layers, *, threads, unit):
+        os._exit(3)
+
+target = Dying()
+"""
+HIDING = DYING.replace("dying", "hiding").replace("def watch", "watch = None\n    def unused")
+
+
+@pytest.mark.toolchain("tflite")
+@pytest.mark.parametrize(
+    ("name", "source", "code", "text"),
+    [
+        ("dying", DYING, 5, "dying runtime ("),
+        ("hiding", HIDING, 2, "hiding: its runtime does not show the values of layers"),
+    ],
+)
+def test_runtimes_that_die_or_hide(
+    mnv4, demo_bundle, install_target, tmp_path, name, source, code, text
+):
+    install_target(name, source)
+    bundle = demo_bundle("tflite")
+    bundle.copy_to(tmp_path / "copy")
+    write_manifest(tmp_path / "copy", replace(bundle.manifest, target=name))
+    found, out, err = mnv4("diff", tmp_path / "copy", tmp_path / "copy")
+    assert (found, out) == (code, ""), err
+    assert text in err
+    assert code == 2 or "ended with code 3" in err
