@@ -22,6 +22,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,12 @@ VARIANTS = (
     *("conv-small-035", "conv-small-050", "conv-small", "conv-medium", "conv-large"),
     *("hybrid-medium-075", "hybrid-medium", "hybrid-large-075", "hybrid-large"),
 )
-RECIPES = {"tflite": ("fp32", "fp16", "int8"), "snapdragon": ("fp16", "int8")}
+TARGETS = {
+    "fp32": ("tflite",),  # what trained networks are compared with
+    "fp16": ("tflite", "snapdragon"),
+    "int8": ("tflite", "snapdragon"),
+}
+"""The targets of each recipe; Snapdragon's NPU has no float32."""
 UNITS: dict[str, tuple[Unit, ...]] = {"tflite": ("cpu", "gpu"), "snapdragon": ("npu",)}
 OPTIONS: dict[str, Any] = {"snapdragon": {"snapdragon": {"soc": "SM8650,SM8750"}}}
 CALIBRATION, EVALUATION = 128, 192
@@ -143,15 +149,17 @@ def row(record: Record) -> list[str]:
 
 
 def table(records: list[Record]) -> str:
-    """Returns the table of a part in Markdown; a repeated network or recipe is left out."""
+    """Returns the table of a part in Markdown.
+
+    Repeated networks and recipes are left out, and so are columns without a figure.
+    """
+    rows = [row(record) for record in records]
     lines = [list(HEADS), ["---"] * 4 + ["---:"] * (len(HEADS) - 4)]
-    before: list[str] = []
-    for line in map(row, records):
-        shown = [""] if line[:1] == before[:1] else line[:1]
-        shown += [""] if line[:2] == before[:2] else line[1:2]
-        lines.append([*shown, *line[2:]])
-        before = line
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    for above, line in pairwise([[], *rows]):
+        same = 2 if line[:2] == above[:2] else int(line[:1] == above[:1])
+        lines.append([*[""] * same, *line[same:]])
+    used = [at for at in range(len(HEADS)) if any(line[at] for line in rows)]
+    return "".join(f"| {' | '.join(line[at] for at in used)} |\n" for line in lines)
 
 
 def kept(out: Path, part: str, model: str, recipe: str, target: str, weights: Path) -> list[Record]:
@@ -168,8 +176,8 @@ def plan(part: str, weights: Path) -> Iterator[tuple[str, str, str]]:
     """Yields the network, recipe and target of every cell of a part."""
     trained = sorted(path.stem for path in weights.glob("*.safetensors"))
     for model in trained if part == "trained" else VARIANTS:
-        for target, recipes in RECIPES.items():
-            yield from ((model, recipe, target) for recipe in recipes)
+        for recipe, targets in TARGETS.items():
+            yield from ((model, recipe, target) for target in targets)
 
 
 def main() -> None:

@@ -8,10 +8,10 @@ RECORD = {"model": "conv-small", "recipe": "int8", "unit": "SM8750", "bytes": 2_
 MEASURED = {"left": {}, "partitions": 1, "sqnr_db": 32.41, "p10": 24.5, "n": 192, "same": 0.984}
 
 
-def test_every_variant_is_built_for_both_targets_with_floats_first():
+def test_every_variant_is_built_for_both_targets_in_fp32_first():
     found = list(accelerators.plan("variants", Path("none")))
     assert len(found) == 9 * (3 + 2)
-    assert found[0] == ("conv-small-035", "fp32", "tflite")  # what trained networks are compared to
+    assert found[:2] == [("conv-small-035", "fp32", "tflite"), ("conv-small-035", "fp16", "tflite")]
     trained = set(accelerators.plan("trained", Path("tests/data")))
     assert ("hybrid-narrow", "int8", "snapdragon") in trained
 
@@ -28,6 +28,9 @@ def test_lines_of_the_table():
         "|  | fp16 | SM8750 | failed: the NPU does not take X |  |  |  |  |  |  |",
     ]
     assert {line.count("|") for line in lines} == {len(accelerators.HEADS) + 1}
+    head, *_ = accelerators.table([cut]).splitlines()
+    assert "partitions" in head
+    assert "agreement" not in head  # random weights have none
 
 
 def test_a_cell_that_is_there_is_not_made_again(tmp_path, monkeypatch):
