@@ -4,7 +4,22 @@ import SwiftUI
 /// What is chosen in the app, kept from launch to launch.
 struct Choice: Hashable {
     var model: MobileNetV4.Model?
-    var computeUnit: MobileNetV4.ComputeUnit
+    var units: MobileNetV4.Units
+}
+
+extension MobileNetV4.Units {
+    /// What people choose among.
+    static let offered: [MobileNetV4.Units] =
+        [.auto] + MobileNetV4.ComputeUnit.allCases.map { .only($0) }
+
+    /// The name under which it is kept.
+    var name: String {
+        switch self {
+        case .built: return "built"
+        case .auto: return "auto"
+        case .only(let unit): return unit.rawValue
+        }
+    }
 }
 
 /// The network that is open, for all screens.
@@ -21,7 +36,7 @@ final class Classifier: ObservableObject {
     @Published var choice: Choice {
         didSet {
             UserDefaults.standard.set(choice.model?.id, forKey: "model")
-            UserDefaults.standard.set(choice.computeUnit.rawValue, forKey: "computeUnit")
+            UserDefaults.standard.set(choice.units.name, forKey: "units")
         }
     }
     /// What is.
@@ -29,11 +44,11 @@ final class Classifier: ObservableObject {
 
     init() {
         let id = UserDefaults.standard.string(forKey: "model")
-        let unit = UserDefaults.standard.string(forKey: "computeUnit")
+        let units = UserDefaults.standard.string(forKey: "units")
         choice = Choice(
             model: MainModels.all.first { $0.id == id } ?? MainModels.all.first,
-            computeUnit: unit.flatMap(MobileNetV4.ComputeUnit.init(rawValue:))
-                ?? .cpuAndNeuralEngine)
+            units: MobileNetV4.Units.offered.first { $0.name == units }
+                ?? .only(.cpuAndNeuralEngine))
     }
 
     /// The network, if it is ready.
@@ -52,7 +67,7 @@ final class Classifier: ObservableObject {
         }
         state = .loading
         do {
-            let network = try await MobileNetV4(model, computeUnit: choice.computeUnit)
+            let network = try await MobileNetV4(model, units: choice.units)
             try await network.prewarm()
             // Another choice may have been made in the meantime, and is being opened.
             if choice == self.choice { state = .ready(network) }

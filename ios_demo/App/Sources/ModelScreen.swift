@@ -1,7 +1,7 @@
 import MobileNetV4ModelsMain
 import SwiftUI
 
-/// Chooses the model and what Core ML may use.
+/// Chooses the model and what the runtime may use.
 struct ModelScreen: View {
     @EnvironmentObject private var classifier: Classifier
 
@@ -9,7 +9,8 @@ struct ModelScreen: View {
         NavigationStack {
             ModelView(
                 choice: $classifier.choice, models: MainModels.all, state: classifier.state,
-                about: (classifier.network?.manifest).map(About.init)
+                about: (classifier.network?.manifest).map(About.init),
+                found: classifier.network?.choice
             )
             .navigationTitle("Model")
         }
@@ -41,6 +42,8 @@ struct ModelView: View {
     let models: [MobileNetV4.Model]
     let state: Classifier.State
     let about: About?
+    /// What the automatic choice found; nil if people chose.
+    let found: MobileNetV4.UnitChoice?
 
     var body: some View {
         Form {
@@ -50,12 +53,13 @@ struct ModelView: View {
                 }
             }
             .pickerStyle(.inline)
-            Picker("Compute unit", selection: $choice.computeUnit) {
-                ForEach(MobileNetV4.ComputeUnit.allCases, id: \.self) { unit in
-                    Text(unit.title).tag(unit)
+            Picker("Compute unit", selection: $choice.units) {
+                ForEach(MobileNetV4.Units.offered, id: \.self) { units in
+                    Text(units.title).tag(units)
                 }
             }
             .pickerStyle(.inline)
+            if let found { Findings(choice: found) }
             Section("About this model") {
                 if let about {
                     LabeledContent("Network", value: about.network)
@@ -69,6 +73,23 @@ struct ModelView: View {
                 } else {
                     Waiting(state: state)
                 }
+            }
+        }
+    }
+}
+
+/// The units that the automatic choice tried, and why they run the model or do not.
+struct Findings: View {
+    let choice: MobileNetV4.UnitChoice
+
+    var body: some View {
+        Section("Compute units on this device") {
+            ForEach(choice.findings, id: \.unit) { one in
+                VStack(alignment: .leading, spacing: 4) {
+                    LabeledContent(one.unit.title, value: one.verdict.title)
+                    Text(one.reason).font(.footnote)
+                }
+                .accessibilityElement(children: .combine)
             }
         }
     }

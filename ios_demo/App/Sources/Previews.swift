@@ -62,6 +62,19 @@ private enum Planted {
         network: "mobilenetv4_conv_small", precision: "fp16", input: "224 × 224", bytes: 7_670_000,
         licence: nil)
 
+    static let found = MobileNetV4.UnitChoice(
+        unit: .cpuAndNeuralEngine,
+        findings: [
+            .init(
+                .cpuOnly, .slower, reason: "slower: takes 6.40 ms, cpu_and_ne 1.20 ms",
+                medianMs: 6.4),
+            .init(
+                .cpuAndGPU, .wrong,
+                reason: "wrong: output logits: 3.1 dB, must be 30.0 or more"),
+            .init(.cpuAndNeuralEngine, .fastest, reason: "right: takes 1.20 ms", medianMs: 1.2),
+            .init(.all, .hung, reason: "hangs: no result within 30 s"),
+        ])
+
     static func camera(
         _ findings: Camera.Findings, state: Classifier.State = .loading,
         thermal: MobileNetV4.ThermalStatus = .nominal
@@ -86,8 +99,8 @@ private enum Planted {
 
     static func model(_ about: About?, state: Classifier.State = .loading) -> some View {
         ModelView(
-            choice: .constant(Choice(model: models[0], computeUnit: .cpuAndNeuralEngine)),
-            models: models, state: state, about: about)
+            choice: .constant(Choice(model: models[0], units: .auto)),
+            models: models, state: state, about: about, found: about.map { _ in found })
     }
 }
 

@@ -25,6 +25,32 @@ extension MobileNetV4.ComputeUnit {
     }
 }
 
+extension MobileNetV4.Units {
+    /// The title that people read.
+    var title: String {
+        switch self {
+        case .built: return String(localized: "As built")
+        case .auto: return String(localized: "Automatic")
+        case .only(let unit): return unit.title
+        }
+    }
+}
+
+extension MobileNetV4.UnitChoice.Verdict {
+    /// The title that people read.
+    var title: String {
+        switch self {
+        case .fastest: return String(localized: "Fastest")
+        case .slower: return String(localized: "Slower")
+        case .wrong: return String(localized: "Wrong outputs")
+        case .flaky: return String(localized: "Outputs that change")
+        case .failed: return String(localized: "Failed")
+        case .hung: return String(localized: "No result in time")
+        case .crashed: return String(localized: "Ends the app")
+        }
+    }
+}
+
 extension MobileNetV4.Plan.Unit {
     /// The title that people read.
     var title: String {

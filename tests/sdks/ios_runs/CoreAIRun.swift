@@ -12,6 +12,7 @@ struct CoreAIRun {
         try await run.golden(run.edited, .float16)
         try await run.golden(run.pixels, .uint8)
         try await run.manyCallsAtOnce()
+        try await run.automatic()
         try await run.failing()
         print("the kit's code for Core AI runs with a stand-in for Core AI")
     }
@@ -75,13 +76,49 @@ struct CoreAIRun {
             (MobileNetV4.ComputeUnit.all, nil), (.cpuAndNeuralEngine, ComputeUnitKind.neuralEngine),
             (.cpuAndGPU, .gpu), (.cpuOnly, nil),
         ] {
-            _ = try await MobileNetV4(edited, computeUnit: unit)
+            _ = try await MobileNetV4(edited, units: .only(unit))
             check(asked.units.last == .some(wanted))
         }
         await refused(
             "found 2 bundles, none can be opened here; conv-small-035-96x96-fp16-coreai: "
         ) {
             try await MobileNetV4(anyOf: [built, built])
+        }
+    }
+
+    /// The units are chosen by running the network, and remembered.
+    func automatic() async throws {
+        let files = FileManager.default
+        let support = files.urls(for: .applicationSupportDirectory, in: .userDomainMask)[0]
+        let kept = support.appendingPathComponent("mnv4/mnv4/choices")
+        try? files.removeItem(at: kept)
+        compute()
+        let asked = Asked()
+        Computation.current.specialize = { url, options in
+            asked.add(url.lastPathComponent, options.preferredComputeUnitKind)
+            if options.preferredComputeUnitKind == .gpu { throw CocoaError(.featureUnsupported) }
+        }
+        let model = try await MobileNetV4(edited, units: .auto)
+        guard let choice = model.choice else { preconditionFailure("no choice") }
+        check(choice.unit != .cpuAndGPU)
+        check(
+            choice.findings.map(\.verdict).filter { $0 == .failed || $0 == .fastest }.count == 2)
+        check("\(choice)".contains("cpu_and_gpu: fails: "))
+        // Compiled and loaded on three, tried on the fourth, then compiled and loaded again.
+        check(asked.names.count == 3 * 2 + 1 + 2)
+        let again = try await MobileNetV4(anyOf: [built, edited], units: .auto)
+        check(again.choice == choice)
+        check(files.fileExists(atPath: kept.path))
+        check(asked.names.count == 3 * 2 + 1 + 2 + 2)
+        let built = try await MobileNetV4(edited)
+        check(built.choice == nil)
+        // What no longer loads is chosen anew by the next opening.
+        Computation.current.outputNames = nil
+        await refused("the model has no function main") {
+            try await MobileNetV4(edited, units: .auto)
+        }
+        await refused("no units of this device run it right; cpu_only: fails: ") {
+            try await MobileNetV4(edited, units: .auto)
         }
     }
 

@@ -111,3 +111,13 @@ public class MLComputePlan {
     public func deviceUsage(for operation: MLModelStructure.Program.Operation) -> DeviceUsage? { nil }
     public func estimatedCost(of operation: MLModelStructure.Program.Operation) -> Cost? { nil }
 }
+// https://developer.apple.com/documentation/coreml/mlmodel/availablecomputedevices
+extension MLModel {
+    @available(iOS 17.0, macOS 14.0, tvOS 17.0, visionOS 1.0, *)
+    public class var availableComputeDevices: [MLComputeDevice] {
+        [
+            .cpu(MLCPUComputeDevice()), .gpu(MLGPUComputeDevice()),
+            .neuralEngine(MLNeuralEngineComputeDevice()),
+        ]
+    }
+}

@@ -16,7 +16,7 @@ struct Report: Encodable {
         /// The SHA-256 of the artifact, by which the generator finds the bundle.
         let artifactSha256: String
         /// The maker's name for the device, as in `iPhone16,1`.
-        var device = machine
+        var device = MobileNetV4.machine
         /// The system with its version and build.
         var system = ProcessInfo.processInfo.operatingSystemVersionString
     }
@@ -61,14 +61,6 @@ struct Report: Encodable {
         encoder.keyEncodingStrategy = .convertToSnakeCase
         encoder.dateEncodingStrategy = .iso8601
         return try encoder.encode(self)
-    }
-
-    private static var machine: String {
-        var names = utsname()
-        uname(&names)
-        return withUnsafeBytes(of: names.machine) {
-            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-        }
     }
 }
 

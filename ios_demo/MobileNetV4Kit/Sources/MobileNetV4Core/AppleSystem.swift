@@ -69,3 +69,14 @@ package struct AppleSystem: Sendable, Equatable {
         }
     }
 }
+
+extension MobileNetV4 {
+    /// The maker's name for this model of device, as in `iPhone16,1`.
+    public static var machine: String {
+        var names = utsname()
+        uname(&names)
+        return withUnsafeBytes(of: names.machine) {
+            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
+    }
+}

@@ -5,7 +5,7 @@ import Foundation
 /// They are kept until they are not needed any more. Each version of the system has a folder, because
 /// it has its own compiler. A model is never changed or removed while this process may use it: a fresh
 /// compilation gets a name of its own, and what it replaces is removed by the next launch, as is a
-/// model that was not opened for ``unused`` seconds.
+/// model that was not opened for ``Kept/unused`` seconds.
 package actor CompiledModels {
     /// Compiles a package and returns where the result is.
     package typealias Compile = @Sendable (URL) async throws -> URL
@@ -31,10 +31,6 @@ package actor CompiledModels {
         }
     }
 
-    /// The seconds after which a model that was not opened is removed: 90 days. An update of the app
-    /// may bring other models, and nothing else removes those of the version before.
-    static let unused: TimeInterval = 90 * 24 * 3600
-
     private static let suffix = ".mlmodelc"
     private let root: URL
     private let folder: URL
@@ -52,21 +48,6 @@ package actor CompiledModels {
         folder = root.appendingPathComponent(system)
     }
 
-    /// Returns the folder in which an app keeps its models: in Application Support, or in Caches on
-    /// tvOS, where apps have nothing else and the system may empty it.
-    ///
-    /// - Parameters:
-    ///   - family: The system.
-    ///   - app: The app's bundle identifier; nil for a program without one. Programs without a sandbox
-    ///     share the folder above.
-    package static func root(on family: AppleSystem.Family, app: String?) -> URL {
-        let kind: FileManager.SearchPathDirectory =
-            family == .tvOS ? .cachesDirectory : .applicationSupportDirectory
-        let found = FileManager.default.urls(for: kind, in: .userDomainMask).first
-        return (found ?? FileManager.default.temporaryDirectory)
-            .appendingPathComponent("\(app ?? "mnv4")/mnv4/compiled")
-    }
-
     /// Returns a compiled model. It is compiled first if it does not exist, once for all callers. An
     /// artifact that was compiled before is returned as it is.
     ///
@@ -81,8 +62,7 @@ package actor CompiledModels {
         let found = if let model { model } else { try await compiled(artifact, compile) }
         // The date of the model itself stays: Core ML keeps what it derived from a model for as long
         // as the model does not change.
-        try? FileManager.default.setAttributes(
-            [.modificationDate: Date()], ofItemAtPath: place(artifact.sha256).path)
+        Kept.use(place(artifact.sha256))
         return found
     }
 
@@ -145,7 +125,7 @@ package actor CompiledModels {
     private func move(_ made: URL, _ sha256: String) throws -> URL {
         let files = FileManager.default
         try files.createDirectory(at: place(sha256), withIntermediateDirectories: true)
-        excludeFromBackup()
+        Kept.excludeFromBackup(root)
         let model = url(sha256, (generations(sha256).max() ?? 0) + 1)
         // From another volume it is copied, which may stop halfway: under a name that no one reads.
         let part = place(sha256).appendingPathComponent("\(UUID().uuidString).part")
@@ -157,15 +137,6 @@ package actor CompiledModels {
             // Another process was quicker; its model is the same.
         }
         return model
-    }
-
-    /// Keeps the models out of backups: another device compiles its own. A backup with them is no
-    /// reason to fail.
-    private func excludeFromBackup() {
-        var values = URLResourceValues()
-        values.isExcludedFromBackup = true
-        var root = root
-        try? root.setResourceValues(values)
     }
 
     /// Tells whether an error, or one that caused it, says that no space is left.
@@ -210,7 +181,7 @@ package actor CompiledModels {
         }
         for sha256 in names(folder) {
             let place = place(sha256)
-            guard let newest = newest(sha256), isUsed(place) else {
+            guard let newest = newest(sha256), Kept.isUsed(place) else {
                 remove(place)
                 continue
             }
@@ -218,12 +189,6 @@ package actor CompiledModels {
                 remove(place.appendingPathComponent(name))
             }
         }
-    }
-
-    private func isUsed(_ place: URL) -> Bool {
-        let about = try? FileManager.default.attributesOfItem(atPath: place.path)
-        guard let opened = about?[.modificationDate] as? Date else { return false }
-        return -opened.timeIntervalSinceNow < Self.unused
     }
 
     private func remove(_ file: URL) {

@@ -3,7 +3,7 @@ extension MobileNetV4 {
     ///
     /// Core ML uses no others. Core AI prefers the one that is named beside the CPU, and computes what
     /// that one cannot on any other; only ``cpuOnly`` excludes the others.
-    public enum ComputeUnit: String, Sendable, CaseIterable {
+    public enum ComputeUnit: String, Codable, Sendable, CaseIterable {
         /// All units. Some devices crash while they load a network for all units.
         case all
         /// The CPU and the Neural Engine.

@@ -51,9 +51,20 @@ extension MobileNetV4 {
         /// - Returns: The SQNR in dB of the worst output, as the median over the images.
         /// - Throws: ``Failure/wrongOutput(_:)`` if an output missed its gate.
         public func check(_ model: MobileNetV4) async throws -> Double {
+            try check(await outputs(of: model))
+        }
+
+        /// Returns the network's outputs for every image on this device.
+        func outputs(of model: MobileNetV4) async throws -> [[[Float]]] {
+            var found: [[[Float]]] = []
+            for i in 0..<count { found.append(try await model.runPixels(image(i)).values) }
+            return found
+        }
+
+        /// Compares the outputs for every image with those of the float model.
+        func check(_ outputs: [[[Float]]]) throws -> Double {
             var ratios = manifest.outputs.map { _ in [Double]() }
-            for i in 0..<count {
-                let found = try await model.runPixels(image(i)).values
+            for (i, found) in outputs.enumerated() {
                 for (j, entry) in entries.enumerated() {
                     let wanted = try self.wanted(manifest.outputs[j], entry, i)
                     ratios[j].append(Scores.sqnrDb(expected: wanted, found: found[j]))

@@ -13,6 +13,8 @@ public actor MobileNetV4 {
     public nonisolated var manifest: Manifest { bundle.manifest }
     /// What affects the figures of a measurement, as the loader says.
     nonisolated var conditions: [String: Condition] { loader.conditions }
+    /// The units that run it and why the others do not, if it was opened with ``Units/auto``.
+    public nonisolated let choice: UnitChoice?
     /// How long the runtime took to load the artifact, in milliseconds.
     public private(set) var loadMs: Double
 
@@ -35,12 +37,15 @@ public actor MobileNetV4 {
     ///   - bundle: The bundle.
     ///   - loader: Loads the artifact, and again after ``unload()``.
     ///   - unloadOn: The notification that the system posts when memory runs out.
+    ///   - choice: The choice by which the loader got its units; nil if there was none.
     /// - Throws: ``Failure`` if the bundle cannot be used or the runtime fails.
     public init(
-        bundle: ModelBundle, loader: any SessionLoader, unloadOn: Notification.Name? = nil
+        bundle: ModelBundle, loader: any SessionLoader, unloadOn: Notification.Name? = nil,
+        choice: UnitChoice? = nil
     ) async throws {
         self.bundle = bundle
         self.loader = loader
+        self.choice = choice
         let manifest = bundle.manifest
         thread = SerialThread(label: "mnv4.\(manifest.id)")
         preprocessor = try Preprocessor(spec: manifest.preprocess, input: manifest.input)

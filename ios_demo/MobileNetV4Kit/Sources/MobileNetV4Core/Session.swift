@@ -22,6 +22,10 @@ extension MobileNetV4 {
         /// the units that it may really use.
         var conditions: [String: Condition] { get }
 
+        /// Returns the units that run any operator, by the runtime's own account; none if it does not
+        /// say.
+        func ranOn() async -> [Plan.Unit]
+
         /// Loads the artifact into a new session.
         ///
         /// - Throws: ``Failure`` if the runtime fails.
@@ -32,6 +36,9 @@ extension MobileNetV4 {
 extension MobileNetV4.SessionLoader {
     /// Nothing, for a runtime that has no such choice.
     public var conditions: [String: MobileNetV4.Condition] { [:] }
+
+    /// Nothing, for a runtime that does not say.
+    public func ranOn() async -> [MobileNetV4.Plan.Unit] { [] }
 }
 
 extension MobileNetV4.TensorSpec {

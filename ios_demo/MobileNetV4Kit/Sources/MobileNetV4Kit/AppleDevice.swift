@@ -1,3 +1,4 @@
+import CoreML
 import Darwin
 import Foundation
 
@@ -62,8 +63,14 @@ extension MobileNetV4.Plan.Unit {
         #endif
     }
 
-    /// The units that Core ML can use here: in the Simulator the CPU alone, whatever is asked for.
-    public static var available: [MobileNetV4.Plan.Unit] { isSimulated ? [.cpu] : allCases }
+    /// The units that Core ML can use here: in the Simulator the CPU alone, whatever is asked for,
+    /// and before iOS 17 all, because the system does not say.
+    public static var available: [MobileNetV4.Plan.Unit] {
+        if isSimulated { return [.cpu] }
+        guard #available(iOS 17.0, macOS 14.0, tvOS 17.0, visionOS 1.0, *) else { return allCases }
+        let found = Set(MLModel.availableComputeDevices.compactMap(Self.init))
+        return allCases.filter(found.contains)
+    }
 }
 
 extension MobileNetV4.Benchmark {
@@ -77,7 +84,8 @@ extension MobileNetV4.Benchmark {
             device: MobileNetV4.AppleDevice(),
             open: { folder, plan in
                 let unit = plan.unit.map { MobileNetV4.ComputeUnit($0) }
-                return try await MobileNetV4(folder: folder, computeUnit: unit)
+                return try await MobileNetV4(
+                    folder: folder, units: unit.map { .only($0) } ?? .built)
             },
             say: { line in
                 // print would buffer lines if the output is not a terminal.

@@ -6,8 +6,8 @@ struct CompiledModel: Sendable {
     private static let models: CompiledModels = {
         let version = ProcessInfo.processInfo.operatingSystemVersion
         return CompiledModels(
-            root: CompiledModels.root(
-                on: AppleSystem.current.family, app: Bundle.main.bundleIdentifier),
+            root: Kept.folder(
+                "compiled", on: AppleSystem.current.family, app: Bundle.main.bundleIdentifier),
             system: "\(version.majorVersion).\(version.minorVersion).\(version.patchVersion)")
     }()
 

@@ -12,41 +12,61 @@ extension MobileNetV4 {
     public static func operators(
         folder: URL, computeUnit: ComputeUnit? = nil
     ) async throws -> [OperatorPlan] {
-        let loader = try CoreMLLoader(folder, computeUnit: computeUnit)
-        let url = try await loader.compiled.url()
+        try await CoreMLLoader(folder, computeUnit: computeUnit).operators()
+    }
+}
+
+extension CoreMLLoader {
+    /// Returns the units that compute any operator; none before iOS 17.4, which does not say.
+    func ranOn() async -> [MobileNetV4.Plan.Unit] {
+        guard #available(iOS 17.4, macOS 14.4, tvOS 17.4, visionOS 1.1, *) else { return [] }
+        let used = Set(((try? await operators()) ?? []).compactMap(\.unit))
+        return MobileNetV4.Plan.Unit.allCases.filter(used.contains)
+    }
+
+    /// Returns the operators and what will compute them, in program order.
+    @available(iOS 17.4, macOS 14.4, tvOS 17.4, visionOS 1.1, *)
+    fileprivate func operators() async throws -> [MobileNetV4.OperatorPlan] {
+        let url = try await compiled.url()
         let configuration = MLModelConfiguration()
-        configuration.computeUnits = loader.unit.units
+        configuration.computeUnits = unit.units
         let plan: MLComputePlan
         do {
             plan = try await MLComputePlan.load(
                 contentsOf: url, configuration: configuration)
         } catch {
-            throw Failure.runtimeFailed(
-                "\(loader.bundle.manifest.id): Core ML has no plan: \(error.localizedDescription)")
+            throw MobileNetV4.Failure.runtimeFailed(
+                "\(bundle.manifest.id): Core ML has no plan: \(error.localizedDescription)")
         }
         guard case .program(let program) = plan.modelStructure,
             let main = program.functions["main"]
-        else { throw Failure.badBundle("\(loader.bundle.manifest.id): is not an ML program") }
+        else {
+            throw MobileNetV4.Failure.badBundle("\(bundle.manifest.id): is not an ML program")
+        }
         let operations = main.block.operations.filter {
-            OperatorPlan.isComputed($0.operatorName)
+            MobileNetV4.OperatorPlan.isComputed($0.operatorName)
         }
         return operations.enumerated().map { i, operation in
             let usage = plan.deviceUsage(for: operation)
-            return OperatorPlan(
+            return MobileNetV4.OperatorPlan(
                 id: i, kind: operation.operatorName,
                 name: operation.outputs.first?.name ?? "",
-                unit: (usage?.preferred).flatMap(Self.unit),
-                supported: usage?.supported.compactMap(Self.unit) ?? [],
+                unit: (usage?.preferred).flatMap(MobileNetV4.Plan.Unit.init),
+                supported: usage?.supported.compactMap(MobileNetV4.Plan.Unit.init) ?? [],
                 cost: plan.estimatedCost(of: operation)?.weight)
         }
     }
+}
 
-    @available(iOS 17.4, macOS 14.4, tvOS 17.4, visionOS 1.1, *)
-    private static func unit(_ device: MLComputeDevice) -> Plan.Unit? {
+extension MobileNetV4.Plan.Unit {
+    /// Returns the unit for a device of Core ML; nil if it is of a kind that this version does not
+    /// know.
+    @available(iOS 17.0, macOS 14.0, tvOS 17.0, visionOS 1.0, *)
+    init?(_ device: MLComputeDevice) {
         switch device {
-        case .cpu: return .cpu
-        case .gpu: return .gpu
-        case .neuralEngine: return .npu
+        case .cpu: self = .cpu
+        case .gpu: self = .gpu
+        case .neuralEngine: self = .npu
         @unknown default: return nil
         }
     }

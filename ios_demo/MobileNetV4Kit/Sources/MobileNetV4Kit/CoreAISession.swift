@@ -10,20 +10,22 @@
         private static let function = "main"
 
         let bundle: MobileNetV4.ModelBundle
-        let unit: MobileNetV4.ComputeUnit
-        private let options: SpecializationOptions
+        var unit: MobileNetV4.ComputeUnit
 
         /// Makes the loader of a bundle that was checked.
         init(_ bundle: MobileNetV4.ModelBundle, computeUnit: MobileNetV4.ComputeUnit?) throws {
             self.bundle = bundle
             unit = try MobileNetV4.ComputeUnit.chosen(
                 computeUnit, for: bundle.manifest, simulator: MobileNetV4.Plan.Unit.isSimulated)
+        }
+
+        private var options: SpecializationOptions {
             switch unit {
-            case .all: options = .default
+            case .all: return .default
             case .cpuAndNeuralEngine:
-                options = SpecializationOptions(preferredComputeUnitKind: .neuralEngine)
-            case .cpuAndGPU: options = SpecializationOptions(preferredComputeUnitKind: .gpu)
-            case .cpuOnly: options = .cpuOnly
+                return SpecializationOptions(preferredComputeUnitKind: .neuralEngine)
+            case .cpuAndGPU: return SpecializationOptions(preferredComputeUnitKind: .gpu)
+            case .cpuOnly: return .cpuOnly
             }
         }
 

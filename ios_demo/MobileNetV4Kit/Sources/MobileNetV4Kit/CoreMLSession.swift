@@ -20,7 +20,7 @@ struct CoreMLLoader: SystemLoader {
     /// The bundle's artifact, compiled.
     let compiled: CompiledModel
     /// The units that Core ML may use.
-    let unit: MobileNetV4.ComputeUnit
+    var unit: MobileNetV4.ComputeUnit
 
     /// Checks a bundle and makes its loader.
     ///

@@ -11,12 +11,11 @@ extension MobileNetV4 {
     ///
     /// - Parameters:
     ///   - model: A constant of a package that `mnv4 sdk ios` wrote, for Core ML or Core AI.
-    ///   - computeUnit: The units that the runtime may use; nil for those of the bundle. The
-    ///     Simulator always uses the CPU.
+    ///   - units: The units that the runtime may use. The Simulator always uses the CPU.
     /// - Throws: ``Failure`` if the bundle cannot be used, this system is too old for it, or the
     ///   runtime fails.
-    public init(_ model: Model, computeUnit: ComputeUnit? = nil) async throws {
-        try await self.init(folder: model.folder, computeUnit: computeUnit)
+    public init(_ model: Model, units: Units = .built) async throws {
+        try await self.init(folder: model.folder, units: units)
     }
 
     /// Opens the first of several bundles that this device can run, as those of one network for Core
@@ -31,36 +30,63 @@ extension MobileNetV4 {
     ///
     /// - Parameters:
     ///   - models: Constants of packages that `mnv4 sdk ios` wrote, the preferred one first.
-    ///   - computeUnit: The units that the runtime may use; nil for those of the bundle. The
-    ///     Simulator always uses the CPU.
+    ///   - units: The units that the runtime may use. The Simulator always uses the CPU.
     /// - Throws: ``Failure/unsupported(_:)``, which says of each bundle why it cannot be opened;
     ///   another ``Failure`` if the runtime compiles the bundle but cannot load it.
-    public init(anyOf models: [Model], computeUnit: ComputeUnit? = nil) async throws {
-        let loader = try await Self.first(of: models.map(\.folder)) { folder in
-            try await Self.compiledLoader(folder, computeUnit: computeUnit)
+    public init(anyOf models: [Model], units: Units = .built) async throws {
+        let opened = try await Self.first(of: models.map(\.folder)) { folder in
+            try await Self.compiled(folder, units)
         }
-        try await self.init(bundle: loader.bundle, loader: loader, unloadOn: .memoryWarning)
+        try await self.init(opened)
     }
 
     /// Opens a bundle in any folder, for example one that was downloaded.
     ///
     /// - Parameters:
     ///   - folder: The bundle's folder.
-    ///   - computeUnit: The units that the runtime may use; nil for those of the bundle. The
-    ///     Simulator always uses the CPU.
+    ///   - units: The units that the runtime may use. The Simulator always uses the CPU.
     /// - Throws: ``Failure`` if the bundle cannot be used, this system is too old for it, or the
     ///   runtime fails.
-    public init(folder: URL, computeUnit: ComputeUnit? = nil) async throws {
-        let loader = try await Self.compiledLoader(folder, computeUnit: computeUnit)
-        try await self.init(bundle: loader.bundle, loader: loader, unloadOn: .memoryWarning)
+    public init(folder: URL, units: Units = .built) async throws {
+        try await self.init(Self.compiled(folder, units))
     }
 
-    private static func compiledLoader(
-        _ folder: URL, computeUnit: ComputeUnit?
-    ) async throws -> any SystemLoader {
-        let loader = try systemLoader(folder, computeUnit: computeUnit)
+    /// A bundle whose artifact is compiled, with its loader and how its units were chosen.
+    private struct Compiled {
+        let bundle: ModelBundle
+        let loader: any SessionLoader
+        var choice: UnitChoice?
+    }
+
+    private init(_ compiled: Compiled) async throws {
+        try await self.init(
+            bundle: compiled.bundle, loader: compiled.loader, unloadOn: .memoryWarning,
+            choice: compiled.choice)
+    }
+
+    private static let choices = UnitChoices(
+        folder: Kept.folder(
+            "choices", on: AppleSystem.current.family, app: Bundle.main.bundleIdentifier),
+        device: machine, system: ProcessInfo.processInfo.operatingSystemVersionString)
+
+    private static func compiled(_ folder: URL, _ units: Units) async throws -> Compiled {
+        var loader = try systemLoader(folder, computeUnit: units.named)
+        let bundle = loader.bundle
+        guard units == .auto else {
+            try await loader.compile()
+            return Compiled(bundle: bundle, loader: loader)
+        }
+        let choice = try await choices.choice(for: bundle, available: Plan.Unit.available) {
+            [loader] unit in
+            var candidate = loader
+            candidate.unit = unit
+            try await candidate.compile()
+            return candidate
+        }
+        loader.unit = choice.unit
         try await loader.compile()
-        return loader
+        let chosen = ChosenLoader(loader, for: bundle, of: choices)
+        return Compiled(bundle: bundle, loader: chosen, choice: choice)
     }
 
     /// Returns where a bundle's compiled model is, for other frameworks that run Core ML, as Vision

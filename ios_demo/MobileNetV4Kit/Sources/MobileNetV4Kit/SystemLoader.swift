@@ -5,7 +5,7 @@ protocol SystemLoader: MobileNetV4.SessionLoader {
     /// The bundle, which this system can run.
     var bundle: MobileNetV4.ModelBundle { get }
     /// The units that were chosen: in the Simulator not those that were asked for.
-    var unit: MobileNetV4.ComputeUnit { get }
+    var unit: MobileNetV4.ComputeUnit { get set }
 
     /// Compiles the model if that was not done yet, because load times do not include compiling.
     func compile() async throws

@@ -116,7 +116,7 @@ struct CompiledModelsTests {
         let model = root.appendingPathComponent("18.1.0/a/1.mlmodelc")
         let made = try date(model)
         for name in ["a", "b"] {
-            let long = Date(timeIntervalSinceNow: -CompiledModels.unused + (name == "a" ? 60 : -60))
+            let long = Date(timeIntervalSinceNow: -Kept.unused + (name == "a" ? 60 : -60))
             try FileManager.default.setAttributes(
                 [.modificationDate: long],
                 ofItemAtPath: root.appendingPathComponent("18.1.0/\(name)").path)
@@ -156,7 +156,7 @@ struct CompiledModelsTests {
             (.tvOS, .cachesDirectory),
         ] {
             let above = files.urls(for: kind, in: .userDomainMask)[0].path
-            let found = CompiledModels.root(on: family, app: "com.example.app").path
+            let found = Kept.folder("compiled", on: family, app: "com.example.app").path
             #expect(found == "\(above)/com.example.app/mnv4/compiled")
         }
     }

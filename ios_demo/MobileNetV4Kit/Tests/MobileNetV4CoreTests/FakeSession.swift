@@ -9,12 +9,13 @@ final class FakeSession: MobileNetV4.Session {
     private let outputs: [[Data]]
     private let inputs: [Data]
     private let manifest: MobileNetV4.Manifest
-    private let change: @Sendable ([[Float]]) -> [[Float]]
+    private let change: @Sendable ([[Float]]) throws -> [[Float]]
     private var index = 0
 
-    /// - Parameter change: Changes the outputs, as a runtime that fails might.
+    /// - Parameter change: Changes the outputs, or fails, as a runtime might.
     init(
-        _ bundle: MobileNetV4.ModelBundle, change: @escaping @Sendable ([[Float]]) -> [[Float]]
+        _ bundle: MobileNetV4.ModelBundle,
+        change: @escaping @Sendable ([[Float]]) throws -> [[Float]]
     ) throws {
         self.change = change
         manifest = bundle.manifest
@@ -42,7 +43,7 @@ final class FakeSession: MobileNetV4.Session {
     /// Suspends the caller, as an asynchronous runtime does, while other calls could change the input.
     func run(on actor: isolated any Actor) async throws -> [[Float]] {
         await Task.yield()
-        return change(
+        return try change(
             try zip(manifest.outputs, outputs).map { output, values in
                 try values[index].withUnsafeBytes { try output.floats($0) }
             })
@@ -53,23 +54,29 @@ final class FakeSession: MobileNetV4.Session {
 final class FakeLoader: MobileNetV4.SessionLoader, @unchecked Sendable {
     private let bundle: MobileNetV4.ModelBundle
     private let delay: Duration
-    private let change: @Sendable ([[Float]]) -> [[Float]]
+    private let units: [MobileNetV4.Plan.Unit]
+    private let change: @Sendable ([[Float]]) throws -> [[Float]]
     private let lock = NSLock()
     private var count = 0
 
     /// - Parameters:
     ///   - delay: How long a load takes.
+    ///   - ranOn: The units that it says it ran on.
     ///   - change: Changes the outputs.
     init(
         _ bundle: MobileNetV4.ModelBundle, delay: Duration = .zero,
-        change: @escaping @Sendable ([[Float]]) -> [[Float]] = { $0 }
+        ranOn units: [MobileNetV4.Plan.Unit] = [],
+        change: @escaping @Sendable ([[Float]]) throws -> [[Float]] = { $0 }
     ) {
         self.bundle = bundle
         self.delay = delay
+        self.units = units
         self.change = change
     }
 
     var conditions: [String: MobileNetV4.Condition] { ["compute_unit": .text("cpu_only")] }
+
+    func ranOn() async -> [MobileNetV4.Plan.Unit] { units }
 
     var loads: Int { lock.withLock { count } }
 

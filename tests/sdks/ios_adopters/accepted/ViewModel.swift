@@ -33,7 +33,7 @@ final class ViewModel: ObservableObject {
     private func opened() async throws -> MobileNetV4 {
         if let network { return network }
         let opened = try await MobileNetV4(
-            MainModels.convSmall035_96x96Fp16Coreml, computeUnit: .cpuOnly)
+            MainModels.convSmall035_96x96Fp16Coreml, units: .only(.cpuOnly))
         network = opened
         return opened
     }
