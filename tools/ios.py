@@ -176,6 +176,7 @@ def core(job: app.Job, subject: Subject) -> None:
     )
     assert samples is not None, "the result belongs to another job"
     assert len(samples.latencies_ms) == job.plan.runs, samples
+    assert (job.plan.unit, samples.ran_on) == ("npu", ("cpu",)), samples
     assert subject.bundle is not None
     # The stand-in for Core ML returns what the artifact returned here.
     golden = subject.bundle.golden("artifact")

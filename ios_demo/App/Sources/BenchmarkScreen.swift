@@ -51,6 +51,8 @@ struct SessionRow: Identifiable {
         let slow: Double
         let count: Int
         let goldenSqnrDb: Double
+        let ranOn: [MobileNetV4.Plan.Unit]
+        let isFallback: Bool
         let before: MobileNetV4.ThermalStatus?
         let after: MobileNetV4.ThermalStatus?
     }
@@ -75,7 +77,8 @@ extension SessionRow {
         if let samples, let statistics {
             figures = Figures(
                 median: statistics.percentile(50), slow: statistics.percentile(90),
-                count: statistics.count, goldenSqnrDb: samples.goldenSqnrDb,
+                count: statistics.count, goldenSqnrDb: samples.goldenSqnrDb, ranOn: session.ranOn,
+                isFallback: session.isFallback,
                 before: samples.thermalBefore.status, after: samples.thermalAfter.status)
         } else {
             figures = nil
@@ -160,6 +163,12 @@ struct SessionFigures: View {
         VStack(alignment: .leading, spacing: 4) {
             Text(row.title).font(.headline)
             if let figures = row.figures {
+                LabeledContent("Asked for", value: row.title)
+                LabeledContent("Ran on", value: figures.ranOn.title)
+                if figures.isFallback {
+                    FailureLabel(
+                        String(localized: "The unit that was asked for did not run all of it."))
+                }
                 LabeledContent("Median", value: figures.median.milliseconds)
                 LabeledContent("90th percentile", value: figures.slow.milliseconds)
                 LabeledContent("Runs", value: figures.count.formatted())

@@ -4,22 +4,8 @@ import SwiftUI
 /// What is chosen in the app, kept from launch to launch.
 struct Choice: Hashable {
     var model: MobileNetV4.Model?
-    var units: MobileNetV4.Units
-}
-
-extension MobileNetV4.Units {
-    /// What people choose among.
-    static let offered: [MobileNetV4.Units] =
-        [.auto] + MobileNetV4.ComputeUnit.allCases.map { .only($0) }
-
-    /// The name under which it is kept.
-    var name: String {
-        switch self {
-        case .built: return "built"
-        case .auto: return "auto"
-        case .only(let unit): return unit.rawValue
-        }
-    }
+    /// The units; nil for the automatic choice.
+    var computeUnit: MobileNetV4.ComputeUnit?
 }
 
 /// The network that is open, for all screens.
@@ -36,7 +22,8 @@ final class Classifier: ObservableObject {
     @Published var choice: Choice {
         didSet {
             UserDefaults.standard.set(choice.model?.id, forKey: "model")
-            UserDefaults.standard.set(choice.units.name, forKey: "units")
+            UserDefaults.standard.set(
+                choice.computeUnit?.rawValue ?? "", forKey: "computeUnit")
         }
     }
     /// What is.
@@ -44,11 +31,11 @@ final class Classifier: ObservableObject {
 
     init() {
         let id = UserDefaults.standard.string(forKey: "model")
-        let units = UserDefaults.standard.string(forKey: "units")
+        let unit = UserDefaults.standard.string(forKey: "computeUnit")
         choice = Choice(
             model: MainModels.all.first { $0.id == id } ?? MainModels.all.first,
-            units: MobileNetV4.Units.offered.first { $0.name == units }
-                ?? .only(.cpuAndNeuralEngine))
+            computeUnit: unit.map { MobileNetV4.ComputeUnit(rawValue: $0) }
+                ?? .cpuAndNeuralEngine)
     }
 
     /// The network, if it is ready.
@@ -67,7 +54,8 @@ final class Classifier: ObservableObject {
         }
         state = .loading
         do {
-            let network = try await MobileNetV4(model, units: choice.units)
+            let units = choice.computeUnit.map { MobileNetV4.Units.only($0) } ?? .auto
+            let network = try await MobileNetV4(model, units: units)
             try await network.prewarm()
             // Another choice may have been made in the meantime, and is being opened.
             if choice == self.choice { state = .ready(network) }

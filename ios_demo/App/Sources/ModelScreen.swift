@@ -53,9 +53,10 @@ struct ModelView: View {
                 }
             }
             .pickerStyle(.inline)
-            Picker("Compute unit", selection: $choice.units) {
-                ForEach(MobileNetV4.Units.offered, id: \.self) { units in
-                    Text(units.title).tag(units)
+            Picker("Compute unit", selection: $choice.computeUnit) {
+                Text("Automatic").tag(MobileNetV4.ComputeUnit?.none)
+                ForEach(MobileNetV4.ComputeUnit.allCases, id: \.self) { unit in
+                    Text(unit.title).tag(MobileNetV4.ComputeUnit?.some(unit))
                 }
             }
             .pickerStyle(.inline)

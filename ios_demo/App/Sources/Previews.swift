@@ -38,12 +38,21 @@ private enum Planted {
         SessionRow(
             unit: nil,
             figures: SessionRow.Figures(
-                median: 1.2, slow: 1.9, count: 812, goldenSqnrDb: 41.3, before: .nominal,
+                median: 1.2, slow: 1.9, count: 812, goldenSqnrDb: 41.3, ranOn: [.cpu, .npu],
+                isFallback: false,
+                before: .nominal,
                 after: .fair), error: nil),
         SessionRow(
             unit: .cpu,
             figures: SessionRow.Figures(
-                median: 6.4, slow: 7.1, count: 156, goldenSqnrDb: 40.2, before: .fair, after: .fair),
+                median: 6.4, slow: 7.1, count: 156, goldenSqnrDb: 40.2, ranOn: [.cpu],
+                isFallback: false, before: .fair, after: .fair),
+            error: nil),
+        SessionRow(
+            unit: .npu,
+            figures: SessionRow.Figures(
+                median: 6.3, slow: 7.0, count: 158, goldenSqnrDb: 40.2, ranOn: [.cpu],
+                isFallback: true, before: .fair, after: .fair),
             error: nil),
         SessionRow(unit: .gpu, figures: nil, error: "conv-small: Core ML failed: no memory"),
     ]
@@ -99,7 +108,7 @@ private enum Planted {
 
     static func model(_ about: About?, state: Classifier.State = .loading) -> some View {
         ModelView(
-            choice: .constant(Choice(model: models[0], units: .auto)),
+            choice: .constant(Choice(model: models[0], computeUnit: nil)),
             models: models, state: state, about: about, found: about.map { _ in found })
     }
 }

@@ -25,17 +25,6 @@ extension MobileNetV4.ComputeUnit {
     }
 }
 
-extension MobileNetV4.Units {
-    /// The title that people read.
-    var title: String {
-        switch self {
-        case .built: return String(localized: "As built")
-        case .auto: return String(localized: "Automatic")
-        case .only(let unit): return unit.title
-        }
-    }
-}
-
 extension MobileNetV4.UnitChoice.Verdict {
     /// The title that people read.
     var title: String {
@@ -59,6 +48,13 @@ extension MobileNetV4.Plan.Unit {
         case .gpu: return String(localized: "GPU")
         case .npu: return String(localized: "Neural Engine")
         }
+    }
+}
+
+extension [MobileNetV4.Plan.Unit] {
+    /// The titles of all that ran a model.
+    var title: String {
+        isEmpty ? String(localized: "Unknown") : map(\.title).formatted(.list(type: .and))
     }
 }
 

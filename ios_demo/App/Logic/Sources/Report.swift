@@ -30,9 +30,17 @@ struct Report: Encodable {
 
     /// One session.
     struct Session: Encodable {
-        /// The unit; nil for what the bundle asks for.
+        /// The unit that was asked for; nil for what the bundle asks for.
         let unit: MobileNetV4.Plan.Unit?
+        /// How it ended. Its samples say which units ran the model (`ran_on`).
         let result: MobileNetV4.JobResult
+
+        /// The units that ran any operator; none if the runtime does not say.
+        var ranOn: [MobileNetV4.Plan.Unit] { result.samples?.ranOn ?? [] }
+
+        /// Whether the unit that was asked for did not run all of it: the doubt `fallback` of
+        /// `mnv4 results`.
+        var isFallback: Bool { unit.map { !ranOn.isEmpty && ranOn != [$0] } ?? false }
 
         enum CodingKeys: CodingKey {
             case unit, result

@@ -1,8 +1,8 @@
 import Foundation
-import MobileNetV4Core
 import Testing
 
 @testable import Logic
+@testable import MobileNetV4Core
 
 struct SmoothingTests {
     @Test func newerFramesCountMore() {
@@ -152,6 +152,27 @@ struct ReportTests {
             #expect(text.contains(part), "\(part) in \(text)")
         }
         #expect(!subject.device.isEmpty && !subject.system.isEmpty)
+    }
+
+    @Test func aUnitThatDidNotRunAllOfIt() throws {
+        func session(
+            _ unit: MobileNetV4.Plan.Unit?, ranOn units: [MobileNetV4.Plan.Unit]
+        ) -> Report.Session {
+            let samples = MobileNetV4.Samples(
+                goldenSqnrDb: 40, latenciesMs: [1], startsMs: [0], preprocessMs: [], ranOn: units,
+                thermalBefore: MobileNetV4.Thermal(), thermalAfter: MobileNetV4.Thermal(),
+                versions: [:], conditions: [:])
+            let result = MobileNetV4.JobResult(job: "1", status: .ok, error: nil, samples: samples)
+            return Report.Session(unit: unit, result: result)
+        }
+        #expect(session(.npu, ranOn: [.cpu]).isFallback)
+        #expect(session(.npu, ranOn: [.cpu, .npu]).isFallback)
+        #expect(!session(.npu, ranOn: [.npu]).isFallback)
+        #expect(!session(.npu, ranOn: []).isFallback)
+        #expect(!session(nil, ranOn: [.cpu]).isFallback)
+        let text = String(
+            decoding: try JSONEncoder().encode(session(.npu, ranOn: [.cpu])), as: UTF8.self)
+        #expect(text.contains("\"unit\":\"npu\"") && text.contains("\"ran_on\":[\"cpu\"]"))
     }
 
     @Test func aModelThatIsNotThereHasNoReport() {

@@ -99,7 +99,7 @@ extension MobileNetV4 {
                 startsMs: starts,
                 preprocessMs: try await preprocess(model),
                 peakRssMb: peak,
-                ranOn: [],
+                ranOn: await model.ranOn(),
                 thermalBefore: before,
                 thermalAfter: device.thermal(),
                 versions: ["runtime": try await model.runtime],

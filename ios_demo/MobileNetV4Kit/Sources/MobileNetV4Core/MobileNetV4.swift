@@ -15,6 +15,8 @@ public actor MobileNetV4 {
     nonisolated var conditions: [String: Condition] { loader.conditions }
     /// The units that run it and why the others do not, if it was opened with ``Units/auto``.
     public nonisolated let choice: UnitChoice?
+    /// Returns the units that run any operator, as the loader says.
+    nonisolated func ranOn() async -> [Plan.Unit] { await loader.ranOn() }
     /// How long the runtime took to load the artifact, in milliseconds.
     public private(set) var loadMs: Double
 

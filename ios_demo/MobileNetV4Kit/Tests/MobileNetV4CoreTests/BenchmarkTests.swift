@@ -45,7 +45,7 @@ struct BenchmarkTests {
                 let bundle = try MobileNetV4.ModelBundle(folder: folder)
                 try bundle.checkArtifact()
                 return try await MobileNetV4(
-                    bundle: bundle, loader: FakeLoader(bundle))
+                    bundle: bundle, loader: FakeLoader(bundle, ranOn: [.cpu]))
             },
             say: said.say)
         let result = try await benchmark.run(documents: documents, results: results)
@@ -70,6 +70,7 @@ struct BenchmarkTests {
         let conditions = try #require(samples["conditions"] as? [String: Any])
         // The job asks for the Neural Engine.
         #expect(conditions["compute_unit"] as? String == "cpu_only")
+        #expect(samples["ran_on"] as? [String] == ["cpu"])
         #expect(conditions["low_power"] as? String == "off")
         for step in ["waits to be nominal", "load", "golden check", "5 runs", "ok"] {
             #expect(said.contains(step))
