@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -38,6 +38,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from torch import fx
 from torch.export import ExportedProgram
 
 from benchmarks import float_matrix, naive, quantization
@@ -175,9 +176,9 @@ def executed(place: Place, model: str, target: str, recipe: str) -> dict[str, Va
     seen, shown = drawn("calibration", ROUNDED_WITH)[0], drawn("evaluation", place.pictures)[0]
     outputs: dict[str, Values] = {}
 
-    def halve(program: ExportedProgram) -> None:
+    def halve(program: ExportedProgram, wide: Collection[fx.Node]) -> None:
         outputs["torch float32"] = _run(program, shown, torch.float32)
-        in_float16(program)
+        in_float16(program, wide)
         outputs["torch float16"] = _run(program, shown, torch.float16)
 
     with TemporaryDirectory() as folder, patch("mnv4_coreai.lower.in_float16", halve):

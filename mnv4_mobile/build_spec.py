@@ -43,6 +43,9 @@ class BuildSpec:
     """Outputs of the artifact, in order."""
     labels: tuple[str, ...] | None = None
     """Class names in the order of the classes; None if they are not known."""
+    overflowing: tuple[str, ...] = ()
+    """Layers that float16 may not hold, as the step `guard` found, by their names in the manifest.
+    A target that computes in float16 keeps them in float32 if its runtime can."""
     licence: str | None = None
     """The licence of the weights; None if it is not known."""
     options: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)

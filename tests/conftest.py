@@ -209,6 +209,48 @@ def small() -> Small:
     return Small(net=net, spec=BuildSpec(model=model, preprocess=preprocess))
 
 
+@pytest.fixture(scope="session")
+def unscalable():
+    """A function that lowers a network whose stem and attention float16 cannot hold.
+
+    GELU lets no factor through, and no factor makes the products of attention smaller. The function
+    takes a target, a path and a recipe's name, and returns what was lowered and its SQNR in dB.
+    """
+    from mnv4_mobile.builder.reference import eager
+    from mnv4_mobile.bundle.parity import sqnr_db
+    from mnv4_mobile.images import random_images
+    from mnv4_mobile.model.net import MobileNetV4
+    from mnv4_mobile.model.random_weights import random_state
+    from mnv4_mobile.program.export import export
+    from mnv4_mobile.tensors import feed
+
+    model = tiny_model("gelu")
+    preprocess = Preprocess(
+        size=(32, 32), crop=1.0, interpolation="bilinear", mean=IMAGENET_MEAN, std=IMAGENET_STD
+    )
+    net = MobileNetV4(model).eval().requires_grad_(False)
+    net.load_state_dict(random_state(model, 0))
+    for parameter in (net.stem.norm.weight, net.stem.norm.bias):
+        parameter.mul_(1e6)
+    net.stages[0][0].expand.conv.weight.mul_(1e-6)
+    attention = net.stages[1][-1]
+    for convolution in (attention.query, attention.key.project):
+        convolution.weight.mul_(5e3)
+    names = ("stem.conv", "stem.act", "stages.1.4.matmul")
+    spec = BuildSpec(model=model, preprocess=preprocess, overflowing=names)
+    program, images = export(net, spec, "nchw"), random_images(preprocess, 1, seed=3)
+    expected = eager(net, images, spec)["logits"]
+
+    def lower(target, out, recipe):
+        recipe = load_recipe(recipe)
+        lowered = target.lower(program, completed(spec, target, recipe), recipe, None, out)
+        run = target.open(lowered.path, 1)
+        found = run(feed(lowered.input, images, preprocess))["logits"]
+        return lowered, float(sqnr_db(expected, found.astype("float32")).min())
+
+    return lower
+
+
 @pytest.fixture
 def install_target(tmp_path, monkeypatch):
     """Installs the source of a target's module as a distribution, for other processes too."""

@@ -6,7 +6,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,7 @@ from mnv4_mobile.bundle.worker import Worker, run_pixels
 from mnv4_mobile.errors import ConfigError, MobileError, ParityError, user_error
 from mnv4_mobile.layers import Layer, block_of
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.quantize.assignment import OVERFLOWS
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.target import Lowered, Target, check_recipe, load_target
@@ -124,13 +125,17 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
     path = Path(tempfile.mkdtemp(dir=task.scratch), bundle_id(spec, cell, target))
     path.mkdir()
     try:
-        if narrow := _narrow(margins):
-            progress.note(f"{path.name}: {narrow}")
         progress.step(f"{path.name}: lower")
+        overflowing = tuple(name for name, margin in margins.items() if margin < LEAST_MARGIN)
+        spec = replace(spec, overflowing=overflowing)
         artifact = path / f"{artifact_id(spec, cell, target)}{target.suffix}"
         lowered = target.lower(program, spec, recipe, calibration, artifact)
         for note in lowered.notes:
             progress.note(f"{path.name}: {note}")
+        kept = {layer.name for layer in lowered.layers if layer.why == OVERFLOWS}
+        for note in _narrow(margins, kept):
+            progress.note(f"{path.name}: {note}")
+        margins = {name: margin for name, margin in margins.items() if name not in kept}
         if cell.options.verify:
             progress.step(f"{path.name}: verify")
         units = cell.units(target)
@@ -242,15 +247,22 @@ def _float16_range(
     )
 
 
-def _narrow(margins: Mapping[str, float]) -> str:
-    """Says which layers stay close to float16's limit; empty if none does."""
-    layers = [f"{name} {margin:.2g}" for name, margin in margins.items() if margin < LEAST_MARGIN]
-    if not layers:
-        return ""
-    return (
-        f"float16 may overflow in layers that cannot be scaled, with a margin below "
-        f"{LEAST_MARGIN:g}: {', '.join(layers)}"
-    )
+def _narrow(margins: Mapping[str, float], kept: Collection[str]) -> Iterator[str]:
+    """Says which layers come close to float16's limit, and what became of them.
+
+    Args:
+        margins: The margin of every layer.
+        kept: The layers that the artifact computes in float32.
+    """
+    below = f"with a margin below {LEAST_MARGIN:g}"
+    narrow = {name: margin for name, margin in margins.items() if margin < LEAST_MARGIN}
+    if found := [f"{name} {margin:.2g}" for name, margin in narrow.items() if name in kept]:
+        yield (
+            f"computed in float32, with the layers that read them, because float16 may overflow "
+            f"in them and they cannot be scaled, {below}: {', '.join(found)}"
+        )
+    if found := [f"{name} {margin:.2g}" for name, margin in narrow.items() if name not in kept]:
+        yield f"float16 may overflow in layers that cannot be scaled, {below}: {', '.join(found)}"
 
 
 def _agreement(

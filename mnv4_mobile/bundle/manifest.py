@@ -176,7 +176,8 @@ class Float16RangeEntry(Record, frozen=True, kw_only=True):
     """Number of images looked at."""
     margin: Positive
     """How many times the largest value or partial sum, in any order of its terms, fits into
-    float16's range. The recipe's step `guard` brings it to 4 or more where it can."""
+    float16's range. The recipe's step `guard` brings it to 4 or more where it can. Layers that
+    compute in float32 instead, with the reason `guard`, do not count."""
     layer: str
     """The layer with that value or sum."""
 

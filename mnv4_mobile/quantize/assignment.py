@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mnv4_mobile.layers import Layer
 from mnv4_mobile.program.operations import Operation, operations
 from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.records import replace
 
 if TYPE_CHECKING:
     from torch import fx
 
+OVERFLOWS = "guard: float16 may overflow"
+"""Why a layer that `BuildSpec.overflowing` names is computed in float32."""
 _NO_GAIN = "only convolutions and residual additions gain from integers"
 
 
@@ -56,6 +60,54 @@ def assignments(graph: fx.Graph, recipe: Recipe, *, weights_alone: str) -> list[
                 why = _NO_GAIN
         assigned.append(Assignment(operation=operation, scheme=scheme, why=why))
     return assigned
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wide:
+    """What a float16 artifact computes in float32."""
+
+    nodes: Collection[fx.Node]
+    """The nodes of the graph that are computed in float32."""
+    layers: tuple[Layer, ...]
+    """The layers that are, with the reason."""
+
+    def kept(self, recipe: Recipe) -> Recipe:
+        """Returns a recipe that quantizes none of these layers."""
+        modules = (*recipe.keep.modules, *(layer.name for layer in self.layers))
+        return replace(recipe, keep=replace(recipe.keep, modules=modules))
+
+
+def wide(graph: fx.Graph, overflowing: Collection[str]) -> Wide:
+    """Returns what has to be computed in float32, so that nothing overflows.
+
+    These are the layers that float16 may not hold and those that read them, because a large value
+    is as large for its reader, with all that reorders or clamps values between them.
+
+    Args:
+        graph: The graph of an exported deploy form.
+        overflowing: The layers that float16 may not hold (`BuildSpec.overflowing`).
+    """
+    names = {operation.node: operation.name for operation in operations(graph)}
+    large: dict[fx.Node, str] = {}  # the layer that the node's large values come from
+    nodes: dict[fx.Node, None] = {}
+    why: dict[str, str] = {}
+    for node in graph.nodes:
+        if node.op != "call_function":
+            continue
+        name = names.get(node, "")
+        source = next((large[value] for value in node.all_input_nodes if value in large), "")
+        if name in overflowing:
+            large[node] = name
+            why[name] = OVERFLOWS
+        elif not source:
+            continue
+        elif name:
+            why.setdefault(name, f"guard: reads {source}")
+        else:
+            large[node] = source
+        nodes[node] = None
+    layers = tuple(Layer(name=name, precision="float32", why=text) for name, text in why.items())
+    return Wide(nodes=nodes, layers=layers)
 
 
 def _is_depthwise(operation: Operation) -> bool:

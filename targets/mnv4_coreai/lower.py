@@ -17,8 +17,9 @@ from mnv4_coreai.speedups import PATCHES, Metadata, save
 from mnv4_coreai.versions import LEAST_OS, converter, warnings
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.files import write_bytes
+from mnv4_mobile.layers import Layer
 from mnv4_mobile.program.export import outputs_of
-from mnv4_mobile.quantize.assignment import Assignment, assignments, layers
+from mnv4_mobile.quantize.assignment import Assignment, assignments, layers, wide
 from mnv4_mobile.quantize.compression import fitted
 from mnv4_mobile.quantize.neural_engine import arithmetic
 from mnv4_mobile.recipe import Recipe
@@ -41,12 +42,12 @@ def lower(
     """
     recipe = replace(recipe, precision=arithmetic(recipe))
     with PATCHES.applied(stock=True) as notes:  # none of them only saves time
-        assigned = _lowered(program, spec, recipe, calibration, out)
+        found = _lowered(program, spec, recipe, calibration, out)
     return Lowered(
         path=out,
         input=_input(spec),
         outputs=outputs_of(program, spec),
-        layers=layers(assigned, recipe),
+        layers=found,
         requires={
             "min_ios": str(LEAST_OS),
             "compute_unit": str(spec.options["compute_unit"]),
@@ -62,10 +63,12 @@ def _lowered(
     recipe: Recipe,
     calibration: Images | None,
     out: Path,
-) -> list[Assignment]:
-    """Writes the asset and returns how its operations are computed."""
+) -> tuple[Layer, ...]:
+    """Writes the asset, and returns its layers as `Lowered.layers` has them."""
     # A copy with the operators of the deploy form, by whose names the recipe is applied.
     copy = own_copy(program)
+    large = wide(copy.graph, spec.overflowing)
+    recipe = large.kept(recipe)
     assigned: list[Assignment] = []
     if recipe.weights:
         assigned = assignments(copy.graph, recipe, weights_alone="int8-weights")
@@ -76,14 +79,14 @@ def _lowered(
         convolutions = [one.operation.node for one in assigned if one.operation.kind == "conv"]
         compress(copy, convolutions, compressions)
     if recipe.precision == "float16":
-        in_float16(copy)
+        in_float16(copy, large.nodes)
     try:
         save(copy, spec.outputs, _metadata(spec), out)
         _sort(out / METADATA)
     except BaseException:
         shutil.rmtree(out, ignore_errors=True)
         raise
-    return assigned
+    return (*layers(assigned, recipe), *large.layers)
 
 
 def _input(spec: BuildSpec) -> TensorSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -115,25 +116,50 @@ def guard_products(program: ExportedProgram) -> None:
             node.replace_input_with(matrix, call(program, aten.mul.Tensor, matrix, 1.0))
 
 
-def in_float16(program: ExportedProgram) -> None:
-    """Makes a program compute in float16; an input of bytes stays one.
+def in_float16(program: ExportedProgram, wide: Collection[fx.Node] = ()) -> None:
+    """Makes a program compute in float16; an input of bytes stays one, and outputs are float16.
 
     Args:
         program: The program; it is changed in place.
+        wide: The nodes that stay float32, between casts.
     """
-    for name, value in program.state_dict.items():
-        if value.dtype == torch.float32:
-            program.state_dict[name] = halved(value)
-    mode = fake_mode(program)
-    for node in program.graph.nodes:
+    graph, mode, signature = program.graph, fake_mode(program), program.graph_signature
+    weights = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    casts: dict[tuple[fx.Node, torch.dtype], fx.Node] = {}
+
+    def cast(value: fx.Node, dtype: torch.dtype) -> fx.Node:
+        if not value.meta["val"].is_floating_point() or value.meta["val"].dtype == dtype:
+            return value
+        if (value, dtype) not in casts:
+            made = graph.call_function(aten._to_copy.default, (value,), {"dtype": dtype})
+            with mode:
+                made.meta["val"] = value.meta["val"].to(dtype)
+            casts[value, dtype] = made
+        return casts[value, dtype]
+
+    for node in list(graph.nodes):
+        dtype = torch.float32 if node in wide else torch.float16
         if node.op == "placeholder":
-            if node.meta["val"].dtype == torch.float32:
-                with mode:
-                    node.meta["val"] = node.meta["val"].half()
-        elif node.op == "call_function":
-            node.args, node.kwargs = given = map_aggregate(
-                (node.args, node.kwargs), lambda a: torch.float16 if a is torch.float32 else a
-            )
+            if node.meta["val"].dtype != torch.float32:
+                continue
+            if node.name in weights:
+                if node.users and all(user in wide for user in node.users):
+                    continue
+                program.state_dict[weights[node.name]] = halved(
+                    program.state_dict[weights[node.name]]
+                )
+            with mode:
+                node.meta["val"] = node.meta["val"].half()
+            continue
+        with graph.inserting_before(node):
+            for value in node.all_input_nodes:
+                node.replace_input_with(value, cast(value, dtype))
+        if node.op == "call_function":
+            if node not in wide:
+                node.args, node.kwargs = map_aggregate(
+                    (node.args, node.kwargs), lambda a: torch.float16 if a is torch.float32 else a
+                )
+            given = (node.args, node.kwargs)
             args, kwargs = fx.map_arg(given, lambda argument: argument.meta["val"])
             with mode:
                 node.meta["val"] = node.target(*args, **kwargs)

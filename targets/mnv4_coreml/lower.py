@@ -6,13 +6,14 @@ import json
 import shutil
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import fx
 from torch.export import ExportedProgram
 
 from mnv4_coreml import is_classifier
@@ -22,10 +23,11 @@ from mnv4_coreml.integer_io import NOTE, integer_pass, port_grids, port_ranges
 from mnv4_coreml.speedups import PATCHES, coremltools, forget_output_types, pipeline
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.files import write_bytes
+from mnv4_mobile.layers import Layer
 from mnv4_mobile.patches import stock
 from mnv4_mobile.program.export import outputs_of
 from mnv4_mobile.program.operations import image_of
-from mnv4_mobile.quantize.assignment import Assignment, assignments, layers
+from mnv4_mobile.quantize.assignment import Assignment, assignments, layers, wide
 from mnv4_mobile.quantize.compression import fitted
 from mnv4_mobile.quantize.neural_engine import arithmetic
 from mnv4_mobile.recipe import Recipe
@@ -64,12 +66,12 @@ def lower(
     coremltools(stock=stock(spec))
     recipe = replace(recipe, precision=arithmetic(recipe))
     with PATCHES.applied(stock(spec)) as notes:
-        assigned, grids = _lowered(program, spec, recipe, calibration, out)
+        found, grids = _lowered(program, spec, recipe, calibration, out)
     return Lowered(
         path=out,
         input=_quantized(_input(spec), grids),
         outputs=tuple(_quantized(one, grids) for one in _outputs(program, spec)),
-        layers=layers(assigned, recipe),
+        layers=found,
         requires={name: str(spec.options[name]) for name in ("min_ios", "compute_unit")},
         notes=(*notes, *([NOTE] if grids else [])),
     )
@@ -81,13 +83,16 @@ def _lowered(
     recipe: Recipe,
     calibration: Images | None,
     out: Path,
-) -> tuple[list[Assignment], dict[str, Quantization]]:
+) -> tuple[tuple[Layer, ...], dict[str, Quantization]]:
     """Writes the package.
 
     Returns:
-        How its operations are computed, and what integer inputs and outputs stand for, by name.
+        Its layers as `Lowered.layers` has them, and what integer inputs and outputs stand for, by
+        name.
     """
     copy = _with_float_input(program)
+    large = wide(copy.graph, spec.overflowing)
+    recipe = large.kept(recipe)
     assigned: list[Assignment] = []
     grids: dict[str, Quantization] = {}
     passes = [forget_output_types()] if is_classifier(spec) else []
@@ -103,18 +108,23 @@ def _lowered(
             passes.append(integer_pass(grids))
     out.mkdir()  # fails if it exists; coremltools accepts an empty folder
     try:
-        model = _convert(copy, spec, recipe, passes, out)
+        model = _convert(copy, spec, recipe, large.nodes, passes, out)
         _write(out, _described(model.get_spec(), spec))
     except BaseException as error:
         shutil.rmtree(out, ignore_errors=True)
         if isinstance(error, RuntimeError) and any(word in str(error) for word in _WRITING):
             raise OSError(f"{out} or {tempfile.gettempdir()}: cannot write: {error}") from error
         raise
-    return assigned, grids
+    return (*layers(assigned, recipe), *large.layers), grids
 
 
 def _convert(
-    program: ExportedProgram, spec: BuildSpec, recipe: Recipe, passes: Sequence[str], out: Path
+    program: ExportedProgram,
+    spec: BuildSpec,
+    recipe: Recipe,
+    large: Collection[fx.Node],
+    passes: Sequence[str],
+    out: Path,
 ) -> Any:
     """Makes coremltools write the package, and returns its model.
 
@@ -122,6 +132,7 @@ def _convert(
         program: The deploy form with a float input.
         spec: What is built.
         recipe: The precision.
+        large: The nodes of the deploy form that stay float32.
         passes: Names of passes to run after coremltools' own.
         out: An empty folder.
     """
@@ -146,11 +157,32 @@ def _convert(
         outputs=[ct.TensorType(name, dtype=io) for name in spec.outputs],
         classifier_config=classifier,
         minimum_deployment_target=ct.target[f"iOS{spec.options['min_ios']}"],
-        compute_precision=ct.precision[recipe.precision.upper()],
+        compute_precision=_precision(recipe, program.graph, large),
         pass_pipeline=pipeline(passes),
         package_dir=str(out),
         skip_model_load=True,
     )
+
+
+def _precision(recipe: Recipe, graph: fx.Graph, large: Collection[fx.Node]) -> Any:
+    """Returns the precision that coremltools is to compute in, for each of its operations.
+
+    Operations have the names of the nodes that they were made of. Those that a node was decomposed
+    into have names of their own, and the type of what they read.
+    """
+    ct = coremltools()
+    if recipe.precision == "float32":
+        return ct.precision.FLOAT32
+    known = {node.name for node in graph.nodes}
+    float32 = {node.name for node in large}
+
+    def in_float16(op: Any) -> bool:
+        read = (value.op.name for value in op.inputs.values() if getattr(value, "op", None))
+        if op.name not in known and not float32.isdisjoint(read):
+            float32.add(op.name)
+        return op.name not in float32
+
+    return ct.transform.FP16ComputePrecision(in_float16)
 
 
 def _with_float_input(program: ExportedProgram) -> ExportedProgram:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import mnv4_mobile
 from mnv4_mobile import Options, build
@@ -20,6 +20,7 @@ from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.progress import SILENT
 from mnv4_mobile.quantize.guard import FLOAT16_MAX
 from mnv4_mobile.recipe import load_recipe
+from tests.notes import Notes
 
 DEMO = Path(mnv4_mobile.__file__).parent / "demo" / "conv-small-035.safetensors"
 FACTOR = 1e5
@@ -94,6 +95,32 @@ def test_an_overflow_is_named_and_with_calibration_images_scaled_down(
     (bundle,) = built(str(demo_images))
     found = bundle.manifest.float16_range
     assert (found.images, found.margin >= LEAST_MARGIN) == (9, True)
+
+
+@pytest.mark.toolchain("coreai")
+def test_an_overflow_that_cannot_be_scaled_down_stays_float32(overflowing, tmp_path, demo_images):
+    text = (config_folder("models") / "conv-small-035.yaml").read_text()
+    mine, progress = tmp_path / "mine.yaml", Notes()
+    mine.write_text(text.replace("act_type: relu", "act_type: gelu"))
+    weights = tmp_path / "large.safetensors"
+    save_file(load_file(overflowing), weights)  # without the name of the network with ReLU
+    (bundle,) = build(
+        str(mine),
+        weights=str(weights),
+        out=tmp_path / "out",
+        targets=["coreai"],
+        recipes=["fp16"],
+        options=Options(size=(32, 32), calibrate=str(demo_images)),
+        progress=progress,
+    )
+    (note,) = [note for note in progress.notes if "overflow" in note]
+    assert ": computed in float32, with the layers that read them, because float16 may" in note
+    assert "stem.conv 0." in note
+    assert "stem.act 0." in note
+    assert bundle.manifest.float16_range.margin >= LEAST_MARGIN
+    why = {layer.name: (layer.precision, layer.why) for layer in bundle.manifest.layers}
+    assert why["stem.conv"] == ("float32", "guard: float16 may overflow")
+    assert why["stages.0.0.conv"] == ("float32", "guard: reads stem.act")
 
 
 @pytest.mark.toolchain("tflite")

@@ -97,6 +97,13 @@ def test_contract(tmp_path):
     check_target(target, tmp_path)
 
 
+def test_layers_that_float16_cannot_hold_are_float32(unscalable, tmp_path):
+    lowered, found = unscalable(target, tmp_path / "a.mlpackage", "fp16")
+    assert found > 40
+    float32 = {layer.name for layer in lowered.layers if layer.precision == "float32"}
+    assert {"stem.conv", "stem.act", "stages.0.0.expand.conv", "stages.1.4.softmax"} < float32
+
+
 def test_importing_it_imports_no_toolchain():
     code = "import sys, mnv4_coreml.session; print({'torch', 'coremltools'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

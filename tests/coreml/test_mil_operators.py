@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mnv4_coreml.mil import Program
+from mnv4_coreml.mil.operators import erf
 from tests.coreml.packages import convert, sqnr, write_mil
 
 pytestmark = pytest.mark.toolchain("coreml")
@@ -179,6 +180,10 @@ def test_float16_is_rounded_between_operators_and_overflows(ct, tmp_path):
         expected = (x.astype(half) + half(0.1)) * half(300)
     np.testing.assert_array_equal(found.astype(half), expected)
     assert np.isinf(found[-1])
+
+
+def test_not_a_number_stays_one():
+    assert np.isnan(erf(np.array([np.nan, np.inf], np.float32))).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("axis", [None, 1])

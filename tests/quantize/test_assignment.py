@@ -9,7 +9,7 @@ from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.program.export import export
 from mnv4_mobile.program.operations import operations
-from mnv4_mobile.quantize.assignment import assignments, layers
+from mnv4_mobile.quantize.assignment import OVERFLOWS, assignments, layers, wide
 from mnv4_mobile.quantize.neural_engine import rounded_values
 from mnv4_mobile.recipe import Keep, load_recipe
 from mnv4_mobile.records import replace
@@ -175,3 +175,21 @@ def test_values_are_rounded_where_the_neural_engine_fuses(graph):
     gelu = [node for node in found if "gelu" in str(node.target)]
     assert gelu  # a convolution reads it
     assert all(node.args[0] in found for node in gelu)
+
+
+def test_what_may_overflow_and_what_reads_it_is_computed_in_float32(graph):
+    found = wide(graph, ("stem.act", "stages.1.4.key.project", "stages.1.4.query"))
+    reads = "guard: reads stages.1.4."
+    assert {layer.name: layer.why for layer in found.layers} == {
+        "stem.act": OVERFLOWS,
+        "stages.0.0.expand.conv": "guard: reads stem.act",
+        "stages.1.4.query": OVERFLOWS,
+        "stages.1.4.key.project": OVERFLOWS,
+        "stages.1.4.offset": f"{reads}key.project",
+        "stages.1.4.bmm": f"{reads}query",
+    }
+    named = {operation.node for operation in operations(graph)}
+    between = [node.target.__name__ for node in found.nodes if node not in named]
+    assert {name.split(".")[0] for name in between} <= {"permute", "reshape", "flatten", "view"}
+    assert between
+    assert not wide(graph, ()).nodes

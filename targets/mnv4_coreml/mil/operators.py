@@ -56,9 +56,10 @@ _ERF_SLOPE = np.diff(_ERF)
 
 def erf(x: Array) -> Array:
     """Interpolates in a table, to 1e-7: numpy has no erf. Beyond 4, erf is 1 in float32."""
-    at = np.minimum(np.abs(x), 4) * _STEPS
+    at = np.fmin(np.abs(x), 4) * _STEPS
     index = at.astype(np.int32)
-    return np.copysign(_ERF[index] + _ERF_SLOPE[index] * (at - index), x)
+    found = np.copysign(_ERF[index] + _ERF_SLOPE[index] * (at - index), x)
+    return np.where(np.isnan(x), x, found)
 
 
 def gelu(x: Array, mode: str = "EXACT") -> Array:
