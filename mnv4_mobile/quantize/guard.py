@@ -25,8 +25,6 @@ from mnv4_mobile.quantize.equalization import Channels, all_channels, float_chan
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-    from mnv4_mobile.quantize.calibration import Calibration
-
 FLOAT16_MAX = 65504.0
 IMAGES = 16
 """The most images to look at."""
@@ -45,15 +43,20 @@ _TERMS: dict[Any, Callable[..., float]] = {
 """What an operator that adds terms divides the sum by, as a function of its arguments."""
 
 
-def guard(net: MobileNetV4, spec: BuildSpec, calibration: Calibration) -> None:
+def guard(net: MobileNetV4, spec: BuildSpec, pictures: Iterable[npt.NDArray[np.uint8]]) -> None:
     """Scales down channels whose sums come close to float16's limit; the network computes the same.
 
     The factors are powers of two, so that the network's float32 outputs do not even differ by
     rounding. What cannot be scaled stays as it is: channels before an activation that does not let
-    factors pass, and the network's outputs.
+    factors pass, the products of queries and keys, and the network's outputs.
+
+    Args:
+        net: The network; it is changed in place.
+        spec: What is built.
+        pictures: The images, (H, W, 3) RGB after resizing each.
     """
     one = replace(spec, batch=1)
-    sums = largest_sums(export(net, one, "nchw"), one, islice(calibration, IMAGES))
+    sums = largest_sums(export(net, one, "nchw"), one, islice(pictures, IMAGES))
     names = {module: name for name, module in net.named_modules()}
     for group in (*all_channels(net), *float_channels(net)):
         found = [sums[name] for name in _operations(group, names) if name in sums]

@@ -1,13 +1,13 @@
 """The range guard: sums that float16 cannot hold are found, and scaled where that is exact."""
 
 import copy
-import math
 
 import numpy as np
 import pytest
 import torch
-from torch import fx, nn
+from torch import fx
 
+from benchmarks.float16_range import Float16
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.reference import eager
 from mnv4_mobile.bundle.manifest import LEAST_MARGIN
@@ -19,6 +19,7 @@ from mnv4_mobile.program.export import export
 from mnv4_mobile.program.observe import fed
 from mnv4_mobile.program.operations import operations
 from mnv4_mobile.progress import Progress
+from mnv4_mobile.quantize.assignment import wide
 from mnv4_mobile.quantize.calibration import choose_images
 from mnv4_mobile.quantize.equalization import all_channels, float_channels
 from mnv4_mobile.quantize.guard import FLOAT16_MAX, largest_sums, margins
@@ -32,7 +33,6 @@ PREPROCESS = Preprocess(
 )
 IMAGES = random_images(PREPROCESS, 2, seed=3)
 FP16 = load_recipe("fp16")
-aten = torch.ops.aten
 
 
 @pytest.fixture(scope="module")
@@ -60,58 +60,10 @@ def margins_of(net, calibration, form="nchw"):
     return margins(largest_sums(export(net, spec, form), spec, calibration))
 
 
-class Float16(fx.Interpreter):
-    """Runs a deploy form as the simplest hardware would: every value and running sum is float16."""
-
-    def run_node(self, n):
-        if n.target is aten.conv2d.default:
-            return convolved(*self.fetch_args_kwargs_from_env(n)[0])
-        if n.target is aten.mean.dim:
-            (x, axes, *_), _ = self.fetch_args_kwargs_from_env(n)
-            flat = x.flatten(2)
-            return running(flat, 2).div(flat.shape[2]).view(*x.shape[:2], *[1 for _ in axes])
-        if n.target in (aten.bmm.default, aten.matmul.default):
-            (a, b), _ = self.fetch_args_kwargs_from_env(n)
-            return running(a.unsqueeze(-1) * b.unsqueeze(-3), -2)
-        return super().run_node(n)
-
-
-def running(terms, axis):
-    """Adds terms one after the other."""
-    total = torch.zeros((), dtype=torch.float16)
-    for term in terms.unbind(axis):
-        total = total + term
-    return total
-
-
-def convolved(x, weight, bias=None, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
-    patches = nn.functional.unfold(x.float(), weight.shape[2:], dilation, padding, stride).half()
-    patches = patches.view(1, groups, 1, -1, patches.shape[-1])
-    terms = patches * weight.view(1, groups, -1, patches.shape[3], 1)
-    total = running(terms, 3).view(1, weight.shape[0], -1)
-    if bias is not None:
-        total = total + bias.view(1, -1, 1)
-    side = math.isqrt(total.shape[2])
-    return total.view(1, -1, side, side)
-
-
-@torch.inference_mode()
 def in_float16(net):
     """Returns the logits that a runtime without wider sums computes."""
     spec = spec_of(net)
-    program = export(net, spec, "nchw")
-    known = {**program.state_dict, **program.constants}
-    names = program.graph_signature.inputs_to_parameters | program.graph_signature.inputs_to_buffers
-    found = []
-    for picture in IMAGES:
-        values = [
-            known[names[node.name]].half() if node.name in names else fed(picture, spec).half()
-            for node in program.graph.nodes
-            if node.op == "placeholder"
-        ]
-        (logits,) = Float16(program.graph_module).run(*values)
-        found.append(logits.float().numpy())
-    return np.concatenate(found)
+    return Float16(export(net, spec, "nchw")).outputs(IMAGES, spec)
 
 
 def decibel(net, expected):
@@ -197,7 +149,7 @@ def test_what_needs_no_scaling_is_left_alone(calibration):
     assert all(torch.equal(w, found[name]) for name, w in net.state_dict().items())
 
 
-def test_what_cannot_be_scaled_is_named(calibration):
+def test_what_cannot_be_scaled_is_named_and_right_in_float32(calibration):
     net = network("gelu")
     for parameter in (net.stem.norm.weight, net.stem.norm.bias):
         parameter.mul_(1e6)
@@ -205,6 +157,11 @@ def test_what_cannot_be_scaled_is_named(calibration):
     found = margins_of(guarded(net, calibration), calibration)
     narrow = [name for name, margin in found.items() if margin < LEAST_MARGIN]
     assert narrow == ["stem.conv", "stem.act"]
+    spec, expected = spec_of(net), eager(net, IMAGES, spec_of(net))["logits"]
+    assert decibel(net, expected) < 0
+    program = export(net, spec, "nchw")
+    found = Float16(program, wide(program.graph, narrow).nodes).outputs(IMAGES, spec)
+    assert sqnr_db(expected, found).min() > 40
 
 
 def test_no_order_of_the_terms_exceeds_the_bound_and_one_reaches_it():
