@@ -50,6 +50,8 @@ TARGETS = {
 UNITS: dict[str, tuple[Unit, ...]] = {"tflite": ("cpu", "gpu"), "snapdragon": ("npu",)}
 OPTIONS: dict[str, Any] = {"snapdragon": {"snapdragon": {"soc": "SM8650,SM8750"}}}
 CALIBRATION, EVALUATION = 128, 192
+EQUAL_DB = 200
+"""What stands for equal tensors."""
 NPU_PROGRAM = "DISPATCH_OP"
 HEADS = (
     *("network", "recipe", "runs on", "left to the CPU", "partitions", "dB", "10th percentile"),
@@ -140,8 +142,7 @@ def row(record: Record) -> list[str]:
         *head,
         (left or "nothing") if "left" in record else "",
         str(record.get("partitions", "")),
-        f"{record['sqnr_db']:.1f}",
-        f"{record['p10']:.1f}",
+        *("equal" if db >= EQUAL_DB else f"{db:.1f}" for db in (record["sqnr_db"], record["p10"])),
         f"{record['same']:.1%}" if record.get("same") is not None else "",
         f"{record['bytes'] / 1e6:.1f}",
         str(record.get("cpu_s", "")),

@@ -20,6 +20,8 @@ def test_lines_of_the_table():
     cpu = {**RECORD, "unit": "CPU", "sqnr_db": 33.0, "p10": 25.4, "bytes": 2_861_686, "cpu_s": 71}
     cut = RECORD | MEASURED | {"left": {"CONV_2D": 2, "ADD": 1}, "partitions": 3, "same": None}
     failed = RECORD | {"recipe": "fp16", "error": "the NPU does not take X"}
+    parent = cpu | {"recipe": "fp32", "sqnr_db": 200.0, "p10": 200.0, "same": 1.0}
+    assert "| equal | equal | 100.0% | 2.9 | 71 |" in accelerators.table([parent])
     lines = accelerators.table([cpu, RECORD | MEASURED, cut, failed]).splitlines()
     assert lines[2:] == [
         "| conv-small | int8 | CPU |  |  | 33.0 | 25.4 |  | 2.9 | 71 |",

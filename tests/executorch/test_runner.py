@@ -156,6 +156,7 @@ def test_what_a_result_tells(programs, executorch_runner, tmp_path):
     assert (np.array(samples.t_ms[1:]) >= ends[:-1] - 1e-5).all()
     assert min(samples.load_cold_ms, samples.load_warm_ms, samples.first_ms) > 0
     assert 1 < samples.peak_rss_mb < 100
+    assert samples.ran_on == ("cpu",)
     assert samples.versions == {"runtime": f"executorch {version('executorch')}"}
     assert samples.conditions == {"affinity": str(core)}
 

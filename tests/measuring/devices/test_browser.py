@@ -125,6 +125,7 @@ def test_measures_and_classifies(visit, subject, tmp_path):
     assert min(samples.load_cold_ms, samples.load_warm_ms, samples.first_ms) > 0
     assert len(samples.preprocess_ms) == 20
     assert samples.versions["runtime"].startswith("litert.js ")
+    assert samples.ran_on == ("cpu",)
     assert samples.conditions["wasm"] == "threaded"
     assert 0 < samples.conditions["timer_resolution_ms"] < 1
     assert record.device.id.startswith("browser:")

@@ -95,6 +95,7 @@ def test_a_tflite_is_measured_by_litert_in_python(sshd, subject, tmp_path):
         assert len(samples.latencies_ms) == len(samples.t_ms) == 5
         assert samples.first_ms > 0
         assert samples.peak_rss_mb > 10
+        assert samples.ran_on == ("cpu",)
         assert samples.versions["runtime"].startswith("litert ")
         assert samples.conditions["affinity"] == "0"
 
