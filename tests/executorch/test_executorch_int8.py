@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from mnv4_executorch import target
-from mnv4_executorch.quantize import quantized
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.reference import eager
 from mnv4_mobile.bundle.parity import sqnr_db
@@ -134,6 +133,8 @@ def test_no_unsigned_integers(tmp_path):
 
 
 def test_weights_that_are_rounded_already_keep_their_integers():
+    from mnv4_executorch.quantize import quantized
+
     model = tiny_model()
     spec = BuildSpec(model=model, preprocess=PREPROCESS)
     net = MobileNetV4(model, spec.outputs).eval()

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import timm
 import torch
-from timm.models._hub import save_for_hf
 from torch import Tensor
 
 from mnv4_mobile.model.random_weights import random_state
@@ -29,6 +27,9 @@ def tiny() -> dict[str, Tensor]:
 @pytest.fixture(scope="module")
 def timm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What timm itself writes for the hub."""
+    import timm
+    from timm.models._hub import save_for_hf
+
     folder = tmp_path_factory.mktemp("timm")
     model = timm.create_model("mobilenetv4_conv_small_035", num_classes=10)
     save_for_hf(

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import timm
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -62,6 +61,8 @@ def lively(model: nn.Module) -> nn.Module:
 @pytest.mark.parametrize("name", shipped("models"))
 @pytest.mark.slow
 def test_equals_timm(name: str, tmp_path: Path) -> None:
+    import timm
+
     model = lively(timm.create_model(f"mobilenetv4_{name.replace('-', '_')}"))
     path = save(model.state_dict(), tmp_path / "model.safetensors")
     checkpoint = load_checkpoint(load_model(name), path)
@@ -184,6 +185,8 @@ def test_any_config_is_read_or_refused(
 
 
 def test_training_checkpoint_of_timm(tmp_path: Path) -> None:
+    import timm
+
     raw = timm.create_model("mobilenetv4_conv_small_035").state_dict()
     ema = {name: t * 0.5 if t.is_floating_point() else t for name, t in raw.items()}
     wrapped = {f"module._orig_mod.{name}": t for name, t in raw.items()}
@@ -205,6 +208,8 @@ def test_training_checkpoint_of_timm(tmp_path: Path) -> None:
 
 
 def test_timm_without_a_classifier(tmp_path: Path) -> None:
+    import timm
+
     model = timm.create_model("mobilenetv4_conv_small_035", num_classes=0)
     path = save(model.state_dict(), tmp_path / "x.safetensors")
     with pytest.raises(WeightsError, match=r"2 missing: classifier\.weight; classifier\.bias"):
