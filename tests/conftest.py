@@ -1,6 +1,8 @@
 """Shared fixtures: demo bundles built once a run, whatever the number of pytest workers."""
 
+import gc
 import os
+import shutil
 import sys
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -12,7 +14,6 @@ from hypothesis import settings
 
 from mnv4_mobile import Options, build
 from mnv4_mobile.build_spec import BuildSpec
-from mnv4_mobile.builder import process
 from mnv4_mobile.builder.process import kept_warm
 from mnv4_mobile.bundle.manifest import open_bundle
 from mnv4_mobile.cli import main
@@ -34,6 +35,14 @@ def pytest_configure():
     # Without the toolchains' bytecode, each process takes 3 to 10 s longer.
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    # Looking for garbage among what toolchains keep alive takes a sixth of the time otherwise.
+    gc.set_threshold(50_000, 20, 100)
+
+
+def pytest_collection_finish():
+    """What was imported by now stays until the end, so that no search for garbage goes there."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item):
@@ -78,9 +87,17 @@ def _cache(shared):
     os.environ["MNV4_STORE"] = str(shared / "mnv4.sqlite")
 
 
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """A folder of modules that every process finds which this worker starts."""
+    return tmp_path_factory.mktemp("site")
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _builders():
+def _builders(site):
     """Builders wait for the next test's tasks: they take seconds to import their toolchains."""
+    paths = (str(site), os.environ.get("PYTHONPATH"))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     with kept_warm():
         yield
 
@@ -252,27 +269,24 @@ def unscalable():
 
 
 @pytest.fixture
-def install_target(tmp_path, monkeypatch):
+def install_target(site, monkeypatch):
     """Installs the source of a target's module as a distribution, for other processes too."""
-    builders, modules = [], []
+    modules = []
 
     def install(name: str, source: str):
-        module, site = f"mnv4_{name}", tmp_path / "site"
+        module = f"mnv4_{name}"
         info = site / f"{name}-1.0.dist-info"
-        info.mkdir(parents=True)
+        info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[mnv4_mobile.targets]\n{name} = {module}:target\n")
         (site / f"{module}.py").write_text(source)
         monkeypatch.syspath_prepend(site)
-        monkeypatch.setenv("PYTHONPATH", str(site))
-        # Builders that wait for a task were started without that folder.
-        monkeypatch.setattr(process, "_idle", builders)
         modules.append(module)
         return load_target(name)
 
     yield install
-    for builder in builders:
-        builder.close()
+    for path in site.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     for module in modules:
         sys.modules.pop(module, None)
 

@@ -29,7 +29,7 @@ def test_the_example_keeps_the_contract(pt2, tmp_path):
 @pytest.mark.slow
 @pytest.mark.usefixtures("pt2")
 def test_the_example_builds_a_bundle_with_an_option_of_its_own(tmp_path):
-    options = Options(options={"pt2": {"pickle_protocol": 4}})
+    options = Options(options={"pt2": {"pickle_protocol": 4}}, verify=False)
     (bundle,) = build(
         "conv-small-035", weights="demo", out=tmp_path, targets=["pt2"], options=options
     )

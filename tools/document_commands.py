@@ -29,6 +29,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -232,7 +233,7 @@ def _commands(text: str) -> Iterator[list[str]]:
 
 def _unknown(words: Sequence[str]) -> str:
     """Returns a message about the first verb or option that does not exist; "" if all do."""
-    command: Any = get_command(app)
+    command = _mnv4()
     for word in words[1:]:
         if word.startswith("-"):
             name = word.partition("=")[0]
@@ -244,6 +245,12 @@ def _unknown(words: Sequence[str]) -> str:
             elif re.fullmatch(r"[a-z]+", word):
                 return f"{shlex.join(words)}: no such command: {word}"
     return ""
+
+
+@cache
+def _mnv4() -> Any:
+    """Returns the command with its verbs, which takes a while to make."""
+    return get_command(app)
 
 
 def _options(command: Any) -> set[str]:

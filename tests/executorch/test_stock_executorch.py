@@ -26,7 +26,6 @@ def test_speedups_change_debug_handles_only(pooled, tmp_path, monkeypatch):
     # They count operators by their histories, which decomposing in place does not keep.
     handles = "executorch.exir.passes.debug_handle_generator_pass"
     monkeypatch.setattr(f"{handles}.get_greatest_ancestor_node_identifier", lambda node: "")
-    (fast, stock), agreement = lowered_both_ways(target, pooled, "int8", tmp_path)
-    assert agreement > 100
-    assert target.operators(fast) == {"delegate": 1}
-    assert fast.read_bytes() == stock.read_bytes()
+    fast, stock = lowered_both_ways(target, pooled, "int8", tmp_path)
+    assert target.operators(fast.path) == {"delegate": 1}
+    assert fast.path.read_bytes() == stock.path.read_bytes()

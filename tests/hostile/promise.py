@@ -78,15 +78,16 @@ class Guard:
 
     Args:
         module: The module with the table `KINDS`.
+        cpu_s: The CPU time that a call may take.
     """
 
-    def __init__(self, module: str = "tests.hostile.kinds") -> None:
+    def __init__(self, module: str = "tests.hostile.kinds", cpu_s: float = CPU_S) -> None:
         self._warm: set[str] = set()
         self._folder = tempfile.TemporaryDirectory(prefix="mnv4-hostile-")
         context = multiprocessing.get_context("spawn")
         self._ours, theirs = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, self._folder.name, module), daemon=True
+            target=_serve, args=(theirs, self._folder.name, module, cpu_s), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -130,7 +131,7 @@ def write(files: Mapping[str, bytes | Link | Fifo], folder: Path) -> None:
             path.write_bytes(content)
 
 
-def _serve(connection: Any, scratch: str, module: str) -> None:
+def _serve(connection: Any, scratch: str, module: str, cpu_s: float) -> None:
     """Forks for every input that comes through the connection, until it is closed."""
     table = importlib.import_module(module).KINDS
     sys.stdin = open(os.devnull)  # noqa: SIM115
@@ -151,7 +152,7 @@ def _serve(connection: Any, scratch: str, module: str) -> None:
         if files is None:
             connection.send(_warm(table[kind], folder))
         else:
-            connection.send(_tried(table[kind].call, files, folder))
+            connection.send(_tried(table[kind].call, files, folder, cpu_s))
 
 
 def _warm(kind: Any, folder: Path) -> str:
@@ -195,7 +196,7 @@ class _Quiet:
             os.close(kept)
 
 
-def _tried(call: Callable[[Path, Path], None], files: Files, folder: Path) -> Outcome:
+def _tried(call: Callable[[Path, Path], None], files: Files, folder: Path, cpu_s: float) -> Outcome:
     """Returns what becomes of a call in a fork of this process."""
     _prepare(folder, files)
     before = _names(folder / "in")
@@ -205,7 +206,7 @@ def _tried(call: Callable[[Path, Path], None], files: Files, folder: Path) -> Ou
         os.close(ours)
         _attempt(call, folder, theirs)
     os.close(theirs)
-    usage, status, slow = _wait(child)
+    usage, status, slow = _wait(child, cpu_s)
     left = _left(folder, before)  # first, as what is left may hold the pipe
     with os.fdopen(ours, "rb") as pipe:
         said = pipe.read().decode(errors="replace")
@@ -218,7 +219,7 @@ def _tried(call: Callable[[Path, Path], None], files: Files, folder: Path) -> Ou
     verdict, _, what = said.partition("\n")
     if verdict == "broken":
         return Outcome(False, what)
-    if cpu > CPU_S:
+    if cpu > cpu_s:
         return Outcome(False, f"took {cpu:.1f} s of CPU time, then: {what}")
     if left:
         return Outcome(False, f"left {left}; {what}")
@@ -231,7 +232,7 @@ def _names(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-def _wait(child: int) -> tuple[resource.struct_rusage, int, str]:
+def _wait(child: int, cpu_s: float) -> tuple[resource.struct_rusage, int, str]:
     """Waits for a fork; ends it if it takes too long, and says so."""
     import psutil
 
@@ -245,8 +246,8 @@ def _wait(child: int) -> tuple[resource.struct_rusage, int, str]:
         if slow or pause < 0.1:
             continue
         used = psutil.Process(child).cpu_times()
-        if used.user + used.system > CPU_S:
-            slow = f"takes more than {CPU_S:g} s of CPU time"
+        if used.user + used.system > cpu_s:
+            slow = f"takes more than {cpu_s:g} s of CPU time"
         elif time.monotonic() - began > WALL_S:
             slow = f"takes more than {WALL_S:g} s"
         if slow:

@@ -135,7 +135,7 @@ class Pictures(list):
 
 @pytest.fixture(scope="module")
 def seen(trained):
-    return Pictures(read_sheet(DATA / "reference_calibration.npz")[0][:72], trained[1].preprocess)
+    return Pictures(read_sheet(DATA / "reference_calibration.npz")[0][:64], trained[1].preprocess)
 
 
 def decibel(net, spec, recipe, seen, pictures):
@@ -172,7 +172,7 @@ class Told(Progress):
         self.notes.append(text)
 
 
-DISTILLED = replace(EQUALIZED, prepare=("distill",), distill=Distill(steps=20, rate=0.1))
+DISTILLED = replace(EQUALIZED, prepare=("distill",), distill=Distill(steps=10, rate=0.1))
 
 
 @pytest.mark.slow

@@ -10,7 +10,8 @@ from tools.reference.figures import LABELS, TEXTURES, figures, textures
 
 
 @pytest.mark.slow
-def test_blocks_and_splits_show_different_pictures():
+def test_blocks_and_splits_show_different_pictures(monkeypatch):
+    monkeypatch.setattr(draw, "BLOCK", 16)
     blocks = [("calibration", 0), ("calibration", 1), ("evaluation", 0)]
     drawn, labels = zip(*(draw.render(*block) for block in blocks), strict=True)
     assert drawn[0].shape == (draw.BLOCK, 3, draw.SIDE, draw.SIDE)
