@@ -20,6 +20,8 @@ from mnv4_mobile.measuring.session import PlannedSession, measured
 from mnv4_mobile.measuring.subject import open_subject
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.records import decode, encode, replace
+from mnv4_mobile.target import load_target
+from mnv4_mobile.units import Executor
 
 SHORT = Plan(warmup=1, runs=5, seconds=0.0)
 
@@ -161,6 +163,14 @@ def test_a_program_that_does_not_name_its_inputs_has_numbers(tmp_path, host):
     np.testing.assert_allclose(
         found["output_0"], feed["input_0"] + feed["input_1"].sum(), rtol=1e-6
     )
+
+
+@pytest.mark.toolchain("tflite")
+def test_a_runtime_that_falls_back_silently_names_no_unit(demo_bundle, host, monkeypatch):
+    units = {"cpu": Executor(name="Core ML, CPU_AND_NE", falls_back=True)}
+    monkeypatch.setattr(type(load_target("tflite")), "units", units)
+    (found,) = measure(host, demo_bundle("tflite").path)
+    assert (found.status, found.samples.ran_on) == ("ok", ())
 
 
 def test_an_interpreter_is_not_measured(host, tmp_path):
