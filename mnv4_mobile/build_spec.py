@@ -41,6 +41,9 @@ class BuildSpec:
     scale and a zero point."""
     outputs: tuple[str, ...] = ("logits",)
     """Outputs of the artifact, in order."""
+    maps: tuple[str, ...] = ()
+    """The network's outputs that a head of the caller's own takes; `outputs` are then the head's.
+    Empty without such a head."""
     labels: tuple[str, ...] | None = None
     """Class names in the order of the classes; None if they are not known."""
     overflowing: tuple[str, ...] = ()
@@ -54,7 +57,7 @@ class BuildSpec:
     def __post_init__(self) -> None:
         check(self.preprocess, "preprocess")
         self.model.table(self.preprocess.size)
-        self.model.check_outputs(self.outputs)
+        self.model.check_outputs(self.maps or self.outputs)
         if self.batch < 1:
             raise ConfigError(f"batch: found {self.batch}, must be 1 or more")
         try:

@@ -26,8 +26,8 @@ CLASSES = ("logits", "probabilities")
 Kind = Annotated[
     str,
     Meta(
-        pattern=whole("image|logits|probabilities|embedding|stage_[0-9]+"),
-        description="image, logits, probabilities, embedding or stage_N",
+        pattern=whole("[a-z][a-z0-9_]*"),
+        description="image, logits, probabilities, embedding, stage_N, or a head's own",
     ),
 ]
 Shape = Annotated[tuple[Count, ...], Meta(min_length=1)]
@@ -49,7 +49,8 @@ class TensorSpec(Record, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     """The name by which the runtime knows the tensor."""
     kind: Kind
-    """`image` for the input; `logits`, `probabilities`, `embedding` or `stage_N` for an output."""
+    """`image` for the input; `logits`, `probabilities`, `embedding`, `stage_N`, or the name that a
+    head of one's own gives to an output."""
     shape: Shape
     """Length of every axis; the tensor has less than 2^31 bytes."""
     dtype: Io

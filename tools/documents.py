@@ -521,6 +521,7 @@ def _manifests(kind: _Kind) -> None:
         output | {"name": "probabilities", "kind": "probabilities"},
         output | {"name": "embedding", "kind": "embedding", "shape": [1, 1280]},
         output | {"name": "stage_1", "kind": "stage_1", "shape": [1, 64, 6, 6], "layout": "nchw"},
+        output | {"name": "boxes_0", "kind": "boxes_0", "shape": [1, 36, 14]},  # of one's own head
     ]
     labels = ["a", "b", "c", "d"]
     references = [
@@ -601,7 +602,7 @@ def _wrong_tensors(kind: _Kind) -> None:
     kind.refuse("outputs[0].shape", [2, 4], [1], [4], [1, 2, 4], [1, 1, 1, 4])
     kind.refuse("inputs[0].shape", [3, 96, 96, 3], key="outputs[0].shape")
     kind.refuse("inputs[0].kind", "logits", "picture", "", None)
-    kind.refuse("outputs[0].kind", "image", "stage_", "stage_1\n", "Logits", "", None)
+    kind.refuse("outputs[0].kind", "image", "1_stage", "stage_1\n", "Logits", "a-b", "", None)
     embedding = {"kind": "embedding", "shape": [1, 6, 6, 4], "layout": None}
     kind.refuse("outputs[0]", _MANIFEST["outputs"][0] | embedding, key="outputs[0].layout")
     kind.refuse("outputs", _MANIFEST["outputs"] * 2, key="outputs[1].name")

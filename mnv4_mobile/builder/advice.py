@@ -97,6 +97,8 @@ def _images(cell: Cell, recipe: Recipe, calibration: Calibration | None) -> Iter
 
 def _commands(cell: Cell, recipe: Recipe) -> Iterator[str]:
     """Yields commands that build a closer bundle, or that find out how to."""
+    if cell.head:
+        return  # the command cannot take one
     target = load_target(cell.target)
     folder = cell.options.calibrate
     images = "DIR" if folder in (None, RANDOM_IMAGES) else folder

@@ -22,6 +22,7 @@ from mnv4_mobile.labels import check_labels
 from mnv4_mobile.model.checkpoint_source import find_checkpoint, read_file
 from mnv4_mobile.model.spec import ModelSpec
 from mnv4_mobile.option import Given
+from mnv4_mobile.program.head import OwnHead
 from mnv4_mobile.quantize.calibration import RANDOM_IMAGES, candidates
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import replace
@@ -52,7 +53,8 @@ class Options:
     io: Io | None = None
     """Type of inputs and outputs. Default: the type that the target prefers for the recipe."""
     outputs: tuple[str, ...] = ("logits",)
-    """`logits`, `probabilities`, `embedding`, `stage_N`, or `features` for all feature maps."""
+    """`logits`, `probabilities`, `embedding`, `stage_N`, or `features` for the stages that the
+    configuration names."""
     num_classes: int | None = None
     """Replaces the classifier by an untrained one of this size."""
     labels: tuple[str, ...] | None = None
@@ -108,7 +110,8 @@ class Options:
             check_labels(labels, model.head.num_classes)
         outputs: list[str] = []
         for name in self.outputs:
-            outputs += model.feature_channels() if name == "features" else [name]
+            stages = [f"stage_{index}" for index in model.features]
+            outputs += stages if name == "features" else [name]
         return BuildSpec(
             model=model,
             preprocess=known.completed(model.input_size),
@@ -133,6 +136,8 @@ class Cell:
     options: Options
     chosen: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
     """The values given for the target's own options; the others have their defaults."""
+    head: OwnHead | None = None
+    """A head of the caller's own, which takes the outputs that `options` name."""
     preprocess: KnownPreprocess = field(default_factory=KnownPreprocess)
     """What the weights say about preprocessing."""
     asked: tuple[str, ...] = field(default=(), compare=False)
@@ -153,7 +158,8 @@ class Cell:
     def spec(self, shared: BuildSpec, target: Target) -> BuildSpec:
         """Returns what is built: what the cells of several targets share, and the target's part."""
         io = self.options.io
-        return completed(shared, target, self.recipe, io=io, options=self.chosen)
+        spec = completed(shared, target, self.recipe, io=io, options=self.chosen)
+        return replace(spec, outputs=self.head.outputs, maps=spec.outputs) if self.head else spec
 
     @property
     def unit(self) -> Unit:
@@ -201,6 +207,7 @@ class Cell:
             "target": self.target,
             # As text: msgspec leaves out defaults by identity, which another process lacks.
             "recipe": repr(self.recipe.on(target.made_for(spec))),
+            **({"head": hashlib.sha256(self.head.program).hexdigest()} if self.head else {}),
             "images": images,
             "calibration": folder,
             "options": options,

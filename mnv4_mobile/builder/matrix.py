@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from itertools import product
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mnv4_mobile import files, limits
 from mnv4_mobile.build_spec import BuildSpec
@@ -46,11 +46,15 @@ from mnv4_mobile.files import cache_folder
 from mnv4_mobile.images import assumption
 from mnv4_mobile.model.resolve import resolve
 from mnv4_mobile.option import choices
+from mnv4_mobile.program.head import export_head
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.target import Target, check_recipe, check_units, load_target, require, target_names
 from mnv4_mobile.tensors import CLASSES
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _TASK_BYTES = 3 * 10**9  # the most memory that a task takes, which is for hybrid-large
 _CONNECT_S = 10
@@ -64,6 +68,7 @@ def build(
     targets: Sequence[str],
     recipes: Sequence[str] = ("fp32",),
     options: Options | None = None,
+    head: nn.Module | None = None,
     skip_unsupported: bool = False,
     force: bool = False,
     progress: Progress | None = None,
@@ -86,6 +91,8 @@ def build(
             required options are given.
         recipes: Names of shipped recipes, or YAML files; `["all"]` stands for every shipped one.
         options: All other choices.
+        head: A head of your own: a PyTorch module that takes the outputs that `options` name, by
+            name, and returns tensors by name. Backbone and head become one artifact.
         skip_unsupported: Whether recipes that a target does not support, and those that need
             calibration images that were not given, are left out instead of refused.
         force: Whether bundles in `out` that are made of other ingredients are replaced.
@@ -106,6 +113,9 @@ def build(
         skip_unsupported=skip_unsupported,
         progress=progress,
     )
+    if head is not None:
+        exported = export_head(head, found[0].shared)
+        found = [replace(cell, head=exported) for cell in found]
     cache = Cache(cache_folder(), progress)
     built = build_cells(found, Path(out), cache=cache, force=force, progress=progress)
     for one in built:

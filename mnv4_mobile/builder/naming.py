@@ -49,8 +49,9 @@ def check_text(what: str, text: str) -> None:
 def artifact_id(spec: BuildSpec, cell: Cell, target: Target) -> str:
     """Returns the artifact's name without its suffix: <name>-<H>x<W>-<recipe> and the choices.
 
-    Every choice that is not the default follows, in this order: pixels, outputs, layout, type of
-    inputs and outputs, batch, the target's options. An option that must be given always follows.
+    Every choice that is not the default follows, in this order: pixels, outputs, a head of the
+    caller's own, layout, type of inputs and outputs, batch, the target's options. An option that
+    must be given always follows.
 
     Args:
         spec: What is built, completed by the target.
@@ -62,6 +63,7 @@ def artifact_id(spec: BuildSpec, cell: Cell, target: Target) -> str:
     parts = [options.name or spec.model.name, f"{height}x{width}", cell.recipe.name]
     parts += ["pixels"] if spec.input == "pixels" else []
     parts += options.outputs if options.outputs != ("logits",) else []
+    parts += ["head"] if cell.head else []
     parts += [options.layout] if options.layout else []
     parts += [f"io-{spec.io}"] if spec.io != target.io(cell.recipe) else []
     parts += [f"b{spec.batch}"] if spec.batch > 1 else []

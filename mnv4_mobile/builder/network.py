@@ -16,6 +16,7 @@ from mnv4_mobile.bundle.manifest import ModelEntry
 from mnv4_mobile.files import Reader
 from mnv4_mobile.model.form import Form
 from mnv4_mobile.program.export import export
+from mnv4_mobile.program.head import load_head, with_head
 from mnv4_mobile.program.operations import NAMELESS
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quantize.calibration import Calibration, choose_images
@@ -76,6 +77,8 @@ class Network:
                 f"does not give; the first is {alike[0]}"
             )
         self.net = load_net(checkpoint, spec)
+        self._head = load_head(cell.head) if cell.head else None
+        self._whole = with_head(self.net, self._head, spec.batch) if self._head else self.net
         self._prepared: dict[tuple[Recipe, Calibration], MobileNetV4] = {}
         self._programs: dict[tuple[Form, MobileNetV4], ExportedProgram] = {}
         self._rounded: dict[
@@ -95,7 +98,7 @@ class Network:
     def reference(self) -> dict[str, npt.NDArray[np.float32]]:
         """The PyTorch model's outputs for the golden images, by name."""
         self._progress.step(f"{self.entry.name}: run the PyTorch model")
-        return checked(eager(self.net, self.images, self.spec), self.images, self.weights)
+        return checked(eager(self._whole, self.images, self.spec), self.images, self.weights)
 
     def resolved(self, recipe: Recipe) -> Recipe:
         """Returns a recipe with `range: auto` replaced by the best rule for this network."""
@@ -118,7 +121,7 @@ class Network:
         """Returns the held-out images, and the PyTorch model's outputs for them."""
         if calibration not in self._judged:
             pictures = calibration.held_out()
-            expected = checked(eager(self.net, pictures, self.spec), pictures, self.weights)
+            expected = checked(eager(self._whole, pictures, self.spec), pictures, self.weights)
             self._judged[calibration] = pictures, expected
         return self._judged[calibration]
 
@@ -126,6 +129,8 @@ class Network:
     def layers(self) -> list[str]:
         """The names that recipes' patterns may match, as far as known before the export."""
         modules = [name for name, _ in self.net.named_modules()]
+        if self._head:
+            modules += [f"own_head.{name}" for name, _ in self._head.named_modules()]
         return [f"{module}{end}".lstrip(".") for module in modules for end in ("", *NAMELESS)]
 
     def prepared(self, recipe: Recipe, calibration: Calibration | None) -> MobileNetV4:
@@ -149,7 +154,7 @@ class Network:
         key = form, net
         if key not in self._programs:
             self._progress.step(f"{self.entry.name}: export the deploy form")
-            self._programs[key] = export(net, self.spec, form)
+            self._programs[key] = export(net, self.spec, form, self._head)
         program = self._programs[key]
         if "gptq" in recipe.prepare and calibration is not None:
             return self._with_rounded_weights(program, recipe, calibration)

@@ -39,6 +39,7 @@ from mnv4_mobile.bundle.versions import versions
 from mnv4_mobile.bundle.worker import Worker, run_pixels
 from mnv4_mobile.errors import ConfigError, MobileError, ParityError, user_error
 from mnv4_mobile.layers import Layer, block_of
+from mnv4_mobile.program.operations import operations
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quantize.assignment import OVERFLOWS
 from mnv4_mobile.recipe import Recipe
@@ -48,6 +49,8 @@ from mnv4_mobile.tensors import CLASSES
 from mnv4_mobile.units import Unit
 
 if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
     from mnv4_mobile.model.net import MobileNetV4
     from mnv4_mobile.quantize.calibration import Calibration
 
@@ -176,7 +179,7 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
                 labels=network.spec.labels or None,
                 golden=golden,
                 parity=parity,
-                layers=layers(network.net, recipe, lowered),
+                layers=layers(network.net, program, recipe, lowered),
                 calibration=_calibration(calibration, recipe, agreement),
                 float16_range=_float16_range(calibration, margins),
                 requires={f"{target.name}.{key}": v for key, v in lowered.requires.items()},
@@ -323,7 +326,9 @@ def _golden_pairs(
     return tuple(golden), parity
 
 
-def layers(net: MobileNetV4, recipe: Recipe, lowered: Lowered) -> tuple[LayerEntry, ...]:
+def layers(
+    net: MobileNetV4, program: ExportedProgram, recipe: Recipe, lowered: Lowered
+) -> tuple[LayerEntry, ...]:
     """Returns the precision of every layer, and the reason if it is not the recipe's.
 
     The network's convolutions come first, in the order in which they run.
@@ -332,6 +337,11 @@ def layers(net: MobileNetV4, recipe: Recipe, lowered: Lowered) -> tuple[LayerEnt
 
     precision = f"int{recipe.weights.bits}" if recipe.weights else recipe.precision
     convolutions = [name for name, m in net.named_modules() if isinstance(m, nn.Conv2d)]
+    convolutions += [
+        one.name
+        for one in operations(program.graph)
+        if one.kind == "conv" and one.name.startswith("own_head")
+    ]
     found = {name: Layer(name=name, precision=precision, why=None) for name in convolutions}
     found |= {layer.name: layer for layer in lowered.layers}
     return tuple(

@@ -15,6 +15,8 @@ from mnv4_mobile.images import list_images, normalise, pixels, random_images, re
 from mnv4_mobile.tensors import TensorSpec
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from mnv4_mobile.model.net import MobileNetV4
     from mnv4_mobile.model.weights import Checkpoint
 
@@ -64,7 +66,7 @@ def golden_pixels(
 
 
 def eager(
-    net: MobileNetV4, images: npt.NDArray[np.uint8], spec: BuildSpec
+    net: nn.Module, images: npt.NDArray[np.uint8], spec: BuildSpec
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Returns the float PyTorch model's outputs by name for (N, H, W, 3) RGB pixels."""
     import torch

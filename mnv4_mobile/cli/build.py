@@ -103,8 +103,8 @@ def build(
     outputs: Annotated[
         list[str],
         _Option(
-            help="What the model returns: logits, probabilities, embedding, features (all feature "
-            "maps) or stage_N.",
+            help="What the model returns: logits, probabilities, embedding, stage_N, or features "
+            "(the stages that the configuration names).",
             metavar="OUTPUT",
         ),
     ] = ["logits"],  # noqa: B006

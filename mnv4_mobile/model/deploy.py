@@ -204,6 +204,8 @@ class DeployNet(nn.Module):
         size: (height, width) of the input.
         form: How attention computes its products.
         pixels: The normalisation to do inside the graph; None if it is done outside.
+        own_head: Takes the network's outputs by name and returns others; None returns the
+            network's.
     """
 
     def __init__(
@@ -212,6 +214,7 @@ class DeployNet(nn.Module):
         size: tuple[int, int],
         form: Form,
         pixels: Preprocess | None = None,
+        own_head: nn.Module | None = None,
     ) -> None:
         super().__init__()
         offset: Tensor | None = None
@@ -242,6 +245,7 @@ class DeployNet(nn.Module):
                 offset = mean.expand(1, 3, 1, size[1]).contiguous()
         self.register_buffer("offset", offset)
         self.net = net.requires_grad_(False)
+        self.own_head = own_head
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """(N, 3, H, W), normalised floats or RGB pixels of 0 to 255 -> the outputs by name.
@@ -252,4 +256,4 @@ class DeployNet(nn.Module):
         if self.offset is not None:
             x = x.to(self.offset.dtype) - self.offset
         outputs: dict[str, Tensor] = self.net(x)
-        return outputs
+        return outputs if self.own_head is None else self.own_head(outputs)

@@ -193,7 +193,8 @@ class BackboneParams(Record, frozen=True, kw_only=True):
     act_type: Activation = "relu"
     """Activation of all blocks."""
     return_stage_idx: tuple[Natural, ...] | None = None
-    """Indices, from 0, of the stages whose output maps can be asked for; ~ means the last one."""
+    """Indices, from 0, of the stages whose maps the output `features` stands for; ~ means the last
+    one."""
     layer_scale: Finite | None = None
     """Initial value of the learned scale at the end of `uir` and `mmqa` blocks; ~ for none."""
     aa_layer: AntiAliasing | None = None

@@ -67,7 +67,7 @@ class MobileNetV4(nn.Module):
     Args:
         spec: The network.
         outputs: What `forward` returns, in the order given: `logits`, `probabilities`, `embedding`
-            (the pooled features before the head) and `stage_N` for the spec's features.
+            (the pooled features before the head) and `stage_N` for any stage.
 
     Raises:
         ConfigError: The network does not have an output.

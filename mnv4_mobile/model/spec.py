@@ -315,7 +315,7 @@ class ModelSpec:
     aa_layer: AntiAliasing | None = None
     """What halves a map after a strided convolution, except the stem; None: that convolution."""
     features: tuple[int, ...] = ()
-    """Indices of the stages whose output maps can be asked for."""
+    """Indices of the stages whose output maps `features` stands for."""
     input_size: tuple[int, int] = (224, 224)
     """(height, width) that the network was designed for."""
 
@@ -397,21 +397,14 @@ class ModelSpec:
             self, head=replace(self.head or HeadSpec(act=self.act), num_classes=num_classes)
         )
 
-    def feature_channels(self) -> dict[str, int]:
-        """Returns the channels of every feature map that can be asked for, by output name."""
-        last = len(self.stages) - 1
-        return {
-            f"stage_{index}": (self.final if index == last else self.stages[index][-1]).out_channels
-            for index in self.features
-        }
-
     def check_outputs(self, outputs: tuple[str, ...]) -> tuple[str, ...]:
         """Returns the outputs if the network has them.
 
         Raises:
             ConfigError: Names the output, and the outputs that exist.
         """
-        allowed = (*(POOLED if self.head else ("embedding",)), *self.feature_channels())
+        stages = (f"stage_{index}" for index in range(len(self.stages)))
+        allowed = (*(POOLED if self.head else ("embedding",)), *stages)
         for name in outputs:
             if name not in allowed:
                 raise ConfigError(unknown("output", name, allowed))

@@ -60,8 +60,9 @@ def decomposed(program: ExportedProgram, table: Table) -> ExportedProgram:
                 found[node] = _in_place_of(node, traced.of(node, found), graph, found)
             else:
                 found[node] = same = graph.node_copy(node, found.__getitem__)
-                if node.op == "call_function" and not _as_before(node, found):
-                    same.meta = _with_value(same, _value(same))
+                if node.op == "call_function":
+                    known = _as_before(node, found)
+                    same.meta = _with_value(same, node.meta["val"] if known else _value(same))
     graph.eliminate_dead_code()
     return _with_graph(program, graph, found)
 

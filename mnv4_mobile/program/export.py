@@ -10,26 +10,29 @@ from mnv4_mobile.model.form import Form
 from mnv4_mobile.tensors import TensorSpec
 
 if TYPE_CHECKING:
-    from torch import Tensor, fx
+    from torch import Tensor, fx, nn
     from torch.export import ExportedProgram, ExportGraphSignature
 
     from mnv4_mobile.model.net import MobileNetV4
 
 
-def export(net: MobileNetV4, spec: BuildSpec, form: Form) -> ExportedProgram:
+def export(
+    net: MobileNetV4, spec: BuildSpec, form: Form, head: nn.Module | None = None
+) -> ExportedProgram:
     """Returns the deploy form as one graph, which all targets with this form share.
 
     Args:
         net: A network in inference mode.
         spec: What is built.
         form: How attention computes its products.
+        head: A head of the caller's own, which takes the network's outputs by name.
     """
     import torch
 
     from mnv4_mobile.model.deploy import DeployNet
 
     inside = spec.preprocess if spec.input == "pixels" else None
-    module = DeployNet(net, spec.preprocess.size, form, inside)
+    module = DeployNet(net, spec.preprocess.size, form, inside, head)
     dtype = torch.uint8 if inside else torch.float32
     example = torch.zeros(spec.batch, 3, *spec.preprocess.size, dtype=dtype)
     with torch.no_grad():

@@ -164,6 +164,7 @@ struct JSON {
 
 extension UInt8 {
     var isDigit: Bool { self >= UInt8(ascii: "0") && self <= UInt8(ascii: "9") }
+    var isLowercase: Bool { self >= UInt8(ascii: "a") && self <= UInt8(ascii: "z") }
     var isHexadecimal: Bool {
         isDigit || self >= UInt8(ascii: "a") && self <= UInt8(ascii: "f")
     }

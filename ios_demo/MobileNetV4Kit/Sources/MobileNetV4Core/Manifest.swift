@@ -51,7 +51,8 @@ extension MobileNetV4 {
     public struct TensorSpec: Sendable, Equatable {
         /// The name by which the artifact knows the tensor.
         public let name: String
-        /// `image` for the input; `logits`, `probabilities`, `embedding` or `stage_N` for an output.
+        /// `image` for the input; `logits`, `probabilities`, `embedding`, `stage_N`, or the name that a
+        /// head of one's own gives to an output.
         public let kind: String
         /// The length of each dimension; the first one counts images.
         public let shape: [Int]
@@ -368,8 +369,6 @@ extension JSONEntries {
 }
 
 extension JSON {
-    private static let kinds = ["image", "logits", "probabilities", "embedding"]
-
     /// Returns a bundle's id, which is also the name of its folder.
     func bundleID() throws -> String {
         try text("letters, digits, '.', '_' and '-', a letter or digit first") {
@@ -416,10 +415,9 @@ extension JSON {
     fileprivate func decibels() throws -> Double { try number(-200...200) }
 
     fileprivate func kind() throws -> String {
-        try text("image, logits, probabilities, embedding or stage_N") { text in
-            text.starts(with: "stage_".utf8)
-                ? text.count > 6 && text[6...].allSatisfy(\.isDigit)
-                : Self.kinds.contains { text.elementsEqual($0.utf8) }
+        try text("lower-case letters, digits and '_', a letter first") { text in
+            text.first?.isLowercase == true
+                && text.allSatisfy { $0.isLowercase || $0.isDigit || $0 == UInt8(ascii: "_") }
         }
     }
 

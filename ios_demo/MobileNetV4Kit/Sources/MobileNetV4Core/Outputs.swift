@@ -1,7 +1,7 @@
 extension MobileNetV4 {
     /// A feature map, whose values are in the order that ``layout`` says.
     public struct FeatureMap: Sendable, Equatable {
-        /// The kind of the output: `stage_N`.
+        /// The kind of the output: `stage_N`, or a name of a head of one's own.
         public let kind: String
         /// The shape: (1, C, H, W) or (1, H, W, C).
         public let shape: [Int]

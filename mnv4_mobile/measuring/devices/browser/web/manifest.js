@@ -20,7 +20,7 @@ const dtype = (json) => json.oneOf(...Object.keys(BYTES));
 const textOrNull = (json) => json.orNull(text);
 const decibels = (json) => json.number(...DECIBELS);
 const label = (json) => json.text(/^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$/);
-const kind = (json) => json.text(/^(?:image|logits|probabilities|embedding|stage_[0-9]+)$/);
+const kind = (json) => json.text(/^[a-z][a-z0-9_]*$/);
 const positive = (json) => json.number(SMALLEST, LARGEST);
 const share = (json) => json.number(0, 1);
 const shape = (json) => json.list(count, 1);

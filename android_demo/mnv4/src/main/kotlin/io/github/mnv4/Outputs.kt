@@ -7,7 +7,7 @@ import io.github.mnv4.core.Scores
 
 /** A feature map, whose values are in the order that [layout] says. */
 public class FeatureMap(
-    /** The kind of the output: `stage_N`. */
+    /** The kind of the output: `stage_N`, or a name of a head of one's own. */
     public val kind: String,
     /** The shape: (1, C, H, W) or (1, H, W, C). */
     public val shape: List<Int>,

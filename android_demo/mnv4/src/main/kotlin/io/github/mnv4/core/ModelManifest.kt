@@ -14,7 +14,10 @@ public class Quantization(
 public class TensorSpec(
     /** The name by which the artifact knows the tensor. */
     public val name: String,
-    /** `image` for the input; `logits`, `probabilities`, `embedding` or `stage_N` for an output. */
+    /**
+     * `image` for the input; `logits`, `probabilities`, `embedding`, `stage_N`, or the name that a
+     * head of one's own gives to an output.
+     */
     public val kind: String,
     /** The length of each dimension. */
     public val shape: List<Int>,
@@ -150,7 +153,7 @@ public class ModelManifest(
 public val BUNDLE_ID: Regex = Regex("[A-Za-z0-9][A-Za-z0-9._-]*")
 
 /** A tensor's kind. */
-private val KIND = Regex("image|logits|probabilities|embedding|stage_[0-9]+")
+private val KIND = Regex("[a-z][a-z0-9_]*")
 
 /** A line of text, as labels are. */
 private val LABEL = Regex("[^\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]+")
