@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.layers import block_of
 from mnv4_mobile.lint import Graph, Operator
-from mnv4_mobile.tensors import Layout, Tensors
+from mnv4_mobile.tensors import Layout, Quantization, Tensors
 from mnv4_mobile.units import Unit
 
 if TYPE_CHECKING:
@@ -122,12 +122,36 @@ def _with_clamp(graph: Graph, operator: Operator) -> Operator:
     return operator
 
 
-def as_nchw(value: npt.NDArray[Any], layout: Layout) -> npt.NDArray[np.float32]:
-    """Returns a layer's value as float32 with axes (N, C, H, W)."""
-    turned = np.moveaxis(value, -1, 1) if layout == "nhwc" else value
-    return np.ascontiguousarray(turned, dtype=np.float32)
+def as_nchw(
+    value: npt.NDArray[Any], layout: Layout, quantization: Quantization | None = None
+) -> npt.NDArray[np.float32]:
+    """Returns a layer's value as `Watch` does.
+
+    Args:
+        value: The value, as the artifact keeps it.
+        layout: Its layout.
+        quantization: What its integers stand for; None for floats.
+    """
+    real = value.astype(np.float32)
+    if quantization is not None:
+        real = (real - quantization.zero_point) * np.float32(quantization.scale)
+    return np.ascontiguousarray(np.moveaxis(real, -1, 1) if layout == "nhwc" else real)
 
 
-def from_nchw(value: npt.NDArray[Any], layout: Layout) -> npt.NDArray[Any]:
-    """Returns a value (N, C, H, W) in the layout of an artifact."""
-    return np.ascontiguousarray(np.moveaxis(value, 1, -1) if layout == "nhwc" else value)
+def from_nchw(
+    value: npt.NDArray[Any], layout: Layout, dtype: str, quantization: Quantization | None = None
+) -> npt.NDArray[Any]:
+    """Returns a given value (N, C, H, W) as an artifact keeps it.
+
+    Args:
+        value: The value, in floats.
+        layout: The artifact's layout.
+        dtype: The artifact's type of the value, int8 with `quantization`.
+        quantization: What its integers stand for; None for floats.
+    """
+    laid = np.moveaxis(value, 1, -1) if layout == "nhwc" else value
+    if quantization is not None:
+        limits = np.iinfo(dtype)
+        integers = np.round(laid / quantization.scale) + quantization.zero_point
+        laid = integers.clip(limits.min, limits.max)
+    return np.ascontiguousarray(laid, dtype=dtype)

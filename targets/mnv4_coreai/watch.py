@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from mnv4_coreai.asset import FUNCTION, describe
@@ -17,7 +16,7 @@ from mnv4_coreai.speedups import save_with_ports
 from mnv4_mobile.target import Session
 from mnv4_mobile.tensors import Tensors
 from mnv4_mobile.units import Unit
-from mnv4_mobile.watch import Watch, as_nchw, layer_values
+from mnv4_mobile.watch import Watch, as_nchw, from_nchw, layer_values
 
 
 def watch(path: Path, layers: Sequence[str], unit: Unit | None) -> Watch:
@@ -27,7 +26,7 @@ def watch(path: Path, layers: Sequence[str], unit: Unit | None) -> Watch:
         layer: int(place)
         for layer, place in layer_values(graph_of(program, layers), layers).items()
     }
-    types = {layer: np.dtype(program.values[place].dtype) for layer, place in places.items()}
+    types = {layer: program.values[place].dtype for layer, place in places.items()}
     sessions: dict[tuple[str, ...], Session] = {}
 
     def opened(given: tuple[str, ...]) -> Session:
@@ -39,7 +38,11 @@ def watch(path: Path, layers: Sequence[str], unit: Unit | None) -> Watch:
         return sessions[given]
 
     def run(inputs: Tensors, given: Tensors) -> dict[str, npt.NDArray[Any]]:
-        fed = {layer: given[layer].astype(types[layer]) for layer in places if layer in given}
+        fed = {
+            layer: from_nchw(given[layer], "nchw", types[layer])
+            for layer in places
+            if layer in given
+        }
         found = opened(tuple(fed))({**inputs, **fed})
         return {layer: as_nchw(found[layer], "nchw") for layer in places}
 

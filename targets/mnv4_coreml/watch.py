@@ -14,7 +14,7 @@ from mnv4_coreml.mil import Program
 from mnv4_coreml.mil.saved import SavedModel, Value
 from mnv4_mobile.errors import damaged
 from mnv4_mobile.tensors import Tensors
-from mnv4_mobile.watch import Watch, as_nchw, layer_values
+from mnv4_mobile.watch import Watch, as_nchw, from_nchw, layer_values
 
 
 def watch(path: Path, layers: Sequence[str]) -> Watch:
@@ -33,7 +33,7 @@ def watch(path: Path, layers: Sequence[str]) -> Watch:
                 return value
             assert isinstance(value, np.ndarray)
             found[layer] = as_nchw(value, "nchw")
-            return given[layer].astype(value.dtype) if layer in given else value
+            return from_nchw(given[layer], "nchw", value.dtype.name) if layer in given else value
 
         program(inputs, see)
         return found

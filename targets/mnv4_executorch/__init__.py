@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from mnv4_mobile.target import Images
+    from mnv4_mobile.watch import Watch
 
 
 class ExecuTorch:
@@ -126,6 +127,12 @@ class ExecuTorch:
         from mnv4_executorch.profile import profile
 
         return profile(path, inputs, layers, threads=threads, runs=runs)
+
+    def watch(self, path: Path, layers: Sequence[str], *, threads: int, unit: Unit | None) -> Watch:
+        """Gives the delegate's graph more outputs; see `Watchable.watch`."""
+        from mnv4_executorch.watch import watch
+
+        return watch(path, layers, threads)
 
 
 target = ExecuTorch()

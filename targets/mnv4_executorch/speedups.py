@@ -10,9 +10,13 @@ takes 3.6 s.
 
 from __future__ import annotations
 
+import json
+import re
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -249,6 +253,62 @@ def set_threads(runtime: ModuleType, threads: int) -> None:
     runtime._unsafe_reset_threadpool(threads)
 
 
+def program_of(data: bytes) -> Any:
+    """Returns a program (`PTEFile`) as objects, with the data of its delegates in it."""
+    from executorch.exir._serialize._program import deserialize_pte_binary
+
+    return deserialize_pte_binary(data)
+
+
+def program_data(program: Any) -> bytes:
+    """Returns the bytes of a program that `program_of` returned."""
+    from executorch.exir._serialize._program import serialize_pte_binary
+
+    return bytes(serialize_pte_binary(program, extract_delegate_segments=True))
+
+
+def xnnpack_graph(delegate: bytes) -> dict[str, Any]:
+    """Returns the graph in an XNNPACK delegate's data, as its schema names the parts."""
+    from executorch.backends.xnnpack.serialization import xnnpack_graph_serialize as xnnpack
+    from executorch.exir._serialize._flatbuffer import _flatc_decompile
+
+    header = xnnpack.XNNHeader.from_bytes(delegate[: xnnpack.XNNHeader.EXPECTED_LENGTH])
+    start = header.flatbuffer_offset
+    with tempfile.TemporaryDirectory() as folder:
+        schema, file = Path(folder, "schema.fbs"), Path(folder, "graph.bin")
+        schema.write_bytes(xnnpack._get_schema_bytes())
+        file.write_bytes(delegate[start : start + header.flatbuffer_size])
+        _flatc_decompile(folder, str(schema), str(file), ["--raw-binary"])
+        text = file.with_suffix(".json").read_text()
+    # flatc writes numbers that are not finite as no JSON reader takes them.
+    graph: dict[str, Any] = json.loads(re.sub(r"([:\[,]\s*)(-?(?:inf|nan))\b", r'\1"\2"', text))
+    return graph
+
+
+def with_xnnpack_graph(delegate: bytes, graph: dict[str, Any]) -> bytes:
+    """Returns an XNNPACK delegate's data with another graph."""
+    from executorch.backends.xnnpack.serialization import xnnpack_graph_serialize as xnnpack
+    from executorch.exir._serialize._flatbuffer import _flatc_compile
+
+    header = xnnpack.XNNHeader.from_bytes(delegate[: xnnpack.XNNHeader.EXPECTED_LENGTH])
+    constants = delegate[header.constant_data_offset :][: header.constant_data_size]
+    with tempfile.TemporaryDirectory() as folder:
+        schema, file = Path(folder, "schema.fbs"), Path(folder, "graph.json")
+        schema.write_bytes(xnnpack._get_schema_bytes())
+        file.write_text(json.dumps(graph))
+        _flatc_compile(folder, str(schema), str(file))
+        data = file.with_suffix(".bin").read_bytes()
+    start = header.flatbuffer_offset
+    filled = data + bytes(-len(data) % xnnpack.CONSTANT_TENSOR_ALIGNMENT)
+    found = xnnpack.XNNHeader(
+        flatbuffer_offset=start,
+        flatbuffer_size=len(data),
+        constant_data_offset=start + len(filled),
+        constant_data_size=len(constants),
+    )
+    return bytes(found.to_bytes().ljust(start, b"\0") + filled + constants)
+
+
 PATCHES = Patches(
     tested={"executorch": "==1.5.*", "torch": "==2.13.*", "torchao": "==0.18.*"},
     table=(
@@ -258,6 +318,14 @@ PATCHES = Patches(
             reason="The runtime takes all cores, and no public function changes that.",
             upstream="executorch/extension/pybindings/portable_lib.py, _unsafe_reset_threadpool",
             saves="Measurements at a given number of threads.",
+        ),
+        Patch(
+            name="more outputs",
+            kind="workaround",
+            reason="XNNPACK logs no values, and no public function reads or writes a program.",
+            upstream="executorch/exir/_serialize/_program.py, executorch/backends/xnnpack/"
+            "serialization/xnnpack_graph_serialize.py",
+            saves="mnv4 diff.",
         ),
         Patch(
             name="programs with a profile",

@@ -63,6 +63,7 @@ class Snapdragon(LiteRT):
     }
     other_names = ("qualcomm", "qnn", "htp", "hexagon", "qairt", "npu")
     base = "tflite"
+    watch = None  # type: ignore[assignment] # a compiled program has no other outputs
 
     def made_for(self, spec: BuildSpec) -> Unit:
         """See `Target.made_for`."""

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from mnv4_mobile.errors import damaged
 from mnv4_mobile.target import Session
-from mnv4_mobile.tensors import Quantization, Tensors
+from mnv4_mobile.tensors import Tensors
 from mnv4_mobile.units import Unit
 from mnv4_mobile.watch import Watch, as_nchw, from_nchw, layer_values
 from mnv4_tflite.flatbuffer import read_model, write_model
@@ -36,6 +36,7 @@ def watch(path: Path, layers: Sequence[str], threads: int, unit: Unit | None) ->
             layer: int(number)
             for layer, number in layer_values(graph_of(model, layers), layers).items()
         }
+    types = {layer: model.tensors[number].dtype for layer, number in numbers.items()}
     data = path.read_bytes()
     whole = read_model(data)
     grids = {layer: grid(whole, number) for layer, number in numbers.items()}
@@ -53,9 +54,12 @@ def watch(path: Path, layers: Sequence[str], threads: int, unit: Unit | None) ->
 
     def run(inputs: Tensors, given: Tensors) -> dict[str, npt.NDArray[Any]]:
         known = {layer: given[layer] for layer in numbers if layer in given}
-        fed = {layer: _stored(value, grids[layer]) for layer, value in known.items()}
+        fed = {
+            layer: from_nchw(value, "nhwc", types[layer], grids[layer])
+            for layer, value in known.items()
+        }
         found = opened(frozenset(known))({**inputs, **fed})
-        return {layer: as_nchw(_real(found[layer], grids[layer]), "nhwc") for layer in numbers}
+        return {layer: as_nchw(found[layer], "nhwc", grids[layer]) for layer in numbers}
 
     return run
 
@@ -94,18 +98,3 @@ def _with_ports(data: bytes, numbers: Mapping[str, int], given: Collection[str])
         for ports in (signature.inputs, signature.outputs)
     )
     return write_model(model)
-
-
-def _stored(value: npt.NDArray[Any], quantization: Quantization | None) -> npt.NDArray[Any]:
-    """Returns a given value (N, C, H, W) as the model keeps it."""
-    laid = from_nchw(value, "nhwc")
-    if quantization is None:
-        return laid
-    integers = np.round(laid / quantization.scale) + quantization.zero_point
-    return integers.clip(-128, 127).astype(np.int8)
-
-
-def _real(value: npt.NDArray[Any], quantization: Quantization | None) -> npt.NDArray[Any]:
-    if quantization is None:
-        return value
-    return (value.astype(np.float32) - quantization.zero_point) * np.float32(quantization.scale)

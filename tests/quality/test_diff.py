@@ -15,18 +15,14 @@ from mnv4_mobile.quality.sides import FoldedSide, artifact_sides
 from mnv4_mobile.records import replace
 from mnv4_mobile.watch import layer_values
 
+TARGETS = ("tflite", "executorch", "coreml", "coreai")
+
 
 @pytest.fixture(scope="module")
 def network(demo_bundle):
     """The demo network's deploy form as a program, and as one side of a comparison."""
     program, spec = folded_program(demo_bundle("tflite"))
     return program, FoldedSide(program, spec, ())
-
-
-def compared(reference, bundle):
-    with artifact_sides([bundle], [("cpu",)], 1) as sides:
-        images = bundle.golden("input")["pixels"][:1]
-        return diff([reference, *sides], images, 40, Progress()).pairs[0]
 
 
 @pytest.mark.toolchain("tflite")
@@ -39,7 +35,9 @@ def test_the_layer_of_a_planted_fault_is_named(network, demo_bundle, tmp_path, k
     convs = convolutions(program)
     index = [conv.layer for conv in convs].index(layer)
     bundle = spoil(kind, demo_bundle("tflite"), convs[index], index, tmp_path / "spoiled")
-    pair = compared(reference, bundle)
+    images = bundle.golden("input")["pixels"][:1]
+    with artifact_sides([bundle], [("cpu",)], 1) as sides:
+        (pair,) = diff([reference, *sides], images, 40, Progress()).pairs
     assert (pair.worst.layer, pair.first_below.layer) == (layer, layer)
     assert not pair.missing
     others = [one for one in pair.layers if one.layer != layer]
@@ -49,12 +47,17 @@ def test_the_layer_of_a_planted_fault_is_named(network, demo_bundle, tmp_path, k
 
 @pytest.mark.parametrize(
     "target",
-    [pytest.param(name, marks=pytest.mark.toolchain(name)) for name in ("coreml", "coreai")],
+    [pytest.param(name, marks=pytest.mark.toolchain(name)) for name in TARGETS],
 )
 def test_every_layer_of_a_target_is_that_of_pytorch(network, demo_bundle, target):
     _, reference = network
     bundle = demo_bundle(target)
-    pair = compared(reference, bundle)
+    images = bundle.golden("input")["pixels"][:1]
+    with artifact_sides([bundle], [("cpu",)], 1) as sides:
+        (pair,) = diff([reference, *sides], images, 40, Progress()).pairs
+        watched = sides[0].values(images, {})["head.classifier"].reshape(1, -1)
+    # To be watched does not change what a runtime computes.
+    np.testing.assert_array_equal(watched, bundle.golden("artifact")["logits"][:1])
     assert not pair.missing
     assert {*bundle.convolutions, "stages.2.1.add", "mean"} <= {one.layer for one in pair.layers}
     assert min(one.own_db for one in pair.layers) > 45
