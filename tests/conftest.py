@@ -27,6 +27,10 @@ from tools import peers
 from tools.demo import choices
 from tools.reference.sheet import read_sheet
 
+GARBAGE = (50_000, 20, 100)
+"""When to look for garbage: by default, looking among the many objects of toolchains takes a sixth
+of the time."""
+
 
 def pytest_configure():
     """Sets what holds for all tests, before any of them is imported."""
@@ -35,8 +39,7 @@ def pytest_configure():
     # Without the toolchains' bytecode, each process takes 3 to 10 s longer.
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    # Looking for garbage among what toolchains keep alive takes a sixth of the time otherwise.
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(*GARBAGE)
 
 
 def pytest_collection_finish():
@@ -90,7 +93,9 @@ def _cache(shared):
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
     """A folder of modules that every process finds which this worker starts."""
-    return tmp_path_factory.mktemp("site")
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "sitecustomize.py").write_text(f"import gc\n\ngc.set_threshold(*{GARBAGE})\n")
+    return folder
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -271,7 +276,7 @@ def unscalable():
 @pytest.fixture
 def install_target(site, monkeypatch):
     """Installs the source of a target's module as a distribution, for other processes too."""
-    modules = []
+    modules = {}
 
     def install(name: str, source: str):
         module = f"mnv4_{name}"
@@ -281,13 +286,13 @@ def install_target(site, monkeypatch):
         (info / "entry_points.txt").write_text(f"[mnv4_mobile.targets]\n{name} = {module}:target\n")
         (site / f"{module}.py").write_text(source)
         monkeypatch.syspath_prepend(site)
-        modules.append(module)
+        modules[module] = info
         return load_target(name)
 
     yield install
-    for path in site.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for module in modules:
+    for module, info in modules.items():
+        shutil.rmtree(info)
+        (site / f"{module}.py").unlink()
         sys.modules.pop(module, None)
 
 
