@@ -20,6 +20,7 @@ from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.bundle.parity import compare
 from mnv4_mobile.configs import shipped
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
+from mnv4_mobile.model.form import Form
 from mnv4_mobile.model.spec import ConvSpec, FusedIBSpec, HeadSpec, MMQASpec, ModelSpec, UIRSpec
 from mnv4_mobile.recipe import Recipe, load_recipe
 from mnv4_mobile.records import replace
@@ -86,7 +87,6 @@ def check_target(target: Target, folder: Path) -> None:
         AssertionError: The target breaks its contract.
     """
     from mnv4_mobile.builder.reference import eager
-    from mnv4_mobile.model.deploy import FORMS
     from mnv4_mobile.model.net import MobileNetV4
     from mnv4_mobile.model.random_weights import random_state
     from mnv4_mobile.program.export import export
@@ -110,15 +110,17 @@ def check_target(target: Target, folder: Path) -> None:
     images = random_images(spec.preprocess, 1, seed=0)
     reference = eager(net, images, spec)
     _check_declarations(target)
-    shared, programs = spec, {form: export(net, spec, form) for form in FORMS}
-    prints = {form: _fingerprint(program) for form, program in programs.items()}
+    shared = spec
+    programs: dict[Form, ExportedProgram] = {}
     for name in sorted(target.schemes & {"fp32", "fp16"}):
         recipe = load_recipe(name)
         spec = completed(shared, target, recipe)
         target.check(spec, recipe)
         assert target.made_for(spec) in UNITS, f"made for {target.made_for(spec)!r}"
         form = target.form(spec, recipe)
-        program, before = programs[form], prints[form]
+        if form not in programs:
+            programs[form] = export(net, spec, form)
+        program, before = programs[form], _fingerprint(programs[form])
         out = folder / f"{name}{target.suffix}"
         lowered = target.lower(program, spec, recipe, None, out)
         assert lowered.path == out, "lowers to another path than it was given"
