@@ -245,12 +245,13 @@ def main() -> None:
     checkpoint = load_checkpoint(model, str(DATA / "hybrid-narrow.safetensors"))
     preprocess = checkpoint.preprocess.completed(model.input_size)
     spec = BuildSpec(model=checkpoint.spec, preprocess=preprocess)
+    trained = load_net(checkpoint, spec)
     seen = read_sheet(DATA / "reference_calibration.npz")[0][:IMAGES]
     images = read_sheet(DATA / "reference_evaluation.npz")[0][:JUDGED]
     columns = ["outliers", "least margin", "layers in float32", "simulated", *targets]
     print("| " + " | ".join(columns) + " |\n|" + " --- |" * len(columns), flush=True)
     for place, plant in PLACES.items():
-        net = load_net(checkpoint, spec)
+        net = copy.deepcopy(trained)
         plant(net)
         cells = measured(net, spec, images, seen, targets)
         print("| " + " | ".join([place, *cells]) + " |", flush=True)

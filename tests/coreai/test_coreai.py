@@ -126,10 +126,9 @@ def test_recipes(hybrid, tmp_path, recipe, least_db, share):
     assert ("quantize" in target.operators(lowered.path)) == (recipe == "int8")
 
 
-@pytest.mark.parametrize(("recipe", "least_db"), [("fp16", 40), ("palettize-8", 20)])
-def test_layers_that_float16_cannot_hold_are_float32(unscalable, tmp_path, recipe, least_db):
-    lowered, found = unscalable(target, tmp_path / "a.aimodel", recipe)
-    assert found > least_db
+def test_layers_that_float16_cannot_hold_are_float32(unscalable, tmp_path):
+    lowered, found = unscalable(target, tmp_path / "a.aimodel", "palettize-8")
+    assert found > 20  # fp16: see tests/builder/test_advice.py
     float32 = {layer.name for layer in lowered.layers if layer.precision == "float32"}
     assert {"stem.conv", "stem.act", "stages.0.0.expand.conv", "stages.1.4.softmax"} < float32
     assert target.operators(lowered.path)["cast"] == 6
