@@ -47,6 +47,8 @@ class Option:
     bundle's name."""
     help: str
     """What the option decides, in one line."""
+    otherwise: str = ""
+    """What to do instead of giving a value that is not allowed."""
 
     def default_for(self, recipe: Recipe) -> OptionValue:
         """Returns the value for a recipe if none is given."""
@@ -91,7 +93,8 @@ class Option:
         if not right or (self.values and found not in self.values):
             if self.values:
                 every = (ALL,) if self.type is list else ()
-                raise ConfigError(unknown(place, value, (*self.values, *every)))
+                otherwise = f"; {self.otherwise}" if self.otherwise else ""
+                raise ConfigError(unknown(place, value, (*self.values, *every)) + otherwise)
             raise ConfigError(f"{place}: found {show(value)}, allowed: {self.allowed}")
         assert isinstance(found, str | int | bool)
         return found

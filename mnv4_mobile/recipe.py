@@ -21,6 +21,8 @@ Clustering = Literal["kmeans", "uniform"]
 Mode = Literal["static", "dynamic"]
 Rule = Literal["image-percentile", "minmax", "mse", "histogram", "auto"]
 Step = Literal["equalize", "distill", "guard", "gptq"]
+INT16 = "int8-int16"
+"""The scheme of int8 weights with static activations of 16 bits."""
 HELD_OUT = 128
 """The most images to hold out; enough to tell 99 % from 98 %."""
 JUDGED = 1024
@@ -54,6 +56,8 @@ class Activations(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     mode: Mode
     """`static`: ranges from calibration images; `dynamic`: from every input, while running."""
+    bits: Literal[8, 16] = 8
+    """Number of bits of an activation; 16 only with `static` and the range `minmax`."""
     range: Rule = "image-percentile"
     """The rule that finds a tensor's range from the images (`quantize.ranges`). `auto` means
     `image-percentile`, unless another rule is clearly better on held-out images."""
@@ -74,10 +78,12 @@ class KeepOn(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Depthwise convolutions."""
     modules: tuple[str, ...] | None = None
     """Patterns (`fnmatch`) of names of modules."""
+    int16: tuple[str, ...] | None = None
+    """Patterns of names of modules whose activations have 16 bits."""
 
 
 class Keep(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """What stays at the recipe's float precision although the rest is quantized."""
+    """What stays at the recipe's float precision, or at 16 bits, although the rest is quantized."""
 
     residual_additions: bool = False
     """The additions of blocks to their inputs."""
@@ -89,6 +95,9 @@ class Keep(Record, frozen=True, kw_only=True, omit_defaults=True):
     modules: tuple[str, ...] = ()
     """Patterns (`fnmatch`) of names of modules, as in the manifest's layers; they also match the
     parts of a module."""
+    int16: tuple[str, ...] = ()
+    """Patterns of names of modules that are quantized with activations of 16 bits instead of 8,
+    for runtimes that have them. What another key keeps in float stays in float."""
     cpu: KeepOn | None = None
     """What artifacts for the CPU keep instead."""
     gpu: KeepOn | None = None
@@ -118,10 +127,11 @@ class Keep(Record, frozen=True, kw_only=True, omit_defaults=True):
         """Returns which of these settings keeps a layer in float; None if none does."""
         if self.residual_additions and layer.endswith(".add"):
             return "keep.residual_additions"
-        for pattern in self.modules:
-            if any(fnmatchcase(module, pattern) for module in _modules_of(layer)):
-                return f"keep.modules: {pattern}"
-        return None
+        return _matching("modules", self.modules, layer)
+
+    def why_int16(self, layer: str) -> str | None:
+        """Returns which pattern gives a layer activations of 16 bits; None if none does."""
+        return _matching("int16", self.int16, layer)
 
     def only_activations(self, layer: str) -> bool:
         """Returns whether a layer's weights are quantized, but not its activations."""
@@ -134,12 +144,13 @@ class Keep(Record, frozen=True, kw_only=True, omit_defaults=True):
             ConfigError: Naming the pattern.
         """
         modules = {module for layer in layers for module in _modules_of(layer)}
-        for pattern in self.modules:
-            if not any(fnmatchcase(module, pattern) for module in modules):
-                raise ConfigError(
-                    f"keep.modules: {pattern!r} matches no module; some that exist: "
-                    + ", ".join(sorted(modules)[:5])
-                )
+        for key, patterns in (("modules", self.modules), ("int16", self.int16)):
+            for pattern in patterns:
+                if not any(fnmatchcase(module, pattern) for module in modules):
+                    raise ConfigError(
+                        f"keep.{key}: {pattern!r} matches no module; some that exist: "
+                        + ", ".join(sorted(modules)[:5])
+                    )
 
 
 class Distill(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -228,7 +239,9 @@ class Recipe(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def scheme(self) -> str:
-        """The scheme: fp32, fp16, int8 (static), int8-dynamic, intN-weights or palettize-N."""
+        """The scheme: fp32, fp16, int8 or int8-int16 (both static), int8-dynamic, intN-weights or
+        palettize-N.
+        """
         if self.weights is None:
             return {"float32": "fp32", "float16": "fp16"}[self.precision]
         if self.weights.form == "palette":
@@ -236,8 +249,8 @@ class Recipe(Record, frozen=True, kw_only=True, omit_defaults=True):
         match self.activations:
             case None:
                 return f"int{self.weights.bits}-weights"
-            case Activations(mode="static"):
-                return f"int{self.weights.bits}"
+            case Activations(mode="static", bits=bits):
+                return INT16 if bits == 16 else f"int{self.weights.bits}"
             case _:
                 return f"int{self.weights.bits}-dynamic"
 
@@ -246,6 +259,14 @@ def _modules_of(layer: str) -> list[str]:
     """Returns a layer's name and the names of the modules around it."""
     parts = layer.split(".")
     return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+
+
+def _matching(key: str, patterns: Iterable[str], layer: str) -> str | None:
+    """Returns the key of `keep` and the first of its patterns that match a layer."""
+    for pattern in patterns:
+        if any(fnmatchcase(module, pattern) for module in _modules_of(layer)):
+            return f"keep.{key}: {pattern}"
+    return None
 
 
 def load_recipe(name: str) -> Recipe:
@@ -283,9 +304,16 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
         if weights is not None and (weights.form, weights.bits) != ("integer", 8):
             yield "activations: only with integer weights of 8 bits"
         if activations.mode == "dynamic" and activations != Activations(mode="dynamic"):
-            yield "activations: range, percentile and symmetric are only for mode static"
+            yield "activations: bits, range, percentile and symmetric are only for mode static"
+        elif activations.bits == 16 and activations.range != "minmax":
+            yield (
+                f"activations.range: found {show(activations.range)}, must be minmax with 16 bits, "
+                "which have room for all values"
+            )
         if activations.range != "image-percentile" and activations.percentile != 90:
             yield "activations.percentile: only with range image-percentile"
+    if recipe.scheme != "int8" and any(recipe.keep.on(unit).int16 for unit in UNITS):
+        yield "keep.int16: only with static activations of 8 bits"
     if "guard" in recipe.prepare and recipe.precision != "float16":
         yield "prepare: guard: only with precision float16"
     if "distill" in recipe.prepare:

@@ -22,7 +22,7 @@ from mnv4_mobile.model.form import Form
 from mnv4_mobile.option import Option
 from mnv4_mobile.patches import Patches
 from mnv4_mobile.plugins import Group
-from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.recipe import INT16, Recipe
 from mnv4_mobile.tensors import Io, Tensors, TensorSpec
 from mnv4_mobile.units import Executor, Unit
 
@@ -235,6 +235,11 @@ def check_recipe(target: Target, spec: BuildSpec, recipe: Recipe) -> None:
         allowed = ", ".join(sorted(target.schemes))
         raise LoweringError(
             f"{target.name}: recipe {recipe.name}: found {recipe.scheme!r}, supported: {allowed}"
+        )
+    if recipe.keep.int16 and INT16 not in target.schemes:
+        raise LoweringError(
+            f"{target.name}: recipe {recipe.name}: keep.int16: found {', '.join(recipe.keep.int16)}"
+            ", supported: none; its runtime has no integers of 16 bits"
         )
     if spec.io.endswith("int8") and not recipe.static:
         raise LoweringError(

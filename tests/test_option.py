@@ -119,7 +119,8 @@ def test_a_required_option_is_asked_for_and_part_of_the_name(mnv4):
     ):
         matrix({}, ["snapdragon"], recipes=["fp16"])
     with pytest.raises(
-        ConfigError, match=r"snapdragon\.soc: found 'MT6991', allowed: SM8350, SM8450"
+        ConfigError,
+        match=r"snapdragon\.soc: found 'MT6991', allowed: SM8350, .*.*; .* MediaTek, .*-t tflite",
     ):
         matrix({"snapdragon": {"soc": "MT6991"}}, ["snapdragon"], recipes=["fp16"])
     found = matrix({"snapdragon": {"soc": "SM8750,SM8650"}}, ["snapdragon"], recipes=["fp16"])

@@ -88,7 +88,19 @@ gate: {{sqnr_db: 1}}
         ("weights: {bits: 8}\ndistill: {steps: 9}", "distill: only with distill in prepare"),
         (
             "weights: {bits: 8}\nactivations: {mode: dynamic, symmetric: true}",
-            "activations: range, percentile and symmetric are only for mode static",
+            "activations: bits, range, percentile and symmetric are only for mode static",
+        ),
+        (
+            "weights: {bits: 8}\nactivations: {mode: static, bits: 16}",
+            "activations.range: found 'image-percentile', must be minmax with 16 bits, which have",
+        ),
+        (
+            "weights: {bits: 8}\nactivations: {mode: static, bits: 4}",
+            "activations.bits: found 4, allowed: 8, 16",
+        ),
+        (
+            "weights: {bits: 8}\nkeep: {npu: {int16: [stem]}}",
+            "keep.int16: only with static activations of 8 bits",
         ),
         (
             "weights: {bits: 8}\nkeep: {tpu: {}}",

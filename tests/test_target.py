@@ -12,7 +12,7 @@ from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.cli import main
 from mnv4_mobile.errors import ConfigError, LoweringError, ToolchainError
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, normalise, random_images
-from mnv4_mobile.recipe import load_recipe
+from mnv4_mobile.recipe import Keep, load_recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.target import Target, check_recipe, load_target, missing, require, target_names
 from mnv4_mobile.tensors import TensorSpec, feed
@@ -51,6 +51,16 @@ def test_a_recipe_that_a_target_lacks_is_refused_with_those_it_has(tmp_path):
     )
     with pytest.raises(LoweringError, match=r"tflite: recipe mine: found 'palettize-4', supp"):
         check_recipe(load_target("tflite"), spec, load_recipe(str(path)))
+
+
+@pytest.mark.parametrize("name", ["coreai", "coreml", "executorch", "tflite"])
+def test_activations_of_16_bits_are_refused_where_the_runtime_lacks_them(name):
+    spec = BuildSpec(model=tiny_model(), preprocess=PREPROCESS)
+    recipe = replace(load_recipe("int8"), keep=Keep(int16=("stem", "*.add")))
+    with pytest.raises(
+        LoweringError, match=r"int8: keep\.int16: found stem, \*\.add, supported: n"
+    ):
+        check_recipe(load_target(name), spec, recipe)
 
 
 @pytest.mark.parametrize("name", ["executorch", "tflite"])

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _CLOSER = {
     "fp16": ("fp32", "int8"),
-    "int8": ("int8-distilled", "int8-weights", "fp16"),
+    "int8": ("int8-distilled", "w8a16", "int8-weights", "fp16"),
+    "int8-int16": ("fp16",),
     "int8-dynamic": ("int8-weights", "fp16"),
     "int8-weights": ("fp16", "fp32"),
     "int4-weights": ("int8-weights", "fp16"),

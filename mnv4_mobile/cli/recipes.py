@@ -71,12 +71,18 @@ def _explained(recipe: Recipe) -> list[list[str]]:
             text = f"ranges from calibration images: {activations.range}"
             if activations.range == "image-percentile":
                 text += f" {activations.percentile:g}"
+            text = f"{activations.bits} bits, {text}"
         rows.append(["activations", text + (", symmetric" if activations.symmetric else "")])
     everywhere = _kept(recipe.keep)
     rows += [["kept in float", everywhere]] if everywhere else []
     for unit in UNITS:
         if (kept := _kept(recipe.keep.on(unit))) != everywhere:
             rows.append([f"kept in float on {unit}", kept or "nothing"])
+    wide = ", ".join(recipe.keep.int16)
+    rows += [["activations of 16 bits", wide]] if wide else []
+    for unit in UNITS:
+        if (of_unit := ", ".join(recipe.keep.on(unit).int16)) != wide:
+            rows.append([f"activations of 16 bits on {unit}", of_unit or "none"])
     rows += [["preparation", ", ".join(recipe.prepare)]] if recipe.prepare else []
     if "distill" in recipe.prepare:
         text = f"{recipe.distill.steps} steps at most, rate {recipe.distill.rate:g}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mnv4_mobile.layers import Layer
 from mnv4_mobile.program.operations import Operation, operations
-from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.recipe import INT16, Recipe
 from mnv4_mobile.records import replace
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def assignments(graph: fx.Graph, recipe: Recipe, *, weights_alone: str) -> list[
                 scheme = recipe.scheme
             elif recipe.static:
                 why = _NO_GAIN
+            if scheme == "int8" and (wide := keep.why_int16(operation.name)):
+                scheme, why = INT16, wide
         assigned.append(Assignment(operation=operation, scheme=scheme, why=why))
     return assigned
 

@@ -1,7 +1,8 @@
 """Simulates in PyTorch what a recipe's integers do to a network.
 
 Values and weights are rounded where the assignment that all targets share has integers: the inputs
-and outputs of quantized operations with one scale per tensor, weights with one scale per channel. A
+and outputs of quantized operations with one scale per tensor, weights with one scale per channel.
+Activations of 16 bits stay in float: their errors are 256 times as small as those of 8 bits. A
 simulation takes seconds, while lowering takes a minute, and gradients flow through it.
 """
 
@@ -283,7 +284,7 @@ def _places(
     symmetric = recipe.activations is not None and recipe.activations.symmetric
     named = {one.operation.node: one.operation.name for one in assigned}
     quantized = [one for one in assigned if one.scheme]
-    integers = {s.operation.node: s.operation for s in quantized if s.scheme == recipe.scheme}
+    integers = {s.operation.node: s.operation for s in quantized if s.scheme == "int8"}
     written = {with_clamp(node): op for node, op in integers.items()} if recipe.static else {}
     readers: dict[fx.Node, dict[fx.Node, list[str]]] = {}
     for value, producer in written.items():
@@ -299,7 +300,7 @@ def _places(
                     operation.node,
                     _Values(value.name, (operation.name,), "", dynamic=True, symmetric=symmetric),
                 )
-            elif recipe.static:
+            elif one.scheme == "int8":
                 readers.setdefault(value, {}).setdefault(operation.node, []).append(operation.name)
         if operation.kind == "conv":
             weight = operation.node.args[1]

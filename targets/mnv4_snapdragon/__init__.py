@@ -12,7 +12,7 @@ from mnv4_mobile.layers import OperatorTime
 from mnv4_mobile.lint import Finding
 from mnv4_mobile.option import Option
 from mnv4_mobile.patches import STOCK
-from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.recipe import INT16, Recipe
 from mnv4_mobile.target import Lowered, Session
 from mnv4_mobile.tensors import Tensors
 from mnv4_mobile.units import Executor, Unit
@@ -33,7 +33,7 @@ class Snapdragon(LiteRT):
     extra = "snapdragon"
     modules = (*LiteRT.modules, "onnx", "onnxruntime", "onnxruntime_qnn")
     patches = PATCHES
-    schemes = frozenset({"fp16", "int8"})
+    schemes = frozenset({"fp16", "int8", INT16})
     distributions = (*LiteRT.distributions, "onnxruntime", "onnxruntime-qnn")
     options = (
         Option(
@@ -43,6 +43,8 @@ class Snapdragon(LiteRT):
             default="SM8750",
             required=True,
             help="The Snapdragon to compile for; each value makes its own bundle.",
+            otherwise="phones with an NPU of MediaTek, Google Tensor or Samsung run the files of "
+            "-t tflite, on their CPU or GPU",
         ),
         Option(
             name="partial",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from torch.export import ExportedProgram
@@ -13,7 +14,7 @@ from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.errors import LoweringError
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.layers import Layer
-from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.recipe import INT16, Recipe
 from mnv4_mobile.target import Images, Lowered
 from mnv4_snapdragon.compiled import DISPATCH, layer_of, outside, program_of, read_compiled
 from mnv4_snapdragon.socs import LITERT_QAIRT, SOCS, release
@@ -21,7 +22,7 @@ from mnv4_snapdragon.speedups import compiled
 from mnv4_tflite import lower as tflite
 from mnv4_tflite.flatbuffer import read_model, write_model
 
-WEIGHTS_ALONE = tflite.WIDE
+WEIGHTS_ALONE = INT16
 """The scheme for weights whose activations a recipe keeps in float. Qualcomm's compiler takes no
 int8 weights with float activations, neither ranges found while running nor a scale per channel."""
 
@@ -44,18 +45,21 @@ def lower(
         lowered = tflite.lower(
             program, spec, recipe, calibration, plain, weights_alone=WEIGHTS_ALONE
         )
+        model = read_model(plain.read_bytes())
         if spec.input == "pixels":
-            plain.write_bytes(_bytes_as_integers(plain.read_bytes()))
+            _bytes_as_integers(model)
+        _unsigned(model)
+        plain.write_bytes(write_model(model))
         made = compiled(plain, soc, Path(name))
-        model = read_compiled(made)
-        on_cpu = {layer_of(model, step): step.kind for step in outside(model)}
+        whole = read_compiled(made)
+        on_cpu = {layer_of(whole, step): step.kind for step in outside(whole)}
         left = [f"{kind} {layer}" for layer, kind in on_cpu.items()]
         if left and not spec.options["partial"]:
             raise LoweringError(
                 f"snapdragon: soc {soc}: the NPU does not take {', '.join(left)}; "
                 "--set snapdragon.partial=true leaves them to the CPU"
             )
-        (step, *_) = (step for step in model.steps if step.kind == DISPATCH)
+        (step, *_) = (step for step in whole.steps if step.kind == DISPATCH)
         qairt = program_of(made, step).qairt
         # The compiler drops the class names, which are packed after the model.
         write_bytes(out, tflite.with_labels(made.read_bytes(), spec))
@@ -80,14 +84,13 @@ def _on_npu(layer: Layer) -> Layer:
     return Layer(name=layer.name, precision="float16", why=layer.why)
 
 
-def _bytes_as_integers(data: bytes) -> bytes:
-    """Makes a model read its bytes as integers with a scale of 1, which are the same numbers.
+def _bytes_as_integers(model: Any) -> None:
+    """Makes a model (`ModelT`) read its bytes as integers with a scale of 1: the same numbers.
 
     Qualcomm's compiler takes a CAST of bytes without a scale, and computes something else.
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    model = read_model(data)
     graph = model.subgraphs[0]
     (image,) = graph.inputs
     (cast,) = (operator for operator in graph.operators if image in operator.inputs)
@@ -102,7 +105,54 @@ def _bytes_as_integers(data: bytes) -> bytes:
         schema.BuiltinOptions.NONE,
     )
     model.operatorCodes.append(code)
-    return write_model(model)
+
+
+def _unsigned(model: Any) -> None:
+    """Gives a model (`ModelT`) the integers of 16 bits that Qualcomm's compiler takes everywhere.
+
+    Its depthwise convolutions and paddings take activations of 16 bits without a sign only, and
+    biases of 32 bits; LiteRT's have a sign and biases of 64 bits.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    kinds = schema.TensorType
+    graph = model.subgraphs[0]
+    for tensor in graph.tensors:
+        if tensor.type == kinds.INT16:
+            tensor.type = kinds.UINT16
+            tensor.quantization.zeroPoint = np.array([1 << 15], np.int64)
+    for operator in graph.operators:
+        for index in operator.inputs[2:3]:
+            bias = graph.tensors[index]
+            if bias.type == kinds.INT64:
+                _shorten(model, bias, graph.tensors[operator.inputs[1]])
+
+
+def _shorten(model: Any, bias: Any, weights: Any) -> None:
+    """Makes a bias one of 32 bits.
+
+    Where it does not fit, the channel's weights are next to zero (the bias is 500 times what they
+    can add to it): bias and weights get a scale that is coarser by a power of two.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    def set_values(tensor: Any, values: Any, dtype: type) -> None:
+        buffer = schema.BufferT()  # a new one: tensors may share the old one
+        buffer.data = np.frombuffer(np.rint(values).astype(dtype).tobytes(), np.uint8)
+        model.buffers.append(buffer)
+        tensor.buffer = len(model.buffers) - 1
+
+    long = np.frombuffer(bytes(model.buffers[bias.buffer].data), np.int64)
+    factor = 2.0 ** np.maximum(np.frexp(np.abs(long).astype(float))[1] - 31, 0)
+    set_values(bias, long / factor, np.int32)
+    bias.type = schema.TensorType.INT32
+    if (factor > 1).any():
+        axis = weights.quantization.quantizedDimension
+        by_channel = [-1 if place == axis else 1 for place in range(len(weights.shape))]
+        finer = np.frombuffer(bytes(model.buffers[weights.buffer].data), np.int8)
+        set_values(weights, finer.reshape(weights.shape) / factor.reshape(by_channel), np.int8)
+        for one in (bias, weights):
+            one.quantization.scale = (one.quantization.scale * factor).astype(np.float32)
 
 
 def _notes(left: list[str], qairt: str) -> list[str]:

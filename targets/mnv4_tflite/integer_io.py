@@ -50,7 +50,8 @@ def _integer_input(model: Any, dtype: Literal["int8", "uint8"], port: Range) -> 
     operators = list(zip(graph.operators, kinds(model), strict=True))
     readers = [(operator, kind) for operator, kind in operators if given in operator.inputs]
     (reader, kind), *others = readers
-    if not others and kind == "QUANTIZE":  # from integers, it does nothing or changes the sign
+    if not others and kind == "QUANTIZE" and _has_8_bits(model, reader.outputs[0]):
+        # From integers, it does nothing or changes the sign.
         index = reader.outputs[0]
         known = grid(model, index)
         assert known is not None
@@ -66,6 +67,12 @@ def _integer_input(model: Any, dtype: Literal["int8", "uint8"], port: Range) -> 
         graph.operators.insert(0, _operator(model, "DEQUANTIZE", index, given))
     graph.inputs = np.array([index], np.int32)
     signature.inputs[0].tensorIndex = index
+
+
+def _has_8_bits(model: Any, index: int) -> bool:
+    from ai_edge_litert import schema_py_generated as schema
+
+    return bool(model.subgraphs[0].tensors[index].type == schema.TensorType.INT8)
 
 
 def _grid(dtype: str, port: Range) -> Quantization:

@@ -34,10 +34,10 @@ from mnv4_tflite.flatbuffer import (
 )
 from mnv4_tflite.integer_io import grid
 from mnv4_tflite.metadata import NAME, labelled, metadata, pack_labels
-from mnv4_tflite.quantize import WIDE, quantized
+from mnv4_tflite.quantize import quantized
 from mnv4_tflite.speedups import PATCHES, contiguous, exported_as
 
-__all__ = ["DYNAMIC", "SIGNATURE", "WIDE", "lower", "with_labels"]
+__all__ = ["DYNAMIC", "SIGNATURE", "lower", "with_labels"]
 
 DYNAMIC = "int8-dynamic"
 """The scheme for weights whose activations stay in float. Not int8-weights: converting them to
@@ -135,7 +135,7 @@ def lower(
         recipe: The precision.
         calibration: Images, for a recipe with static activations.
         out: The path to write.
-        weights_alone: The scheme for weights whose activations stay in float: `DYNAMIC` or `WIDE`.
+        weights_alone: The scheme for weights whose activations stay in float: `DYNAMIC` or `INT16`.
     """
     layout: Layout = spec.layout or "nhwc"
     image = _example(spec, layout)

@@ -19,15 +19,12 @@ from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.layers import Layer
 from mnv4_mobile.quantize.assignment import Assignment, assignments, layers
 from mnv4_mobile.quantize.ranges import Ranges
-from mnv4_mobile.recipe import Activations, Recipe
+from mnv4_mobile.recipe import INT16, Activations, Recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.target import Images
 from mnv4_mobile.tensors import TensorSpec, feed
 from mnv4_tflite.flatbuffer import kinds, read_model, write_model
 from mnv4_tflite.integer_io import make_integer
-
-WIDE = "int8-int16"
-"""The scheme of int8 weights with static activations of 16 bits."""
 
 
 def quantized(
@@ -56,7 +53,8 @@ def quantized(
     ranges: dict[str, tuple[float, float]] = {}
     if recipe.activations is not None and recipe.activations.mode == "static":
         assert calibration is not None
-        operators["int8"] += _paddings(model, operators["int8"])
+        for scheme in {"int8", INT16} & {*operators}:
+            operators[scheme] += _paddings(model, operators[scheme])
         ranges = _observed(model, data, operators, image, spec, recipe.activations, calibration)
     result = read_model(_quantize(model, data, operators, ranges))
     _mend_outputs(result)
@@ -145,9 +143,9 @@ def _observed(
         )
     interpreter.allocate_tensors()
     (entry,) = interpreter.get_input_details()
-    indices = _computed(model, operators["int8"])
+    indices = _computed(model, operators.get("int8", []))
     whole = Ranges(replace(activations, range="minmax"))
-    wide = _computed(model, operators.get(WIDE, []))
+    wide = _computed(model, operators.get(INT16, []))
     if spec.io != "float32":
         graph = model.subgraphs[0]
         wide |= {int(index) for index in graph.outputs}
@@ -190,7 +188,7 @@ def _quantize(
         match scheme:
             case "int8":
                 quantizer.add_static_config(scope, everything, 8, 8)
-            case _ if scheme == WIDE:
+            case _ if scheme == INT16:
                 quantizer.add_static_config(scope, everything, 16, 8)
             case "int8-dynamic":
                 quantizer.add_dynamic_config(scope, everything, 8)

@@ -90,13 +90,15 @@ def test_what_is_not_supported_is_refused_before_any_work():
     with pytest.raises(ConfigError) as error:
         matrix()
     assert str(error.value) == (
-        "--calibrate: missing; recipes int8, int8-distilled need a folder of images, or random "
-        "for generated ones; --skip-unsupported builds the rest"
+        "--calibrate: missing; recipes int8, int8-distilled, w8a16 need a folder of images, or "
+        "random for generated ones; --skip-unsupported builds the rest"
     )
     with pytest.raises(LoweringError, match=r"^coreai: recipe int8-dynamic: .*--skip-unsup"):
         matrix(calibrate="random")
     with pytest.raises(LoweringError, match=r"supported: fp16, fp32, int8$"):
         matrix(["executorch"], ["int4-weights"], calibrate="random")
+    with pytest.raises(LoweringError, match="tflite: recipe w8a16: found 'int8-int16', supported:"):
+        matrix(["tflite"], ["w8a16"], calibrate="random")
 
 
 @pytest.mark.usefixtures("installed")
@@ -108,7 +110,7 @@ def test_what_is_not_supported_is_skipped_and_named_once():
     assert built == {"fp16", "fp32"}
     notes = [note for note in progress.notes if note.startswith("skipped")]
     assert notes == [
-        "skipped without --calibrate: int8, int8-distilled",
+        "skipped without --calibrate: int8, int8-distilled, w8a16",
         "skipped for coreai, which does not support them: int8-dynamic",
         "skipped for coreml, which does not support them: int8-dynamic",
         "skipped for executorch, which does not support them: int4-weights, int8-dynamic, "

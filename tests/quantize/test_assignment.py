@@ -11,7 +11,7 @@ from mnv4_mobile.program.export import export
 from mnv4_mobile.program.operations import operations
 from mnv4_mobile.quantize.assignment import OVERFLOWS, assignments, layers, wide
 from mnv4_mobile.quantize.neural_engine import rounded_values
-from mnv4_mobile.recipe import Keep, load_recipe
+from mnv4_mobile.recipe import INT16, Keep, KeepOn, load_recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.testing import tiny_model
 
@@ -150,6 +150,23 @@ def test_modules_are_kept_with_all_that_is_in_them(graph):
     assert why["stages.1.0.middle.conv"] == "keep.modules: *.middle"
     assert why["stem.conv"] == "keep.modules: stem.conv"
     assert "stages.1.0.expand.conv" not in why
+
+
+def test_modules_with_activations_of_16_bits(graph):
+    keep = Keep(after_pooling=True, modules=("stages.1.3",), int16=("stages.1.3", "*.add", "stem"))
+    recipe = replace(RECIPE, keep=keep)
+    assigned = assignments(graph, recipe, weights_alone="int8-dynamic")
+    found = {one.operation.name: (one.scheme, one.why) for one in assigned}
+    assert found["stem.conv"] == (INT16, "keep.int16: stem")
+    assert found["stages.1.1.add"] == (INT16, "keep.int16: *.add")
+    assert found["stages.1.3.add"] == (None, "keep.modules: stages.1.3")
+    assert found["head.classifier"] == ("int8-dynamic", "keep.after_pooling")
+    assert found["stages.1.1.middle.conv"] == ("int8", None)
+    everything = load_recipe("w8a16")
+    assert everything.scheme == INT16
+    assert {*schemes(graph, everything).values()} == {INT16, None}
+    with pytest.raises(ConfigError, match=r"keep\.int16: 'steam' matches no module"):
+        replace(recipe, keep=Keep(npu=KeepOn(int16=("steam",)))).check_keep(["stem.conv"])
 
 
 def test_a_pattern_that_matches_nothing_is_refused(graph):

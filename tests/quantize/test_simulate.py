@@ -73,6 +73,15 @@ def test_what_a_recipe_keeps_is_not_rounded(trained):
     assert set(found.layers) == {"stem.conv", "final.conv", "head.conv.conv", "head.classifier"}
 
 
+def test_activations_of_16_bits_are_not_rounded(trained):
+    net, spec, *_ = trained
+    keep = Keep(residual_additions=True, int16=("stages.2",))
+    simulation = Simulation(net, spec, replace(INT8, keep=keep))
+    simulation.quantize(("stages.2.1.expand.conv", "stages.2.1.add"))
+    on = [rounding for rounding in simulation._roundings if rounding.on]
+    assert [type(rounding).__name__ for rounding in on] == ["_Weights"]
+
+
 def test_palettes_are_refused(trained):
     net, spec, *_ = trained
     with pytest.raises(ConfigError, match="palettize-8: cannot be simulated"):

@@ -5,12 +5,14 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import mnv4_snapdragon.lower
 from mnv4_mobile import Options, build, verify
+from mnv4_mobile.builder.reference import eager
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.errors import BundleError, DeviceError, LoweringError, MobileError, ToolchainError
@@ -18,8 +20,10 @@ from mnv4_mobile.images import random_images
 from mnv4_mobile.measuring.subject import open_subject
 from mnv4_mobile.program.export import export
 from mnv4_mobile.quality.predict import load
-from mnv4_mobile.recipe import load_recipe
+from mnv4_mobile.recipe import Keep, load_recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.target import completed
+from mnv4_mobile.tensors import answer, feed
 from mnv4_snapdragon import target
 from mnv4_snapdragon.compiled import DISPATCH, program_of, read_compiled
 from mnv4_snapdragon.session import open_session
@@ -57,8 +61,8 @@ def quantized(small):
     program = export(small.net, small.spec, "nhwc")
     images = random_images(small.spec.preprocess, 4, seed=0)
 
-    def lower(out, **options):
-        spec = completed(small.spec, target, recipe, options={"soc": "SM8750", **options})
+    def lower(out, recipe=recipe, io=None, **options):
+        spec = completed(small.spec, target, recipe, io=io, options={"soc": "SM8750", **options})
         return target.lower(program, spec, recipe, images, out)
 
     return lower
@@ -157,6 +161,57 @@ def test_what_the_npu_does_not_take_is_refused_unless_it_is_wanted(
         with Worker("snapdragon", path) as worker:
             found.append(worker.run({"image": image})["logits"])
     assert sqnr_db(*found).min() > 25
+
+
+def test_activations_of_16_bits(quantized, small, tmp_path):
+    """All of them, or those of named modules next to integers of 8 bits inside and outside."""
+    everything = quantized(tmp_path / "everything.tflite", load_recipe("w8a16"))
+    recipe = load_recipe("int8")
+    recipe = replace(recipe, keep=Keep(after_pooling=True, int16=("stem", "*.middle", "*.add")))
+    some = quantized(tmp_path / "some.tflite", recipe, io="int8")
+    assert target.operators(everything.path) == target.operators(some.path) == {DISPATCH: 1}
+    layers = {one.name: (one.precision, one.why) for one in some.layers}
+    assert layers["stem.conv"] == ("int8-int16", "keep.int16: stem")
+    images = random_images(small.spec.preprocess, 1, seed=1)
+    with Worker("snapdragon", some.path) as worker:
+        given = worker.run(feed(some.input, images, small.spec.preprocess))
+    found = answer(some.outputs, given, "")["logits"]
+    assert sqnr_db(eager(small.net, images, small.spec)["logits"], found) > 10
+
+
+def test_a_bias_of_more_than_32_bits_gets_a_coarser_scale():
+    """As in a channel that training left without weights."""
+    from ai_edge_litert.schema_py_generated import TensorType as kinds
+
+    def tensor(kind, values, scale, buffer):
+        quantization = SimpleNamespace(scale=np.array(scale), quantizedDimension=0, zeroPoint=0)
+        buffers.append(SimpleNamespace(data=np.frombuffer(values.tobytes(), np.uint8)))
+        return SimpleNamespace(
+            type=kind, shape=values.shape, quantization=quantization, buffer=buffer
+        )
+
+    buffers = []
+    weights = np.array([[[[100, -7]]], [[[100, -7]]]], np.int8)
+    tensors = [
+        tensor(kinds.INT16, np.zeros(2, np.int16), [0.5], 0),
+        tensor(kinds.INT8, weights, [0.5, 1e-6], 1),
+        tensor(kinds.INT64, np.array([3, -5 << 31], np.int64), [0.25, 5e-7], 2),
+    ]
+    operator = SimpleNamespace(inputs=[0, 1, 2])
+    graph = SimpleNamespace(tensors=tensors, operators=[operator])
+    model = SimpleNamespace(subgraphs=[graph], buffers=buffers)
+    mnv4_snapdragon.lower._unsigned(model)
+    image, weight, bias = tensors
+    assert (image.type, image.quantization.zeroPoint) == (kinds.UINT16, 32768)
+    assert bias.type == kinds.INT32
+    read = [
+        np.frombuffer(buffers[one.buffer].data, one_type)
+        for one, one_type in ((weight, np.int8), (bias, np.int32))
+    ]
+    assert read[0].tolist() == [100, -7, 12, -1]
+    assert read[1].tolist() == [3, -5 << 28]
+    assert bias.quantization.scale == pytest.approx([0.25, 4e-6])
+    assert weight.quantization.scale == pytest.approx([0.5, 8e-6])
 
 
 def test_bytes_in_and_bytes_out(tmp_path):
