@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from mnv4_mobile.errors import DeviceError
 from mnv4_mobile.measuring.devices.tool import Foreign, Run, Runner, Tool
 from mnv4_mobile.measuring.measurement import Samples, Summary
+from mnv4_mobile.records import replace
 from mnv4_mobile.units import Unit
 
 _NUMBER = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 _LONGEST_S = 3600
+_FILES = r".*benchmark_(?:litert_)?model.*"
 
 
 class BenchmarkModel(Foreign):
@@ -35,7 +37,7 @@ class BenchmarkModel(Foreign):
             f"--num_runs={run.runs}",
             f"--min_secs={run.seconds:g}",
             f"--max_secs={_LONGEST_S}",
-            *self._delegates(run),
+            *self.delegates(run),
         ]
 
     def memory_argv(self, run: Run) -> list[str]:
@@ -48,17 +50,42 @@ class BenchmarkModel(Foreign):
             "--warmup_min_secs=0",
             "--num_runs=1",
             "--min_secs=0",
-            *self._delegates(run),
+            *self.delegates(run),
             "--report_peak_memory_footprint=true",
         ]
 
-    def _delegates(self, run: Run) -> list[str]:
+    def delegates(self, run: Run) -> list[str]:
+        """Returns the arguments that choose what computes."""
         # XNNPACK also takes what the GPU leaves.
         return ["--use_xnnpack=true", *(["--use_gpu=true"] if run.unit == "gpu" else [])]
 
     def read(self, printed: str, file: Callable[[str], bytes]) -> Samples:
         """See `parse`."""
         return parse(printed)
+
+
+class BenchmarkModelOnNpu(BenchmarkModel):
+    """LiteRT's `benchmark_model` with a file that is compiled for an NPU.
+
+    LiteRT's dispatch library and those of the NPU's maker are beside it, in one folder.
+    """
+
+    units = ("npu",)
+
+    def pinned(self, run: Run) -> list[str]:
+        """See `Foreign.pinned`. Qualcomm's library looks for its Skel in ADSP_LIBRARY_PATH."""
+        return ["env", f"ADSP_LIBRARY_PATH={self._folder(run)}", *super().pinned(run)]
+
+    def delegates(self, run: Run) -> list[str]:
+        """See `BenchmarkModel.delegates`."""
+        return ["--use_npu=true", f"--dispatch_library_path={self._folder(run)}"]
+
+    def read(self, printed: str, file: Callable[[str], bytes]) -> Samples:
+        """See `parse`. The NPU runs its program or the tool fails; nothing says what else ran."""
+        return replace(parse(printed), ran_on=())
+
+    def _folder(self, run: Run) -> str:
+        return str(PurePosixPath(run.program[0]).parent)
 
 
 def parse(printed: str) -> Samples:
@@ -123,5 +150,6 @@ TOOLS: tuple[Tool, ...] = (
         default="python3",
         named=True,
     ),
-    BenchmarkModel("benchmark_model", r".*benchmark_(?:litert_)?model.*"),
+    BenchmarkModel("benchmark_model", _FILES),
 )
+COMPILED_TOOLS: tuple[Tool, ...] = (BenchmarkModelOnNpu("benchmark_model", _FILES),)

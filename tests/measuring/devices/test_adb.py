@@ -204,6 +204,35 @@ def test_benchmark_model_is_run_where_the_user_has_one(adb, subject, fake_tool):
     assert samples.thermal_after == Thermal(status="nominal", celsius=42.25)
 
 
+ON_NPU = """
+[ -f "$ADSP_LIBRARY_PATH/libQnnHtpV79Skel.so" ] || { echo no Skel >&2; exit 1; }
+[ "$LD_LIBRARY_PATH" = "$ADSP_LIBRARY_PATH" ] || { echo other libraries >&2; exit 1; }
+case "$*" in
+    *"--use_npu=true --dispatch_library_path=$ADSP_LIBRARY_PATH"*) ;;
+    *) echo not on the NPU >&2; exit 1 ;;
+esac
+"""
+
+
+@pytest.mark.toolchain("snapdragon")
+def test_a_compiled_file_is_run_with_the_libraries_beside_the_tool(
+    adb, subject, fake_tool, tmp_path
+):
+    """Stand-ins for LiteRT's tool and the libraries, which only a phone can run."""
+    serial = adb.device(5601)
+    fake_tool("benchmark_model", ON_NPU + BENCHMARK_MODEL)
+    with only(connect("adb", str(tmp_path))) as device:
+        device.check(subject("snapdragon"), replace(QUICK, unit="npu"))
+        with pytest.raises(DeviceError, match="benchmark_model: exit code 1: no Skel"):
+            device.measure(subject("snapdragon"), QUICK, Progress())
+    for name in ("libQnnHtpV79Skel.so", "libLiteRtDispatch_Qualcomm.so"):
+        (tmp_path / name).write_bytes(b"")
+    with only(connect("adb", str(tmp_path))) as device:
+        samples = device.measure(subject("snapdragon"), QUICK, Progress())
+    assert (samples.summary.mean, samples.peak_rss_mb, samples.ran_on) == (2.0, 31.5, ())
+    assert left(adb, serial) == []
+
+
 @pytest.mark.toolchain("executorch")
 @pytest.mark.peer("c++")
 def test_a_device_that_computes_something_else_is_not_measured(adb, subject, runner):

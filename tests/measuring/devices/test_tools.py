@@ -13,7 +13,7 @@ from mnv4_mobile.errors import DeviceError
 from mnv4_mobile.measuring.devices.tool import RESULT, Run, Runner, tool_for, tools_of
 from mnv4_mobile.measuring.measurement import Samples, Summary
 from mnv4_mobile.records import plain
-from mnv4_mobile.target import target_names
+from mnv4_mobile.target import load_target, target_names
 from mnv4_mobile.tensors import TensorSpec
 from mnv4_tflite import device_programs as tflite
 
@@ -49,6 +49,8 @@ INFO: Memory footprint delta from the start of the tool (MB): init=55.4961 overa
         ("tflite", "python3.12", "LiteRT in Python"),
         ("tflite", "libbenchmark.so", None),
         ("coreml", "benchmark_model", None),
+        ("snapdragon", "benchmark_model", "benchmark_model"),
+        ("snapdragon", "python3", None),
     ],
 )
 def test_a_tool_is_known_by_the_name_of_its_file(name, file, tool):
@@ -59,7 +61,8 @@ def test_a_tool_is_known_by_the_name_of_its_file(name, file, tool):
 def test_no_file_is_a_tool_of_two_targets():
     names = ["mnv4-executorch-runner", "executor_runner", "benchmark_model", "python3"]
     for file in names:
-        assert sum(tool_for(tools_of(t), file) is not None for t in target_names()) == 1
+        own = [t for t in target_names() if load_target(t).base is None]
+        assert sum(tool_for(tools_of(t), file) is not None for t in own) == 1
 
 
 def test_benchmark_model_is_asked_for_the_plan_and_pinned():
@@ -77,6 +80,20 @@ def test_benchmark_model_is_asked_for_the_gpu():
     for argv in (tool.argv, tool.memory_argv):
         assert "--use_gpu=true" not in argv(RUN)
         assert "--use_gpu=true" in argv(dataclasses.replace(RUN, unit="gpu"))
+
+
+def test_a_program_for_the_npu_finds_the_libraries_beside_the_tool():
+    (tool,) = tools_of("snapdragon")
+    assert tool.units == ("npu",)
+    run = dataclasses.replace(RUN, program=("/d/t/benchmark_model",), unit="npu")
+    for argv in (tool.argv(run), tool.memory_argv(run)):
+        assert argv[:5] == ["env", "ADSP_LIBRARY_PATH=/d/t", "taskset", "90", run.program[0]]
+        assert {"--use_npu=true", "--dispatch_library_path=/d/t"} <= {*argv}
+        assert not any("xnnpack" in one for one in argv)
+    printed = NEW.format(
+        init_ms=1, timings="count=50 curr=2500(all same)", init=1, first=1, mean=2500
+    )
+    assert tool.read(printed, bytes).ran_on == ()
 
 
 @pytest.mark.parametrize(
