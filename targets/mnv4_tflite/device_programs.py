@@ -24,7 +24,7 @@ class BenchmarkModel(Foreign):
     or everything, and says so in its log.
     """
 
-    units = ("cpu", "gpu")
+    units: tuple[Unit, ...] = ("cpu", "gpu")
 
     def argv(self, run: Run) -> list[str]:
         """See `Tool.argv`. The inputs are random."""

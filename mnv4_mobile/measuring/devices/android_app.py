@@ -40,10 +40,10 @@ class BenchmarkApp:
         """Refuses anything but a bundle for Android.
 
         Raises:
-            ConfigError: See `app.check`; or a target without a runtime on Android.
+            ConfigError: See `app.check`; or a target without a runtime for Android's CPUs.
         """
         app.check(self._shell.name, subject)
-        if not tools_of(subject.artifact.target):
+        if all("cpu" not in tool.units for tool in tools_of(subject.artifact.target)):
             raise ConfigError(f"{self._shell.name}: cannot run {subject.artifact.target}")
 
     def units(self, subject: Subject) -> tuple[Unit, ...]:
