@@ -180,7 +180,7 @@ def test_activations_of_16_bits(quantized, small, tmp_path):
 
 
 def test_a_bias_of_more_than_32_bits_gets_a_coarser_scale():
-    """As in a channel that training left without weights."""
+    """Training may leave a channel without weights, but with a bias."""
     from ai_edge_litert.schema_py_generated import TensorType as kinds
 
     def tensor(kind, values, scale, buffer):
