@@ -51,7 +51,6 @@ from mnv4_mobile.units import Unit
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-    from mnv4_mobile.model.net import MobileNetV4
     from mnv4_mobile.quantize.calibration import Calibration
 
 
@@ -179,7 +178,7 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
                 labels=network.spec.labels or None,
                 golden=golden,
                 parity=parity,
-                layers=layers(network.net, program, recipe, lowered),
+                layers=layers(program, recipe, lowered),
                 calibration=_calibration(calibration, recipe, agreement),
                 float16_range=_float16_range(calibration, margins),
                 requires={f"{target.name}.{key}": v for key, v in lowered.requires.items()},
@@ -326,22 +325,13 @@ def _golden_pairs(
     return tuple(golden), parity
 
 
-def layers(
-    net: MobileNetV4, program: ExportedProgram, recipe: Recipe, lowered: Lowered
-) -> tuple[LayerEntry, ...]:
+def layers(program: ExportedProgram, recipe: Recipe, lowered: Lowered) -> tuple[LayerEntry, ...]:
     """Returns the precision of every layer, and the reason if it is not the recipe's.
 
-    The network's convolutions come first, in the order in which they run.
+    The deploy form's convolutions come first, in the order in which they run.
     """
-    from torch import nn
-
     precision = f"int{recipe.weights.bits}" if recipe.weights else recipe.precision
-    convolutions = [name for name, m in net.named_modules() if isinstance(m, nn.Conv2d)]
-    convolutions += [
-        one.name
-        for one in operations(program.graph)
-        if one.kind == "conv" and one.name.startswith("own_head")
-    ]
+    convolutions = [one.name for one in operations(program.graph) if one.kind == "conv"]
     found = {name: Layer(name=name, precision=precision, why=None) for name in convolutions}
     found |= {layer.name: layer for layer in lowered.layers}
     return tuple(

@@ -330,7 +330,7 @@ def plot(found: Diff, path: Path, title: str) -> None:
     axes.invert_yaxis()
     axes.set_xlabel(f"SQNR in dB against {found.pairs[0].reference}")
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(fontsize=8)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=2)
     axes.set_title(title)
     write_figure(figure, path, title, _page(found))
 
