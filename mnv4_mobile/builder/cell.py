@@ -268,6 +268,7 @@ CODE = (
         "target.py",
         "tensors.py",
         "units.py",
+        "watch.py",
         "yaml_file.py",
     ),
 )
