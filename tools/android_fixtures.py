@@ -3,7 +3,7 @@
 Before the Kotlin tests, `write` makes:
 
     kinds/           a bundle of every kind that Android runs, for LiteRT and ExecuTorch
-    bundles/         those of them that are the apps' assets
+    bundles/         those of them that are the apps' assets, and one for the NPU of each SoC
     pictures/        the demo model's pictures and photographs
     formats/         images: grey, 16 bits, turned by EXIF, ...; NAME.rgb: what Python decodes
     large.jpg        a photograph of 50 megapixels; large.jpg.rgb: the input that Python makes of it
@@ -42,6 +42,7 @@ from mnv4_mobile.measuring.results.exchange import import_records
 from mnv4_mobile.measuring.results.store import Store
 from mnv4_mobile.measuring.subject import CHECKED_IMAGES
 from mnv4_mobile.progress import Progress
+from tools.hostile_bundle import compiled_bundle
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "mnv4_mobile" / "demo"
@@ -50,6 +51,8 @@ CONV = "conv-small-035-96x96-fp32-tflite"
 HYBRID = "hybrid-narrow-96x96-fp32-tflite"
 APPS = (CONV, CONV.replace("tflite", "executorch"), HYBRID)
 """The bundles in the apps' assets."""
+SOCS = ("SM8650", "SM8750")
+"""The SoCs for which stand-ins of compiled bundles are there."""
 PICTURES = DEMO / "pictures"
 KINDS = [
     ("fp32", Options(images=PICTURES)),
@@ -61,7 +64,13 @@ KINDS = [
     ("fp32", Options(images=PICTURES, outputs=("probabilities", "embedding", "features"))),
 ]
 """Recipe and options of each kind; ExecuTorch has no uint8."""
-WRITTEN = ("result.json", "measurement.jsonl", "classified.json", "kinds-found.json")
+WRITTEN = (
+    "result.json",
+    "measurement.jsonl",
+    "classified.json",
+    "kinds-found.json",
+    "choices.json",
+)
 """Files that the Kotlin tests write."""
 
 
@@ -72,6 +81,8 @@ def write(folder: Path) -> None:
     _dump(folder / "kinds.json", _kinds(folder / "kinds"))
     for name in APPS:
         shutil.copytree(folder / "kinds" / name, folder / "bundles" / name)
+    for soc in SOCS:
+        compiled_bundle(folder / "bundles" / CONV, folder / "bundles", soc)
     pictures = sorted([*PICTURES.iterdir(), *(DEMO / "photos").iterdir()])
     (folder / "pictures").mkdir()
     for path in pictures:
@@ -108,6 +119,7 @@ def read(folder: Path) -> None:
     assert measurement.samples is not None
     assert measurement.plan == Plan()
     print("\nPython read a result of the benchmark app and a measurement of the demo app\n")
+    _print_choices(json.loads((folder / "choices.json").read_text()))
     _print_predictions(json.loads((folder / "classified.json").read_text()))
     kinds = json.loads((folder / "kinds.json").read_text())
     found = json.loads((folder / "kinds-found.json").read_text())
@@ -121,6 +133,15 @@ def read(folder: Path) -> None:
             print(f"{kind['sqnr_db']:.4f} | {kotlin['sqnr_db']:.4f} |")
         else:
             print(f"refused by this ExecuTorch | | {kind['sqnr_db']:.4f} | |")
+
+
+def _print_choices(rows: list[dict[str, str]]) -> None:
+    """Prints which unit was chosen where the GPU is bad, and why."""
+    print("| the GPU is | chosen | what the app can show |")
+    print("| --- | --- | --- |")
+    for row in rows:
+        print(f"| {row['case']} | {row['unit']} | {row['text']} |")
+    print()
 
 
 def _print_predictions(rows: list[dict[str, Any]]) -> None:

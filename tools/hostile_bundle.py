@@ -1,4 +1,7 @@
-"""Bundles for what `mnv4 sdk` writes to be compiled with: hostile texts, or an id used twice."""
+"""Bundles for what `mnv4 sdk` writes to be compiled with.
+
+They have hostile texts, an id that is used twice, or are for the NPU of an SoC.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from mnv4_mobile.bundle.manifest import open_bundle, write_manifest
-from mnv4_mobile.files import copy_folder
+from mnv4_mobile.files import copy_folder, sha256
 from mnv4_mobile.records import replace
 
 HOSTILE = '*/ init { error() } /* \n fatalError() \r \u2028 \u202e */ " $x ${x} \\(x) \\ | `x` <!--'
@@ -35,4 +38,30 @@ def relabelled_bundle(bundle: Path, folder: Path) -> Path:
     copy_folder(bundle, copy)
     labels = tuple(f"thing {index}" for index in range(len(manifest.labels)))
     write_manifest(copy, replace(manifest, labels=labels))
+    return copy
+
+
+def compiled_bundle(bundle: Path, folder: Path, soc: str) -> Path:
+    """Copies a bundle for LiteRT as one that was compiled for the NPU of an SoC.
+
+    The artifact is still the plain one, with the SoC's name after its end, so that a stand-in for
+    the NPU can run it.
+    """
+    manifest = open_bundle(bundle).manifest
+    copy = folder / manifest.id.replace("tflite", f"{soc}-snapdragon")
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir(parents=True)
+    copy_folder(bundle, copy)
+    artifact = copy / manifest.artifact.path
+    artifact.write_bytes(artifact.read_bytes() + soc.encode())
+    manifest = replace(
+        manifest,
+        id=copy.name,
+        target="snapdragon",
+        requires={"snapdragon.soc": soc},
+        artifact=replace(
+            manifest.artifact, bytes=artifact.stat().st_size, sha256=sha256(artifact)
+        ),
+    )
+    write_manifest(copy, manifest)
     return copy

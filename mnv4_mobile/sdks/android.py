@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,8 +28,14 @@ MODULES = {
 }
 """The modules of the library, and what each is for."""
 Runtime = Literal["mnv4-executorch", "mnv4-litert"]
-RUNTIMES: Mapping[str, Runtime] = {"tflite": "mnv4-litert", "executorch": "mnv4-executorch"}
+RUNTIMES: Mapping[str, Runtime] = {
+    "tflite": "mnv4-litert",
+    "snapdragon": "mnv4-litert",
+    "executorch": "mnv4-executorch",
+}
 """The module that runs the artifacts of each target."""
+SOC = "snapdragon.soc"
+"""The key in `requires` of a bundle that runs only on the NPU of one SoC."""
 _ASSETS = Path("src/main/assets/mnv4")
 _PLUGIN = '    id("com.android.library")\n'
 _KOTLIN_PLUGIN = '    id("org.jetbrains.kotlin.android")\n'
@@ -83,7 +89,8 @@ def write_android(
     where an argument is None.
 
     Args:
-        given: Bundles for LiteRT or ExecuTorch.
+        given: Bundles for LiteRT or ExecuTorch. Those that were compiled for the NPUs of SoCs need
+            the plain one of the same network beside them.
         out: The folder of all modules. Other files in it are kept.
         name: The models module is `models-<name>`; it is replaced if it was written before.
         namespace: The package of its `Mnv4Models`. Default: `io.github.mnv4.models.<name>`.
@@ -101,6 +108,7 @@ def write_android(
     models = open_bundles(given, tuple(RUNTIMES), "kotlin")
     for bundle in models.values():
         shipping.check_runs(bundle, "Android", ["float32"])
+    _check_compiled(models.values())
 
     def fill(folder: Path, old: _Marker | None, every: shipping.Bundles) -> _Marker:
         marker = _Marker(
@@ -117,6 +125,53 @@ def write_android(
         return marker
 
     return shipping.write_library(out, _Marker, name, models, lambda _: _ASSETS, fill)
+
+
+def _check_compiled(models: Iterable[Bundle]) -> None:
+    """Refuses compiled bundles that an app could not choose from.
+
+    Raises:
+        ConfigError: There is no plain bundle for other devices, or two are for the same SoC.
+    """
+    bundles = list(models)
+    for i, bundle in enumerate(bundles):
+        soc = bundle.manifest.requires.get(SOC)
+        if soc is None:
+            continue
+        same = [other for other in bundles if _same_network(bundle, other)]
+        if not any(other.manifest.target == "tflite" for other in same):
+            raise ConfigError(
+                f"{bundle.path}: runs only on the NPU of {soc}; give the bundle of the same model "
+                f"and recipe for tflite too, which all other devices run: mnv4 build -t tflite -r "
+                f"{bundle.manifest.recipe}"
+            )
+        for other in bundles[:i]:
+            if other.manifest.requires.get(SOC) == soc and other in same:
+                raise ConfigError(
+                    f"{bundle.path} and {other.path}: both are for the NPU of {soc}; give one"
+                )
+
+
+def _compiled(plain: Bundle, models: Iterable[Bundle]) -> dict[str, str]:
+    """Returns the ids of a plain bundle's compiled ones, by their SoCs."""
+    return {
+        bundle.manifest.requires[SOC]: bundle.manifest.id
+        for bundle in models
+        if SOC in bundle.manifest.requires
+        and plain.manifest.target == "tflite"
+        and _same_network(plain, bundle)
+    }
+
+
+def _same_network(one: Bundle, other: Bundle) -> bool:
+    """Returns whether an app may run either of two bundles."""
+
+    def key(bundle: Bundle) -> tuple[object, ...]:
+        manifest = bundle.manifest
+        outputs = [(output.name, output.kind, output.shape) for output in manifest.outputs]
+        return manifest.model, manifest.recipe, manifest.preprocess, manifest.labels, outputs
+
+    return key(one) == key(other)
 
 
 def library() -> Path:
@@ -213,7 +268,14 @@ def _code(name: str, namespace: str, models: Mapping[str, Bundle]) -> str:
     lines.append("/** The bundles in this module's assets. */")
     lines.append("public object Mnv4Models {")
     for constant, bundle in models.items():
-        value = f"Mnv4Model({kotlin_string(shipping.shipped_id(name, bundle.manifest.id))})"
+        arguments = [kotlin_string(shipping.shipped_id(name, bundle.manifest.id))]
+        if compiled := _compiled(bundle, models.values()):
+            pairs = (
+                f"{kotlin_string(soc)} to {kotlin_string(shipping.shipped_id(name, id))}"
+                for soc, id in compiled.items()
+            )
+            arguments.append(f"mapOf({', '.join(pairs)})")
+        value = f"Mnv4Model({', '.join(arguments)})"
         lines += [f"    {kotlin_comment(f'{shipping.about(bundle)}.')}"]
         lines += [f"    public val {constant}: Mnv4Model = {value}", ""]
     lines.append("    /** All bundles, in the order in which they were given. */")

@@ -139,7 +139,9 @@ internal class AssetArtifact(
     /** Marks a file as checked; deletes what killed extractions, older versions and removed models have left. */
     private fun finish(file: File) {
         file.setLastModified(installed)
-        folder.listFiles { other -> other != file }.orEmpty().forEach(File::delete)
+        // A runtime for the CPU maps the asset, and one for other units takes a file.
+        val kept = listOf("checked", File(manifest.artifactPath).extension).map { "${manifest.artifactSha256}.$it" }
+        folder.listFiles { other -> other.name !in kept }.orEmpty().forEach(File::delete)
         for (model in root.listFiles(File::isDirectory).orEmpty()) {
             try {
                 files.assets.open("${MobileNetV4.ASSETS}/${model.name}/manifest.json").close()

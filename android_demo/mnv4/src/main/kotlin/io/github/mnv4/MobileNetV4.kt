@@ -27,30 +27,14 @@ import java.io.File
 import java.nio.ByteBuffer
 
 /** A bundle in the app's assets; the generated `Mnv4Models` lists all of them. */
-public data class Mnv4Model(
-    /** The bundle's folder in `assets/mnv4/`. A module has its name and a dot in front of the bundles' ids. */
-    public val folder: String,
-)
-
-/** How a network is opened. */
-public class Options
+public data class Mnv4Model
     @JvmOverloads
     constructor(
-        /**
-         * The number of runtime threads. The default is half of the cores, at most four: with more
-         * threads, the fast cores wait for the slow ones.
-         *
-         * ExecuTorch has one number of threads for the whole process: all of its networks that are open at
-         * the same time need the same number.
-         */
-        public val threads: Int = (Runtime.getRuntime().availableProcessors() / 2).coerceIn(1, 4),
-        /** Whether to run the network once while opening it, because the first run takes longer than the others. */
-        public val warmUp: Boolean = true,
-    ) {
-        init {
-            require(threads > 0) { "Options.threads: found $threads, must be 1 or more" }
-        }
-    }
+        /** The bundle's folder in `assets/mnv4/`. A module has its name and a dot in front of the bundles' ids. */
+        public val folder: String,
+        /** The folders of the same network compiled for the NPUs of SoCs, by `Build.SOC_MODEL`. */
+        public val compiled: Map<String, String> = emptyMap(),
+    )
 
 /**
  * A network that is loaded and ready.
@@ -62,14 +46,21 @@ public class Options
  * they return after the step that is under way, so the image is no longer read then.
  */
 public class MobileNetV4 private constructor(
-    private val bundle: ModelBundle,
-    private val session: Session,
-    private val preprocessor: Preprocessor,
-    /** How long the runtime took to load the artifact, in milliseconds, without checking and extracting it. */
-    public val loadMs: Double,
+    chosen: Chosen,
 ) : AutoCloseable {
+    private val bundle = chosen.candidate.bundle
+    private val session = chosen.loaded.session
+
+    /** How long the runtime took to load the artifact, in milliseconds, without checking and extracting it. */
+    public val loadMs: Double = chosen.loaded.ms
+
+    /** The unit that runs it, and why the others do not. */
+    public val choice: Choice = chosen.choice
+
     /** The manifest of the bundle that it was opened from. */
     public val manifest: ModelManifest = bundle.manifest
+
+    private val preprocessor = Preprocessor(manifest.preprocess, manifest.input)
 
     // Coroutines wait for their turn without a thread; the lock is for threads that call on their own.
     private val turn = Mutex()
@@ -230,9 +221,9 @@ public class MobileNetV4 private constructor(
             options: Options = Options(),
         ): MobileNetV4 {
             refuseMainThread()
-            val files = AssetFiles(context, model)
-            val bundle = ModelBundle.open(files)
-            return open(bundle, AssetArtifact(context, files, bundle), options)
+            val compiled = if (options.accelerator in NPU) model.compiled[socModel()] else null
+            val sources = listOfNotNull(model.folder, compiled).map { assetSource(context, it) }
+            return open(context, sources, options)
         }
 
         /**
@@ -246,39 +237,77 @@ public class MobileNetV4 private constructor(
         @JvmOverloads
         @Throws(Mnv4Exception::class)
         public fun open(
+            context: Context,
             folder: File,
             options: Options = Options(),
         ): MobileNetV4 {
             refuseMainThread()
             val bundle = ModelBundle.open(FolderFiles(folder))
-            return open(bundle, FileArtifact(bundle, folder), options)
+            return open(context, listOf(Source(bundle, FileArtifact(bundle, folder))), options)
         }
 
+        private fun assetSource(
+            context: Context,
+            folder: String,
+        ): Source {
+            val files = AssetFiles(context, Mnv4Model(folder))
+            val bundle = ModelBundle.open(files)
+            return Source(bundle, AssetArtifact(context, files, bundle))
+        }
+
+        /** @param sources the bundle for all units; if there is a second one, it is for the NPU. */
         private fun open(
-            bundle: ModelBundle,
-            artifact: Artifact,
+            context: Context,
+            sources: List<Source>,
             options: Options,
         ): MobileNetV4 {
-            // Before the session, which has to be closed if anything fails.
-            val preprocessor = Preprocessor(bundle.manifest.preprocess, bundle.manifest.input)
-            val provided = Provided(artifact)
-            val begin = System.nanoTime()
-            val session = openSession(bundle, provided, options.threads)
-            val loadMs = (System.nanoTime() - begin - provided.nanos) / 1e6
+            val candidates =
+                UNITS.map { unit ->
+                    val source = if (unit == Accelerator.Npu) sources.last() else sources.first()
+                    Candidate(unit, source.bundle) { source.load(context, unit, options.threads) }
+                }
+            val chosen =
+                if (options.accelerator == Accelerator.Auto) {
+                    val memory = Memory.of(context, sources.map { it.bundle.manifest }, options.threads)
+                    Chooser(memory).choose(candidates)
+                } else {
+                    val candidate = candidates.first { it.unit == options.accelerator }
+                    Chosen(candidate, candidate.load(), Choice(candidate.unit, emptyList(), remembered = false))
+                }
+            val session = chosen.loaded.session
             var works = false
             try {
                 if (options.warmUp) session.run()
-                return MobileNetV4(bundle, session, preprocessor, loadMs).also { works = true }
+                return MobileNetV4(chosen).also { works = true }
             } finally {
                 if (!works) session.close()
             }
         }
+
+        private val NPU = setOf(Accelerator.Npu, Accelerator.Auto)
 
         private fun refuseMainThread() =
             check(Looper.getMainLooper()?.isCurrentThread != true) {
                 "MobileNetV4.open: called on the main thread, which it would block; call it in " +
                     "withContext(Dispatchers.IO) { ... } or on a thread of your own"
             }
+    }
+}
+
+/** A bundle, and its artifact. */
+private class Source(
+    val bundle: ModelBundle,
+    private val artifact: Artifact,
+) {
+    fun load(
+        context: Context,
+        unit: Accelerator,
+        threads: Int,
+    ): Loaded {
+        val provided = Provided(artifact)
+        val begin = System.nanoTime()
+        val session = openSession(context, bundle, provided, unit, threads)
+        return Loaded(session, (System.nanoTime() - begin - provided.nanos) / 1e6)
     }
 }
 

@@ -1,5 +1,6 @@
 package io.github.mnv4
 
+import android.content.Context
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.Mnv4Internal
 import io.github.mnv4.core.ModelBundle
@@ -34,21 +35,33 @@ public interface Artifact {
 /** A runtime: a module of this library implements it, and names it in `META-INF/services`. */
 @Mnv4Internal
 public interface RuntimeProvider {
-    /** The target whose artifacts it runs, as manifests name it. */
-    public val target: String
+    /** The units that run the artifacts of each target, as manifests name it. */
+    public val units: Map<String, List<Accelerator>>
 
     /**
      * Loads an artifact.
      *
-     * @param threads the number of runtime threads.
-     * @throws Mnv4Exception.RuntimeFailed if the runtime cannot load it.
+     * @param unit one of [units].
+     * @param threads the number of runtime threads on the CPU.
+     * @throws Mnv4Exception.Unsupported if the device or the app does not have the unit.
+     * @throws Mnv4Exception.RuntimeFailed if the runtime cannot load it, or the unit does not take all of it.
      */
     public fun open(
+        context: Context,
         manifest: ModelManifest,
         artifact: Artifact,
+        unit: Accelerator,
         threads: Int,
     ): Session
 }
+
+/** The units, of which [Accelerator.Auto] chooses one. */
+@Mnv4Internal
+public val UNITS: List<Accelerator> = Accelerator.entries - Accelerator.Auto
+
+/** A unit's name in plans and results: `cpu`, `gpu` or `npu`. */
+@Mnv4Internal
+public val Accelerator.unit: String get() = name.lowercase()
 
 /**
  * Runs [block], and turns failures of the runtime into [Mnv4Exception.RuntimeFailed].
@@ -62,7 +75,9 @@ public fun <T> running(
 ): T =
     try {
         block()
-    } catch (error: RuntimeException) {
+    } catch (error: Mnv4Exception) {
+        throw error
+    } catch (error: Exception) {
         throw Mnv4Exception.RuntimeFailed("$what: ${error.message}", error)
     } catch (error: LinkageError) {
         // The runtime's classes throw this when they load their native library.
@@ -73,11 +88,13 @@ public fun <T> running(
     }
 
 /** The module of this library that has the runtime of a target. */
-private val MODULES = mapOf("tflite" to "mnv4-litert", "executorch" to "mnv4-executorch")
+private val MODULES = mapOf("tflite" to "mnv4-litert", "snapdragon" to "mnv4-litert", "executorch" to "mnv4-executorch")
 
 internal fun openSession(
+    context: Context,
     bundle: ModelBundle,
     artifact: Artifact,
+    unit: Accelerator,
     threads: Int,
 ): Session {
     val manifest = bundle.manifest
@@ -89,7 +106,7 @@ internal fun openSession(
     val provider =
         ServiceLoader
             .load(RuntimeProvider::class.java, RuntimeProvider::class.java.classLoader)
-            .firstOrNull { it.target == manifest.target }
+            .firstOrNull { manifest.target in it.units }
             ?: throw Mnv4Exception.MissingRuntime(
                 "${manifest.id}: the app lacks its runtime; add to build.gradle.kts: " +
                     "implementation(project(\":$module\"))",
@@ -99,5 +116,12 @@ internal fun openSession(
             "${bundle.files.name}: output ${it.name}: found ${it.dtype}, allowed: float32 or quantized integers",
         )
     }
-    return provider.open(manifest, artifact, threads)
+    val units = provider.units.getValue(manifest.target)
+    if (unit !in units) {
+        throw Mnv4Exception.Unsupported(
+            "${manifest.id}: Options.accelerator: found $unit, artifacts for ${manifest.target} run on: " +
+                units.joinToString(),
+        )
+    }
+    return provider.open(context, manifest, artifact, unit, threads)
 }

@@ -14,7 +14,7 @@ import java.io.IOException
 
 /** Measures one session of one bundle: the job in the app's folder. */
 internal class Benchmark(
-    context: Context,
+    private val context: Context,
     /** Receives every step. */
     private val say: (String) -> Unit,
 ) {
@@ -35,7 +35,11 @@ internal class Benchmark(
             val beside = File(files, "mnv4/job")
             job = Job.parse(read(File(beside, "job.json")))
             val folder = File(beside, job.bundle)
-            samples = measure.session(ModelBundle.open(FolderFiles(folder)), job.plan) { MobileNetV4.open(folder, it) }
+            samples =
+                measure.session(
+                    ModelBundle.open(FolderFiles(folder)),
+                    job.plan,
+                ) { MobileNetV4.open(context, folder, it) }
             status = "ok"
         } catch (wrong: Mnv4Exception.WrongOutput) {
             status = "wrong"

@@ -29,7 +29,7 @@ class ClassifyTest {
         val expected = Fixtures.json("expected.json")
         val rows = JSONArray()
         for (name in expected.keys()) {
-            aside { MobileNetV4.open(Fixtures.bundle(name)) }.use { model ->
+            aside { MobileNetV4.open(Fixtures.context, Fixtures.bundle(name)) }.use { model ->
                 for (case in expected.getJSONArray(name).objects()) rows.put(compared(model, case))
             }
         }
@@ -66,7 +66,7 @@ class ClassifyTest {
         val chroma = YuvFrame.plane(width * height / 2, width, 2)
         val planes = listOf(luma, chroma, chroma)
         val frame = CameraFrame(ImageFormat.YUV_420_888, planes, Rect(0, 0, width, height), 90)
-        aside { MobileNetV4.open(Fixtures.bundle("conv-small-035-96x96-fp32-tflite")) }.use { model ->
+        aside { MobileNetV4.open(Fixtures.context, Fixtures.bundle("conv-small-035-96x96-fp32-tflite")) }.use { model ->
             fun classify() = model.runBlocking(framePixels { frame }).top(3)
             repeat(3) { classify() }
             val before = bytes.currentThreadAllocatedBytes

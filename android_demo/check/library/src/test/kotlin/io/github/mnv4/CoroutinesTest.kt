@@ -44,7 +44,7 @@ class CoroutinesTest {
 
     @Before
     fun open() {
-        network = aside { MobileNetV4.open(folder) }
+        network = aside { MobileNetV4.open(Fixtures.context, folder) }
         seven = BitmapFactory.decodeFile(File(Fixtures.folder, "pictures/seven.jpg").path)
     }
 
@@ -165,7 +165,7 @@ class CoroutinesTest {
     fun `after close, calls say what to do, and no thread is left`() =
         runBlocking {
             val before = Thread.getAllStackTraces().keys
-            val other = aside { MobileNetV4.open(folder) }
+            val other = aside { MobileNetV4.open(Fixtures.context, folder) }
             other.runBlocking(Images.of(seven))
             other.close()
             assertEquals(emptySet<Thread>(), Thread.getAllStackTraces().keys - before)
@@ -181,7 +181,7 @@ class CoroutinesTest {
 
     @Test
     fun `open on the main thread is refused`() {
-        val error = assertThrows(IllegalStateException::class.java) { MobileNetV4.open(folder) }
+        val error = assertThrows(IllegalStateException::class.java) { MobileNetV4.open(Fixtures.context, folder) }
         assertTrue(error.message, "withContext(Dispatchers.IO)" in error.message!!)
     }
 }

@@ -1,5 +1,7 @@
 package io.github.mnv4
 
+import android.content.Context
+import android.content.ContextWrapper
 import io.github.mnv4.core.PixelSource
 import io.github.mnv4.core.PreprocessSpec
 import io.github.mnv4.core.Preprocessor
@@ -20,6 +22,9 @@ object Fixtures {
     val golden: File = File(System.getProperty("mnv4.golden")!!)
 
     fun json(name: String): JSONObject = JSONObject(File(folder, name).readText())
+
+    /** A context that nothing asks: no network on the CPU that is opened from a folder does. */
+    val context: Context = ContextWrapper(null)
 
     fun bundle(name: String): File = File(folder, "bundles/$name")
 

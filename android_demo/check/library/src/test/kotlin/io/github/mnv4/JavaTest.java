@@ -57,7 +57,7 @@ public class JavaTest {
         String message =
                 aside(
                         () -> {
-                            try (MobileNetV4 network = MobileNetV4.open(missing, new Options(2))) {
+                            try (MobileNetV4 network = MobileNetV4.open(RuntimeEnvironment.getApplication(), missing, new Options(2))) {
                                 return network.getRuntime();
                             } catch (Mnv4Exception error) {
                                 return error.getMessage();

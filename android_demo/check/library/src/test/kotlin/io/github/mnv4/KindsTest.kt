@@ -34,7 +34,15 @@ class KindsTest {
             repeat(2) { threads ->
                 val error =
                     assertThrows(Mnv4Exception.RuntimeFailed::class.java) {
-                        aside { MobileNetV4.open(File(Fixtures.folder, "kinds/$name"), Options(threads + 1)) }
+                        aside {
+                            MobileNetV4.open(
+                                Fixtures.context,
+                                File(Fixtures.folder, "kinds/$name"),
+                                Options(
+                                    threads + 1,
+                                ),
+                            )
+                        }
                     }
                 assertTrue(
                     error.message,
@@ -56,7 +64,7 @@ class KindsTest {
             bundle.manifest.golden
                 .first()
                 .shape[0]
-        return aside { MobileNetV4.open(folder) }.use { model ->
+        return aside { MobileNetV4.open(Fixtures.context, folder) }.use { model ->
             assertTrue(model.runtime, model.runtime.startsWith(RUNTIMES.getValue(bundle.manifest.target)))
             val outputs = List(images) { model.runPixels(part(pixels, it, images)) }
             val difference =

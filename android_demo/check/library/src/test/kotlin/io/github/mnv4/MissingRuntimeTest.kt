@@ -1,5 +1,6 @@
 package io.github.mnv4
 
+import android.content.Context
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
@@ -23,8 +24,11 @@ class MissingRuntimeTest {
     private fun refused(bundle: String): String {
         val here = MobileNetV4::class.java
         val loader = Alone(here.protectionDomain.codeSource.location, here.classLoader)
-        val open = loader.loadClass(here.name).getMethod("open", File::class.java)
-        val error = assertThrows(InvocationTargetException::class.java) { open.invoke(null, Fixtures.bundle(bundle)) }
+        val open = loader.loadClass(here.name).getMethod("open", Context::class.java, File::class.java)
+        val error =
+            assertThrows(
+                InvocationTargetException::class.java,
+            ) { open.invoke(null, Fixtures.context, Fixtures.bundle(bundle)) }
         assertEquals("MissingRuntime", error.cause!!.javaClass.simpleName)
         return error.cause!!.message!!
     }

@@ -21,7 +21,8 @@ import java.io.File
 @Config(sdk = [34], application = Application::class)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 class ReleasedImagesTest {
-    private val network = aside { MobileNetV4.open(Fixtures.bundle("conv-small-035-96x96-fp32-tflite")) }
+    private val network =
+        aside { MobileNetV4.open(Fixtures.context, Fixtures.bundle("conv-small-035-96x96-fp32-tflite")) }
 
     private fun seven() = BitmapFactory.decodeFile(File(Fixtures.folder, "pictures/seven.jpg").path)
 

@@ -16,7 +16,7 @@ class SelfCheckTest {
     fun `a network checks itself, and says what runs it`() {
         val runtimes =
             names.map { name ->
-                MobileNetV4.open(Fixtures.bundle(name)).use { model ->
+                MobileNetV4.open(Fixtures.context, Fixtures.bundle(name)).use { model ->
                     val demanded =
                         model.manifest.golden
                             .mapNotNull { it.minSqnrDb }
@@ -43,7 +43,7 @@ class SelfCheckTest {
             if (entry.getString("source") == "eager") entry.put("sha256", digest)
         }
         file.writeText(manifest.toString())
-        MobileNetV4.open(folder).use { model ->
+        MobileNetV4.open(Fixtures.context, folder).use { model ->
             val error = assertThrows(Mnv4Exception.WrongOutput::class.java) { model.selfCheck() }
             assertTrue(error.message, "output logits: " in error.message!! && "use one of another" in error.message!!)
         }

@@ -14,17 +14,19 @@ class ThreadsTest {
 
     @Test
     fun `another number of threads is refused while a network is open, which goes on running`() {
-        MobileNetV4.open(bundle, Options(threads = 4)).use { first ->
+        MobileNetV4.open(Fixtures.context, bundle, Options(threads = 4)).use { first ->
             val expected = first.runPixels(pixels).probabilities
             val error =
-                assertThrows(Mnv4Exception.Unsupported::class.java) { MobileNetV4.open(bundle, Options(threads = 2)) }
+                assertThrows(
+                    Mnv4Exception.Unsupported::class.java,
+                ) { MobileNetV4.open(Fixtures.context, bundle, Options(threads = 2)) }
             assertTrue(error.message, error.message!!.startsWith(first.manifest.id))
             assertTrue(error.message, "2 threads" in error.message!! && "Options(threads = 4)" in error.message!!)
             // Others with the same number come and go meanwhile.
             val others =
                 CompletableFuture.runAsync {
                     repeat(OTHERS) {
-                        MobileNetV4.open(bundle, Options(threads = 4)).use { other ->
+                        MobileNetV4.open(Fixtures.context, bundle, Options(threads = 4)).use { other ->
                             assertArrayEquals(expected, other.runPixels(pixels).probabilities, 0f)
                         }
                     }
@@ -32,7 +34,7 @@ class ThreadsTest {
             repeat(RUNS) { assertArrayEquals(expected, first.runPixels(pixels).probabilities, 0f) }
             others.get()
         }
-        MobileNetV4.open(bundle, Options(threads = 2)).use { it.runPixels(pixels) }
+        MobileNetV4.open(Fixtures.context, bundle, Options(threads = 2)).use { it.runPixels(pixels) }
     }
 
     private companion object {

@@ -1,5 +1,7 @@
 package io.github.mnv4.executorch
 
+import android.content.Context
+import io.github.mnv4.Accelerator
 import io.github.mnv4.Artifact
 import io.github.mnv4.RuntimeProvider
 import io.github.mnv4.Session
@@ -15,11 +17,13 @@ import java.nio.ByteOrder
 
 /** Runs bundles for ExecuTorch. */
 public class ExecuTorchProvider : RuntimeProvider {
-    override val target: String get() = "executorch"
+    override val units: Map<String, List<Accelerator>> get() = mapOf("executorch" to listOf(Accelerator.Cpu))
 
     override fun open(
+        context: Context,
         manifest: ModelManifest,
         artifact: Artifact,
+        unit: Accelerator,
         threads: Int,
     ): Session = ExecuTorchSession(manifest, artifact.file(), threads)
 }

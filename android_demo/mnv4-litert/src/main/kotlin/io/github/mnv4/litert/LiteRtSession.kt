@@ -1,26 +1,55 @@
 package io.github.mnv4.litert
 
+import android.content.Context
+import io.github.mnv4.Accelerator
 import io.github.mnv4.Artifact
 import io.github.mnv4.RuntimeProvider
 import io.github.mnv4.Session
+import io.github.mnv4.UNITS
+import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.ModelManifest
 import io.github.mnv4.core.moveTo
 import io.github.mnv4.running
+import io.github.mnv4.socModel
 import org.tensorflow.lite.Interpreter
 import org.tensorflow.lite.TensorFlowLite
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 
-/** Runs bundles for LiteRT. */
+/** Runs bundles for LiteRT, and those that were compiled for a Snapdragon's NPU. */
 public class LiteRtProvider : RuntimeProvider {
-    override val target: String get() = "tflite"
+    override val units: Map<String, List<Accelerator>> get() =
+        mapOf("tflite" to UNITS, "snapdragon" to listOf(Accelerator.Npu))
 
+    /** LiteRT's `Interpreter` computes on the CPU alone, without copies of inputs and outputs. */
     override fun open(
+        context: Context,
         manifest: ModelManifest,
         artifact: Artifact,
+        unit: Accelerator,
         threads: Int,
-    ): Session = LiteRtSession(manifest, artifact.map(), threads)
+    ): Session {
+        checkSoc(manifest)
+        return if (unit == Accelerator.Cpu) {
+            LiteRtSession(manifest, artifact.map(), threads)
+        } else {
+            CompiledSession(context, manifest, artifact.file(), unit)
+        }
+    }
+
+    private fun checkSoc(manifest: ModelManifest) {
+        val soc = manifest.requires["snapdragon.soc"] ?: return
+        if (soc != socModel()) {
+            val found = socModel().ifEmpty { "one that Android does not name" }
+            throw Mnv4Exception.Unsupported("${manifest.id}: is compiled for the SoC $soc, found $found")
+        }
+    }
 }
+
+/** LiteRT's classes report the version of TensorFlow Lite in it. */
+internal fun runtime(): String = "tflite ${TensorFlowLite.runtimeVersion()}"
+
+internal fun direct(bytes: Int): ByteBuffer = ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder())
 
 /** Runs an artifact in LiteRT, on the CPU with XNNPACK. */
 internal class LiteRtSession(
@@ -39,8 +68,7 @@ internal class LiteRtSession(
             Interpreter(model, Interpreter.Options().setNumThreads(threads))
         }
 
-    /** LiteRT's classes report the version of TensorFlow Lite in it. */
-    override val runtime: String get() = "tflite ${TensorFlowLite.runtimeVersion()}"
+    override val runtime: String get() = runtime()
 
     override fun run(): List<FloatArray> {
         buffers.values.forEach { it.moveTo(0) }
@@ -49,6 +77,4 @@ internal class LiteRtSession(
     }
 
     override fun close(): Unit = interpreter.close()
-
-    private fun direct(bytes: Int): ByteBuffer = ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder())
 }

@@ -47,10 +47,10 @@ class BundleTest {
         val message = refused { open(folder).checkArtifact() }
         assertTrue(message, message.startsWith("$folder: $artifact: damaged: sha256"))
         assertTrue(message, "copy the bundle again, or write the models module again with mnv4 sdk android" in message)
-        assertEquals(message, refused { MobileNetV4.open(folder) }) // mapped
+        assertEquals(message, refused { MobileNetV4.open(Fixtures.context, folder) }) // mapped
         val program = Fixtures.copy("conv-small-035-96x96-fp32-executorch")
         RandomAccessFile(File(program, artifact.replace("tflite", "pte")), "rw").use { it.write(1) }
-        assertTrue("damaged: sha256" in refused { MobileNetV4.open(program) }) // a file
+        assertTrue("damaged: sha256" in refused { MobileNetV4.open(Fixtures.context, program) }) // a file
     }
 
     @Test

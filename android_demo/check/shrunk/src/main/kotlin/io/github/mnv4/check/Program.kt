@@ -2,6 +2,8 @@
 
 package io.github.mnv4.check
 
+import android.content.ContextWrapper
+import io.github.mnv4.Accelerator
 import io.github.mnv4.Artifact
 import io.github.mnv4.RuntimeProvider
 import io.github.mnv4.core.FolderFiles
@@ -23,9 +25,9 @@ public fun main(folders: Array<String>) {
         val file = File(folder, manifest.artifactPath)
         val provider =
             ServiceLoader.load(RuntimeProvider::class.java, RuntimeProvider::class.java.classLoader).first {
-                it.target == manifest.target
+                manifest.target in it.units
             }
-        provider.open(manifest, FileOnDisk(file), 1).use { session ->
+        provider.open(ContextWrapper(null), manifest, FileOnDisk(file), Accelerator.Cpu, 1).use { session ->
             val pixels = ByteArray(manifest.preprocess.height * manifest.preprocess.width * 3)
             bundle.golden("input").getValue("pixels").get(pixels)
             Preprocessor(manifest.preprocess, manifest.input).feed(pixels, session.input)

@@ -1,5 +1,6 @@
 package io.github.mnv4.executorch
 
+import android.content.ContextWrapper
 import io.github.mnv4.MobileNetV4
 import io.github.mnv4.Options
 import io.github.mnv4.core.Mnv4Exception
@@ -29,7 +30,7 @@ class ExecuTorchSessionTest {
 
     @Test
     fun `a program that cannot be loaded`() {
-        assertFails { MobileNetV4.open(bundle) }
+        assertFails { MobileNetV4.open(ContextWrapper(null), bundle) }
         assertEquals(0, Module.open)
     }
 
@@ -37,18 +38,18 @@ class ExecuTorchSessionTest {
     fun `a program whose first run fails is closed again`() {
         Module.runs = false
         try {
-            assertThrows(Mnv4Exception.RuntimeFailed::class.java) { MobileNetV4.open(bundle) }
-            MobileNetV4.open(bundle, Options(warmUp = false)).close() // which does not run it
+            assertThrows(Mnv4Exception.RuntimeFailed::class.java) { MobileNetV4.open(ContextWrapper(null), bundle) }
+            MobileNetV4.open(ContextWrapper(null), bundle, Options(warmUp = false)).close() // which does not run it
         } finally {
             Module.runs = true
         }
         assertEquals(0, Module.open)
-        MobileNetV4.open(bundle, Options(threads = 7)).close() // none is open, so the number may change
+        MobileNetV4.open(ContextWrapper(null), bundle, Options(threads = 7)).close() // none is open, so the number may change
     }
 
     @Test
     fun `a call that fails, and the next one runs`() {
-        MobileNetV4.open(bundle).use { model ->
+        MobileNetV4.open(ContextWrapper(null), bundle).use { model ->
             assertFails { model.runPixels(image) }
             Module.failure = null
             assertEquals(10, model.runPixels(image).probabilities!!.size)
@@ -57,7 +58,7 @@ class ExecuTorchSessionTest {
 
     @Test
     fun `closing happens once, and ends the calls`() {
-        val model = MobileNetV4.open(bundle)
+        val model = MobileNetV4.open(ContextWrapper(null), bundle)
         assertEquals(1, Module.open)
         model.close()
         model.close()
