@@ -106,17 +106,17 @@ def app() -> None:
 def generated() -> None:
     """Writes two models modules into one folder, and links their assets as an app does.
 
-    One has a bundle for each runtime, one for an NPU and one whose texts are hostile, the other a
+    One has a bundle for each runtime, those for NPUs and one whose texts are hostile, the other a
     classifier of other things that has the same id as one of these.
     """
     from mnv4_mobile.sdks.android import write_android
     from tools.android_fixtures import CONV
-    from tools.hostile_bundle import compiled_bundle, hostile_bundle, relabelled_bundle
+    from tools.hostile_bundle import hostile_bundle, relabelled_bundle
 
     conv = FIXTURES / "bundles" / CONV
     bundles = [conv, conv.with_name(CONV.replace("tflite", "executorch"))]
     bundles.append(hostile_bundle(conv, TARGET / "hostile"))
-    bundles.append(compiled_bundle(conv, TARGET / "compiled", "SM8750"))
+    bundles += sorted((FIXTURES / "npu").iterdir())
     out = TARGET / "generated"
     shutil.rmtree(out, ignore_errors=True)
     write_android(bundles, out)

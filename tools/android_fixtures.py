@@ -3,7 +3,8 @@
 Before the Kotlin tests, `write` makes:
 
     kinds/           a bundle of every kind that Android runs, for LiteRT and ExecuTorch
-    bundles/         those of them that are the apps' assets, and one for the NPU of each SoC
+    bundles/         those of them that are the apps' assets
+    npu/             stand-ins of bundles that were compiled for the NPU of each SoC
     pictures/        the demo model's pictures and photographs
     formats/         images: grey, 16 bits, turned by EXIF, ...; NAME.rgb: what Python decodes
     large.jpg        a photograph of 50 megapixels; large.jpg.rgb: the input that Python makes of it
@@ -52,7 +53,7 @@ HYBRID = "hybrid-narrow-96x96-fp32-tflite"
 APPS = (CONV, CONV.replace("tflite", "executorch"), HYBRID)
 """The bundles in the apps' assets."""
 SOCS = ("SM8650", "SM8750")
-"""The SoCs for which stand-ins of compiled bundles are there."""
+"""The SoCs that the stand-ins of compiled bundles are for."""
 PICTURES = DEMO / "pictures"
 KINDS = [
     ("fp32", Options(images=PICTURES)),
@@ -82,7 +83,7 @@ def write(folder: Path) -> None:
     for name in APPS:
         shutil.copytree(folder / "kinds" / name, folder / "bundles" / name)
     for soc in SOCS:
-        compiled_bundle(folder / "bundles" / CONV, folder / "bundles", soc)
+        compiled_bundle(folder / "bundles" / CONV, folder / "npu", soc)
     pictures = sorted([*PICTURES.iterdir(), *(DEMO / "photos").iterdir()])
     (folder / "pictures").mkdir()
     for path in pictures:

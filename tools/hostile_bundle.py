@@ -59,9 +59,7 @@ def compiled_bundle(bundle: Path, folder: Path, soc: str) -> Path:
         id=copy.name,
         target="snapdragon",
         requires={"snapdragon.soc": soc},
-        artifact=replace(
-            manifest.artifact, bytes=artifact.stat().st_size, sha256=sha256(artifact)
-        ),
+        artifact=replace(manifest.artifact, bytes=artifact.stat().st_size, sha256=sha256(artifact)),
     )
     write_manifest(copy, manifest)
     return copy

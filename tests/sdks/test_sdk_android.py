@@ -15,6 +15,7 @@ from mnv4_mobile.files import sha256
 from mnv4_mobile.records import replace
 from mnv4_mobile.sdks.android import MODULES, library, write_android
 from mnv4_mobile.sdks.write import sdk
+from tools.hostile_bundle import compiled_bundle
 
 ANDROID = Path(__file__).parents[2] / "android_demo"
 MAIN = Path("models-main")
@@ -384,7 +385,7 @@ def test_what_cannot_be_shipped_is_refused_and_leaves_nothing(variant, tmp_path,
     artifact.write_bytes(artifact.read_bytes()[:-1] + b"?")
     with pytest.raises(BundleError, match="damaged: sha256"):
         write_android([good, damaged], out)
-    with pytest.raises(ConfigError, match="is for coreml, allowed: tflite, executorch"):
+    with pytest.raises(ConfigError, match="is for coreml, allowed: tflite, snapdragon, exec"):
         write_android([good, variant(id="apple", target="coreml")], out)
     with pytest.raises(ConfigError, match="has the same id as"):
         write_android([good, good], out)
@@ -392,6 +393,33 @@ def test_what_cannot_be_shipped_is_refused_and_leaves_nothing(variant, tmp_path,
     code, _, said = mnv4("sdk", "android", tmp_path / "nothing", "-o", out)
     assert code == 2
     assert "nothing" in said
+
+
+@pytest.mark.toolchain("tflite")
+def test_a_module_holds_programs_for_several_socs(variant, tmp_path):
+    """A compiled bundle is beside the plain one, which other devices run."""
+    plain, out = variant(id="net-int8-tflite"), tmp_path / "mnv4"
+    compiled = [compiled_bundle(plain, tmp_path / "npu", soc) for soc in ("SM8650", "SM8750")]
+    write_android([*compiled, plain, variant(id="other", recipe="other")], out)
+    lines = re.findall(r"public val (\w+): Mnv4Model = (.+)", (out / MAIN / CODE).read_text())
+    folders = {soc: f'"main.net-int8-{soc}-snapdragon"' for soc in ("SM8650", "SM8750")}
+    pairs = ", ".join(f'"{soc}" to {folder}' for soc, folder in folders.items())
+    assert dict(lines) == {
+        "NET_INT8_SM8650_SNAPDRAGON": f"Mnv4Model({folders['SM8650']})",
+        "NET_INT8_SM8750_SNAPDRAGON": f"Mnv4Model({folders['SM8750']})",
+        "NET_INT8_TFLITE": f'Mnv4Model("main.net-int8-tflite", mapOf({pairs}))',
+        "MODEL_OTHER": 'Mnv4Model("main.other")',
+    }
+    assert needs(out / MAIN) == ["mnv4", "mnv4-litert"]
+    with pytest.raises(
+        ConfigError, match=r"runs only on the NPU of SM8750; give the bundle"
+    ):
+        write_android([compiled[1], variant(id="another", recipe="another")], out)
+    twin = compiled_bundle(plain, tmp_path / "twin", "SM8650")
+    twin = twin.rename(twin.with_name("twin"))
+    write_manifest(twin, replace(open_bundle(twin).manifest, id="twin"))
+    with pytest.raises(ConfigError, match=r"twin and .*: both are for the NPU of SM8650; give one"):
+        write_android([plain, compiled[0], twin], out)
 
 
 @pytest.mark.toolchain("tflite")

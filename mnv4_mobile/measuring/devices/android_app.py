@@ -7,21 +7,27 @@ which is 0 for a crash too, only explain why there is no result.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 
 from mnv4_mobile import records
 from mnv4_mobile.errors import ConfigError, DeviceError
 from mnv4_mobile.measuring.devices import app
 from mnv4_mobile.measuring.devices.shell import Shell
-from mnv4_mobile.measuring.devices.tool import tools_of
 from mnv4_mobile.measuring.measurement import Samples
 from mnv4_mobile.measuring.plan import Plan
 from mnv4_mobile.measuring.subject import Subject
-from mnv4_mobile.units import Unit
+from mnv4_mobile.units import UNITS, Unit
 
 PACKAGE = "io.github.mnv4.benchmark"
 _FILES = f"/sdcard/Android/data/{PACKAGE}/files"
 """The app's own folder, which both the app and the shell may use without a permission."""
+_UNITS: Mapping[str, tuple[Unit, ...]] = {
+    "tflite": UNITS,
+    "snapdragon": ("npu",),
+    "executorch": ("cpu",),
+}
+"""What the app runs. A unit that does not take all of an artifact fails the session."""
 
 
 class BenchmarkApp:
@@ -40,15 +46,19 @@ class BenchmarkApp:
         """Refuses anything but a bundle for Android.
 
         Raises:
-            ConfigError: See `app.check`; or a target without a runtime for Android's CPUs.
+            ConfigError: See `app.check`; or a target that the app has no runtime for.
         """
         app.check(self._shell.name, subject)
-        if all("cpu" not in tool.units for tool in tools_of(subject.artifact.target)):
-            raise ConfigError(f"{self._shell.name}: cannot run {subject.artifact.target}")
+        target = subject.artifact.target
+        if target not in _UNITS:
+            raise ConfigError(
+                f"{self._shell.name}: the benchmark app cannot run {target}, only "
+                f"{', '.join(_UNITS)}"
+            )
 
     def units(self, subject: Subject) -> tuple[Unit, ...]:
         """See `Way.units`."""
-        return ("cpu",)
+        return _UNITS[subject.artifact.target]
 
     def copy(self, subject: Subject) -> None:
         """Copies a bundle, unless it is the one that was copied last.

@@ -300,6 +300,10 @@ sed "s/JOB/$id/" /data/answer > result.json
 """
 
 
+def _for(subject, target):
+    return replace(subject, artifact=replace(subject.artifact, target=target))
+
+
 @pytest.mark.toolchain("executorch")
 def test_the_benchmark_app_is_driven_by_its_instrumentation(adb, subject):
     """An argument-checking stand-in for the app: no Android runs here."""
@@ -338,5 +342,13 @@ def test_the_benchmark_app_is_driven_by_its_instrumentation(adb, subject):
         bare = replace(pte, bundle=None)
         with pytest.raises(ConfigError, match="the benchmark app measures bundles"):
             device.check(bare, QUICK)
+        with pytest.raises(ConfigError, match=r"unit: found 'gpu', executorch on .*: cpu"):
+            device.check(pte, replace(QUICK, unit="gpu"))
+        device.check(_for(pte, "tflite"), replace(QUICK, unit="gpu"))
+        device.check(_for(pte, "snapdragon"), replace(QUICK, unit="npu"))
+        with pytest.raises(ConfigError, match=r"unit: found 'cpu', snapdragon on .*: npu"):
+            device.check(_for(pte, "snapdragon"), replace(QUICK, unit="cpu"))
+        with pytest.raises(ConfigError, match="app cannot run coreml, only tflite, snapdragon, ex"):
+            device.check(_for(pte, "coreml"), QUICK)
     folder = f"/sdcard/Android/data/{android_app.PACKAGE}/files"
     assert adb.adb("-s", serial, "shell", "ls", "-A", folder).split() == []

@@ -45,11 +45,11 @@ public class Choice internal constructor(
     /** Whether an earlier opening found it out. */
     public val remembered: Boolean,
 ) {
-    /** Returns one line in English, with a reason for each unit. */
+    /** Returns a line in English with a reason for each unit. */
     override fun toString(): String {
         val (runs, others) = findings.partition { it.unit == unit }
         return "runs on the ${unit.shown}" + runs.joinToString("") { ": ${it.text}" } +
-            others.joinToString("") { "; not on the ${it.unit.shown}: ${it.text}" }
+            others.joinToString("") { ". Not on the ${it.unit.shown}: ${it.text}" }
     }
 }
 

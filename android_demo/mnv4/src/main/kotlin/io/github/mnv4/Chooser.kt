@@ -91,7 +91,7 @@ internal class Chooser(
             is Right -> {
                 val wins = unit == fastest
                 val text = "${shown(trial.medianMs)}, the median of $RUNS runs"
-                val slower = "$text; the ${fastest.shown} takes ${shown(right.medianMs)}"
+                val slower = "${shown(trial.medianMs)}, the ${fastest.shown} takes ${shown(right.medianMs)}"
                 val verdict = if (wins) Verdict.Fastest else Verdict.Slower
                 Finding(unit, verdict, trial.medianMs, if (wins) text else slower)
             }
@@ -147,6 +147,8 @@ internal class Chooser(
             trial = Bad(Verdict.Wrong, error.message.orEmpty())
         } catch (error: Exception) {
             trial = Bad(Verdict.Failed, error.message ?: error.toString())
+        } catch (error: LinkageError) {
+            trial = Bad(Verdict.Failed, "the app lacks a part of the runtime: ${error.message}")
         } catch (error: OutOfMemoryError) {
             trial = Bad(Verdict.Failed, "out of memory: ${error.message}")
         } finally {

@@ -96,7 +96,7 @@ internal class Memory(
             .put("text", finding.text)
 
     companion object {
-        /** Returns the memory of a network in the app's storage, of which no backup is made. */
+        /** Returns the memory of a network, which is in the part of the app's storage that backups leave out. */
         fun of(
             context: Context,
             manifests: List<ModelManifest>,

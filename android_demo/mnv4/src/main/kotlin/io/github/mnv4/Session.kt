@@ -55,7 +55,7 @@ public interface RuntimeProvider {
     ): Session
 }
 
-/** The units, of which [Accelerator.Auto] chooses one. */
+/** The units that [Accelerator.Auto] chooses from. */
 @Mnv4Internal
 public val UNITS: List<Accelerator> = Accelerator.entries - Accelerator.Auto
 

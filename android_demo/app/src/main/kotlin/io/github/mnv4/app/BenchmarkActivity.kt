@@ -126,6 +126,7 @@ internal class BenchmarkActivity : Screen(R.layout.benchmark) {
         Statistics.of(samples.preprocessMs)?.let {
             fact(R.string.preparing, getString(R.string.milliseconds, it.percentile(50.0)))
         }
+        fact(R.string.ran_on, samples.ranOn.joinToString().uppercase())
         fact(R.string.runtime, samples.versions.getValue("runtime"))
     }
 

@@ -1,9 +1,12 @@
 package io.github.mnv4
 
 import android.app.Application
+import android.os.Build
+import com.google.ai.edge.litert.StandIn
 import io.github.mnv4.core.Classification
 import io.github.mnv4.core.ModelBundle
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNotEquals
 import org.junit.Assert.assertTrue
 import org.junit.Test
@@ -11,7 +14,9 @@ import org.junit.runner.RunWith
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.annotation.Config
+import org.robolectric.util.ReflectionHelpers
 import java.util.concurrent.CompletableFuture
+import com.google.ai.edge.litert.Accelerator as LiteRtAccelerator
 import io.github.mnv4.models.main.Mnv4Models as Main
 import io.github.mnv4.models.shop.Mnv4Models as Shop
 
@@ -20,6 +25,12 @@ import io.github.mnv4.models.shop.Mnv4Models as Shop
 @Config(sdk = [34], application = Application::class)
 class GeneratedTest {
     private val context = RuntimeEnvironment.getApplication()
+
+    private val compiled =
+        mapOf(
+            "SM8650" to Main.CONV_SMALL_035_96X96_FP32_SM8650_SNAPDRAGON,
+            "SM8750" to Main.CONV_SMALL_035_96X96_FP32_SM8750_SNAPDRAGON,
+        )
 
     private fun bundle(model: Mnv4Model): ModelBundle = ModelBundle.open(AssetFiles(context, model))
 
@@ -47,8 +58,9 @@ class GeneratedTest {
     /** Runs a network on a thread on which networks may be opened. */
     private fun <T> with(
         model: Mnv4Model,
+        options: Options = Options(),
         block: (MobileNetV4) -> T,
-    ): T = CompletableFuture.supplyAsync { MobileNetV4.open(context, model).use(block) }.get()
+    ): T = CompletableFuture.supplyAsync { MobileNetV4.open(context, model, options).use(block) }.get()
 
     private fun top(model: Mnv4Model): Classification {
         val pixels = bundle(model).golden("input").getValue("pixels").array()
@@ -57,9 +69,30 @@ class GeneratedTest {
 
     @Test
     fun `every model checks itself on the pair that it has`() {
-        for (model in Main.ALL + Shop.ALL) {
-            val ratio = with(model, MobileNetV4::selfCheck)
+        for (model in Main.ALL + Shop.ALL - compiled.values) {
+            val ratio = with(model) { it.selfCheck() }
             assertTrue("${model.folder}: $ratio dB", ratio > 100)
+        }
+    }
+
+    @Test
+    fun `the program for this SoC is picked, and else the plain artifact`() {
+        StandIn.available = LiteRtAccelerator.entries.toSet()
+        val plain = Main.CONV_SMALL_035_96X96_FP32_TFLITE
+        try {
+            for ((soc, picked) in compiled + ("Tensor G5" to plain)) {
+                ReflectionHelpers.setStaticField(Build::class.java, "SOC_MODEL", soc)
+                for (unit in Accelerator.entries) {
+                    val wanted = if (unit == Accelerator.Npu) picked else plain
+                    val found = with(plain, Options(accelerator = unit)) { it.manifest.artifactSha256 to it.choice }
+                    if (unit != Accelerator.Auto) assertEquals(bundle(wanted).manifest.artifactSha256, found.first)
+                    assertFalse(found.second.remembered) // not from another SoC
+                }
+                assertTrue(with(plain, Options(accelerator = Accelerator.Auto)) { it.choice.remembered })
+            }
+        } finally {
+            ReflectionHelpers.setStaticField(Build::class.java, "SOC_MODEL", Build.UNKNOWN)
+            StandIn.reset()
         }
     }
 

@@ -122,7 +122,7 @@ class ChooserTest {
             mapOf(
                 "right" to (Gpu to (Verdict.Fastest to "2.00 ms, the median of 20 runs")),
                 "wrong" to (Cpu to (Verdict.Wrong to found.getValue("wrong").second.second)),
-                "slow" to (Cpu to (Verdict.Slower to "20.00 ms, the median of 20 runs; the CPU takes 8.00 ms")),
+                "slow" to (Cpu to (Verdict.Slower to "20.00 ms, the CPU takes 8.00 ms")),
                 "flaky" to (Cpu to (Verdict.Flaky to "run 7 of 20 gave other outputs for the same image")),
                 "throwing" to (Cpu to (Verdict.Failed to "device lost")),
                 "hanging" to (Cpu to (Verdict.Hung to "no answer within 3000 ms")),
@@ -137,13 +137,26 @@ class ChooserTest {
     }
 
     @Test
+    fun `errors of the virtual machine are failures of the unit`() {
+        for ((error, text) in listOf(
+            NoClassDefFoundError("Model") to "lacks a part",
+            OutOfMemoryError() to "out of memory",
+        )) {
+            val finding = choose(Candidate(Gpu, bundle) { throw error }).findings[1]
+            assertEquals(Verdict.Failed, finding.verdict)
+            assertTrue(finding.text, text in finding.text)
+            file.delete()
+        }
+    }
+
+    @Test
     fun `each unit has its reason`() {
         val choice = choose(gpu)
         assertEquals(listOf(Cpu, Gpu, Npu), choice.findings.map { it.unit })
         assertEquals(listOf(8.0, 2.0, null), choice.findings.map { it.medianMs })
         assertEquals(
-            "runs on the GPU: 2.00 ms, the median of 20 runs; not on the CPU: 8.00 ms, the median of 20 runs; " +
-                "the GPU takes 2.00 ms; not on the NPU: LiteRT has no NPU here",
+            "runs on the GPU: 2.00 ms, the median of 20 runs. Not on the CPU: 8.00 ms, the GPU takes 2.00 ms. " +
+                "Not on the NPU: LiteRT has no NPU here",
             "$choice",
         )
     }

@@ -32,10 +32,8 @@ import com.google.ai.edge.litert.Accelerator as LiteRtAccelerator
 class UnitsTest {
     private val context = RuntimeEnvironment.getApplication()
     private val fp32 = Fixtures.bundle("conv-small-035-96x96-fp32-tflite")
-    private val npu = Fixtures.bundle("conv-small-035-96x96-fp32-SM8750-snapdragon")
+    private val npu = File(Fixtures.folder, "npu/conv-small-035-96x96-fp32-SM8750-snapdragon")
     private val pixels = ByteArray(96 * 96 * 3) { (it % 251).toByte() }
-    private val compiled = mapOf("SM8650" to npu.name.replace("8750", "8650"), "SM8750" to npu.name)
-    private val model = Mnv4Model(fp32.name, compiled)
 
     @Before
     fun everything() {
@@ -61,11 +59,6 @@ class UnitsTest {
         accelerator: Accelerator,
         block: (MobileNetV4) -> T,
     ): T = aside { MobileNetV4.open(context, folder, Options(accelerator = accelerator)) }.use(block)
-
-    private fun <T> withAssets(
-        accelerator: Accelerator,
-        block: (MobileNetV4) -> T,
-    ): T = aside { MobileNetV4.open(context, model, Options(accelerator = accelerator)) }.use(block)
 
     private inline fun <reified E : Mnv4Exception> refused(
         folder: File,
@@ -167,20 +160,11 @@ class UnitsTest {
     }
 
     @Test
-    fun `a module's program for this SoC is picked, and else the plain artifact`() {
-        for ((soc, folder) in compiled + ("Tensor G5" to fp32.name)) {
-            soc(soc)
-            withAssets(Npu) { assertEquals(folder, it.manifest.id) }
-            for (unit in listOf(Cpu, Gpu)) withAssets(unit) { assertEquals(fp32.name, it.manifest.id) }
-        }
-    }
-
-    @Test
-    fun `the choice is remembered for the device, the system, the app and the artifacts`() {
+    fun `the choice is remembered for the device, the system and the app`() {
         StandIn.failure = "device lost"
 
         fun remembered() =
-            withAssets(Auto) { model ->
+            with(fp32, Auto) { model ->
                 assertEquals("$model", Cpu, model.choice.unit)
                 model.choice.remembered
             }
@@ -192,8 +176,6 @@ class UnitsTest {
             ReflectionHelpers.setStaticField(Build::class.java, field, before)
         }
         assertEquals(listOf(false, true), List(2) { remembered() })
-        soc("SM8650") // another artifact
-        assertEquals(listOf(false, true), List(2) { remembered() })
         shadowOf(context.packageManager).getInternalMutablePackageInfo(context.packageName).lastUpdateTime += 1
         assertEquals(listOf(false, true), List(2) { remembered() })
     }
@@ -201,7 +183,11 @@ class UnitsTest {
     @Test
     fun `an extracted artifact and the mark of a mapped one stay beside each other`() {
         val folder = File(context.noBackupFilesDir, "mnv4/${fp32.name}")
-        repeat(2) { for (unit in listOf(Cpu, Gpu)) withAssets(unit) {} }
+        repeat(2) {
+            for (unit in listOf(Cpu, Gpu)) {
+                aside { MobileNetV4.open(context, Mnv4Model(fp32.name), Options(accelerator = unit)) }.close()
+            }
+        }
         assertEquals(listOf("checked", "tflite"), folder.list()!!.map { it.substringAfterLast('.') }.sorted())
     }
 }

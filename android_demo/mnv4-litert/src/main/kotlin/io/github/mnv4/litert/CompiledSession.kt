@@ -74,8 +74,10 @@ internal class CompiledSession(
         }
 
     /**
-     * Without the CPU among the accelerators, LiteRT refuses a model that it cannot run wholly on the unit; Kotlin has
-     * no `isFullyAccelerated` to ask. LiteRT adds the CPU to an NPU that stands alone, but not to one beside NONE.
+     * Returns options without the CPU, with which LiteRT refuses a model that it cannot run wholly on the unit.
+     *
+     * Kotlin has no `isFullyAccelerated` to ask. LiteRT adds the CPU to an NPU that stands alone, but not to one
+     * beside NONE.
      */
     private fun options(wanted: LiteRtAccelerator): CompiledModel.Options {
         val options = CompiledModel.Options(wanted, LiteRtAccelerator.NONE)

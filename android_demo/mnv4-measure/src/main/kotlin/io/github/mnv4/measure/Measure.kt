@@ -1,13 +1,16 @@
 package io.github.mnv4.measure
 
 import android.content.Context
+import io.github.mnv4.Accelerator
 import io.github.mnv4.MobileNetV4
 import io.github.mnv4.Options
+import io.github.mnv4.UNITS
 import io.github.mnv4.core.Golden
 import io.github.mnv4.core.Mnv4Exception
 import io.github.mnv4.core.ModelBundle
 import io.github.mnv4.core.Orientation
 import io.github.mnv4.core.PixelSource
+import io.github.mnv4.unit
 import java.util.concurrent.CancellationException
 
 /** The parts of a session, in their order. */
@@ -56,7 +59,7 @@ public class Measure(
         val cold: Double
         val first: Double
         val peak: Double?
-        val options = Options(plan.threads, warmUp = false)
+        val options = Options(plan.threads, warmUp = false, accelerator(plan, bundle))
         open(options).use { model ->
             cold = model.loadMs
             first = model.runPixels(golden.image(0)).times.network
@@ -76,13 +79,22 @@ public class Measure(
                 startsMs = starts,
                 preprocessMs = preprocess(model),
                 peakRssMb = peak,
-                ranOn = listOf("cpu"),
+                ranOn = listOf(model.choice.unit.unit),
                 thermalBefore = before,
                 thermalAfter = phone.thermal(),
                 versions = mapOf("runtime" to model.runtime),
                 conditions = phone.conditions(),
             )
         }
+    }
+
+    /** The unit that the plan asks for, or else the one that the artifact is made for. */
+    private fun accelerator(
+        plan: Plan,
+        bundle: ModelBundle,
+    ): Accelerator {
+        val madeFor = if (bundle.manifest.target == "snapdragon") Accelerator.Npu else Accelerator.Cpu
+        return UNITS.firstOrNull { it.unit == plan.unit } ?: madeFor
     }
 
     /** When each run began, from the first one on, and how long it took. */

@@ -21,7 +21,7 @@ public data class Plan(
     public val threads: Int = 1,
     /** `none`, `fastest`, or numbers of cores; an app cannot pin itself, so only `none` is supported. */
     public val affinity: String = "none",
-    /** `cpu`, `gpu` or `npu`; null leaves it to the artifact. The runtimes of this library use only the CPU. */
+    /** `cpu`, `gpu` or `npu`; null stands for the NPU if the artifact was compiled for one, else for the CPU. */
     public val unit: String? = null,
     /** Which statistic of a session's latencies is shown first: `p50`, `p90` or `mean`. */
     public val statistic: String = "p50",

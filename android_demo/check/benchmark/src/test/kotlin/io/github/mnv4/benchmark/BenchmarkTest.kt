@@ -3,6 +3,9 @@ package io.github.mnv4.benchmark
 import android.content.ComponentName
 import android.content.Context
 import android.content.pm.PackageManager
+import android.os.Build
+import com.google.ai.edge.litert.Accelerator
+import com.google.ai.edge.litert.StandIn
 import io.github.mnv4.measure.Plan
 import org.json.JSONObject
 import org.junit.Assert.assertEquals
@@ -16,6 +19,7 @@ import org.robolectric.Robolectric
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.annotation.Config
+import org.robolectric.util.ReflectionHelpers
 import java.io.File
 import java.io.IOException
 import java.nio.file.Files
@@ -75,6 +79,25 @@ class BenchmarkTest {
         assertEquals(listOf("load", "golden_check", "runs"), said.take(3))
         val kept = File(fixtures, "result.json")
         File(files, "mnv4/result.json").copyTo(kept, overwrite = true)
+    }
+
+    @Test
+    fun `the unit that was asked for is the one that ran, or the session fails`() {
+        val plan = Plan(warmup = 0, runs = 1, seconds = 0.0, unit = "gpu").toJson()
+        val tflite = "conv-small-035-96x96-fp32-tflite"
+        val npu = "../npu/conv-small-035-96x96-fp32-SM8750-snapdragon"
+        val refused = run(job(tflite, plan))
+        assertEquals("failed", refused.getString("status"))
+        assertTrue(refused.getString("error"), "LiteRT has no GPU here" in refused.getString("error"))
+        try {
+            StandIn.available = Accelerator.entries.toSet()
+            ReflectionHelpers.setStaticField(Build::class.java, "SOC_MODEL", "SM8750")
+            assertEquals("""["gpu"]""", run(job(tflite, plan)).getJSONObject("samples").getString("ran_on"))
+            val made = run(job(npu, plan.put("unit", JSONObject.NULL)))
+            assertEquals("""["npu"]""", made.getJSONObject("samples").getString("ran_on"))
+        } finally {
+            StandIn.reset()
+        }
     }
 
     @Test

@@ -28,6 +28,9 @@ class ShrunkTest {
         assertTrue("org/pytorch/executorch/extension/llm/LlmModule.class" in names)
         assertFalse("org/pytorch/executorch/extension/llm/LlmGenerationConfig.class" in names)
         assertFalse("io/github/mnv4/core/ModelBundle.class" in names)
+        // LiteRT's native code finds it by its name.
+        assertTrue("com/google/ai/edge/litert/LiteRtException.class" in names)
+        assertFalse("com/google/ai/edge/litert/CompiledModel.class" in names)
         val said = run(jars)
         assertEquals(
             listOf("ran tflite 2.16.1", "ran executorch (XnnpackBackend)"),
@@ -56,6 +59,7 @@ class ShrunkTest {
                 "io.github.mnv4.executorch.ExecuTorchProvider",
                 "org.tensorflow.lite.Interpreter",
                 "org.tensorflow.lite.InterpreterApi",
+                "com.google.ai.edge.litert.LiteRtException",
                 "org.pytorch.executorch.Module",
                 "com.facebook.jni.HybridData",
                 "com.facebook.soloader.nativeloader.NativeLoader",
@@ -79,8 +83,9 @@ class ShrunkTest {
         return jars
     }
 
-    /** A part of Android, so it is not shrunk. */
+    /** Parts of Android, so they are not shrunk. */
     private val json = origin("org.json.JSONObject")
+    private val framework = origin("android.content.Context")
 
     private fun origin(name: String): File =
         File(
@@ -94,7 +99,8 @@ class ShrunkTest {
     private fun run(jars: List<File>): List<String> {
         val java = "${System.getProperty("java.home")}/bin/java"
         val native = "-Djava.library.path=${System.getProperty("java.library.path")}"
-        val command = listOf(java, native, "-cp", (jars + json).joinToString(":"), "io.github.mnv4.check.ProgramKt")
+        val command =
+            listOf(java, native, "-cp", (jars + json + framework).joinToString(":"), "io.github.mnv4.check.ProgramKt")
         val process =
             ProcessBuilder(command + bundles.map { it.path })
                 .directory(File("target/shrunk")) // where a JVM that crashes leaves its report

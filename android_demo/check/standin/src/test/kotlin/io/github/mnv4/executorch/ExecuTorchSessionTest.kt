@@ -44,7 +44,8 @@ class ExecuTorchSessionTest {
             Module.runs = true
         }
         assertEquals(0, Module.open)
-        MobileNetV4.open(ContextWrapper(null), bundle, Options(threads = 7)).close() // none is open, so the number may change
+        // None is open, so the number may change.
+        MobileNetV4.open(ContextWrapper(null), bundle, Options(threads = 7)).close()
     }
 
     @Test

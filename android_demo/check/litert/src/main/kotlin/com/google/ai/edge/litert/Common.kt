@@ -37,7 +37,10 @@ public enum class Status(
 public class LiteRtException(
     public val status: Status,
     message: String,
-) : Exception(message)
+) : Exception(message) {
+    /** The one that native code calls. */
+    public constructor(code: Int, message: String) : this(Status.entries.first { it.code == code }, message)
+}
 
 /** What stands in for LiteRT's native code: a unit of the device, which computes with TensorFlow Lite on the CPU. */
 public object StandIn {
