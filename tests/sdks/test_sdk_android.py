@@ -411,9 +411,7 @@ def test_a_module_holds_programs_for_several_socs(variant, tmp_path):
         "MODEL_OTHER": 'Mnv4Model("main.other")',
     }
     assert needs(out / MAIN) == ["mnv4", "mnv4-litert"]
-    with pytest.raises(
-        ConfigError, match=r"runs only on the NPU of SM8750; give the bundle"
-    ):
+    with pytest.raises(ConfigError, match=r"runs only on the NPU of SM8750; give the bundle"):
         write_android([compiled[1], variant(id="another", recipe="another")], out)
     twin = compiled_bundle(plain, tmp_path / "twin", "SM8650")
     twin = twin.rename(twin.with_name("twin"))
