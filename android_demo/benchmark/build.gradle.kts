@@ -31,4 +31,5 @@ dependencies {
     implementation(project(":mnv4-measure"))
     implementation(project(":mnv4-litert"))
     implementation(project(":mnv4-executorch"))
+    implementation("com.google.ai.edge.litert:litert-gpu:2.3.0")
 }

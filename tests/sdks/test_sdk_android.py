@@ -337,6 +337,11 @@ def test_documents_name_the_version_of_litert_that_apps_get():
     (version,) = re.findall("litert:litert:([0-9.]+)", gradle(ANDROID / "mnv4-litert"))
     for path in ("README.md", "template/README.md"):
         assert f"LiteRT {version}" in (ANDROID / path).read_text()
+    session = ANDROID / "mnv4-litert/src/main/kotlin/io/github/mnv4/litert/CompiledSession.kt"
+    how_to = ANDROID.parent / "docs/how-to/adding-the-android-module.md"
+    gpu = ANDROID / "benchmark/build.gradle.kts"
+    for path in (session, how_to, gpu, ANDROID / "template/README.md"):
+        assert f"litert:litert-gpu:{version}" in path.read_text()
 
 
 def test_every_module_of_the_library_is_shipped_and_in_the_wheel():
