@@ -24,7 +24,7 @@ def android(
         list[Path],
         typer.Argument(
             metavar="BUNDLE...",
-            help="Bundles for LiteRT or ExecuTorch.",
+            help="Bundles for LiteRT, ExecuTorch or a Snapdragon.",
             autocompletion=complete.bundles,
         ),
     ],

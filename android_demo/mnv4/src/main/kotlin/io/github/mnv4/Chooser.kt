@@ -43,6 +43,7 @@ internal class Chooser(
      * Returns the candidate that was chosen before, or else tries all of them, one at a time.
      *
      * @throws Mnv4Exception.RuntimeFailed if no unit is right.
+     * @throws Mnv4Exception if that is not the units' fault.
      */
     fun choose(candidates: List<Candidate>): Chosen =
         synchronized(LOCK) {
@@ -101,6 +102,8 @@ internal class Chooser(
         candidates: List<Candidate>,
         trials: Collection<Trial>,
     ): Mnv4Exception {
+        val error = (trials.first() as Bad).error
+        if (error is Mnv4Exception.BadBundle || error is Mnv4Exception.MissingRuntime) return error
         val id =
             candidates
                 .first()
@@ -146,7 +149,7 @@ internal class Chooser(
         } catch (error: Mnv4Exception.WrongOutput) {
             trial = Bad(Verdict.Wrong, error.message.orEmpty())
         } catch (error: Exception) {
-            trial = Bad(Verdict.Failed, error.message ?: error.toString())
+            trial = Bad(Verdict.Failed, error.message ?: error.toString(), error)
         } catch (error: LinkageError) {
             trial = Bad(Verdict.Failed, "the app lacks a part of the runtime: ${error.message}")
         } catch (error: OutOfMemoryError) {
@@ -200,6 +203,7 @@ internal class Chooser(
     private class Bad(
         val verdict: Verdict,
         val text: String,
+        val error: Exception? = null,
     ) : Trial
 
     private companion object {

@@ -176,6 +176,19 @@ class ChooserTest {
     }
 
     @Test
+    fun `what is wrong with the app is no unit's fault`() {
+        val lacking =
+            UNITS.map {
+                Candidate(
+                    it,
+                    bundle,
+                ) { throw Mnv4Exception.MissingRuntime("the app lacks its runtime") }
+            }
+        val chooser = Chooser(memory(), now = clock::get)
+        assertThrows(Mnv4Exception.MissingRuntime::class.java) { chooser.choose(lacking) }
+    }
+
+    @Test
     fun `a choice is remembered for its key`() {
         val first = choose(gpu)
         assertTrue(!first.remembered)
