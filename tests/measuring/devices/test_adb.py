@@ -336,9 +336,6 @@ def test_the_benchmark_app_is_driven_by_its_instrumentation(adb, subject):
         shell("touch /data/crash")
         with pytest.raises(DeviceError, match=r"result.json: .*shortMsg=Process crashed\."):
             device.measure(pte, QUICK, Progress())
-        for_npu = replace(pte, artifact=replace(pte.artifact, target="snapdragon"))
-        with pytest.raises(ConfigError, match="cannot run snapdragon"):
-            device.check(for_npu, QUICK)
         bare = replace(pte, bundle=None)
         with pytest.raises(ConfigError, match="the benchmark app measures bundles"):
             device.check(bare, QUICK)
