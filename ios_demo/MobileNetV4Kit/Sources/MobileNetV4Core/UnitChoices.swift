@@ -26,6 +26,7 @@ package actor UnitChoices {
     private let device: String
     private let system: String
     private let limit: UnitTrial.Limit
+    private let latency: UnitTrial.Latency
     private var running: [String: Task<MobileNetV4.UnitChoice, any Error>] = [:]
     private var last: Task<MobileNetV4.UnitChoice, any Error>?
     private var isSwept = false
@@ -37,17 +38,23 @@ package actor UnitChoices {
     ///   - device: The maker's name for this model of device.
     ///   - system: The system, with its build.
     package init(folder: URL, device: String, system: String) {
-        self.init(folder: folder, device: device, system: system) { _ in
-            try await Task.sleep(for: .seconds(UnitTrial.seconds))
-        }
+        self.init(
+            folder: folder, device: device, system: system,
+            limit: { _ in try await Task.sleep(for: .seconds(UnitTrial.seconds)) })
     }
 
-    /// - Parameter limit: Returns when the time for units is over.
-    init(folder: URL, device: String, system: String, limit: @escaping UnitTrial.Limit) {
+    /// - Parameters:
+    ///   - limit: Returns when the time for units is over.
+    ///   - latency: Returns the latency of a run; tests have a clock of their own.
+    init(
+        folder: URL, device: String, system: String, limit: @escaping UnitTrial.Limit,
+        latency: @escaping UnitTrial.Latency = { $1.network }
+    ) {
         self.folder = folder
         self.device = device
         self.system = system
         self.limit = limit
+        self.latency = latency
     }
 
     /// Returns the choice for a bundle, which is made first if it is not remembered.
@@ -71,7 +78,8 @@ package actor UnitChoices {
         }
         if let task = running[sha256] { return try await task.value }
         let golden = try MobileNetV4.Golden(bundle)
-        let trial = UnitTrial(bundle: bundle, golden: golden, open: open, limit: limit)
+        let trial = UnitTrial(
+            bundle: bundle, golden: golden, open: open, limit: limit, latency: latency)
         // A task of its own: a caller that is cancelled does not take the others with it.
         let task = Task { [last] in
             _ = await last?.result

@@ -7,6 +7,9 @@ struct UnitTrial: Sendable {
         @Sendable (MobileNetV4.ComputeUnit) async throws -> any MobileNetV4.SessionLoader
     /// Returns when the time for units is over.
     typealias Limit = @Sendable (MobileNetV4.ComputeUnit) async throws -> Void
+    /// Returns the latency of a run on units in milliseconds.
+    typealias Latency =
+        @Sendable (MobileNetV4.ComputeUnit, MobileNetV4.Outputs.Times) -> Double
     typealias Finding = MobileNetV4.UnitChoice.Finding
 
     /// The number of timed runs.
@@ -21,6 +24,7 @@ struct UnitTrial: Sendable {
     let golden: MobileNetV4.Golden
     let open: Opener
     let limit: Limit
+    let latency: Latency
 
     /// Runs the network on units.
     ///
@@ -59,7 +63,7 @@ struct UnitTrial: Sendable {
                 let why = "flaky: image \(index) gave other outputs in run \(run + 1)"
                 return Finding(unit, .flaky, reason: why)
             }
-            latencies.append(again.times.network)
+            latencies.append(latency(unit, again.times))
         }
         let median = MobileNetV4.Statistics(latencies)?.percentile(50)
         return Finding(unit, .slower, reason: "", medianMs: median)
