@@ -128,8 +128,11 @@ def test_feed_gives_what_the_input_asks_for(layout, dtype):
     np.testing.assert_array_equal(planes, expected.astype(dtype))
 
 
-NAMED = ("sdks", "measuring/devices/browser", "measuring/devices/ios.py")
-"""Where the core may name a target: what the SDKs, the iOS app and the page of LiteRT.js run."""
+NAMED = (
+    "sdks",
+    *("measuring/devices/browser", "measuring/devices/ios.py", "measuring/devices/android_app.py"),
+)
+"""Where the core may name a target: what the SDKs, the apps and the page of LiteRT.js run."""
 
 
 def test_the_core_names_no_target():

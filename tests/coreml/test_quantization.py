@@ -409,7 +409,7 @@ def test_pairs_around_a_reshape_survive(tmp_path):
     spec = BuildSpec(model=model, preprocess=preprocess, options=options)
     out = tmp_path / "a.mlpackage"
     out.mkdir()
-    _convert(program, spec, load_recipe("fp32"), [], out)
+    _convert(program, spec, load_recipe("fp32"), [], [], out)
     operators = target.operators(out)
     assert (operators["quantize"], operators["dequantize"]) == (2, 2)
     expected = program.module()(image)["logits"].detach().numpy()

@@ -148,7 +148,7 @@ def test_a_head_of_another_kind_leaves_features_only(tmp_path):
     file = read_model(write(tmp_path, document))
     assert file.spec.head is None
     assert file.unused == ("model.architecture.head (yolox_head)",)
-    with pytest.raises(ConfigError, match=r"'logits', allowed: embedding, stage_1"):
+    with pytest.raises(ConfigError, match=r"'logits', allowed: embedding, stage_0, stage_1"):
         file.spec.check_outputs(("logits",))
 
 
