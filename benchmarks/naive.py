@@ -22,30 +22,42 @@ from torch import Tensor, nn
 from mnv4_mobile.images import Preprocess, normalise, random_images
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.key_maps import KEY_MAPS
-from mnv4_mobile.model.random_weights import random_state
+from mnv4_mobile.model.weights import load_checkpoint
 
 TARGETS = {"executorch": ".pte", "tflite": ".tflite", "coreml": ".mlpackage", "coreai": ".aimodel"}
 IMAGES = 8
 """The number of images that calibrate int8; the latency does not depend on it."""
 
 
-def network(name: str) -> nn.Module:
-    """Returns timm's network of a shipped configuration, with the weights of `random:0`."""
+def network(name: str, weights: str = "random:0") -> nn.Module:
+    """Returns timm's network of a shipped configuration, with the weights of our checkpoint.
+
+    timm's convolutional variants have no layer scale: their last batch norms are scaled instead,
+    which computes the same.
+    """
     import timm
 
-    model: nn.Module = timm.create_model(f"mobilenetv4_{name.replace('-', '_')}").eval()
-    spec = load_model(name)
-    if not any(key.endswith("layer_scale.gamma") for key in model.state_dict()):
-        spec = replace(spec, layer_scale=None)  # timm's convolutional variants have none
+    checkpoint = load_checkpoint(load_model(name), weights)
+    assert checkpoint.spec.head is not None
+    model: nn.Module = timm.create_model(
+        f"mobilenetv4_{name.replace('-', '_')}", num_classes=checkpoint.spec.head.num_classes
+    ).eval()
+    shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    spec, state = checkpoint.spec, dict(checkpoint.state)
+    if not any(key.endswith("layer_scale.gamma") for key in shapes):
+        spec = replace(spec, layer_scale=None)
+        for key in [key for key in state if key.endswith("layer_scale.gamma")]:
+            gamma, block = state.pop(key), key.removesuffix("layer_scale.gamma")
+            for leaf in ("weight", "bias"):
+                state[f"{block}project.norm.{leaf}"] = state[f"{block}project.norm.{leaf}"] * gamma
     (timm,) = (one for one in KEY_MAPS if one.source == "timm")
     modules = timm.modules(spec)
-    shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
-    state = {}
-    for ours, tensor in random_state(spec, 0).items():
+    renamed = {}
+    for ours, tensor in state.items():
         module, _, leaf = ours.rpartition(".")
         theirs = f"{modules[module]}.{leaf}"
-        state[theirs] = tensor.reshape(shapes[theirs])
-    model.load_state_dict(state)
+        renamed[theirs] = tensor.reshape(shapes[theirs])
+    model.load_state_dict(renamed)
     return model.requires_grad_(False)
 
 
