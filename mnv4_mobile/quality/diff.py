@@ -23,8 +23,8 @@ from mnv4_mobile.quality.sides import Side
 from mnv4_mobile.tensors import Tensors
 
 _CHUNK = 8  # number of images whose values are in memory at a time
-_FIXED = (".query", ".key.project", ".value.project")
-"""Ends of the names of layers whose channels no preparation scales; nor does it those of `head`."""
+_GUARDED = (".query", ".key.project", ".value.project", "head.conv")
+"""Ends of the names of layers whose channels only `guard` scales, by powers of two."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,13 +267,16 @@ def _fitted(
         orders = [order, *_orders_of_heads(channels)]
         order = max(orders, key=lambda one: float(np.median(sqnr_db(expected, found[:, one]))))
     factor = np.ones((channels, 1, 1), np.float32)
-    if rescaled and not layer.endswith(_FIXED) and not layer.startswith("head"):
+    if rescaled and layer != "head.classifier":
         a, b = (
             np.moveaxis(x, 1, 0).reshape(channels, -1).astype(np.float64)
             for x in (expected, found[:, order])
         )
         with np.errstate(divide="ignore", invalid="ignore"):
             fitted = (a * b).sum(1) / (b * b).sum(1)
+            if layer.endswith(_GUARDED):
+                power = np.exp2(np.log2(fitted).round())
+                fitted = np.where(np.isclose(fitted, power, rtol=0.05), power, 1)
         # A channel that is zero, or opposite, has no factor.
         factor[:, 0, 0] = np.where(np.isfinite(fitted) & (fitted > 0), fitted, 1)
     return _Fit(order=order, factor=factor)

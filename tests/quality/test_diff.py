@@ -122,6 +122,21 @@ def test_channels_are_scaled_if_two_programs_were_prepared_differently():
         assert found["head.conv"] < 10
 
 
+@pytest.mark.parametrize(
+    ("layer", "factor", "fits"),
+    [
+        ("b_query", 0.25, True),
+        ("b_query", 1.5, False),
+        ("head_conv", 2, True),
+        ("head_classifier", 2, False),
+    ],
+)
+def test_only_what_guard_scales_by_powers_of_two_may_differ_by_them(layer, factor, fits):
+    one, other = Values("a", **{layer: MAP}), Values("b", ("fp16",), **{layer: factor * MAP})
+    (pair,) = diff([one, other], IMAGE, 40, Progress()).pairs
+    assert (pair.first_below is None) is fits
+
+
 def test_programs_without_a_common_layer_are_refused():
     with pytest.raises(ConfigError, match="a and b: have no layer in common"):
         diff([Values("a", one=MAP), Values("b", two=MAP)], IMAGE, 40, Progress())
