@@ -13,6 +13,7 @@ from mnv4_mobile.builder.reference import arranged, checked, eager, golden_pixel
 from mnv4_mobile.bundle.manifest import AnyBundle, Bundle, open_bundle
 from mnv4_mobile.bundle.parity import Parity, parities
 from mnv4_mobile.bundle.worker import Worker, run_pixels
+from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.model.grammar import read_model
 from mnv4_mobile.target import check_units, first_unit, load_target, require
 from mnv4_mobile.tensors import CLASSES
@@ -88,9 +89,18 @@ def read_checkpoint(
         bundle: The bundle.
         weights: The checkpoint.
         model: The configuration. Default: the shipped one of the bundle's model name.
+
+    Raises:
+        ConfigError: The bundle has a head of the caller's own.
+        WeightsError: The checkpoint does not fit the model.
     """
     from mnv4_mobile.model.weights import load_checkpoint
 
+    if any(layer.name.startswith("own_head.") for layer in bundle.manifest.layers):
+        raise ConfigError(
+            f"--weights: {bundle.path}: has a head of your own, which the backbone's weights "
+            "lack; leave it out, and the golden pairs are compared"
+        )
     classes = [o.shape[1] for o in bundle.outputs if o.kind in CLASSES]
     checkpoint = load_checkpoint(
         read_model(model or bundle.manifest.model.name).spec,

@@ -66,6 +66,8 @@ def test_backbone_and_head_are_one_verified_artifact(bundles):
             "own_head.boxes.0",
             "own_head.boxes.1",
         ]
+    with pytest.raises(ConfigError, match="has a head of your own, which"):
+        verify(bundles[0], "demo")
     with load(bundles[0]) as model:
         picture = random_images(bundles[0].preprocess, 1, seed=5)[0]
         found = model.run([picture] * 3)["boxes"]
