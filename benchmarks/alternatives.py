@@ -120,7 +120,8 @@ def built(target: str, package: str, module: str) -> Way:
         session, image = load_target(target).open(bundle.artifact, threads), bundle.input
 
         def feed(values: Floats) -> Any:
-            return {image.name: values if image.layout == "nchw" else np.moveaxis(values, 1, -1)}
+            laid = values if image.layout == "nchw" else np.moveaxis(values, 1, -1)
+            return {image.name: np.ascontiguousarray(laid)}
 
         return Opened(feed=feed, run=session, read=lambda found: found["logits"])
 
