@@ -131,9 +131,8 @@ def built(target: str, package: str, module: str) -> Way:
 def stock(target: str, package: str, module: str) -> Way:
     """Returns a toolchain's own way; LiteRT's int8 takes and returns integers."""
 
-    def make(network: Network, recipe: str, out: Path) -> None:
-        images = network.images("calibration", CALIBRATED_WITH if recipe == "int8" else 1)
-        naive.convert(naive.network(network.model, network.weights), images, target, recipe, out)
+    def export(model: torch.nn.Module, images: list[Tensor], recipe: str, out: Path) -> None:
+        naive.convert(model, images, target, recipe, out)
 
     def open_(path: Path, threads: int) -> Opened:
         session = load_target(target).open(path, threads)
@@ -160,17 +159,17 @@ def stock(target: str, package: str, module: str) -> Way:
 
         return Opened(feed=feed, run=session, read=read)
 
-    return Way(make=make, open=open_, package=package, module=module)
+    return exported(export, open_, package, module)
 
 
-def other(
+def exported(
     export: Callable[[torch.nn.Module, list[Tensor], str, Path], None],
     open_: Callable[[Path, int], Opened],
     package: str,
     module: str,
     recipes: tuple[str, ...] = RECIPES,
 ) -> Way:
-    """Returns the way of a runtime that this project has no target for."""
+    """Returns the way of timm's network through an export of another project."""
 
     def make(network: Network, recipe: str, out: Path) -> None:
         images = network.images("calibration", CALIBRATED_WITH if recipe == "int8" else 1)
@@ -186,11 +185,11 @@ WAYS = {
     "ExecuTorch": built(*_EXECUTORCH),
     "LiteRT, stock": stock(*_LITERT),
     "ExecuTorch, stock": stock(*_EXECUTORCH),
-    "ONNX Runtime": other(
+    "ONNX Runtime": exported(
         other_runtimes.onnx, other_runtimes.open_onnx, "onnxruntime", "onnxruntime"
     ),
-    "ncnn": other(other_runtimes.ncnn, other_runtimes.open_ncnn, "ncnn", "ncnn", ("fp32",)),
-    "MNN": other(other_runtimes.mnn, other_runtimes.open_mnn, "MNN", "MNN"),
+    "ncnn": exported(other_runtimes.ncnn, other_runtimes.open_ncnn, "ncnn", "ncnn", ("fp32",)),
+    "MNN": exported(other_runtimes.mnn, other_runtimes.open_mnn, "MNN", "MNN"),
 }
 """The first one is what ratios are relative to."""
 

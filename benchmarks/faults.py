@@ -331,7 +331,8 @@ def _built(target: str, work: Path) -> Bundle:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    """Plants the faults of the chosen targets, and prints a line for each kind."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--targets", default=",".join(TARGETS))
     given = parser.parse_args()

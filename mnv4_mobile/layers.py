@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from mnv4_mobile.errors import DeviceError
 from mnv4_mobile.records import Milliseconds, Record
 
+OWN_HEAD = "own_head."
+"""What the names of the layers of a head of the caller's own begin with (`model/deploy.py`)."""
+
 
 class Layer(Record, frozen=True, kw_only=True):
     """The precision of one layer of an artifact."""

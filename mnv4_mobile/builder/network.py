@@ -14,6 +14,7 @@ from mnv4_mobile.builder.cell import Cell, shown
 from mnv4_mobile.builder.reference import checked, eager, golden_pixels, load_net
 from mnv4_mobile.bundle.manifest import ModelEntry
 from mnv4_mobile.files import Reader
+from mnv4_mobile.layers import OWN_HEAD
 from mnv4_mobile.model.form import Form
 from mnv4_mobile.program.export import export
 from mnv4_mobile.program.head import load_head, with_head
@@ -130,7 +131,7 @@ class Network:
         """The names that recipes' patterns may match, as far as known before the export."""
         modules = [name for name, _ in self.net.named_modules()]
         if self._head:
-            modules += [f"own_head.{name}" for name, _ in self._head.named_modules()]
+            modules += [f"{OWN_HEAD}{name}" for name, _ in self._head.named_modules()]
         return [f"{module}{end}".lstrip(".") for module in modules for end in ("", *NAMELESS)]
 
     def prepared(self, recipe: Recipe, calibration: Calibration | None) -> MobileNetV4:

@@ -13,6 +13,7 @@ from mnv4_mobile.cli import complete, next_step
 from mnv4_mobile.cli.show import (
     BundlePaths,
     Json,
+    ModelOfWeights,
     NoSizeLimits,
     Quiet,
     Threads,
@@ -38,14 +39,7 @@ def diff(
             autocompletion=complete.weights,
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="The model for --weights. Default: the bundle's.",
-            metavar="MODEL",
-            autocompletion=complete.models,
-        ),
-    ] = None,
+    model: ModelOfWeights = None,
     calibrate: Annotated[
         str | None,
         typer.Option(

@@ -58,6 +58,14 @@ BundlePaths = Annotated[
         autocompletion=complete.bundles,
     ),
 ]
+ModelOfWeights = Annotated[
+    str | None,
+    typer.Option(
+        help="The model for --weights. Default: the bundle's.",
+        metavar="MODEL",
+        autocompletion=complete.models,
+    ),
+]
 Threads = Annotated[int, typer.Option(help="Number of runtime threads.", min=1, max=1024)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 NoSizeLimits = Annotated[

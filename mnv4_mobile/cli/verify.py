@@ -11,6 +11,7 @@ from mnv4_mobile.cli import complete, next_step
 from mnv4_mobile.cli.show import (
     BundlePaths,
     Json,
+    ModelOfWeights,
     NoSizeLimits,
     Quiet,
     Threads,
@@ -34,14 +35,7 @@ def verify(
             autocompletion=complete.weights,
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="The model for --weights. Default: the bundle's.",
-            metavar="MODEL",
-            autocompletion=complete.models,
-        ),
-    ] = None,
+    model: ModelOfWeights = None,
     threads: Threads = 1,
     unit: UnitNames = [],  # noqa: B006 - typer makes a new list for every call
     no_size_limits: NoSizeLimits = False,

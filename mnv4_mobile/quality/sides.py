@@ -53,10 +53,10 @@ class Side(Protocol):
         """
 
 
-def preparation_of(bundle: Bundle | None) -> Preparation:
-    """Returns what decided the scales of channels in a bundle; None stands for trained weights."""
-    calibration = bundle.manifest.calibration if bundle else None
-    if bundle is None or calibration is None:
+def preparation_of(bundle: Bundle) -> Preparation:
+    """Returns what decided the scales of channels in a bundle."""
+    calibration = bundle.manifest.calibration
+    if calibration is None:
         return ()
     return bundle.manifest.recipe, calibration.dataset_sha256, calibration.seed
 
@@ -180,8 +180,8 @@ class SimulatedSide:
 class EagerSide:
     """The trained network in PyTorch, before anything is folded.
 
-    Layers whose values the deploy form changes are left out: queries, keys and values, into which
-    the norm before them and their scale are folded, and the pooling, which is no module.
+    Queries, keys and values are left out, because the deploy form folds the norm before them and
+    their scale into them. So is the pooling, which is not a module.
     """
 
     name = "PyTorch, eager"
@@ -291,7 +291,7 @@ def torch_sides(bundle: Bundle, origin: Origin, progress: Progress) -> list[Side
     # Images are fed to all sides alike, whatever an artifact takes.
     spec = replace(spec, batch=1, input="float", io="float32")
     net = load_net(loaded, spec)
-    trained, form, preparation = net, target.form(spec, recipe), preparation_of(None)
+    trained, form, preparation = net, target.form(spec, recipe), EagerSide.preparation
     simulated: list[Side] = []
     if origin.calibrate is not None:
         recipe, calibration = _calibration(bundle, recipe, origin.calibrate, progress)

@@ -14,6 +14,7 @@ from mnv4_mobile.bundle.manifest import AnyBundle, Bundle, open_bundle
 from mnv4_mobile.bundle.parity import Parity, parities
 from mnv4_mobile.bundle.worker import Worker, run_pixels
 from mnv4_mobile.errors import ConfigError
+from mnv4_mobile.layers import OWN_HEAD
 from mnv4_mobile.model.grammar import read_model
 from mnv4_mobile.target import check_units, first_unit, load_target, require
 from mnv4_mobile.tensors import CLASSES
@@ -96,7 +97,7 @@ def read_checkpoint(
     """
     from mnv4_mobile.model.weights import load_checkpoint
 
-    if any(layer.name.startswith("own_head.") for layer in bundle.manifest.layers):
+    if any(layer.name.startswith(OWN_HEAD) for layer in bundle.manifest.layers):
         raise ConfigError(
             f"--weights: {bundle.path}: has a head of your own, which the backbone's weights "
             "lack; leave it out, and the golden pairs are compared"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,13 @@ def watch(path: Path, layers: Sequence[str], unit: Unit | None) -> Watch:
         for layer, place in layer_values(graph_of(program, layers), layers).items()
     }
     types = {layer: program.values[place].dtype for layer, place in places.items()}
-    sessions: dict[tuple[str, ...], Session] = {}
 
+    @cache
     def opened(given: tuple[str, ...]) -> Session:
-        if given not in sessions:
-            with tempfile.TemporaryDirectory() as folder:
-                asset = Path(folder, path.name)
-                save_with_ports(path, FUNCTION, places, given, asset)
-                sessions[given] = open_session(asset, unit)
-        return sessions[given]
+        with tempfile.TemporaryDirectory() as folder:
+            asset = Path(folder, path.name)
+            save_with_ports(path, FUNCTION, places, given, asset)
+            return open_session(asset, unit)
 
     def run(inputs: Tensors, given: Tensors) -> dict[str, npt.NDArray[Any]]:
         fed = {

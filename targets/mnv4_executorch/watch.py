@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -64,13 +65,11 @@ def watch(path: Path, layers: Sequence[str], threads: int) -> Watch:
         )
     places = {layer: int(name.partition(".")[2]) for layer, name in found.items()}
     data = path.read_bytes()
-    runs: dict[tuple[str, ...], tuple[_Run, dict[str, _Value]]] = {}
 
+    @cache
     def opened(given: tuple[str, ...]) -> tuple[_Run, dict[str, _Value]]:
-        if given not in runs:
-            changed, values = _with_ports(data, places, given)
-            runs[given] = _loaded(path, changed, threads), values
-        return runs[given]
+        changed, values = _with_ports(data, places, given)
+        return _loaded(path, changed, threads), values
 
     def run(inputs: Tensors, given: Tensors) -> dict[str, npt.NDArray[Any]]:
         forward, values = opened(tuple(layer for layer in places if layer in given))

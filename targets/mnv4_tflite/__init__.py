@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,7 +134,7 @@ class LiteRT:
         """Gives the model more outputs; see `Watchable.watch`."""
         from mnv4_tflite.watch import watch
 
-        return watch(path, layers, threads, unit)
+        return watch(path, layers, partial(self.open, threads=threads, unit=unit))
 
 
 target = LiteRT()

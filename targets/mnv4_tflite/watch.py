@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,21 @@ import numpy.typing as npt
 from mnv4_mobile.errors import damaged
 from mnv4_mobile.target import Session
 from mnv4_mobile.tensors import Tensors
-from mnv4_mobile.units import Unit
 from mnv4_mobile.watch import Watch, as_nchw, from_nchw, layer_values
 from mnv4_tflite.flatbuffer import read_model, write_model
-from mnv4_tflite.gpu import open_on_gpu
 from mnv4_tflite.integer_io import grid
 from mnv4_tflite.lint import graph_of
 from mnv4_tflite.reader import KIND, Model
-from mnv4_tflite.session import open_session
 
 
-def watch(path: Path, layers: Sequence[str], threads: int, unit: Unit | None) -> Watch:
-    """Loads a model so that it returns the values of its layers; see `Watchable.watch`."""
+def watch(path: Path, layers: Sequence[str], open_: Callable[[Path], Session]) -> Watch:
+    """Loads a model so that it returns the values of its layers; see `Watchable.watch`.
+
+    Args:
+        path: The model.
+        layers: Names of the network's convolutions in the order in which they run.
+        open_: Opens the changed model on the unit that was asked for.
+    """
     model = Model(path)
     with damaged(path, KIND):
         numbers = {
@@ -40,17 +44,13 @@ def watch(path: Path, layers: Sequence[str], threads: int, unit: Unit | None) ->
     data = path.read_bytes()
     whole = read_model(data)
     grids = {layer: grid(whole, number) for layer, number in numbers.items()}
-    sessions: dict[frozenset[str], Session] = {}
 
+    @cache
     def opened(given: frozenset[str]) -> Session:
-        if given not in sessions:
-            with tempfile.TemporaryDirectory() as folder:
-                file = Path(folder, path.name)
-                file.write_bytes(_with_ports(data, numbers, given))
-                sessions[given] = (
-                    open_on_gpu(file) if unit == "gpu" else open_session(file, threads)
-                )
-        return sessions[given]
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, path.name)
+            file.write_bytes(_with_ports(data, numbers, given))
+            return open_(file)
 
     def run(inputs: Tensors, given: Tensors) -> dict[str, npt.NDArray[Any]]:
         known = {layer: given[layer] for layer in numbers if layer in given}
