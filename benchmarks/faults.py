@@ -2,14 +2,18 @@
 
     python -m benchmarks.faults -o out/faults [--targets tflite,coreml,...]
 
-For every target, the demo network in float32 gets a wrong scale (all weights of a convolution half
+For every target and recipe, the demo network gets a wrong scale (all weights of a convolution half
 as large again), a swapped padding (all of it after the image, as TensorFlow has it, and not half on
 each side), a dropped bias or a transposed weight (the same numbers in the wrong order), at five
-random layers each. The fault is planted in the artifact's bytes. Only the padding of an `.aimodel`
-is changed in the exported program, because all convolutions share one constant there. A fault that
-leaves the output above 40 dB is drawn again. The artifact is then compared with the deploy form in
-PyTorch: `named` counts how often the layer that loses most by itself is the one with the fault, and
-`first below` how often it is also the first one below 40 dB.
+random layers each. The fault is planted in the artifact's bytes, with two exceptions: the padding
+of an `.aimodel` is changed in the exported program, because all convolutions share one constant
+there, and faults of a Snapdragon's file in the LiteRT model that it is compiled from.
+
+A fault counts if it brings the output below 40 dB, and in integers, which lose more than that
+without one, if the output loses 10 dB or more; else it is drawn again. The artifact is then
+compared with the deploy form in PyTorch, prepared as the recipe says: `named` counts how often the
+layer that loses most by itself is the one with the fault, and `first below` how often it is also
+the first one below 40 dB, which is said of floats only.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import argparse
 import random
 import shutil
 import struct
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -34,28 +39,39 @@ from torch.export import ExportedProgram
 from mnv4_coreai.asset import HASH, PROGRAM
 from mnv4_coreml.mil.saved import SavedModel
 from mnv4_executorch.pte import Program
+from mnv4_executorch.speedups import program_of, xnnpack_graph
 from mnv4_mobile import Options, build, files
-from mnv4_mobile.build_spec import BuildSpec
-from mnv4_mobile.builder.reference import load_net
 from mnv4_mobile.bundle.manifest import Bundle, open_bundle, write_manifest
 from mnv4_mobile.bundle.parity import median_db
 from mnv4_mobile.bundle.worker import Worker, run_pixels
-from mnv4_mobile.program.export import export
 from mnv4_mobile.program.operations import operations
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.diff import diff
-from mnv4_mobile.quality.sides import Origin, artifact_sides, torch_sides
-from mnv4_mobile.quality.verify import read_checkpoint
+from mnv4_mobile.quality.sides import FoldedSide, Origin, artifact_sides, torch_sides
 from mnv4_mobile.recipe import load_recipe
 from mnv4_mobile.records import replace
-from mnv4_mobile.target import completed, first_unit, load_target
+from mnv4_mobile.target import load_target
+from mnv4_snapdragon.compiled import SOURCE, read_compiled, soc_of, source_of
+from mnv4_snapdragon.speedups import compiled
 from mnv4_tflite.flatbuffer import kinds, read_model, write_model
+from mnv4_tflite.metadata import pack
+from mnv4_tflite.reader import Model
 
 KINDS = ("scale", "padding", "bias", "transposed")
-BOUND_DB = 40.0
+BOUND_DB, LOSS_DB = 40.0, 10.0
 TIMES = 5
-TARGETS = ("tflite", "coreml", "executorch", "coreai")
+RECIPES = {
+    "tflite": ("fp32", "int8"),
+    "coreml": ("fp32", "int8"),
+    "executorch": ("fp32", "int8"),
+    "coreai": ("fp32",),
+    "snapdragon": ("fp16", "int8"),
+}
+"""The recipes of each target."""
+_INTEGERS = "int8"
 _MODEL, _WEIGHTS, _SIZE = "conv-small-035", "demo", (96, 96)
+_IMAGES = Path(__file__).parents[1] / "mnv4_mobile" / "demo" / "pictures"
+_OPTIONS = {"snapdragon": {"soc": ["SM8750"], "watchable": True}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +116,46 @@ def _parameter(program: ExportedProgram, node: Any) -> npt.NDArray[np.float32]:
     return values
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """The constants of a convolution, as an artifact stores them."""
+
+    weight: npt.NDArray[Any]
+    bias: npt.NDArray[Any]
+    rows: int
+    """The axis of `weight` along which a filter's rows lie; its columns lie along the next one."""
+    scale: npt.NDArray[Any] | None = None
+    """What the weight's integers stand for; None for floats."""
+    bias_scale: npt.NDArray[Any] | None = None
+    """What the bias's integers stand for; None for floats."""
+
+    def changes(self, kind: str) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+        """Returns what a fault replaces, and by what."""
+        if kind == "bias":
+            return [(self.bias, np.zeros_like(self.bias))]
+        if kind == "transposed":
+            return [(self.weight, self._transposed())]
+        if self.scale is None:
+            return [(self.weight, self.weight * self.weight.dtype.type(1.5))]
+        coarser = [(self.scale, self.scale * self.scale.dtype.type(1.5))]
+        if self.bias_scale is not None:  # it is the product of two scales, and the bias stays
+            smaller = np.rint(self.bias / 1.5).astype(self.bias.dtype)
+            coarser += [(self.bias_scale, self.bias_scale * np.float32(1.5)), (self.bias, smaller)]
+        return coarser
+
+    def _transposed(self) -> npt.NDArray[Any]:
+        if self.weight.shape[self.rows] > 1:
+            return np.ascontiguousarray(self.weight.swapaxes(self.rows, self.rows + 1))
+        flat = self.weight.reshape(-1, len(self.bias))
+        return np.ascontiguousarray(flat.T).reshape(self.weight.shape)
+
+
 def spoil(kind: str, bundle: Bundle, conv: Convolution, index: int, out: Path) -> Bundle | None:
     """Writes a copy of a bundle with a fault in its artifact.
 
     Args:
         kind: One of `KINDS`.
-        bundle: The bundle, in float32.
+        bundle: The bundle.
         conv: The convolution to spoil.
         index: How many convolutions run before it.
         out: The folder of the copy.
@@ -115,11 +165,9 @@ def spoil(kind: str, bundle: Bundle, conv: Convolution, index: int, out: Path) -
     """
     shutil.copytree(bundle.path, out)
     artifact = out / bundle.manifest.artifact.path
-    if kind == "padding":
-        plant = _PADDINGS[bundle.manifest.target]
-        planted = conv.padding > 0 and conv.stride > 1 and plant(artifact, index, conv.padding)
-    else:
-        planted = _replaced(artifact, *_values(kind, conv))
+    planted = False
+    if kind != "padding" or (conv.padding > 0 and conv.stride > 1):
+        planted = _plant(bundle.manifest.target, artifact, kind, conv, index)
     if not planted:
         shutil.rmtree(out)
         return None
@@ -132,17 +180,26 @@ def spoil(kind: str, bundle: Bundle, conv: Convolution, index: int, out: Path) -
     return open_bundle(out)
 
 
-def _values(kind: str, conv: Convolution) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Returns the values to look for in an artifact and those to write instead."""
-    if kind == "scale":
-        return conv.weight, conv.weight * np.float32(1.5)
-    if kind == "bias":
-        return conv.bias, np.zeros_like(conv.bias)
-    outputs, inputs, height, width = conv.weight.shape
-    if height * width > 1:
-        return conv.weight, np.ascontiguousarray(conv.weight.swapaxes(2, 3))
-    flat = conv.weight.reshape(inputs, outputs)
-    return conv.weight, np.ascontiguousarray(flat.T).reshape(conv.weight.shape)
+def _plant(target: str, artifact: Path, kind: str, conv: Convolution, index: int) -> bool:
+    if target == "snapdragon":
+        return _plant_in_source(artifact, kind, conv, index)
+    if kind == "padding":
+        return _PADDINGS[target](artifact, index, conv.padding)
+    read = _STORED.get(target)
+    stored = read(artifact, index) if read else _as_exported(conv)
+    return all(_replaced(artifact, *change) for change in stored.changes(kind))
+
+
+def _plant_in_source(artifact: Path, kind: str, conv: Convolution, index: int) -> bool:
+    """Plants a fault in the LiteRT model that a file was compiled from, and compiles it again."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, SOURCE)
+        source.write_bytes(source_of(artifact))
+        if not _plant("tflite", source, kind, conv, index):
+            return False
+        made = compiled(source, soc_of(read_compiled(artifact)), Path(folder))
+        artifact.write_bytes(pack(made.read_bytes(), SOURCE, source.read_bytes()))
+    return True
 
 
 def _replaced(artifact: Path, before: npt.NDArray[Any], after: npt.NDArray[Any]) -> bool:
@@ -158,6 +215,94 @@ def _replaced(artifact: Path, before: npt.NDArray[Any], after: npt.NDArray[Any])
                 path.write_bytes(data.replace(old, after.transpose(axes).tobytes()))
                 return True
     return False
+
+
+def _as_exported(conv: Convolution) -> Stored:
+    return Stored(weight=conv.weight, bias=conv.bias, rows=2)
+
+
+def _tflite_stored(artifact: Path, index: int) -> Stored:
+    model = Model(artifact)
+    grids = [one.quantization for one in read_model(artifact.read_bytes()).subgraphs[0].tensors]
+    unpacked = {s.outputs[0]: s.inputs[0] for s in model.steps if s.kind == "DEQUANTIZE"}
+    conv = [step for step in model.steps if step.kind.endswith("CONV_2D")][index]
+    weight, bias = (unpacked.get(number, number) for number in conv.inputs[1:3])
+
+    def values(number: int) -> npt.NDArray[Any]:
+        tensor = model.tensors[number]
+        assert tensor.data is not None
+        return np.frombuffer(tensor.data, tensor.dtype).reshape(tensor.shape)
+
+    def scale(number: int) -> npt.NDArray[Any] | None:
+        integers = model.tensors[number].dtype.startswith("int")
+        return np.asarray(grids[number].scale, np.float32) if integers else None
+
+    return Stored(
+        weight=values(weight),
+        bias=values(bias),
+        rows=1,
+        scale=scale(weight),
+        bias_scale=scale(bias),
+    )
+
+
+def _coreml_stored(artifact: Path, index: int) -> Stored:
+    model = SavedModel(artifact)
+    operations = list(model.block().operations)
+    conv = [operation for operation in operations if operation.type == "conv"][index]
+
+    def constants(port: str) -> dict[str, npt.NDArray[Any]]:
+        (name,) = (binding.name for binding in conv.inputs[port].arguments)
+        (found,) = (op for op in operations if op.outputs and op.outputs[0].name == name)
+        return {
+            key: np.asarray(model.value(value)).astype(model.tensor_type(value.type)[0])
+            for key, value in found.attributes.items()
+            if key in ("val", "quantized_data", "scale")
+        }
+
+    weight, bias = constants("weight"), constants("bias")
+    scale = weight.pop("scale", None)
+    (values,) = weight.values()
+    return Stored(weight=values, bias=bias["val"], rows=2, scale=scale)
+
+
+def _executorch_stored(artifact: Path, index: int) -> Stored:
+    file = program_of(artifact.read_bytes())
+    (delegate,) = file.program.backend_delegate_data
+    graph = xnnpack_graph(bytes(delegate.data))
+    entries = [entry["xvalue_union"] for entry in graph["xvalues"]]
+    tensors = {entry.get("tensor_value", entry)["id_out"]: entry for entry in entries}
+    nodes = [node["xnode_union"] for node in graph["xnodes"] if "filter_id" in node["xnode_union"]]
+    weight, bias = (tensors[nodes[index][key]] for key in ("filter_id", "bias_id"))
+
+    def constant(number: int, dtype: str) -> npt.NDArray[Any]:
+        key = graph["constant_data"][number]["named_key"]
+        buffer = file.named_data.buffers[file.named_data.pte_data[key].buffer_index]
+        return np.frombuffer(buffer, dtype)
+
+    def values(entry: dict[str, Any], integers: str) -> npt.NDArray[Any]:
+        tensor = entry.get("tensor_value", entry)
+        dtype = "float32" if tensor["datatype"] == "xnn_datatype_fp32" else integers
+        return constant(tensor["constant_buffer_idx"], dtype).reshape(tensor["dims"])
+
+    def scale(entry: dict[str, Any]) -> npt.NDArray[Any] | None:
+        grid = entry.get("quant_params")
+        return constant(grid["scale_buffer_idx"], "float32") if grid else None
+
+    return Stored(
+        weight=values(weight, "int8"),
+        bias=values(bias, "int32"),
+        rows=1,
+        scale=scale(weight),
+        bias_scale=scale(bias),
+    )
+
+
+_STORED: Mapping[str, Callable[[Path, int], Stored]] = {
+    "tflite": _tflite_stored,
+    "coreml": _coreml_stored,
+    "executorch": _executorch_stored,
+}
 
 
 def _tflite_padding(artifact: Path, index: int, padding: int) -> bool:
@@ -229,8 +374,8 @@ def _executorch_padding(artifact: Path, index: int, padding: int) -> bool:
 
 def _coreai_padding(artifact: Path, index: int, padding: int) -> bool:
     """Lowers the network again, with a padding before the convolution instead of in it."""
-    bundle = open_bundle(artifact.parent)
-    program, spec = folded_program(bundle)
+    side = folded(open_bundle(artifact.parent))
+    program = side.program
     graph = program.graph
     conv = [op.node for op in operations(graph) if op.kind == "conv"][index]
     image = conv.args[0]
@@ -244,16 +389,16 @@ def _coreai_padding(artifact: Path, index: int, padding: int) -> bool:
     conv.args = (padded, *conv.args[1:4], [0, 0], *conv.args[5:])
     program.graph_module.recompile()
     shutil.rmtree(artifact)
-    load_target("coreai").lower(program, spec, load_recipe("fp32"), None, artifact)
+    load_target("coreai").lower(program, side.spec, load_recipe("fp32"), None, artifact)
     return True
 
 
-def folded_program(bundle: Bundle) -> tuple[ExportedProgram, BuildSpec]:
+def folded(bundle: Bundle) -> FoldedSide:
     """Returns the deploy form that a bundle of the demo network was lowered from."""
-    checkpoint, spec = read_checkpoint(bundle, _WEIGHTS, None)
-    target, recipe = load_target(bundle.manifest.target), load_recipe("fp32")
-    spec = completed(spec, target, recipe, options=bundle.manifest.options)
-    return export(load_net(checkpoint, spec), spec, target.form(spec, recipe)), spec
+    calibrate = str(_IMAGES) if bundle.manifest.calibration else None
+    side, *_ = torch_sides(bundle, Origin(weights=_WEIGHTS, calibrate=calibrate), Progress())
+    assert isinstance(side, FoldedSide)
+    return side
 
 
 _PADDINGS: Mapping[str, Callable[[Path, int, int], bool]] = {
@@ -277,34 +422,29 @@ def output_db(bundle: Bundle) -> float:
 class Planted:
     """A fault, and what `mnv4 diff` says about it."""
 
-    target: str
-    kind: str
     layer: str
     output_db: float
     worst: str
     first_below: str
 
 
-def planted(target: str, kind: str, work: Path) -> Iterator[Planted]:
+def planted(bundle: Bundle, reference: FoldedSide, kind: str, work: Path) -> Iterator[Planted]:
     """Plants `TIMES` faults of a kind that count, and yields what was found."""
-    bundle = _built(target, work)
-    reference, *_ = torch_sides(bundle, Origin(weights=_WEIGHTS), Progress())
-    program, _ = folded_program(bundle)
-    order = list(enumerate(convolutions(program)))
+    target, recipe = bundle.manifest.target, bundle.manifest.recipe
+    bound = output_db(bundle) - LOSS_DB if recipe == _INTEGERS else BOUND_DB
+    order = list(enumerate(convolutions(reference.program)))
     random.Random(f"{target} {kind}").shuffle(order)
     count = 0
     for index, conv in order:
-        folder = work / f"{target}-{kind}-{index}"
+        folder = work / f"{bundle.manifest.id}-{kind}-{index}"
         shutil.rmtree(folder, ignore_errors=True)
         spoiled = spoil(kind, bundle, conv, index, folder)
-        if spoiled is None or not (found_db := output_db(spoiled)) < BOUND_DB:
+        if spoiled is None or not (found_db := output_db(spoiled)) < bound:
             continue
-        with artifact_sides([spoiled], [(first_unit(load_target(target)),)], 1) as sides:
+        with artifact_sides([spoiled], (), 1) as sides:
             images = bundle.golden("input")["pixels"]
             (pair,) = diff([reference, *sides], images, BOUND_DB, Progress()).pairs
         yield Planted(
-            target=target,
-            kind=kind,
             layer=conv.layer,
             output_db=found_db,
             worst=pair.worst.layer if pair.worst else "",
@@ -315,15 +455,19 @@ def planted(target: str, kind: str, work: Path) -> Iterator[Planted]:
             return
 
 
-def _built(target: str, work: Path) -> Bundle:
-    images = Path(__file__).parents[1] / "mnv4_mobile" / "demo" / "pictures"
-    options = Options(size=_SIZE, images=images)
+def _built(target: str, recipe: str, work: Path) -> Bundle:
+    options = Options(
+        size=_SIZE,
+        images=_IMAGES,
+        calibrate=str(_IMAGES) if recipe == _INTEGERS else None,
+        options={name: values for name, values in _OPTIONS.items() if name == target},
+    )
     (made,) = build(
         _MODEL,
         weights=_WEIGHTS,
         out=work,
         targets=[target],
-        recipes=["fp32"],
+        recipes=[recipe],
         options=options,
         force=True,
     )
@@ -334,22 +478,31 @@ def main() -> None:
     """Plants the faults of the chosen targets, and prints a line for each kind."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--targets", default=",".join(TARGETS))
+    parser.add_argument("--targets", default=",".join(RECIPES))
+    parser.add_argument("--recipes", default="fp32,fp16,int8")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    print("| target | fault | layers, with the output's dB | named | first below |")
-    print("|---|---|---|---|---|")
+    print("| target | recipe | fault | layers, with the output's dB | named | first below |")
+    print("|---|---|---|---|---|---|")
     for target in given.targets.split(","):
-        for kind in KINDS:
-            found = list(planted(target, kind, given.out))
-            layers = ", ".join(f"{one.layer} {one.output_db:.0f}" for one in found)
-            named = sum(one.worst == one.layer for one in found)
-            below = sum(one.first_below == one.layer for one in found)
-            print(
-                f"| {target} | {kind} | {layers} | {named} of {len(found)} | "
-                f"{below} of {len(found)} |",
-                flush=True,
-            )
+        for recipe in RECIPES[target]:
+            if recipe in given.recipes.split(","):
+                _print(target, recipe, given.out)
+
+
+def _print(target: str, recipe: str, out: Path) -> None:
+    bundle = _built(target, recipe, out)
+    reference = folded(bundle)
+    for kind in KINDS:
+        found = list(planted(bundle, reference, kind, out))
+        layers = ", ".join(f"{one.layer} {one.output_db:.0f}" for one in found)
+        named = sum(one.worst == one.layer for one in found)
+        below = sum(one.first_below == one.layer for one in found)
+        said = "" if recipe == _INTEGERS else f"{below} of {len(found)}"
+        print(
+            f"| {target} | {recipe} | {kind} | {layers} | {named} of {len(found)} | {said} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +27,9 @@ from mnv4_mobile.cli.show import (
     split,
 )
 from mnv4_mobile.cli.steps import steps
+
+if TYPE_CHECKING:
+    from mnv4_mobile.quality.diff import Diff
 
 
 def diff(
@@ -93,61 +97,60 @@ def diff(
     """
     limits.lift(no_size_limits)
     from mnv4_mobile.bundle.manifest import open_bundle
-    from mnv4_mobile.errors import ConfigError
-    from mnv4_mobile.quality.diff import (
-        check_same_network,
-        images_for,
-        plot,
-        summary,
-        table,
-    )
+    from mnv4_mobile.quality.diff import check_same_network, images_for, plot
     from mnv4_mobile.quality.diff import diff as run
     from mnv4_mobile.quality.figure import check_figure
-    from mnv4_mobile.quality.sides import Origin, Side, artifact_sides, torch_sides
-    from mnv4_mobile.target import check_units, first_unit, load_target, require
+    from mnv4_mobile.quality.sides import Origin, artifact_sides, torch_sides
     from mnv4_mobile.units import read_units
-    from mnv4_mobile.watch import check_watchable
 
     units = read_units(split("--unit", unit))
     if out:
         check_figure(out)
-    for option, value in (("--model", model), ("--calibrate", calibrate), ("--recipe", recipe)):
-        if value is not None and weights is None:
-            raise ConfigError(f"{option}: found {value!r} without --weights, which it belongs to")
-    if len(bundles) * max(1, len(units)) < 2 and weights is None:
-        raise ConfigError(
-            f"{bundles[0]}: found one program; name another bundle, two units (--unit cpu,gpu), "
-            "or its --weights"
-        )
+    origin = None
+    if weights is not None:
+        origin = Origin(weights=weights, model=model, recipe=recipe, calibrate=calibrate)
+    else:
+        _check_alone(bundles, len(units), model=model, calibrate=calibrate, recipe=recipe)
     with steps(verbose, quiet) as progress:
         opened = [open_bundle(path) for path in bundles]
         check_same_network(opened)
-        own = []
-        for bundle in opened:
-            target = load_target(bundle.manifest.target)
-            check_watchable(target)
-            require(target)
-            check_units(target, units)
-            own.append(units or (first_unit(target),))
+        if bound is None:
+            bound = min(max(bundle.gates().values()) for bundle in opened)
         pictures = images_for(opened[0], images, limit)
-        sides: list[Side] = []
-        if weights is not None:
-            origin = Origin(weights=weights, model=model, recipe=recipe, calibrate=calibrate)
-            sides += torch_sides(opened[0], origin, progress)
-        with artifact_sides(opened, own, threads) as artifacts:
-            gate = min(max(bundle.gates().values()) for bundle in opened)
-            found = run([*sides, *artifacts], pictures, gate if bound is None else bound, progress)
+        with artifact_sides(opened, units, threads) as artifacts:
+            others = torch_sides(opened[0], origin, progress) if origin else []
+            found = run([*others, *artifacts], pictures, bound, progress)
         if out:
             plot(found, out, f"{opened[0].manifest.model.name}, {found.images} images")
     if as_json:
         print_json(asdict(found))
     else:
-        columns, rows = table(found)
-        title = f"against {found.pairs[0].reference}: {found.images} images"
-        print_table(columns, rows, title)
-        for pair in found.pairs:
-            print_text()
-            print_text(f"{pair.other}:")
-            for line in summary(pair, found.bound_db):
-                print_text(f"  {line}")
+        _print(found)
     show_next(next_step.measure(bundles[0]), hidden=as_json or quiet)
+
+
+def _check_alone(bundles: Sequence[Path], units: int, **options: str | None) -> None:
+    """Refuses what needs --weights, which was not given."""
+    from mnv4_mobile.errors import ConfigError
+
+    for name, value in options.items():
+        if value is not None:
+            raise ConfigError(f"--{name}: found {value!r} without --weights, which it belongs to")
+    if len(bundles) * max(1, units) < 2:
+        raise ConfigError(
+            f"{bundles[0]}: found one program; name another bundle, two units (--unit cpu,gpu), "
+            "or its --weights"
+        )
+
+
+def _print(found: Diff) -> None:
+    from mnv4_mobile.quality.diff import summary, table
+
+    columns, rows = table(found)
+    reference = found.shown(found.pairs[0].reference)
+    print_table(columns, rows, f"against {reference}: {found.images} images")
+    for pair in found.pairs:
+        print_text()
+        print_text(f"{found.shown(pair.other)}:")
+        for line in summary(pair, found.bound_db):
+            print_text(f"  {line}")

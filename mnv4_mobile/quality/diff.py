@@ -68,7 +68,14 @@ class Diff:
     images: int
     bound_db: float
     """The bound of `first_below`."""
+    executors: dict[str, str]
+    """What ran each artifact, by its name in the pairs."""
     pairs: tuple[PairDiff, ...]
+
+    def shown(self, name: str) -> str:
+        """Returns a program's name with what ran it."""
+        executor = self.executors.get(name)
+        return f"{name} ({executor})" if executor else name
 
 
 def check_same_network(bundles: Sequence[Bundle]) -> None:
@@ -144,7 +151,10 @@ def diff(
                 pair.add(some, reference)
             progress.advance(len(some))
     return Diff(
-        images=len(images), bound_db=bound_db, pairs=tuple(p.result(bound_db) for p in pairs)
+        images=len(images),
+        bound_db=bound_db,
+        executors={side.name: side.executor for side in sides if side.executor},
+        pairs=tuple(pair.result(bound_db) for pair in pairs),
     )
 
 
@@ -331,7 +341,7 @@ def plot(found: Diff, path: Path, title: str) -> None:
     axes.axvline(found.bound_db, color="#c33", linewidth=1, label="bound")
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.invert_yaxis()
-    axes.set_xlabel(f"SQNR in dB against {found.pairs[0].reference}")
+    axes.set_xlabel(f"SQNR in dB against {found.shown(found.pairs[0].reference)}")
     axes.grid(axis="x", alpha=0.3)
     figure.legend(fontsize=8, loc="outside lower center", ncols=2)
     axes.set_title(title)
@@ -343,7 +353,7 @@ def _page(found: Diff) -> str:
     parts = []
     for pair in found.pairs:
         lines = "".join(f"<li>{escape(line)}</li>" for line in summary(pair, found.bound_db))
-        parts.append(f"<h2>{escape(pair.other)}</h2><ul>{lines}</ul>")
+        parts.append(f"<h2>{escape(found.shown(pair.other))}</h2><ul>{lines}</ul>")
     columns, rows = table(found)
     head = "".join(f"<th>{escape(column.lstrip('>'))}</th>" for column in columns)
     body = "".join(

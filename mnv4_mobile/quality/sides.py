@@ -18,9 +18,10 @@ from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.verify import read_checkpoint
 from mnv4_mobile.recipe import Recipe, Rule, load_recipe
 from mnv4_mobile.records import replace
-from mnv4_mobile.target import completed, load_target
+from mnv4_mobile.target import check_units, completed, first_unit, load_target, require
 from mnv4_mobile.tensors import Tensors, feed
 from mnv4_mobile.units import Unit
+from mnv4_mobile.watch import check_watchable
 
 if TYPE_CHECKING:
     from torch import Tensor, fx, nn
@@ -38,6 +39,8 @@ class Side(Protocol):
     """One of the programs."""
 
     name: str
+    executor: str
+    """What runs it; empty if the name says so."""
     preparation: Preparation
     batch: int
     """The number of images must be a multiple of it."""
@@ -68,6 +71,7 @@ class ArtifactSide:
 
     def __init__(self, bundle: Bundle, unit: Unit, worker: Worker, name: str) -> None:
         self.name = name
+        self.executor = load_target(bundle.manifest.target).units[unit].name
         self.preparation = preparation_of(bundle)
         self.batch = bundle.input.shape[0]
         self._bundle, self._worker = bundle, worker
@@ -85,19 +89,30 @@ class ArtifactSide:
 
 @contextmanager
 def artifact_sides(
-    bundles: Sequence[Bundle], units: Sequence[tuple[Unit, ...]], threads: int
+    bundles: Sequence[Bundle], units: tuple[Unit, ...], threads: int
 ) -> Iterator[list[Side]]:
     """Starts a process for every bundle and unit, and ends them all.
 
     Args:
         bundles: The bundles.
-        units: The units of each bundle.
+        units: The units to run each of them on; none runs each on the first one of its target.
         threads: Number of threads of each runtime.
+
+    Raises:
+        ConfigError: A target does not have one of the units.
+        LoweringError: A target does not show the values of layers.
+        ToolchainError: This machine lacks a target's toolchain, or what a unit needs.
     """
+    for bundle in bundles:
+        target = load_target(bundle.manifest.target)
+        check_watchable(target)
+        require(target)
+        check_units(target, units)
     names = [bundle.manifest.id for bundle in bundles]
     with ExitStack() as stack:
         sides: list[Side] = []
-        for bundle, own in zip(bundles, units, strict=True):
+        for bundle in bundles:
+            own = units or (first_unit(load_target(bundle.manifest.target)),)
             # Two folders may hold bundles of one name, such as a build of today and of last week.
             twice = names.count(bundle.manifest.id) > 1
             name = str(bundle.path) if twice else bundle.manifest.id
@@ -134,7 +149,7 @@ class _Kept:
 class FoldedSide:
     """The deploy form, which artifacts are lowered from, in PyTorch."""
 
-    name = "PyTorch, folded"
+    name, executor = "PyTorch, folded", ""
     batch = 1
     reruns = True
 
@@ -142,7 +157,7 @@ class FoldedSide:
         from mnv4_mobile.program.operations import layer_nodes
 
         self.preparation = preparation
-        self._program, self._spec = program, spec
+        self.program, self.spec = program, spec
         self._layers = layer_nodes(program.graph)
 
     def values(self, images: npt.NDArray[np.uint8], given: Tensors) -> dict[str, npt.NDArray[Any]]:
@@ -154,14 +169,14 @@ class FoldedSide:
         def see(node: fx.Node, value: Tensor, _: tuple[Any, ...]) -> Tensor | None:
             return kept.see(self._layers[node], value)
 
-        observe(self._program, self._layers, self._spec, images, see)
+        observe(self.program, self._layers, self.spec, images, see)
         return kept.values()
 
 
 class SimulatedSide:
     """What a recipe's integers do to the deploy form, simulated in PyTorch."""
 
-    name = "simulation"
+    name, executor = "simulation", ""
     batch = 1
     reruns = True
 
@@ -184,7 +199,7 @@ class EagerSide:
     their scale into them. So is the pooling, which is not a module.
     """
 
-    name = "PyTorch, eager"
+    name, executor = "PyTorch, eager", ""
     batch = 1
     reruns = False
     preparation: Preparation = ()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from mnv4_mobile.target import Images
+    from mnv4_mobile.watch import Watch
 
 
 class Snapdragon(LiteRT):
@@ -52,6 +53,12 @@ class Snapdragon(LiteRT):
             default=False,
             help="Accept operators that the NPU does not take; they run on the CPU.",
         ),
+        Option(
+            name="watchable",
+            type=bool,
+            default=False,
+            help="Keep the LiteRT model in the file, so that mnv4 diff can compare layers.",
+        ),
         STOCK,
     )
     units: Mapping[Unit, Executor] = {
@@ -65,7 +72,6 @@ class Snapdragon(LiteRT):
     }
     other_names = ("qualcomm", "qnn", "htp", "hexagon", "qairt", "npu")
     base = "tflite"
-    watch = None  # type: ignore[assignment] # a compiled program has no other outputs
 
     def made_for(self, spec: BuildSpec) -> Unit:
         """See `Target.made_for`."""
@@ -117,6 +123,12 @@ class Snapdragon(LiteRT):
     ) -> list[OperatorTime]:
         """Refuses: the operators of a compiled program are timed on the phone only."""
         raise DeviceError(f"{self.name}: has no profiler on this machine")
+
+    def watch(self, path: Path, layers: Sequence[str], *, threads: int, unit: Unit | None) -> Watch:
+        """Compiles the LiteRT model again with more outputs; see `Watchable.watch`."""
+        from mnv4_snapdragon.watch import watch
+
+        return watch(path, layers, threads)
 
 
 target = Snapdragon()

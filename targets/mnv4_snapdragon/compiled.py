@@ -7,14 +7,17 @@ program's bytes are: a context binary of Qualcomm's. What LiteRT's compiler left
 from __future__ import annotations
 
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnv4_mobile.errors import BundleError, damaged
+from mnv4_mobile.errors import BundleError, LoweringError, damaged
 from mnv4_snapdragon.socs import MANUFACTURER, SOCS
 from mnv4_tflite.reader import KIND, Model, Step
 
 DISPATCH = "DISPATCH_OP"
+SOURCE = "source.tflite"
+"""Name of the LiteRT model that a file was compiled from, in the zip after it, if it was kept."""
 _STAMP = "LiteRtStamp"
 _VERSION = re.compile(rb"v(\d{1,4}\.\d{1,4}\.\d{1,4})\.\d{6,}")
 
@@ -48,6 +51,27 @@ def read_compiled(path: Path) -> Model:
             f"{path}: compiled for {maker} {soc}, must be for {MANUFACTURER} {', '.join(SOCS)}"
         )
     return model
+
+
+def soc_of(model: Model) -> str:
+    """Returns the SoC that a file is compiled for."""
+    return _stamp(model)[1]
+
+
+def source_of(path: Path) -> bytes:
+    """Returns the LiteRT model that a file was compiled from.
+
+    Raises:
+        LoweringError: The file was built without it.
+    """
+    try:
+        with zipfile.ZipFile(path) as packed:
+            return packed.read(SOURCE)
+    except (KeyError, zipfile.BadZipFile):
+        raise LoweringError(
+            f"{path}: a compiled program shows no values of layers, and this file lacks the LiteRT "
+            "model that it was compiled from; build it again with --set snapdragon.watchable=true"
+        ) from None
 
 
 def _stamp(model: Model) -> tuple[str, str]:

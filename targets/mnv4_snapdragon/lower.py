@@ -16,11 +16,19 @@ from mnv4_mobile.files import write_bytes
 from mnv4_mobile.layers import Layer
 from mnv4_mobile.recipe import INT16, Recipe
 from mnv4_mobile.target import Images, Lowered
-from mnv4_snapdragon.compiled import DISPATCH, layer_of, outside, program_of, read_compiled
+from mnv4_snapdragon.compiled import (
+    DISPATCH,
+    SOURCE,
+    layer_of,
+    outside,
+    program_of,
+    read_compiled,
+)
 from mnv4_snapdragon.socs import LITERT_QAIRT, SOCS, release
 from mnv4_snapdragon.speedups import compiled
 from mnv4_tflite import lower as tflite
 from mnv4_tflite.flatbuffer import read_model, write_model
+from mnv4_tflite.metadata import pack
 
 WEIGHTS_ALONE = INT16
 """The scheme for weights whose activations a recipe keeps in float. Qualcomm's compiler takes no
@@ -62,7 +70,10 @@ def lower(
         (step, *_) = (step for step in whole.steps if step.kind == DISPATCH)
         qairt = program_of(made, step).qairt
         # The compiler drops the class names, which are packed after the model.
-        write_bytes(out, tflite.with_labels(made.read_bytes(), spec))
+        data = tflite.with_labels(made.read_bytes(), spec)
+        if spec.options["watchable"]:
+            data = pack(data, SOURCE, plain.read_bytes())
+        write_bytes(out, data)
     return replace(
         lowered,
         path=out,

@@ -172,9 +172,14 @@ def metadata(spec: BuildSpec) -> bytes:
 
 
 def pack_labels(model: bytes, labels: tuple[str, ...]) -> bytes:
-    """Appends a zip with the labels, where readers look for associated files."""
+    """Packs the labels after a model, where readers look for associated files."""
+    return pack(model, LABELS, "".join(f"{label}\n" for label in labels).encode())
+
+
+def pack(model: bytes, name: str, content: bytes) -> bytes:
+    """Packs a file into the zip after a model, which is appended if there is none."""
     buffer = io.BytesIO(model)
     with zipfile.ZipFile(buffer, "a") as archive:
-        # An explicit ZipInfo has a fixed date, so that the same labels give the same bytes.
-        archive.writestr(zipfile.ZipInfo(LABELS), "".join(f"{label}\n" for label in labels))
+        # An explicit ZipInfo has a fixed date, so that the same content gives the same bytes.
+        archive.writestr(zipfile.ZipInfo(name), content)
     return buffer.getvalue()

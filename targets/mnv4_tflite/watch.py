@@ -41,6 +41,7 @@ def watch(path: Path, layers: Sequence[str], open_: Callable[[Path], Session]) -
             for layer, number in layer_values(graph_of(model, layers), layers).items()
         }
     types = {layer: model.tensors[number].dtype for layer, number in numbers.items()}
+    ports = {layer: model.names.get(number, layer) for layer, number in numbers.items()}
     data = path.read_bytes()
     whole = read_model(data)
     grids = {layer: grid(whole, number) for layer, number in numbers.items()}
@@ -59,13 +60,13 @@ def watch(path: Path, layers: Sequence[str], open_: Callable[[Path], Session]) -
             for layer, value in known.items()
         }
         found = opened(frozenset(known))({**inputs, **fed})
-        return {layer: as_nchw(found[layer], "nhwc", grids[layer]) for layer in numbers}
+        return {layer: as_nchw(found[ports[layer]], "nhwc", grids[layer]) for layer in numbers}
 
     return run
 
 
 def _with_ports(data: bytes, numbers: Mapping[str, int], given: Collection[str]) -> bytes:
-    """Returns a model whose outputs are the layers, and which takes the given ones as inputs.
+    """Returns a model that also returns the layers, and takes the given ones as inputs.
 
     Args:
         data: The model.
@@ -92,7 +93,8 @@ def _with_ports(data: bytes, numbers: Mapping[str, int], given: Collection[str])
         graph.tensors.append(fed)
     for operator in graph.operators:
         operator.inputs = np.array([instead.get(i, i) for i in operator.inputs], np.int32)
-    signature.outputs = [port(layer, number) for layer, number in numbers.items()]
+    known = {entry.tensorIndex for entry in signature.outputs}
+    signature.outputs += [port(layer, n) for layer, n in numbers.items() if n not in known]
     graph.inputs, graph.outputs = (
         np.array([entry.tensorIndex for entry in ports], np.int32)
         for ports in (signature.inputs, signature.outputs)

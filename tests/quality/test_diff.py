@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.faults import convolutions, folded_program, spoil
+from benchmarks.faults import convolutions, folded, spoil
 from mnv4_mobile.bundle.manifest import write_manifest
 from mnv4_mobile.errors import ConfigError, LoweringError
 from mnv4_mobile.lint import Convolution, Graph, Operator, Value
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.diff import check_same_network, diff
-from mnv4_mobile.quality.sides import FoldedSide, artifact_sides
+from mnv4_mobile.quality.sides import artifact_sides
 from mnv4_mobile.records import replace
 from mnv4_mobile.watch import layer_values
 
@@ -20,9 +20,8 @@ TARGETS = ("executorch", "coreml", "coreai")
 
 @pytest.fixture(scope="module")
 def network(demo_bundle):
-    """The demo network's deploy form as a program, and as one side of a comparison."""
-    program, spec = folded_program(demo_bundle("tflite"))
-    return program, FoldedSide(program, spec, ())
+    """The demo network's deploy form, as one side of a comparison."""
+    return folded(demo_bundle("tflite"))
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ def spoiled(network, demo_bundle, tmp_path):
     """A function that plants a fault in a layer of the demo bundle for LiteRT."""
 
     def plant(kind, layer):
-        convs = convolutions(network[0])
+        convs = convolutions(network.program)
         index = [conv.layer for conv in convs].index(layer)
         return spoil(kind, demo_bundle("tflite"), convs[index], index, tmp_path / "spoiled")
 
@@ -41,8 +40,8 @@ def spoiled(network, demo_bundle, tmp_path):
 def test_the_layer_with_a_wrong_padding_is_named(network, spoiled):
     bundle, layer = spoiled("padding", "stages.1.0.conv"), "stages.1.0.conv"
     images = bundle.golden("input")["pixels"][:1]
-    with artifact_sides([bundle], [("cpu",)], 1) as sides:
-        (pair,) = diff([network[1], *sides], images, 40, Progress()).pairs
+    with artifact_sides([bundle], (), 1) as sides:
+        (pair,) = diff([network, *sides], images, 40, Progress()).pairs
     assert (pair.worst.layer, pair.first_below.layer) == (layer, layer)
     assert not pair.missing
     assert min(one.own_db for one in pair.layers if one.layer != layer) > 100
@@ -69,11 +68,10 @@ def test_the_command_names_the_layer_with_transposed_weights(mnv4, demo_bundle, 
     [pytest.param(name, marks=pytest.mark.toolchain(name)) for name in TARGETS],
 )
 def test_every_layer_of_a_target_is_that_of_pytorch(network, demo_bundle, target):
-    _, reference = network
     bundle = demo_bundle(target)
     images = bundle.golden("input")["pixels"][:1]
-    with artifact_sides([bundle], [("cpu",)], 1) as sides:
-        (pair,) = diff([reference, *sides], images, 40, Progress()).pairs
+    with artifact_sides([bundle], (), 1) as sides:
+        (pair,) = diff([network, *sides], images, 40, Progress()).pairs
         watched = sides[0].values(images, {})["head.classifier"].reshape(1, -1)
     # To be watched does not change what a runtime computes.
     np.testing.assert_array_equal(watched, bundle.golden("artifact")["logits"][:1])
@@ -85,7 +83,7 @@ def test_every_layer_of_a_target_is_that_of_pytorch(network, demo_bundle, target
 class Values:
     """A side whose layers are given."""
 
-    batch, reruns, preparation = 1, False, ()
+    batch, reruns, executor = 1, False, ""
 
     def __init__(self, name, preparation=(), **layers):
         self.name, self.preparation = name, preparation

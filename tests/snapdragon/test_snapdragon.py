@@ -1,5 +1,6 @@
 """Compiled artifacts, judged by the bytes on disk, which Qualcomm's HTP library for x86 runs."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -11,24 +12,28 @@ import numpy as np
 import pytest
 
 import mnv4_snapdragon.lower
-from mnv4_mobile import Options, build, verify
+from benchmarks.faults import Convolution, spoil
+from mnv4_mobile import Options, build, files, verify
 from mnv4_mobile.builder.reference import eager
+from mnv4_mobile.bundle.manifest import open_bundle, write_manifest
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.errors import BundleError, DeviceError, LoweringError, MobileError, ToolchainError
 from mnv4_mobile.images import random_images
 from mnv4_mobile.measuring.subject import open_subject
 from mnv4_mobile.program.export import export
+from mnv4_mobile.program.operations import operations
 from mnv4_mobile.quality.predict import load
 from mnv4_mobile.recipe import Keep, load_recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.target import completed
 from mnv4_mobile.tensors import answer, feed
 from mnv4_snapdragon import target
-from mnv4_snapdragon.compiled import DISPATCH, program_of, read_compiled
+from mnv4_snapdragon.compiled import DISPATCH, SOURCE, program_of, read_compiled, source_of
 from mnv4_snapdragon.session import open_session
 from mnv4_snapdragon.socs import SOCS
 from mnv4_snapdragon.speedups import installed_qairt
+from mnv4_tflite.metadata import pack
 from mnv4_tflite.reader import Model
 
 pytestmark = pytest.mark.toolchain("snapdragon")
@@ -55,10 +60,15 @@ def bundles(tmp_path_factory, demo_bundle):
 
 
 @pytest.fixture(scope="module")
-def quantized(small):
-    """A function that lowers a small network in int8 to a path."""
+def program(small):
+    """A small network's deploy form."""
+    return export(small.net, small.spec, "nhwc")
+
+
+@pytest.fixture(scope="module")
+def quantized(small, program):
+    """A function that lowers the small network in int8 to a path."""
     recipe = load_recipe("int8")
-    program = export(small.net, small.spec, "nhwc")
     images = random_images(small.spec.preprocess, 4, seed=0)
 
     def lower(out, recipe=recipe, io=None, **options):
@@ -163,20 +173,28 @@ def test_what_the_npu_does_not_take_is_refused_unless_it_is_wanted(
     assert sqnr_db(*found).min() > 25
 
 
-def test_activations_of_16_bits(quantized, small, tmp_path):
+def test_activations_of_16_bits(quantized, small, program, tmp_path):
     """All of them, or those of named modules next to integers of 8 bits inside and outside."""
     everything = quantized(tmp_path / "everything.tflite", load_recipe("w8a16"))
     recipe = load_recipe("int8")
     recipe = replace(recipe, keep=Keep(after_pooling=True, int16=("stem", "*.middle", "*.add")))
-    some = quantized(tmp_path / "some.tflite", recipe, io="int8")
+    some = quantized(tmp_path / "some.tflite", recipe, io="int8", watchable=True)
     assert target.operators(everything.path) == target.operators(some.path) == {DISPATCH: 1}
     layers = {one.name: (one.precision, one.why) for one in some.layers}
     assert layers["stem.conv"] == ("int8-int16", "keep.int16: stem")
     images = random_images(small.spec.preprocess, 1, seed=1)
+    inputs = feed(some.input, images, small.spec.preprocess)
+    convolutions = [one.name for one in operations(program.graph) if one.kind == "conv"]
     with Worker("snapdragon", some.path) as worker:
-        given = worker.run(feed(some.input, images, small.spec.preprocess))
+        given = worker.run(inputs)
+        values = worker.watch(inputs, convolutions, {})
+        again = worker.watch(inputs, convolutions, values)
     found = answer(some.outputs, given, "")["logits"]
     assert sqnr_db(eager(small.net, images, small.spec)["logits"], found) > 10
+    # Layers that compute from what they had computed from, in whatever integers, change nothing.
+    assert {"stem.conv", "mean"} <= values.keys()
+    for layer, value in values.items():
+        np.testing.assert_array_equal(again[layer], value, layer)
 
 
 def test_a_bias_of_more_than_32_bits_gets_a_coarser_scale():
@@ -231,6 +249,55 @@ def test_bytes_in_and_bytes_out(tmp_path):
     (image,), (logits,) = bundle.manifest.inputs, bundle.manifest.outputs
     assert (image.dtype, image.quantization) == ("uint8", None)
     assert logits.dtype == "uint8"
+
+
+FAULTY = "stages.2.1.expand.conv"
+
+
+@pytest.fixture
+def watchable(demo_bundle, tmp_path):
+    """The demo with a LiteRT model in its file, and the same with a fault in that model."""
+    good, plain = demo_bundle("snapdragon"), demo_bundle("tflite").artifact.read_bytes()
+    good.copy_to(tmp_path / "good")
+    artifact = tmp_path / "good" / good.manifest.artifact.path
+    artifact.write_bytes(pack(artifact.read_bytes(), SOURCE, plain))
+    bundle = relisted(good.manifest, artifact)
+    index = bundle.convolutions.index(FAULTY)
+    none = np.zeros(0, np.float32)
+    conv = Convolution(layer=FAULTY, weight=none, bias=none, stride=1, padding=0)
+    return bundle, spoil("transposed", bundle, conv, index, tmp_path / "bad")
+
+
+def test_diff_names_a_fault_in_the_program_before_the_last_compile(mnv4, demo_bundle, watchable):
+    reference, bad = demo_bundle("tflite"), watchable[1]
+    code, out, err = mnv4("diff", reference.path, bad.path, "--json", "--bound", 40)
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["executors"][bad.manifest.id] == "Qualcomm's HTP library for x86"
+    (pair,) = found["pairs"]
+    assert (pair["worst"]["layer"], pair["first_below"]["layer"]) == (FAULTY, FAULTY)
+    assert not pair["missing"]
+    assert min(one["own_db"] for one in pair["layers"] if one["layer"] != FAULTY) > 50
+
+
+def test_a_file_whose_layers_cannot_be_known_is_refused(mnv4, bundles, watchable):
+    plain, (good, bad) = bundles["fp16", "SM8750"], watchable
+    good.artifact.write_bytes(pack(plain.artifact.read_bytes(), SOURCE, source_of(bad.artifact)))
+    other = relisted(good.manifest, good.artifact)
+    for bundle, text in (
+        (plain, "build it again with --set snapdragon.watchable=true"),
+        (other, "logits: the LiteRT model in it, compiled with more outputs, gives other values"),
+    ):
+        code, out, err = mnv4("diff", bundle.path, bundle.path)
+        assert (code, out) == (2, "")
+        assert text in err
+
+
+def relisted(manifest, artifact):
+    """Opens a bundle whose artifact was changed."""
+    entry = replace(manifest.artifact, bytes=files.size(artifact), sha256=files.sha256(artifact))
+    write_manifest(artifact.parent, replace(manifest, artifact=entry))
+    return open_bundle(artifact.parent)
 
 
 def edited(path, out, *changes):
