@@ -60,9 +60,9 @@ def watch(path: Path, layers: Sequence[str], threads: int) -> Watch:
     delegates = [index for index, call in enumerate(program.calls) if call.delegate is not None]
     if len(delegates) != 1 or any(not n.startswith(f"{delegates[0]}.") for n in found.values()):
         raise LoweringError(
-            f"{path}: found {len(delegates)} delegate calls; the values of layers are shown only if "
-            "all of the program is in one: build it with a head that XNNPACK takes as a whole "
-            "(mnv4 lint names the operators between the calls)"
+            f"{path}: found {len(delegates)} delegate calls; layers show their values only if all "
+            "are in one: build it with a head that XNNPACK takes as a whole (mnv4 lint names the "
+            "operators between the calls)"
         )
     places = {layer: int(name.partition(".")[2]) for layer, name in found.items()}
     data = path.read_bytes()
