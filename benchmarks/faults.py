@@ -53,8 +53,7 @@ from mnv4_mobile.records import replace
 from mnv4_mobile.target import load_target
 from mnv4_snapdragon.compiled import SOURCE, read_compiled, soc_of, source_of
 from mnv4_snapdragon.speedups import compiled
-from mnv4_tflite.flatbuffer import kinds, read_model, write_model
-from mnv4_tflite.metadata import pack
+from mnv4_tflite.flatbuffer import kinds, pack, read_model, write_model
 from mnv4_tflite.reader import Model
 
 KINDS = ("scale", "padding", "bias", "transposed")

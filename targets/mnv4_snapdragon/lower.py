@@ -27,8 +27,7 @@ from mnv4_snapdragon.compiled import (
 from mnv4_snapdragon.socs import LITERT_QAIRT, SOCS, release
 from mnv4_snapdragon.speedups import compiled
 from mnv4_tflite import lower as tflite
-from mnv4_tflite.flatbuffer import read_model, write_model
-from mnv4_tflite.metadata import pack
+from mnv4_tflite.flatbuffer import pack, read_model, write_model
 
 WEIGHTS_ALONE = INT16
 """The scheme for weights whose activations a recipe keeps in float. Qualcomm's compiler takes no

@@ -5,6 +5,8 @@ Files that may come from elsewhere are read by `reader.py`.
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections import Counter
 from functools import partial
 from typing import Any
@@ -51,6 +53,15 @@ def _pack_aligned(values: npt.NDArray[np.uint8], builder: Any) -> int:
     schema.BufferStart(builder)
     schema.BufferAddData(builder, data)
     return int(schema.BufferEnd(builder))
+
+
+def pack(model: bytes, name: str, content: bytes) -> bytes:
+    """Packs a file into the zip after a model, which is appended if there is none."""
+    buffer = io.BytesIO(model)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        # An explicit ZipInfo has a fixed date, so that the same content gives the same bytes.
+        archive.writestr(zipfile.ZipInfo(name), content)
+    return buffer.getvalue()
 
 
 def kinds(model: Any) -> list[str]:

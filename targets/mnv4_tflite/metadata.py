@@ -6,8 +6,6 @@ longer maintained. Schema: `metadata_schema.fbs` of tflite-support, version 1.0.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +13,7 @@ import numpy as np
 
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.tensors import CLASSES
+from mnv4_tflite.flatbuffer import pack
 
 NAME = "TFLITE_METADATA"
 """Name of the model's metadata entry that points to the buffer."""
@@ -174,12 +173,3 @@ def metadata(spec: BuildSpec) -> bytes:
 def pack_labels(model: bytes, labels: tuple[str, ...]) -> bytes:
     """Packs the labels after a model, where readers look for associated files."""
     return pack(model, LABELS, "".join(f"{label}\n" for label in labels).encode())
-
-
-def pack(model: bytes, name: str, content: bytes) -> bytes:
-    """Packs a file into the zip after a model, which is appended if there is none."""
-    buffer = io.BytesIO(model)
-    with zipfile.ZipFile(buffer, "a") as archive:
-        # An explicit ZipInfo has a fixed date, so that the same content gives the same bytes.
-        archive.writestr(zipfile.ZipInfo(name), content)
-    return buffer.getvalue()

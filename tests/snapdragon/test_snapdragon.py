@@ -33,7 +33,7 @@ from mnv4_snapdragon.compiled import DISPATCH, SOURCE, program_of, read_compiled
 from mnv4_snapdragon.session import open_session
 from mnv4_snapdragon.socs import SOCS
 from mnv4_snapdragon.speedups import installed_qairt
-from mnv4_tflite.metadata import pack
+from mnv4_tflite.flatbuffer import pack
 from mnv4_tflite.reader import Model
 
 pytestmark = pytest.mark.toolchain("snapdragon")
