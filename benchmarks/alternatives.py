@@ -2,11 +2,11 @@
 
     python -m benchmarks.alternatives --checkpoints DIR -o out/alternatives [--models conv-small]
 
-DIR holds MODEL.safetensors of `tools.reference.train`; a model without a file gets random weights,
-with which int8 says nothing about quality. The ways are `mnv4 build`; timm's network with the same
-weights through each toolchain's own path ("stock", see `benchmarks.naive`); and through ONNX
-Runtime, ncnn and MNN (`benchmarks.other_runtimes`, which have to be installed). All int8 is
-calibrated with the same images.
+DIR holds MODEL.safetensors of `tools.reference.train`. A model without a file gets random weights,
+which say nothing about quality: only its times, memory and size are measured. The ways are `mnv4
+build`; timm's network with the same weights through each toolchain's own path ("stock", see
+`benchmarks.naive`); and through ONNX Runtime, ncnn and MNN (`benchmarks.other_runtimes`, which have
+to be installed). All int8 is calibrated with the same images.
 
 Each artifact runs in a process of its own, with the same number of threads, in turns (A B C ...
 A B C ...), on the same image. A round gives the median of each artifact's runs, and ratios are
@@ -70,10 +70,19 @@ class Network(NamedTuple):
     """The folder of its artifacts."""
 
     @property
+    def checkpoint(self) -> Path:
+        """The file of its trained weights."""
+        return self.checkpoints / f"{self.model}.safetensors"
+
+    @property
+    def trained(self) -> bool:
+        """Whether it has trained weights."""
+        return self.checkpoint.exists()
+
+    @property
     def weights(self) -> str:
         """Its weights, as `--weights` takes them."""
-        path = self.checkpoints / f"{self.model}.safetensors"
-        return str(path) if path.exists() else "random:0"
+        return str(self.checkpoint) if self.trained else "random:0"
 
     def images(self, split: str, count: int) -> list[Tensor]:
         """Returns the first normalised images of a split, (1, 3, H, W) each."""
@@ -274,7 +283,7 @@ def judge(network: Network, pictures: int, threads: int) -> list[Record]:
     """Makes and measures every artifact of a network."""
     cells = [(way, recipe) for way in WAYS for recipe in WAYS[way].recipes]
     made = {cell: artifact(network, *cell) for cell in cells}
-    images = network.images("evaluation", pictures)
+    images = network.images("evaluation", pictures if network.trained else 1)
     net = naive.network(network.model, network.weights)
     expected = torch.cat([net(image) for image in images]).numpy()
     fed = [image.numpy() for image in images]
@@ -291,6 +300,7 @@ def judge(network: Network, pictures: int, threads: int) -> list[Record]:
         for cell in cells:
             way, recipe = cell
             found = compare(expected, running[cell].logits(fed), classes=True, gate_db=0)
+            quality = [found.sqnr_db, found.sqnr_db_p10, found.top1_agreement]
             path, cpu_s = made[cell]
             records.append(
                 {
@@ -302,9 +312,7 @@ def judge(network: Network, pictures: int, threads: int) -> list[Record]:
                     "ratio": ratio(rounds[cell], rounds[next(iter(WAYS)), recipe])._asdict(),
                     **running[cell].opening,
                     "bytes": size(artifact_file(path)),
-                    "sqnr_db": [found.sqnr_db, found.sqnr_db_p10],
-                    "top1_agreement": found.top1_agreement,
-                    "trained": network.weights != "random:0",
+                    "quality": quality if network.trained else None,
                     "cpu_s": cpu_s,
                 }
             )
@@ -327,10 +335,10 @@ def table(records: list[Record]) -> str:
         cells = [one["model"], one["way"], one["recipe"], str(one["threads"])]
         cells += [str(Ratio(**one["ratio"])), f"{one['ms']:.2f}", f"{one['load_ms']:.0f}"]
         cells += [f"{one['first_ms']:.1f}", f"{one['memory_mb']:.0f}", f"{one['bytes'] / 1e6:.2f}"]
-        if one["trained"] or one["recipe"] == "fp32":
-            cells += ["{:.1f} / {:.1f}".format(*one["sqnr_db"]), f"{one['top1_agreement']:.1%}"]
-        else:
-            cells += ["", ""]
+        quality = one["quality"]
+        cells += (
+            [f"{quality[0]:.1f} / {quality[1]:.1f}", f"{quality[2]:.1%}"] if quality else [""] * 2
+        )
         rows.append([*cells, f"{one['cpu_s']:.0f}"])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 

@@ -47,6 +47,13 @@ def test_pixels_channels_last_and_a_batch(tmp_path):
     assert lowered.input.dtype == "uint8"
     assert sqnr_db(reference["logits"], found["logits"]).min() > 100
     assert target.operators(lowered.path) == {"delegate": 1}
+    # The next run must leave what the last one returned alone.
+    session = target.open(lowered.path, 1)
+    images = np.zeros(lowered.input.shape, np.uint8)
+    first = session({"image": images})["logits"]
+    kept = first.copy()
+    assert (session({"image": images + 255})["logits"] != kept).all()
+    np.testing.assert_array_equal(first, kept)
 
 
 @pytest.mark.parametrize(

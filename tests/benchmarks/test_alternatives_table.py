@@ -1,0 +1,32 @@
+"""The table of the alternatives: quality only where a network is trained."""
+
+from benchmarks import alternatives
+
+RECORD = {
+    "model": "conv-small",
+    "way": "LiteRT",
+    "recipe": "int8",
+    "threads": 1,
+    "ms": 1.534,
+    "ratio": {"low": 0.98, "middle": 1.0, "high": 1.02},
+    "load_ms": 24.4,
+    "first_ms": 1.72,
+    "memory_mb": 9.4,
+    "bytes": 2_860_000,
+    "quality": [29.43, 24.36, 0.964],
+    "cpu_s": 23.2,
+}
+
+
+def test_a_line_has_quality_only_of_a_trained_network():
+    _, _, trained, random = alternatives.table([RECORD, RECORD | {"quality": None}]).splitlines()
+    begin = "| conv-small | LiteRT | int8 | 1 | 1.00 (0.98 to 1.02) | 1.53 | 24 | 1.7 | 9 | 2.86 |"
+    assert trained == f"{begin} 29.4 / 24.4 | 96.4% | 23 |"
+    assert random == f"{begin}  |  | 23 |"
+
+
+def test_a_network_is_trained_if_it_has_a_checkpoint(tmp_path):
+    network = alternatives.Network("conv-small", tmp_path, 224, tmp_path)
+    assert (network.trained, network.weights) == (False, "random:0")
+    network.checkpoint.touch()
+    assert (network.trained, network.weights) == (True, str(network.checkpoint))
