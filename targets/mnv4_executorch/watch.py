@@ -1,7 +1,8 @@
-"""Shows the values of a `.pte`'s layers: the same program, whose delegate has more outputs.
+"""Shows the values of a `.pte`'s layers: the same program, whose delegates have more outputs.
 
-XNNPACK logs no values. Its graph in the program is data, so that values inside it can be made
-outputs, which the program then returns.
+XNNPACK logs no values. Its graphs in the program are data, so that values inside them can be made
+outputs, which the program then returns. Layers outside XNNPACK have no values here: they share
+memory that the program plans.
 """
 
 from __future__ import annotations
@@ -55,16 +56,14 @@ class _Value:
 def watch(path: Path, layers: Sequence[str], threads: int) -> Watch:
     """Loads a program so that it returns the values of its layers; see `Watchable.watch`."""
     program = Program(path)
+    if outside := [call.name for call in program.calls if "conv" in call.name]:
+        raise LoweringError(
+            f"{path}: found {outside[0]} outside XNNPACK, so that convolutions cannot be told apart"
+        )
     with damaged(path, KIND):
         found = layer_values(graph_of(program, layers), layers)
-    delegates = [index for index, call in enumerate(program.calls) if call.delegate is not None]
-    if len(delegates) != 1 or any(not n.startswith(f"{delegates[0]}.") for n in found.values()):
-        raise LoweringError(
-            f"{path}: found {len(delegates)} delegate calls; layers show their values only if all "
-            "are in one: build it with a head that XNNPACK takes as a whole (mnv4 lint names the "
-            "operators between the calls)"
-        )
-    places = {layer: int(name.partition(".")[2]) for layer, name in found.items()}
+        parts = {layer: name.split(".") for layer, name in found.items()}
+        places = {layer: (int(one[0]), int(one[1])) for layer, one in parts.items() if one[1:]}
     data = path.read_bytes()
 
     @cache
@@ -89,43 +88,59 @@ def watch(path: Path, layers: Sequence[str], threads: int) -> Watch:
     return run
 
 
-def _with_ports(
-    data: bytes, places: Mapping[str, int], given: Sequence[str]
-) -> tuple[bytes, dict[str, _Value]]:
-    """Returns a program that takes the given layers as further inputs, and returns all layers.
+class _Delegate:
+    """A delegate call of a method, and the graph that it runs."""
 
-    Args:
-        data: The program, with one delegate.
-        places: The number of each layer's value in the delegate's graph.
-        given: The layers whose readers read an input instead.
+    def __init__(self, plan: Any, call: Any, held: Any) -> None:
+        self.plan, self.call, self._held = plan, call, held
+        self.graph = xnnpack_graph(bytes(held.data))
+        self.tensors = {_tensor(entry)["id_out"]: entry for entry in self.graph["xvalues"]}
 
-    Returns:
-        The program, and how it keeps the layers.
-    """
-    from executorch.exir import schema
+    def give(self, place: int) -> tuple[int | None, int]:
+        """Makes what reads a value read a new input instead.
 
-    file = program_of(data)
-    (plan,) = (one for one in file.program.execution_plan if one.name == "forward")
-    (call,) = (
-        one.instr_args
-        for chain in plan.chains
-        for one in chain.instructions
-        if isinstance(one.instr_args, schema.DelegateCall)
-    )
-    held = file.program.backend_delegate_data[plan.delegates[call.delegate_index].processed.index]
-    graph = xnnpack_graph(bytes(held.data))
-    tensors = {_tensor(entry)["id_out"]: entry for entry in graph["xvalues"]}
+        Returns:
+            The value's number in the program, if it leaves the delegate, and the input's.
+        """
+        tensor, entry = _tensor(self.tensors[place]), self._another(place)
+        for node in self.graph["xnodes"]:
+            union = node["xnode_union"]
+            for key in filter(_READ.fullmatch, union):
+                if union[key] == place:
+                    union[key] = _tensor(entry)["id_out"]
+        outside = self.call.args[tensor["external_id"]] if tensor["flags"] & _OUTPUT else None
+        return outside, self._port(entry, _INPUT)
 
-    def added(entry: dict[str, Any], flag: int) -> int:
+    def show(self, place: int) -> int:
+        """Makes a value an output; returns its number in the program."""
+        entry = self.tensors[place]
+        if _tensor(entry)["flags"] & _OUTPUT:  # what follows in the program reads that one
+            entry = self._another(place)
+            copied = {"input_id": place, "output_id": _tensor(entry)["id_out"], "flags": 0}
+            node = {"xnode_union_type": "XNNCopy", "xnode_union": copied, "debug_handle": 0}
+            self.graph["xnodes"].append(node)
+        return self._port(entry, _OUTPUT)
+
+    def _another(self, place: int) -> dict[str, Any]:
+        """Adds a value like another one."""
+        entry: dict[str, Any] = copy.deepcopy(self.tensors[place])
+        number = 1 + max(_tensor(one)["id_out"] for one in self.graph["xvalues"])
+        _tensor(entry).update(id_out=number, flags=0)
+        self.graph["xvalues"].append(entry)
+        return entry
+
+    def _port(self, entry: dict[str, Any], flag: int) -> int:
         """Makes a value an input or output of the delegate; returns its number in the program."""
+        from executorch.exir import schema
+
         tensor = _tensor(entry)
-        tensor["external_id"], tensor["flags"] = graph["num_externs"], tensor["flags"] | flag
-        graph["num_externs"] += 1
-        graph["input_ids" if flag == _INPUT else "output_ids"].append(tensor["id_out"])
+        tensor["external_id"], tensor["flags"] = self.graph["num_externs"], tensor["flags"] | flag
+        self.graph["num_externs"] += 1
+        self.graph["input_ids" if flag == _INPUT else "output_ids"].append(tensor["id_out"])
         dtype = _TYPES[tensor["datatype"]]
-        offset = plan.non_const_buffer_sizes[1]
-        size = prod(tensor["dims"]) * np.dtype(dtype).itemsize
-        plan.non_const_buffer_sizes[1] += size + -size % _ALIGNED
+        sizes = self.plan.non_const_buffer_sizes
+        offset = sizes[1] + -sizes[1] % _ALIGNED
+        sizes[1] = offset + prod(tensor["dims"]) * np.dtype(dtype).itemsize
         kind = {"float32": "FLOAT", "float16": "HALF", "int8": "CHAR"}[dtype]
         made = schema.Tensor(
             scalar_type=schema.ScalarType[kind],
@@ -142,24 +157,53 @@ def _with_ports(
             ),
             shape_dynamism=schema.TensorShapeDynamism.STATIC,
         )
-        call.args.append(len(plan.values))
-        plan.values.append(schema.EValue(val=made))
-        return len(plan.values) - 1
+        self.call.args.append(len(self.plan.values))
+        self.plan.values.append(schema.EValue(val=made))
+        return len(self.plan.values) - 1
 
-    plan.non_const_buffer_sizes[1] += -plan.non_const_buffer_sizes[1] % _ALIGNED
+    def save(self) -> None:
+        """Writes the graph back into the program."""
+        self._held.data = with_xnnpack_graph(bytes(self._held.data), self.graph)
+
+
+def _with_ports(
+    data: bytes, places: Mapping[str, tuple[int, int]], given: Sequence[str]
+) -> tuple[bytes, dict[str, _Value]]:
+    """Returns a program that takes the given layers as further inputs, and returns all layers.
+
+    Args:
+        data: The program.
+        places: The call and the number of each layer's value in the graph of its delegate.
+        given: The layers whose readers read an input instead.
+
+    Returns:
+        The program, and how it keeps the layers.
+    """
+    from executorch.exir import schema
+
+    file = program_of(data)
+    (plan,) = (one for one in file.program.execution_plan if one.name == "forward")
+    calls = [
+        one.instr_args
+        for chain in plan.chains
+        for one in chain.instructions
+        if isinstance(one.instr_args, schema.KernelCall | schema.DelegateCall)
+    ]
+    delegates = {}
+    for index in {call for call, _ in places.values()}:
+        processed = plan.delegates[calls[index].delegate_index].processed
+        held = file.program.backend_delegate_data[processed.index]
+        delegates[index] = _Delegate(plan, calls[index], held)
+    kept = {layer: _value(delegates[i].tensors[place]) for layer, (i, place) in places.items()}
     for layer in given:
-        entry = copy.deepcopy(tensors[places[layer]])
-        _tensor(entry)["id_out"] = number = 1 + max(_tensor(x)["id_out"] for x in graph["xvalues"])
-        graph["xvalues"].append(entry)
-        for node in graph["xnodes"]:
-            union = node["xnode_union"]
-            for key in filter(_READ.fullmatch, union):
-                if union[key] == places[layer]:
-                    union[key] = number
-        plan.inputs.append(added(entry, _INPUT))
-    plan.outputs = [added(tensors[place], _OUTPUT) for place in places.values()]
-    held.data = with_xnnpack_graph(bytes(held.data), graph)
-    kept = {layer: _value(tensors[place]) for layer, place in places.items()}
+        index, place = places[layer]
+        outside, number = delegates[index].give(place)
+        plan.inputs.append(number)
+        for call in calls[index + 1 :]:
+            call.args = [number if value == outside else value for value in call.args]
+    plan.outputs = [delegates[index].show(place) for index, place in places.values()]
+    for delegate in delegates.values():
+        delegate.save()
     return program_data(file), kept
 
 

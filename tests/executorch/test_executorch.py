@@ -90,6 +90,40 @@ def test_pooled_queries_on_odd_maps_in_one_delegate(tmp_path, recipe):
     assert sqnr_db(reference["logits"], found["logits"]).min() > (100 if recipe == "fp32" else 40)
 
 
+def test_layers_in_several_delegates_show_their_values(tmp_path):
+    """XNNPACK does not take the upsampling, and what is given to one delegate is read by all."""
+    import torch
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 4, 1)
+
+        def forward(self, image):
+            return self.last(self.b(self.a(image).relu()))
+
+        def last(self, b):
+            return self.c(nn.functional.interpolate(b, scale_factor=2, mode="nearest"))
+
+    net, image, given = Net().eval(), torch.randn(1, 3, 8, 8), torch.randn(1, 8, 6, 6)
+    exported = torch.export.export(net, (image,))
+    edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+    path = tmp_path / "several.pte"
+    path.write_bytes(edge.to_executorch().buffer)
+    assert target.operators(path)["delegate"] == 2
+    watch = target.watch(path, ["a", "b", "c"], threads=1, unit=None)
+    inputs = {"image": image.numpy()}
+    with torch.no_grad():
+        np.testing.assert_allclose(watch(inputs, {})["c"], net(image), atol=1e-5)
+        found = watch(inputs, {"a": given.numpy(), "b": given.numpy()})
+        np.testing.assert_allclose(found["a"], net.a(image).relu(), atol=1e-5)
+        np.testing.assert_allclose(found["b"], net.b(given), atol=1e-5)
+        np.testing.assert_allclose(found["c"], net.last(given), atol=1e-5)
+
+
 def test_gelu_is_float32_in_a_float16_delegate_and_says_so(tmp_path):
     lowered, reference, found = build(tmp_path, "fp16", act="gelu", io="float16")
     assert {(layer.precision, layer.why) for layer in lowered.layers} == {
