@@ -166,6 +166,30 @@ _CALIBRATION: dict[str, Any] = {
     "agreement": {"top1": 0.98, "n": 51, "gate": 0.9},
 }
 
+_TUNING: dict[str, Any] = {
+    "objective": "size",
+    "max_drop": 1,
+    "min_p10": 22,
+    "max_latency": 1.1,
+    "images": 384,
+    "tried": [
+        {
+            "recipe": "2 blocks in float",
+            "drop": 0.26,
+            "sqnr_db_p10": 23.4,
+            "latency": 1.04,
+            "bytes": 4_000_000,
+        },
+        {
+            "recipe": "as begun with",
+            "drop": 1.82,
+            "sqnr_db_p10": 20.9,
+            "latency": 1,
+            "bytes": 3_900_000,
+        },
+    ],
+}
+
 _FULL: dict[str, Any] = {
     "id": "conv-small-96x96-int8-18-coreml",
     "model.licence": "apache-2.0",
@@ -197,6 +221,7 @@ _FULL: dict[str, Any] = {
     ],
     "calibration": _CALIBRATION,
     "float16_range": {"images": 16, "margin": 12.5, "layer": "stages.3.1.add"},
+    "tuning": _TUNING,
     "requires": {"coreml.min_ios": "18", "coreml.compute_unit": "all"},
     "versions": {"mnv4-mobile": "0.1.0", "coremltools": "9.0"},
 }
@@ -558,7 +583,9 @@ def _manifests(kind: _Kind) -> None:
     high = {"scale": _LARGEST, "zero_point": 255}
     bounds = {"inputs[0].quantization": low, "outputs[0].quantization": high}
     kind.accept("quantization at its bounds", {**_QUANTIZED, **bounds})
-    nothing = {"calibration": None, "float16_range": None, "inputs[0].quantization": None}
+    emulated = {"tried": [_TUNING["tried"][0] | {"latency": None}]}
+    kind.accept("tuned on an emulated unit", {"tuning": _TUNING | emulated})
+    nothing = dict.fromkeys(("calibration", "float16_range", "tuning", "inputs[0].quantization"))
     kind.accept("null for optional keys", nothing)
     kind.accept("names in Unicode", {"labels": ["Größe", "\u732b", " ", "\U0001f600"]})
     escapes = r"""["\u732b","\ud83d\ude00","\"","\\ \/ \u00e9"]"""
@@ -692,6 +719,20 @@ def _wrong_facts(kind: _Kind) -> None:
     kind.refuse("float16_range.margin", 0, -1, None, _GONE, other=_FULL)
     kind.refuse("float16_range.layer", None, other=_FULL)
     kind.refuse("float16_range.surprise", 1, other=_FULL)
+    kind.refuse("tuning", 4, other=_FULL)
+    kind.refuse("tuning.objective", "energy", _GONE, other=_FULL)
+    for key in ("max_drop", "tried[1].drop"):
+        kind.refuse(f"tuning.{key}", -1, None, _GONE, other=_FULL)
+    for key in ("min_p10", "tried[0].sqnr_db_p10"):
+        kind.refuse(f"tuning.{key}", 201, None, _GONE, other=_FULL)
+    kind.refuse("tuning.max_latency", 0, None, _GONE, other=_FULL)
+    kind.refuse("tuning.tried[0].latency", 0, _GONE, other=_FULL)
+    kind.refuse("tuning.images", 0, _GONE, other=_FULL)
+    kind.refuse("tuning.tried", [], None, _GONE, other=_FULL)
+    kind.refuse("tuning.tried[0].recipe", 1, _GONE, other=_FULL)
+    kind.refuse("tuning.tried[0].bytes", 0, 0.5, other=_FULL)
+    kind.refuse("tuning.tried[1].surprise", 1, other=_FULL)
+    kind.refuse("tuning.surprise", 1, other=_FULL)
 
 
 _KINDS: Mapping[RecordKind, Callable[[], Documents]] = {

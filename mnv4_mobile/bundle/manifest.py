@@ -31,6 +31,7 @@ from mnv4_mobile.records import (
     Count,
     Decibels,
     Natural,
+    NotNegative,
     Positive,
     Record,
     SafeInt,
@@ -182,6 +183,40 @@ class Float16RangeEntry(Record, frozen=True, kw_only=True):
     """The layer with that value or sum."""
 
 
+class TriedEntry(Record, frozen=True, kw_only=True):
+    """An artifact that `mnv4 tune` built and judged."""
+
+    recipe: str
+    """How its recipe differs from the one that the search began with."""
+    drop: NotNegative
+    """Percentage points of top-1 that it loses; without classes, the percentage of the images whose
+    class changes."""
+    sqnr_db_p10: Decibels
+    """10th percentile over the images of each image's SQNR, in decibels."""
+    latency: Positive | None
+    """Latency in multiples of that of the artifact that the search began with; null if the machine
+    of the search only emulates the unit."""
+    bytes: Bytes
+    """Size of the artifact."""
+
+
+class TuningEntry(Record, frozen=True, kw_only=True):
+    """How `mnv4 tune` chose the recipe."""
+
+    objective: Literal["size", "latency"]
+    """What was minimized."""
+    max_drop: NotNegative
+    """The bound on `drop`."""
+    min_p10: Decibels
+    """The bound on `sqnr_db_p10`."""
+    max_latency: Positive
+    """The bound on `latency`."""
+    images: Count
+    """Number of images that judged the artifacts."""
+    tried: Annotated[tuple[TriedEntry, ...], Meta(min_length=1)]
+    """The artifacts that were judged, this one first."""
+
+
 class Manifest(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Everything that an app, a verifier or a benchmark needs to know about one artifact."""
 
@@ -222,6 +257,8 @@ class Manifest(Record, frozen=True, kw_only=True, omit_defaults=True):
     float16_range: Float16RangeEntry | None = None
     """How far float16 is from overflowing. Absent if that was not checked: the recipe has no step
     `guard`, or no calibration images were given."""
+    tuning: TuningEntry | None = None
+    """How `mnv4 tune` chose the recipe. Absent from other bundles."""
     requires: Mapping[Requirement, str]
     """What a device must have; keys are `<target>.<key>`."""
     versions: Mapping[str, str]

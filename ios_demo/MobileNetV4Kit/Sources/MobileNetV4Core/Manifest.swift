@@ -240,6 +240,7 @@ extension MobileNetV4.Manifest {
         let parity = try entries["parity"].checkedParity()
         _ = try entries.optional("calibration")?.orNil { try $0.record(Self.checkCalibration) }
         _ = try entries.optional("float16_range")?.orNil { try $0.record(Self.checkFloat16Range) }
+        _ = try entries.optional("tuning")?.orNil { try $0.record(Self.checkTuning) }
         try checkInput()
         try checkOutputs(parity)
         try checkGolden()
@@ -255,6 +256,23 @@ extension MobileNetV4.Manifest {
         _ = try entries["images"].integer()
         _ = try entries["margin"].positive()
         _ = try entries["layer"].text()
+    }
+
+    private static func checkTuning(_ entries: JSONEntries) throws {
+        _ = try entries["objective"].oneOf(Objective.self)
+        _ = try entries["max_drop"].notNegative()
+        _ = try entries["min_p10"].decibels()
+        _ = try entries["max_latency"].positive()
+        _ = try entries["images"].integer()
+        for tried in try entries["tried"].list(1...Int.max) {
+            try tried.record { entries in
+                _ = try entries["recipe"].text()
+                _ = try entries["drop"].notNegative()
+                _ = try entries["sqnr_db_p10"].decibels()
+                _ = try entries["latency"].orNil { try $0.positive() }
+                _ = try entries["bytes"].integer(1...JSON.mostExact)
+            }
+        }
     }
 
     private static func checkCalibration(_ entries: JSONEntries) throws {
@@ -276,6 +294,10 @@ extension MobileNetV4.Manifest {
 
 private enum LayerKind: String, CaseIterable {
     case convolution, other
+}
+
+private enum Objective: String, CaseIterable {
+    case size, latency
 }
 
 extension MobileNetV4.Manifest.Model {
@@ -381,6 +403,11 @@ extension JSON {
         try number(Double(Float.leastNormalMagnitude)...Double(Float.greatestFiniteMagnitude))
     }
 
+    /// Returns a number that a float of 32 bits can hold, 0 or more.
+    fileprivate func notNegative() throws -> Double {
+        try number(0...Double(Float.greatestFiniteMagnitude))
+    }
+
     fileprivate func sha256() throws -> String {
         try text("64 hexadecimal digits") { $0.count == 64 && $0.allSatisfy(\.isHexadecimal) }
     }
@@ -440,8 +467,7 @@ extension JSON {
                     for key in ["sqnr_db", "sqnr_db_p10", "gate_db"] {
                         _ = try entries[key].decibels()
                     }
-                    _ = try entries["max_abs"].number(
-                        0...Double(Float.greatestFiniteMagnitude))
+                    _ = try entries["max_abs"].notNegative()
                     _ = try entries["top1_agreement"].orNil { try $0.number(0...1) }
                     _ = try entries["n"].integer()
                 }

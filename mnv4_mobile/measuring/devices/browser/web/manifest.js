@@ -82,12 +82,16 @@ const layer = (json) =>
     why: textOrNull,
   });
 
+const notNegative = (json) => json.number(0, LARGEST);
+
+const bytes = (json) => json.integer(1, MOST_EXACT);
+
 const parity = (json) =>
   json.record({
     sqnr_db: decibels,
     sqnr_db_p10: decibels,
     top1_agreement: (value) => value.orNull(share),
-    max_abs: (value) => value.number(0, LARGEST),
+    max_abs: notNegative,
     n: count,
     gate_db: decibels,
   });
@@ -104,6 +108,25 @@ const calibration = (json) =>
   });
 
 const float16Range = (json) => json.record({ images: count, margin: positive, layer: text });
+
+const tried = (json) =>
+  json.record({
+    recipe: text,
+    drop: notNegative,
+    sqnr_db_p10: decibels,
+    latency: (value) => value.orNull(positive),
+    bytes,
+  });
+
+const tuning = (json) =>
+  json.record({
+    objective: (value) => value.oneOf("size", "latency"),
+    max_drop: notNegative,
+    min_p10: decibels,
+    max_latency: positive,
+    images: count,
+    tried: (value) => value.list(tried, 1),
+  });
 
 function option(json) {
   if (typeof json.value === "string" || typeof json.value === "boolean") return json.value;
@@ -127,7 +150,7 @@ function manifest(json) {
       target: text,
       recipe: text,
       options: (value) => value.map(option),
-      artifact: (value) => value.record({ path, bytes: (one) => one.integer(1, MOST_EXACT), sha256 }),
+      artifact: (value) => value.record({ path, bytes, sha256 }),
       inputs: (value) => value.list(tensor, 1, 1),
       outputs: (value) => value.list(tensor, 1),
       preprocess,
@@ -141,6 +164,7 @@ function manifest(json) {
     {
       calibration: (value) => value.orNull(calibration),
       float16_range: (value) => value.orNull(float16Range),
+      tuning: (value) => value.orNull(tuning),
     },
   );
   checkInput(found);

@@ -172,6 +172,7 @@ private val ASSUMABLE = listOf("mean", "std", "crop", "interpolation")
 private val SOURCES = listOf("input", "eager", "artifact")
 private val UNITS = setOf("cpu", "gpu", "npu")
 private val KINDS = listOf("convolution", "other")
+private val OBJECTIVES = listOf("size", "latency")
 
 private fun Json.Entries.manifest(): ModelManifest {
     schema(ModelManifest.SCHEMA)
@@ -181,6 +182,7 @@ private fun Json.Entries.manifest(): ModelManifest {
     get("layers").list().forEach { it.record { layer() } }
     optional("calibration")?.orNull { record { calibration() } }
     optional("float16_range")?.orNull { record { float16Range() } }
+    optional("tuning")?.orNull { record { tuning() } }
     get("versions").map().values.forEach { it.text() }
     val preprocess = get("preprocess").record { preprocess() }
     val outputs = get("outputs").list(least = 1).map { it.record { tensor() } }
@@ -288,6 +290,8 @@ private fun Json.Entries.requirements(): Map<String, String> =
 
 private fun Json.decibels(): Double = number(-MOST_DECIBELS, MOST_DECIBELS)
 
+private fun Json.notNegative(): Double = number(0.0, LARGEST)
+
 /** Returns the names of the outputs by the place of their unit. */
 private fun Json.Entries.parity(): Map<String, Set<String>> {
     for ((unit, outputs) in get("parity").map()) {
@@ -295,7 +299,7 @@ private fun Json.Entries.parity(): Map<String, Set<String>> {
         for (output in outputs.map().values) {
             output.record {
                 for (key in listOf("sqnr_db", "sqnr_db_p10", "gate_db")) get(key).decibels()
-                get("max_abs").number(0.0, LARGEST)
+                get("max_abs").notNegative()
                 get("top1_agreement").orNull { number(0.0, 1.0) }
                 get("n").integer()
             }
@@ -314,6 +318,23 @@ private fun Json.Entries.float16Range() {
     get("images").integer()
     get("margin").positive()
     get("layer").text()
+}
+
+private fun Json.Entries.tuning() {
+    get("objective").oneOf(OBJECTIVES)
+    get("max_drop").notNegative()
+    get("min_p10").decibels()
+    get("max_latency").positive()
+    get("images").integer()
+    for (tried in get("tried").list(least = 1)) {
+        tried.record {
+            get("recipe").text()
+            get("drop").notNegative()
+            get("sqnr_db_p10").decibels()
+            get("latency").orNull { positive() }
+            get("bytes").integer(1, MOST_EXACT)
+        }
+    }
 }
 
 private fun Json.Entries.calibration() {
