@@ -35,7 +35,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "inspect": (f"mnv4 inspect {_INT8}",),
     "lint": (f"mnv4 lint {_FLOAT} {_INT8}",),
     "sensitivity": ("mnv4 sensitivity demo --calibrate photos",),
-    "tune": ("mnv4 tune demo -t tflite --calibrate photos --max-drop 1",),
+    "tune": ("mnv4 tune demo -t tflite --calibrate photos --minutes 30 -o tuned",),
     "measure": (
         f"mnv4 measure {_FLOAT} {_INT8} --threads 1,2 --run monday",
         f"mnv4 measure {_INT8} -d adb --run tuesday",

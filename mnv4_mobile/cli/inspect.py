@@ -78,6 +78,14 @@ def inspect(
         if calibration.range:
             text += f", range {calibration.range}"
         rows.append(["calibration", text])
+    if tuning := manifest.tuning:
+        best = tuning.tried[0]
+        text = (
+            f"{best.recipe}: the best of {len(tuning.tried)} artifacts, "
+            f"{best.sqnr_db_p10:.1f} dB at the 10th percentile and {best.drop:.2f} points on "
+            f"{tuning.images} images"
+        )
+        rows.append(["tuning", text])
     if found := manifest.float16_range:
         text = f"margin {found.margin:.3g} at {found.layer}, on {found.images} images"
         rows.append(["range of float16", text])

@@ -18,18 +18,21 @@ from mnv4_mobile.cli.show import (
     Verbose,
     Weights,
     print_json,
+    print_table,
     print_text,
     show_next,
     size_of,
 )
 from mnv4_mobile.cli.steps import steps
-from mnv4_mobile.errors import ConfigError
-from mnv4_mobile.records import plain
+from mnv4_mobile.errors import ConfigError, ParityError
 
 
 def tune(
     model_or_weights: ModelOrWeights,
-    calibrate: Annotated[str, typer.Option(help="Folder of images.", metavar="DIR")],
+    calibrate: Annotated[
+        str,
+        typer.Option(help="Folder of images. A fifth of them or more judges.", metavar="DIR"),
+    ],
     target: Annotated[
         str,
         typer.Option(
@@ -41,6 +44,9 @@ def tune(
         ),
     ],
     weights: Weights = None,
+    minutes: Annotated[
+        float, typer.Option(help="How long the search may take.", metavar="N", min=0)
+    ] = 15,
     max_drop: Annotated[
         float,
         typer.Option(
@@ -48,10 +54,20 @@ def tune(
             "percentage of images whose class changes.",
             min=0,
         ),
-    ] = 0.5,
+    ] = 1.0,
+    min_p10: Annotated[
+        float,
+        typer.Option(help="Least 10th percentile over the images of the SQNR, in dB."),
+    ] = 22.0,
+    max_latency: Annotated[
+        float,
+        typer.Option(help="Largest latency on this machine, in multiples of --recipe's.", min=0),
+    ] = 1.1,
     dataset: Annotated[
         Path | None,
-        typer.Option(help="Folder to judge by. Default: a fifth of --calibrate.", metavar="DIR"),
+        typer.Option(
+            help="Folder to judge artifacts by. Default: images of --calibrate.", metavar="DIR"
+        ),
     ] = None,
     objective: Annotated[
         Literal["size", "latency"], typer.Option(help="What to minimize.")
@@ -71,38 +87,38 @@ def tune(
     ] = None,
     sets: Sets = [],  # noqa: B006 - typer makes a new list for every call
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="File for the recipe that is found.")
-    ] = Path("tuned.yaml"),
-    state: Annotated[
-        Path | None,
+        Path,
         typer.Option(
-            help="File with the state of the search. Default: --out with the suffix .state.json."
+            "-o",
+            "--out",
+            help="Folder for the recipe, its bundle and what the search has finished.",
+            metavar="DIR",
         ),
-    ] = None,
-    cache: Annotated[bool, typer.Option(help="Keep bundles in the cache (mnv4 cache).")] = True,
+    ] = Path("tuned"),
     no_size_limits: NoSizeLimits = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Searches for a recipe within a bound on accuracy: ranges, preparation, blocks in float."""
+    """Searches for a recipe within bounds on accuracy and latency, and builds its bundle.
+
+    The same command goes on where it was stopped, or answers other bounds.
+    """
     limits.lift(no_size_limits)
 
-    from mnv4_mobile.builder.cache import Cache
     from mnv4_mobile.builder.cell import Options
     from mnv4_mobile.builder.matrix import cells
-    from mnv4_mobile.files import cache_folder, check_file, write_bytes
+    from mnv4_mobile.files import check_folder
     from mnv4_mobile.images import list_images
     from mnv4_mobile.option import parse_set
-    from mnv4_mobile.quality.tune import Wish, recipe_yaml
+    from mnv4_mobile.quality.tune import Bounds, Wish
     from mnv4_mobile.quality.tune import tune as run
     from mnv4_mobile.quantize.calibration import RANDOM_IMAGES
 
-    if out.suffix not in (".yaml", ".yml"):
-        raise ConfigError(f"--out: found {str(out)!r}, must be a .yaml file")
-    state = state or out.with_suffix(".state.json")
-    for file in (out, state):
-        check_file(file)
+    check_folder(out)
+    bounds = Bounds(
+        max_drop=max_drop, min_p10=min_p10, max_latency=max_latency, objective=objective
+    )
     if calibrate == RANDOM_IMAGES:
         raise ConfigError("--calibrate: found 'random'; generated images cannot judge accuracy")
     list_images(dataset or calibrate)  # refuses a folder without images
@@ -117,20 +133,39 @@ def tune(
         )
         if len(found_cells) > 1:
             raise ConfigError("--set: found several values of an option, tune takes one")
-        wish = Wish(cell=found_cells[0], max_drop=max_drop, dataset=dataset, objective=objective)
-        found = run(
-            wish,
-            state,
-            cache=Cache(cache_folder(), progress) if cache else None,
-            progress=progress,
-        )
-        text = recipe_yaml(found)
-        write_bytes(out, text.encode())
+        wish = Wish(cell=found_cells[0], dataset=dataset, bounds=bounds, minutes=minutes)
+        found = run(wish, out, progress=progress)
+    best = found.tried[0]
     if as_json:
-        print_json({"recipe": str(out), "reasons": found.reasons, **plain(found.rung)})
+        print_json(
+            {
+                "recipe": found.recipe and str(found.recipe),
+                "bundle": found.bundle and str(found.bundle),
+                "tried": [one.entry for one in found.tried],
+                "missed": found.missed,
+                "reasons": found.reasons,
+            }
+        )
     else:
-        for line in text.splitlines():
-            print_text(line)
-    words = ["build", *wish.cell.asked, "-t", target, "-r", str(out), "--calibrate", calibrate]
-    words += ["--input-size", input_size] if input_size else []
-    show_next(words, hidden=as_json or quiet)
+        rows = [
+            [
+                one.entry.recipe,
+                f"{one.entry.sqnr_db_p10:.1f}",
+                f"{one.sqnr_db:.1f}",
+                f"{one.entry.drop:.2f}",
+                "-" if one.entry.latency is None else f"{one.entry.latency:.2f}",
+                f"{one.entry.bytes / 1e6:.2f}",
+            ]
+            for one in found.tried
+        ]
+        columns = ["recipe", ">dB, 10th", ">median", ">points", ">latency", ">MB"]
+        print_table(columns, rows, f"the best first, by {best.images} images")
+    late = "; time was up: more --minutes go on from there" if found.late else ""
+    if found.missed:
+        raise ParityError(
+            f"none of {len(found.tried)} artifacts keeps all bounds; the best, "
+            f"{best.entry.recipe}, misses {'; '.join(found.missed)}{late}"
+        )
+    if not as_json:
+        print_text(f"{found.bundle}, made by {found.recipe}{late}")
+    show_next(["inspect", found.bundle], hidden=as_json or quiet)

@@ -1,9 +1,16 @@
-"""Measures by simulation what quantizing each block of a network costs."""
+"""Measures by simulation what quantizing each block of a network costs.
+
+Costs are judged by the 10th percentile over images, because a good median hides the images that
+lose most. It also orders blocks better: on hybrid-narrow, of the blocks that reach the same tail in
+float, those ordered by the noise at the 10th percentile have fewer multiplications than those
+ordered by the median's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,20 +35,27 @@ from mnv4_mobile.tensors import CLASSES
 if TYPE_CHECKING:
     from mnv4_mobile.quantize.simulate import Simulation
 
-IMAGES = 64
-"""Default number of images to judge a network by."""
+IMAGES = 128
+"""Default number of images to judge a network by; the 10th percentile comes from 13 of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
     """How close a simulation comes to the float network."""
 
-    sqnr_db: float
-    """Median over the images of the SQNR in dB."""
     sqnr_db_p10: float
     """10th percentile over the images of the SQNR in dB."""
+    sqnr_db: float
+    """Median over the images of the SQNR in dB."""
     agreement: float
     """Share of the images with the same class."""
+
+    @property
+    def noise(self) -> float:
+        """The noise at the 10th percentile, relative to the signal. Noises of blocks roughly add
+        up.
+        """
+        return float(10 ** (-self.sqnr_db_p10 / 10))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +74,7 @@ class BlockCost:
 
 @dataclass(frozen=True, kw_only=True)
 class Sensitivity:
-    """What quantizing each block of a network costs, in the order in which they run."""
+    """What quantizing each block of a network costs, the block that costs most first."""
 
     recipe: str
     images: int
@@ -78,7 +92,9 @@ class Judge:
         weights: The weights, as given on the command line.
         recipe: A recipe with static activations.
         options: What is built; `calibrate` must be set.
-        images: The most images to judge by, and at most a fifth of those that can be read.
+        images: The most images to judge by.
+        calibration: The calibration images, and those held out; the first of these judge. Default:
+            those of the recipe, with `images` or a fifth of the folder held out.
         progress: Receives steps and notes.
 
     Raises:
@@ -93,6 +109,7 @@ class Judge:
         options: Options,
         *,
         images: int = IMAGES,
+        calibration: Calibration | None = None,
         progress: Progress,
     ) -> None:
         if not recipe.static:
@@ -110,20 +127,26 @@ class Judge:
         if not self._output:
             raise ConfigError(f"{model.name}: has no classes to judge by")
         recipe.check_keep(self.network.layers)
-        progress.step(f"{model.name}: choose the calibration images")
-        assert recipe.calibration is not None
-        self.calibration: Calibration = choose_images(
-            options.calibrate,
-            self.spec.preprocess,
-            images=recipe.calibration.images,
-            seed=recipe.calibration.seed,
-            progress=progress,
-            held_out=images,
-        )
-        self.held_out = self.calibration.held_out()
+        if calibration is None:
+            progress.step(f"{model.name}: choose the calibration images")
+            assert recipe.calibration is not None
+            calibration = choose_images(
+                options.calibrate,
+                self.spec.preprocess,
+                images=recipe.calibration.images,
+                seed=recipe.calibration.seed,
+                progress=progress,
+                held_out=images,
+            )
+        self.calibration = calibration
+        self.held_out = np.stack(list(islice(calibration.others(), images)))
         reference = eager(self.network.net, self.held_out, self.spec)
         outputs = checked(reference, self.held_out, self.network.weights)
         self._reference = outputs[self._output]
+
+    def shorten(self, images: int) -> None:
+        """Judges by the first of the images only, from now on."""
+        self.held_out, self._reference = self.held_out[:images], self._reference[:images]
 
     def simulation(self, recipe: Recipe) -> Simulation:
         """Returns a recipe's simulation with ranges; `auto` uses the rule that a build chooses."""
@@ -149,8 +172,8 @@ class Judge:
     def _score(self, found: npt.NDArray[np.float32]) -> Score:
         ratios = sqnr_db(self._reference, found)
         return Score(
-            sqnr_db=round(float(np.median(ratios)), 2),
             sqnr_db_p10=round(float(np.percentile(ratios, 10)), 2),
+            sqnr_db=round(float(np.median(ratios)), 2),
             agreement=float(same_class(self._reference, found).mean()),
         )
 
@@ -159,6 +182,14 @@ def _quick(recipe: Recipe) -> Recipe:
     """Returns a recipe without the preparation steps that take long or round weights."""
     exact: tuple[Step, ...] = tuple(step for step in recipe.prepare if step == "equalize")
     return replace(recipe, prepare=exact)
+
+
+def layers_by_block(simulation: Simulation) -> dict[str, list[str]]:
+    """Returns the quantized layers of each block."""
+    found: dict[str, list[str]] = {}
+    for layer in simulation.layers:
+        found.setdefault(block_of(layer), []).append(layer)
+    return found
 
 
 def sensitivity(judge: Judge, recipe: Recipe, progress: Progress) -> Sensitivity:
@@ -171,9 +202,7 @@ def sensitivity(judge: Judge, recipe: Recipe, progress: Progress) -> Sensitivity
     """
     simulation = judge.simulation(recipe)
     total = judge.score(simulation)
-    of_block: dict[str, list[str]] = {}
-    for layer in simulation.layers:
-        of_block.setdefault(block_of(layer), []).append(layer)
+    of_block = layers_by_block(simulation)
     rows = {row.name: row for row in judge.spec.model.table(judge.spec.preprocess.size)}
     costs = []
     progress.step(f"{recipe.name}: quantize block by block")
@@ -193,6 +222,7 @@ def sensitivity(judge: Judge, recipe: Recipe, progress: Progress) -> Sensitivity
             )
             progress.advance()
         progress.update(f"{recipe.name}: quantize block by block")
+    costs.sort(key=lambda cost: -cost.alone.noise)
     return Sensitivity(
         recipe=recipe.name, images=len(judge.held_out), total=total, blocks=tuple(costs)
     )
@@ -205,13 +235,13 @@ def plot(found: Sensitivity, path: Path, title: str) -> None:
     names = [cost.block for cost in found.blocks]
     figure = Figure(figsize=(8, 1.5 + 0.25 * len(names)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    left.barh(names, [cost.alone.sqnr_db for cost in found.blocks], color="#2a6fdb")
-    left.axvline(found.total.sqnr_db, color="#c33", label="all blocks")
-    left.set_xlabel("SQNR in dB, this block alone in integers")
+    left.barh(names, [cost.alone.sqnr_db_p10 for cost in found.blocks], color="#2a6fdb")
+    left.axvline(found.total.sqnr_db_p10, color="#c33", label="all blocks")
+    left.set_xlabel("10th percentile of SQNR in dB, this block alone in integers")
     left.invert_yaxis()
     left.legend()
-    gains: Sequence[float] = [c.without.sqnr_db - found.total.sqnr_db for c in found.blocks]
+    gains = [cost.without.sqnr_db_p10 - found.total.sqnr_db_p10 for cost in found.blocks]
     right.barh(names, gains, color="#2a9d5c")
-    right.set_xlabel("gain in dB if it stays in float")
+    right.set_xlabel("gain of it in dB if the block stays in float")
     figure.suptitle(title)
     write_figure(figure, path, "Sensitivity")

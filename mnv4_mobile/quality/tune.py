@@ -1,56 +1,153 @@
-"""Searches for the recipe of the smallest, or fastest, artifact that keeps a bound on accuracy.
+"""Searches for the recipe of the cheapest artifact that keeps bounds on its tail and its latency.
 
-Simulation chooses the range rule and whether channels are equalised, and orders the blocks by what
-each gains in float, relative to its cost in float. That gives a ladder of recipes, each with more
-blocks in float. Artifacts decide: recipes with 0, 1, 2, 4, ... blocks in float are built and
-evaluated until one keeps the bound, then those between it and the last one that did not.
+Simulation proposes: it chooses how ranges are found and whether channels are equalised, orders the
+blocks by how much of the tail each costs relative to its price in float, and predicts how many of
+them are needed. Artifacts decide: each is built, judged from its bytes on images that calibration
+did not see, and timed in turns with the artifact of the recipe that the search began with.
+
+Everything that is finished is kept in a folder, which answers other bounds without building again.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from statistics import median
 from typing import Literal
 
 import yaml
 
 from mnv4_mobile import files
-from mnv4_mobile.builder.cache import Cache
-from mnv4_mobile.builder.cell import Cell, key
+from mnv4_mobile.builder.cell import Cell
 from mnv4_mobile.builder.matrix import build_cells
-from mnv4_mobile.builder.range_rule import RULES
-from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+from mnv4_mobile.builder.process import kept_warm
+from mnv4_mobile.bundle.manifest import (
+    MANIFEST,
+    Bundle,
+    TriedEntry,
+    TuningEntry,
+    open_bundle,
+    write_manifest,
+)
 from mnv4_mobile.bundle.parity import EXACT_DB
 from mnv4_mobile.bundle.worker import Worker
-from mnv4_mobile.errors import ConfigError, ParityError
+from mnv4_mobile.errors import ConfigError, DeviceError, ParityError
+from mnv4_mobile.layers import block_of
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.evaluate import evaluate
-from mnv4_mobile.quality.sensitivity import Judge, sensitivity
-from mnv4_mobile.recipe import HELD_OUT, Gate, Recipe, Rule, Step, load_recipe
+from mnv4_mobile.quality.sensitivity import IMAGES, Judge, layers_by_block
+from mnv4_mobile.quantize.calibration import Calibration, candidates, choose_images
+from mnv4_mobile.recipe import JUDGED, Activations, Gate, Recipe, Step, load_recipe
 from mnv4_mobile.records import (
-    Bytes,
     Count,
     Decibels,
-    Finite,
-    Milliseconds,
     Record,
+    Seconds,
+    Sha256,
     decode,
     encode,
     plain,
     replace,
 )
-from mnv4_mobile.target import load_target, require
-from mnv4_mobile.tensors import feed
+from mnv4_mobile.target import first_unit, load_target, require
+from mnv4_mobile.tensors import Tensors, feed
 from mnv4_mobile.text import printable
-from mnv4_mobile.units import Unit
+
+# What the search varies. Each costs nothing when the artifact runs, except blocks in float.
+_RANGES: tuple[Mapping[str, object], ...] = (
+    *({"range": "image-percentile", "percentile": percentile} for percentile in (75, 90, 95, 99)),
+    *({"range": rule, "percentile": 90} for rule in ("minmax", "mse", "histogram")),
+)
+"""How ranges of 8 bits are found: keys of a recipe's `activations`."""
+_PREPARATIONS: tuple[tuple[Step, ...], ...] = ((), ("equalize",))
+"""Steps of preparation that simulation tries. The other ones are useless in a simulation, which
+rounds weights itself, or too slow to try."""
+_MOST_ADDED = 0.5
+"""The most by which the blocks in float may extend the latency, as estimated."""
+_LEAST_NOISE = 0.02
+"""The share of the noise below which the rest of the blocks is not worth a try."""
+_LEARNED: Step = "distill"
+"""The step that the search adds last, because building with it takes longest."""
+_FEWEST_LEARNED = 64
+"""The fewest calibration images with which it works."""
+
+_FEWEST_IMAGES = 32
+"""The fewest images that a simulation judges by if time is short."""
+_IMAGES_PER_STEP = 42
+"""What a step of distillation costs: 8 images there and back, and a tenth of an evaluation, in
+images that a simulation observes."""
+_SESSIONS, _TURNS, _RUNS = 3, 5, 10
+"""Pairs of processes that time an artifact, their turns, and the least number of runs in a turn."""
+_TURN_S = 0.1
+_PROFILED = 20
 
 Objective = Literal["size", "latency"]
-_RUNS = 100  # number of runs that measure an artifact's latency
-_FLOAT_SHARE = 0.5  # the most of the total cost to keep in float; beyond it, int8 makes no sense
+
+
+def _check_number(option: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise ConfigError(f"{option}: found {value}, must be a finite number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What the artifact has to keep, and what is minimized among those that keep it."""
+
+    max_drop: float = 1.0
+    """Largest drop in percentage points: of top-1 with classes, else of agreement."""
+    min_p10: float = 22.0
+    """Least 10th percentile over the images of the SQNR, in dB."""
+    max_latency: float = 1.1
+    """Largest latency, in multiples of that of the recipe that the search began with."""
+    objective: Objective = "size"
+
+    def __post_init__(self) -> None:
+        for name in ("max_drop", "min_p10", "max_latency"):
+            _check_number(f"--{name.replace('_', '-')}", getattr(self, name))
+
+    def missed(self, tried: Tried) -> list[str]:
+        """Returns the bounds that an artifact misses, with what it reaches."""
+        found = self.missed_accuracy(tried)
+        if self.missed_latency(tried):
+            found.append(f"--max-latency {self.max_latency:g}: {tried.entry.latency:.2f} times")
+        return found
+
+    def missed_accuracy(self, tried: Tried) -> list[str]:
+        """Returns those of them that more blocks in float may keep."""
+        entry, found = tried.entry, []
+        if not entry.drop <= self.max_drop:
+            found.append(f"--max-drop {self.max_drop:g}: {entry.drop:.2f} points")
+        if not entry.sqnr_db_p10 >= self.min_p10:
+            found.append(f"--min-p10 {self.min_p10:g}: {entry.sqnr_db_p10:.1f} dB")
+        if not tried.passed:
+            found.append("the recipe's gate")
+        return found
+
+    def missed_latency(self, tried: Tried) -> bool:
+        """Returns whether an artifact is too slow, as far as this machine can tell."""
+        return tried.entry.latency is not None and not tried.entry.latency <= self.max_latency
+
+    def best(self, tried: Sequence[Tried]) -> Tried:
+        """Returns the cheapest artifact that keeps all bounds, or else the one that comes closest.
+
+        What costs the same within 1 % is the same; then the other cost decides, then the tail.
+        """
+        begun = tried[0].entry
+
+        def order(one: Tried) -> tuple[float, ...]:
+            costs = [round(one.entry.bytes / begun.bytes, 2), round(one.entry.latency or 1, 2)]
+            if self.objective == "latency":
+                costs.reverse()
+            missed = len(self.missed(one))
+            return (missed, *([] if missed else costs), -one.entry.sqnr_db_p10)
+
+        return min(tried, key=order)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,318 +156,680 @@ class Wish:
 
     cell: Cell
     """Network, weights, target, options, and the recipe to begin with."""
-    max_drop: float
-    """Largest drop in percentage points: of top-1 with classes, else of agreement."""
     dataset: Path | None
     """The dataset that judges artifacts; None judges by images held out of calibration."""
-    objective: Objective
+    bounds: Bounds
+    minutes: float
+    """How long the search may take."""
 
-    def key(self) -> str:
-        """Returns the hash of everything that affects what is measured; the bound does not."""
-        dataset = files.sha256(self.dataset) if self.dataset else None
-        ingredients = [key(self.cell.ingredients()), dataset, self.objective]
-        return hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()
+    def __post_init__(self) -> None:
+        _check_number("--minutes", self.minutes)
+
+    def made_of(self) -> dict[str, str]:
+        """Returns the hash of each part of what the results depend on; the bounds are none."""
+        calibration, folder = self.cell.recipe.calibration, self.cell.options.calibrate
+        assert calibration is not None
+        assert folder is not None
+        paths = candidates(folder, images=calibration.images + JUDGED, seed=calibration.seed)
+        hashes = "".join(files.sha256(path) for path in paths if path.is_file())
+        found = self.cell.ingredients() | {"calibration": _sha256(hashes.encode())}
+        return found | ({"dataset": files.sha256(self.dataset)} if self.dataset else {})
 
 
 class Ladder(Record, frozen=True, kw_only=True):
-    """What simulation chooses."""
+    """What simulation proposes."""
 
-    range: Rule
-    """The range rule of activations."""
+    activations: Activations
+    """How ranges are found."""
     prepare: tuple[Step, ...]
     """The steps of preparation."""
     order: tuple[str, ...]
     """The blocks to keep in float, the first ones first."""
+    p10: tuple[Decibels, ...]
+    """Simulated 10th percentile of the SQNR with 0, 1, 2, ... of these blocks in float."""
+    learning_s: Seconds
+    """Estimated time that distillation takes."""
     reasons: tuple[str, ...]
-    """What was tried and what it gave."""
+    """What was simulated and what it gave."""
 
 
-class Rung(Record, frozen=True, kw_only=True):
-    """The artifact of one recipe of the ladder."""
-
-    kept: tuple[str, ...]
-    """Blocks in float, in addition to those that the recipe keeps."""
-    bytes: Bytes
-    latency_ms: Milliseconds
-    """Median latency on the host with one thread."""
-    drop: Finite
-    """The drop in percentage points."""
-    sqnr_db: Decibels
-    images: Count
-    """Number of images that the artifact was judged by."""
-
-    def text(self) -> str:
-        """Returns one line that describes the artifact."""
-        return (
-            f"{len(self.kept)} blocks in float: {self.drop:.2f} points, {self.sqnr_db:.1f} dB, "
-            f"{self.bytes / 1e6:.2f} MB, {self.latency_ms:.2f} ms"
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """The recipe that was found, with the reasons."""
+class Tried(Record, frozen=True, kw_only=True):
+    """An artifact that was built and judged."""
 
     recipe: Recipe
-    rung: Rung
-    reasons: tuple[str, ...]
+    """Its recipe."""
+    entry: TriedEntry
+    """What it costs and loses."""
+    passed: bool
+    """Whether it passed its recipe's gate."""
+    sqnr_db: Decibels
+    """Median over the images of the SQNR."""
+    images: Count
+    """Number of images that it was judged by."""
+    seconds: Seconds
+    """How long building and judging took."""
 
-
-def tune(wish: Wish, state: Path, *, cache: Cache | None, progress: Progress) -> Found:
-    """Searches for a recipe; a file keeps the results, so that an interrupted search continues.
-
-    Args:
-        wish: What to search for.
-        state: That file; the search for another wish overwrites it.
-        cache: The cache of bundles.
-        progress: Receives steps and results.
-
-    Raises:
-        ParityError: The bound cannot be kept; names the best artifact that was found.
-    """
-    require(load_target(wish.cell.target))
-    key, base = wish.key(), wish.cell.recipe
-    known = _known(state, key)
-    if known is None:
-        known = State(key=key, ladder=_ladder(wish, progress), rungs={})
-        _write(state, known)
-    ladder, rungs = known.ladder, dict(known.rungs)
-    assert base.activations is not None
-    base = replace(
-        base,
-        gate=base.gate
-        if wish.dataset
-        else replace(base.gate, top1_agreement=1 - wish.max_drop / 100),
-        activations=replace(base.activations, range=ladder.range),
-        prepare=ladder.prepare,
-    )
-    order, unit = ladder.order, wish.cell.unit
-    for reason in ladder.reasons:
-        progress.note(reason)
-    confirmed: dict[int, Rung] = {}
-
-    def keeps(count: int) -> bool:
-        name = str(count)
-        if name not in rungs:
-            recipe = _with(base, order[:count], unit)
-            rungs[name] = _confirm(wish, recipe, order[:count], cache, progress)
-            _write(state, State(key=key, ladder=ladder, rungs=rungs))
-        progress.advance()
-        progress.end()
-        confirmed[count] = rungs[name]
-        progress.note(confirmed[count].text())
-        if count == 0 and 100 / confirmed[0].images > wish.max_drop > 0:
-            progress.note(
-                f"one of {confirmed[0].images} images is {100 / confirmed[0].images:.2f} "
-                f"points: too few to judge {wish.max_drop:g} by"
-            )
-        return confirmed[count].drop <= wish.max_drop
-
-    most = max(_tries(fewest, len(order)) for fewest in range(len(order) + 2))
-    with progress.count(most, "artifacts at most"):
-        count = _fewest(keeps, len(order))
-    if count is None:
-        best = min(confirmed.values(), key=lambda rung: rung.drop)
-        raise ParityError(
-            f"--max-drop {wish.max_drop:g}: not kept by any of {len(confirmed)} artifacts, with up "
-            f"to {len(order)} blocks in float; the best: {best.text()}"
+    @property
+    def text(self) -> str:
+        """One line that describes the artifact."""
+        entry = self.entry
+        latency = "" if entry.latency is None else f", {entry.latency:.2f} times the latency"
+        return (
+            f"{entry.recipe}: {entry.sqnr_db_p10:.1f} dB at the 10th percentile "
+            f"({self.sqnr_db:.1f} median), {entry.drop:.2f} points, "
+            f"{entry.bytes / 1e6:.2f} MB{latency}"
         )
-    reasons = (*ladder.reasons, *(confirmed[rung].text() for rung in sorted(confirmed)))
-    return Found(recipe=_with(base, order[:count], unit), rung=confirmed[count], reasons=reasons)
-
-
-def _tries(fewest: int, most: int) -> int:
-    """Returns how often `_fewest` asks if the answer is `fewest`; above `most`, there is none."""
-    tried: list[int] = []
-
-    def keeps(count: int) -> bool:
-        tried.append(count)
-        return count >= fewest
-
-    _fewest(keeps, most)
-    return len(tried)
-
-
-def _fewest(keeps: Callable[[int], bool], most: int) -> int | None:
-    """Returns the fewest blocks that keep the bound, assuming that more blocks never harm."""
-    count, missed = 0, -1
-    while not keeps(count):
-        if count == most:
-            return None
-        missed, count = count, min(max(1, 2 * count), most)
-    while count - missed > 1:
-        middle = (count + missed) // 2
-        if keeps(middle):
-            count = middle
-        else:
-            missed = middle
-    return count
-
-
-def _ladder(wish: Wish, progress: Progress) -> Ladder:
-    """Simulates range rules, preparation and blocks in float."""
-    cell = replace(wish.cell, recipe=wish.cell.recipe.on(wish.cell.unit))
-    judge = Judge(
-        cell.model, cell.weights, cell.recipe, cell.options, images=HELD_OUT, progress=progress
-    )
-    reasons = []
-    tried: list[tuple[float, Recipe]] = []
-    assert cell.recipe.activations is not None
-    # The other steps are useless in a simulation, which rounds weights itself, or too slow to try.
-    untried = tuple(step for step in cell.recipe.prepare if step != "equalize")
-    for prepare in ((), ("equalize",)):
-        open_rule = replace(cell.recipe.activations, range="auto")
-        simulation, observed = judge.observed(
-            replace(cell.recipe, activations=open_rule, prepare=prepare)
-        )
-        for rule in RULES:
-            activations = replace(cell.recipe.activations, range=rule)
-            simulation.adopt(observed.following(activations))
-            score = judge.score(simulation)
-            words = f"{rule}{', equalised' if prepare else ''}"
-            reasons.append(f"{words}: {score.sqnr_db:.1f} dB, {score.agreement:.1%} agree")
-            recipe = replace(cell.recipe, activations=activations, prepare=prepare)
-            tried.append((score.sqnr_db, recipe))
-    _, best = max(tried, key=lambda one: one[0])
-    found = sensitivity(judge, best, progress)
-    costs = [
-        (cost.params if wish.objective == "size" else cost.macs, cost) for cost in found.blocks
-    ]
-    # Noise powers of blocks roughly add up, so blocks are ordered by noise per parameter or MAC.
-    costs.sort(key=lambda one: -(10 ** (-one[1].alone.sqnr_db / 10)) / one[0])
-    order, spent, total = [], 0, sum(saved for saved, _ in costs)
-    for saved, cost in costs:
-        spent += saved
-        if spent > _FLOAT_SHARE * total:
-            break
-        order.append(cost.block)
-    reasons.append(f"float first, by noise per {_UNITS[wish.objective]}: {', '.join(order)}")
-    assert best.activations is not None
-    return Ladder(
-        range=best.activations.range,
-        prepare=(*best.prepare, *untried),
-        order=tuple(order),
-        reasons=tuple(reasons),
-    )
-
-
-_UNITS = {"size": "parameter", "latency": "multiplication"}
-
-
-def _with(recipe: Recipe, blocks: Sequence[str], unit: Unit) -> Recipe:
-    return replace(recipe, keep=recipe.keep.with_modules(blocks, unit))
-
-
-def _confirm(
-    wish: Wish, recipe: Recipe, kept: tuple[str, ...], cache: Cache | None, progress: Progress
-) -> Rung:
-    """Builds a recipe and evaluates its artifact against the float bundle of the same target."""
-    with files.scratch(Path(tempfile.gettempdir())) as work:
-        # The bound is the gate. These gates let everything pass, but hold out the same images.
-        passing = None if recipe.gate.top1_agreement is None else 0.0
-        judged = replace(recipe, gate=Gate(sqnr_db=-EXACT_DB, top1_agreement=passing))
-        bundle = _built(wish, judged, work.folder, cache, progress)
-        parent = _built(wish, load_recipe("fp32"), work.folder, cache, progress)
-        dataset = wish.dataset or _held_out(wish, bundle, work.folder)
-        found = evaluate(bundle, dataset, parent=parent, progress=progress)
-        assert found.agreement is not None
-        assert found.sqnr_db is not None
-        drop = 1 - found.agreement
-        if found.top1 is not None and found.parent_top1 is not None:
-            drop = max(0.0, found.parent_top1 - found.top1)
-        return Rung(
-            kept=kept,
-            bytes=bundle.manifest.artifact.bytes,
-            latency_ms=_latency_ms(bundle),
-            drop=round(100 * drop, 3),
-            sqnr_db=found.sqnr_db,
-            images=found.n,
-        )
-
-
-def _built(
-    wish: Wish, recipe: Recipe, out: Path, cache: Cache | None, progress: Progress
-) -> Bundle:
-    cell = replace(wish.cell, recipe=recipe)
-    (built,) = build_cells([cell], out, cache=cache, progress=progress)
-    if built.error:
-        raise built.error
-    assert built.path is not None
-    return open_bundle(built.path)
-
-
-def _held_out(wish: Wish, bundle: Bundle, folder: Path) -> Path:
-    """Returns a folder, without class folders, of the images held out of calibration."""
-    from mnv4_mobile.quantize.calibration import choose_images
-
-    recipe, source = wish.cell.recipe, wish.cell.options.calibrate
-    assert source is not None
-    assert recipe.calibration is not None
-    calibration = choose_images(
-        source,
-        bundle.preprocess,
-        images=recipe.calibration.images,
-        seed=recipe.calibration.seed,
-        progress=Progress(),
-        held_out=HELD_OUT,
-    )
-    held = folder / "held-out"
-    held.mkdir()
-    for index, path in enumerate(calibration.held):
-        (held / f"{index:04d}{path.suffix}").symlink_to(path.absolute())
-    return held
-
-
-def _latency_ms(bundle: Bundle) -> float:
-    """Returns the median latency with one thread on this machine."""
-    import numpy as np
-
-    pixels = bundle.golden("input")["pixels"][: bundle.input.shape[0]]
-    with Worker(bundle.manifest.target, bundle.artifact) as worker:
-        timing = worker.time(feed(bundle.input, pixels, bundle.preprocess), runs=_RUNS)
-    return round(float(np.median(timing.latencies_ms)), 4)
-
-
-def recipe_yaml(found: Found) -> str:
-    """Returns the recipe that was found as a YAML file, with the reasons as comments."""
-    values = plain(found.recipe)
-    del values["name"]
-    if values["activations"].get("range", "image-percentile") != "image-percentile":
-        values["activations"].pop("percentile", None)
-    if "distill" not in found.recipe.prepare:
-        values.pop("distill", None)
-    reasons = (*found.reasons, f"so: {found.rung.text()}")
-    comments = "".join(f"# {printable(reason)}\n" for reason in reasons)
-    return comments + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
 class State(Record, frozen=True, kw_only=True):
     """What a search has found so far."""
 
-    key: str
-    """The wish's key."""
-    ladder: Ladder
-    """What simulation chose."""
-    rungs: Mapping[str, Rung]
-    """The artifacts, by their numbers of blocks in float."""
+    made_of: Mapping[str, Sha256]
+    """The hash of each part of what the results depend on."""
+    parent_s: Seconds | None = None
+    """How long building the float bundle took."""
+    ladder: Ladder | None = None
+    """What simulation proposes."""
+    tried: tuple[Tried, ...] = ()
+    """The artifacts; the first one is that of the recipe that the search began with."""
 
 
-def _known(path: Path, key: str) -> State | None:
-    """Returns the state in a file, or None if there is none of this wish.
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """How a search ended."""
+
+    tried: tuple[Tried, ...]
+    """All artifacts, the best one first."""
+    missed: tuple[str, ...]
+    """The bounds that the best one misses."""
+    late: bool
+    """Whether the time was up before everything was tried."""
+    reasons: tuple[str, ...]
+    """What was simulated, and the artifacts, in order."""
+    bundle: Path | None = None
+    """The finished bundle; None if a bound is missed."""
+    recipe: Path | None = None
+    """The recipe's file; None if a bound is missed."""
+
+
+class _LateError(Exception):
+    """A step would not end within the budget."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+        """How long the step takes."""
+
+
+RECIPE = "tuned.yaml"
+_SEARCH = "search"
+_STATE = "state.json"
+
+
+def tune(wish: Wish, out: Path, *, progress: Progress) -> Found:
+    """Searches for a recipe, and writes it and its bundle if it keeps the bounds.
+
+    Args:
+        wish: What to search for.
+        out: The folder for `tuned.yaml` and the bundle. Its folder `search` keeps what is finished,
+            so that the same call continues, or answers other bounds.
+        progress: Receives steps and results.
 
     Raises:
-        ConfigError: The file is something else.
+        ConfigError: The budget is too small to try anything, or the folder holds another search.
+        MobileError: Something cannot be built or judged.
+    """
+    require(load_target(wish.cell.target))
+    search = _Search(wish, out / _SEARCH, progress)
+    late = False
+    limit = round(60 * wish.minutes)
+    with files.disk_errors(), kept_warm(), progress.count(limit, "s of the budget"):
+        try:
+            search.walk()
+        except _LateError as error:
+            late = True
+            search.check_least(error)
+    return _written(search.found(late=late), search, wish.bounds, out)
+
+
+def _written(found: Found, search: _Search, bounds: Bounds, out: Path) -> Found:
+    """Writes the recipe and its bundle, unless a bound is missed."""
+    if found.missed:
+        return found
+    best = found.tried[0]
+    source = search.built(best.recipe)
+    entry = TuningEntry(
+        objective=bounds.objective,
+        max_drop=bounds.max_drop,
+        min_p10=bounds.min_p10,
+        max_latency=bounds.max_latency,
+        images=best.images,
+        tried=tuple(one.entry for one in found.tried),
+    )
+    recipe, bundle = out / RECIPE, out / source.path.name
+    with files.new_folder(bundle, MANIFEST) as folder:
+        source.copy_to(folder)
+        write_manifest(folder, replace(source.manifest, tuning=entry))
+    files.write_bytes(recipe, recipe_yaml(best.recipe, found.reasons).encode())
+    return replace(found, bundle=bundle, recipe=recipe)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _folder_of(folder: Path, recipe: Recipe) -> Path:
+    """Returns where a search keeps the bundle of a recipe."""
+    return folder / _sha256(encode(recipe))[:12]
+
+
+def _bundle_in(folder: Path, recipe: Recipe) -> Bundle | None:
+    """Returns the bundle of a recipe, if a search has built it."""
+    found = _folder_of(folder, recipe).glob(f"[!.]*/{MANIFEST}")
+    return next((open_bundle(manifest.parent) for manifest in found), None)
+
+
+class _Search:
+    """A search, its state and its clock.
+
+    Args:
+        wish: What to search for.
+        folder: Where the state and the bundles are kept; it is made.
+        progress: Receives steps and results.
+
+    Raises:
+        ConfigError: The folder holds another search.
+    """
+
+    def __init__(self, wish: Wish, folder: Path, progress: Progress) -> None:
+        self._wish, self._cell, self._bounds = wish, wish.cell, wish.bounds
+        self._folder, self._progress = folder, progress
+        self._begin, self._shown = time.monotonic(), 0
+        self._state = _known(folder / _STATE, wish.made_of())
+        files.check_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def _left(self) -> float:
+        """Seconds of the budget that are left."""
+        return 60 * self._wish.minutes - (time.monotonic() - self._begin)
+
+    def _keep(self, state: State) -> None:
+        """Writes what is finished, and shows how much of the budget is used."""
+        self._state = state
+        files.write_bytes(self._folder / _STATE, encode(state, indent=1) + b"\n")
+        used = int(time.monotonic() - self._begin)
+        self._progress.advance(used - self._shown)
+        self._progress.end()
+        self._shown = used
+
+    def walk(self) -> None:
+        """Tries recipes until nothing cheaper is left to try.
+
+        Raises:
+            _LateError: The time is up.
+        """
+        begun = self._try(self._begun())
+        if not self._bounds.missed(begun):
+            return
+        ladder = self._ladder()
+        setting, best = begun.recipe, begun
+        proposed = replace(setting, activations=ladder.activations, prepare=ladder.prepare)
+        if (found := self._try(proposed)).entry.sqnr_db_p10 > begun.entry.sqnr_db_p10:
+            setting, best = proposed, found
+        if not self._bounds.missed_accuracy(best):
+            return
+        order = ladder.order
+        missing = self._bounds.min_p10 - (best.entry.sqnr_db_p10 - ladder.p10[0])
+        guess = next((n for n, p10 in enumerate(ladder.p10) if p10 >= missing), len(order))
+        fewest = self._climb(setting, len(order), max(guess, 1))
+        images = setting.calibration.images if setting.calibration else 0
+        if fewest != 0 and _LEARNED not in setting.prepare and images >= _FEWEST_LEARNED:
+            learned = replace(setting, prepare=(*setting.prepare, _LEARNED))
+            self._climb(learned, len(order) if fewest is None else fewest - 1, 0)
+
+    def _climb(self, setting: Recipe, most: int, guess: int) -> int | None:
+        """Finds the fewest blocks in float that keep the bounds on accuracy; see `_fewest`."""
+
+        def keeps(count: int) -> bool | None:
+            tried = self._try(self._with_blocks(setting, count))
+            if not self._bounds.missed_accuracy(tried):
+                return True
+            return None if self._bounds.missed_latency(tried) else False
+
+        return _fewest(keeps, most, guess)
+
+    def _begun(self) -> Recipe:
+        """Returns the recipe to begin with, without the images that judge."""
+        if self._state.tried:
+            return self._state.tried[0].recipe
+        recipe = self._cell.recipe
+        assert recipe.calibration is not None
+        used = replace(recipe.calibration, images=len(self._calibration))
+        return replace(recipe, name=Path(RECIPE).stem, calibration=used)
+
+    def _with_blocks(self, recipe: Recipe, count: int) -> Recipe:
+        ladder = self._state.ladder
+        assert ladder is not None
+        blocks = ladder.order[:count]
+        return replace(recipe, keep=recipe.keep.with_modules(blocks, self._cell.unit))
+
+    def _seconds(self, recipe: Recipe) -> float:
+        """Returns how long an artifact will take, by those before it."""
+        learned = [one.seconds for one in self._state.tried if _LEARNED in one.recipe.prepare]
+        others = [one.seconds for one in self._state.tried if _LEARNED not in one.recipe.prepare]
+        if _LEARNED not in recipe.prepare:
+            return max(others, default=2 * (self._state.parent_s or 0))
+        if learned:
+            return max(learned)
+        ladder = self._state.ladder
+        return max(others, default=0) + (ladder.learning_s if ladder else 0)
+
+    def _check_time(self, seconds: float) -> None:
+        if self._left < seconds or self._left <= 0:
+            raise _LateError(seconds)
+
+    def check_least(self, late: _LateError) -> None:
+        """Refuses a budget that did not suffice for the first artifact and one alternative.
+
+        Raises:
+            ConfigError: Naming the least that is needed now.
+        """
+        tried = self._state.tried
+        if len(tried) > 1 or (tried and not self._bounds.missed(tried[0])):
+            return
+        one = tried[0].seconds if tried else 2 * (self._state.parent_s or 0)
+        least = max(late.seconds, 2 * one) if tried else 3 * one
+        raise ConfigError(
+            f"--minutes: found {self._wish.minutes:g}, must be {math.ceil(least / 6) / 10:g} or "
+            f"more: the search needs about that long for the artifact of "
+            f"{self._cell.recipe.name} and one alternative; what is finished is kept in "
+            f"{self._folder}, so that the same command with more minutes goes on"
+        )
+
+    def _try(self, recipe: Recipe) -> Tried:
+        """Returns the results of a recipe, from the state or from an artifact."""
+        for tried in self._state.tried:
+            if tried.recipe == recipe:
+                return tried
+        parent = self._parent
+        self._check_time(self._seconds(recipe))
+        begin = time.monotonic()
+        bundle = self.built(recipe)
+        with self._images() as images:
+            found = evaluate(bundle, images, parent=parent, progress=self._progress)
+        assert found.agreement is not None
+        assert found.sqnr_db is not None
+        assert found.sqnr_db_p10 is not None
+        drop = 1 - found.agreement
+        if found.top1 is not None and found.parent_top1 is not None:
+            drop = max(0.0, found.parent_top1 - found.top1)
+        tried = Tried(
+            recipe=recipe,
+            entry=TriedEntry(
+                recipe=self._words(recipe),
+                drop=round(100 * drop, 3),
+                sqnr_db_p10=found.sqnr_db_p10,
+                latency=self._latency(bundle),
+                bytes=bundle.manifest.artifact.bytes,
+            ),
+            passed=min(bundle.gates().values()) >= recipe.gate.sqnr_db,
+            sqnr_db=found.sqnr_db,
+            images=found.n,
+            seconds=round(time.monotonic() - begin, 1),
+        )
+        self._keep(replace(self._state, tried=(*self._state.tried, tried)))
+        self._progress.note(tried.text)
+        if 100 / tried.images > self._bounds.max_drop > 0:
+            self._progress.note(
+                f"one of {tried.images} images is {100 / tried.images:.2f} points: too few to "
+                f"judge --max-drop {self._bounds.max_drop:g} by"
+            )
+        return tried
+
+    def _words(self, recipe: Recipe) -> str:
+        """Says how a recipe differs from the one that the search began with."""
+        if not self._state.tried:
+            return f"{self._cell.recipe.name}, as begun with"
+        begun, parts = self._state.tried[0].recipe, []
+        assert recipe.activations is not None
+        if recipe.activations != begun.activations:
+            parts.append(_range_text(recipe.activations))
+        if ("equalize" in recipe.prepare) != ("equalize" in begun.prepare):
+            parts.append("equalised" if "equalize" in recipe.prepare else "not equalised")
+        if _LEARNED in recipe.prepare and _LEARNED not in begun.prepare:
+            parts.append("distilled")
+        unit = self._cell.unit
+        kept = recipe.keep.on(unit).modules[len(begun.keep.on(unit).modules) :]
+        parts += [f"in float: {', '.join(kept)}"] if kept else []
+        return ", ".join(parts)
+
+    @cached_property
+    def _parent(self) -> Bundle:
+        """The float bundle, which artifacts are compared with."""
+        begin = time.monotonic()
+        recipe = load_recipe("fp32")
+        bundle = self._build(recipe, recipe)
+        if self._state.parent_s is None:
+            self._keep(replace(self._state, parent_s=round(time.monotonic() - begin, 1)))
+        return bundle
+
+    def built(self, recipe: Recipe) -> Bundle:
+        """Returns the bundle of a recipe; what misses its gate is built without one.
+
+        It is judged all the same, because it shows how far a closer recipe has to go.
+        """
+        try:
+            return self._build(recipe, recipe)
+        except ParityError:
+            passing = None if recipe.gate.top1_agreement is None else 0.0
+            gate = Gate(sqnr_db=-EXACT_DB, top1_agreement=passing)
+            return self._build(replace(recipe, gate=gate), recipe)
+
+    def _build(self, recipe: Recipe, asked: Recipe) -> Bundle:
+        """Returns the bundle in the folder of a recipe, which is built unless it stands there."""
+        folder = _folder_of(self._folder, asked)
+        if bundle := _bundle_in(self._folder, asked):
+            return bundle
+        cell = replace(self._cell, recipe=recipe)
+        (built,) = build_cells([cell], folder, cache=None, progress=self._progress)
+        if built.error:
+            raise built.error
+        assert built.path is not None
+        return open_bundle(built.path)
+
+    @cached_property
+    def _calibration(self) -> Calibration:
+        """The images of the folder: those that calibrate, and all others, up to `JUDGED`."""
+        cell, chosen = self._cell, self._cell.recipe.calibration
+        assert chosen is not None
+        assert cell.options.calibrate is not None
+        self._progress.step(f"{cell.name}: choose the images")
+        return choose_images(
+            cell.options.calibrate,
+            cell.shared.preprocess,
+            images=chosen.images,
+            seed=chosen.seed,
+            progress=self._progress,
+            held_out=JUDGED,
+        )
+
+    @contextmanager
+    def _images(self) -> Iterator[Path]:
+        """Gives the folder of the images that judge artifacts."""
+        if self._wish.dataset:
+            yield self._wish.dataset
+            return
+        with files.scratch(self._folder) as work:
+            for index, path in enumerate(self._calibration.held):
+                (work.folder / f"{index:04d}{path.suffix}").symlink_to(path.absolute())
+            yield work.folder
+
+    def _latency(self, bundle: Bundle) -> float | None:
+        """Returns the latency in multiples of that of the artifact that the search began with."""
+        target = load_target(self._cell.target)
+        if target.units[first_unit(target)].emulated:
+            return None
+        if not self._state.tried:
+            return 1.0
+        self._progress.step(f"{bundle.manifest.id}: time it in turns")
+        begun = self.built(self._state.tried[0].recipe)
+        return round(median(_ratio(begun, bundle) for _ in range(_SESSIONS)), 3)
+
+    def _ladder(self) -> Ladder:
+        """Returns what simulation proposes."""
+        if self._state.ladder:
+            return self._state.ladder
+        begun = self._state.tried[0].recipe
+        after = self._seconds(begun)  # the artifact that the simulation is for
+        self._check_time(2 * after)
+        cell = self._cell
+        recipe = begun.on(cell.unit)
+        judge = Judge(
+            cell.model,
+            cell.weights,
+            recipe,
+            cell.options,
+            images=IMAGES,
+            calibration=self._calibration,
+            progress=self._progress,
+        )
+        assert recipe.activations is not None
+        eight_bits = recipe.activations.bits == 8  # 16 bits have room for all values
+        ranges = [replace(recipe.activations, **keys) for keys in _RANGES if eight_bits]
+        reasons, scores = [], list[tuple[float, Recipe]]()
+        per_image = 0.0
+        for steps in _PREPARATIONS:
+            kept = tuple(step for step in recipe.prepare if step not in ("equalize", _LEARNED))
+            rest = (*kept, _LEARNED) if _LEARNED in recipe.prepare else kept
+            prepared = replace(recipe, prepare=(*steps, *rest))
+            begin = time.monotonic()
+            simulation, observed = judge.observed(
+                replace(prepared, activations=replace(recipe.activations, range="auto"))
+            )
+            if not per_image:
+                observing = time.monotonic() - begin
+                begin = time.monotonic()
+                few = judge.held_out[:_FEWEST_IMAGES]
+                simulation.run(few)
+                per_image = (time.monotonic() - begin) / len(few)
+                scores_left = 2 * len(ranges) + 2 * len(layers_by_block(simulation))
+                self._shorten(judge, per_image * scores_left, 2 * observing, after)
+            for activations in ranges or [recipe.activations]:
+                simulation.adopt(observed.following(activations))
+                score = judge.score(simulation)
+                words = _range_text(activations) + (", equalised" if steps else "")
+                reasons.append(
+                    f"simulated, {words}: {score.sqnr_db_p10:.1f} dB at the 10th percentile, "
+                    f"{score.sqnr_db:.1f} median"
+                )
+                scores.append((score.sqnr_db_p10, replace(prepared, activations=activations)))
+        _, best = max(scores, key=lambda one: one[0])
+        order, p10 = self._order(judge, best)
+        reasons.append(f"float first, by noise and price: {', '.join(order)}")
+        assert best.activations is not None
+        ladder = Ladder(
+            activations=best.activations,
+            prepare=best.prepare,
+            order=order,
+            p10=p10,
+            learning_s=round(per_image * recipe.distill.steps * _IMAGES_PER_STEP, 1),
+            reasons=tuple(reasons),
+        )
+        self._keep(replace(self._state, ladder=ladder))
+        for reason in reasons:
+            self._progress.note(reason)
+        return ladder
+
+    def _shorten(self, judge: Judge, per_image: float, fixed: float, after: float) -> None:
+        """Makes a simulation judge by so many images that half of the time is left for artifacts.
+
+        Args:
+            judge: The images.
+            per_image: Seconds that all scores take for each image.
+            fixed: Seconds that the simulation takes besides.
+            after: Seconds that the first artifact after it takes.
+
+        Raises:
+            _LateError: Even the fewest images take too long.
+        """
+        self._check_time(fixed + _FEWEST_IMAGES * per_image + after)
+        images = int((self._left / 2 - fixed) / per_image)
+        judge.shorten(max(images, _FEWEST_IMAGES))
+
+    def _order(self, judge: Judge, recipe: Recipe) -> tuple[tuple[str, ...], tuple[float, ...]]:
+        """Returns the blocks to keep in float, and the tail with 0, 1, 2, ... of them in float."""
+        simulation = judge.simulation(recipe)
+        of_block = layers_by_block(simulation)
+        added, size = self._prices(judge)
+        noise = {}
+        self._progress.step(f"{recipe.name}: quantize block by block")
+        with self._progress.count(len(of_block), "blocks"):
+            for block, layers in of_block.items():
+                noise[block] = judge.score(simulation, layers).noise
+                self._progress.advance()
+        prices = {block: added[block] + size[block] for block in noise}
+        order: list[str] = []
+        kept: set[str] = set()
+        p10 = [judge.score(simulation).sqnr_db_p10]
+        for block in sorted(noise, key=lambda block: -noise[block] / prices[block]):
+            rest = sum(noise[other] for other in noise if other not in order)
+            if rest < _LEAST_NOISE * sum(noise.values()):
+                break
+            if sum(added[other] for other in (*order, block)) > _MOST_ADDED:
+                continue
+            order.append(block)
+            kept.update(of_block[block])
+            left = [layer for layer in simulation.layers if layer not in kept]
+            p10.append(judge.score(simulation, left).sqnr_db_p10)
+        return tuple(order), tuple(p10)
+
+    def _prices(self, judge: Judge) -> tuple[dict[str, float], dict[str, float]]:
+        """Returns by what share each block in float extends latency and size, as estimated.
+
+        The latency is the difference of the block's times in the float artifact and in the one that
+        the search began with, or, without a profiler, the block's share of the multiplications.
+        """
+        begun = self.built(self._state.tried[0].recipe)
+        rows = judge.spec.model.table(judge.spec.preprocess.size)
+        macs = sum(row.cost.macs for row in rows)
+        added = {row.name: row.cost.macs / macs for row in rows}
+        try:
+            slow, fast = _times(self._parent), _times(begun)
+        except DeviceError:
+            pass
+        else:
+            total = sum(fast.values())
+            added = {
+                name: max((slow.get(name, 0) - fast.get(name, 0)) / total, _LEAST_PRICE)
+                for name in added
+            }
+        stored = begun.manifest.artifact.bytes
+        return added, {row.name: 3 * row.cost.params / stored for row in rows}
+
+    def found(self, *, late: bool) -> Found:
+        """Returns the best of what was tried."""
+        tried, ladder = self._state.tried, self._state.ladder
+        best = self._bounds.best(tried)
+        return Found(
+            tried=(best, *(one for one in tried if one is not best)),
+            missed=tuple(self._bounds.missed(best)),
+            late=late,
+            reasons=(*(ladder.reasons if ladder else ()), *(one.text for one in tried)),
+        )
+
+
+_LEAST_PRICE = 0.001
+"""The least share of the latency that a block in float is taken to add."""
+
+
+def _fewest(keeps: Callable[[int], bool | None], most: int, guess: int) -> int | None:
+    """Returns the fewest blocks that keep the bounds, assuming that more blocks never harm.
+
+    It begins with a guess, doubles the distance from it until one number keeps the bounds and
+    another one does not, and halves what is between them.
+
+    Args:
+        keeps: Says whether a number of blocks does; None if it does not, and more are too slow.
+        most: The most blocks.
+        guess: The number to begin with.
+
+    Returns:
+        None if up to `most` blocks, or those that are not too slow, do not suffice.
+    """
+    low, high, step, count = -1, most + 1, 1, min(guess, most)
+    while high - low > 1:
+        kept = keeps(count)
+        if kept is None:
+            return None
+        if kept:
+            high = count
+        else:
+            low = count
+        if low < 0:
+            count = max(high - step, 0)
+        elif high > most:
+            count = min(low + step, most)
+        else:
+            count = (low + high) // 2
+        step *= 2
+    return high if high <= most else None
+
+
+def _range_text(activations: Activations) -> str:
+    if activations.range == "image-percentile":
+        return f"image-percentile {activations.percentile:g}"
+    return activations.range
+
+
+def _inputs(bundle: Bundle) -> Tensors:
+    pixels = bundle.golden("input")["pixels"][: bundle.input.shape[0]]
+    return feed(bundle.input, pixels, bundle.preprocess)
+
+
+def _ratio(first: Bundle, second: Bundle) -> float:
+    """Returns the latency of the second artifact in multiples of the first one's.
+
+    Each has a process with one thread, and they take turns. The shortest runs are compared, because
+    other work on the machine only adds time.
+    """
+    with (
+        Worker(first.manifest.target, first.artifact) as one,
+        Worker(second.manifest.target, second.artifact) as other,
+    ):
+        pairs = [(one, _inputs(first)), (other, _inputs(second))]
+        shortest = [math.inf, math.inf]
+        for _ in range(_TURNS):
+            for index, (worker, inputs) in enumerate(pairs):
+                timing = worker.time(inputs, runs=_RUNS, seconds=_TURN_S)
+                shortest[index] = min(shortest[index], *timing.latencies_ms)
+    return shortest[1] / shortest[0]
+
+
+def _times(bundle: Bundle) -> dict[str, float]:
+    """Returns the time of each block of an artifact in milliseconds.
+
+    Raises:
+        DeviceError: The runtime has no profiler here.
+    """
+    found: dict[str, float] = {}
+    with Worker(bundle.manifest.target, bundle.artifact) as worker:
+        for operator in worker.profile(_inputs(bundle), bundle.convolutions, _PROFILED):
+            block = block_of(operator.layer)
+            found[block] = found.get(block, 0.0) + operator.ms
+    return found
+
+
+def recipe_yaml(recipe: Recipe, reasons: Sequence[str]) -> str:
+    """Returns a recipe as a YAML file, with the reasons as comments."""
+    values = plain(recipe)
+    del values["name"]
+    if values["activations"].get("range", "image-percentile") != "image-percentile":
+        values["activations"].pop("percentile", None)
+    if _LEARNED not in recipe.prepare:
+        values.pop(_LEARNED, None)
+    comments = "".join(f"# {printable(reason)}\n" for reason in reasons)
+    return comments + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def _known(path: Path, made_of: Mapping[str, str]) -> State:
+    """Returns the state in a file, or an empty one if there is no such file.
+
+    Raises:
+        ConfigError: The file is something else, or the state of another search.
     """
     if not path.exists():
-        return None
+        return State(made_of=made_of)
     try:
         found = decode(path.read_bytes(), State, str(path))
     except (OSError, ConfigError) as error:
         raise ConfigError(
-            f"{error}; not the state of a search: move it away, or name another --state"
+            f"{error}; not the state of a search: remove {path.parent}, or give another --out"
         ) from None
-    return found if found.key == key else None
-
-
-def _write(path: Path, state: State) -> None:
-    files.write_bytes(path, encode(state, indent=1) + b"\n")
+    parts = {**found.made_of, **made_of}
+    if differing := [part for part in parts if found.made_of.get(part) != made_of.get(part)]:
+        raise ConfigError(
+            f"{path.parent}: holds another search, which differs in {', '.join(differing)}: remove "
+            "it, or give another --out"
+        )
+    return found

@@ -172,8 +172,11 @@ BAD = [
     ((*SENSITIVITY, "random", "-o", "x.gif"), "--out: found 'x.gif', allowed: .png, .svg"),
     ((*TUNE, "nowhere"), "nowhere: No such file"),
     ((*TUNE, "random"), "--calibrate: found 'random'; generated images cannot judge accuracy"),
-    ((*TUNE, "random", "-o", "x.json"), "--out: found 'x.json', must be a .yaml file"),
+    ((*TUNE, "random", "-o", "/dev/null"), "/dev/null: is a file, must be a folder"),
     ((*TUNE, "random", "--max-drop", "-1"), "--max-drop: "),
+    ((*TUNE, "random", "--minutes", "-1"), "--minutes: "),
+    ((*TUNE, "random", "--min-p10", "nan"), "--min-p10: found nan, must be a finite number"),
+    ((*TUNE, "random", "--max-latency", "inf"), "--max-latency: found inf, must be a finite"),
     ((*BASE, "--jobs", "0"), "--jobs: "),
     pytest.param(
         (*BASE, "--scheduler", "somewhere", "--no-cache"),

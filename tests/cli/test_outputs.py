@@ -15,13 +15,12 @@ FOLDERS = [
     ("sweep", "quick", "-o"),
     ("sdk", "android", "BUNDLE", "-o"),
     ("sdk", "ios", "BUNDLE", "-o"),
+    ("tune", *MODEL, *CALIBRATE, "-t", "tflite", "-o"),
 ]
 """Commands that write a folder, which comes last."""
 FILES = [
     (("sensitivity", *MODEL, *CALIBRATE, "-o"), ".png"),
     (("diff", "BUNDLE", "--weights", "demo", "-o"), ".html"),
-    (("tune", *MODEL, *CALIBRATE, "-t", "tflite", "-o"), ".yaml"),
-    (("tune", *MODEL, *CALIBRATE, "-t", "tflite", "--state"), ".json"),
     (("report", "-o"), ".html"),
     (("report", "-o"), ".csv"),
     (("results", "export"), ".jsonl"),

@@ -40,22 +40,27 @@ def found(judge):
 
 
 def test_every_block_alone_costs_less_than_all(judge, found):
-    assert [cost.block for cost in found.blocks] == [row.name for row in judge.spec.model.table()]
+    assert {cost.block for cost in found.blocks} == {row.name for row in judge.spec.model.table()}
     assert found.images == 16
     assert 25 < found.total.sqnr_db < 36
-    assert all(cost.alone.sqnr_db > found.total.sqnr_db for cost in found.blocks)
-    assert max(cost.without.sqnr_db for cost in found.blocks) > found.total.sqnr_db
+    assert found.total.sqnr_db_p10 < found.total.sqnr_db - 2
+    assert all(cost.alone.sqnr_db_p10 > found.total.sqnr_db_p10 for cost in found.blocks)
+    assert max(cost.without.sqnr_db_p10 for cost in found.blocks) > found.total.sqnr_db_p10
 
 
-def test_the_early_blocks_cost_most(found):
-    alone = {cost.block: cost.alone.sqnr_db for cost in found.blocks}
-    assert alone["stages.1.0"] + 10 < alone["stages.3.4"]
+def test_the_blocks_that_cost_the_tail_most_come_first(found):
+    tails = [cost.alone.sqnr_db_p10 for cost in found.blocks]
+    assert tails == sorted(tails)
+    assert found.blocks[0].block == "stages.1.0"
+    assert [cost.alone.sqnr_db for cost in found.blocks] != sorted(
+        cost.alone.sqnr_db for cost in found.blocks
+    )
 
 
 def test_what_is_kept_costs_nothing(judge):
     kept = replace(INT8, keep=Keep(modules=("stages.*", "head")))
-    blocks = [cost.block for cost in sensitivity(judge, kept, Progress()).blocks]
-    assert blocks == ["stem", "final"]
+    blocks = {cost.block for cost in sensitivity(judge, kept, Progress()).blocks}
+    assert blocks == {"stem", "final"}
 
 
 @pytest.mark.parametrize(("suffix", "start"), [(".html", b"<!doctype"), (".png", b"\x89PNG")])

@@ -1,121 +1,182 @@
-"""Searching a recipe: the search itself, its state and what it writes."""
+"""Searching a recipe: the bounds, the search itself, its budget, its state and what it writes."""
 
-import json
+import math
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from mnv4_mobile.builder.cell import Options
 from mnv4_mobile.builder.matrix import cells
-from mnv4_mobile.errors import ConfigError, ParityError
+from mnv4_mobile.bundle.manifest import TriedEntry, open_bundle
+from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.quality.tune import Rung, Wish, _fewest, recipe_yaml, tune
+from mnv4_mobile.quality.tune import Bounds, Tried, Wish, _fewest, tune
 from mnv4_mobile.recipe import Keep, KeepOn, load_recipe
-from mnv4_mobile.records import plain, replace
+from mnv4_mobile.records import replace
 from tests.notes import Notes
+from tools.reference.sheet import read_sheet
 
-pytestmark = pytest.mark.toolchain("tflite")
 DATA = Path(__file__).parents[1] / "data"
+INT8 = load_recipe("int8")
 
 
-@given(st.integers(0, 40), st.integers(0, 60))
-def test_the_fewest_that_keep_the_bound(most, needed):
+@given(st.integers(0, 40), st.integers(0, 60), st.integers(0, 50))
+def test_the_fewest_that_keep_the_bounds(most, needed, guess):
     asked = []
 
     def keeps(count):
         asked.append(count)
         return count >= needed
 
-    assert _fewest(keeps, most) == (needed if needed <= most else None)
+    assert _fewest(keeps, most, guess) == (needed if needed <= most else None)
     assert len(asked) == len({*asked}) <= 14
     assert max(asked) <= most
 
 
-@pytest.fixture
-def wish():
+def test_more_blocks_than_are_fast_enough_are_not_tried():
+    asked = []
+
+    def keeps(count):
+        asked.append(count)
+        return None if count > 2 else False
+
+    assert _fewest(keeps, 9, 2) is None
+    assert asked == [2, 3]
+
+
+def tried(words, p10=23.0, drop=0.5, latency=1.0, size=1.0, passed=True):
+    entry = TriedEntry(
+        recipe=words, drop=drop, sqnr_db_p10=p10, latency=latency, bytes=int(size * 10**6)
+    )
+    return Tried(recipe=INT8, entry=entry, passed=passed, sqnr_db=p10 + 8, images=100, seconds=9)
+
+
+def test_the_best_is_the_cheapest_that_keeps_all_bounds():
+    begun = tried("begun", p10=20)
+    small = tried("small", latency=1.08, size=1.002)
+    fast = tried("fast", latency=1.02, size=1.5)
+    slow = tried("slow", latency=1.12)
+    every = [begun, small, fast, slow]
+    assert Bounds().best(every) is small
+    assert Bounds(objective="latency").best(every) is fast
+    # The same size within 1 % and the same latency: the better tail.
+    better = tried("better", p10=24, latency=1.08)
+    assert Bounds().best([*every, better]) is better
+
+
+def test_what_is_missed_is_named():
+    bad = tried("bad", p10=math.nan, drop=1.004, latency=1.3, passed=False)
+    assert Bounds().missed(bad) == [
+        "--max-drop 1: 1.00 points",
+        "--min-p10 22: nan dB",
+        "the recipe's gate",
+        "--max-latency 1.1: 1.30 times",
+    ]
+    assert Bounds().missed(tried("here", latency=None)) == []
+    # If none keeps all, the best is the one that misses the fewest, with the better tail.
+    near, far = tried("near", p10=21), tried("far", p10=20)
+    assert Bounds().best([bad, far, near]) is near
+
+
+@pytest.mark.parametrize("name", ["max_drop", "min_p10", "max_latency"])
+def test_bounds_are_numbers(name):
+    with pytest.raises(
+        ConfigError, match=f"--{name.replace(chr(95), chr(45))}: found nan, must be a"
+    ):
+        Bounds(**{name: math.nan})
+
+
+class Stopped(Notes):
+    """Ctrl-C in the middle of the simulation, after its first score."""
+
+    def update(self, text, worker=""):
+        if "block by block" in text:
+            raise KeyboardInterrupt
+
+    def step(self, text, worker=""):
+        if "block by block" in text:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    for index, picture in enumerate(read_sheet(DATA / "reference_calibration.npz")[0][:40]):
+        Image.fromarray(picture).save(folder / f"{index}.png")
+    return folder
+
+
+def wish_of(photos, minutes=60.0, recipe=INT8, **bounds):
     (cell,) = cells(
-        [str(DATA / "hybrid-narrow.yaml")],
-        str(DATA / "hybrid-narrow.safetensors"),
+        ["demo"],
+        None,
         ["tflite"],
         ["int8"],
-        [Options(calibrate="random")],
+        [Options(size=(32, 32), calibrate=str(photos))],
         progress=Progress(),
     )
-    return Wish(cell=cell, max_drop=0.5, dataset=None, objective="size")
+    cell = replace(cell, recipe=recipe)
+    return Wish(cell=cell, dataset=None, bounds=Bounds(**bounds), minutes=minutes)
 
 
-def write_state(path, wish, drops):
-    """Writes the state of a search that has built as many rungs."""
-    order = ["stem", "stages.0.0", "stages.1.0", "stages.1.1"]
-    ladder = {
-        "range": "mse",
-        "prepare": [],
-        "order": order,
-        "reasons": ["mse: 31.0 dB\nprepare: x"],
-    }
-    rungs = {}
-    for count, drop in drops.items():
-        rung = Rung(
-            kept=tuple(order[:count]),
-            bytes=10**6,
-            latency_ms=1.5,
-            drop=drop,
-            sqnr_db=30 + count,
-            images=100,
-        )
-        rungs[str(count)] = plain(rung)
-    path.write_text(json.dumps({"key": wish.key(), "ladder": ladder, "rungs": rungs}))
-
-
-def test_goes_on_from_its_state_and_writes_a_recipe(wish, tmp_path):
-    state = tmp_path / "state.json"
-    write_state(state, wish, {0: 3.0, 1: 2.0, 2: 0.4})
-    progress = Notes()
-    found = tune(wish, state, cache=None, progress=progress)
-    assert "one of 100 images is 1.00 points: too few to judge 0.5 by" in progress.notes
-    assert found.rung.kept == ("stem", "stages.0.0")
-    path = tmp_path / "tuned.yaml"
-    path.write_text(recipe_yaml(found))
-    assert load_recipe(str(path)) == replace(found.recipe, name="tuned")
-    assert found.recipe.activations.range == "mse"
-    assert found.recipe.keep.modules == ("stem", "stages.0.0")
-    assert found.recipe.gate.top1_agreement == pytest.approx(0.995)
-    assert "# 1 blocks in float: 2.00 points" in path.read_text()
-
-
-def test_blocks_in_float_join_what_the_unit_keeps(wish, tmp_path):
-    """LiteRT's artifacts are for the CPU, so what that keeps of its own has to grow."""
+@pytest.mark.toolchain("tflite")
+def test_a_search_goes_on_and_answers_other_bounds(photos, tmp_path):
+    """One search, step by step: a budget too small, Ctrl-C, its end, and two other bounds."""
+    out = tmp_path / "out"
+    slow = {"max_latency": 0.5, "max_drop": 100, "min_p10": 0}  # nothing keeps it
     keep = Keep(modules=("head",), cpu=KeepOn(modules=("final",)))
-    cell = replace(wish.cell, recipe=replace(wish.cell.recipe, keep=keep))
-    wish, state = replace(wish, cell=cell), tmp_path / "state.json"
-    write_state(state, wish, {0: 3.0, 1: 0.1})
-    found = tune(wish, state, cache=None, progress=Progress())
-    assert found.recipe.keep.modules == ("head",)
-    assert found.recipe.keep.on("cpu").modules == ("final", "stem")
-    path = tmp_path / "tuned.yaml"
-    path.write_text(recipe_yaml(found))
-    assert load_recipe(str(path)).keep == found.recipe.keep
+    recipe = replace(INT8, keep=keep, prepare=(), gate=replace(INT8.gate, sqnr_db=5))
+    with pytest.raises(
+        ConfigError, match=r"--minutes: found 0\.001, must be [\d.]+ or more: .* of int8 and one"
+    ):
+        tune(wish_of(photos, 0.001, recipe, **slow), out, progress=Progress())
+    assert [path.name for path in out.iterdir()] == ["search"]
+    with pytest.raises(KeyboardInterrupt):
+        tune(wish_of(photos, recipe=recipe, **slow), out, progress=Stopped())
+
+    notes = Notes()
+    found = tune(wish_of(photos, recipe=recipe, **slow), out, progress=notes)
+    assert found.missed[0].startswith("--max-latency 0.5: ")
+    assert not found.late
+    assert [path.name for path in out.iterdir()] == ["search"]
+    assert not any("as begun with" in note for note in notes.notes)  # it was built before
+    assert any("too few to judge" in note for note in notes.notes) is False
+    proposed = next(one for one in found.tried if "as begun with" not in one.entry.recipe)
+    assert proposed.images == 8
+
+    before = {path: path.stat().st_mtime for path in (out / "search").rglob("*.tflite")}
+    other = {**slow, "max_latency": 100}
+    found = tune(wish_of(photos, 0, recipe, **other), out, progress=Progress())
+    assert found.missed == ()
+    assert {path: path.stat().st_mtime for path in before} == before
+    bundle = open_bundle(found.bundle)
+    assert bundle.path.name == "conv-small-035-32x32-tuned-tflite"
+    assert bundle.manifest.tuning.max_latency == 100
+    assert bundle.manifest.tuning.tried == tuple(one.entry for one in found.tried)
+    assert bundle.manifest.calibration.images == 32  # the others judge
+    written = load_recipe(str(found.recipe))
+    assert written == found.tried[0].recipe
+    assert written.keep.on("cpu").modules[:1] == ("final",)
+    assert "# int8, as begun with: " in found.recipe.read_text()
+
+    with pytest.raises(ConfigError, match=r"holds another search, which differs in recipe"):
+        tune(wish_of(photos, **other), out, progress=Progress())
 
 
-def test_a_bound_that_no_artifact_keeps(wish, tmp_path):
-    state = tmp_path / "state.json"
-    write_state(state, wish, {0: 3.0, 1: 2.0, 2: 1.5, 4: 1.0})
-    with pytest.raises(ParityError, match=r"up to 4 blocks in float; the best: 4 blocks.*1\.00"):
-        tune(wish, state, cache=None, progress=Progress())
-
-
+@pytest.mark.toolchain("tflite")
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[]", "not the state of a search"),
-        ('{"key": "x", "ladder": 5, "rungs": {}}', "ladder: found 5, must be an object"),
+        ("[]", "not the state of a search: remove"),
+        ('{"made_of": {}, "ladder": 5}', "ladder: found 5, must be an object"),
         ("[" * 100_000, "not JSON"),
     ],
 )
-def test_a_file_that_is_no_state(wish, tmp_path, text, message):
-    state = tmp_path / "state.json"
-    state.write_text(text)
+def test_a_file_that_is_no_state(photos, tmp_path, text, message):
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "state.json").write_text(text)
     with pytest.raises(ConfigError, match=message):
-        tune(wish, state, cache=None, progress=Progress())
+        tune(wish_of(photos), tmp_path, progress=Progress())
