@@ -94,7 +94,7 @@ def test_layers_in_several_delegates_show_their_values(tmp_path):
     """XNNPACK does not take the upsampling, and what is given to one delegate is read by all."""
     import torch
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import to_edge_transform_and_lower
+    from executorch.exir import to_edge, to_edge_transform_and_lower
     from torch import nn
 
     class Net(nn.Module):
@@ -122,6 +122,9 @@ def test_layers_in_several_delegates_show_their_values(tmp_path):
         np.testing.assert_allclose(found["a"], net.a(image).relu(), atol=1e-5)
         np.testing.assert_allclose(found["b"], net.b(given), atol=1e-5)
         np.testing.assert_allclose(found["c"], net.last(given), atol=1e-5)
+    path.write_bytes(to_edge(exported).to_executorch().buffer)
+    with pytest.raises(LoweringError, match=r"found aten::convolution.out outside XNNPACK"):
+        target.watch(path, ["a", "b", "c"], threads=1, unit=None)
 
 
 def test_gelu_is_float32_in_a_float16_delegate_and_says_so(tmp_path):
