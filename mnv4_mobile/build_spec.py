@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mnv4_mobile.errors import ConfigError
-from mnv4_mobile.images import Assumable, Preprocess
+from mnv4_mobile.images import Assumable, Preprocess, Size
 from mnv4_mobile.model.cost import check_values
 from mnv4_mobile.model.spec import ModelSpec
-from mnv4_mobile.records import SafeInt, check, plain
-from mnv4_mobile.tensors import Io, Layout
+from mnv4_mobile.records import SafeInt, check, plain, replace
+from mnv4_mobile.tensors import Io, Layout, sizes_text
 
 OptionValue = str | SafeInt | bool
 
@@ -27,7 +27,9 @@ class BuildSpec:
     model: ModelSpec
     """The network."""
     preprocess: Preprocess
-    """The preprocessing; its size is the input size."""
+    """The preprocessing; its size is the input size, or the first of several."""
+    more_sizes: tuple[Size, ...] = ()
+    """Further input sizes that the same artifact takes."""
     assumed: tuple[Assumable, ...] = ()
     """The keys of `preprocess` that neither the weights nor the user specified."""
     batch: int = 1
@@ -56,14 +58,27 @@ class BuildSpec:
 
     def __post_init__(self) -> None:
         check(self.preprocess, "preprocess")
-        self.model.table(self.preprocess.size)
+        for index, size in enumerate(self.sizes):
+            if size in self.sizes[:index]:
+                raise ConfigError(f"input size: found {sizes_text([size])} twice, must be once")
+            self.model.table(size)
         self.model.check_outputs(self.maps or self.outputs)
         if self.batch < 1:
             raise ConfigError(f"batch: found {self.batch}, must be 1 or more")
         try:
-            check_values("an input", self.batch, 3, *self.preprocess.size)
+            for size in self.sizes:
+                check_values("an input", self.batch, 3, *size)
         except ConfigError as error:
             raise ConfigError(f"batch: {error}") from None
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """All input sizes that the artifact takes, the default first."""
+        return (self.preprocess.size, *self.more_sizes)
+
+    def at(self, size: Size) -> BuildSpec:
+        """Returns what would be built for this input size alone."""
+        return replace(self, preprocess=replace(self.preprocess, size=size), more_sizes=())
 
     def about_preprocess(self) -> dict[str, object]:
         """Returns the preprocessing as the metadata of artifacts name it.

@@ -80,10 +80,14 @@ def height_and_width(size: int | tuple[int, ...]) -> tuple[int, int]:
     return height, width
 
 
+Size = tuple[Side, Side]
+"""Height and width of an input."""
+
+
 class Preprocess(Record, frozen=True, kw_only=True):
     """How a decoded image becomes a model's input."""
 
-    size: tuple[Side, Side]
+    size: Size
     """Height and width of the model's input."""
     crop: Annotated[float, Meta(ge=0.01, le=1)] = 0.875
     """Share of the resized image that the centre crop keeps (timm's crop_pct)."""

@@ -19,11 +19,12 @@ from mnv4_mobile.errors import ConfigError, LoweringError, ToolchainError
 from mnv4_mobile.layers import Layer, OperatorTime
 from mnv4_mobile.lint import Finding
 from mnv4_mobile.model.form import Form
+from mnv4_mobile.model.spec import MMQASpec
 from mnv4_mobile.option import Option
 from mnv4_mobile.patches import Patches
 from mnv4_mobile.plugins import Group
 from mnv4_mobile.recipe import INT16, Recipe
-from mnv4_mobile.tensors import Io, Tensors, TensorSpec
+from mnv4_mobile.tensors import Io, Tensors, TensorSpec, sizes_text
 from mnv4_mobile.units import Executor, Unit
 
 if TYPE_CHECKING:
@@ -180,6 +181,39 @@ class Target(Protocol):
         """
 
 
+@runtime_checkable
+class Resizable(Protocol):
+    """A target whose artifacts may take several input sizes (`BuildSpec.sizes`).
+
+    Its sessions take an image of any of them.
+    """
+
+    def check_sizes(self, spec: BuildSpec) -> None:
+        """Refuses input sizes that one artifact cannot take, before any work.
+
+        Args:
+            spec: What is built; it has more than one size.
+
+        Raises:
+            LoweringError: Naming the sizes, what stands against them and what is supported.
+        """
+
+
+def check_convolutions(name: str, spec: BuildSpec) -> None:
+    """Refuses networks with attention for artifacts that compute all sizes with one program.
+
+    Raises:
+        LoweringError: Naming the first block of attention.
+    """
+    found = [block for block, about in spec.model.blocks() if isinstance(about, MMQASpec)]
+    if found:
+        raise LoweringError(
+            f"{name}: input size: found {sizes_text(spec.sizes)}, supported with attention "
+            f"({found[0]}): one size, because its offsets and shapes are folded for that size; "
+            "separate the sizes by commas, and each gets a bundle"
+        )
+
+
 def patches_of(target: Target) -> Patches | None:
     """Returns what a target patches in its toolchain: its attribute `patches`, if it has one."""
     found = getattr(target, "patches", None)
@@ -241,12 +275,19 @@ def check_recipe(target: Target, spec: BuildSpec, recipe: Recipe) -> None:
             f"{target.name}: recipe {recipe.name}: keep.int16: found {', '.join(recipe.keep.int16)}"
             ", supported: none; its runtime has no integers of 16 bits"
         )
+    if spec.more_sizes and not isinstance(target, Resizable):
+        raise LoweringError(
+            f"{target.name}: input size: found {sizes_text(spec.sizes)}, supported: one size in an "
+            "artifact; separate them by commas, and each gets a bundle"
+        )
     if spec.io.endswith("int8") and not recipe.static:
         raise LoweringError(
             f"{target.name}: io: found {spec.io!r}, supported with recipe {recipe.name}: float32; "
             "integers need static activations"
         )
     target.check(spec, recipe)
+    if spec.more_sizes and isinstance(target, Resizable):
+        target.check_sizes(spec)
 
 
 def completed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -12,8 +12,8 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from mnv4_mobile.errors import DeviceError, ParityError
-from mnv4_mobile.images import Preprocess, normalise
-from mnv4_mobile.records import Count, Positive, Record, whole
+from mnv4_mobile.images import Preprocess, Size, normalise
+from mnv4_mobile.records import Count, Positive, Record, replace, whole
 
 Layout = Literal["nchw", "nhwc"]
 Io = Literal["float32", "float16", "int8", "uint8"]
@@ -88,21 +88,35 @@ def check_bytes(shape: Sequence[int], dtype: str) -> None:
 
 
 def check_inputs(
-    path: Path, tensors: Tensors, expected: Mapping[str, tuple[tuple[int, ...], str]]
+    path: Path, tensors: Tensors, *expected: Mapping[str, tuple[tuple[int, ...], str]]
 ) -> None:
     """Refuses arrays that are not an artifact's inputs, which some runtimes take in any shape.
 
     Args:
         path: The artifact, for the message.
         tensors: Arrays by input name.
-        expected: Shape and type of each input, by its name.
+        expected: Shape and type of each input, by its name; once for each input size.
 
     Raises:
         DeviceError: Naming what was found and what is expected.
     """
     found = {name: (value.shape, value.dtype.name) for name, value in tensors.items()}
-    if found != expected:
-        raise DeviceError(f"{path}: inputs: found {found}, must be {expected}")
+    if found not in expected:
+        allowed = " or ".join(map(str, expected))
+        raise DeviceError(f"{path}: inputs: found {found}, must be {allowed}")
+
+
+def sizes_text(sizes: Iterable[Size]) -> str:
+    """Returns sizes as names and messages have them: `224x224`, or `224x224_256x320`."""
+    return "_".join(f"{height}x{width}" for height, width in sizes)
+
+
+def resized(tensor: TensorSpec, sides: Sequence[int]) -> TensorSpec:
+    """Returns a tensor of four axes with other sides (height, width)."""
+    batch, *rest = tensor.shape
+    channels = rest[2] if tensor.layout == "nhwc" else rest[0]
+    shape = (*sides, channels) if tensor.layout == "nhwc" else (channels, *sides)
+    return replace(tensor, shape=(batch, *shape))
 
 
 def feed(image: TensorSpec, pixels: npt.NDArray[np.uint8], preprocess: Preprocess) -> Tensors:

@@ -190,14 +190,43 @@ _TUNING: dict[str, Any] = {
     ],
 }
 
+_SIZE: dict[str, Any] = {
+    "size": [128, 160],
+    "golden": [
+        {
+            **_MANIFEST["golden"][0],
+            "path": "golden/128x160/input.pixels.bin",
+            "shape": [2, 128, 160, 3],
+        },
+        {**_MANIFEST["golden"][1], "path": "golden/128x160/eager.logits.bin"},
+    ],
+    "parity": {"cpu": {"logits": _PARITY}},
+}
+
+
+def _with_map(golden: list[dict[str, Any]], sides: list[int]) -> list[dict[str, Any]]:
+    """Returns golden tensors with those of a feature map."""
+    return [*golden, {**golden[1], "tensor": "stage_1", "shape": [2, 64, *sides]}]
+
+
+_SIZED_MAP: dict[str, Any] = {
+    "outputs": [
+        *_MANIFEST["outputs"],
+        _MANIFEST["outputs"][0]
+        | {"name": "stage_1", "kind": "stage_1", "shape": [1, 64, 6, 6], "layout": "nchw"},
+    ],
+    "golden": _with_map(_MANIFEST["golden"], [6, 6]),
+    "more_sizes": [{**_SIZE, "golden": _with_map(_SIZE["golden"], [8, 10])}],
+}
+
 _FULL: dict[str, Any] = {
-    "id": "conv-small-96x96-int8-18-coreml",
+    "id": "conv-small-96x96_128x160-int8-18-coreml",
     "model.licence": "apache-2.0",
     "target": "coreml",
     "recipe": "int8",
     "options": {"min_ios": 18, "compute_unit": "all", "stock": False},
     "artifact": {
-        "path": "conv-small-96x96-int8-18.mlpackage",
+        "path": "conv-small-96x96_128x160-int8-18.mlpackage",
         "bytes": 4_000_000,
         "sha256": _SHA256,
     },
@@ -219,6 +248,7 @@ _FULL: dict[str, Any] = {
             "why": "after the pooling",
         },
     ],
+    "more_sizes": [_SIZE],
     "calibration": _CALIBRATION,
     "float16_range": {"images": 16, "margin": 12.5, "layer": "stages.3.1.add"},
     "tuning": _TUNING,
@@ -512,6 +542,7 @@ def _manifest() -> Documents:
     kind.refuse("golden[1].min_sqnr_db", "80", True, [], 200.5, -201, 1e308, None)
     kind.refuse("golden[1].sha256", _SHA256.upper(), _SHA256[:-1], "", None)
     _wrong_golden_tensors(kind)
+    _wrong_sizes(kind)
     kind.refuse("options.min_ios", 1.5, None, [], {}, _SAFE + 1, 2**64, key="options")
     kind.refuse("requires", {"coreml.min_ios": 18}, {"coreml.min_ios": None})
     for key in ("min_ios", ".min_ios", "coreml.", "coreml.min_ios\n", "core ml.min_ios", ""):
@@ -540,6 +571,9 @@ def _manifests(kind: _Kind) -> None:
         "outputs[0].dtype": "float16",
     }
     kind.accept("half precision, channels first", half)
+    kind.accept("two input sizes", {"more_sizes": [_SIZE]})
+    kind.accept("no further input size", {"more_sizes": []})
+    kind.accept("input sizes and a feature map", _SIZED_MAP)
     output = _MANIFEST["outputs"][0]
     golden = _MANIFEST["golden"]
     outputs = [
@@ -641,6 +675,29 @@ def _wrong_tensors(kind: _Kind) -> None:
     zeros = (-129, 256, 0.5, _raw("0.0"), True, "0", None, _GONE)
     kind.refuse(f"{place}.zero_point", *zeros, other=_QUANTIZED)
     kind.refuse(f"{place}.surprise", 1, other=_QUANTIZED)
+
+
+def _wrong_sizes(kind: _Kind) -> None:
+    kind.refuse("more_sizes", None, {}, 1)
+    sized = {"more_sizes": [_SIZE]}
+    place = "more_sizes[0]"
+    for key in _SIZE:
+        kind.refuse(f"{place}.{key}", _GONE, None, 1, other=sized)
+    kind.refuse(f"{place}.surprise", 1, other=sized)
+    kind.refuse(f"{place}.size", [128], [128, 160, 3], [96, 96], other=sized)
+    sides = (0, -1, 128.5, _raw("128.0"), "128", True, None, 16385)
+    kind.refuse(f"{place}.size[0]", *sides, key=f"{place}.size", other=sized)
+    kind.refuse(f"{place}.size", [16384, 16384], other=sized)
+    kind.refuse("more_sizes", [_SIZE, _SIZE], key="more_sizes[1].size")
+    kind.refuse(f"{place}.size", [160, 128], key=f"{place}.golden[0].shape", other=sized)
+    kind.refuse(f"{place}.golden", _SIZE["golden"][:1], other=sized)
+    kind.refuse(f"{place}.golden[1].shape", [2, 5], other=sized)
+    kind.refuse(f"{place}.golden[1].tensor", "pixels", "scores", key=f"{place}.golden", other=sized)
+    kind.refuse(f"{place}.golden[1].min_sqnr_db", None, other=sized)
+    kind.refuse(f"{place}.parity", {"cpu": {"scores": _PARITY}}, other=sized)
+    kind.refuse(f"{place}.parity", {"dsp": {"logits": _PARITY}}, other=sized)
+    channels = [2, 32, 8, 10]
+    kind.refuse(f"{place}.golden[2].shape", channels, other=_SIZED_MAP)
 
 
 def _wrong_golden_tensors(kind: _Kind) -> None:

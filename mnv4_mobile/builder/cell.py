@@ -17,7 +17,7 @@ from mnv4_mobile import files
 from mnv4_mobile.build_spec import BuildSpec, OptionValue
 from mnv4_mobile.builder.reference import golden_paths
 from mnv4_mobile.bundle.versions import versions
-from mnv4_mobile.images import Interpolation, KnownPreprocess, check_scale
+from mnv4_mobile.images import Interpolation, KnownPreprocess, Size, check_scale
 from mnv4_mobile.labels import check_labels
 from mnv4_mobile.model.checkpoint_source import find_checkpoint, read_file
 from mnv4_mobile.model.spec import ModelSpec
@@ -27,7 +27,7 @@ from mnv4_mobile.quantize.calibration import RANDOM_IMAGES, candidates
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.target import Target, completed, first_unit, load_target, target_package
-from mnv4_mobile.tensors import Io, Layout
+from mnv4_mobile.tensors import Io, Layout, sizes_text
 from mnv4_mobile.units import Unit
 
 Hash = Callable[[Path], str]
@@ -42,8 +42,10 @@ class Options:
 
     name: str | None = None
     """Replaces the model's name in the bundle's name; for one model only."""
-    size: tuple[int, int] | None = None
+    size: Size | None = None
     """Height and width of the input. Default: the checkpoint's size, or else the model's."""
+    more_sizes: tuple[Size, ...] = ()
+    """Further sizes that the same artifact takes."""
     batch: int = 1
     """Number of images per run."""
     input: Literal["float", "pixels"] = "float"
@@ -115,6 +117,7 @@ class Options:
         return BuildSpec(
             model=model,
             preprocess=known.completed(model.input_size),
+            more_sizes=self.more_sizes,
             assumed=known.assumed,
             batch=self.batch,
             input=self.input,
@@ -146,9 +149,10 @@ class Cell:
     @property
     def name(self) -> str:
         """The name in messages: the bundle's name without the parts that the checkpoint decides."""
-        size = "x".join(map(str, self.options.size)) + "-" if self.options.size else ""
+        options = self.options
+        size = sizes_text([options.size, *options.more_sizes]) + "-" if options.size else ""
         own = "".join(f"-{value}" for value in self.chosen.values())
-        return f"{self.options.name or self.model.name}-{size}{self.recipe.name}{own}-{self.target}"
+        return f"{options.name or self.model.name}-{size}{self.recipe.name}{own}-{self.target}"
 
     @property
     def shared(self) -> BuildSpec:

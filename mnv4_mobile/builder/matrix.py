@@ -51,7 +51,7 @@ from mnv4_mobile.progress import Progress
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.target import Target, check_recipe, check_units, load_target, require, target_names
-from mnv4_mobile.tensors import CLASSES
+from mnv4_mobile.tensors import CLASSES, sizes_text
 
 if TYPE_CHECKING:
     from torch import nn
@@ -114,6 +114,12 @@ def build(
         progress=progress,
     )
     if head is not None:
+        if chosen[0].more_sizes:
+            sizes = sizes_text(found[0].shared.sizes)
+            raise ConfigError(
+                f"head: found with the input sizes {sizes}, must be with one size, because a head "
+                "is exported for that size"
+            )
         exported = export_head(head, found[0].shared)
         found = [replace(cell, head=exported) for cell in found]
     cache = Cache(cache_folder(), progress)

@@ -15,6 +15,7 @@ from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.files import check_replaceable
 from mnv4_mobile.records import read_json
 from mnv4_mobile.target import Target, load_target
+from mnv4_mobile.tensors import sizes_text
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -49,6 +50,7 @@ def check_text(what: str, text: str) -> None:
 def artifact_id(spec: BuildSpec, cell: Cell, target: Target) -> str:
     """Returns the artifact's name without its suffix: <name>-<H>x<W>-<recipe> and the choices.
 
+    Several input sizes are joined by `_`.
     Every choice that is not the default follows, in this order: pixels, outputs, a head of the
     caller's own, layout, type of inputs and outputs, batch, the target's options. An option that
     must be given always follows.
@@ -58,9 +60,8 @@ def artifact_id(spec: BuildSpec, cell: Cell, target: Target) -> str:
         cell: The cell.
         target: Its target.
     """
-    height, width = spec.preprocess.size
     options = cell.options
-    parts = [options.name or spec.model.name, f"{height}x{width}", cell.recipe.name]
+    parts = [options.name or spec.model.name, sizes_text(spec.sizes), cell.recipe.name]
     parts += ["pixels"] if spec.input == "pixels" else []
     parts += options.outputs if options.outputs != ("logits",) else []
     parts += ["head"] if cell.head else []

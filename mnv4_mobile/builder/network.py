@@ -14,6 +14,7 @@ from mnv4_mobile.builder.cell import Cell, shown
 from mnv4_mobile.builder.reference import checked, eager, golden_pixels, load_net
 from mnv4_mobile.bundle.manifest import ModelEntry
 from mnv4_mobile.files import Reader
+from mnv4_mobile.images import Size
 from mnv4_mobile.layers import OWN_HEAD
 from mnv4_mobile.model.form import Form
 from mnv4_mobile.program.export import export
@@ -90,16 +91,21 @@ class Network:
         self._resolved: dict[Recipe, Recipe] = {}
         self._judged: dict[Calibration, Judged] = {}
 
-    @cached_property
+    @property
     def images(self) -> npt.NDArray[np.uint8]:
-        """(N, H, W, 3) RGB pixels of the golden pairs."""
-        return golden_pixels(self.spec, self._options.images, read=self.reader.read)
+        """(N, H, W, 3) RGB pixels of the golden pairs, at the first input size."""
+        return self.golden[self.spec.preprocess.size][0]
 
     @cached_property
-    def reference(self) -> dict[str, npt.NDArray[np.float32]]:
-        """The PyTorch model's outputs for the golden images, by name."""
+    def golden(self) -> dict[Size, Judged]:
+        """The golden images, and the PyTorch model's outputs for them, by input size."""
         self._progress.step(f"{self.entry.name}: run the PyTorch model")
-        return checked(eager(self._whole, self.images, self.spec), self.images, self.weights)
+        found = {}
+        for size in self.spec.sizes:
+            spec = self.spec.at(size)
+            images = golden_pixels(spec, self._options.images, read=self.reader.read)
+            found[size] = images, checked(eager(self._whole, images, spec), images, self.weights)
+        return found
 
     def resolved(self, recipe: Recipe) -> Recipe:
         """Returns a recipe with `range: auto` replaced by the best rule for this network."""

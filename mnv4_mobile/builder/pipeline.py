@@ -27,10 +27,10 @@ from mnv4_mobile.bundle.manifest import (
     ArtifactEntry,
     CalibrationEntry,
     Float16RangeEntry,
-    GoldenEntry,
     LayerEntry,
     Manifest,
     PreprocessEntry,
+    SizeEntry,
     write_golden,
     write_manifest,
 )
@@ -38,6 +38,7 @@ from mnv4_mobile.bundle.parity import Parity, check, check_agreement, parities, 
 from mnv4_mobile.bundle.versions import versions
 from mnv4_mobile.bundle.worker import Worker, run_pixels
 from mnv4_mobile.errors import ConfigError, MobileError, ParityError, user_error
+from mnv4_mobile.images import Size
 from mnv4_mobile.layers import Layer, block_of
 from mnv4_mobile.program.operations import operations
 from mnv4_mobile.progress import Progress
@@ -45,7 +46,7 @@ from mnv4_mobile.quantize.assignment import OVERFLOWS
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.target import Lowered, Target, check_recipe, load_target
-from mnv4_mobile.tensors import CLASSES
+from mnv4_mobile.tensors import CLASSES, resized, sizes_text
 from mnv4_mobile.units import Unit
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def run(task: Task, progress: Progress) -> Iterator[Built]:
         )
     begin = time.monotonic()
     network = Network(task.cells[0], progress)
-    _ = network.reference  # now, not after the first lowering: images may be unreadable
+    _ = network.golden  # now, not after the first lowering: images may be unreadable
     for cell in task.cells:
         path: Path | None = None
         error = None
@@ -141,17 +142,20 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
         if cell.options.verify:
             progress.step(f"{path.name}: verify")
         units = cell.units(target)
-        golden, parity = _golden_pairs(path, network, target, recipe, lowered, units)
+        sizes = [_size(path, network, target, recipe, lowered, units, size) for size in spec.sizes]
         agreement = None
         try:
-            for unit, outputs in parity.items():
-                check(outputs, f"{path.name} on {unit}" if len(parity) > 1 else path.name)
+            for entry in sizes:
+                at = f" at {sizes_text([entry.size])}" if len(sizes) > 1 else ""
+                for unit, outputs in entry.parity.items():
+                    on = f" on {unit}" if len(units) > 1 else ""
+                    check(outputs, f"{path.name}{on}{at}")
             if units and calibration and recipe.gate.top1_agreement is not None:
                 gate = recipe.gate.top1_agreement
                 agreement = _agreement(network, target, lowered, calibration, units, gate)
                 check_agreement(agreement.top1, agreement.gate, path.name)
         except ParityError as error:
-            finite = all(p.finite for o in parity.values() for p in o.values())
+            finite = all(p.finite for s in sizes for o in s.parity.values() for p in o.values())
             raise advised(
                 error, cell, recipe, network, program, calibration, finite=finite
             ) from None
@@ -176,9 +180,10 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
                     assumed=network.spec.assumed,
                 ),
                 labels=network.spec.labels or None,
-                golden=golden,
-                parity=parity,
+                golden=sizes[0].golden,
+                parity=sizes[0].parity,
                 layers=layers(program, recipe, lowered),
+                more_sizes=tuple(sizes[1:]),
                 calibration=_calibration(calibration, recipe, agreement),
                 float16_range=_float16_range(calibration, margins),
                 requires={f"{target.name}.{key}": v for key, v in lowered.requires.items()},
@@ -298,31 +303,41 @@ def _run(
         return run_pixels(worker, lowered.input, lowered.outputs, pictures, preprocess)
 
 
-def _golden_pairs(
+def _size(
     folder: Path,
     network: Network,
     target: Target,
     recipe: Recipe,
     lowered: Lowered,
     units: Sequence[Unit],
-) -> tuple[tuple[GoldenEntry, ...], dict[Unit, dict[str, Parity]]]:
-    """Writes golden tensors into a bundle, and returns their entries and the parity on each unit.
+    size: Size,
+) -> SizeEntry:
+    """Writes golden tensors of an input size into a bundle.
 
-    The artifact's golden outputs are those of the first unit.
+    Returns:
+        Their entries and the parity on each unit. The artifact's golden outputs are those of the
+        first unit.
     """
-    outputs = lowered.outputs
-    gates = {output.name: recipe.gate.sqnr_db for output in outputs}
-    expected = {output.name: arranged(network.reference[output.kind], output) for output in outputs}
-    golden = write_golden(folder, "input", {"pixels": network.images})
-    golden += write_golden(folder, "eager", expected, gates)
+    images, reference = network.golden[size]
+    expected = {o.name: arranged(reference[o.kind], o) for o in lowered.outputs}
+    part = "golden"
+    if size != network.spec.preprocess.size:
+        part += f"/{sizes_text([size])}"
+        outputs = (
+            replace(o, shape=(o.shape[0], *expected[o.name].shape[1:])) for o in lowered.outputs
+        )
+        lowered = replace(lowered, input=resized(lowered.input, size), outputs=tuple(outputs))
+    gates = {output.name: recipe.gate.sqnr_db for output in lowered.outputs}
+    golden = write_golden(folder, "input", {"pixels": images}, part=part)
+    golden += write_golden(folder, "eager", expected, gates, part=part)
     parity: dict[Unit, dict[str, Parity]] = {}
     for unit in units:
-        found = _run(network, target, lowered, network.images, unit)
+        found = _run(network, target, lowered, images, unit)
         if not parity:
-            named = {o.name: found[o.name] for o in outputs}
-            golden += write_golden(folder, "artifact", named, gates)
-        parity[unit] = parities(outputs, expected, found, recipe.gate.sqnr_db)
-    return tuple(golden), parity
+            named = {o.name: found[o.name] for o in lowered.outputs}
+            golden += write_golden(folder, "artifact", named, gates, part=part)
+        parity[unit] = parities(lowered.outputs, expected, found, recipe.gate.sqnr_db)
+    return SizeEntry(size=size, golden=tuple(golden), parity=parity)
 
 
 def layers(program: ExportedProgram, recipe: Recipe, lowered: Lowered) -> tuple[LayerEntry, ...]:

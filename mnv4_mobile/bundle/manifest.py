@@ -23,7 +23,7 @@ from mnv4_mobile.build_spec import OptionValue
 from mnv4_mobile.bundle.parity import Parity
 from mnv4_mobile.errors import BundleError, ConfigError
 from mnv4_mobile.files import read_at_most, regular_files, sha256, size, write_bytes
-from mnv4_mobile.images import Assumable, Preprocess
+from mnv4_mobile.images import Assumable, Preprocess, Size
 from mnv4_mobile.labels import Label
 from mnv4_mobile.layers import Layer
 from mnv4_mobile.records import (
@@ -37,10 +37,11 @@ from mnv4_mobile.records import (
     SafeInt,
     Sha256,
     Share,
+    replace,
     show,
     whole,
 )
-from mnv4_mobile.tensors import CLASSES, Io, Shape, TensorSpec, check_bytes
+from mnv4_mobile.tensors import CLASSES, Io, Shape, TensorSpec, check_bytes, resized, sizes_text
 from mnv4_mobile.units import Unit
 
 MANIFEST = "manifest.json"
@@ -128,6 +129,18 @@ class GoldenEntry(Record, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_bytes(self.shape, self.dtype)
+
+
+class SizeEntry(Record, frozen=True, kw_only=True):
+    """A further input size that the artifact takes."""
+
+    size: Size
+    """Height and width of the input; its other axes are those of `inputs`. So are the axes of the
+    outputs those of `outputs`, except for the sides of feature maps, which `golden` has."""
+    golden: Annotated[tuple[GoldenEntry, ...], Meta(min_length=2)]
+    """Inputs of this size and their outputs."""
+    parity: Mapping[Unit, Mapping[str, Parity]]
+    """How close each output is to the float model's at this size, as in the manifest's `parity`."""
 
 
 class LayerEntry(Layer, frozen=True, kw_only=True):
@@ -252,6 +265,9 @@ class Manifest(Record, frozen=True, kw_only=True, omit_defaults=True):
     did not verify."""
     layers: tuple[LayerEntry, ...]
     """The precision of every layer."""
+    more_sizes: tuple[SizeEntry, ...] = ()
+    """Further input sizes that the artifact takes, besides `preprocess.size`. Absent from bundles
+    with one size."""
     calibration: CalibrationEntry | None = None
     """The images that the recipe was calibrated with. Absent from bundles without calibration."""
     float16_range: Float16RangeEntry | None = None
@@ -268,6 +284,53 @@ class Manifest(Record, frozen=True, kw_only=True, omit_defaults=True):
         self._check_input()
         self._check_outputs()
         self._check_golden()
+        for index, entry in enumerate(self.more_sizes):
+            if entry.size in self.sizes[: index + 1]:
+                raise ValueError(f"more_sizes[{index}].size: found {list(entry.size)} twice")
+            try:
+                resized(self.inputs[0], entry.size)
+            except ValueError as error:
+                raise ValueError(f"more_sizes[{index}].size: {error}") from None
+            try:
+                self._alone(entry)
+            except ValueError as error:
+                raise ValueError(f"more_sizes[{index}].{error}") from None
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """All input sizes that the artifact takes, the default first."""
+        return (self.preprocess.size, *(entry.size for entry in self.more_sizes))
+
+    def at(self, size: Size) -> Manifest:
+        """Returns the manifest with another of its input sizes as the default.
+
+        Raises:
+            ConfigError: The artifact does not take this size.
+        """
+        if size not in self.sizes:
+            raise ConfigError(
+                f"input size: found {sizes_text([size])}, {self.id} takes: "
+                + ", ".join(sizes_text([one]) for one in self.sizes)
+            )
+        if size == self.preprocess.size:
+            return self
+        first = SizeEntry(size=self.preprocess.size, golden=self.golden, parity=self.parity)
+        (entry,) = (one for one in self.more_sizes if one.size == size)
+        others = (one for one in self.more_sizes if one is not entry)
+        return replace(self._alone(entry), more_sizes=(first, *others))
+
+    def _alone(self, entry: SizeEntry) -> Manifest:
+        """Returns the manifest with this input size alone."""
+        shapes = {one.tensor: one.shape for one in entry.golden if one.source == "eager"}
+        return replace(
+            self,
+            inputs=(resized(self.inputs[0], entry.size),),
+            outputs=tuple(_with_sides_of(one, shapes.get(one.name, ())) for one in self.outputs),
+            preprocess=replace(self.preprocess, size=entry.size),
+            golden=entry.golden,
+            parity=entry.parity,
+            more_sizes=(),
+        )
 
     def _check_input(self) -> None:
         image, (height, width) = self.inputs[0], self.preprocess.size
@@ -342,6 +405,13 @@ class Manifest(Record, frozen=True, kw_only=True, omit_defaults=True):
                 raise ValueError(f"{place}.min_sqnr_db: found ~, must be a number")
 
 
+def _with_sides_of(output: TensorSpec, shape: Shape) -> TensorSpec:
+    """Returns an output with the sides that a golden tensor has, if it is a feature map."""
+    if output.layout is None or len(shape) != len(output.shape):
+        return output
+    return resized(output, shape[1:3] if output.layout == "nhwc" else shape[2:])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
     """A bundle on disk."""
@@ -371,6 +441,14 @@ class Bundle:
         """How an image becomes the input."""
         entry = self.manifest.preprocess
         return Preprocess(**{name: getattr(entry, name) for name in Preprocess.__struct_fields__})
+
+    def at(self, size: Size) -> Bundle:
+        """Returns the same bundle with another of its input sizes as the default.
+
+        Raises:
+            ConfigError: The artifact does not take this size.
+        """
+        return replace(self, manifest=self.manifest.at(size))
 
     def class_output(self, *kinds: str) -> TensorSpec:
         """Returns the output with the classes' scores, by the first of these kinds that exists.
@@ -433,7 +511,21 @@ class Bundle:
         if self.artifact.is_dir():
             artifact = regular_files(self.artifact, BundleError)
         parts = [path.relative_to(self.path).as_posix() for path in artifact]
-        return [MANIFEST, *parts, *dict.fromkeys(entry.path for entry in self.manifest.golden)]
+        return [MANIFEST, *parts, *dict.fromkeys(entry.path for entry in self._all_golden)]
+
+    @property
+    def _all_golden(self) -> list[GoldenEntry]:
+        others = [one for entry in self.manifest.more_sizes for one in entry.golden]
+        return [*self.manifest.golden, *others]
+
+    def check_golden_sizes(self) -> None:
+        """Checks the lengths of all golden tensors.
+
+        Raises:
+            BundleError: A file is missing or has another length than the manifest says.
+        """
+        for entry in self._all_golden:
+            _check_golden_size(self.path / entry.path, entry)
 
     def copy_to(self, folder: Path) -> None:
         """Copies `files` to a folder, which is made.
@@ -511,8 +603,7 @@ def open_bundle(path: AnyBundle) -> Bundle:
             raise BundleError(
                 f"{path}: neither a bundle nor the artifact of the bundle that holds it"
             )
-        for entry in manifest.golden:
-            _check_golden_size(folder / entry.path, entry)
+        bundle.check_golden_sizes()
         _check_size(bundle.artifact, manifest.artifact.bytes)
         _check_sha256(bundle.artifact, sha256(bundle.artifact), manifest.artifact.sha256)
     except OSError as error:
@@ -558,6 +649,8 @@ def write_golden(
     source: Literal["input", "eager", "artifact"],
     tensors: Mapping[str, npt.NDArray[Any]],
     gates: Mapping[str, float] | None = None,
+    *,
+    part: str = "golden",
 ) -> list[GoldenEntry]:
     """Writes golden tensors into a bundle's folder, and returns the manifest's entries for them.
 
@@ -566,11 +659,12 @@ def write_golden(
         source: Where the tensors come from: `input`, `eager` or `artifact`.
         tensors: The tensors by name; the first axis counts images.
         gates: The least SQNR in dB that a device must reach, by output; None for inputs.
+        part: The folder in the bundle.
     """
     entries = []
-    (folder / "golden").mkdir(exist_ok=True)
+    (folder / part).mkdir(exist_ok=True)
     for name, tensor in tensors.items():
-        path = f"golden/{source}.{name}.bin"
+        path = f"{part}/{source}.{name}.bin"
         data = tensor.astype(tensor.dtype.newbyteorder("<"), order="C").tobytes()
         (folder / path).write_bytes(data)
         entries.append(

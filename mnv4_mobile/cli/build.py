@@ -82,7 +82,11 @@ def build(
     out: Annotated[Path, _Option("-o", "--out", help="Folder for the bundles.")] = Path("out"),
     input_size: Annotated[
         list[str],
-        _Option(help="Input size: H or HxW. Repeat, or separate by commas.", metavar="SIZE"),
+        _Option(
+            help="Input size: H or HxW. Repeat, or separate by commas, for a bundle of each size; "
+            "join by + for one bundle that takes all of them, the first by default.",
+            metavar="SIZE",
+        ),
     ] = [],  # noqa: B006
     batch: Annotated[int, _Option(help="Number of images in one run.")] = 1,
     input: Annotated[
@@ -193,13 +197,14 @@ def build(
     given, units = parse_set(sets), read_units(split("--unit", unit))
     if units and not verify:
         raise ConfigError("--unit: found with --no-verify, which runs nothing")
-    sizes: list[tuple[int, int] | None] = [
-        size_of(text) for text in split("--input-size", input_size)
+    sizes: list[list[Any]] = [
+        [size_of(part) for part in text.split("+")] for text in split("--input-size", input_size)
     ]
     options = [
         Options(
             name=name,
-            size=size,
+            size=first,
+            more_sizes=tuple(others),
             batch=batch,
             input=input,
             layout=layout,
@@ -217,7 +222,7 @@ def build(
             verify=verify,
             units=units,
         )
-        for size in sizes or [None]
+        for first, *others in sizes or [[None]]
     ]
     try:
         with steps(verbose, quiet) as progress:

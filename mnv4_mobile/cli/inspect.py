@@ -26,6 +26,7 @@ def inspect(
     """Shows what is in a bundle, down to the artifact's operators."""
     from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.target import load_target, require
+    from mnv4_mobile.tensors import sizes_text
 
     opened = open_bundle(bundle)
     manifest = opened.manifest
@@ -71,6 +72,12 @@ def inspect(
         ["requires", ", ".join(f"{k} {v}" for k, v in manifest.requires.items()) or "nothing"],
         ["versions", ", ".join(f"{k} {v}" for k, v in manifest.versions.items())],
     ]
+    for entry in manifest.more_sizes:
+        shapes = (
+            f"{o.name} {' x '.join(map(str, o.shape))}" for o in manifest.at(entry.size).outputs
+        )
+        text = f"{', '.join(shapes)}; SQNR in dB: {decibels(entry.parity)}"
+        rows.append([f"at {sizes_text([entry.size])}", text])
     if calibration := manifest.calibration:
         text = f"{calibration.images} images, {calibration.skipped} skipped"
         if calibration.held_out:

@@ -18,6 +18,7 @@ from mnv4_mobile.cli.show import (
     print_json,
     print_table,
     show_next,
+    size_of,
 )
 
 
@@ -25,6 +26,13 @@ def predict(
     bundle: BundlePath,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     top: Annotated[int, typer.Option(help="Number of classes for each image.", min=1)] = 5,
+    input_size: Annotated[
+        str | None,
+        typer.Option(
+            help="Input size, H or HxW, of a bundle that takes several. Default: its first.",
+            metavar="SIZE",
+        ),
+    ] = None,
     threads: Threads = 1,
     no_size_limits: NoSizeLimits = False,
     as_json: Json = False,
@@ -32,9 +40,13 @@ def predict(
 ) -> None:
     """Classifies images with the artifact of a bundle."""
     limits.lift(no_size_limits)
+    from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.quality.predict import load
 
-    with load(bundle, threads=threads) as model:
+    opened = open_bundle(bundle)
+    if input_size is not None:
+        opened = opened.at(size_of(input_size))
+    with load(opened, threads=threads) as model:
         found = model.classify(images, top)
     if as_json:
         print_json(

@@ -206,6 +206,7 @@ class DeployNet(nn.Module):
         pixels: The normalisation to do inside the graph; None if it is done outside.
         own_head: Takes the network's outputs by name and returns others; None returns the
             network's.
+        several: Whether the exported program is to compute other sizes too.
     """
 
     def __init__(
@@ -215,6 +216,8 @@ class DeployNet(nn.Module):
         form: Form,
         pixels: Preprocess | None = None,
         own_head: nn.Module | None = None,
+        *,
+        several: bool = False,
     ) -> None:
         super().__init__()
         offset: Tensor | None = None
@@ -242,7 +245,7 @@ class DeployNet(nn.Module):
                 stem.weight = nn.Parameter(stem.weight * scale.view(1, -1, 1, 1))
                 # A row, because LiteRT broadcasts slowly over an innermost axis of three channels.
                 mean = (255 * torch.tensor(pixels.mean)).view(1, 3, 1, 1)
-                offset = mean.expand(1, 3, 1, size[1]).contiguous()
+                offset = mean if several else mean.expand(1, 3, 1, size[1]).contiguous()
         self.register_buffer("offset", offset)
         self.net = net.requires_grad_(False)
         self.own_head = own_head

@@ -16,13 +16,15 @@ def decomposed(
 ) -> ExportedProgram:
     """Returns what `ExportedProgram.run_decompositions` does, in a fraction of the time.
 
-    The fast way needs private names of torch. If one of them is gone, this calls
-    `run_decompositions`.
+    The fast way needs private names of torch, and a program of one input size. If one of these is
+    missing, this calls `run_decompositions`.
 
     Args:
         program: `decompose_in_place.decomposed` says what it must be; it is not changed.
         table: Decompositions by operator.
     """
+    if program.range_constraints:
+        return _run_decompositions(program, dict(table))
     try:
         from mnv4_mobile.program.decompose_in_place import decomposed as in_place
     except ImportError:

@@ -32,7 +32,8 @@ def export(
     from mnv4_mobile.model.deploy import DeployNet
 
     inside = spec.preprocess if spec.input == "pixels" else None
-    module = DeployNet(net, spec.preprocess.size, form, inside, head)
+    size, several = spec.preprocess.size, bool(spec.more_sizes)
+    module = DeployNet(net, size, form, inside, head, several=several)
     dtype = torch.uint8 if inside else torch.float32
     example = torch.zeros(spec.batch, 3, *spec.preprocess.size, dtype=dtype)
     with torch.no_grad():

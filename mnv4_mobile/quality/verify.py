@@ -17,7 +17,7 @@ from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.layers import OWN_HEAD
 from mnv4_mobile.model.grammar import read_model
 from mnv4_mobile.target import check_units, first_unit, load_target, require
-from mnv4_mobile.tensors import CLASSES
+from mnv4_mobile.tensors import CLASSES, sizes_text
 from mnv4_mobile.units import Unit
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def verify(
 
     Returns:
         The parity of every output by its name, for each unit. An output passes if its `sqnr_db`
-        is at least its `gate_db`.
+        is at least its `gate_db`. At the further sizes of an artifact that takes several, the name
+        is that of the output followed by the size: `logits at 256x256`.
 
     Raises:
         BundleError: The bundle is damaged.
@@ -58,17 +59,25 @@ def verify(
     target = load_target(bundle.manifest.target)
     require(target)
     check_units(target, units)
-    gate = max(bundle.gates().values())
-    if weights is None:
-        images, expected = bundle.golden("input")["pixels"], bundle.golden("eager")
-    else:
-        images, expected = _afresh(bundle, weights, model)
-    parity = {}
+    sized = [bundle.at(size) for size in bundle.manifest.sizes]
+    pairs = [_pairs(one) if weights is None else _afresh(one, weights, model) for one in sized]
+    parity: dict[Unit, dict[str, Parity]] = {}
     for unit in units or (first_unit(target),):
+        parity[unit] = {}
         with Worker(target.name, bundle.artifact, threads=threads, unit=unit) as worker:
-            found = run_pixels(worker, bundle.input, bundle.outputs, images, bundle.preprocess)
-        parity[unit] = parities(bundle.outputs, expected, found, gate)
+            for one, (images, expected) in zip(sized, pairs, strict=True):
+                found = run_pixels(worker, one.input, one.outputs, images, one.preprocess)
+                gate = max(one.gates().values())
+                size = one.preprocess.size
+                at = f" at {sizes_text([size])}" if size != bundle.preprocess.size else ""
+                for name, value in parities(one.outputs, expected, found, gate).items():
+                    parity[unit][f"{name}{at}"] = value
     return parity
+
+
+def _pairs(bundle: Bundle) -> tuple[npt.NDArray[np.uint8], dict[str, npt.NDArray[Any]]]:
+    """Returns the golden images, and the PyTorch model's outputs for them."""
+    return bundle.golden("input")["pixels"], bundle.golden("eager")
 
 
 def _afresh(

@@ -265,7 +265,7 @@ def shipped_id(name: str, id: str) -> str:
 def ship(name: str, models: Mapping[str, Bundle], folder: Path) -> None:
     """Copies the bundles of a models module.
 
-    Each gets one golden pair: its pixels, and the float model's outputs for them.
+    Each gets one golden pair for each input size: pixels, and the float model's outputs for them.
 
     Args:
         name: The name of the models module.
@@ -277,19 +277,33 @@ def ship(name: str, models: Mapping[str, Bundle], folder: Path) -> None:
 
 
 def _ship(bundle: Bundle, folder: Path) -> None:
-    golden = {entry.path for entry in bundle.manifest.golden}
+    manifest = bundle.manifest
+    sized = [bundle.at(size) for size in manifest.sizes]
+    golden = {entry.path for one in sized for entry in one.manifest.golden}
     copied = [name for name in bundle.files if name != MANIFEST and name not in golden]
     data = {name: (bundle.path / name).read_bytes() for name in copied}
+    first, *others = [_one_pair(one, data) for one in sized]
+    for name, content in data.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    pairs = zip(manifest.more_sizes, others, strict=True)
+    more = tuple(replace(entry, golden=pair) for entry, pair in pairs)
+    write_manifest(folder, replace(manifest, golden=first, more_sizes=more))
+
+
+def _one_pair(bundle: Bundle, data: dict[str, bytes]) -> tuple[GoldenEntry, ...]:
+    """Adds one golden pair of a bundle, at its default input size, to the contents of files.
+
+    Returns:
+        The manifest's entries for it.
+    """
     image = _pair(bundle)
     entries = []
     for entry in _shipped(bundle):
         data[entry.path] = bundle.golden(entry.source)[entry.tensor][[image]].tobytes()
         digest = hashlib.sha256(data[entry.path]).hexdigest()
         entries.append(replace(entry, shape=(1, *entry.shape[1:]), sha256=digest))
-    for name, content in data.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    write_manifest(folder, replace(bundle.manifest, golden=tuple(entries)))
+    return tuple(entries)
 
 
 def _shipped(bundle: Bundle) -> list[GoldenEntry]:
@@ -313,9 +327,9 @@ def _pair(bundle: Bundle) -> int:
 def about(bundle: Bundle) -> str:
     """Describes a bundle in one line, for the comment of its constant."""
     manifest = bundle.manifest
-    height, width = manifest.preprocess.size
+    sizes = " or ".join(f"{height} x {width}" for height, width in manifest.sizes)
     outputs = ", ".join(output.kind for output in manifest.outputs)
-    return f"{manifest.model.name}, {height} x {width}, {manifest.recipe}: {outputs}"
+    return f"{manifest.model.name}, {sizes}, {manifest.recipe}: {outputs}"
 
 
 def table(models: Mapping[str, Bundle], **more: Mapping[str, str]) -> str:

@@ -14,8 +14,8 @@ from mnv4_mobile.lint import Finding
 from mnv4_mobile.model.form import Form
 from mnv4_mobile.patches import STOCK
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import Lowered, Session, check_weights
-from mnv4_mobile.tensors import Io, Tensors, TensorSpec
+from mnv4_mobile.target import Lowered, Session, check_convolutions, check_weights
+from mnv4_mobile.tensors import Io, Tensors, TensorSpec, sizes_text
 from mnv4_mobile.units import Executor, Unit
 
 if TYPE_CHECKING:
@@ -72,6 +72,29 @@ class ExecuTorch:
             raise LoweringError(
                 f"{self.name}: io: found {spec.io!r}, supported with recipe {recipe.name}: "
                 + ", ".join(supported)
+            )
+
+    def check_sizes(self, spec: BuildSpec) -> None:
+        """Refuses sizes between which a program cannot change; see `Resizable`.
+
+        A program takes every size up to a bound, and ExecuTorch's own tools run it at that bound.
+        torch.export takes an axis of length 1 for fixed, as that of the last map would be.
+        """
+        check_convolutions(self.name, spec)
+        least = 2 * spec.model.total_stride
+        for sides in zip(*spec.sizes, strict=True):
+            if min(sides) < min(least, max(sides)):
+                raise LoweringError(
+                    f"{self.name}: input size: found {sizes_text(spec.sizes)}, supported: sides "
+                    f"of {least} or more where they differ, because torch.export fixes axes of "
+                    "length 1"
+                )
+        largest = tuple(map(max, zip(*spec.sizes, strict=True)))
+        if spec.preprocess.size != largest:
+            raise LoweringError(
+                f"{self.name}: input size: found {sizes_text(spec.sizes)}, supported: the largest "
+                "height and the largest width first, because ExecuTorch's tools run a program at "
+                "its largest size"
             )
 
     def lower(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor as TorchTensor
 from torch import fx, nn
-from torch.export import ExportedProgram
+from torch.export import Dim, ExportedProgram
 
 from mnv4_executorch.casts import CAST, cast, partitioner
 from mnv4_executorch.quantize import Ports, quantized
@@ -18,8 +19,10 @@ from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.files import write_bytes
 from mnv4_mobile.layers import Layer
 from mnv4_mobile.patches import stock
+from mnv4_mobile.program.export import outputs_of
 from mnv4_mobile.program.operations import layer_name
 from mnv4_mobile.recipe import Recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.target import Images, Lowered
 from mnv4_mobile.tensors import Layout, TensorSpec
 
@@ -123,7 +126,8 @@ def _adapted(
     half = recipe.precision == "float16"
     nhwc = input_layout(spec) == "nhwc"
     ports: Ports = [None] * (1 + len(spec.outputs))
-    if recipe.weights is None and not half and not nhwc and spec.input == "float":
+    fixed = spec.input == "float" and not nhwc and not spec.more_sizes
+    if fixed and recipe.weights is None and not half:
         return program, (), ports
     graph = program.module(check_guards=False)
     assert isinstance(graph, fx.GraphModule)
@@ -136,7 +140,25 @@ def _adapted(
     # A copy: the graph shares its weights with the program, which other recipes lower too.
     body = copy.deepcopy(_Recast(graph, half=half).transform()).to(compute)
     io = _Io(body, dict(graph.named_buffers()).get(_OFFSET), compute, spec)
-    return torch.export.export(io, _example(spec)), layers, ports
+    return torch.export.export(io, _example(spec), dynamic_shapes=_sides(spec)), layers, ports
+
+
+def _sides(spec: BuildSpec) -> tuple[dict[int, Any]] | None:
+    """Returns the bounds of the input's sides, by axis, as an export takes them.
+
+    They are None for a single size, and the program then has that size only.
+    """
+    if not spec.more_sizes:
+        return None
+    first = 1 if input_layout(spec) == "nhwc" else 2
+    return (
+        {
+            axis: Dim(name, min=min(sides), max=max(sides)) if len({*sides}) > 1 else Dim.STATIC
+            for axis, (name, sides) in enumerate(
+                zip(("height", "width"), zip(*spec.sizes, strict=True), strict=True), first
+            )
+        },
+    )
 
 
 def _constants(spec: BuildSpec) -> dict[str, list[str] | list[float] | str]:
@@ -163,10 +185,21 @@ def _gelus(program: ExportedProgram) -> list[Layer]:
     ]
 
 
-def _output_shapes(program: ExportedProgram) -> list[tuple[int, ...]]:
-    (outputs,) = program.graph_module.graph.output_node().args
-    assert isinstance(outputs, tuple | list)
-    return [tuple(node.meta["val"].shape) for node in outputs]
+def _outputs(program: ExportedProgram, spec: BuildSpec, grids: Ports) -> Iterator[TensorSpec]:
+    """Yields the artifact's outputs at the first input size.
+
+    Args:
+        program: The deploy form.
+        spec: What is built.
+        grids: The quantization of every output.
+    """
+    layout = input_layout(spec)
+    for output, grid in zip(outputs_of(program, spec), grids, strict=True):
+        found = replace(output, quantization=grid)
+        if found.layout and layout == "nhwc":
+            batch, channels, *sides = found.shape
+            found = replace(found, shape=(batch, *sides, channels), layout=layout)
+        yield found
 
 
 def lower(
@@ -189,18 +222,6 @@ def lower(
         )
         write_bytes(out, edge.to_executorch().buffer)
     (image,) = _example(spec)
-    layout = input_layout(spec)
-    outputs = tuple(
-        TensorSpec(
-            name=name,
-            kind=name,
-            shape=shape,
-            dtype=spec.io,
-            layout=layout if len(shape) == 4 else None,
-            quantization=grid,
-        )
-        for name, shape, grid in zip(spec.outputs, _output_shapes(adapted), ports[1:], strict=True)
-    )
     return Lowered(
         path=out,
         input=TensorSpec(
@@ -208,10 +229,10 @@ def lower(
             kind="image",
             shape=tuple(image.shape),
             dtype="uint8" if spec.input == "pixels" else spec.io,
-            layout=layout,
+            layout=input_layout(spec),
             quantization=ports[0],
         ),
-        outputs=outputs,
+        outputs=tuple(_outputs(program, spec, ports[1:])),
         layers=layers,
         notes=tuple(notes),
     )

@@ -137,7 +137,7 @@ def _described(value: Any) -> Any:
     if isinstance(value, tuple | list):
         found = tuple(_described(one) for one in value)
         return None if None in found else found
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, torch.Tensor | torch.SymInt):
         return None
     return type(value), value  # with the type, as 1 and 1.0 are equal
 

@@ -72,6 +72,7 @@ class Snapdragon(LiteRT):
     }
     other_names = ("qualcomm", "qnn", "htp", "hexagon", "qairt", "npu")
     base = "tflite"
+    check_sizes = None  # type: ignore[assignment] # a compiled program has one size
 
     def made_for(self, spec: BuildSpec) -> Unit:
         """See `Target.made_for`."""

@@ -15,7 +15,7 @@ from mnv4_mobile.model.form import Form
 from mnv4_mobile.option import Option
 from mnv4_mobile.patches import STOCK
 from mnv4_mobile.recipe import Recipe
-from mnv4_mobile.target import Lowered, Session, check_weights
+from mnv4_mobile.target import Lowered, Session, check_convolutions, check_weights
 from mnv4_mobile.tensors import Io, Tensors, TensorSpec
 from mnv4_mobile.units import Executor, Unit
 from mnv4_tflite.speedups import PATCHES
@@ -75,6 +75,10 @@ class LiteRT:
         if spec.io == "float16":
             supported = "float32, int8, uint8" if recipe.static else "float32"
             raise LoweringError(f"{self.name}: io: found 'float16', supported: {supported}")
+
+    def check_sizes(self, spec: BuildSpec) -> None:
+        """Refuses attention, which LiteRT's resizing does not change; see `Resizable`."""
+        check_convolutions(self.name, spec)
 
     def lower(
         self,

@@ -22,7 +22,7 @@ from mnv4_mobile.errors import BundleError, DeviceError, ParityError
 from mnv4_mobile.target import Session
 from mnv4_mobile.tensors import Tensors, check_inputs
 from mnv4_mobile.units import Executor
-from mnv4_tflite.reader import Model
+from mnv4_tflite.reader import Model, input_sizes
 
 _RENDER_NODES = "/dev/dri/renderD*", "/dev/nvidia[0-9]*"
 _BROWSERS = (
@@ -129,26 +129,51 @@ def open_on_gpu(path: Path) -> OnGpu:
     signatures = model.get_signature_list()
     if len(signatures) != 1:
         raise BundleError(f"{path}: found {len(signatures)} signatures, must be 1")
-    ((key, names),) = signatures.items()
+    (key,) = signatures
+    parts = sum("Initializing WebGPU-based API" in line for line in said)
+    return OnGpu(run=_session(path, model, key), adapter=name, partitions=parts)
+
+
+def _session(path: Path, model: Any, key: str) -> Session:
+    """Returns a session of a model that is loaded, which changes its input size where it may."""
     taken = model.get_input_tensor_details(key)
-    given = model.get_output_tensor_details(key)
     expected = {name: (tuple(taken[name]["shape"]), taken[name]["dtype"]) for name in taken}
-    entries = {name: model.create_input_buffer_by_name(key, name) for name in names["inputs"]}
-    results = {name: model.create_output_buffer_by_name(key, name) for name in names["outputs"]}
+    others = [
+        {name: (shape, dtype) for name, (_, dtype) in expected.items()}
+        for shape in input_sizes(path)
+    ]
+    buffers = _buffers(model, key)
 
     def run(tensors: Tensors) -> dict[str, npt.NDArray[Any]]:
-        check_inputs(path, tensors, expected)
+        nonlocal buffers
+        check_inputs(path, tensors, expected, *others)
+        for name, value in tensors.items():
+            if tuple(model.get_input_tensor_details(key)[name]["shape"]) != value.shape:
+                model.resize_input_tensor_by_name(key, name, value.shape, strict=False)
+                buffers = _buffers(model, key)
+                if not model.is_fully_accelerated():
+                    raise ParityError(f"{path}: the GPU does not take all of it at this input size")
+        entries, results = buffers
         for name, value in tensors.items():
             entries[name].write(np.ascontiguousarray(value))
         model.run_by_name(key, entries, results)
         outputs = {}
+        given = model.get_output_tensor_details(key)
         for name, result in results.items():
             shape, dtype = tuple(given[name]["shape"]), np.dtype(given[name]["dtype"])
             outputs[name] = result.read(int(np.prod(shape)), dtype.type).reshape(shape)
         return outputs
 
-    parts = sum("Initializing WebGPU-based API" in line for line in said)
-    return OnGpu(run=run, adapter=name, partitions=parts)
+    return run
+
+
+def _buffers(model: Any, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns buffers for the inputs and the outputs, by name."""
+    names = model.get_signature_list()[key]
+    return (
+        {name: model.create_input_buffer_by_name(key, name) for name in names["inputs"]},
+        {name: model.create_output_buffer_by_name(key, name) for name in names["outputs"]},
+    )
 
 
 def _adapter(said: list[str]) -> tuple[str, str]:

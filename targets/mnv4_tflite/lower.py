@@ -21,7 +21,7 @@ from mnv4_mobile.program.operations import image_of
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.target import Images, Lowered
-from mnv4_mobile.tensors import Io, Layout, TensorSpec
+from mnv4_mobile.tensors import Io, Layout, TensorSpec, sizes_text
 from mnv4_tflite.flatbuffer import (
     add_metadata,
     halve_weights,
@@ -35,6 +35,7 @@ from mnv4_tflite.flatbuffer import (
 from mnv4_tflite.integer_io import grid
 from mnv4_tflite.metadata import NAME, labelled, metadata, pack_labels
 from mnv4_tflite.quantize import quantized
+from mnv4_tflite.reader import SIZES
 from mnv4_tflite.speedups import PATCHES, contiguous, exported_as
 
 __all__ = ["DYNAMIC", "SIGNATURE", "lower", "with_labels"]
@@ -161,6 +162,8 @@ def lower(
         halve_weights(model)
         # Lets XNNPACK compute in float16 if the processor can (ARMv8.2 and later).
         add_metadata(model, "reduced_precision_support", b"fp16accfp16")
+    if spec.more_sizes:
+        add_metadata(model, SIZES, sizes_text(spec.sizes).encode())
     add_metadata(model, NAME, metadata(spec))
     write_bytes(out, with_labels(write_model(model), spec))
     if spec.input == "float":

@@ -15,6 +15,8 @@ from mnv4_mobile.flatbuffer import Buffer, Table
 from mnv4_mobile.tensors import TensorSpec, declared_input
 
 KIND = "LiteRT model"
+SIZES = "mnv4_input_sizes"
+"""Name of the metadata with all input sizes that a model takes, if it takes several."""
 _CODES, _SUBGRAPHS, _BUFFERS, _METADATA, _SIGNATURES = 1, 2, 4, 6, 7
 _TENSORS, _INPUTS, _OUTPUTS, _OPERATORS = 0, 1, 2, 3
 _SHAPE, _TYPE, _BUFFER, _NAME = 0, 1, 2, 3
@@ -155,6 +157,28 @@ def operators(path: Path) -> dict[str, int]:
         BundleError: The file is not a LiteRT model, or is damaged.
     """
     return dict(Counter(step.kind for step in Model(path).steps))
+
+
+def input_sizes(path: Path) -> list[tuple[int, ...]]:
+    """Returns the shapes that the only input of a model takes besides the one that it declares.
+
+    Raises:
+        BundleError: The file is not a LiteRT model, or is damaged.
+    """
+    model = Model(path)
+    with damaged(path, KIND):
+        said = model.metadata.get(SIZES)
+        if said is None:
+            return []
+        (number,) = model.inputs
+        shape = model.tensors[number].shape
+        first, *others = (
+            tuple(map(int, one.split("x"))) for one in bytes(said).decode().split("_")
+        )
+        at = 1 if shape[1:3] == first else 2
+        if shape[at : at + 2] != first or any(len(sides) != 2 for sides in others):
+            raise ValueError(f"{SIZES}: does not begin with the size of the input")
+        return [(*shape[:at], *sides, *shape[at + 2 :]) for sides in others]
 
 
 def inputs(path: Path) -> tuple[TensorSpec, ...]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from mnv4_mobile.errors import BundleError
 from mnv4_mobile.target import Session
 from mnv4_mobile.tensors import Tensors, check_inputs
+from mnv4_tflite.reader import input_sizes
 
 
 def open_session(path: Path, threads: int) -> Session:
@@ -38,10 +39,14 @@ def open_session(path: Path, threads: int) -> Session:
         name: (tuple(detail["shape"].tolist()), detail["dtype"].__name__)
         for name, detail in details.items()
     }
+    others = [
+        {name: (shape, dtype) for name, (_, dtype) in expected.items()}
+        for shape in input_sizes(path)
+    ]
 
     def run(tensors: Tensors) -> dict[str, npt.NDArray[Any]]:
         # Without this check, the runtime would try to resize the model to any shape.
-        check_inputs(path, tensors, expected)
+        check_inputs(path, tensors, expected, *others)
         outputs: dict[str, npt.NDArray[Any]] = runner(**tensors)
         return outputs
 

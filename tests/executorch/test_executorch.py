@@ -15,6 +15,7 @@ from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
 from mnv4_mobile.program.export import export
 from mnv4_mobile.recipe import load_recipe
+from mnv4_mobile.records import replace
 from mnv4_mobile.tensors import feed
 from mnv4_mobile.testing import check_target, tiny_model
 
@@ -39,6 +40,33 @@ def build(folder, recipe="fp32", act="relu", pooled=False, size=(64, 64), **opti
 
 def test_contract(tmp_path):
     check_target(target, tmp_path)
+
+
+def test_one_program_takes_several_sizes(tmp_path):
+    tiny = tiny_model()
+    model = replace(tiny, stages=(tiny.stages[0], tiny.stages[1][:1]))
+    spec = BuildSpec(
+        model=model,
+        preprocess=Preprocess(size=(64, 96)),
+        more_sizes=((32, 96), (64, 64)),
+        outputs=("logits", "stage_0"),
+        layout="nhwc",
+    )
+    target.check_sizes(spec)
+    net = MobileNetV4(model, spec.outputs).eval()
+    net.load_state_dict(random_state(model, 0))
+    program = export(net, spec, "nhwc")
+    lowered = target.lower(program, spec, load_recipe("fp32"), None, tmp_path / "model.pte")
+    assert target.operators(lowered.path) == {"delegate": 1}
+    assert target.inputs(lowered.path) == (replace(lowered.input, layout=None),)
+    assert lowered.input.shape == (1, 64, 96, 3)
+    run = target.open(lowered.path, 1)
+    for size in spec.sizes:
+        one = spec.at(size)
+        images = random_images(one.preprocess, 1, seed=0)
+        found, reference = run(feed(lowered.input, images, one.preprocess)), eager(net, images, one)
+        assert found["stage_0"].shape == (1, size[0] // 4, size[1] // 4, 16)
+        assert sqnr_db(reference["logits"], found["logits"]).min() > 100
 
 
 def test_pixels_channels_last_and_a_batch(tmp_path):

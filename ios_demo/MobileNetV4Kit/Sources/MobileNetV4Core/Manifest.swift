@@ -152,6 +152,14 @@ extension MobileNetV4 {
         public let minSqnrDb: Double?
     }
 
+    /// A further input size that an artifact takes.
+    public struct SizeSpec: Sendable, Equatable {
+        /// The (height, width) of the input.
+        public let size: [Int]
+        /// Images of this size, and the outputs that they must give.
+        public let golden: [GoldenSpec]
+    }
+
     /// The `manifest.json` of a bundle; the generator's `docs/reference/bundle.md` specifies it.
     public struct Manifest: Sendable, Equatable {
         /// The newest schema that this version reads.
@@ -197,6 +205,8 @@ extension MobileNetV4 {
         public let golden: [GoldenSpec]
         /// The requirements on a device, by `<target>.<key>`: `coreml.min_ios`, `coreml.compute_unit`.
         public let requires: [String: String]
+        /// Further input sizes that the artifact takes.
+        public let moreSizes: [SizeSpec]
 
         /// Returns the index of the output of a kind; nil if there is none.
         public func output(kind: String) -> Int? { outputs.firstIndex { $0.kind == kind } }
@@ -238,12 +248,47 @@ extension MobileNetV4.Manifest {
         try entries["versions"].map().values.forEach { _ = try $0.text() }
         try entries["layers"].list().forEach { try $0.record(Self.checkLayer) }
         let parity = try entries["parity"].checkedParity()
+        let sized = try (entries.optional("more_sizes")?.list() ?? []).map {
+            try $0.record { entries in
+                (
+                    try MobileNetV4.SizeSpec(entries),
+                    parity: try entries["parity"].checkedParity()
+                )
+            }
+        }
+        moreSizes = sized.map(\.0)
         _ = try entries.optional("calibration")?.orNil { try $0.record(Self.checkCalibration) }
         _ = try entries.optional("float16_range")?.orNil { try $0.record(Self.checkFloat16Range) }
         _ = try entries.optional("tuning")?.orNil { try $0.record(Self.checkTuning) }
         try checkInput()
         try checkOutputs(parity)
         try checkGolden()
+        try checkSizes(sized.map(\.parity))
+    }
+
+    /// Makes the manifest of the same artifact with one of its further input sizes alone.
+    init(_ manifest: Self, alone size: MobileNetV4.SizeSpec) {
+        id = manifest.id
+        model = manifest.model
+        target = manifest.target
+        recipe = manifest.recipe
+        artifact = manifest.artifact
+        input = manifest.input.with(sides: size.size)
+        outputs = manifest.outputs.map { output in
+            let eager = size.golden.first { $0.source == .eager && $0.tensor == output.name }
+            guard let layout = output.layout, let shape = eager?.shape, shape.count == 4 else {
+                return output
+            }
+            return output.with(sides: Array(layout == .nchw ? shape[2...] : shape[1...2]))
+        }
+        let before = manifest.preprocess
+        preprocess = .init(
+            size: size.size, crop: before.crop, interpolation: before.interpolation,
+            mean: before.mean, std: before.std)
+        labels = manifest.labels
+        golden = size.golden
+        requires = manifest.requires
+        moreSizes = []
     }
 
     private static func checkLayer(_ entries: JSONEntries) throws {
@@ -359,6 +404,26 @@ extension MobileNetV4.PreprocessSpec {
         std = try entries["std"].list(3...3).map { Float(try $0.positive()) }
         _ = try entries["inside"].flag()
         _ = try entries["assumed"].list().map { try $0.oneOf(Assumable.self) }
+    }
+}
+
+extension MobileNetV4.TensorSpec {
+    /// Returns the tensor, which has four axes, with other sides.
+    fileprivate func with(sides: [Int]) -> Self {
+        let shape =
+            layout == .nchw ? Array(shape[...1]) + sides : [shape[0]] + sides + [shape[3]]
+        return Self(
+            name: name, kind: kind, shape: shape, dtype: dtype, layout: layout,
+            quantization: quantization)
+    }
+}
+
+extension MobileNetV4.SizeSpec {
+    fileprivate init(_ entries: JSONEntries) throws {
+        size = try entries["size"].list(2...2).map { try $0.integer(1...16384) }
+        golden = try entries["golden"].list(2...Int.max).map {
+            try $0.record(MobileNetV4.GoldenSpec.init)
+        }
     }
 }
 

@@ -55,6 +55,30 @@ extension MobileNetV4.Manifest {
         }
     }
 
+    /// Checks the further input sizes; `parity` has, for each, names of outputs by unit.
+    func checkSizes(_ parity: [[String: [String]]]) throws {
+        var found: Set = [preprocess.size]
+        for (index, (entry, parity)) in zip(moreSizes, parity).enumerated() {
+            let place = "more_sizes[\(index)]"
+            guard found.insert(entry.size).inserted else {
+                throw wrong("\(place).size", "found \(entry.size) twice")
+            }
+            let bytes = entry.size.reduce(3 * input.dtype.bytes * input.shape[0], *)
+            guard bytes <= JSON.mostInt32 else {
+                throw wrong(
+                    "\(place).size",
+                    "found \(entry.size), an input has at most \(JSON.mostInt32) bytes")
+            }
+            do {
+                let alone = Self(self, alone: entry)
+                try alone.checkOutputs(parity)
+                try alone.checkGolden()
+            } catch let error as JSONError {
+                throw JSONError(message: "\(place).\(error.message)")
+            }
+        }
+    }
+
     /// Checks that every output has a golden tensor, for the same images.
     func checkGolden() throws {
         let pixels = golden.first { $0.source == .input && $0.tensor == "pixels" }

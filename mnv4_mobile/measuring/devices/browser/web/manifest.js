@@ -62,9 +62,11 @@ function golden(json) {
   return found;
 }
 
+const size = (json) => json.list((side) => side.integer(1, MOST_SIDE), 2, 2);
+
 const preprocess = (json) =>
   json.record({
-    size: (value) => value.list((side) => side.integer(1, MOST_SIDE), 2, 2),
+    size,
     crop: (value) => value.number(0.01, 1),
     interpolation: (value) => value.oneOf("nearest", "bilinear", "bicubic", "lanczos"),
     mean: (value) => value.list((one) => one.number(-LARGEST, LARGEST), 3, 3),
@@ -95,6 +97,11 @@ const parity = (json) =>
     n: count,
     gate_db: decibels,
   });
+
+const unit = (json) => json.oneOf("cpu", "gpu", "npu");
+const parities = (json) => json.map((outputs) => outputs.map(parity), unit);
+const goldens = (json) => json.list(golden, 2);
+const sized = (json) => json.record({ size, golden: goldens, parity: parities });
 
 const calibration = (json) =>
   json.record({
@@ -155,13 +162,14 @@ function manifest(json) {
       outputs: (value) => value.list(tensor, 1),
       preprocess,
       labels: (value) => value.orNull(() => value.list(label)),
-      golden: (value) => value.list(golden, 2),
-      parity: (value) => value.map((unit) => unit.map(parity), (unit) => unit.oneOf("cpu", "gpu", "npu")),
+      golden: goldens,
+      parity: parities,
       layers: (value) => value.list(layer),
       requires: (value) => value.map(text, (key) => key.text(/^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/)),
       versions: (value) => value.map(text),
     },
     {
+      more_sizes: (value) => value.list(sized),
       calibration: (value) => value.orNull(calibration),
       float16_range: (value) => value.orNull(float16Range),
       tuning: (value) => value.orNull(tuning),
@@ -170,6 +178,7 @@ function manifest(json) {
   checkInput(found);
   checkOutputs(found);
   checkGolden(found);
+  checkSizes(found);
   return found;
 }
 
@@ -205,6 +214,41 @@ function checkOutputs({ inputs: [{ shape: [batch] }], outputs, labels, parity })
     const strange = Object.keys(found).find((name) => !names.has(name));
     if (strange !== undefined) throw new Wrong(`parity.${unit}: found '${strange}', which is no output`);
   }
+}
+
+/** Checks the further input sizes. */
+function checkSizes(manifest) {
+  const { inputs: [image], preprocess, more_sizes: sizes = [] } = manifest;
+  const found = new Set([preprocess.size.join()]);
+  for (const [i, { size, golden, parity }] of sizes.entries()) {
+    const place = `more_sizes[${i}]`;
+    if (found.has(size.join())) throw new Wrong(`${place}.size: found ${size} twice`);
+    found.add(size.join());
+    const bytes = [image.shape[0], 3, ...size].reduce((product, side) => product * side, BYTES[image.dtype]);
+    if (bytes > MOST_INT32) {
+      throw new Wrong(`${place}.size: found ${size}, an input has at most ${MOST_INT32} bytes`);
+    }
+    const eager = golden.filter(({ source }) => source === "eager");
+    const outputs = manifest.outputs.map((output) =>
+      withSidesOf(output, eager.find(({ tensor }) => tensor === output.name)?.shape),
+    );
+    const alone = { ...manifest, outputs, golden, parity, preprocess: { ...preprocess, size } };
+    try {
+      checkOutputs(alone);
+      checkGolden(alone);
+    } catch (error) {
+      if (!(error instanceof Wrong)) throw error;
+      throw new Wrong(`${place}.${error.message}`);
+    }
+  }
+}
+
+/** Returns an output with the sides of another shape, if it is a feature map. */
+function withSidesOf(output, other) {
+  const { layout, shape: [batch, ...rest] } = output;
+  if (layout === null || other?.length !== 4) return output;
+  const sides = layout === "nchw" ? [rest[0], ...other.slice(2)] : [...other.slice(1, 3), rest[2]];
+  return { ...output, shape: [batch, ...sides] };
 }
 
 /** Checks that every output has a golden tensor, for the same images. */

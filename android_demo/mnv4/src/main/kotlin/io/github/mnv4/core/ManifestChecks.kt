@@ -4,6 +4,7 @@ package io.github.mnv4.core
 
 private val CLASSES = listOf("logits", "probabilities")
 private const val IMAGE_AXES = 4
+private const val IMAGE_CHANNELS = 3
 private const val CLASS_AXES = 2
 
 private fun refuse(message: String): Nothing = throw JsonException(message)
@@ -45,6 +46,25 @@ internal fun ModelManifest.checkOutputs(parity: Map<String, Set<String>>) {
     for ((place, found) in parity) {
         val strange = found.firstOrNull { it !in names } ?: continue
         refuse("$place: found '$strange', which is no output")
+    }
+}
+
+/** @param parity for each further size, names of outputs by the place of their unit. */
+internal fun ModelManifest.checkSizes(parity: List<Map<String, Set<String>>>) {
+    val found = hashSetOf(preprocess.height to preprocess.width)
+    moreSizes.forEachIndexed { i, size ->
+        val place = "more_sizes[$i]"
+        val sides = listOf(size.height, size.width)
+        if (!found.add(size.height to size.width)) refuse("$place.size: found $sides twice")
+        val bytes = IMAGE_CHANNELS * bytesOf(input.dtype).toLong() * input.shape[0] * size.height * size.width
+        if (bytes > Int.MAX_VALUE) refuse("$place.size: found $sides, an input has at most ${Int.MAX_VALUE} bytes")
+        try {
+            val alone = alone(size)
+            alone.checkOutputs(parity[i])
+            alone.checkGolden()
+        } catch (error: JsonException) {
+            refuse("$place.${error.message}")
+        }
     }
 }
 

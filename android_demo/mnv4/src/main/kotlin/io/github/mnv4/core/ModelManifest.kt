@@ -38,6 +38,22 @@ public class TensorSpec(
      */
     public val bytes: Int get() = size * bytesOf(dtype)
 
+    /** Returns the tensor with other sides; it has four axes. */
+    internal fun withSides(
+        height: Int,
+        width: Int,
+    ): TensorSpec {
+        val sides = listOf(height, width)
+        val resized = if (layout == "nchw") shape.take(2) + sides else listOf(shape[0]) + sides + shape[3]
+        return TensorSpec(name, kind, resized, dtype, layout, quantization)
+    }
+
+    /** Returns the tensor with the sides of another shape, if it is a feature map. */
+    internal fun withSidesOf(other: List<Int>): TensorSpec {
+        if (layout == null || other.size != shape.size) return this
+        return if (layout == "nchw") withSides(other[2], other[3]) else withSides(other[1], other[2])
+    }
+
     /** Returns, as floats, the values of a tensor at the start of [buffer]. */
     @Mnv4Internal
     public fun floats(buffer: ByteBuffer): FloatArray {
@@ -79,7 +95,12 @@ public class PreprocessSpec(
     public val mean: List<Float>,
     /** The standard deviation of red, green and blue, from 0 to 1. */
     public val std: List<Float>,
-)
+) {
+    internal fun withSides(
+        height: Int,
+        width: Int,
+    ) = PreprocessSpec(height, width, crop, interpolation, mean, std)
+}
 
 /** A golden tensor, with which a device checks itself. */
 public class GoldenSpec(
@@ -97,6 +118,16 @@ public class GoldenSpec(
     public val source: String,
     /** The least SQNR in dB that a device must reach; null for inputs. */
     public val minSqnrDb: Double?,
+)
+
+/** A further input size that an artifact takes. */
+public class SizeSpec(
+    /** The height of the input. */
+    public val height: Int,
+    /** The width of the input. */
+    public val width: Int,
+    /** Images of this size, and the outputs that they must give. */
+    public val golden: List<GoldenSpec>,
 )
 
 /** The manifest.json of a bundle; the generator's docs/reference/bundle.md specifies it. */
@@ -129,7 +160,30 @@ public class ModelManifest(
     public val golden: List<GoldenSpec>,
     /** The requirements on a device, by `<target>.<key>`. */
     public val requires: Map<String, String>,
+    /** Further input sizes that the artifact takes. */
+    public val moreSizes: List<SizeSpec> = emptyList(),
 ) {
+    /** Returns the manifest of the same artifact with this input size alone. */
+    internal fun alone(size: SizeSpec): ModelManifest {
+        val eager = size.golden.filter { it.source == "eager" }.associate { it.tensor to it.shape }
+        return ModelManifest(
+            id = id,
+            modelName = modelName,
+            licence = licence,
+            target = target,
+            recipe = recipe,
+            artifactPath = artifactPath,
+            artifactBytes = artifactBytes,
+            artifactSha256 = artifactSha256,
+            input = input.withSides(size.height, size.width),
+            outputs = outputs.map { output -> eager[output.name]?.let { output.withSidesOf(it) } ?: output },
+            preprocess = preprocess.withSides(size.height, size.width),
+            labels = labels,
+            golden = size.golden,
+            requires = requires,
+        )
+    }
+
     /** Reads manifests. */
     public companion object {
         /** The newest schema that this version reads. */
@@ -188,6 +242,7 @@ private fun Json.Entries.manifest(): ModelManifest {
     val outputs = get("outputs").list(least = 1).map { it.record { tensor() } }
     val (modelName, licence) = get("model").record { model() }
     val (path, bytes, sha256) = get("artifact").record { artifact() }
+    val sized = optional("more_sizes")?.list().orEmpty().map { it.record { sized() } }
     return ModelManifest(
         id = get("id").text(BUNDLE_ID),
         modelName = modelName,
@@ -203,11 +258,20 @@ private fun Json.Entries.manifest(): ModelManifest {
         labels = get("labels").orNull { list().map { it.text(LABEL) } },
         golden = get("golden").list(least = 2).map { it.record { golden() } },
         requires = requirements(),
-    ).also {
-        it.checkInput()
-        it.checkOutputs(parity)
-        it.checkGolden()
+        moreSizes = sized.map { it.first },
+    ).also { manifest ->
+        manifest.checkInput()
+        manifest.checkOutputs(parity)
+        manifest.checkGolden()
+        manifest.checkSizes(sized.map { it.second })
     }
+}
+
+/** Returns an input size, and the names of the outputs by the place of their unit. */
+private fun Json.Entries.sized(): Pair<SizeSpec, Map<String, Set<String>>> {
+    val (height, width) = get("size").list(2, 2).map { it.side() }
+    val golden = get("golden").list(least = 2).map { it.record { golden() } }
+    return SizeSpec(height, width, golden) to parity()
 }
 
 private fun Json.Entries.model(): Pair<String, String?> {
