@@ -27,6 +27,7 @@ from mnv4_mobile import files
 from mnv4_mobile.builder.cell import Cell
 from mnv4_mobile.builder.matrix import build_cells
 from mnv4_mobile.builder.process import kept_warm
+from mnv4_mobile.builder.range_rule import MARGIN
 from mnv4_mobile.bundle.manifest import (
     MANIFEST,
     Bundle,
@@ -47,6 +48,7 @@ from mnv4_mobile.recipe import JUDGED, Activations, Gate, Recipe, Step, load_rec
 from mnv4_mobile.records import (
     Count,
     Decibels,
+    Positive,
     Record,
     Seconds,
     Sha256,
@@ -68,8 +70,10 @@ _RANGES: tuple[Mapping[str, object], ...] = (
 _PREPARATIONS: tuple[tuple[Step, ...], ...] = ((), ("equalize",))
 """Steps of preparation that simulation tries. The other ones are useless in a simulation, which
 rounds weights itself, or too slow to try."""
-_MOST_ADDED = 0.5
-"""The most by which the blocks in float may extend the latency, as estimated."""
+_SLOWEST = 1.5
+"""The largest latency, as estimated, that blocks in float may bring; int8 makes no sense then."""
+_SLACK = 0.1
+"""How far that estimate may exceed the bound on latency: the artifact may be faster."""
 _LEAST_NOISE = 0.02
 """The share of the noise below which the rest of the blocks is not worth a try."""
 _LEARNED: Step = "distill"
@@ -187,6 +191,8 @@ class Ladder(Record, frozen=True, kw_only=True):
     """The blocks to keep in float, the first ones first."""
     p10: tuple[Decibels, ...]
     """Simulated 10th percentile of the SQNR with 0, 1, 2, ... of these blocks in float."""
+    latency: tuple[Positive, ...]
+    """Estimated latency with as many of them in float, in multiples of that with none."""
     learning_s: Seconds
     """Estimated time that distillation takes."""
     reasons: tuple[str, ...]
@@ -379,14 +385,15 @@ class _Search:
             setting, best = proposed, found
         if not self._bounds.missed_accuracy(best):
             return
-        order = ladder.order
+        fast = self._bounds.max_latency + _SLACK
+        most = sum(latency <= fast for latency in ladder.latency[1:])
         missing = self._bounds.min_p10 - (best.entry.sqnr_db_p10 - ladder.p10[0])
-        guess = next((n for n, p10 in enumerate(ladder.p10) if p10 >= missing), len(order))
-        fewest = self._climb(setting, len(order), max(guess, 1))
+        guess = next((n for n, p10 in enumerate(ladder.p10) if p10 >= missing), most)
+        fewest = self._climb(setting, most, max(guess, 1))
         images = setting.calibration.images if setting.calibration else 0
         if fewest != 0 and _LEARNED not in setting.prepare and images >= _FEWEST_LEARNED:
             learned = replace(setting, prepare=(*setting.prepare, _LEARNED))
-            self._climb(learned, len(order) if fewest is None else fewest - 1, 0)
+            self._climb(learned, most if fewest is None else fewest - 1, 0)
 
     def _climb(self, setting: Recipe, most: int, guess: int) -> int | None:
         """Finds the fewest blocks in float that keep the bounds on accuracy; see `_fewest`."""
@@ -568,7 +575,9 @@ class _Search:
     def _latency(self, bundle: Bundle) -> float | None:
         """Returns the latency in multiples of that of the artifact that the search began with."""
         target = load_target(self._cell.target)
-        if target.units[first_unit(target)].emulated:
+        executor = target.units[first_unit(target)]
+        if executor.emulated:
+            self._progress.note(f"latency is not judged: {executor.name} only emulates the unit")
             return None
         if not self._state.tried:
             return 1.0
@@ -624,8 +633,10 @@ class _Search:
                     f"{score.sqnr_db:.1f} median"
                 )
                 scores.append((score.sqnr_db_p10, replace(prepared, activations=activations)))
-        _, best = max(scores, key=lambda one: one[0])
-        order, p10 = self._order(judge, best)
+        best_p10, best = max(scores, key=lambda one: one[0])
+        own = next((p10 for p10, one in scores if one == recipe), -EXACT_DB)
+        best = recipe if best_p10 < own + MARGIN else best
+        order, p10, latency = self._order(judge, best)
         reasons.append(f"float first, by noise and price: {', '.join(order)}")
         assert best.activations is not None
         ladder = Ladder(
@@ -633,6 +644,7 @@ class _Search:
             prepare=best.prepare,
             order=order,
             p10=p10,
+            latency=latency,
             learning_s=round(per_image * recipe.distill.steps * _IMAGES_PER_STEP, 1),
             reasons=tuple(reasons),
         )
@@ -657,8 +669,10 @@ class _Search:
         images = int((self._left / 2 - fixed) / per_image)
         judge.shorten(max(images, _FEWEST_IMAGES))
 
-    def _order(self, judge: Judge, recipe: Recipe) -> tuple[tuple[str, ...], tuple[float, ...]]:
-        """Returns the blocks to keep in float, and the tail with 0, 1, 2, ... of them in float."""
+    def _order(
+        self, judge: Judge, recipe: Recipe
+    ) -> tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...]]:
+        """Returns the blocks to keep in float, and tail and latency with 0, 1, 2, ... of them."""
         simulation = judge.simulation(recipe)
         of_block = layers_by_block(simulation)
         added, size = self._prices(judge)
@@ -671,18 +685,19 @@ class _Search:
         prices = {block: added[block] + size[block] for block in noise}
         order: list[str] = []
         kept: set[str] = set()
-        p10 = [judge.score(simulation).sqnr_db_p10]
+        p10, latency = [judge.score(simulation).sqnr_db_p10], [1.0]
         for block in sorted(noise, key=lambda block: -noise[block] / prices[block]):
             rest = sum(noise[other] for other in noise if other not in order)
             if rest < _LEAST_NOISE * sum(noise.values()):
                 break
-            if sum(added[other] for other in (*order, block)) > _MOST_ADDED:
+            if latency[-1] + added[block] > _SLOWEST:
                 continue
             order.append(block)
             kept.update(of_block[block])
             left = [layer for layer in simulation.layers if layer not in kept]
             p10.append(judge.score(simulation, left).sqnr_db_p10)
-        return tuple(order), tuple(p10)
+            latency.append(round(latency[-1] + added[block], 3))
+        return tuple(order), tuple(p10), tuple(latency)
 
     def _prices(self, judge: Judge) -> tuple[dict[str, float], dict[str, float]]:
         """Returns by what share each block in float extends latency and size, as estimated.
