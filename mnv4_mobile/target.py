@@ -199,6 +199,23 @@ class Resizable(Protocol):
         """
 
 
+@runtime_checkable
+class Joining(Resizable, Protocol):
+    """A target that makes an artifact of several sizes out of artifacts of one size each."""
+
+    def join(self, parts: Sequence[Lowered], spec: BuildSpec, out: Path) -> Lowered:
+        """Joins artifacts into the file or folder `out`.
+
+        Args:
+            parts: What `lower` made for each of `spec.sizes`, in their order.
+            spec: What is built.
+            out: The path to write, which does not exist yet.
+
+        Returns:
+            The artifact; its input and outputs are those of the first size.
+        """
+
+
 def check_convolutions(name: str, spec: BuildSpec) -> None:
     """Refuses networks with attention for artifacts that compute all sizes with one program.
 

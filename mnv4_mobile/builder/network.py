@@ -17,7 +17,7 @@ from mnv4_mobile.files import Reader
 from mnv4_mobile.images import Size
 from mnv4_mobile.layers import OWN_HEAD
 from mnv4_mobile.model.form import Form
-from mnv4_mobile.program.export import export
+from mnv4_mobile.program.export import export, rebuilt
 from mnv4_mobile.program.head import load_head, with_head
 from mnv4_mobile.program.operations import NAMELESS
 from mnv4_mobile.progress import Progress
@@ -82,12 +82,12 @@ class Network:
         self._head = load_head(cell.head) if cell.head else None
         self._whole = with_head(self.net, self._head, spec.batch) if self._head else self.net
         self._prepared: dict[tuple[Recipe, Calibration], MobileNetV4] = {}
-        self._programs: dict[tuple[Form, MobileNetV4], ExportedProgram] = {}
+        self._programs: dict[tuple[Form, MobileNetV4, Size | None], ExportedProgram] = {}
         self._rounded: dict[
             tuple[ExportedProgram, Weights | None, Keep, Calibration], ExportedProgram
         ] = {}
         self._margins: dict[tuple[ExportedProgram, Calibration], dict[str, float]] = {}
-        self._calibrations: dict[tuple[int, int, int], Calibration] = {}
+        self._calibrations: dict[tuple[Size, int, int, int], Calibration] = {}
         self._resolved: dict[Recipe, Recipe] = {}
         self._judged: dict[Calibration, Judged] = {}
 
@@ -154,18 +154,36 @@ class Network:
         return self._prepared[key]
 
     def program(
-        self, form: Form, recipe: Recipe, calibration: Calibration | None
+        self,
+        form: Form,
+        recipe: Recipe,
+        calibration: Calibration | None,
+        size: Size | None = None,
     ) -> ExportedProgram:
-        """Returns the deploy form, exported once for all targets and recipes that share it."""
+        """Returns the deploy form, exported once for all targets and recipes that share it.
+
+        Args:
+            form: The form.
+            recipe: The recipe that prepares the weights.
+            calibration: Its images, of the first input size.
+            size: One of several input sizes, to have a program for that size alone. Its weights are
+                the same as those of the others.
+        """
         net = self.prepared(recipe, calibration)
-        key = form, net
+        key = form, net, size
         if key not in self._programs:
             self._progress.step(f"{self.entry.name}: export the deploy form")
-            self._programs[key] = export(net, self.spec, form, self._head)
+            spec = self.spec if size is None else self.spec.at(size)
+            self._programs[key] = export(net, spec, form, self._head)
         program = self._programs[key]
-        if "gptq" in recipe.prepare and calibration is not None:
+        if "gptq" not in recipe.prepare or calibration is None:
+            return program
+        if size is None:
             return self._with_rounded_weights(program, recipe, calibration)
-        return program
+        given = self.program(form, recipe, calibration).state_dict
+        before = self._programs[form, net, None].state_dict
+        changed = {name: value for name, value in given.items() if value is not before[name]}
+        return rebuilt(program, state={**program.state_dict, **changed})
 
     def _with_rounded_weights(
         self, program: ExportedProgram, recipe: Recipe, calibration: Calibration
@@ -194,23 +212,29 @@ class Network:
             self._margins[key] = margins(sums)
         return self._margins[key]
 
-    def calibration(self, recipe: Recipe) -> Calibration | None:
+    def calibration(self, recipe: Recipe, size: Size | None = None) -> Calibration | None:
         """Returns the calibration images of a recipe; None if it uses none or none were given.
+
+        Args:
+            recipe: The recipe.
+            size: The input size; None for the first.
 
         Raises:
             MobileError: The images cannot be found or used.
         """
         if recipe.calibration is None or self._options.calibrate is None:
             return None
-        chosen = recipe.calibration.images, recipe.calibration.seed, recipe.held_out
+        spec = self.spec.at(size or self.spec.preprocess.size)
+        numbers = recipe.calibration.images, recipe.calibration.seed, recipe.held_out
+        chosen = spec.preprocess.size, *numbers
         if chosen not in self._calibrations:
             self._progress.step(f"{self.entry.name}: choose the calibration images")
             self._calibrations[chosen] = choose_images(
                 self._options.calibrate,
-                self.spec.preprocess,
-                images=chosen[0],
-                seed=chosen[1],
-                held_out=chosen[2],
+                spec.preprocess,
+                images=numbers[0],
+                seed=numbers[1],
+                held_out=numbers[2],
                 progress=self._progress,
                 reader=self.reader,
             )

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from msgspec.structs import asdict
 
 from mnv4_mobile import files
+from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.advice import advised
 from mnv4_mobile.builder.cell import Cell
 from mnv4_mobile.builder.naming import artifact_id, bundle_id
@@ -45,7 +46,7 @@ from mnv4_mobile.progress import Progress
 from mnv4_mobile.quantize.assignment import OVERFLOWS
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import replace
-from mnv4_mobile.target import Lowered, Target, check_recipe, load_target
+from mnv4_mobile.target import Joining, Lowered, Target, check_recipe, load_target
 from mnv4_mobile.tensors import CLASSES, resized, sizes_text
 from mnv4_mobile.units import Unit
 
@@ -132,7 +133,7 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
         overflowing = tuple(name for name, margin in margins.items() if margin < LEAST_MARGIN)
         spec = replace(spec, overflowing=overflowing)
         artifact = path / f"{artifact_id(spec, cell, target)}{target.suffix}"
-        lowered = target.lower(program, spec, recipe, calibration, artifact)
+        lowered = _lowered(network, target, program, spec, recipe, calibration, artifact)
         for note in lowered.notes:
             progress.note(f"{path.name}: {note}")
         kept = {layer.name for layer in lowered.layers if layer.why == OVERFLOWS}
@@ -194,6 +195,28 @@ def _bundle(task: Task, cell: Cell, network: Network, progress: Progress) -> Pat
         shutil.rmtree(path, ignore_errors=True)
         raise
     return path
+
+
+def _lowered(
+    network: Network,
+    target: Target,
+    program: ExportedProgram,
+    spec: BuildSpec,
+    recipe: Recipe,
+    calibration: Calibration | None,
+    artifact: Path,
+) -> Lowered:
+    """Lowers a program, once for each input size if the target joins what it made of them."""
+    if not spec.more_sizes or not isinstance(target, Joining):
+        return target.lower(program, spec, recipe, calibration, artifact)
+    with tempfile.TemporaryDirectory(dir=artifact.parent.parent) as folder:
+        parts = []
+        for size in spec.sizes:
+            one = network.program(target.form(spec, recipe), recipe, calibration, size)
+            images = network.calibration(recipe, size)
+            out = Path(folder, f"{sizes_text([size])}{target.suffix}")
+            parts.append(target.lower(one, spec.at(size), recipe, images, out))
+        return target.join(parts, spec, artifact)
 
 
 def _check_unchanged(task: Task, cell: Cell, network: Network) -> None:

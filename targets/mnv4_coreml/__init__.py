@@ -18,7 +18,7 @@ from mnv4_mobile.patches import STOCK
 from mnv4_mobile.quantize.neural_engine import arithmetic
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.target import Lowered, Session
-from mnv4_mobile.tensors import Io, Tensors, TensorSpec
+from mnv4_mobile.tensors import Io, Tensors, TensorSpec, sizes_text
 from mnv4_mobile.units import Executor, Unit
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 
 MIN_IOS = (16, 17, 18, 26)
+_SEVERAL = 18
+"""The oldest iOS whose Core ML runs packages with several functions."""
 COMPUTE_UNITS: dict[str, Unit] = {
     "all": "npu",
     "cpu_and_ne": "npu",
@@ -126,6 +128,18 @@ class CoreML:
                 # Core ML gives a classifier's probabilities as a dictionary keyed by label.
                 self._refuse("labels", f"{twice[0]!r} more than once", "each label once")
 
+    def check_sizes(self, spec: BuildSpec) -> None:
+        """Refuses an iOS without packages of several functions, and int8 arrays; see `Resizable`.
+
+        Each function has ranges of its own, while the scale of an array is one for all.
+        """
+        found, sizes = int(spec.options["min_ios"]), sizes_text(spec.sizes)
+        if found < _SEVERAL:
+            supported = f"{_SEVERAL} or later for input sizes {sizes}, a function for each"
+            self._refuse("min_ios", found, f"{supported} (--set coreml.min_ios={_SEVERAL})")
+        if spec.io == "int8":
+            self._refuse("io", "'int8'", f"float32 and float16 for input sizes {sizes}")
+
     def _refuse(self, option: str, found: object, supported: str) -> None:
         raise LoweringError(f"{self.name}: {option}: found {found}, supported: {supported}")
 
@@ -141,6 +155,12 @@ class CoreML:
         from mnv4_coreml.lower import lower
 
         return lower(program, spec, recipe, calibration, out)
+
+    def join(self, parts: Sequence[Lowered], spec: BuildSpec, out: Path) -> Lowered:
+        """Makes each package a function of one, in which they share weights; see `Joining`."""
+        from mnv4_coreml.lower import join
+
+        return join(parts, spec, out)
 
     def runtime(self) -> str:
         """See `Target.runtime`; Core ML comes with the system."""

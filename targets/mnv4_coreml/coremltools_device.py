@@ -67,7 +67,7 @@ class RemoteDevice:
         require(load_target("coreml"))
         if plan.affinity != "none":
             raise ConfigError(f"affinity: found {plan.affinity!r}, allowed on iOS: none")
-        description = SavedModel(subject.path).spec.description
+        description = SavedModel(subject.path).description
         for feature in (*description.input, *description.output):
             if (kind := feature.type.WhichOneof("Type")) != "multiArrayType":
                 raise ConfigError(f"{name}: {feature.name}: found {kind}, coremltools sends arrays")

@@ -7,7 +7,9 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import redirect_stderr
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from mnv4_coreml import is_classifier
 from mnv4_coreml.activations import quantize_activations
 from mnv4_coreml.compress import compression_pass
 from mnv4_coreml.integer_io import NOTE, integer_pass, port_grids, port_ranges
+from mnv4_coreml.mil.saved import MAIN, SavedModel
 from mnv4_coreml.speedups import PATCHES, coremltools, forget_output_types, pipeline
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.files import write_bytes
@@ -33,7 +36,7 @@ from mnv4_mobile.quantize.neural_engine import arithmetic
 from mnv4_mobile.recipe import Recipe
 from mnv4_mobile.records import replace
 from mnv4_mobile.target import Images, Lowered
-from mnv4_mobile.tensors import Quantization, TensorSpec
+from mnv4_mobile.tensors import Quantization, TensorSpec, sizes_text
 
 aten = torch.ops.aten
 
@@ -75,6 +78,33 @@ def lower(
         requires={name: str(spec.options[name]) for name in ("min_ios", "compute_unit")},
         notes=(*notes, *([NOTE] if grids else [])),
     )
+
+
+def join(parts: Sequence[Lowered], spec: BuildSpec, out: Path) -> Lowered:
+    """Joins packages of one input size each; see `Joining.join`.
+
+    Raises:
+        OSError: The package, or coremltools' temporary files, cannot be written.
+    """
+    ct = coremltools(stock=stock(spec))
+    joined = ct.models.utils.MultiFunctionDescriptor()
+    for index, (part, size) in enumerate(zip(parts, spec.sizes, strict=True)):
+        name = f"size_{sizes_text([size])}" if index else MAIN
+        joined.add_function(str(part.path), MAIN, name)
+    joined.default_function_name = MAIN
+    try:
+        with redirect_stderr(StringIO()):  # its progress bars cannot be turned off
+            ct.models.utils.save_multifunction(joined, str(out))
+        model = SavedModel(out).spec
+        model.description.metadata.CopyFrom(SavedModel(parts[0].path).spec.description.metadata)
+        model.mlProgram.attributes.pop("buildInfo", None)
+        _write(out, model)
+    except BaseException as error:
+        shutil.rmtree(out, ignore_errors=True)
+        if isinstance(error, RuntimeError) and any(word in str(error) for word in _WRITING):
+            raise OSError(f"{out} or {tempfile.gettempdir()}: cannot write: {error}") from error
+        raise
+    return replace(parts[0], path=out)
 
 
 def _lowered(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mnv4_coreml.mil.saved import SavedModel, refuse_links
+from mnv4_coreml.mil.saved import MAIN, SavedModel, refuse_links
 from mnv4_coreml.speedups import coremltools
 from mnv4_mobile.errors import damaged
 from mnv4_mobile.tensors import Tensors
@@ -41,16 +41,24 @@ class CoreMLModel:
     Args:
         path: The package. It may be rewritten, and may be removed once it is loaded.
         compute_unit: Core ML's compute units; None means those that the package was made for.
+        function: The function of its program; None means its only one, or its default.
         load: Whether Core ML loads it here. False for benchmarkers, which load it themselves.
 
     Raises:
         BundleError: A package that is incomplete or damaged.
     """
 
-    def __init__(self, path: Path, compute_unit: str | None, *, load: bool = True) -> None:
-        saved = SavedModel(path)
-        description = saved.spec.description
-        metadata = description.metadata.userDefined
+    def __init__(
+        self,
+        path: Path,
+        compute_unit: str | None,
+        *,
+        function: str | None = None,
+        load: bool = True,
+    ) -> None:
+        saved = SavedModel(path, function or MAIN)
+        description = saved.description
+        metadata = saved.spec.description.metadata.userDefined
         features = [*description.input, *description.output]
         self.operations = [op.outputs[0].name for op in saved.block().operations if op.outputs]
         self.kinds = {feature.name: feature.type.WhichOneof("Type") for feature in features}
@@ -59,7 +67,10 @@ class CoreMLModel:
         with damaged(saved.path, "model"):
             self._labels = json.loads(metadata["labels"]) if "labels" in metadata else []
             unit = ct.ComputeUnit[(compute_unit or metadata.get("compute_unit", "all")).upper()]
-        self.model = ct.models.MLModel(str(path), compute_units=unit, skip_model_load=not load)
+        named = {} if function is None else {"function_name": function}
+        self.model = ct.models.MLModel(
+            str(path), compute_units=unit, skip_model_load=not load, **named
+        )
 
     def feed(self, inputs: Tensors) -> dict[str, Any]:
         """Returns inputs, by name, as Core ML takes them: images as PIL images."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy.typing as npt
 
 from mnv4_coreml.mil import Program
-from mnv4_coreml.mil.saved import SavedModel
+from mnv4_coreml.mil.saved import MAIN, SavedModel
 from mnv4_mobile.errors import damaged
 from mnv4_mobile.target import Session
 from mnv4_mobile.tensors import Tensors, TensorSpec, declared_input
@@ -35,11 +35,16 @@ def inputs(path: Path) -> tuple[TensorSpec, ...]:
         BundleError: A package that is incomplete or damaged.
         LoweringError: An input whose shape or type the interpreter does not support either.
     """
-    model = SavedModel(path)
+    return _inputs(path, MAIN)
+
+
+def _inputs(path: Path, function: str | None) -> tuple[TensorSpec, ...]:
+    """Returns the inputs of a function; None means the only one."""
+    model = SavedModel(path, function or MAIN)
     declared = {port.name: port.type for port in model.function.inputs}
     found = []
     with damaged(model.path, "program"):
-        for feature in model.spec.description.input:
+        for feature in model.description.input:
             if feature.type.WhichOneof("Type") == "imageType":
                 image = feature.type.imageType
                 shape: tuple[int, ...] = (1, image.height, image.width, 3)
@@ -75,22 +80,39 @@ def open_session(path: Path, threads: int, compute_unit: str | None) -> Session:
 
 
 def _interpreter(path: Path) -> Session:
-    program = Program(path)
-    tensors = {port.name for port in program.outputs if port.kind != "label"}
+    main = Program(path)
+    others = [Program(path, name) for name in SavedModel(path).functions if name != MAIN]
+    by_shape = {_shapes(program): program for program in others}
+    tensors = {port.name for port in main.outputs if port.kind != "label"}
 
     def run(inputs: Tensors) -> dict[str, npt.NDArray[Any]]:
-        return {name: value for name, value in program(inputs).items() if name in tensors}
+        shapes = frozenset((name, value.shape) for name, value in inputs.items())
+        found = by_shape.get(shapes, main)(inputs)
+        return {name: value for name, value in found.items() if name in tensors}
 
     return run
+
+
+def _shapes(program: Program) -> frozenset[tuple[str, tuple[int, ...]]]:
+    """Returns the names and shapes of a function's inputs."""
+    return frozenset((port.name, port.shape) for port in program.inputs)
 
 
 def _core_ml(path: Path, compute_unit: str | None) -> Session:
     from mnv4_coreml.mlmodel import CoreMLModel, copied
 
+    names = SavedModel(path).functions or (None,)
     with copied(path) as package:
-        loaded = CoreMLModel(package, compute_unit)
+        loaded = {name: CoreMLModel(package, compute_unit, function=name) for name in names}
+    by_shape = {
+        frozenset((one.name, one.shape) for one in _inputs(path, name)): loaded[name]
+        for name in names
+    }
+    default = loaded.get(MAIN) or loaded[names[0]]
 
     def run(inputs: Tensors) -> dict[str, npt.NDArray[Any]]:
-        return loaded.answer(loaded.model.predict(loaded.feed(inputs)))
+        shapes = frozenset((name, value.shape) for name, value in inputs.items())
+        model = by_shape.get(shapes, default)
+        return model.answer(model.model.predict(model.feed(inputs)))
 
     return run

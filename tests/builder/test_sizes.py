@@ -32,16 +32,22 @@ for size in ((48, 48), (32, 64), (64, 64)):
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory, _cache):
-    """A LiteRT bundle that takes pixels and returns logits and a feature map."""
-    folder = tmp_path_factory.mktemp("sizes")
-    file = folder / "tiny.yaml"
-    backbone = {"name": "mobilenetv4", "params": PARAMS, "stage_params": STAGES}
-    file.write_text(yaml.safe_dump(backbone))
+def tiny(tmp_path_factory):
+    """A network of three convolutions and one block."""
+    file = tmp_path_factory.mktemp("sizes") / "tiny.yaml"
+    file.write_text(
+        yaml.safe_dump({"name": "mobilenetv4", "params": PARAMS, "stage_params": STAGES})
+    )
+    return file
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny, _cache):
+    """A LiteRT bundle that takes pixels and returns the embedding and a feature map."""
     (built,) = build(
-        str(file),
+        str(tiny),
         weights="random:0",
-        out=folder / "out",
+        out=tiny.parent / "out",
         targets=["tflite"],
         options=Options(
             size=SIZES[0],
@@ -111,6 +117,42 @@ def test_a_session_takes_these_sizes_alone_in_one_delegate(bundle):
     command = [sys.executable, "-c", DELEGATES, bundle.artifact]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert printed.splitlines()[-3:] == ["1 DELEGATE"] * 3
+
+
+@pytest.mark.toolchain("coreml")
+def test_sizes_that_are_joined_share_rounded_weights(tiny, tmp_path):
+    from mnv4_coreml.mil.saved import SavedModel
+
+    recipe = tmp_path / "rounded.yaml"
+    recipe.write_text(
+        "description: all int8, rounded on a few images\nprecision: float32\n"
+        "weights: {bits: 8, per: channel}\nactivations: {mode: static, range: minmax}\n"
+        "calibration: {images: 4}\nprepare: [equalize, gptq]\ngate: {sqnr_db: 15}"
+    )
+    (built,) = build(
+        str(tiny),
+        weights="random:0",
+        out=tmp_path / "out",
+        targets=["coreml"],
+        recipes=[str(recipe)],
+        options=Options(
+            size=(32, 32),
+            more_sizes=((32, 48),),
+            outputs=("embedding",),
+            calibrate="random",
+            options={"coreml": {"min_ios": 18}},
+        ),
+    )
+    assert [entry.parity.keys() for entry in built.manifest.more_sizes] == [{"cpu"}]
+
+    def blobs(name: str) -> set[int]:
+        """The places of weights in the weight file that a function reads."""
+        operations = SavedModel(built.artifact, name).block().operations
+        values = [op.attributes["val"] for op in operations if op.type == "const"]
+        return {one.blobFileValue.offset for one in values if one.HasField("blobFileValue")}
+
+    assert blobs("main") == blobs("size_32x48")
+    assert blobs("main")
 
 
 @pytest.mark.toolchain("tflite")

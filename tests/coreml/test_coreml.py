@@ -8,20 +8,23 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import numpy as np
 import pytest
 import torch
 
-from mnv4_coreml import target
+from mnv4_coreml import session, target
+from mnv4_coreml.lower import PROBABILITIES
 from mnv4_coreml.mil import Program
 from mnv4_coreml.mil.saved import SavedModel
 from mnv4_coreml.speedups import coremltools
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.reference import eager
 from mnv4_mobile.bundle.parity import sqnr_db
-from mnv4_mobile.errors import BundleError, LoweringError
+from mnv4_mobile.errors import BundleError, ConfigError, LoweringError
 from mnv4_mobile.files import sha256
+from mnv4_mobile.files import size as size_of
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess, random_images
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.model.random_weights import random_state
@@ -314,3 +317,74 @@ def test_damaged_package_is_refused_by_name(package, tmp_path, damage):
     file.write_bytes(data[: len(data) // 2])
     with pytest.raises(BundleError, match=damage):
         target.open(copy, 1)
+
+
+def _each_function_is_loaded_on_a_mac(package, sizes, monkeypatch):
+    ct = coremltools()
+    models = [create_autospec(ct.models.MLModel, instance=True) for _ in sizes]
+    made = create_autospec(ct.models.MLModel, side_effect=models)
+    monkeypatch.setattr(ct.models, "MLModel", made)
+    run = session._core_ml(package, "cpu_only")
+    named = [call.kwargs["function_name"] for call in made.call_args_list]
+    assert named == ["main", "size_32x64"]
+    for size, model in zip(sizes, models, strict=True):
+        model.predict.return_value = {"stage_0": np.zeros(1)}
+        assert list(run({"image": np.zeros((1, *size, 3), np.uint8)})) == ["stage_0"]
+        model.predict.assert_called_once()
+
+
+def test_a_package_has_a_function_for_each_size(small, tmp_path, monkeypatch):
+    sizes = (64, 64), (32, 64)
+    recipe = load_recipe("fp32")
+    spec = replace(small.spec, more_sizes=sizes[1:], outputs=("probabilities", "stage_0"))
+    spec = replace(spec, input="pixels", labels=tuple(f"class {i}" for i in range(10)))
+    spec = completed(spec, target, recipe, options={"min_ios": 18})
+    target.check_sizes(spec)
+    net = MobileNetV4(spec.model, spec.outputs).eval()
+    net.load_state_dict(small.net.state_dict())
+    parts = [
+        target.lower(
+            export(net, spec.at(size), "nchw"),
+            spec.at(size),
+            recipe,
+            None,
+            tmp_path / f"{size[0]}.mlpackage",
+        )
+        for size in sizes
+    ]
+    joined = target.join(parts, spec, tmp_path / "joined.mlpackage")
+    assert joined == replace(parts[0], path=joined.path)
+    assert target.inputs(joined.path) == target.inputs(parts[0].path)
+    assert target.operators(joined.path) == target.operators(parts[0].path)
+    assert SavedModel(joined.path).functions == ("main", "size_32x64")
+    metadata = SavedModel(joined.path).spec.description.metadata.userDefined
+    assert {"preprocess", "compute_unit", "labels"} <= metadata.keys()
+    folder = "Data/com.apple.CoreML/weights"
+    weights = [size_of(path / folder) for path in (joined.path, parts[0].path)]
+    assert weights[0] < 1.5 * weights[1]
+    run = target.open(joined.path, 1)
+    for size, part in zip(sizes, parts, strict=True):
+        one = spec.at(size)
+        image = random_images(one.preprocess, 1, seed=0)
+        found, alone = run({"image": image}), target.open(part.path, 1)({"image": image})
+        reference = eager(net, image, one)
+        assert found.keys() == alone.keys() == {PROBABILITIES, "stage_0"}
+        assert all((found[name] == alone[name]).all() for name in found)
+        assert sqnr_db(reference["stage_0"], found["stage_0"]).min() > 100
+    _each_function_is_loaded_on_a_mac(joined.path, sizes, monkeypatch)
+    with pytest.raises(ConfigError, match=r"must be uint8 of shape \(1, 64, 64, 3\)"):
+        run({"image": np.zeros((1, 96, 64, 3), np.uint8)})
+
+
+@pytest.mark.parametrize(
+    ("options", "io", "message"),
+    [
+        ({}, None, "min_ios: found 16, supported: 18 or later for input sizes 64x64_32x64"),
+        ({"min_ios": 26}, "int8", "io: found 'int8', supported: float32 and float16 for input siz"),
+    ],
+)
+def test_sizes_that_no_package_can_have(small, options, io, message):
+    spec = replace(small.spec, more_sizes=((32, 64),))
+    spec = completed(spec, target, load_recipe("fp32"), io=io, options=options)
+    with pytest.raises(LoweringError, match=message):
+        target.check_sizes(spec)

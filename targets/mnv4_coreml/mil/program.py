@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from mnv4_coreml.mil import compressed, operators, spatial
-from mnv4_coreml.mil.saved import Array, Message, SavedModel, Value, stored
+from mnv4_coreml.mil.saved import MAIN, Array, Message, SavedModel, Value, stored
 from mnv4_mobile.errors import BundleError, ConfigError, LoweringError, damaged
 
 OPERATORS = operators.TABLE | spatial.TABLE | compressed.TABLE
@@ -65,14 +65,15 @@ class Program:
 
     Args:
         package: The .mlpackage folder.
+        name: The function of its program.
 
     Raises:
         BundleError: A package that is incomplete or damaged; it names the file.
         LoweringError: Operators, types or features that the interpreter does not support, by name.
     """
 
-    def __init__(self, package: Path) -> None:
-        model = SavedModel(package)
+    def __init__(self, package: Path, name: str = MAIN) -> None:
+        model = SavedModel(package, name)
         self.path = model.path
         block = model.block()
         self._count = Counter(op.type for op in block.operations if op.type != "const")
@@ -85,7 +86,7 @@ class Program:
         self._declared = {port.name: model.tensor_type(port.type) for port in model.function.inputs}
         self._steps: list[_Step] = []
         self._constants: dict[str, Value] = {}
-        description = model.spec.description
+        description = model.description
         with damaged(self.path, "program"):
             self._load(model, block)
             types = {result.name: result for step in self._steps for result in step.results}

@@ -59,6 +59,8 @@ _LARGEST = 8 << 20
 """Number of bytes of a specification or of Manifest.json. Weights are in a file of their own."""
 _PARTS, _AXES = 65_536, 16
 """The most parts of a program (see `_Walk`), and axes of a tensor."""
+MAIN = "main"
+"""The function of a package with one, and the default of one with a function for each size."""
 MOST_ELEMENTS = 2**29
 """The most elements of a tensor."""
 
@@ -96,16 +98,23 @@ class SavedModel:
     Nothing outside the folder is read: links are refused, and so is any path in its files that
     leaves it, used or not, because Core ML would follow it.
 
+    Args:
+        package: The .mlpackage folder.
+        name: The function of its program.
+
     Attributes:
         path: The model specification, usually `Data/com.apple.CoreML/model.mlmodel`.
         spec: Its protobuf, `CoreML.Specification.Model`.
-        function: The program's `main`.
+        function: The function.
+        description: The function's inputs and outputs as Core ML shows them.
+        functions: Names of all functions that Core ML shows; none in a package with one.
 
     Raises:
-        BundleError: A package that is incomplete or damaged; it names the file.
+        BundleError: A package that is incomplete or damaged, or lacks the function; it names the
+            file.
     """
 
-    def __init__(self, package: Path) -> None:
+    def __init__(self, package: Path, name: str = MAIN) -> None:
         refuse_links(package)
         self.path = _specification(package)
         self.spec: Message = _model_class()()
@@ -118,18 +127,21 @@ class SavedModel:
         if self.spec.WhichOneof("Type") != "mlProgram":
             raise BundleError(f"{self.path}: found no ML Program in it")
         program = self.spec.mlProgram
-        if "main" not in program.functions:
-            raise BundleError(f"{self.path}: the program has no function `main`")
-        self.function: Message = program.functions["main"]
+        if name not in program.functions:
+            raise BundleError(f"{self.path}: the program has no function `{name}`")
+        self.function: Message = program.functions[name]
+        described = {one.name: one for one in self.spec.description.functions}
+        self.functions = tuple(described)
+        self.description: Message = described.get(name, self.spec.description)
         with damaged(self.path, "program"):
             for reference in _Walk(program).blobs:
                 self._weights(reference)
 
     def block(self) -> Message:
-        """Returns the operations of `main` for the operator set that it names."""
+        """Returns the operations of the function for the operator set that it names."""
         blocks = self.function.block_specializations
         if self.function.opset not in blocks:
-            raise BundleError(f"{self.path}: `main` has no block for {self.function.opset!r}")
+            raise BundleError(f"{self.path}: has no block for {self.function.opset!r}")
         return blocks[self.function.opset]
 
     def tensor_type(self, proto: Message) -> tuple[str, tuple[int, ...]]:
