@@ -325,21 +325,41 @@ def artifact_file(path: Path) -> Path:
     return open_bundle(bundles[0].parent).artifact if bundles else path
 
 
+def ratios(records: list[Record]) -> str:
+    """Returns the table of latencies in Markdown, with one line for each way and recipe."""
+    columns = list(dict.fromkeys((one["model"], one["threads"]) for one in records))
+    heads = ["way", "recipe", *(f"{model}, threads: {threads}" for model, threads in columns)]
+    rows = [heads, ["---"] * len(heads)]
+    found = {
+        (one["way"], one["recipe"], one["model"], one["threads"]): Ratio(**one["ratio"])
+        for one in records
+    }
+    for way in WAYS:
+        for recipe in WAYS[way].recipes:
+            rows.append(
+                [way, recipe, *(str(found.get((way, recipe, *one), "")) for one in columns)]
+            )
+    return _markdown(rows)
+
+
 def table(records: list[Record]) -> str:
-    """Returns the table in Markdown, with one line for each artifact."""
-    heads = ["network", "way", "recipe", "threads", f"latency / {next(iter(WAYS))}"]
-    heads += ["ms", "load ms", "first ms", "memory MB", "file MB"]
+    """Returns the table of everything else in Markdown, with one line for each artifact."""
+    heads = ["network", "way", "recipe", "ms", "load ms", "first ms", "memory MB", "file MB"]
     heads += ["dB, median / p10", "agreement", "build CPU s"]
     rows = [heads, ["---"] * len(heads)]
     for one in records:
-        cells = [one["model"], one["way"], one["recipe"], str(one["threads"])]
-        cells += [str(Ratio(**one["ratio"])), f"{one['ms']:.2f}", f"{one['load_ms']:.0f}"]
-        cells += [f"{one['first_ms']:.1f}", f"{one['memory_mb']:.0f}", f"{one['bytes'] / 1e6:.2f}"]
+        cells = [one["model"], one["way"], one["recipe"], f"{one['ms']:.2f}"]
+        cells += [f"{one['load_ms']:.0f}", f"{one['first_ms']:.1f}", f"{one['memory_mb']:.0f}"]
+        cells += [f"{one['bytes'] / 1e6:.2f}"]
         quality = one["quality"]
         cells += (
-            [f"{quality[0]:.1f} / {quality[1]:.1f}", f"{quality[2]:.1%}"] if quality else [""] * 2
+            [f"{quality[0]:.1f} / {quality[1]:.1f}", f"{quality[2]:.1%}"] if quality else ["", ""]
         )
         rows.append([*cells, f"{one['cpu_s']:.0f}"])
+    return _markdown(rows)
+
+
+def _markdown(rows: list[list[str]]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
@@ -368,7 +388,10 @@ def draw(records: list[Record], path: Path) -> None:
 
 
 def main() -> None:
-    """Makes and measures the artifacts; writes the records, the table and the chart."""
+    """Makes and measures the artifacts; writes the records, the tables and the chart.
+
+    The second table and the chart are those of the first number of threads.
+    """
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--checkpoints", type=Path, default=Path("tests/data"))
     parser.add_argument("-o", "--out", type=Path, default=Path("out/alternatives"))
@@ -392,10 +415,11 @@ def main() -> None:
                 "records": records,
             }
             (options.out / "alternatives.json").write_text(json.dumps(document, indent=1) + "\n")
-            (options.out / "alternatives.md").write_text(table(records))
             one = [record for record in records if record["threads"] == records[0]["threads"]]
+            tables = f"{ratios(records)}\n{table(one)}"
+            (options.out / "alternatives.md").write_text(tables)
             draw(one, options.out / "alternatives.png")
-    print(table(records), end="")
+    print(tables, end="")
 
 
 if __name__ == "__main__":

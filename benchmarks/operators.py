@@ -5,7 +5,8 @@
 The artifacts are the float32 ones that `benchmarks.alternatives` left in the output folder. Each is
 profiled in a process of its own, in turns, with LiteRT's and ExecuTorch's profilers (as `mnv4
 profile`) and ONNX Runtime's. An operator's time is its shortest, so that times are comparable on a
-machine with other work. Speeds count two operations for each multiplication of a weight.
+machine with other work. The last line is the fastest run without a profiler, which costs ONNX
+Runtime most. Speeds count two operations for each multiplication of a weight.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.alternatives import MODELS
+from benchmarks.other_runtimes import open_onnx
 from benchmarks.roofline import peak_gflops
 from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+from mnv4_mobile.bundle.timing import WARM_UP, timed
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.layers import is_convolution
 from mnv4_mobile.model.grammar import load_model
@@ -37,10 +40,11 @@ ROUNDS, RUNS = 7, 30
 OURS = {"LiteRT": "litert-fp32", "ExecuTorch": "executorch-fp32"}
 THEIRS = "ONNX Runtime"
 OTHER = "other"
+RUN = "a run without the profiler"
 
 
 class Operator(NamedTuple):
-    """An operator of a program, with its shortest time."""
+    """An operator of a program, or `RUN`, with its shortest time."""
 
     kind: str
     ms: float
@@ -93,10 +97,11 @@ def ours(bundle: Bundle, worker: Worker) -> list[Operator]:
     pixels = bundle.golden("input")["pixels"][: bundle.input.shape[0]]
     inputs = feed(bundle.input, pixels, bundle.preprocess)
     known = convolutions(bundle)
-    return [
+    found = [
         Operator(known[one.layer][0] if is_convolution(one.kind) else OTHER, one.ms)
         for one in worker.profile(inputs, bundle.convolutions, RUNS)
     ]
+    return [*found, Operator(RUN, min(worker.time(inputs, runs=RUNS).latencies_ms))]
 
 
 def theirs(path: Path, side: int, threads: int) -> list[Operator]:
@@ -104,13 +109,15 @@ def theirs(path: Path, side: int, threads: int) -> list[Operator]:
     import onnxruntime
 
     image = np.random.default_rng(0).standard_normal((1, 3, side, side)).astype(np.float32)
+    opened = open_onnx(path, threads)
+    run = Operator(RUN, min(timed(lambda: opened.run({"image": image}), runs=RUNS).latencies_ms))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.enable_profiling = True
     with TemporaryDirectory() as folder:
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
-        for _ in range(1 + RUNS):
+        for _ in range(WARM_UP + RUNS):
             session.run(None, {"image": image})
         events = json.loads(Path(session.end_profiling()).read_text())
     found: dict[str, Operator] = {}
@@ -120,7 +127,7 @@ def theirs(path: Path, side: int, threads: int) -> list[Operator]:
             if event["name"] in found:
                 ms = min(ms, found[event["name"]].ms)
             found[event["name"]] = Operator(_node(event["args"]), ms)
-    return list(found.values())
+    return [*found.values(), run]
 
 
 def _node(arguments: Mapping[str, Any]) -> str:
@@ -152,14 +159,15 @@ def table(programs: Mapping[str, Sequence[Operator]], macs: Mapping[str, int], p
     heads = ["operators", "MMAC", *(f"{name} ms" for name in programs)]
     heads += [f"{name} GFLOP/s" for name in programs]
     rows = [heads, ["---", *["---:"] * (len(heads) - 1)]]
-    for name in [*macs, OTHER, None]:
-        count = sum(macs.values()) if name is None else macs.get(name, 0)
+    everything = [*macs, OTHER]
+    rows_of = {**{kind: [kind] for kind in everything}, "all": everything, RUN: [RUN]}
+    for name, kinds in rows_of.items():
+        count = sum(macs.get(kind, 0) for kind in kinds)
         times = [
-            sum(one.ms for one in operators if name in (one.kind, None))
-            for operators in programs.values()
+            sum(one.ms for one in operators if one.kind in kinds) for operators in programs.values()
         ]
         speeds = [2 * count / ms / 1e6 for ms in times] if count else []
-        row = [name or "all", f"{count / 1e6:.0f}" if count else "", *(f"{ms:.2f}" for ms in times)]
+        row = [name, f"{count / 1e6:.0f}" if count else "", *(f"{ms:.2f}" for ms in times)]
         row += [f"{speed:.0f} ({speed / peak:.0%})" for speed in speeds] or [""] * len(times)
         rows.append(row)
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)

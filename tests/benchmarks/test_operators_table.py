@@ -25,11 +25,13 @@ def test_kinds(weight, side, kind):
 
 def test_the_table_has_sums_and_speeds_of_each_kind():
     conv, other = Operator("1 x 1", 1.0), Operator(operators.OTHER, 0.25)
-    programs = {"A": [conv, other, conv], "B": [conv._replace(ms=0.5)]}
+    run = Operator(operators.RUN, 3.0)
+    programs = {"A": [conv, other, conv, run], "B": [conv._replace(ms=0.5), run]}
     assert operators.table(programs, {"1 x 1": 100_000_000}, 200).splitlines()[2:] == [
         "| 1 x 1 | 100 | 2.00 | 0.50 | 100 (50%) | 400 (200%) |",
         "| other |  | 0.25 | 0.00 |  |  |",
         "| all | 100 | 2.25 | 0.50 | 89 (44%) | 400 (200%) |",
+        "| a run without the profiler |  | 3.00 | 3.00 |  |  |",
     ]
 
 
@@ -47,8 +49,10 @@ def test_our_convolutions_do_all_multiplications_and_are_profiled_by_kind(demo_b
     rows = load_model(bundle.manifest.model.name).with_head(10).table(bundle.preprocess.size)
     assert sum(macs for _, macs in known.values()) == sum(row.cost.macs for row in rows)
     with Worker("tflite", bundle.artifact, threads=1) as worker:
-        found = [one.kind for one in operators.ours(bundle, worker) if one.kind != operators.OTHER]
-    assert sorted(found) == sorted(kind for kind, _ in known.values())
+        *found, run = operators.ours(bundle, worker)
+    kinds = sorted(one.kind for one in found if one.kind != operators.OTHER)
+    assert kinds == sorted(kind for kind, _ in known.values())
+    assert run.kind == operators.RUN
 
 
 @pytest.mark.toolchain("snapdragon")
@@ -71,6 +75,7 @@ def test_onnx_runtimes_operators(tmp_path, monkeypatch):
     graph = helper.make_graph(nodes, "net", ports[:1], ports[1:], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     save(model, tmp_path / "net.onnx")
-    found = operators.theirs(tmp_path / "net.onnx", 8, 1)
+    *found, run = operators.theirs(tmp_path / "net.onnx", 8, 1)
+    assert run.kind == operators.RUN
     kinds = [one.kind for one in found if one.kind != operators.OTHER]
     assert kinds == ["3 x 3, stem", "5 x 5 depthwise", "1 x 1 after pooling"]
