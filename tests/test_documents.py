@@ -8,7 +8,6 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from mnv4_mobile.published import figures
 from tools.document_commands import ROOT, documents, read
 
 PAGES = {str(path.relative_to(ROOT)): path for path in documents()}
@@ -52,31 +51,21 @@ def headings(path):
 
 
 def test_the_figures_of_the_readme_are_those_of_the_results():
-    """Columns: model, top-1, runtime, float MB, int8 MB, dB, agreement, / timm's float, int8."""
-    sizes = {tuple(row[:3]): row[7] for row in rows("docs/results/float-matrix.md", 10)}
-    kept = {tuple(row[:2]): row for row in rows("docs/results/quantization.md", 13)}
-    latency = {tuple(row[:3]): row for row in rows("docs/results/artifacts.md", 8)[::-1]}
-    (paper,) = (one for one in figures().publications if one.name == "The paper")
-    published = {one.model: one.top1 for one in paper.accuracies}
-    target = {"ExecuTorch": "executorch", "LiteRT": "tflite", "Core ML": "coreml"}
-    found = rows("README.md", 9)
-    assert len(found) == 9
-    model = ""
-    for row in found:
-        model, runtime = row[0] or model, row[2]
-        floats = "fp16" if runtime == "Core ML" else "fp32"
-        assert row[3].removesuffix(" (fp16)") == sizes[model, target[runtime], floats]
-        assert row[4] == sizes[model, target[runtime], "int8"]
-        network = model.replace("hybrid-medium", "hybrid-medium-075")
-        assert row[5] == kept[network, runtime][5].partition(" / ")[0]
-        assert row[6].replace(" ", "") == kept[network, runtime][6]
-        if row[0]:
-            assert float(row[1]) == published[model]
-        if runtime == "Core ML":
-            assert row[7:] == ["", ""]
-            continue
-        one_thread = latency[model, runtime, "1"]
-        assert row[7:] == [one_thread[4].partition(" ")[0], one_thread[6].partition(" ")[0]]
+    """Columns: way, latencies of three networks in fp32 and int8, conv-small's dB, share, MB."""
+    page = "docs/results/alternatives.md"
+    latency = {tuple(row[:2]): row[2:5] for row in rows(page, 6)}
+    measured = {tuple(row[:3]): row for row in rows(page, 11)}
+    found = rows("README.md", 10)
+    assert len(found) == 7
+    for name, *cells in found:
+        network, _, runtime = name.partition(" on ")
+        stock = network == "timm" and runtime in ("LiteRT", "ExecuTorch")
+        way = f"{runtime}, stock" if stock else runtime
+        for first, recipe in enumerate(("fp32", "int8")):
+            ratios = latency.get((way, recipe), [""] * 3)
+            assert cells[first:6:2] == [ratio.partition(" ")[0] for ratio in ratios]
+        int8 = measured.get(("conv-small", way, "int8"))
+        assert cells[6:] == ([int8[8], int8[9], int8[7]] if int8 else [""] * 3)
 
 
 def rows(name, columns):
