@@ -280,17 +280,18 @@ def test_diff_names_a_fault_in_the_program_before_the_last_compile(mnv4, demo_bu
     assert min(one["own_db"] for one in pair["layers"] if one["layer"] != FAULTY) > 50
 
 
-def test_a_file_whose_layers_cannot_be_known_is_refused(mnv4, bundles, watchable):
-    plain, (good, bad) = bundles["fp16", "SM8750"], watchable
-    good.artifact.write_bytes(pack(plain.artifact.read_bytes(), SOURCE, source_of(bad.artifact)))
-    other = relisted(good.manifest, good.artifact)
-    for bundle, text in (
-        (plain, "build it again with --set snapdragon.watchable=true"),
-        (other, "logits: the LiteRT model in it, compiled with more outputs, gives other values"),
+def test_a_file_whose_layers_cannot_be_known_is_refused(demo_bundle, watchable):
+    plain, (good, bad) = demo_bundle("snapdragon").artifact, watchable
+    with pytest.raises(LoweringError, match=r"with --set snapdragon\.watchable=true"):
+        target.watch(plain, good.convolutions, threads=1, unit=None)
+    good.artifact.write_bytes(pack(plain.read_bytes(), SOURCE, source_of(bad.artifact)))
+    inputs = feed(good.input, good.golden("input")["pixels"][:1], good.preprocess)
+    message = "logits: the LiteRT model in it, compiled with more outputs, gives other values"
+    with (
+        pytest.raises(BundleError, match=message),
+        Worker("snapdragon", good.artifact) as worker,
     ):
-        code, out, err = mnv4("diff", bundle.path, bundle.path)
-        assert (code, out) == (2, "")
-        assert text in err
+        worker.watch(inputs, good.convolutions, {})
 
 
 def relisted(manifest, artifact):
