@@ -160,19 +160,22 @@ class Worker:
         found: list[OperatorTime] = self._ask("profile", dict(inputs), list(layers), runs)
         return found
 
-    def watch(
-        self, inputs: Tensors, layers: Sequence[str], given: Tensors
-    ) -> dict[str, npt.NDArray[Any]]:
-        """Returns the values of an artifact's layers (see `Watch`).
+    def load_watch(self, layers: Sequence[str]) -> None:
+        """Loads the artifact for `watch` (see `Watchable.watch`).
+
+        Args:
+            layers: Names of the network's convolutions in the order in which they run.
+        """
+        self._ask("load_watch", list(layers))
+
+    def watch(self, inputs: Tensors, given: Tensors) -> dict[str, npt.NDArray[Any]]:
+        """Returns the values of an artifact's layers (see `Watch`), after `load_watch`.
 
         Args:
             inputs: Arrays by input name.
-            layers: Names of the network's convolutions in the order in which they run.
             given: Values by layer, which the layers' readers read instead of its own.
         """
-        found: dict[str, npt.NDArray[Any]] = self._ask(
-            "watch", dict(inputs), list(layers), dict(given)
-        )
+        found: dict[str, npt.NDArray[Any]] = self._ask("watch", dict(inputs), dict(given))
         return found
 
     def peak_rss_mb(self) -> float:
@@ -318,7 +321,7 @@ class _Served:
         self._runtime = self._target.runtime()
         self._runtime_rss_mb = self.peak_rss_mb()
         self.run, self._cold_ms = self._load()
-        self._watch: Watch | None = None
+        self.watch: Watch
 
     def _load(self) -> tuple[Session, float]:
         begin = time.perf_counter()
@@ -354,10 +357,6 @@ class _Served:
     def profile(self, inputs: Tensors, layers: Sequence[str], runs: int) -> list[OperatorTime]:
         return self._target.profile(self._path, inputs, layers, threads=self._threads, runs=runs)
 
-    def watch(
-        self, inputs: Tensors, layers: Sequence[str], given: Tensors
-    ) -> dict[str, npt.NDArray[Any]]:
-        if self._watch is None:
-            target = check_watchable(self._target)
-            self._watch = target.watch(self._path, layers, threads=self._threads, unit=self._unit)
-        return self._watch(inputs, given)
+    def load_watch(self, layers: Sequence[str]) -> None:
+        target = check_watchable(self._target)
+        self.watch = target.watch(self._path, layers, threads=self._threads, unit=self._unit)

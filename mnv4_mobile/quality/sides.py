@@ -76,6 +76,10 @@ class ArtifactSide:
         self.batch = bundle.input.shape[0]
         self._bundle, self._worker = bundle, worker
 
+    def load(self) -> None:
+        """Loads the artifact; refuses one that does not show the values of its layers."""
+        self._worker.load_watch(self._bundle.convolutions)
+
     def values(self, images: npt.NDArray[np.uint8], given: Tensors) -> dict[str, npt.NDArray[Any]]:
         """See `Side.values`."""
         bundle, parts = self._bundle, []
@@ -83,7 +87,7 @@ class ArtifactSide:
             some = slice(start, start + self.batch)
             inputs = feed(bundle.input, images[some], bundle.preprocess)
             part = {layer: value[some] for layer, value in given.items()}
-            parts.append(self._worker.watch(inputs, bundle.convolutions, part))
+            parts.append(self._worker.watch(inputs, part))
         return {layer: np.concatenate([part[layer] for part in parts]) for layer in parts[0]}
 
 
@@ -91,7 +95,7 @@ class ArtifactSide:
 def artifact_sides(
     bundles: Sequence[Bundle], units: tuple[Unit, ...], threads: int
 ) -> Iterator[list[Side]]:
-    """Starts a process for every bundle and unit, and ends them all.
+    """Loads every bundle on every unit, in processes of their own, and ends them all.
 
     Args:
         bundles: The bundles.
@@ -100,7 +104,8 @@ def artifact_sides(
 
     Raises:
         ConfigError: A target does not have one of the units.
-        LoweringError: A target does not show the values of layers.
+        LoweringError: A target or an artifact does not show the values of layers.
+        DeviceError: A runtime failed or died.
         ToolchainError: This machine lacks a target's toolchain, or what a unit needs.
     """
     for bundle in bundles:
@@ -110,7 +115,7 @@ def artifact_sides(
         check_units(target, units)
     names = [bundle.manifest.id for bundle in bundles]
     with ExitStack() as stack:
-        sides: list[Side] = []
+        sides: list[ArtifactSide] = []
         for bundle in bundles:
             own = units or (first_unit(load_target(bundle.manifest.target)),)
             # Two folders may hold bundles of one name, such as a build of today and of last week.
@@ -121,7 +126,9 @@ def artifact_sides(
                 stack.enter_context(worker)
                 on = f"{name} on {unit}" if len(own) > 1 else name
                 sides.append(ArtifactSide(bundle, unit, worker, on))
-        yield sides
+        for side in sides:
+            side.load()
+        yield [*sides]
 
 
 class _Kept:

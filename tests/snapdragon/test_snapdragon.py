@@ -187,8 +187,9 @@ def test_activations_of_16_bits(quantized, small, program, tmp_path):
     convolutions = [one.name for one in operations(program.graph) if one.kind == "conv"]
     with Worker("snapdragon", some.path) as worker:
         given = worker.run(inputs)
-        values = worker.watch(inputs, convolutions, {})
-        again = worker.watch(inputs, convolutions, values)
+        worker.load_watch(convolutions)
+        values = worker.watch(inputs, {})
+        again = worker.watch(inputs, values)
     found = answer(some.outputs, given, "")["logits"]
     assert sqnr_db(eager(small.net, images, small.spec)["logits"], found) > 10
     # Layers that compute from what they had computed from, in whatever integers, change nothing.
@@ -280,18 +281,20 @@ def test_diff_names_a_fault_in_the_program_before_the_last_compile(mnv4, demo_bu
     assert min(one["own_db"] for one in pair["layers"] if one["layer"] != FAULTY) > 50
 
 
-def test_a_file_whose_layers_cannot_be_known_is_refused(demo_bundle, watchable):
-    plain, (good, bad) = demo_bundle("snapdragon").artifact, watchable
-    with pytest.raises(LoweringError, match=r"with --set snapdragon\.watchable=true"):
-        target.watch(plain, good.convolutions, threads=1, unit=None)
-    good.artifact.write_bytes(pack(plain.read_bytes(), SOURCE, source_of(bad.artifact)))
+def test_a_file_whose_layers_cannot_be_known_is_refused(mnv4, demo_bundle, watchable):
+    plain, (good, bad) = demo_bundle("snapdragon"), watchable
+    # Before any work: these weights do not exist.
+    code, out, err = mnv4("diff", plain.path, "--weights", "none.safetensors")
+    assert (code, out) == (2, "")
+    assert "build it again with --set snapdragon.watchable=true" in err
+    data = plain.artifact.read_bytes()
+    good.artifact.write_bytes(pack(data, SOURCE, source_of(bad.artifact)))
     inputs = feed(good.input, good.golden("input")["pixels"][:1], good.preprocess)
     message = "logits: the LiteRT model in it, compiled with more outputs, gives other values"
-    with (
-        pytest.raises(BundleError, match=message),
-        Worker("snapdragon", good.artifact) as worker,
-    ):
-        worker.watch(inputs, good.convolutions, {})
+    with Worker("snapdragon", good.artifact) as worker:
+        worker.load_watch(good.convolutions)
+        with pytest.raises(BundleError, match=message):
+            worker.watch(inputs, {})
 
 
 def relisted(manifest, artifact):
