@@ -100,14 +100,14 @@ def sensitivity(
             cost.role,
             f"{cost.alone.sqnr_db_p10:.1f}",
             f"{cost.alone.sqnr_db:.1f}",
-            f"{cost.without.sqnr_db_p10 - total.sqnr_db_p10:+.2f}",
-            f"{cost.without.agreement:.1%}",
+            f"{cost.noise_share:.1%}",
+            f"{cost.alone.agreement:.1%}",
         ]
         for cost in found.blocks
     ]
     all_blocks = [f"{total.sqnr_db_p10:.1f}", f"{total.sqnr_db:.1f}"]
     rows.append(["all", "", *all_blocks, "", f"{total.agreement:.1%}"])
-    columns = ["block", "role", ">alone, dB", ">median", ">gain in float, dB", ">agreement"]
+    columns = ["block", "role", ">alone, dB", ">median", ">noise", ">agreement"]
     title = f"{spec.name}, {chosen.name}: 10th percentile of {found.images} images"
     print_table(columns, rows, title)
     words = ["doctor"]

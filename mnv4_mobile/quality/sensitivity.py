@@ -68,8 +68,8 @@ class BlockCost:
     macs: int
     alone: Score
     """The score with this block in integers and all others in float."""
-    without: Score
-    """The score with this block in float and all others in integers."""
+    noise_share: float
+    """Its share of the noise that all blocks add alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +192,27 @@ def layers_by_block(simulation: Simulation) -> dict[str, list[str]]:
     return found
 
 
+def alone(judge: Judge, simulation: Simulation, name: str, progress: Progress) -> dict[str, Score]:
+    """Returns the score with each block alone in integers and all others in float.
+
+    Args:
+        judge: The images that judge it.
+        simulation: The network with its ranges.
+        name: The recipe's name, for the progress.
+        progress: Receives the block that runs.
+    """
+    of_block = layers_by_block(simulation)
+    found: dict[str, Score] = {}
+    progress.step(f"{name}: quantize block by block")
+    with progress.count(len(of_block), "blocks"):
+        for block, layers in of_block.items():
+            progress.update(f"{name}: quantize block by block, {block}")
+            found[block] = judge.score(simulation, layers)
+            progress.advance()
+        progress.update(f"{name}: quantize block by block")
+    return found
+
+
 def sensitivity(judge: Judge, recipe: Recipe, progress: Progress) -> Sensitivity:
     """Quantizes a network block by block.
 
@@ -202,27 +223,20 @@ def sensitivity(judge: Judge, recipe: Recipe, progress: Progress) -> Sensitivity
     """
     simulation = judge.simulation(recipe)
     total = judge.score(simulation)
-    of_block = layers_by_block(simulation)
     rows = {row.name: row for row in judge.spec.model.table(judge.spec.preprocess.size)}
-    costs = []
-    progress.step(f"{recipe.name}: quantize block by block")
-    with progress.count(len(of_block), "blocks"):
-        for block, layers in of_block.items():
-            progress.update(f"{recipe.name}: quantize block by block, {block}")
-            others = [layer for layer in simulation.layers if layer not in layers]
-            costs.append(
-                BlockCost(
-                    block=block,
-                    role=rows[block].role,
-                    params=rows[block].cost.params,
-                    macs=rows[block].cost.macs,
-                    alone=judge.score(simulation, layers),
-                    without=judge.score(simulation, others),
-                )
-            )
-            progress.advance()
-        progress.update(f"{recipe.name}: quantize block by block")
-    costs.sort(key=lambda cost: -cost.alone.noise)
+    scores = alone(judge, simulation, recipe.name, progress)
+    noise = sum(score.noise for score in scores.values())
+    costs = [
+        BlockCost(
+            block=block,
+            role=rows[block].role,
+            params=rows[block].cost.params,
+            macs=rows[block].cost.macs,
+            alone=score,
+            noise_share=score.noise / noise,
+        )
+        for block, score in sorted(scores.items(), key=lambda one: -one[1].noise)
+    ]
     return Sensitivity(
         recipe=recipe.name, images=len(judge.held_out), total=total, blocks=tuple(costs)
     )
@@ -240,8 +254,7 @@ def plot(found: Sensitivity, path: Path, title: str) -> None:
     left.set_xlabel("10th percentile of SQNR in dB, this block alone in integers")
     left.invert_yaxis()
     left.legend()
-    gains = [cost.without.sqnr_db_p10 - found.total.sqnr_db_p10 for cost in found.blocks]
-    right.barh(names, gains, color="#2a9d5c")
-    right.set_xlabel("gain of it in dB if the block stays in float")
+    right.barh(names, [100 * cost.noise_share for cost in found.blocks], color="#2a9d5c")
+    right.set_xlabel("share of the blocks' noise in %")
     figure.suptitle(title)
     write_figure(figure, path, "Sensitivity")

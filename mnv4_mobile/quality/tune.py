@@ -27,7 +27,6 @@ from mnv4_mobile import files
 from mnv4_mobile.builder.cell import Cell
 from mnv4_mobile.builder.matrix import build_cells
 from mnv4_mobile.builder.process import kept_warm
-from mnv4_mobile.builder.range_rule import MARGIN
 from mnv4_mobile.bundle.manifest import (
     MANIFEST,
     Bundle,
@@ -38,17 +37,25 @@ from mnv4_mobile.bundle.manifest import (
 )
 from mnv4_mobile.bundle.parity import EXACT_DB
 from mnv4_mobile.bundle.worker import Worker
-from mnv4_mobile.errors import ConfigError, DeviceError, ParityError
-from mnv4_mobile.layers import block_of
+from mnv4_mobile.errors import ConfigError, ParityError
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.evaluate import evaluate
-from mnv4_mobile.quality.sensitivity import IMAGES, Judge, layers_by_block
+from mnv4_mobile.quality.propose import (
+    FEWEST_LEARNED,
+    LEARNED,
+    SLACK,
+    Clock,
+    Ladder,
+    LateError,
+    golden_inputs,
+    propose,
+    range_text,
+)
 from mnv4_mobile.quantize.calibration import Calibration, candidates, choose_images
-from mnv4_mobile.recipe import JUDGED, Activations, Gate, Recipe, Step, load_recipe
+from mnv4_mobile.recipe import JUDGED, Gate, Recipe, load_recipe
 from mnv4_mobile.records import (
     Count,
     Decibels,
-    Positive,
     Record,
     Seconds,
     Sha256,
@@ -58,38 +65,11 @@ from mnv4_mobile.records import (
     replace,
 )
 from mnv4_mobile.target import first_unit, load_target, require
-from mnv4_mobile.tensors import Tensors, feed
 from mnv4_mobile.text import printable
 
-# What the search varies. Each costs nothing when the artifact runs, except blocks in float.
-_RANGES: tuple[Mapping[str, object], ...] = (
-    *({"range": "image-percentile", "percentile": percentile} for percentile in (75, 90, 95, 99)),
-    *({"range": rule, "percentile": 90} for rule in ("minmax", "mse", "histogram")),
-)
-"""How ranges of 8 bits are found: keys of a recipe's `activations`."""
-_PREPARATIONS: tuple[tuple[Step, ...], ...] = ((), ("equalize",))
-"""Steps of preparation that simulation tries. The other ones are useless in a simulation, which
-rounds weights itself, or too slow to try."""
-_SLOWEST = 1.5
-"""The largest latency, as estimated, that blocks in float may bring; int8 makes no sense then."""
-_SLACK = 0.1
-"""How far that estimate may exceed the bound on latency: the artifact may be faster."""
-_LEAST_NOISE = 0.02
-"""The share of the noise below which the rest of the blocks is not worth a try."""
-_LEARNED: Step = "distill"
-"""The step that the search adds last, because building with it takes longest."""
-_FEWEST_LEARNED = 64
-"""The fewest calibration images with which it works."""
-
-_FEWEST_IMAGES = 32
-"""The fewest images that a simulation judges by if time is short."""
-_IMAGES_PER_STEP = 42
-"""What a step of distillation costs: 8 images there and back, and a tenth of an evaluation, in
-images that a simulation observes."""
 _SESSIONS, _TURNS, _RUNS = 3, 5, 10
 """Pairs of processes that time an artifact, their turns, and the least number of runs in a turn."""
 _TURN_S = 0.1
-_PROFILED = 20
 
 Objective = Literal["size", "latency"]
 
@@ -180,25 +160,6 @@ class Wish:
         return found | ({"dataset": files.sha256(self.dataset)} if self.dataset else {})
 
 
-class Ladder(Record, frozen=True, kw_only=True):
-    """What simulation proposes."""
-
-    activations: Activations
-    """How ranges are found."""
-    prepare: tuple[Step, ...]
-    """The steps of preparation."""
-    order: tuple[str, ...]
-    """The blocks to keep in float, the first ones first."""
-    p10: tuple[Decibels, ...]
-    """Simulated 10th percentile of the SQNR with 0, 1, 2, ... of these blocks in float."""
-    latency: tuple[Positive, ...]
-    """Estimated latency with as many of them in float, in multiples of that with none."""
-    learning_s: Seconds
-    """Estimated time that distillation takes."""
-    reasons: tuple[str, ...]
-    """What was simulated and what it gave."""
-
-
 class Tried(Record, frozen=True, kw_only=True):
     """An artifact that was built and judged."""
 
@@ -258,15 +219,6 @@ class Found:
     """The recipe's file; None if a bound is missed."""
 
 
-class _LateError(Exception):
-    """A step would not end within the budget."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
-        self.seconds = seconds
-        """How long the step takes."""
-
-
 RECIPE = "tuned.yaml"
 _SEARCH = "search"
 _STATE = "state.json"
@@ -292,7 +244,7 @@ def tune(wish: Wish, out: Path, *, progress: Progress) -> Found:
     with files.disk_errors(), kept_warm(), progress.count(limit, "s of the budget"):
         try:
             search.walk()
-        except _LateError as error:
+        except LateError as error:
             late = True
             search.check_least(error)
     return _written(search.found(late=late), search, wish.bounds, out)
@@ -350,21 +302,16 @@ class _Search:
     def __init__(self, wish: Wish, folder: Path, progress: Progress) -> None:
         self._wish, self._cell, self._bounds = wish, wish.cell, wish.bounds
         self._folder, self._progress = folder, progress
-        self._begin, self._shown = time.monotonic(), 0
+        self._clock, self._shown = Clock(60 * wish.minutes), 0
         self._state = _known(folder / _STATE, wish.made_of())
         files.check_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
-
-    @property
-    def _left(self) -> float:
-        """Seconds of the budget that are left."""
-        return 60 * self._wish.minutes - (time.monotonic() - self._begin)
 
     def _keep(self, state: State) -> None:
         """Writes what is finished, and shows how much of the budget is used."""
         self._state = state
         files.write_bytes(self._folder / _STATE, encode(state, indent=1) + b"\n")
-        used = int(time.monotonic() - self._begin)
+        used = int(self._clock.used)
         self._progress.advance(used - self._shown)
         self._progress.end()
         self._shown = used
@@ -373,7 +320,7 @@ class _Search:
         """Tries recipes until nothing cheaper is left to try.
 
         Raises:
-            _LateError: The time is up.
+            LateError: The time is up.
         """
         begun = self._try(self._begun())
         if not self._bounds.missed(begun):
@@ -385,15 +332,26 @@ class _Search:
             setting, best = proposed, found
         if not self._bounds.missed_accuracy(best):
             return
-        fast = self._bounds.max_latency + _SLACK
+        fast = self._bounds.max_latency + SLACK
         most = sum(latency <= fast for latency in ladder.latency[1:])
-        missing = self._bounds.min_p10 - (best.entry.sqnr_db_p10 - ladder.p10[0])
-        guess = next((n for n, p10 in enumerate(ladder.p10) if p10 >= missing), most)
-        fewest = self._climb(setting, most, max(guess, 1))
+        fewest = self._climb(setting, most, max(self._guess(best), 1))
         images = setting.calibration.images if setting.calibration else 0
-        if fewest != 0 and _LEARNED not in setting.prepare and images >= _FEWEST_LEARNED:
-            learned = replace(setting, prepare=(*setting.prepare, _LEARNED))
+        if fewest != 0 and LEARNED not in setting.prepare and images >= FEWEST_LEARNED:
+            learned = replace(setting, prepare=(*setting.prepare, LEARNED))
             self._climb(learned, most if fewest is None else fewest - 1, 0)
+
+    def _guess(self, tried: Tried) -> int:
+        """Returns how many blocks in float may suffice.
+
+        Simulation and artifact are taken to differ as much with them as in an artifact without.
+        """
+        ladder, bounds = self._state.ladder, self._bounds
+        assert ladder is not None
+        p10 = bounds.min_p10 - tried.entry.sqnr_db_p10 + ladder.p10[0]
+        drop = (bounds.max_drop - tried.entry.drop) / 100 + 1 - ladder.agreement[0]
+        scores = enumerate(zip(ladder.p10, ladder.agreement, strict=True))
+        suffice = (n for n, (tail, same) in scores if tail >= p10 and 1 - same <= drop)
+        return next(suffice, len(ladder.order))
 
     def _climb(self, setting: Recipe, most: int, guess: int) -> int | None:
         """Finds the fewest blocks in float that keep the bounds on accuracy; see `_fewest`."""
@@ -423,20 +381,16 @@ class _Search:
 
     def _seconds(self, recipe: Recipe) -> float:
         """Returns how long an artifact will take, by those before it."""
-        learned = [one.seconds for one in self._state.tried if _LEARNED in one.recipe.prepare]
-        others = [one.seconds for one in self._state.tried if _LEARNED not in one.recipe.prepare]
-        if _LEARNED not in recipe.prepare:
+        learned = [one.seconds for one in self._state.tried if LEARNED in one.recipe.prepare]
+        others = [one.seconds for one in self._state.tried if LEARNED not in one.recipe.prepare]
+        if LEARNED not in recipe.prepare:
             return max(others, default=2 * (self._state.parent_s or 0))
         if learned:
             return max(learned)
         ladder = self._state.ladder
         return max(others, default=0) + (ladder.learning_s if ladder else 0)
 
-    def _check_time(self, seconds: float) -> None:
-        if self._left < seconds or self._left <= 0:
-            raise _LateError(seconds)
-
-    def check_least(self, late: _LateError) -> None:
+    def check_least(self, late: LateError) -> None:
         """Refuses a budget that did not suffice for the first artifact and one alternative.
 
         Raises:
@@ -460,7 +414,7 @@ class _Search:
             if tried.recipe == recipe:
                 return tried
         parent = self._parent
-        self._check_time(self._seconds(recipe))
+        self._clock.check(self._seconds(recipe))
         begin = time.monotonic()
         bundle = self.built(recipe)
         with self._images() as images:
@@ -501,10 +455,10 @@ class _Search:
         begun, parts = self._state.tried[0].recipe, []
         assert recipe.activations is not None
         if recipe.activations != begun.activations:
-            parts.append(_range_text(recipe.activations))
+            parts.append(range_text(recipe.activations))
         if ("equalize" in recipe.prepare) != ("equalize" in begun.prepare):
             parts.append("equalised" if "equalize" in recipe.prepare else "not equalised")
-        if _LEARNED in recipe.prepare and _LEARNED not in begun.prepare:
+        if LEARNED in recipe.prepare and LEARNED not in begun.prepare:
             parts.append("distilled")
         unit = self._cell.unit
         kept = recipe.keep.on(unit).modules[len(begun.keep.on(unit).modules) :]
@@ -590,137 +544,19 @@ class _Search:
         if self._state.ladder:
             return self._state.ladder
         begun = self._state.tried[0].recipe
-        after = self._seconds(begun)  # the artifact that the simulation is for
-        self._check_time(2 * after)
-        cell = self._cell
-        recipe = begun.on(cell.unit)
-        judge = Judge(
-            cell.model,
-            cell.weights,
-            recipe,
-            cell.options,
-            images=IMAGES,
-            calibration=self._calibration,
+        ladder = propose(
+            self._cell,
+            begun,
+            self._calibration,
+            bundles=(self._parent, self.built(begun)),
+            clock=self._clock,
+            after=self._seconds(begun),
             progress=self._progress,
         )
-        assert recipe.activations is not None
-        eight_bits = recipe.activations.bits == 8  # 16 bits have room for all values
-        ranges = [replace(recipe.activations, **keys) for keys in _RANGES if eight_bits]
-        reasons, scores = [], list[tuple[float, Recipe]]()
-        per_image = 0.0
-        for steps in _PREPARATIONS:
-            kept = tuple(step for step in recipe.prepare if step not in ("equalize", _LEARNED))
-            rest = (*kept, _LEARNED) if _LEARNED in recipe.prepare else kept
-            prepared = replace(recipe, prepare=(*steps, *rest))
-            begin = time.monotonic()
-            simulation, observed = judge.observed(
-                replace(prepared, activations=replace(recipe.activations, range="auto"))
-            )
-            if not per_image:
-                observing = time.monotonic() - begin
-                begin = time.monotonic()
-                few = judge.held_out[:_FEWEST_IMAGES]
-                simulation.run(few)
-                per_image = (time.monotonic() - begin) / len(few)
-                scores_left = 2 * len(ranges) + 2 * len(layers_by_block(simulation))
-                self._shorten(judge, per_image * scores_left, 2 * observing, after)
-            for activations in ranges or [recipe.activations]:
-                simulation.adopt(observed.following(activations))
-                score = judge.score(simulation)
-                words = _range_text(activations) + (", equalised" if steps else "")
-                reasons.append(
-                    f"simulated, {words}: {score.sqnr_db_p10:.1f} dB at the 10th percentile, "
-                    f"{score.sqnr_db:.1f} median"
-                )
-                scores.append((score.sqnr_db_p10, replace(prepared, activations=activations)))
-        best_p10, best = max(scores, key=lambda one: one[0])
-        own = next((p10 for p10, one in scores if one == recipe), -EXACT_DB)
-        best = recipe if best_p10 < own + MARGIN else best
-        order, p10, latency = self._order(judge, best)
-        reasons.append(f"float first, by noise and price: {', '.join(order)}")
-        assert best.activations is not None
-        ladder = Ladder(
-            activations=best.activations,
-            prepare=best.prepare,
-            order=order,
-            p10=p10,
-            latency=latency,
-            learning_s=round(per_image * recipe.distill.steps * _IMAGES_PER_STEP, 1),
-            reasons=tuple(reasons),
-        )
         self._keep(replace(self._state, ladder=ladder))
-        for reason in reasons:
+        for reason in ladder.reasons:
             self._progress.note(reason)
         return ladder
-
-    def _shorten(self, judge: Judge, per_image: float, fixed: float, after: float) -> None:
-        """Makes a simulation judge by so many images that half of the time is left for artifacts.
-
-        Args:
-            judge: The images.
-            per_image: Seconds that all scores take for each image.
-            fixed: Seconds that the simulation takes besides.
-            after: Seconds that the first artifact after it takes.
-
-        Raises:
-            _LateError: Even the fewest images take too long.
-        """
-        self._check_time(fixed + _FEWEST_IMAGES * per_image + after)
-        images = int((self._left / 2 - fixed) / per_image)
-        judge.shorten(max(images, _FEWEST_IMAGES))
-
-    def _order(
-        self, judge: Judge, recipe: Recipe
-    ) -> tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...]]:
-        """Returns the blocks to keep in float, and tail and latency with 0, 1, 2, ... of them."""
-        simulation = judge.simulation(recipe)
-        of_block = layers_by_block(simulation)
-        added, size = self._prices(judge)
-        noise = {}
-        self._progress.step(f"{recipe.name}: quantize block by block")
-        with self._progress.count(len(of_block), "blocks"):
-            for block, layers in of_block.items():
-                noise[block] = judge.score(simulation, layers).noise
-                self._progress.advance()
-        prices = {block: added[block] + size[block] for block in noise}
-        order: list[str] = []
-        kept: set[str] = set()
-        p10, latency = [judge.score(simulation).sqnr_db_p10], [1.0]
-        for block in sorted(noise, key=lambda block: -noise[block] / prices[block]):
-            rest = sum(noise[other] for other in noise if other not in order)
-            if rest < _LEAST_NOISE * sum(noise.values()):
-                break
-            if latency[-1] + added[block] > _SLOWEST:
-                continue
-            order.append(block)
-            kept.update(of_block[block])
-            left = [layer for layer in simulation.layers if layer not in kept]
-            p10.append(judge.score(simulation, left).sqnr_db_p10)
-            latency.append(round(latency[-1] + added[block], 3))
-        return tuple(order), tuple(p10), tuple(latency)
-
-    def _prices(self, judge: Judge) -> tuple[dict[str, float], dict[str, float]]:
-        """Returns by what share each block in float extends latency and size, as estimated.
-
-        The latency is the difference of the block's times in the float artifact and in the one that
-        the search began with, or, without a profiler, the block's share of the multiplications.
-        """
-        begun = self.built(self._state.tried[0].recipe)
-        rows = judge.spec.model.table(judge.spec.preprocess.size)
-        macs = sum(row.cost.macs for row in rows)
-        added = {row.name: row.cost.macs / macs for row in rows}
-        try:
-            slow, fast = _times(self._parent), _times(begun)
-        except DeviceError:
-            pass
-        else:
-            total = sum(fast.values())
-            added = {
-                name: max((slow.get(name, 0) - fast.get(name, 0)) / total, _LEAST_PRICE)
-                for name in added
-            }
-        stored = begun.manifest.artifact.bytes
-        return added, {row.name: 3 * row.cost.params / stored for row in rows}
 
     def found(self, *, late: bool) -> Found:
         """Returns the best of what was tried."""
@@ -732,10 +568,6 @@ class _Search:
             late=late,
             reasons=(*(ladder.reasons if ladder else ()), *(one.text for one in tried)),
         )
-
-
-_LEAST_PRICE = 0.001
-"""The least share of the latency that a block in float is taken to add."""
 
 
 def _fewest(keeps: Callable[[int], bool | None], most: int, guess: int) -> int | None:
@@ -771,17 +603,6 @@ def _fewest(keeps: Callable[[int], bool | None], most: int, guess: int) -> int |
     return high if high <= most else None
 
 
-def _range_text(activations: Activations) -> str:
-    if activations.range == "image-percentile":
-        return f"image-percentile {activations.percentile:g}"
-    return activations.range
-
-
-def _inputs(bundle: Bundle) -> Tensors:
-    pixels = bundle.golden("input")["pixels"][: bundle.input.shape[0]]
-    return feed(bundle.input, pixels, bundle.preprocess)
-
-
 def _ratio(first: Bundle, second: Bundle) -> float:
     """Returns the latency of the second artifact in multiples of the first one's.
 
@@ -792,7 +613,7 @@ def _ratio(first: Bundle, second: Bundle) -> float:
         Worker(first.manifest.target, first.artifact) as one,
         Worker(second.manifest.target, second.artifact) as other,
     ):
-        pairs = [(one, _inputs(first)), (other, _inputs(second))]
+        pairs = [(one, golden_inputs(first)), (other, golden_inputs(second))]
         shortest = [math.inf, math.inf]
         for _ in range(_TURNS):
             for index, (worker, inputs) in enumerate(pairs):
@@ -801,28 +622,14 @@ def _ratio(first: Bundle, second: Bundle) -> float:
     return shortest[1] / shortest[0]
 
 
-def _times(bundle: Bundle) -> dict[str, float]:
-    """Returns the time of each block of an artifact in milliseconds.
-
-    Raises:
-        DeviceError: The runtime has no profiler here.
-    """
-    found: dict[str, float] = {}
-    with Worker(bundle.manifest.target, bundle.artifact) as worker:
-        for operator in worker.profile(_inputs(bundle), bundle.convolutions, _PROFILED):
-            block = block_of(operator.layer)
-            found[block] = found.get(block, 0.0) + operator.ms
-    return found
-
-
 def recipe_yaml(recipe: Recipe, reasons: Sequence[str]) -> str:
     """Returns a recipe as a YAML file, with the reasons as comments."""
     values = plain(recipe)
     del values["name"]
     if values["activations"].get("range", "image-percentile") != "image-percentile":
         values["activations"].pop("percentile", None)
-    if _LEARNED not in recipe.prepare:
-        values.pop(_LEARNED, None)
+    if LEARNED not in recipe.prepare:
+        values.pop(LEARNED, None)
     comments = "".join(f"# {printable(reason)}\n" for reason in reasons)
     return comments + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
