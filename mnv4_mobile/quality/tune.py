@@ -125,11 +125,16 @@ class Bounds:
         begun = tried[0].entry
 
         def order(one: Tried) -> tuple[float, ...]:
-            costs = [round(one.entry.bytes / begun.bytes, 2), round(one.entry.latency or 1, 2)]
+            entry = one.entry
+            costs = [round(entry.bytes / begun.bytes, 2), round(entry.latency or 1, 2)]
             if self.objective == "latency":
                 costs.reverse()
-            missed = len(self.missed(one))
-            return (missed, *([] if missed else costs), -one.entry.sqnr_db_p10)
+            if missed := len(self.missed(one)):
+                costs = [
+                    max(0, entry.drop - self.max_drop),
+                    max(0, self.min_p10 - entry.sqnr_db_p10),
+                ]
+            return (missed, *costs, -entry.sqnr_db_p10)
 
         return min(tried, key=order)
 

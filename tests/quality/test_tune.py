@@ -76,9 +76,11 @@ def test_what_is_missed_is_named():
         "--max-latency 1.1: 1.30 times",
     ]
     assert Bounds().missed(tried("here", latency=None)) == []
-    # If none keeps all, the best is the one that misses the fewest, with the better tail.
+    # If none keeps all, the best is the one that misses the fewest, by the least.
     near, far = tried("near", p10=21), tried("far", p10=20)
     assert Bounds().best([bad, far, near]) is near
+    near, far = tried("near", drop=1.5, p10=30), tried("far", drop=2, p10=40)
+    assert Bounds().best([far, near]) is near
 
 
 @pytest.mark.parametrize("name", ["max_drop", "min_p10", "max_latency"])
