@@ -180,6 +180,10 @@ def test_prediction_at_a_size(demo_bundle, mnv4):
     [
         (("96+96", "-t", "tflite"), "input size: found 96x96 twice, must be once"),
         (("96+100", "-t", "tflite"), "input size: found 100x100, both must be multiples of 32"),
+        (
+            ("96+64", "-t", "coreai"),
+            "coreai: input size: found 96x96_64x64, supported: one size in an artifact",
+        ),
         (("96+", "-t", "tflite"), "--input-size: found '', must be H or HxW"),
         (
             ("128+96", "-t", "snapdragon", "-r", "fp16", "--set", "snapdragon.soc=SM8750"),
