@@ -141,6 +141,16 @@ def compress(draw: Draw, image: Tensor) -> Tensor:
     return blocks.transpose(3, 4).reshape(image.shape)
 
 
+def photograph(draw: Draw, image: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Returns what a camera makes of a scene: (N, 3, H, W) uint8 RGB, lit, blurred and noisy."""
+    image = light(draw, image.clamp(0, 1), x, y) * 1.15
+    grey = image.mean((1, 2, 3), keepdim=True)
+    image = grey + (image - grey) * draw.log_uniform(0.6, 1.4)
+    image = blur(draw, image)
+    image = image + draw.log_uniform(0.003, 0.04) * draw.normal((3, *image.shape[2:]))
+    return (compress(draw, image).clamp(0, 1) * 255).round().to(torch.uint8)
+
+
 def square(picture: Image.Image, side: int) -> Tensor:
     """Returns the middle square of an image, (3, side, side) from 0 to 1."""
     edge = min(picture.size)

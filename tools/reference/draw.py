@@ -1,15 +1,19 @@
-"""Composes the reference images, each a figure of one of 24 classes on a cluttered background.
+"""Composes the reference images of a task.
 
     python -m tools.reference.draw --split calibration --count 512 -o DIR
 
-writes DIR/<class>/<index>.png, as `mnv4 build --calibrate DIR` and `mnv4 evaluate` expect it;
-`-o FILE.npz` writes the images as one sheet (`sheet.read_sheet`), which is lossy but small.
+The task `figures` shows a figure of one of 24 classes on a cluttered background; `--task` names
+another one (see `surfaces`). The command writes DIR/<class>/<index>.png, as `mnv4 build --calibrate
+DIR` and `mnv4 evaluate` expect it; `-o FILE.npz` writes the images as one sheet
+(`sheet.read_sheet`), which is lossy but small.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 from mnv4_mobile.images import Preprocess, random_images
-from tools.reference import canvas
+from tools.reference import canvas, surfaces
 from tools.reference.canvas import Draw, rotate
 from tools.reference.figures import LABELS, TEXTURES, figures, textures
 from tools.reference.sheet import write_sheet
@@ -82,14 +86,16 @@ def _leaves(photos: Tensor, seed: int) -> Tensor:
     return image.clamp(0, 1)
 
 
-def render(split: str, block: int) -> tuple[Tensor, Tensor]:
+def render(split: str, block: int, task: str = "figures") -> tuple[Tensor, Tensor]:
     """Returns one block of a split: (BLOCK, 3, SIDE, SIDE) uint8 RGB and (BLOCK,) labels."""
-    labels = (block * BLOCK + torch.arange(BLOCK)) % len(LABELS)
-    return compose(split, labels, SPLITS[split] * 1_000_000 + block), labels
+    chosen = TASKS[task]
+    labels = (block * BLOCK + torch.arange(BLOCK)) % len(chosen.labels)
+    seed = SPLITS[split] * 1_000_000 + block
+    return chosen.compose(split, labels, seed, SIDE, 1), labels
 
 
-def compose(split: str, labels: Tensor, seed: int, side: int = SIDE, busy: float = 1) -> Tensor:
-    """Composes one image per label.
+def compose(split: str, labels: Tensor, seed: int, side: int, busy: float) -> Tensor:
+    """Composes one image per label of the task `figures`.
 
     Args:
         split: The split whose figures and backgrounds are used.
@@ -130,13 +136,7 @@ def compose(split: str, labels: Tensor, seed: int, side: int = SIDE, busy: float
     for _ in range(2):
         thing = canvas.cut(draw, x, y, at, 0.45 * scale) * draw.chance(0.2 * busy)
         image = torch.lerp(image, draw.uniform(0.05, 0.95, 3).expand_as(image), thing)
-    image = canvas.light(draw, image.clamp(0, 1), x, y) * 1.15
-    grey = image.mean((1, 2, 3), keepdim=True)
-    image = grey + (image - grey) * draw.log_uniform(0.6, 1.4)
-    image = canvas.blur(draw, image)
-    image = image + draw.log_uniform(0.003, 0.04) * draw.normal((3, *size))
-    image = canvas.compress(draw, image)
-    return (image.clamp(0, 1) * 255).round().to(torch.uint8)
+    return canvas.photograph(draw, image, x, y)
 
 
 def _bent(draw: Draw, x: Tensor, y: Tensor, busy: float) -> tuple[Tensor, Tensor]:
@@ -175,35 +175,63 @@ def _paint(draw: Draw, labels: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return torch.where(kind >= 0, pattern * strength, shade)
 
 
-def pictures(split: str, count: int) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What the images show."""
+
+    labels: tuple[str, ...]
+    compose: Callable[[str, Tensor, int, int, float], Tensor]
+    """As `compose`."""
+
+
+def _textures(split: str, labels: Tensor, seed: int, side: int, busy: float) -> Tensor:
+    return surfaces.compose_textures(labels, seed, side, busy)
+
+
+def _pairs(split: str, labels: Tensor, seed: int, side: int, busy: float) -> Tensor:
+    fields = _figures(split)
+    fields = fields.view(len(LABELS), -1, *fields.shape[1:])
+    return surfaces.compose_pairs(fields, labels, seed, side, busy)
+
+
+TASKS = {
+    "figures": Task(labels=LABELS, compose=compose),
+    "textures": Task(labels=surfaces.SURFACES, compose=_textures),
+    "pairs": Task(labels=surfaces.PAIRS, compose=_pairs),
+}
+
+
+def pictures(split: str, count: int, task: str = "figures") -> tuple[Tensor, Tensor]:
     """Returns the first `count` images of a split, (count, 3, SIDE, SIDE) uint8 RGB, and labels."""
-    blocks = [render(split, block) for block in range(-(-count // BLOCK))]
+    blocks = [render(split, block, task) for block in range(-(-count // BLOCK))]
     images, labels = (torch.cat(parts)[:count] for parts in zip(*blocks, strict=True))
     return images, labels
 
 
-def write_folder(split: str, count: int, folder: Path) -> None:
+def write_folder(split: str, count: int, folder: Path, task: str = "figures") -> None:
     """Writes FOLDER/<class>/<index>.png."""
-    for label in LABELS:
-        (folder / label).mkdir(parents=True, exist_ok=True)
-    for at, (image, label) in enumerate(zip(*pictures(split, count), strict=True)):
+    names = TASKS[task].labels
+    for name in names:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for at, (image, label) in enumerate(zip(*pictures(split, count, task), strict=True)):
         picture = Image.fromarray(image.permute(1, 2, 0).numpy())
-        picture.save(folder / LABELS[label] / f"{at:05}.png")
+        picture.save(folder / names[label] / f"{at:05}.png")
 
 
 def main() -> None:
     """Draws images of a split and writes them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--split", choices=SPLITS, required=True)
+    parser.add_argument("--task", choices=TASKS, default="figures")
     parser.add_argument("--count", type=int, default=512)
     parser.add_argument("-o", "--out", type=Path, required=True, help="a folder, or an .npz file")
     options = parser.parse_args()
     if options.out.suffix == ".npz":
-        images, labels = pictures(options.split, options.count)
+        images, labels = pictures(options.split, options.count, options.task)
         pixels = images.permute(0, 2, 3, 1).numpy()
         write_sheet(options.out, pixels, labels.numpy().astype(np.uint8), _ROWS, _QUALITY)
     else:
-        write_folder(options.split, options.count, options.out)
+        write_folder(options.split, options.count, options.out, options.task)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,7 @@ from torch.utils.data import Dataset
 from mnv4_mobile.model.grammar import load_model
 from mnv4_mobile.model.net import MobileNetV4
 from mnv4_mobile.records import plain
-from tools.reference.draw import PREPROCESS, SIDE, compose, pictures
-from tools.reference.figures import LABELS
+from tools.reference.draw import PREPROCESS, SIDE, TASKS, pictures
 from tools.reference.training import accuracy, fit, tensors
 
 SEED, BATCH, RATE = 20, 32, 2e-3
@@ -40,8 +39,8 @@ SMALL = (0.7, 64)
 class Batches(Dataset[tuple[Tensor, Tensor]]):
     """Item i is the batch of step i, whichever process draws it."""
 
-    def __init__(self, steps: int, first: int) -> None:
-        self.steps, self.first = steps, first
+    def __init__(self, task: str, steps: int, first: int) -> None:
+        self.task, self.steps, self.first = TASKS[task], steps, first
 
     def __len__(self) -> int:
         return self.steps
@@ -50,9 +49,9 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):
         seed = SEED * 1_000_000 + self.first + step
         share = 1.0 if self.first else step / self.steps
         generator = torch.Generator().manual_seed(seed)
-        labels = torch.randint(len(LABELS), (BATCH,), generator=generator)
+        labels = torch.randint(len(self.task.labels), (BATCH,), generator=generator)
         side = SMALL[1] if share < SMALL[0] else SIDE
-        return compose("training", labels, seed, side, min(1, share / EASY)), labels
+        return self.task.compose("training", labels, seed, side, min(1, share / EASY)), labels
 
 
 def main() -> None:
@@ -60,15 +59,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--task", choices=TASKS, default="figures")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--init", type=Path, help="train this checkpoint further, at half the rate")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--half", action="store_true", help="write float16")
     options = parser.parse_args()
 
-    images, labels = pictures("evaluation", EVALUATED)
+    names = TASKS[options.task].labels
+    images, labels = pictures("evaluation", EVALUATED, options.task)
     torch.manual_seed(SEED)
-    spec = load_model(options.model).with_head(len(LABELS))
+    spec = load_model(options.model).with_head(len(names))
     model = MobileNetV4(spec)
     first = 0
     if options.init:
@@ -79,7 +80,7 @@ def main() -> None:
     started = time.monotonic()
     for step, trained in fit(
         model,
-        Batches(options.steps, first),
+        Batches(options.task, options.steps, first),
         options.steps,
         RATE / 2 if first else RATE,
         device=options.device,
@@ -92,8 +93,8 @@ def main() -> None:
         metadata = {
             "format": "mnv4-mobile",
             "model": spec.name,
-            "num_classes": str(len(LABELS)),
-            "labels": json.dumps(LABELS),
+            "num_classes": str(len(names)),
+            "labels": json.dumps(names),
             "preprocess": json.dumps(plain(PREPROCESS)),
             "licence": "Apache-2.0",
             "top1_heldout": f"{top1:.4f}",

@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tools.reference import draw
+from tools.reference import draw, surfaces
+from tools.reference.canvas import Draw
 from tools.reference.figures import LABELS, TEXTURES, figures, textures
 
 
@@ -34,6 +35,37 @@ def test_a_class_is_told_by_its_figure():
     patterns = textures(u[None, None], v[None, None]).view(len(TEXTURES), -1)
     alike = torch.corrcoef(patterns) - torch.eye(len(TEXTURES))
     assert alike.abs().max() < 0.9  # a grid and bricks are the most alike
+
+
+def test_a_surface_is_told_by_its_pattern():
+    at = torch.linspace(-2, 2, 64)
+    u, v = (w[None, None] for w in torch.meshgrid(at, at, indexing="xy"))
+    patterns = torch.cat([textures(u, v), surfaces._more_textures(Draw(1, 0), u, v)], 1)
+    alike = torch.corrcoef(patterns.view(len(surfaces.SURFACES), -1))
+    assert (alike - torch.eye(len(alike))).abs().max() < 0.9
+
+
+@pytest.mark.parametrize("task", ["textures", "pairs"])
+def test_an_image_of_a_task_depends_on_its_class_its_seed_and_its_split_alone(task):
+    chosen = draw.TASKS[task]
+    labels = torch.arange(8) * (len(chosen.labels) // 8)
+
+    def drawn(split="training", labels=labels, seed=1, busy=1.0):
+        return chosen.compose(split, labels, seed, 32, busy)
+
+    images = drawn()
+    assert images.shape == (8, 3, 32, 32)
+    assert images.dtype == torch.uint8
+    assert torch.equal(images, drawn())
+    others = {
+        "class": drawn(labels=(labels + 1) % len(chosen.labels)),
+        "seed": drawn(seed=2),
+        "difficulty": drawn(busy=0.0),
+    }
+    if task == "pairs":  # a texture has no sources: only its seed tells splits apart
+        others["split"] = drawn("evaluation")
+    for name, other in others.items():
+        assert not any(torch.equal(a, b) for a, b in zip(images, other, strict=True)), name
 
 
 @pytest.mark.slow

@@ -14,8 +14,8 @@ from mnv4_mobile.model.weights import load_checkpoint
 from mnv4_mobile.testing import tiny_model
 from tools.reference import train, training
 from tools.reference.draw import PREPROCESS
-from tools.reference.figures import LABELS
 from tools.reference.sheet import read_sheet, write_sheet
+from tools.reference.surfaces import SURFACES
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -64,10 +64,11 @@ def test_the_command_writes_a_checkpoint_that_loads(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "EVALUATED", 24)
     out = tmp_path / "narrow.safetensors"
     command = ["train", str(DATA / "hybrid-narrow.yaml"), "-o", str(out), "--steps", "4"]
+    command += ["--task", "textures"]
     monkeypatch.setattr("sys.argv", command)
     train.main()
     found = load_checkpoint(load_model(str(DATA / "hybrid-narrow.yaml")), str(out))
-    assert found.labels == LABELS
+    assert found.labels == SURFACES
     assert found.preprocess.completed((1, 1)) == PREPROCESS
     assert found.licence == "Apache-2.0"
 
