@@ -51,6 +51,11 @@ class Weights(Record, frozen=True, kw_only=True, omit_defaults=True):
         return (1 << (self.bits - 1)) - 1
 
 
+PERCENTILE = 95
+"""Default of `Activations.percentile`. 90 has the same median but worse tails
+(docs/results/tails.md)."""
+
+
 class Activations(Record, frozen=True, kw_only=True, omit_defaults=True):
     """How activations are quantized, with one scale per tensor."""
 
@@ -61,7 +66,7 @@ class Activations(Record, frozen=True, kw_only=True, omit_defaults=True):
     range: Rule = "image-percentile"
     """The rule that finds a tensor's range from the images (`quantize.ranges`). `auto` means
     `image-percentile`, unless another rule is clearly better on held-out images."""
-    percentile: Annotated[float, Meta(ge=50, le=100)] = 90
+    percentile: Annotated[float, Meta(ge=50, le=100)] = PERCENTILE
     """The percentile, for `image-percentile`, over each image's smallest and largest value."""
     symmetric: bool = False
     """Whether zero is in the middle of the range; affine ranges fit ReLU's outputs better."""
@@ -310,7 +315,7 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
                 f"activations.range: found {show(activations.range)}, must be minmax with 16 bits, "
                 "which have room for all values"
             )
-        if activations.range != "image-percentile" and activations.percentile != 90:
+        if activations.range != "image-percentile" and activations.percentile != PERCENTILE:
             yield "activations.percentile: only with range image-percentile"
     if recipe.scheme != "int8" and any(recipe.keep.on(unit).int16 for unit in UNITS):
         yield "keep.int16: only with static activations of 8 bits"

@@ -18,14 +18,14 @@ from mnv4_mobile.layers import block_of
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.sensitivity import IMAGES, Judge, Score, alone, layers_by_block
 from mnv4_mobile.quantize.calibration import Calibration
-from mnv4_mobile.recipe import Activations, Recipe, Step
+from mnv4_mobile.recipe import PERCENTILE, Activations, Recipe, Step
 from mnv4_mobile.records import Decibels, Positive, Record, Seconds, Share, replace
 from mnv4_mobile.tensors import Tensors, feed
 
 # What the search varies. Each costs nothing when the artifact runs, except blocks in float.
 _RANGES: tuple[Mapping[str, object], ...] = (
     *({"range": "image-percentile", "percentile": percentile} for percentile in (75, 90, 95, 99)),
-    *({"range": rule, "percentile": 90} for rule in ("minmax", "mse", "histogram")),
+    *({"range": rule, "percentile": PERCENTILE} for rule in ("minmax", "mse", "histogram")),
 )
 """How ranges of 8 bits are found: keys of a recipe's `activations`."""
 _PREPARATIONS: tuple[tuple[Step, ...], ...] = ((), ("equalize",))

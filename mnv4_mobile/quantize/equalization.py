@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mnv4_mobile.quantize.calibration import Calibration
 
 _IMAGES = 16  # 32 equalize no better
-_PERCENTILE = 0.9  # percentile over images of a channel's range, as for the range of the tensor
+_PERCENTILE = 0.9  # percentile over images of a channel's range
 _EXPONENT = 0.5
 """1 would give all channels the same range, but spread the weights that read them as far apart."""
 _EXPONENT_DEPTHWISE = 0.75  # higher, as depthwise weights have one scale for each of these channels

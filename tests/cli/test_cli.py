@@ -89,7 +89,7 @@ def test_recipes_lists_and_explains(mnv4):
     assert "snapdragon" in listed["fp16"]
     code, out, _ = mnv4("recipes", "int8")
     assert code == 0
-    assert "ranges from calibration images: image-percentile 90" in " ".join(out.split())
+    assert "ranges from calibration images: image-percentile 95" in " ".join(out.split())
 
 
 def test_targets_and_doctor(mnv4):

@@ -98,7 +98,7 @@ SAMPLES = {
         "description": "x",
         "precision": "float32",
         "weights": {"bits": 8, "form": "integer", "per": "channel"},
-        "activations": {"mode": "static", "range": "image-percentile", "percentile": 90},
+        "activations": {"mode": "static", "range": "image-percentile", "percentile": 95},
         "keep": {"depthwise": True, "modules": ["stem"], "npu": {"modules": []}},
         "prepare": ["equalize", "distill"],
         "distill": {"steps": 8, "rate": 0.1},
