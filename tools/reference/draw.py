@@ -181,7 +181,7 @@ class Task:
 
     labels: tuple[str, ...]
     compose: Callable[[str, Tensor, int, int, float], Tensor]
-    """As `compose`."""
+    """Composes one image per label; the arguments are those of the function `compose`."""
 
 
 def _textures(split: str, labels: Tensor, seed: int, side: int, busy: float) -> Tensor:
