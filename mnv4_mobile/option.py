@@ -39,9 +39,9 @@ class Option:
     """The type of a value. With `list`, several texts may be given; each makes its own bundle."""
     values: tuple[OptionValue, ...] = ()
     """The allowed values; empty allows any value of the type. A list must have some."""
-    default: OptionValue | Callable[[Recipe], OptionValue]
-    """The value if none is given, or a function of the recipe. A list defaults to one of its
-    values."""
+    default: OptionValue | Callable[[Recipe, int], OptionValue]
+    """The value if none is given, or a function of the recipe and the number of input sizes. A list
+    defaults to one of its values."""
     required: bool = False
     """Whether it must be given. Its default is then an example, and its value is always part of the
     bundle's name."""
@@ -50,9 +50,9 @@ class Option:
     otherwise: str = ""
     """What to do instead of giving a value that is not allowed."""
 
-    def default_for(self, recipe: Recipe) -> OptionValue:
-        """Returns the value for a recipe if none is given."""
-        return self.default(recipe) if callable(self.default) else self.default
+    def default_for(self, recipe: Recipe, sizes: int = 1) -> OptionValue:
+        """Returns the value for a recipe and a number of input sizes if none is given."""
+        return self.default(recipe, sizes) if callable(self.default) else self.default
 
     def read(self, value: object, place: str) -> tuple[OptionValue, ...]:
         """Reads a given value: one, or those of a list.

@@ -324,7 +324,8 @@ def completed(
         io: The requested type; None means the target's own.
         options: The values given, by option name, already read; the others have their defaults.
     """
-    values = {option.name: option.default_for(recipe) for option in target.options}
+    sizes = len(spec.sizes)
+    values = {option.name: option.default_for(recipe, sizes) for option in target.options}
     return replace(spec, io=io or target.io(recipe), options=values | dict(options or {}))
 
 

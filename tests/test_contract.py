@@ -23,7 +23,11 @@ def option(**fields):
         ("options", option(type=list, default="a"), "option x: a list must have values"),
         ("options", option(values=(2, 3)), "option x: found 1, allowed: 2, 3"),
         ("options", option(values=(1, "b")), "option x: found 'b', allowed: 1, b"),
-        ("options", option(default=lambda recipe: recipe.name), "option x: found 'fp16', allowed"),
+        (
+            "options",
+            option(default=lambda recipe, sizes: recipe.name),
+            "option x: found 'fp16'",
+        ),
         ("options", option(type=str, default="a b"), "option x: found 'a b', allowed: letters"),
         ("units", {}, "units: has none on this machine"),
         ("units", {"tpu": Executor(name="x")}, "units: found 'tpu'"),

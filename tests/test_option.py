@@ -142,8 +142,11 @@ def test_what_set_takes():
 
 
 def test_the_default_of_a_function_is_asked_for_each_recipe():
-    option = Option(name="x", type=str, default=lambda recipe: recipe.name, help="x")
-    assert option.default_for(load_recipe("fp16")) == "fp16"
+    named = Option(
+        name="x", type=str, default=lambda recipe, sizes: f"{recipe.name}-{sizes}", help="x"
+    )
+    assert named.default_for(load_recipe("fp16")) == "fp16-1"
+    assert named.default_for(load_recipe("fp16"), 3) == "fp16-3"
 
 
 @pytest.mark.usefixtures("chip")

@@ -70,7 +70,7 @@ def artifact_id(spec: BuildSpec, cell: Cell, target: Target) -> str:
     parts += [f"b{spec.batch}"] if spec.batch > 1 else []
     for option in target.options:
         value = spec.options[option.name]
-        if option.required or value != option.default_for(cell.recipe):
+        if option.required or value != option.default_for(cell.recipe, len(spec.sizes)):
             parts.append(_text(option.name, value))
     return "-".join(parts)
 

@@ -42,8 +42,9 @@ _UNITS: dict[Unit, str] = {"cpu": "cpu_only", "gpu": "cpu_and_gpu", "npu": "cpu_
 _NATIVE = sys.platform == "darwin"
 
 
-def _least(recipe: Recipe) -> int:
-    return _least_ios(recipe)[0]
+def _least(recipe: Recipe, sizes: int) -> int:
+    least, _ = _least_ios(recipe)
+    return max(least, _SEVERAL) if sizes > 1 else least
 
 
 class CoreML:
@@ -65,7 +66,8 @@ class CoreML:
             type=int,
             values=MIN_IOS,
             default=_least,
-            help="Oldest iOS that runs the artifact. Default: the oldest that supports the recipe.",
+            help="Oldest iOS that runs the artifact. Default: the oldest that supports the recipe "
+            "and the number of input sizes.",
         ),
         Option(
             name="compute_unit",

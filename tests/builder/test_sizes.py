@@ -140,9 +140,10 @@ def test_sizes_that_are_joined_share_rounded_weights(tiny, tmp_path):
             more_sizes=((32, 48),),
             outputs=("embedding",),
             calibrate="random",
-            options={"coreml": {"min_ios": 18}},
         ),
     )
+    assert built.path.name == "tiny-32x32_32x48-rounded-embedding-coreml"
+    assert built.manifest.requires["coreml.min_ios"] == "18"
     assert [entry.parity.keys() for entry in built.manifest.more_sizes] == [{"cpu"}]
 
     def blobs(name: str) -> set[int]:

@@ -338,7 +338,8 @@ def test_a_package_has_a_function_for_each_size(small, tmp_path, monkeypatch):
     recipe = load_recipe("fp32")
     spec = replace(small.spec, more_sizes=sizes[1:], outputs=("probabilities", "stage_0"))
     spec = replace(spec, input="pixels", labels=tuple(f"class {i}" for i in range(10)))
-    spec = completed(spec, target, recipe, options={"min_ios": 18})
+    spec = completed(spec, target, recipe)
+    assert spec.options["min_ios"] == 18
     target.check_sizes(spec)
     net = MobileNetV4(spec.model, spec.outputs).eval()
     net.load_state_dict(small.net.state_dict())
@@ -379,7 +380,11 @@ def test_a_package_has_a_function_for_each_size(small, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "io", "message"),
     [
-        ({}, None, "min_ios: found 16, supported: 18 or later for input sizes 64x64_32x64"),
+        (
+            {"min_ios": 17},
+            None,
+            "min_ios: found 17, supported: 18 or later for input sizes 64x64_32",
+        ),
         ({"min_ios": 26}, "int8", "io: found 'int8', supported: float32 and float16 for input siz"),
     ],
 )
