@@ -117,6 +117,20 @@ class Bounds:
         """Returns whether an artifact is too slow, as far as this machine can tell."""
         return tried.entry.latency is not None and not tried.entry.latency <= self.max_latency
 
+    def doubt(self, images: int) -> str | None:
+        """Returns a note on images that are too few to judge a drop by; None if they are not.
+
+        The error is the standard error of a share of `max_drop`.
+        """
+        share = min(self.max_drop / 100, 1.0)
+        error = 100 * math.sqrt(share * (1 - share) / images)
+        if error <= self.max_drop / 3:
+            return None
+        return (
+            f"{images} images tell --max-drop {self.max_drop:g} to ±{error:.1f} points only: other "
+            "images may lose more; give more of them"
+        )
+
     def best(self, tried: Sequence[Tried]) -> Tried:
         """Returns the cheapest artifact that keeps all bounds, or else the one that comes closest.
 
@@ -446,11 +460,8 @@ class _Search:
         )
         self._keep(replace(self._state, tried=(*self._state.tried, tried)))
         self._progress.note(tried.text)
-        if 100 / tried.images > self._bounds.max_drop > 0:
-            self._progress.note(
-                f"one of {tried.images} images is {100 / tried.images:.2f} points: too few to "
-                f"judge --max-drop {self._bounds.max_drop:g} by"
-            )
+        if doubt := self._bounds.doubt(tried.images):
+            self._progress.note(doubt)
         return tried
 
     def _words(self, recipe: Recipe) -> str:

@@ -83,6 +83,12 @@ def test_what_is_missed_is_named():
     assert Bounds().best([far, near]) is near
 
 
+def test_too_few_images_are_named():
+    assert "128 images tell --max-drop 1 to ±0.9 points only" in Bounds().doubt(128)
+    assert Bounds().doubt(1000) is None
+    assert Bounds(max_drop=0).doubt(10) is None
+
+
 @pytest.mark.parametrize("name", ["max_drop", "min_p10", "max_latency"])
 def test_bounds_are_numbers(name):
     with pytest.raises(
