@@ -119,6 +119,26 @@ def test_a_session_takes_these_sizes_alone_in_one_delegate(bundle):
     assert printed.splitlines()[-3:] == ["1 DELEGATE"] * 3
 
 
+@pytest.mark.toolchain("tflite")
+@pytest.mark.peer("chromium")
+def test_the_gpu_takes_every_size(bundle):
+    (parity,) = verify(bundle, units=["gpu"]).values()
+    assert len(parity) == 6
+    assert min(one.sqnr_db for one in parity.values()) > 60
+
+
+@pytest.mark.toolchain("tflite")
+@pytest.mark.parametrize("said", [b"48x48_32x64_64xno", b"48x40_32x64_64x64", b"48x48_32x64_64_64"])
+def test_damaged_sizes_are_refused(bundle, tmp_path, said):
+    from mnv4_tflite.reader import input_sizes
+
+    assert input_sizes(bundle.artifact) == [(1, 32, 64, 3), (1, 64, 64, 3)]
+    damaged = tmp_path / "damaged.tflite"
+    damaged.write_bytes(bundle.artifact.read_bytes().replace(b"48x48_32x64_64x64", said))
+    with pytest.raises(BundleError, match=r"damaged\.tflite: "):
+        input_sizes(damaged)
+
+
 @pytest.mark.toolchain("coreml")
 def test_sizes_that_are_joined_share_rounded_weights(tiny, tmp_path):
     from mnv4_coreml.mil.saved import SavedModel
