@@ -93,8 +93,8 @@ def test_another_rule_is_chosen_where_it_is_better(heldout):
     checkpoint = load_checkpoint(read_model("conv-small-035").spec, "demo")
     spec = BuildSpec(model=checkpoint.spec, preprocess=checkpoint.preprocess.completed((96, 96)))
     images = heldout[0][np.random.default_rng(0).permutation(400)]
-    # A percentile leaves out four of 40 images, and what they show is not rare.
+    # A percentile leaves out two of 40 images, and what they show is not rare.
     net = load_net(checkpoint, spec)
     best, unseen = chosen_and_unseen(net, spec, images[:40], images[40:300], 160)
     assert best == "minmax"
-    assert unseen.gain(best)[0] > 2
+    assert unseen.gain(best)[0] > 1.5

@@ -45,4 +45,4 @@ def test_weights_of_one_value_are_noted_and_blamed(value, tmp_path):
     )
     if value == 0:
         with pytest.raises(WeightsError, match=r"x\.safetensors: .*logits is the same for 4"):
-            _ = network.reference
+            _ = network.golden
