@@ -106,17 +106,17 @@ def app() -> None:
 def generated() -> None:
     """Writes two models modules into one folder, and links their assets as an app does.
 
-    One has a bundle for each runtime, those for NPUs and one whose texts are hostile, the other a
-    classifier of other things that has the same id as one of these.
+    One has a bundle for each runtime, those for NPUs, one of several input sizes and one whose
+    texts are hostile, the other a classifier of other things that has the same id as one of these.
     """
     from mnv4_mobile.sdks.android import write_android
-    from tools.android_fixtures import CONV
+    from tools.android_fixtures import CONV, SIZED
     from tools.hostile_bundle import hostile_bundle, relabelled_bundle
 
     conv = FIXTURES / "bundles" / CONV
     bundles = [conv, conv.with_name(CONV.replace("tflite", "executorch"))]
     bundles.append(hostile_bundle(conv, TARGET / "hostile"))
-    bundles += sorted((FIXTURES / "npu").iterdir())
+    bundles += [FIXTURES / "kinds" / SIZED, *sorted((FIXTURES / "npu").iterdir())]
     out = TARGET / "generated"
     shutil.rmtree(out, ignore_errors=True)
     write_android(bundles, out)

@@ -52,6 +52,8 @@ CONV = "conv-small-035-96x96-fp32-tflite"
 HYBRID = "hybrid-narrow-96x96-fp32-tflite"
 APPS = (CONV, CONV.replace("tflite", "executorch"), HYBRID)
 """The bundles in the apps' assets."""
+SIZED = "conv-small-035-96x96_64x96-fp32-logits-stage_2-tflite"
+"""A bundle that takes several input sizes."""
 SOCS = ("SM8650", "SM8750")
 """The SoCs that the stand-ins of compiled bundles are for."""
 PICTURES = DEMO / "pictures"
@@ -63,6 +65,15 @@ KINDS = [
     ("int8", Options(images=PICTURES, calibrate=str(PICTURES), io="uint8")),
     ("fp32", Options(images=PICTURES, input="pixels")),
     ("fp32", Options(images=PICTURES, outputs=("probabilities", "embedding", "features"))),
+    (
+        "fp32",
+        Options(
+            images=PICTURES,
+            size=(96, 96),
+            more_sizes=((64, 96),),
+            outputs=("logits", "stage_2"),
+        ),
+    ),
 ]
 """Recipe and options of each kind; ExecuTorch has no uint8."""
 WRITTEN = (

@@ -11,7 +11,7 @@ import java.io.File
 import java.io.IOException
 
 /**
- * Remembers what was found out about the units, for one network on one device.
+ * Remembers what was found out about the units, for one network at one input size on one device.
  *
  * The file is worth nothing when it is lost or damaged: then the units are tried again.
  */
@@ -112,7 +112,8 @@ internal class Memory(
                     "threads" to "$threads",
                     "app" to "$app", // which brings the runtime
                 )
-            return Memory(File(context.noBackupFilesDir, "mnv4-units/${artifacts.first()}.json"), key)
+            val network = "${artifacts.first()}-${manifests.first().inputSize}"
+            return Memory(File(context.noBackupFilesDir, "mnv4-units/$network.json"), key)
         }
     }
 }

@@ -57,7 +57,7 @@ public class MobileNetV4 private constructor(
     /** The unit that runs it, and why the others do not. */
     public val choice: Choice = chosen.choice
 
-    /** The manifest of the bundle that it was opened from. */
+    /** The manifest of the bundle that it was opened from, at the input size that it runs. */
     public val manifest: ModelManifest = bundle.manifest
 
     private val preprocessor = Preprocessor(manifest.preprocess, manifest.input)
@@ -221,8 +221,11 @@ public class MobileNetV4 private constructor(
             options: Options = Options(),
         ): MobileNetV4 {
             refuseMainThread()
-            val compiled = if (options.accelerator in NPU) model.compiled[socModel()] else null
-            val sources = listOfNotNull(model.folder, compiled).map { assetSource(context, it) }
+            val plain = assetSource(context, model.folder, options)
+            // What was compiled for an NPU has the default size alone.
+            val fits = options.accelerator in NPU && !plain.bundle.manifest.resized
+            val compiled = if (fits) model.compiled[socModel()] else null
+            val sources = listOf(plain) + listOfNotNull(compiled).map { assetSource(context, it, options) }
             return open(context, sources, options)
         }
 
@@ -242,16 +245,17 @@ public class MobileNetV4 private constructor(
             options: Options = Options(),
         ): MobileNetV4 {
             refuseMainThread()
-            val bundle = ModelBundle.open(FolderFiles(folder))
+            val bundle = ModelBundle.open(FolderFiles(folder)).at(options.inputSize)
             return open(context, listOf(Source(bundle, FileArtifact(bundle, folder))), options)
         }
 
         private fun assetSource(
             context: Context,
             folder: String,
+            options: Options,
         ): Source {
             val files = AssetFiles(context, Mnv4Model(folder))
-            val bundle = ModelBundle.open(files)
+            val bundle = ModelBundle.open(files).at(options.inputSize)
             return Source(bundle, AssetArtifact(context, files, bundle))
         }
 

@@ -1,5 +1,7 @@
 package io.github.mnv4
 
+import io.github.mnv4.core.InputSize
+
 /** What runs a network. */
 public enum class Accelerator {
     /** The processor. */
@@ -15,7 +17,7 @@ public enum class Accelerator {
      * The fastest of these that is right.
      *
      * The first opening on a device checks the bundle's golden images and times 20 runs on every unit, which takes
-     * seconds, and remembers the choice until the system, the app, the artifact or the number of threads changes.
+     * seconds, and remembers the choice for this input size until the system, the app, the artifact or the number of threads changes.
      */
     Auto,
 }
@@ -36,6 +38,12 @@ public class Options
         public val warmUp: Boolean = true,
         /** What runs it. A unit that cannot run all of it is an error; the CPU never replaces it silently. */
         public val accelerator: Accelerator = Accelerator.Cpu,
+        /**
+         * The input size of the network, for a bundle that takes several; null for the bundle's default.
+         *
+         * The GPU and the NPU take the default alone, because the Kotlin API of LiteRT cannot resize a model there.
+         */
+        public val inputSize: InputSize? = null,
     ) {
         init {
             require(threads > 0) { "Options.threads: found $threads, must be 1 or more" }

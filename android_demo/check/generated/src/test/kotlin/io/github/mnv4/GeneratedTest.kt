@@ -4,6 +4,7 @@ import android.app.Application
 import android.os.Build
 import com.google.ai.edge.litert.StandIn
 import io.github.mnv4.core.Classification
+import io.github.mnv4.core.InputSize
 import io.github.mnv4.core.ModelBundle
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
@@ -31,6 +32,8 @@ class GeneratedTest {
             "SM8650" to Main.CONV_SMALL_035_96X96_FP32_SM8650_SNAPDRAGON,
             "SM8750" to Main.CONV_SMALL_035_96X96_FP32_SM8750_SNAPDRAGON,
         )
+
+    private val sized = Main.CONV_SMALL_035_96X96_64X96_FP32_LOGITS_STAGE_2_TFLITE
 
     private fun bundle(model: Mnv4Model): ModelBundle = ModelBundle.open(AssetFiles(context, model))
 
@@ -90,6 +93,32 @@ class GeneratedTest {
                 }
                 assertTrue(with(plain, Options(accelerator = Accelerator.Auto)) { it.choice.remembered })
             }
+        } finally {
+            ReflectionHelpers.setStaticField(Build::class.java, "SOC_MODEL", Build.UNKNOWN)
+            StandIn.reset()
+        }
+    }
+
+    @Test
+    fun `a network checks itself at each of its input sizes`() {
+        val sizes = bundle(sized).manifest.inputSizes
+        assertEquals(listOf(InputSize(96, 96), InputSize(64, 96)), sizes)
+        for (size in sizes) {
+            val ratio = with(sized, Options(inputSize = size)) { it.selfCheck() }
+            assertTrue("$size: $ratio dB", ratio > 100)
+        }
+    }
+
+    @Test
+    fun `at another size than the default, no unit runs a program for this SoC`() {
+        StandIn.available = LiteRtAccelerator.entries.toSet()
+        ReflectionHelpers.setStaticField(Build::class.java, "SOC_MODEL", "SM8750")
+        try {
+            val options = Options(accelerator = Accelerator.Auto, inputSize = InputSize(64, 96))
+            val choice = with(sized.copy(compiled = compiled.mapValues { it.value.folder }), options) { it.choice }
+            assertEquals(Accelerator.Cpu, choice.unit)
+            val npu = choice.findings.last().text
+            assertTrue(npu, "the NPU takes: 96x96" in npu)
         } finally {
             ReflectionHelpers.setStaticField(Build::class.java, "SOC_MODEL", Build.UNKNOWN)
             StandIn.reset()

@@ -30,10 +30,24 @@ public class LiteRtProvider : RuntimeProvider {
         threads: Int,
     ): Session {
         checkSoc(manifest)
+        if (unit != Accelerator.Cpu) checkSize(manifest, unit)
         return if (unit == Accelerator.Cpu) {
             LiteRtSession(manifest, artifact.map(), threads)
         } else {
             CompiledSession(context, manifest, artifact.file(), unit)
+        }
+    }
+
+    /** LiteRT resizes a model in any accelerator, but `CompiledModel` in Kotlin has no function for it. */
+    private fun checkSize(
+        manifest: ModelManifest,
+        unit: Accelerator,
+    ) {
+        if (manifest.resized) {
+            throw Mnv4Exception.Unsupported(
+                "${manifest.id}: Options.inputSize: found ${manifest.inputSize}, the ${unit.name.uppercase()} takes: " +
+                    "${manifest.inputSizes.first()}; run it on the CPU, or build a bundle whose default is ${manifest.inputSize}",
+            )
         }
     }
 
@@ -65,7 +79,16 @@ internal class LiteRtSession(
     // The last of them: nothing can fail after it, so it needs no closing here.
     private val interpreter: Interpreter =
         running("${manifest.id}: LiteRT cannot load it") {
-            Interpreter(model, Interpreter.Options().setNumThreads(threads))
+            val loaded = Interpreter(model, Interpreter.Options().setNumThreads(threads))
+            var works = false
+            try {
+                loaded.resizeInput(0, manifest.input.shape.toIntArray()) // changes nothing at the default size
+                loaded.allocateTensors()
+                works = true
+            } finally {
+                if (!works) loaded.close()
+            }
+            loaded
         }
 
     override val runtime: String get() = runtime()

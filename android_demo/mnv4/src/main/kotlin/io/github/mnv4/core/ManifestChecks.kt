@@ -51,15 +51,16 @@ internal fun ModelManifest.checkOutputs(parity: Map<String, Set<String>>) {
 
 /** @param parity for each further size, names of outputs by the place of their unit. */
 internal fun ModelManifest.checkSizes(parity: List<Map<String, Set<String>>>) {
-    val found = hashSetOf(preprocess.height to preprocess.width)
-    moreSizes.forEachIndexed { i, size ->
+    val found = hashSetOf(inputSize)
+    moreSizes.forEachIndexed { i, entry ->
         val place = "more_sizes[$i]"
-        val sides = listOf(size.height, size.width)
-        if (!found.add(size.height to size.width)) refuse("$place.size: found $sides twice")
-        val bytes = IMAGE_CHANNELS * bytesOf(input.dtype).toLong() * input.shape[0] * size.height * size.width
+        val (height, width) = entry.size
+        val sides = listOf(height, width)
+        if (!found.add(entry.size)) refuse("$place.size: found $sides twice")
+        val bytes = IMAGE_CHANNELS * bytesOf(input.dtype).toLong() * input.shape[0] * height * width
         if (bytes > Int.MAX_VALUE) refuse("$place.size: found $sides, an input has at most ${Int.MAX_VALUE} bytes")
         try {
-            val alone = alone(size)
+            val alone = alone(entry)
             alone.checkOutputs(parity[i])
             alone.checkGolden()
         } catch (error: JsonException) {

@@ -33,7 +33,7 @@ public sealed class Mnv4Exception(
         cause: Throwable? = null,
     ) : Mnv4Exception(message, cause)
 
-    /** The bundle does not have the requested output, or its runtime cannot do what the options ask for. */
+    /** The bundle does not have the requested output or input size, or its runtime cannot do what the options ask for. */
     public class Unsupported(
         message: String,
     ) : Mnv4Exception(message)

@@ -40,6 +40,13 @@ public class ModelBundle private constructor(
     public val manifest: ModelManifest,
 ) {
     /**
+     * Returns the same bundle at one of its input sizes, by default at its own.
+     *
+     * @throws Mnv4Exception.Unsupported if the artifact does not take the size.
+     */
+    internal fun at(size: InputSize?): ModelBundle = ModelBundle(files, manifest.at(size))
+
+    /**
      * Reads the whole artifact and compares its hash with that of the manifest.
      *
      * @throws Mnv4Exception.BadBundle if it is missing or damaged.

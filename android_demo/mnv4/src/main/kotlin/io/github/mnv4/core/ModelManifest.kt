@@ -2,6 +2,16 @@ package io.github.mnv4.core
 
 import java.nio.ByteBuffer
 
+/** An input size in pixels. It is written as `mnv4 build` takes it: `64x128` is 64 high and 128 wide. */
+public data class InputSize(
+    /** The height of the input. */
+    public val height: Int,
+    /** The width of the input. */
+    public val width: Int,
+) {
+    override fun toString(): String = "${height}x$width"
+}
+
 /** How integers stand for floats: `(integer - zeroPoint) * scale`. */
 public class Quantization(
     /** The step between two neighbouring integers. */
@@ -39,11 +49,8 @@ public class TensorSpec(
     public val bytes: Int get() = size * bytesOf(dtype)
 
     /** Returns the tensor with other sides; it has four axes. */
-    internal fun withSides(
-        height: Int,
-        width: Int,
-    ): TensorSpec {
-        val sides = listOf(height, width)
+    internal fun withSides(size: InputSize): TensorSpec {
+        val sides = listOf(size.height, size.width)
         val resized = if (layout == "nchw") shape.take(2) + sides else listOf(shape[0]) + sides + shape[3]
         return TensorSpec(name, kind, resized, dtype, layout, quantization)
     }
@@ -51,7 +58,8 @@ public class TensorSpec(
     /** Returns the tensor with the sides of another shape, if it is a feature map. */
     internal fun withSidesOf(other: List<Int>): TensorSpec {
         if (layout == null || other.size != shape.size) return this
-        return if (layout == "nchw") withSides(other[2], other[3]) else withSides(other[1], other[2])
+        val (height, width) = if (layout == "nchw") other.takeLast(2) else other.drop(1)
+        return withSides(InputSize(height, width))
     }
 
     /** Returns, as floats, the values of a tensor at the start of [buffer]. */
@@ -96,10 +104,7 @@ public class PreprocessSpec(
     /** The standard deviation of red, green and blue, from 0 to 1. */
     public val std: List<Float>,
 ) {
-    internal fun withSides(
-        height: Int,
-        width: Int,
-    ) = PreprocessSpec(height, width, crop, interpolation, mean, std)
+    internal fun withSides(size: InputSize) = PreprocessSpec(size.height, size.width, crop, interpolation, mean, std)
 }
 
 /** A golden tensor, with which a device checks itself. */
@@ -122,10 +127,8 @@ public class GoldenSpec(
 
 /** A further input size that an artifact takes. */
 public class SizeSpec(
-    /** The height of the input. */
-    public val height: Int,
-    /** The width of the input. */
-    public val width: Int,
+    /** The size. */
+    public val size: InputSize,
     /** Images of this size, and the outputs that they must give. */
     public val golden: List<GoldenSpec>,
 )
@@ -160,9 +163,34 @@ public class ModelManifest(
     public val golden: List<GoldenSpec>,
     /** The requirements on a device, by `<target>.<key>`. */
     public val requires: Map<String, String>,
-    /** Further input sizes that the artifact takes. */
+    /** Further input sizes that the artifact takes; empty in the manifest of a network opened at one of them. */
     public val moreSizes: List<SizeSpec> = emptyList(),
+    /** All input sizes that the artifact takes. The first is the default, which it has until a runtime resizes it. */
+    public val inputSizes: List<InputSize> =
+        listOf(InputSize(preprocess.height, preprocess.width)) + moreSizes.map { it.size },
 ) {
+    /** The input size that everything else in the manifest is for. */
+    public val inputSize: InputSize get() = InputSize(preprocess.height, preprocess.width)
+
+    /** Whether that is not the default, so that a runtime has to resize the artifact. */
+    @Mnv4Internal
+    public val resized: Boolean get() = inputSize != inputSizes.first()
+
+    /**
+     * Returns the manifest of the same artifact at one of its input sizes, by default at its own.
+     *
+     * @throws Mnv4Exception.Unsupported if the artifact does not take the size.
+     */
+    internal fun at(size: InputSize?): ModelManifest {
+        if (size == null || size == inputSize) return this
+        val found = moreSizes.firstOrNull { it.size == size }
+        return alone(
+            found ?: throw Mnv4Exception.Unsupported(
+                "$id: Options.inputSize: found $size, the bundle takes: ${inputSizes.joinToString()}",
+            ),
+        )
+    }
+
     /** Returns the manifest of the same artifact with this input size alone. */
     internal fun alone(size: SizeSpec): ModelManifest {
         val eager = size.golden.filter { it.source == "eager" }.associate { it.tensor to it.shape }
@@ -175,12 +203,13 @@ public class ModelManifest(
             artifactPath = artifactPath,
             artifactBytes = artifactBytes,
             artifactSha256 = artifactSha256,
-            input = input.withSides(size.height, size.width),
+            input = input.withSides(size.size),
             outputs = outputs.map { output -> eager[output.name]?.let { output.withSidesOf(it) } ?: output },
-            preprocess = preprocess.withSides(size.height, size.width),
+            preprocess = preprocess.withSides(size.size),
             labels = labels,
             golden = size.golden,
             requires = requires,
+            inputSizes = inputSizes,
         )
     }
 
@@ -271,7 +300,7 @@ private fun Json.Entries.manifest(): ModelManifest {
 private fun Json.Entries.sized(): Pair<SizeSpec, Map<String, Set<String>>> {
     val (height, width) = get("size").list(2, 2).map { it.side() }
     val golden = get("golden").list(least = 2).map { it.record { golden() } }
-    return SizeSpec(height, width, golden) to parity()
+    return SizeSpec(InputSize(height, width), golden) to parity()
 }
 
 private fun Json.Entries.model(): Pair<String, String?> {
