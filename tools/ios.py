@@ -24,7 +24,7 @@ from pathlib import Path
 
 import yaml
 
-from mnv4_mobile import build, files, records
+from mnv4_mobile import Options, build, files, records
 from mnv4_mobile.measuring.devices import app
 from mnv4_mobile.measuring.plan import Plan
 from mnv4_mobile.measuring.subject import Subject, open_subject
@@ -65,7 +65,6 @@ PACKAGE_MODULES = ("MobileNetV4Core", "MobileNetV4Kit", "MobileNetV4KitTests")
 EXTRAS = STUBS / "Foundation.swift"
 SWIFT = Path("usr/libexec/swift/bin/swift")
 """Where Debian's package has it."""
-RECIPES = ("fp16", "fp32")
 # Enters a root folder made from the unpacked packages, with this checkout at its own path: their
 # programs need their own C library at its usual path.
 _ENTER = """
@@ -135,9 +134,11 @@ def fixtures() -> tuple[app.Job, Subject]:
     """Writes bundles and a job for the tests, and returns the job and what it measures."""
     shutil.rmtree(FIXTURES, ignore_errors=True)
     bundles = FIXTURES / "bundles"
-    build("conv-small-035", weights="demo", out=bundles, targets=["coreml"], recipes=RECIPES)
-    build("conv-small-035", weights="demo", out=bundles, targets=["coreai"], recipes=["fp16"])
-    build("conv-small-035", weights="demo", out=bundles, targets=["executorch"])
+    both = ["coreml", "coreai"]
+    build("conv-small-035", weights="demo", out=bundles, targets=both, recipes=["fp16"])
+    sizes = Options(size=(96, 96), more_sizes=((64, 96),))
+    both = ["coreml", "executorch"]
+    build("conv-small-035", weights="demo", out=bundles, targets=both, options=sizes)
     hashes = [hashlib.sha256(b"a" * count).hexdigest() for count in range(130)]
     (FIXTURES / "hashes.json").write_text(json.dumps(hashes))
     # Names that order differently by whole paths, by characters, or without hidden files.
@@ -248,9 +249,11 @@ def images() -> None:
 
 
 def runtimes() -> None:
-    """Runs the kit's code for Core AI with a stub that returns what the artifact returned."""
-    (bundle,) = (FIXTURES / "bundles").glob("*-coreai")
-    _run("core-ai", _sources(RUNS), str(bundle))
+    """Runs the kit's code for each runtime with a stub that returns what the artifact returned."""
+    for name, bundles in (("CoreAI", "*-coreai"), ("CoreML", "*_64x96-*-coreml")):
+        (bundle,) = (FIXTURES / "bundles").glob(bundles)
+        sources = [RUNS / f"{name}Run.swift", RUNS / "Checks.swift"]
+        _run(f"run-{name}", sources, str(bundle))
 
 
 def _run(name: str, sources: Sequence[Path], *arguments: str, version: int = 6) -> None:
@@ -360,9 +363,10 @@ def generated() -> None:
     other has one for Core ML and one for ExecuTorch.
     """
     shutil.rmtree(GENERATED, ignore_errors=True)
-    conv, *others = sorted((FIXTURES / "bundles").glob("*-coreml"))
-    assert len(others) == len(RECIPES) - 1
+    (conv,) = (FIXTURES / "bundles").glob("*-96x96-*-coreml")
+    others = [*(FIXTURES / "bundles").glob("*_64x96-*-coreml")]
     others += (FIXTURES / "bundles").glob("*-coreai")
+    assert len(others) == 2
     write_ios([conv, *others, hostile_bundle(conv, OUT / "hostile")], GENERATED)
     shop = [relabelled_bundle(conv, OUT / "relabelled")]
     shop += (FIXTURES / "bundles").glob("*-executorch")

@@ -234,17 +234,6 @@ struct CoreAIRun {
             return ["logits": output]
         }
     }
-
-    private func refused(_ wanted: String, _ block: () async throws -> Any) async {
-        do {
-            _ = try await block()
-            preconditionFailure("no error, must be: \(wanted)")
-        } catch let failure as MobileNetV4.Failure {
-            precondition(failure.description.contains(wanted), failure.description)
-        } catch {
-            preconditionFailure("\(error)")
-        }
-    }
 }
 
 /// What the kit asked Core AI for.
@@ -259,5 +248,3 @@ final class Asked: @unchecked Sendable {
         lock.withLock { both.append((name, unit)) }
     }
 }
-
-func check(_ holds: Bool, line: Int = #line) { precondition(holds, "line \(line)") }

@@ -8,12 +8,18 @@ public enum MLComputeUnits: Int, Sendable {
 // https://developer.apple.com/documentation/coreml/mlmodelconfiguration
 public class MLModelConfiguration: NSObject {
     public var computeUnits: MLComputeUnits = .all
+    // https://developer.apple.com/documentation/coreml/mlmodelconfiguration/functionname
+    @available(iOS 18.0, macOS 15.0, tvOS 18.0, visionOS 2.0, *)
+    public var functionName: String?
 }
 // https://developer.apple.com/documentation/coreml/mlfeaturedescription
 public class MLFeatureDescription: NSObject {}
 // https://developer.apple.com/documentation/coreml/mlmodeldescription
 public class MLModelDescription: NSObject {
-    public var outputDescriptionsByName: [String: MLFeatureDescription] { [:] }
+    public var outputDescriptionsByName: [String: MLFeatureDescription] {
+        Dictionary(
+            uniqueKeysWithValues: Prediction.current.outputNames.map { ($0, MLFeatureDescription()) })
+    }
 }
 // https://developer.apple.com/documentation/coreml/mlmultiarraydatatype
 public enum MLMultiArrayDataType: Int, Sendable {
@@ -21,22 +27,30 @@ public enum MLMultiArrayDataType: Int, Sendable {
 }
 // https://developer.apple.com/documentation/coreml/mlmultiarray
 public class MLMultiArray: NSObject {
-    public init(shape: [NSNumber], dataType: MLMultiArrayDataType) throws {}
-    public var dataType: MLMultiArrayDataType { .float32 }
-    public var shape: [NSNumber] { [] }
-    public var strides: [NSNumber] { [] }
+    private let memory: UnsafeMutableRawBufferPointer
+    public let dataType: MLMultiArrayDataType
+    public let shape: [NSNumber]
+    public let strides: [NSNumber]
+    public init(shape: [NSNumber], dataType: MLMultiArrayDataType) throws {
+        let sides = shape.map(\.intValue)
+        (self.shape, self.dataType) = (shape, dataType)
+        strides = sides.indices.map { NSNumber(value: sides[($0 + 1)...].reduce(1, *)) }
+        memory = .allocate(byteCount: sides.reduce(dataType == .float16 ? 2 : 4, *), alignment: 64)
+        memory.initializeMemory(as: UInt8.self, repeating: 0xff)
+    }
+    deinit { memory.deallocate() }
     public func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
-        try body(UnsafeRawBufferPointer(start: nil, count: 0))
+        try body(UnsafeRawBufferPointer(memory))
     }
     public func withUnsafeMutableBytes<R>(
         _ body: (UnsafeMutableRawBufferPointer, [Int]) throws -> R
-    ) rethrows -> R { try body(UnsafeMutableRawBufferPointer(start: nil, count: 0), []) }
+    ) rethrows -> R { try body(memory, strides.map(\.intValue)) }
 }
 // https://developer.apple.com/documentation/coreml/mlfeaturevalue
 public class MLFeatureValue: NSObject {
-    public init(multiArray value: MLMultiArray) {}
-    public init(pixelBuffer value: CVPixelBuffer) {}
-    public var multiArrayValue: MLMultiArray? { nil }
+    public let multiArrayValue: MLMultiArray?
+    public init(multiArray value: MLMultiArray) { multiArrayValue = value }
+    public init(pixelBuffer value: CVPixelBuffer) { multiArrayValue = nil }
     public var dictionaryValue: [AnyHashable: NSNumber] { [:] }
 }
 // https://developer.apple.com/documentation/coreml/mlfeatureprovider
@@ -46,20 +60,39 @@ public protocol MLFeatureProvider {
 }
 // https://developer.apple.com/documentation/coreml/mldictionaryfeatureprovider
 public class MLDictionaryFeatureProvider: NSObject, MLFeatureProvider {
-    public init(dictionary: [String: Any]) throws {}
-    public var featureNames: Set<String> { [] }
-    public func featureValue(for featureName: String) -> MLFeatureValue? { nil }
+    private let dictionary: [String: Any]
+    public init(dictionary: [String: Any]) throws { self.dictionary = dictionary }
+    public var featureNames: Set<String> { Set(dictionary.keys) }
+    public func featureValue(for featureName: String) -> MLFeatureValue? {
+        dictionary[featureName] as? MLFeatureValue
+    }
 }
 // https://developer.apple.com/documentation/coreml/mlmodel
 public class MLModel: NSObject {
-    override init() {}
+    private let function: String?
+    init(_ function: String?) { self.function = function }
     public var modelDescription: MLModelDescription { MLModelDescription() }
-    public class func compileModel(at modelURL: URL) async throws -> URL { modelURL }
+    public class func compileModel(at modelURL: URL) async throws -> URL {
+        let files = FileManager.default
+        let compiled = files.temporaryDirectory.appendingPathComponent("\(UUID()).mlmodelc")
+        try files.copyItem(at: modelURL, to: compiled)
+        return compiled
+    }
     public class func load(
         contentsOf url: URL, configuration: MLModelConfiguration = MLModelConfiguration()
-    ) async throws -> MLModel { MLModel() }
+    ) async throws -> MLModel { MLModel(configuration.functionName) }
     public func prediction(from input: any MLFeatureProvider) throws -> any MLFeatureProvider {
-        input
+        try Prediction.current.run(function, input)
+    }
+}
+// Ours: what the module does when tests run the code that uses it.
+public struct Prediction: Sendable {
+    public nonisolated(unsafe) static var current = Prediction()
+    public init() {}
+    public var outputNames: Set<String> = []
+    /// Runs the function that the model was loaded for; nil is the model's default function.
+    public var run: @Sendable (String?, any MLFeatureProvider) throws -> any MLFeatureProvider = {
+        $1
     }
 }
 

@@ -5,18 +5,22 @@ import MobileNetV4Kit
 extension MobileNetV4 {
     /// Opens a bundle for ExecuTorch from a package's resources.
     ///
-    /// - Parameter model: A constant of a package that `mnv4 sdk ios` wrote.
+    /// - Parameters:
+    ///   - model: A constant of a package that `mnv4 sdk ios` wrote.
+    ///   - inputSize: One of ``Manifest/inputSizes``; nil for the default.
     /// - Throws: ``Failure`` if the bundle cannot be used or ExecuTorch fails.
-    public init(executorch model: Model) async throws {
-        try await self.init(executorch: model.folder)
+    public init(executorch model: Model, inputSize: InputSize? = nil) async throws {
+        try await self.init(executorch: model.folder, inputSize: inputSize)
     }
 
     /// Opens a bundle for ExecuTorch in any folder, for example one that was downloaded.
     ///
-    /// - Parameter folder: The bundle's folder.
+    /// - Parameters:
+    ///   - folder: The bundle's folder.
+    ///   - inputSize: One of ``Manifest/inputSizes``; nil for the default.
     /// - Throws: ``Failure`` if the bundle cannot be used or ExecuTorch fails.
-    public init(executorch folder: URL) async throws {
-        let bundle = try ModelBundle(folder: folder)
+    public init(executorch folder: URL, inputSize: InputSize? = nil) async throws {
+        let bundle = try ModelBundle(folder: folder, inputSize: inputSize)
         try bundle.check(targets: "executorch")
         try bundle.checkArtifact()
         try await self.init(

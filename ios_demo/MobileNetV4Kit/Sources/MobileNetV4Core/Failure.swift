@@ -9,8 +9,8 @@ extension MobileNetV4 {
         case badBundle(String)
         /// An image that cannot be used.
         case badImage(String)
-        /// The bundle does not have the requested output (classes, an embedding, feature maps), or
-        /// needs a newer system.
+        /// The bundle does not have the requested output (classes, an embedding, feature maps) or
+        /// input size, or needs a newer system.
         case unsupported(String)
         /// A job or a plan of a measurement that is not valid or not supported.
         case badPlan(String)

@@ -152,15 +152,29 @@ extension MobileNetV4 {
         public let minSqnrDb: Double?
     }
 
-    /// A further input size that an artifact takes.
-    public struct SizeSpec: Sendable, Equatable {
-        /// The (height, width) of the input.
-        public let size: [Int]
-        /// Images of this size, and the outputs that they must give.
-        public let golden: [GoldenSpec]
+    /// An input size in pixels.
+    public struct InputSize: Sendable, Hashable, CustomStringConvertible {
+        /// The height of the input.
+        public let height: Int
+        /// The width of the input.
+        public let width: Int
+
+        /// Makes a size from its sides.
+        public init(height: Int, width: Int) {
+            self.height = height
+            self.width = width
+        }
+
+        /// The size as `mnv4 build` takes it: `64x128` is 64 high and 128 wide.
+        public var description: String { "\(height)x\(width)" }
+
+        fileprivate var sides: [Int] { [height, width] }
     }
 
     /// The `manifest.json` of a bundle; the generator's `docs/reference/bundle.md` specifies it.
+    ///
+    /// If the bundle takes several input sizes, it describes the one that was chosen when the bundle was
+    /// opened.
     public struct Manifest: Sendable, Equatable {
         /// The newest schema that this version reads.
         public static let schema = 1
@@ -205,8 +219,23 @@ extension MobileNetV4 {
         public let golden: [GoldenSpec]
         /// The requirements on a device, by `<target>.<key>`: `coreml.min_ios`, `coreml.compute_unit`.
         public let requires: [String: String]
-        /// Further input sizes that the artifact takes.
-        public let moreSizes: [SizeSpec]
+        /// The input sizes that the artifact takes, the default first.
+        public let inputSizes: [InputSize]
+        /// What differs at the further input sizes; empty if one of them was chosen.
+        let moreSizes: [SizeSpec]
+
+        /// A further input size that an artifact takes.
+        struct SizeSpec: Sendable, Equatable {
+            /// The size.
+            let size: InputSize
+            /// Images of this size, and the outputs that they must give.
+            let golden: [GoldenSpec]
+        }
+
+        /// The input size that everything else in the manifest is for.
+        public var inputSize: InputSize {
+            InputSize(height: preprocess.height, width: preprocess.width)
+        }
 
         /// Returns the index of the output of a kind; nil if there is none.
         public func output(kind: String) -> Int? { outputs.firstIndex { $0.kind == kind } }
@@ -251,12 +280,14 @@ extension MobileNetV4.Manifest {
         let sized = try (entries.optional("more_sizes")?.list() ?? []).map {
             try $0.record { entries in
                 (
-                    try MobileNetV4.SizeSpec(entries),
+                    try SizeSpec(entries),
                     parity: try entries["parity"].checkedParity()
                 )
             }
         }
         moreSizes = sized.map(\.0)
+        inputSizes =
+            [.init(height: preprocess.height, width: preprocess.width)] + moreSizes.map(\.size)
         _ = try entries.optional("calibration")?.orNil { try $0.record(Self.checkCalibration) }
         _ = try entries.optional("float16_range")?.orNil { try $0.record(Self.checkFloat16Range) }
         _ = try entries.optional("tuning")?.orNil { try $0.record(Self.checkTuning) }
@@ -266,14 +297,28 @@ extension MobileNetV4.Manifest {
         try checkSizes(sized.map(\.parity))
     }
 
+    /// Returns the manifest of the same artifact at one of its input sizes.
+    ///
+    /// - Parameter size: The size; nil for the default.
+    /// - Throws: ``Failure/unsupported(_:)``, which names the allowed sizes, if it is none of them.
+    func at(inputSize size: MobileNetV4.InputSize?) throws -> Self {
+        guard let size, size != inputSizes[0] else { return self }
+        guard let found = moreSizes.first(where: { $0.size == size }) else {
+            throw MobileNetV4.Failure.unsupported(
+                "\(id): input size: found \(size), allowed: "
+                    + inputSizes.map(\.description).joined(separator: ", "))
+        }
+        return Self(self, alone: found)
+    }
+
     /// Makes the manifest of the same artifact with one of its further input sizes alone.
-    init(_ manifest: Self, alone size: MobileNetV4.SizeSpec) {
+    init(_ manifest: Self, alone size: SizeSpec) {
         id = manifest.id
         model = manifest.model
         target = manifest.target
         recipe = manifest.recipe
         artifact = manifest.artifact
-        input = manifest.input.with(sides: size.size)
+        input = manifest.input.with(sides: size.size.sides)
         outputs = manifest.outputs.map { output in
             let eager = size.golden.first { $0.source == .eager && $0.tensor == output.name }
             guard let layout = output.layout, let shape = eager?.shape, shape.count == 4 else {
@@ -283,11 +328,12 @@ extension MobileNetV4.Manifest {
         }
         let before = manifest.preprocess
         preprocess = .init(
-            size: size.size, crop: before.crop, interpolation: before.interpolation,
+            size: size.size.sides, crop: before.crop, interpolation: before.interpolation,
             mean: before.mean, std: before.std)
         labels = manifest.labels
         golden = size.golden
         requires = manifest.requires
+        inputSizes = manifest.inputSizes
         moreSizes = []
     }
 
@@ -418,9 +464,10 @@ extension MobileNetV4.TensorSpec {
     }
 }
 
-extension MobileNetV4.SizeSpec {
+extension MobileNetV4.Manifest.SizeSpec {
     fileprivate init(_ entries: JSONEntries) throws {
-        size = try entries["size"].list(2...2).map { try $0.integer(1...16384) }
+        let sides = try entries["size"].list(2...2).map { try $0.integer(1...16384) }
+        size = .init(height: sides[0], width: sides[1])
         golden = try entries["golden"].list(2...Int.max).map {
             try $0.record(MobileNetV4.GoldenSpec.init)
         }

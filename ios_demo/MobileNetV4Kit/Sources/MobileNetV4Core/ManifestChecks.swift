@@ -57,13 +57,14 @@ extension MobileNetV4.Manifest {
 
     /// Checks the further input sizes; `parity` has, for each, names of outputs by unit.
     func checkSizes(_ parity: [[String: [String]]]) throws {
-        var found: Set = [preprocess.size]
+        var found: Set = [inputSize]
         for (index, (entry, parity)) in zip(moreSizes, parity).enumerated() {
             let place = "more_sizes[\(index)]"
             guard found.insert(entry.size).inserted else {
                 throw wrong("\(place).size", "found \(entry.size) twice")
             }
-            let bytes = entry.size.reduce(3 * input.dtype.bytes * input.shape[0], *)
+            let bytes =
+                3 * input.dtype.bytes * input.shape[0] * entry.size.height * entry.size.width
             guard bytes <= JSON.mostInt32 else {
                 throw wrong(
                     "\(place).size",

@@ -5,13 +5,18 @@ extension MobileNetV4 {
     public struct ModelBundle: Sendable {
         /// The bundle's folder.
         public let folder: URL
-        /// The bundle's manifest.
+        /// The bundle's manifest, for the input size that was chosen.
         public let manifest: Manifest
 
         /// Reads a bundle's manifest; ``checkArtifact()`` reads the artifact.
         ///
-        /// - Throws: ``Failure/badBundle(_:)`` if there is no manifest, or it cannot be used.
-        public init(folder: URL) throws {
+        /// - Parameters:
+        ///   - folder: The bundle's folder.
+        ///   - inputSize: One of ``Manifest/inputSizes``; nil for the default. Preprocessing, outputs
+        ///     and golden pairs are those of this size.
+        /// - Throws: ``Failure/badBundle(_:)`` if there is no manifest, or it cannot be used;
+        ///   ``Failure/unsupported(_:)`` if the artifact does not take the input size.
+        public init(folder: URL, inputSize: InputSize? = nil) throws {
             let file = folder.appendingPathComponent("manifest.json")
             guard FileManager.default.fileExists(atPath: file.path) else {
                 throw Failure.badBundle("\(folder.path): not a bundle: it has no manifest.json")
@@ -19,7 +24,7 @@ extension MobileNetV4 {
             let json = try Self.read(file, atMost: Self.mostManifest)
             self.folder = folder
             do {
-                manifest = try Manifest(json: json)
+                manifest = try Manifest(json: json).at(inputSize: inputSize)
             } catch Failure.badBundle(let why) {
                 throw Failure.badBundle("\(folder.path): \(why)")
             }

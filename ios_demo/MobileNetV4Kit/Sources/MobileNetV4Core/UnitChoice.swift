@@ -6,7 +6,8 @@ extension MobileNetV4 {
     /// On the first opening, all units run the golden pair and then 20 more images. Those with wrong
     /// outputs are dropped, and those that give an image other outputs when it runs again, fail, hang
     /// or end the app. Of the others the fastest are chosen. The choice is remembered for this model
-    /// of device, this build of the system and this artifact, and made again for any other.
+    /// of device, this build of the system, this artifact and this input size, and made again for any
+    /// other.
     public struct UnitChoice: Codable, Sendable, Equatable {
         /// What was found out about units.
         public enum Verdict: String, Codable, Sendable, CaseIterable {

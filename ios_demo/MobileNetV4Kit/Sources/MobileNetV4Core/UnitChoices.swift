@@ -1,6 +1,7 @@
 import Foundation
 
-/// The choices of units that were made on this device, each in a file with the hash of its artifact.
+/// The choices of units that were made on this device, each in a file that is named by the hash of its
+/// artifact and the input size.
 ///
 /// A choice is made once for all callers, and only one at a time, because two would slow each other
 /// down. Files of another device or build of the system are removed, and those that were not used for
@@ -71,36 +72,36 @@ package actor UnitChoices {
             -> any MobileNetV4.SessionLoader
     ) async throws -> MobileNetV4.UnitChoice {
         sweep()
-        let sha256 = bundle.manifest.artifact.sha256
-        if let choice = record(file(sha256))?.choice, choice.isComplete {
-            Kept.use(file(sha256))
+        let name = name(bundle.manifest)
+        if let choice = record(file(name))?.choice, choice.isComplete {
+            Kept.use(file(name))
             return choice
         }
-        if let task = running[sha256] { return try await task.value }
+        if let task = running[name] { return try await task.value }
         let golden = try MobileNetV4.Golden(bundle)
         let trial = UnitTrial(
             bundle: bundle, golden: golden, open: open, limit: limit, latency: latency)
         // A task of its own: a caller that is cancelled does not take the others with it.
         let task = Task { [last] in
             _ = await last?.result
-            defer { running[sha256] = nil }
+            defer { running[name] = nil }
             return try await choose(trial, available)
         }
-        running[sha256] = task
+        running[name] = task
         last = task
         return try await task.value
     }
 
     /// Forgets the choice for a bundle, so that the next call makes it again.
     func forget(_ bundle: MobileNetV4.ModelBundle) {
-        try? FileManager.default.removeItem(at: file(bundle.manifest.artifact.sha256))
+        try? FileManager.default.removeItem(at: file(name(bundle.manifest)))
     }
 
     private func choose(
         _ trial: UnitTrial, _ available: [MobileNetV4.Plan.Unit]
     ) async throws -> MobileNetV4.UnitChoice {
         let manifest = trial.bundle.manifest
-        let file = file(manifest.artifact.sha256)
+        let file = file(name(manifest))
         var record = record(file) ?? Record(device: device, system: system)
         var findings: [MobileNetV4.UnitChoice.Finding] = []
         for unit in MobileNetV4.ComputeUnit.tried {
@@ -127,8 +128,12 @@ package actor UnitChoices {
         return choice
     }
 
-    private func file(_ sha256: String) -> URL {
-        folder.appendingPathComponent(sha256 + Self.suffix)
+    private func name(_ manifest: MobileNetV4.Manifest) -> String {
+        "\(manifest.artifact.sha256)-\(manifest.inputSize)"
+    }
+
+    private func file(_ name: String) -> URL {
+        folder.appendingPathComponent(name + Self.suffix)
     }
 
     /// Returns what a file says; nil if it is missing, damaged, or of another device or system.

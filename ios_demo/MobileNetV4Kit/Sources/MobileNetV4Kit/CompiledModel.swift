@@ -13,10 +13,15 @@ struct CompiledModel: Sendable {
 
     private let artifact: CompiledModels.Artifact
     private let id: String
+    /// The function for a further input size of the bundle; nil for the model's default function.
+    let function: String?
 
     init(_ bundle: MobileNetV4.ModelBundle) {
         artifact = CompiledModels.Artifact(bundle)
-        id = bundle.manifest.id
+        let manifest = bundle.manifest
+        id = manifest.id
+        let size = manifest.inputSize
+        function = size == manifest.inputSizes[0] ? nil : "size_\(size)"
     }
 
     /// Returns the address of the compiled model, and compiles it first if it does not exist.
@@ -32,13 +37,25 @@ struct CompiledModel: Sendable {
     func load(for units: MLComputeUnits) async throws -> sending MLModel {
         do {
             return try await Self.models.opened(artifact, compile: compile) { url in
-                let configuration = MLModelConfiguration()
-                configuration.computeUnits = units
-                return try await MLModel.load(contentsOf: url, configuration: configuration)
+                try await MLModel.load(contentsOf: url, configuration: configuration(for: units))
             }
         } catch {
             throw named(error, "load")
         }
+    }
+
+    /// Returns the configuration with which Core ML opens the model's function on units.
+    func configuration(for units: MLComputeUnits) throws -> MLModelConfiguration {
+        let configuration = MLModelConfiguration()
+        configuration.computeUnits = units
+        guard let function else { return configuration }
+        guard #available(iOS 18.0, macOS 15.0, tvOS 18.0, visionOS 2.0, *) else {
+            throw MobileNetV4.Failure.unsupported(
+                "\(id): has functions for its input sizes, which need iOS 18, macOS 15, tvOS 18 or "
+                    + "visionOS 2")
+        }
+        configuration.functionName = function
+        return configuration
     }
 
     private var compile: CompiledModels.Compile {

@@ -7,12 +7,14 @@ extension MobileNetV4 {
     /// - Parameters:
     ///   - folder: The bundle's folder.
     ///   - computeUnit: The units that Core ML may use; nil for those of the bundle.
+    ///   - inputSize: One of ``Manifest/inputSizes``; nil for the default.
     /// - Throws: ``Failure`` if the bundle cannot be used or Core ML fails.
     @available(iOS 17.4, macOS 14.4, tvOS 17.4, visionOS 1.1, *)
     public static func operators(
-        folder: URL, computeUnit: ComputeUnit? = nil
+        folder: URL, computeUnit: ComputeUnit? = nil, inputSize: InputSize? = nil
     ) async throws -> [OperatorPlan] {
-        try await CoreMLLoader(folder, computeUnit: computeUnit).operators()
+        let bundle = try ModelBundle(folder: folder, inputSize: inputSize)
+        return try await CoreMLLoader(bundle, computeUnit: computeUnit).operators()
     }
 }
 
@@ -28,8 +30,7 @@ extension CoreMLLoader {
     @available(iOS 17.4, macOS 14.4, tvOS 17.4, visionOS 1.1, *)
     fileprivate func operators() async throws -> [MobileNetV4.OperatorPlan] {
         let url = try await compiled.url()
-        let configuration = MLModelConfiguration()
-        configuration.computeUnits = unit.units
+        let configuration = try compiled.configuration(for: unit.units)
         let plan: MLComputePlan
         do {
             plan = try await MLComputePlan.load(
@@ -39,11 +40,11 @@ extension CoreMLLoader {
                 "\(bundle.manifest.id): Core ML has no plan: \(error.localizedDescription)")
         }
         guard case .program(let program) = plan.modelStructure,
-            let main = program.functions["main"]
+            let function = program.functions[compiled.function ?? "main"]
         else {
             throw MobileNetV4.Failure.badBundle("\(bundle.manifest.id): is not an ML program")
         }
-        let operations = main.block.operations.filter {
+        let operations = function.block.operations.filter {
             MobileNetV4.OperatorPlan.isComputed($0.operatorName)
         }
         return operations.enumerated().map { i, operation in

@@ -25,10 +25,6 @@ struct CoreMLLoader: SystemLoader {
     /// Checks a bundle and makes its loader.
     ///
     /// - Throws: ``Failure`` if the bundle is damaged, for another runtime, or for a newer system.
-    init(_ folder: URL, computeUnit: MobileNetV4.ComputeUnit?) throws {
-        try self.init(MobileNetV4.ModelBundle(folder: folder), computeUnit: computeUnit)
-    }
-
     init(_ bundle: MobileNetV4.ModelBundle, computeUnit: MobileNetV4.ComputeUnit?) throws {
         try bundle.check(targets: "coreml")
         try bundle.checkForThisSystem()

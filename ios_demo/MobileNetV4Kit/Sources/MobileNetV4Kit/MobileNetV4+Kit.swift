@@ -12,10 +12,11 @@ extension MobileNetV4 {
     /// - Parameters:
     ///   - model: A constant of a package that `mnv4 sdk ios` wrote, for Core ML or Core AI.
     ///   - units: The units that the runtime may use. The Simulator always uses the CPU.
+    ///   - inputSize: One of ``Manifest/inputSizes``; nil for the default.
     /// - Throws: ``Failure`` if the bundle cannot be used, this system is too old for it, or the
     ///   runtime fails.
-    public init(_ model: Model, units: Units = .built) async throws {
-        try await self.init(folder: model.folder, units: units)
+    public init(_ model: Model, units: Units = .built, inputSize: InputSize? = nil) async throws {
+        try await self.init(folder: model.folder, units: units, inputSize: inputSize)
     }
 
     /// Opens the first of several bundles that this device can run, as those of one network for Core
@@ -25,17 +26,20 @@ extension MobileNetV4 {
     /// let model = try await MobileNetV4(anyOf: [MainModels.digitsCoreai, MainModels.digitsCoreml])
     /// ```
     ///
-    /// A bundle is passed over if this system is too old for it, and also if it is damaged or the
-    /// runtime cannot compile it. ``manifest`` says which one is open.
+    /// A bundle is passed over if this system is too old for it or it does not take the input size,
+    /// and also if it is damaged or the runtime cannot compile it. ``manifest`` says which one is open.
     ///
     /// - Parameters:
     ///   - models: Constants of packages that `mnv4 sdk ios` wrote, the preferred one first.
     ///   - units: The units that the runtime may use. The Simulator always uses the CPU.
+    ///   - inputSize: One of ``Manifest/inputSizes``; nil for the default.
     /// - Throws: ``Failure/unsupported(_:)``, which says of each bundle why it cannot be opened;
     ///   another ``Failure`` if the runtime compiles the bundle but cannot load it.
-    public init(anyOf models: [Model], units: Units = .built) async throws {
+    public init(
+        anyOf models: [Model], units: Units = .built, inputSize: InputSize? = nil
+    ) async throws {
         let opened = try await Self.first(of: models.map(\.folder)) { folder in
-            try await Self.compiled(folder, units)
+            try await Self.compiled(folder, units, inputSize)
         }
         try await self.init(opened)
     }
@@ -45,10 +49,11 @@ extension MobileNetV4 {
     /// - Parameters:
     ///   - folder: The bundle's folder.
     ///   - units: The units that the runtime may use. The Simulator always uses the CPU.
+    ///   - inputSize: One of ``Manifest/inputSizes``; nil for the default.
     /// - Throws: ``Failure`` if the bundle cannot be used, this system is too old for it, or the
     ///   runtime fails.
-    public init(folder: URL, units: Units = .built) async throws {
-        try await self.init(Self.compiled(folder, units))
+    public init(folder: URL, units: Units = .built, inputSize: InputSize? = nil) async throws {
+        try await self.init(Self.compiled(folder, units, inputSize))
     }
 
     /// A bundle whose artifact is compiled, with its loader and how its units were chosen.
@@ -69,9 +74,11 @@ extension MobileNetV4 {
             "choices", on: AppleSystem.current.family, app: Bundle.main.bundleIdentifier),
         device: machine, system: ProcessInfo.processInfo.operatingSystemVersionString)
 
-    private static func compiled(_ folder: URL, _ units: Units) async throws -> Compiled {
-        var loader = try systemLoader(folder, computeUnit: units.named)
-        let bundle = loader.bundle
+    private static func compiled(
+        _ folder: URL, _ units: Units, _ inputSize: InputSize?
+    ) async throws -> Compiled {
+        let bundle = try ModelBundle(folder: folder, inputSize: inputSize)
+        var loader = try systemLoader(bundle, computeUnit: units.named)
         guard units == .auto else {
             try await loader.compile()
             return Compiled(bundle: bundle, loader: loader)
@@ -100,11 +107,14 @@ extension MobileNetV4 {
     /// Vision takes bundles that were built with `--input pixels`. Ask again after each launch of the
     /// app, as a system update brings another compiler.
     ///
+    /// Core ML opens the function for the bundle's default input size. Those for the other sizes are
+    /// named as in `size_96x128`, height first: pass the name in `MLModelConfiguration.functionName`.
+    ///
     /// - Parameter folder: The bundle's folder.
     /// - Throws: ``Failure`` if the bundle cannot be used, this system is too old for it, or Core ML
     ///   fails.
     public static func compiledModel(folder: URL) async throws -> URL {
-        try await CoreMLLoader(folder, computeUnit: nil).compiled.url()
+        try await CoreMLLoader(ModelBundle(folder: folder), computeUnit: nil).compiled.url()
     }
 
     /// Returns the most probable classes of an image, the most probable first.

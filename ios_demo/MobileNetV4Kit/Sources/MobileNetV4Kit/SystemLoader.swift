@@ -2,8 +2,6 @@ import Foundation
 
 /// Loads a bundle into a runtime of the system.
 protocol SystemLoader: MobileNetV4.SessionLoader {
-    /// The bundle, which this system can run.
-    var bundle: MobileNetV4.ModelBundle { get }
     /// The units that were chosen: in the Simulator not those that were asked for.
     var unit: MobileNetV4.ComputeUnit { get set }
 
@@ -19,8 +17,9 @@ extension MobileNetV4 {
     /// Checks a bundle and returns the loader of the runtime that it is for.
     ///
     /// - Throws: ``Failure`` if the bundle is damaged, for another runtime, or for a newer system.
-    static func systemLoader(_ folder: URL, computeUnit: ComputeUnit?) throws -> any SystemLoader {
-        let bundle = try ModelBundle(folder: folder)
+    static func systemLoader(
+        _ bundle: ModelBundle, computeUnit: ComputeUnit?
+    ) throws -> any SystemLoader {
         try bundle.check(targets: "coreml", "coreai")
         guard bundle.manifest.target == "coreai" else {
             return try CoreMLLoader(bundle, computeUnit: computeUnit)

@@ -21,6 +21,52 @@ struct BundleTests {
         #expect(Array(try bundle.golden(.eager).keys) == ["logits"])
     }
 
+    @Test(arguments: [Fixtures.float32, Fixtures.executorch])
+    func aFurtherInputSize(_ name: String) throws {
+        func opened(_ size: MobileNetV4.InputSize?) throws -> MobileNetV4.ModelBundle {
+            try MobileNetV4.ModelBundle(folder: Fixtures.bundle(name), inputSize: size)
+        }
+        let first = try opened(nil)
+        #expect(first.manifest.inputSizes.map(\.description) == ["96x96", "64x96"])
+        #expect(try opened(first.manifest.inputSize).manifest == first.manifest)
+        let small = try opened(.init(height: 64, width: 96))
+        #expect(small.manifest.inputSizes == first.manifest.inputSizes)
+        #expect(small.manifest.preprocess.size == [64, 96])
+        #expect(small.manifest.input.count == 3 * 64 * 96)
+        #expect(small.manifest.outputs == first.manifest.outputs)
+        #expect(try #require(try small.golden(.input)["pixels"]).count % (64 * 96 * 3) == 0)
+        #expect(try small.golden(.eager) != first.golden(.eager))
+        #expect(try MobileNetV4.Golden(small).image(1).count == 64 * 96 * 3)
+        #expect(small.manifest.inputSize == first.manifest.inputSizes[1])
+        for size in [(128, 128), (96, 64), (-1, 0)].map(MobileNetV4.InputSize.init) {
+            #expect(
+                message { try opened(size) }
+                    == "\(name): input size: found \(size), allowed: 96x96, 64x96")
+        }
+    }
+
+    @Test func anInputSizeOfABundleWithOne() throws {
+        let folder = Fixtures.bundle(Fixtures.coreAI)
+        #expect(
+            message {
+                try MobileNetV4.ModelBundle(
+                    folder: folder, inputSize: .init(height: 64, width: 96))
+            } == "\(Fixtures.coreAI): input size: found 64x96, allowed: 96x96")
+        #expect(
+            try MobileNetV4.ModelBundle(
+                folder: folder, inputSize: .init(height: 96, width: 96)
+            ).manifest
+                == MobileNetV4.ModelBundle(folder: folder).manifest)
+    }
+
+    @Test func aFeatureMapHasTheSidesOfItsInputSize() throws {
+        let found = try Fixtures.accepted("manifest").map { try MobileNetV4.Manifest(json: $0) }
+        let maps = found.filter { $0.inputSizes.count > 1 && $0.output(kind: "stage_1") != nil }
+        let large = try #require(maps.first).at(inputSize: .init(height: 128, width: 160))
+        #expect(large.input.shape == [1, 128, 160, 3])
+        #expect(large.outputs.map(\.shape) == [[1, 4], [1, 64, 8, 10]])
+    }
+
     private func refused(
         _ name: String = Fixtures.float16, _ change: (inout [String: Any]) -> Void
     ) throws -> String {
@@ -30,7 +76,7 @@ struct BundleTests {
 
     @Test func aDamagedArtifact() throws {
         let pte = try Fixtures.copy(Fixtures.executorch)
-        let program = "conv-small-035-96x96-fp32.pte"
+        let program = "conv-small-035-96x96_64x96-fp32.pte"
         let file = try FileHandle(forWritingTo: pte.appendingPathComponent(program))
         try file.seekToEnd()
         try file.write(contentsOf: Data([0]))

@@ -13,10 +13,12 @@ enum Fixtures {
     static let golden = checkout.appendingPathComponent("tests/golden")
     static let folder = checkout.appendingPathComponent("out/ios/fixtures")
 
-    static let float32 = "conv-small-035-96x96-fp32-coreml"
+    /// Takes 64 x 96 pixels, too.
+    static let float32 = "conv-small-035-96x96_64x96-fp32-coreml"
     static let float16 = "conv-small-035-96x96-fp16-coreml"
     static let coreAI = "conv-small-035-96x96-fp16-coreai"
-    static let executorch = "conv-small-035-96x96-fp32-executorch"
+    /// Takes 64 x 96 pixels, too.
+    static let executorch = "conv-small-035-96x96_64x96-fp32-executorch"
 
     /// The path of a Core ML artifact in its bundle.
     static func package(_ name: String) -> String {

@@ -99,6 +99,10 @@ struct FuzzTests {
         let most = 1 << 20
         let sizes = ([manifest.input] + manifest.outputs).map(\.bytes)
         #expect(sizes.allSatisfy { (1...JSON.mostInt32).contains($0) })
+        for size in manifest.inputSizes {
+            let one = try manifest.at(inputSize: size)
+            #expect(([one.input] + one.outputs).allSatisfy { $0.bytes <= JSON.mostInt32 })
+        }
         try AppleSystem(.iOS, 1000).check(manifest)
         _ = try MobileNetV4.ComputeUnit.chosen(nil, for: manifest, simulator: false)
         guard sizes.allSatisfy({ $0 <= most }) else { return }

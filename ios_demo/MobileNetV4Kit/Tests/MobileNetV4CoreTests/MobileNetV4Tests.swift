@@ -55,6 +55,16 @@ struct MobileNetV4Tests {
         #expect(refused.contains("found 0 x 0 pixels"))
     }
 
+    @Test func aFurtherInputSize() async throws {
+        let bundle = try MobileNetV4.ModelBundle(
+            folder: Fixtures.bundle(Fixtures.float32), inputSize: .init(height: 64, width: 96))
+        let model = try await MobileNetV4(bundle: bundle, loader: FakeLoader(bundle))
+        #expect(model.manifest.preprocess.size == [64, 96])
+        try await model.prewarm()
+        #expect(try await model.selfCheck() > 20)
+        #expect(try await model.classify(Blank(width: 320, height: 200), top: 1).count == 1)
+    }
+
     @Test func withoutClassesAndWithoutLabels() async throws {
         let plain = try Fixtures.edited(Fixtures.float32) { $0["labels"] = NSNull() }
         let (model, _) = try await open(plain)

@@ -15,6 +15,7 @@ struct OutputsTests {
             manifest["id"] = "m"
             manifest["labels"] = labels ?? NSNull()
             manifest["parity"] = [String: Any]()
+            manifest["more_sizes"] = nil
             guard let first = (manifest["outputs"] as? [[String: Any]])?.first,
                 let golden = manifest["golden"] as? [[String: Any]],
                 let eager = golden.first(where: { $0["source"] as? String == "eager" })

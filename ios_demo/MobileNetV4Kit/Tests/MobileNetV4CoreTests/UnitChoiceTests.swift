@@ -129,7 +129,7 @@ struct UnitChoiceTests {
     private let bundle: MobileNetV4.ModelBundle
     private let folder: URL
     private var file: URL {
-        folder.appendingPathComponent("\(bundle.manifest.artifact.sha256).json")
+        folder.appendingPathComponent("\(bundle.manifest.artifact.sha256)-96x96.json")
     }
 
     init() throws {
@@ -335,6 +335,27 @@ struct UnitChoiceTests {
         _ = try await choose(
             device, device: "iPhone17,3", system: "18.1 (22B91)", available: [.cpu])
         #expect(device.opened.count == 3)
+    }
+
+    @Test func eachInputSizeHasAChoiceOfItsOwn() async throws {
+        let devices = try [nil, MobileNetV4.InputSize(height: 64, width: 96)].map { size in
+            Device(
+                try MobileNetV4.ModelBundle(
+                    folder: Fixtures.bundle(Fixtures.float32), inputSize: size),
+                size == nil ? [:] : [.cpuAndGPU: .wrong])
+        }
+        let latencies: [Unit: Double] = [
+            .cpuOnly: 8, .cpuAndGPU: 2, .cpuAndNeuralEngine: 4, .all: 6,
+        ]
+        for _ in 0..<2 {
+            for (device, unit) in zip(devices, [Unit.cpuAndGPU, .cpuAndNeuralEngine]) {
+                let choice = try await choose(device, latencies: latencies)
+                #expect(choice.unit == unit)
+                #expect(device.opened == Unit.tried)
+            }
+        }
+        let sha256 = devices[0].bundle.manifest.artifact.sha256
+        #expect(try names().sorted() == ["\(sha256)-64x96.json", "\(sha256)-96x96.json"])
     }
 
     private func names() throws -> [String] {

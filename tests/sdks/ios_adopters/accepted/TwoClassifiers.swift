@@ -24,5 +24,5 @@ let models = Dictionary(
 
 /// Opens a network for the other runtime, which its package brings.
 func open() async throws -> MobileNetV4 {
-    try await MobileNetV4(executorch: ShopModels.convSmall035_96x96Fp32Executorch)
+    try await MobileNetV4(executorch: ShopModels.convSmall035_96x96_64x96Fp32Executorch)
 }
