@@ -14,6 +14,9 @@ import org.pytorch.executorch.Tensor
 import java.io.File
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
+import java.util.concurrent.locks.ReentrantReadWriteLock
+import kotlin.concurrent.read
+import kotlin.concurrent.write
 
 /** Runs bundles for ExecuTorch. */
 public class ExecuTorchProvider : RuntimeProvider {
@@ -64,8 +67,9 @@ internal class ExecuTorchSession(
         return "executorch (${backends.joinToString().ifEmpty { "portable" }})"
     }
 
-    override fun run(): List<FloatArray> =
-        running("${manifest.id}: ExecuTorch cannot run it") { module.forward(fed) }.mapIndexed { i, value ->
+    override fun run(): List<FloatArray> {
+        val values = Pool.use { running("${manifest.id}: ExecuTorch cannot run it") { module.forward(fed) } }
+        return values.mapIndexed { i, value ->
             val output = manifest.outputs[i]
             val tensor = value.toTensor()
             when (output.dtype) {
@@ -74,6 +78,7 @@ internal class ExecuTorchSession(
                 else -> tensor.dataAsFloatArray
             }
         }
+    }
 
     override fun close() {
         module.close()
@@ -85,34 +90,36 @@ internal class ExecuTorchSession(
  * ExecuTorch's pool of threads, which belongs to the process.
  *
  * Loading a program with another number of threads replaces the pool, and those that are loaded keep a pointer to
- * the old one: their next run hangs or ends the process.
+ * the old one: their next run hangs or ends the process. With the same number it may do so while another program runs
+ * (a run and a load waited for each other, in `pthreadpool_destroy`), so nothing runs while a program is loaded.
  */
 private object Pool {
+    private val lock = ReentrantReadWriteLock(true) // fair, so that constant runs let a program be loaded
     private var threads = 0
     private var users = 0
 
     /** Runs [load], which loads a program, if the pool has the right number of threads or no other user. */
-    @Synchronized
     fun <T> enter(
         id: String,
         wanted: Int,
         load: () -> T,
-    ): T {
-        if (users > 0 && wanted != threads) {
-            throw Mnv4Exception.Unsupported(
-                "$id: $wanted threads: ExecuTorch has one number of threads for the whole process, and a network " +
-                    "with $threads is open; open this one with Options(threads = $threads), or close the other one first",
-            )
+    ): T =
+        lock.write {
+            if (users > 0 && wanted != threads) {
+                throw Mnv4Exception.Unsupported(
+                    "$id: $wanted threads: ExecuTorch has one number of threads for the whole process, and a network " +
+                        "with $threads is open; open this one with Options(threads = $threads), or close the other one first",
+                )
+            }
+            val loaded = load()
+            threads = wanted
+            users++
+            loaded
         }
-        val loaded = load()
-        threads = wanted
-        users++
-        return loaded
-    }
+
+    /** Runs [run], which runs a program. */
+    fun <T> use(run: () -> T): T = lock.read(run)
 
     /** Undoes [enter], after the program was closed. */
-    @Synchronized
-    fun leave() {
-        users--
-    }
+    fun leave(): Unit = lock.write { users-- }
 }
