@@ -63,10 +63,17 @@ def source_of(path: Path) -> bytes:
 
     Raises:
         LoweringError: The file was built without it.
+        BundleError: It is not stored as a build stores it.
     """
     try:
         with zipfile.ZipFile(path) as packed:
-            return packed.read(SOURCE)
+            entry = packed.getinfo(SOURCE)
+            # What is compressed may be of any size.
+            if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+                raise BundleError(
+                    f"{path}: {SOURCE} in it is compressed or encrypted, must be stored as it is"
+                )
+            return packed.read(entry)
     except (KeyError, zipfile.BadZipFile):
         raise LoweringError(
             f"{path}: a compiled program shows no values of layers, and this file lacks the LiteRT "

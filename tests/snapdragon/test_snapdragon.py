@@ -297,6 +297,15 @@ def test_a_file_whose_layers_cannot_be_known_is_refused(mnv4, demo_bundle, watch
             worker.watch(inputs, {})
 
 
+def test_a_model_that_is_compressed_in_its_file_is_not_unpacked(demo_bundle, tmp_path):
+    file = tmp_path / "x.tflite"
+    file.write_bytes(demo_bundle("snapdragon").artifact.read_bytes())
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr(SOURCE, bytes(1 << 20))
+    with pytest.raises(BundleError, match=r"source\.tflite in it is compressed or encrypted"):
+        source_of(file)
+
+
 def relisted(manifest, artifact):
     """Opens a bundle whose artifact was changed."""
     entry = replace(manifest.artifact, bytes=files.size(artifact), sha256=files.sha256(artifact))
