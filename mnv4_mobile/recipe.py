@@ -25,6 +25,8 @@ INT16 = "int8-int16"
 """The scheme of int8 weights with static activations of 16 bits."""
 HELD_OUT = 128
 """The most images to hold out; enough to tell 99 % from 98 %."""
+FEWEST_DISTILLED = 64
+"""The fewest calibration images that `distill` works with."""
 JUDGED = 1024
 """The most images that `range: auto` judges by. Three standard errors of a rule's gain are then
 0.5 to 0.7 dB, about the gain with which it is chosen (`mnv4_mobile.builder.range_rule`)."""

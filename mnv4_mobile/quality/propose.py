@@ -39,8 +39,6 @@ _LEAST_NOISE = 0.02
 """The share of the noise below which the rest of the blocks is not worth a try."""
 LEARNED: Step = "distill"
 """The step that the search adds last, because building with it takes longest."""
-FEWEST_LEARNED = 64
-"""The fewest calibration images with which it works."""
 
 _FEWEST_IMAGES = 32
 """The fewest images that a simulation judges by if time is short."""

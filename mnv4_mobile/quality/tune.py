@@ -41,7 +41,6 @@ from mnv4_mobile.errors import ConfigError, ParityError
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.evaluate import evaluate
 from mnv4_mobile.quality.propose import (
-    FEWEST_LEARNED,
     LEARNED,
     SLACK,
     Clock,
@@ -52,7 +51,7 @@ from mnv4_mobile.quality.propose import (
     range_text,
 )
 from mnv4_mobile.quantize.calibration import Calibration, candidates, choose_images
-from mnv4_mobile.recipe import JUDGED, Gate, Recipe, load_recipe
+from mnv4_mobile.recipe import FEWEST_DISTILLED, JUDGED, Gate, Recipe, load_recipe
 from mnv4_mobile.records import (
     Count,
     Decibels,
@@ -355,7 +354,7 @@ class _Search:
         most = sum(latency <= fast for latency in ladder.latency[1:])
         fewest = self._climb(setting, most, max(self._guess(best), 1))
         images = setting.calibration.images if setting.calibration else 0
-        if fewest != 0 and LEARNED not in setting.prepare and images >= FEWEST_LEARNED:
+        if fewest != 0 and LEARNED not in setting.prepare and images >= FEWEST_DISTILLED:
             learned = replace(setting, prepare=(*setting.prepare, LEARNED))
             self._climb(learned, most if fewest is None else fewest - 1, 0)
 

@@ -24,6 +24,7 @@ from mnv4_mobile.images import normalise
 from mnv4_mobile.model.blocks import MMQA, ConvNorm
 from mnv4_mobile.quantize.equalization import Channels, all_channels
 from mnv4_mobile.quantize.simulate import Simulation
+from mnv4_mobile.recipe import FEWEST_DISTILLED
 
 if TYPE_CHECKING:
     from mnv4_mobile.build_spec import BuildSpec
@@ -44,7 +45,6 @@ _PATIENCE = 6
 """Number of evaluations without a better result after which distillation stops."""
 _WARM_UP = 0.1
 """Share of the steps in which the learning rate rises; then it falls to zero along a cosine."""
-_FEWEST = 64
 
 
 def distill(
@@ -70,9 +70,9 @@ def distill(
     """
     settings = recipe.distill
     images = np.stack(list(calibration))
-    if len(images) < _FEWEST:
+    if len(images) < FEWEST_DISTILLED:
         raise ConfigError(
-            f"distill: found {len(images)} calibration images, must be {_FEWEST} or more"
+            f"distill: found {len(images)} calibration images, must be {FEWEST_DISTILLED} or more"
         )
     held = images[: int(len(images) * _HELD_OUT)]
     seen = images[len(held) :]
