@@ -12,11 +12,13 @@ from mnv4_mobile.cli import complete, next_step
 from mnv4_mobile.cli.measured import StorePath, recorded
 from mnv4_mobile.cli.show import (
     BundlePath,
+    BundleSize,
     Json,
     NoSizeLimits,
     Quiet,
     Threads,
     UnitNames,
+    open_at,
     print_json,
     print_table,
     show_next,
@@ -48,6 +50,7 @@ def evaluate(
         int | None,
         typer.Option(help="Use at most this many images, evenly spread.", metavar="N", min=1),
     ] = None,
+    input_size: BundleSize = None,
     threads: Threads = 1,
     unit: UnitNames = [],  # noqa: B006 - typer makes a new list for every call
     store: StorePath = None,
@@ -65,10 +68,12 @@ def evaluate(
     from mnv4_mobile.measuring.results.store import check_store, store_path
     from mnv4_mobile.quality.evaluate import evaluate as run
     from mnv4_mobile.target import check_units, load_target
+    from mnv4_mobile.tensors import sizes_text
     from mnv4_mobile.units import read_units
 
     units = read_units(split("--unit", unit))
-    judged, reference = open_bundle(bundle), open_bundle(parent) if parent else None
+    judged = open_at(bundle, input_size)
+    reference = open_bundle(parent) if parent else None
     check_units(load_target(judged.manifest.target), units)
     path = store_path(store)
     check_store(path)
@@ -91,14 +96,17 @@ def evaluate(
     if as_json:
         print_json({"evaluations": found})
     else:
+        manifest = judged.manifest
+        several = len(manifest.sizes) > 1
+        at = f" at {sizes_text([manifest.preprocess.size])}" if several else ""
         for evaluation in found:
-            _show(evaluation)
+            _show(evaluation, at)
     if refused:
         raise refused
     show_next(next_step.measure(bundle, store), hidden=as_json or quiet)
 
 
-def _show(found: Evaluation) -> None:
+def _show(found: Evaluation, at: str) -> None:
     rows = [["images", f"{found.n}, {len(found.skipped)} skipped"]]
     for name, key in (("top-1", "top1"), ("top-5", "top5")):
         rows.append([name, _share(getattr(found, key))])
@@ -110,7 +118,7 @@ def _show(found: Evaluation) -> None:
         rows.append(["SQNR in dB, 10th percentile", f"{found.sqnr_db_p10:.1f}"])
     rows.append(["images per second", f"{found.images_per_s:.0f}"])
     on = f" on {found.unit}" if found.unit else ""
-    print_table(["", ""], rows, found.bundle_id + on)
+    print_table(["", ""], rows, found.bundle_id + at + on)
     if found.confusion:
         rows = [[c.parent, c.artifact, str(c.count)] for c in found.confusion[:20]]
         print_table(["parent says", "artifact says", ">images"], rows)

@@ -11,14 +11,15 @@ from mnv4_mobile import limits
 from mnv4_mobile.cli import next_step
 from mnv4_mobile.cli.show import (
     BundlePath,
+    BundleSize,
     Json,
     NoSizeLimits,
     Quiet,
     Threads,
+    open_at,
     print_json,
     print_table,
     show_next,
-    size_of,
 )
 
 
@@ -26,13 +27,7 @@ def predict(
     bundle: BundlePath,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     top: Annotated[int, typer.Option(help="Number of classes for each image.", min=1)] = 5,
-    input_size: Annotated[
-        str | None,
-        typer.Option(
-            help="Input size, H or HxW, of a bundle that takes several. Default: its first.",
-            metavar="SIZE",
-        ),
-    ] = None,
+    input_size: BundleSize = None,
     threads: Threads = 1,
     no_size_limits: NoSizeLimits = False,
     as_json: Json = False,
@@ -40,13 +35,9 @@ def predict(
 ) -> None:
     """Classifies images with the artifact of a bundle."""
     limits.lift(no_size_limits)
-    from mnv4_mobile.bundle.manifest import open_bundle
     from mnv4_mobile.quality.predict import load
 
-    opened = open_bundle(bundle)
-    if input_size is not None:
-        opened = opened.at(size_of(input_size))
-    with load(opened, threads=threads) as model:
+    with load(open_at(bundle, input_size), threads=threads) as model:
         found = model.classify(images, top)
     if as_json:
         print_json(

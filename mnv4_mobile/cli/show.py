@@ -22,6 +22,7 @@ from mnv4_mobile.records import plain
 from mnv4_mobile.text import printable, printable_message
 
 if TYPE_CHECKING:
+    from mnv4_mobile.bundle.manifest import Bundle
     from mnv4_mobile.bundle.parity import Parity
     from mnv4_mobile.units import Unit
 
@@ -48,6 +49,14 @@ BundlePath = Annotated[
     Path,
     typer.Argument(
         help="A bundle: its folder, or the artifact in it.", autocompletion=complete.bundles
+    ),
+]
+BundleSize = Annotated[
+    str | None,
+    typer.Option(
+        "--input-size",
+        help="Input size, H or HxW, of a bundle that takes several. Default: its first.",
+        metavar="SIZE",
     ),
 ]
 BundlePaths = Annotated[
@@ -193,6 +202,18 @@ def size_of(text: str) -> tuple[int, int]:
     if len(parts) > 2 or not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
         raise ConfigError(f"--input-size: found {text!r}, must be H or HxW, as in 224 or 256x320")
     return int(parts[0]), int(parts[-1])
+
+
+def open_at(path: Path, input_size: str | None) -> Bundle:
+    """Opens a bundle at one of its input sizes; None stands for the first.
+
+    Raises:
+        MobileError: The path is no bundle, it is damaged, or it does not take the size.
+    """
+    from mnv4_mobile.bundle.manifest import open_bundle
+
+    bundle = open_bundle(path)
+    return bundle if input_size is None else bundle.at(size_of(input_size))
 
 
 def option_text(value: object) -> str:

@@ -27,7 +27,7 @@ from mnv4_mobile.bundle.versions import versions
 from mnv4_mobile.bundle.worker import Worker, run_pixels
 from mnv4_mobile.errors import ConfigError, ImageError, ParityError
 from mnv4_mobile.files import sha256
-from mnv4_mobile.images import Preprocess, list_images, pixels, read_image
+from mnv4_mobile.images import Preprocess, Side, list_images, pixels, read_image
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.records import Count, DateTime, Finite, NotNegative, Record, Sha256, Share
 from mnv4_mobile.target import check_units, load_target, require
@@ -58,6 +58,8 @@ class Evaluation(Record, frozen=True, kw_only=True):
     """Hash of the artifact."""
     bundle_id: str
     """Id of the artifact's bundle."""
+    size: tuple[Side, Side] | None = None
+    """Height and width of the input; null in records that do not say so."""
     dataset: str
     """Name of the dataset's folder."""
     dataset_sha256: Sha256
@@ -112,11 +114,13 @@ def evaluate(
         print(found.top1, found.n)
 
     Args:
-        bundle: A bundle with a class output, its folder, or the artifact in it.
+        bundle: A bundle with a class output, its folder, or the artifact in it. One that takes
+            several input sizes runs at its first, or at that of `Bundle.at`.
         dataset: A folder of images, or of one folder per class, named by the labels. If the names
             are not labels, but there are as many folders as classes, the sorted folders are the
             classes.
-        parent: A bundle of the same network in float, to compute the agreement with.
+        parent: A bundle of the same network in float, to compute the agreement with. It runs at
+            the same input size.
         limit: The most images to read, spread evenly over the dataset.
         threads: Number of threads of each runtime.
         unit: The unit that the bundle runs on. Default: the one that the artifact asks for.
@@ -131,6 +135,8 @@ def evaluate(
     bundle, dataset = open_bundle(bundle), Path(dataset)
     parent = None if parent is None else open_bundle(parent)
     check_units(load_target(bundle.manifest.target), [unit] if unit else [])
+    if parent and (size := bundle.preprocess.size) in parent.manifest.sizes:
+        parent = parent.at(size)
     if parent and parent.preprocess != bundle.preprocess:
         raise ConfigError(
             f"--parent: {parent.path}: prepares images as {parent.preprocess}, must be as "
@@ -178,6 +184,7 @@ def _evaluation(
     return Evaluation(
         artifact_sha256=manifest.artifact.sha256,
         bundle_id=manifest.id,
+        size=manifest.preprocess.size,
         dataset=printable(dataset_images.dataset.name),
         dataset_sha256=dataset_images.sha256(),
         n=len(known),

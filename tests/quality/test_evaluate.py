@@ -4,6 +4,7 @@ import os
 import pytest
 from PIL import Image
 
+from mnv4_mobile import Options, build
 from mnv4_mobile.errors import DiskError
 from mnv4_mobile.measuring.results.store import Store
 from mnv4_mobile.quality.evaluate import evaluate
@@ -111,3 +112,27 @@ def test_what_cannot_be_recorded_is_printed(demo_bundle, dataset, tmp_path, mnv4
     printed = json.loads(out)
     assert (code, printed["evaluations"][0]["n"]) == (2, 3)
     assert printed["error"]["type"] == "DiskError"
+
+
+@pytest.mark.usefixtures("_cache")
+def test_an_input_size_of_several(dataset, mnv4, tmp_path):
+    path = tmp_path / "s.sqlite"
+    (built,) = build(
+        "demo",
+        out=tmp_path,
+        targets=["tflite"],
+        options=Options(size=(64, 64), more_sizes=((96, 96),)),
+    )
+    command = "evaluate", built.path, dataset, "--limit", "12", "--store", path
+    code, out, _ = mnv4(*command, "--input-size", "96", "--parent", built.path)
+    assert code == 0
+    assert f"{built.manifest.id} at 96x96" in " ".join(out.split())
+    mnv4(*command)
+    with Store(path) as store:
+        large, small = store.evaluations()
+    assert (large.size, small.size) == ((96, 96), (64, 64))
+    assert large.agreement == 1  # the parent ran at the same size
+    code, _, err = mnv4(*command, "--input-size", "32")
+    assert code == 2
+    assert "found 32x32" in err
+    assert "takes: 64x64, 96x96" in " ".join(err.split())

@@ -231,7 +231,8 @@ def _verdict(
 
 
 def _accuracy(row: Row, known: Accuracies) -> _Json | None:
-    evaluation = evaluation_for(known.get(row.first.artifact.sha256, []), row.first.plan.unit)
+    artifact, unit = row.first.artifact, row.first.plan.unit
+    evaluation = evaluation_for(known.get(artifact.sha256, []), artifact.size, unit)
     if evaluation is None or evaluation.top1 is None:
         return None
     low, high = wilson(evaluation.top1, evaluation.n)

@@ -70,7 +70,7 @@ def _words(measurements: Sequence[Measurement]) -> str:
 
 def _columns(row: Row, known: Accuracies, beside: bool) -> list[str]:
     values, near, artifact = row.group.values, row.published, row.first.artifact
-    evaluation = evaluation_for(known.get(artifact.sha256, []), row.first.plan.unit)
+    evaluation = evaluation_for(known.get(artifact.sha256, []), artifact.size, row.first.plan.unit)
     accuracy = "unknown"
     if evaluation and evaluation.top1 is not None:
         low, high = wilson(evaluation.top1, evaluation.n)

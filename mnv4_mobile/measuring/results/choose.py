@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mnv4_mobile.errors import ConfigError, unknown
+from mnv4_mobile.images import Size
 from mnv4_mobile.measuring.measurement import Artifact, Measurement
 from mnv4_mobile.measuring.results.doubts import Doubt, doubts_of_group, os_builds
 from mnv4_mobile.measuring.results.statistics import SessionGroup, groups, wilson
@@ -284,9 +285,16 @@ def on_dataset(evaluations: Sequence[Evaluation], dataset: str | None) -> Accura
     return found
 
 
-def evaluation_for(evaluations: Sequence[Evaluation], unit: Unit | None) -> Evaluation | None:
-    """Returns an artifact's latest evaluation on a unit or, without one, its latest on any."""
-    in_order = sorted(evaluations, key=lambda e: (e.unit == unit, e.started_at))
+def evaluation_for(
+    evaluations: Sequence[Evaluation], size: Size | None, unit: Unit | None
+) -> Evaluation | None:
+    """Returns the evaluation of an artifact that goes with its latency.
+
+    It is the latest on a unit or, without one, the latest on any. An artifact that takes several
+    input sizes has an accuracy at each; None stands for an unknown size.
+    """
+    those = [e for e in evaluations if None in (e.size, size) or e.size == size]
+    in_order = sorted(those, key=lambda e: (e.unit == unit, e.started_at))
     return in_order[-1] if in_order else None
 
 
@@ -319,7 +327,7 @@ def _judge(
     latest = {group.first.plan.key: group for group in timed}
     group = min(latest.values(), key=lambda c: c.latency_ms or 0, default=None)
     unit = group.first.plan.unit if group else None
-    evaluation = evaluation_for(evaluations, unit)
+    evaluation = evaluation_for(evaluations, artifact.size if artifact else None, unit)
     judged = Candidate(
         sha256=sha256,
         name=artifact.name if artifact else evaluation.bundle_id if evaluation else sha256,

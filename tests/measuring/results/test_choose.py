@@ -119,6 +119,16 @@ THREE = [_timed("small", 2.0, 2.0), _timed("middle", 5.0, 4.0), _timed("large", 
 RATES = {"small": 0.75, "middle": 0.80, "large": 0.84}
 
 
+def test_an_accuracy_at_another_input_size_does_not_count():
+    assert ARTIFACT.size == (224, 224)
+    measurements = [_timed("one", 5.0)]
+    other = _judged("one", 0.9, size=(96, 96))
+    (undecided,) = choose(measurements, [other], DEVICE.id, BOUNDS).undecided
+    assert undecided.missing == ("not evaluated",)
+    same = _judged("one", 0.8, size=(224, 224), started_at="2020-01-01T00:00:00+00:00")
+    assert choose(measurements, [same, other], DEVICE.id, BOUNDS).ship.top1 == 0.8
+
+
 @pytest.mark.parametrize(
     ("bounds", "ship", "why"),
     [
