@@ -30,7 +30,7 @@ from typing import Any
 from benchmarks.quantization import cpu_seconds, unbounded
 from mnv4_mobile import Options, evaluate
 from mnv4_mobile.builder.matrix import build_cells, cells
-from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+from mnv4_mobile.bundle.folder import Bundle, open_bundle
 from mnv4_mobile.progress import SILENT
 from mnv4_mobile.target import load_target
 from mnv4_mobile.units import Unit

@@ -45,7 +45,7 @@ from benchmarks import naive, other_runtimes
 from benchmarks.artifacts import ROUNDS, RUNS, Ratio, ratio
 from benchmarks.other_runtimes import Floats, Opened
 from benchmarks.quantization import cpu_seconds, drawn, unbounded
-from mnv4_mobile.bundle.manifest import open_bundle
+from mnv4_mobile.bundle.folder import open_bundle
 from mnv4_mobile.bundle.parity import compare
 from mnv4_mobile.bundle.timing import timed
 from mnv4_mobile.files import size

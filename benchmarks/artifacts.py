@@ -34,7 +34,7 @@ import numpy as np
 
 from benchmarks import naive
 from benchmarks.roofline import peak_gflops
-from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+from mnv4_mobile.bundle.folder import Bundle, open_bundle
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.configs import find_config
 from mnv4_mobile.images import Preprocess, normalise, random_images

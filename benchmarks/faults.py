@@ -41,7 +41,7 @@ from mnv4_coreml.mil.saved import SavedModel
 from mnv4_executorch.pte import Program
 from mnv4_executorch.speedups import program_of, xnnpack_graph
 from mnv4_mobile import Options, build, files
-from mnv4_mobile.bundle.manifest import Bundle, open_bundle, write_manifest
+from mnv4_mobile.bundle.folder import Bundle, open_bundle, write_manifest
 from mnv4_mobile.bundle.parity import median_db
 from mnv4_mobile.bundle.worker import Worker, run_pixels
 from mnv4_mobile.program.operations import operations

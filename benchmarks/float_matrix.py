@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mnv4_mobile.bundle.manifest import open_bundle
+from mnv4_mobile.bundle.folder import open_bundle
 from mnv4_mobile.configs import shipped
 from mnv4_mobile.recipe import load_recipe
 from mnv4_mobile.target import load_target, target_names

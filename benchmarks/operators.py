@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from benchmarks.alternatives import MODELS
 from benchmarks.other_runtimes import open_onnx
 from benchmarks.roofline import peak_gflops
-from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+from mnv4_mobile.bundle.folder import Bundle, open_bundle
 from mnv4_mobile.bundle.timing import WARM_UP, timed
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.layers import is_convolution

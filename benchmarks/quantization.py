@@ -39,7 +39,7 @@ from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.cell import Options
 from mnv4_mobile.builder.matrix import build_cells, cells
 from mnv4_mobile.builder.reference import load_net
-from mnv4_mobile.bundle.manifest import open_bundle
+from mnv4_mobile.bundle.folder import open_bundle
 from mnv4_mobile.bundle.parity import compare
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.configs import find_config

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from mnv4_mobile.bundle.manifest import open_bundle
+from mnv4_mobile.bundle.folder import open_bundle
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.layers import is_convolution
 from mnv4_mobile.measuring.profile import profile_bundle

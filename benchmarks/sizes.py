@@ -21,7 +21,7 @@ from PIL import Image
 
 from mnv4_mobile import build
 from mnv4_mobile.builder.cell import Options
-from mnv4_mobile.bundle.manifest import Bundle
+from mnv4_mobile.bundle.folder import Bundle
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.images import Size
 from mnv4_mobile.progress import Progress

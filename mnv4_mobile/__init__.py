@@ -33,7 +33,7 @@ TYPE_CHECKING = False  # importing typing takes longer than all else here
 if TYPE_CHECKING:
     from mnv4_mobile.builder.cell import Options
     from mnv4_mobile.builder.matrix import build
-    from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+    from mnv4_mobile.bundle.folder import Bundle, open_bundle
     from mnv4_mobile.bundle.parity import Parity
     from mnv4_mobile.errors import (
         BundleError,
@@ -102,7 +102,7 @@ __all__ = [
 _MODULES = {
     "builder.cell": ("Options",),
     "builder.matrix": ("build",),
-    "bundle.manifest": ("Bundle", "open_bundle"),
+    "bundle.folder": ("Bundle", "open_bundle"),
     "bundle.parity": ("Parity",),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "measuring.measurement": ("Measurement",),

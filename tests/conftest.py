@@ -15,7 +15,7 @@ from hypothesis import settings
 from mnv4_mobile import Options, build
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.process import kept_warm
-from mnv4_mobile.bundle.manifest import open_bundle
+from mnv4_mobile.bundle.folder import open_bundle
 from mnv4_mobile.cli import main
 from mnv4_mobile.images import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from mnv4_mobile.progress import Progress

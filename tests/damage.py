@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from mnv4_mobile.bundle.manifest import Bundle
+from mnv4_mobile.bundle.folder import Bundle
 from mnv4_mobile.errors import BundleError
 from mnv4_mobile.target import Target
 

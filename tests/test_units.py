@@ -9,7 +9,7 @@ from PIL import Image
 from mnv4_mobile import Options, build
 from mnv4_mobile.builder.cell import key as key_of
 from mnv4_mobile.builder.matrix import cells
-from mnv4_mobile.bundle.manifest import open_bundle
+from mnv4_mobile.bundle.folder import open_bundle
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.progress import SILENT
 from mnv4_mobile.quality.verify import verify

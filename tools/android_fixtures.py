@@ -33,7 +33,7 @@ from PIL import Image
 from mnv4_mobile import Options, load, records
 from mnv4_mobile.builder.cache import Cache
 from mnv4_mobile.builder.matrix import build_cells, cells
-from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+from mnv4_mobile.bundle.folder import Bundle, open_bundle
 from mnv4_mobile.bundle.parity import median_db
 from mnv4_mobile.files import cache_folder
 from mnv4_mobile.images import Preprocess, pixels, read_image

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from mnv4_mobile.bundle.manifest import open_bundle, write_manifest
+from mnv4_mobile.bundle.folder import open_bundle, write_manifest
 from mnv4_mobile.files import copy_folder, sha256
 from mnv4_mobile.records import replace
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnv4_mobile import files
-from mnv4_mobile.bundle.manifest import MANIFEST, Identifier
+from mnv4_mobile.bundle.folder import MANIFEST
+from mnv4_mobile.bundle.manifest import Identifier
 from mnv4_mobile.errors import ConfigError, MobileError, disk_error
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.records import Record, Sha256, decode, encode

@@ -33,7 +33,7 @@ from mnv4_mobile.builder.naming import (
 from mnv4_mobile.builder.pipeline import Built, Task
 from mnv4_mobile.builder.process import build_apart, end_all, kept_warm
 from mnv4_mobile.builder.selection import select_recipes, select_targets
-from mnv4_mobile.bundle.manifest import Bundle, open_bundle
+from mnv4_mobile.bundle.folder import Bundle, open_bundle
 from mnv4_mobile.errors import (
     BundleError,
     ConfigError,

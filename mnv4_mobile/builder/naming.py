@@ -9,7 +9,7 @@ from typing import Any
 
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.cell import Cell, shown
-from mnv4_mobile.bundle.manifest import MANIFEST
+from mnv4_mobile.bundle.folder import MANIFEST
 from mnv4_mobile.bundle.versions import versions
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.files import check_replaceable

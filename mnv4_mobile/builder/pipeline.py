@@ -22,6 +22,7 @@ from mnv4_mobile.builder.cell import Cell
 from mnv4_mobile.builder.naming import artifact_id, bundle_id
 from mnv4_mobile.builder.network import Network
 from mnv4_mobile.builder.reference import arranged
+from mnv4_mobile.bundle.folder import write_golden, write_manifest
 from mnv4_mobile.bundle.manifest import (
     LEAST_MARGIN,
     AgreementEntry,
@@ -32,8 +33,6 @@ from mnv4_mobile.bundle.manifest import (
     Manifest,
     PreprocessEntry,
     SizeEntry,
-    write_golden,
-    write_manifest,
 )
 from mnv4_mobile.bundle.parity import Parity, check, check_agreement, parities, same_class
 from mnv4_mobile.bundle.versions import versions

@@ -188,7 +188,7 @@ def build(
     from mnv4_mobile.builder.cache import Cache
     from mnv4_mobile.builder.cell import Options
     from mnv4_mobile.builder.matrix import build_cells, cells
-    from mnv4_mobile.bundle.manifest import open_bundle
+    from mnv4_mobile.bundle.folder import open_bundle
     from mnv4_mobile.files import cache_folder
     from mnv4_mobile.labels import read_labels
     from mnv4_mobile.option import parse_set
@@ -264,7 +264,7 @@ def build(
 
 
 def _record(one: Built) -> dict[str, Any]:
-    from mnv4_mobile.bundle.manifest import open_bundle
+    from mnv4_mobile.bundle.folder import open_bundle
 
     if one.path is None:
         assert one.error is not None
@@ -274,7 +274,7 @@ def _record(one: Built) -> dict[str, Any]:
 
 
 def _row(one: Built) -> list[str]:
-    from mnv4_mobile.bundle.manifest import open_bundle
+    from mnv4_mobile.bundle.folder import open_bundle
 
     if one.path is None:
         return [one.cell.name, "failed", "", "", ""]

@@ -96,7 +96,7 @@ def diff(
     deploy form in PyTorch.
     """
     limits.lift(no_size_limits)
-    from mnv4_mobile.bundle.manifest import open_bundle
+    from mnv4_mobile.bundle.folder import open_bundle
     from mnv4_mobile.quality.diff import check_same_network, images_for, plot
     from mnv4_mobile.quality.diff import diff as run
     from mnv4_mobile.quality.figure import check_figure

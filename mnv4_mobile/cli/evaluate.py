@@ -64,7 +64,7 @@ def evaluate(
     evaluation of its own.
     """
     limits.lift(no_size_limits)
-    from mnv4_mobile.bundle.manifest import open_bundle
+    from mnv4_mobile.bundle.folder import open_bundle
     from mnv4_mobile.measuring.results.store import check_store, store_path
     from mnv4_mobile.quality.evaluate import evaluate as run
     from mnv4_mobile.target import check_units, load_target

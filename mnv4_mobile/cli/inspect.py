@@ -24,7 +24,7 @@ def inspect(
     quiet: Quiet = False,
 ) -> None:
     """Shows what is in a bundle, down to the artifact's operators."""
-    from mnv4_mobile.bundle.manifest import open_bundle
+    from mnv4_mobile.bundle.folder import open_bundle
     from mnv4_mobile.target import load_target, require
     from mnv4_mobile.tensors import sizes_text
 

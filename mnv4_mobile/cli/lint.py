@@ -33,7 +33,7 @@ def lint(
     quiet: Quiet = False,
 ) -> None:
     """Finds what makes artifacts slow or unsafe, without a device; see docs/reference/lint.md."""
-    from mnv4_mobile.bundle.manifest import open_bundle
+    from mnv4_mobile.bundle.folder import open_bundle
     from mnv4_mobile.target import load_target, require
 
     found = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mnv4_mobile.errors import MobileError
 
 if TYPE_CHECKING:
-    from mnv4_mobile.bundle.manifest import Bundle
+    from mnv4_mobile.bundle.folder import Bundle
     from mnv4_mobile.recipe import Recipe
     from mnv4_mobile.target import Target
 
@@ -85,7 +85,7 @@ def measure(path: Path, store: Path | None = None) -> Words:
         path: The bundle, as the user named it.
         store: The store that the user named.
     """
-    from mnv4_mobile.bundle.manifest import open_bundle
+    from mnv4_mobile.bundle.folder import open_bundle
     from mnv4_mobile.sdks.ios import RUNTIMES
     from mnv4_mobile.target import load_target
 

@@ -41,7 +41,7 @@ def profile(
 
     The profile is recorded in the store, where `mnv4 report` finds it.
     """
-    from mnv4_mobile.bundle.manifest import open_bundle
+    from mnv4_mobile.bundle.folder import open_bundle
     from mnv4_mobile.measuring.device import connect
     from mnv4_mobile.measuring.profile import StoredProfile, profile_bundle
     from mnv4_mobile.measuring.results.store import check_store, store_path

@@ -22,7 +22,7 @@ from mnv4_mobile.records import plain
 from mnv4_mobile.text import printable, printable_message
 
 if TYPE_CHECKING:
-    from mnv4_mobile.bundle.manifest import Bundle
+    from mnv4_mobile.bundle.folder import Bundle
     from mnv4_mobile.bundle.parity import Parity
     from mnv4_mobile.units import Unit
 
@@ -210,7 +210,7 @@ def open_at(path: Path, input_size: str | None) -> Bundle:
     Raises:
         MobileError: The path is no bundle, it is damaged, or it does not take the size.
     """
-    from mnv4_mobile.bundle.manifest import open_bundle
+    from mnv4_mobile.bundle.folder import open_bundle
 
     bundle = open_bundle(path)
     return bundle if input_size is None else bundle.at(size_of(input_size))

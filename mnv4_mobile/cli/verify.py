@@ -45,7 +45,7 @@ def verify(
 ) -> None:
     """Reloads artifacts from disk and compares them with the PyTorch model."""
     limits.lift(no_size_limits)
-    from mnv4_mobile.bundle.manifest import open_bundle
+    from mnv4_mobile.bundle.folder import open_bundle
     from mnv4_mobile.bundle.parity import check
     from mnv4_mobile.quality import verify as quality
     from mnv4_mobile.target import check_units, load_target

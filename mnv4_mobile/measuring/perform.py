@@ -21,7 +21,7 @@ from mnv4_mobile import records
 from mnv4_mobile.builder.cache import Cache
 from mnv4_mobile.builder.cell import Options
 from mnv4_mobile.builder.matrix import build_cells, cells
-from mnv4_mobile.bundle.manifest import AnyBundle, Bundle
+from mnv4_mobile.bundle.folder import AnyBundle, Bundle
 from mnv4_mobile.errors import ConfigError, DeviceError, MobileError, ParityError
 from mnv4_mobile.files import cache_folder
 from mnv4_mobile.measuring.device import Device, connect, invited, load_kind

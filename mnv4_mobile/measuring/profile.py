@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from mnv4_mobile.bundle.manifest import Bundle
+from mnv4_mobile.bundle.folder import Bundle
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.configs import shipped
 from mnv4_mobile.layers import OperatorTime, is_convolution

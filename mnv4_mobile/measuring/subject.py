@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mnv4_mobile.bundle.manifest import Bundle, bundle_folder, is_bundle, open_bundle
+from mnv4_mobile.bundle.folder import Bundle, bundle_folder, is_bundle, open_bundle
 from mnv4_mobile.bundle.parity import median_db
 from mnv4_mobile.errors import ConfigError, ParityError
 from mnv4_mobile.files import sha256, size

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mnv4_mobile.bundle.manifest import Bundle
+from mnv4_mobile.bundle.folder import Bundle
 from mnv4_mobile.bundle.parity import EXACT_DB, sqnr_db
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.images import list_images, pixels, read_image

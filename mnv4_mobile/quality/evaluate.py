@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mnv4_mobile.bundle.manifest import AnyBundle, Bundle, open_bundle
+from mnv4_mobile.bundle.folder import AnyBundle, Bundle, open_bundle
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.bundle.versions import versions
 from mnv4_mobile.bundle.worker import Worker, run_pixels

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from mnv4_mobile.bundle.manifest import AnyBundle, Bundle, open_bundle
+from mnv4_mobile.bundle.folder import AnyBundle, Bundle, open_bundle
 from mnv4_mobile.bundle.worker import Worker, run_pixels
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.images import pixels, read_image

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from mnv4_mobile.builder.cell import Cell
 from mnv4_mobile.builder.range_rule import MARGIN
-from mnv4_mobile.bundle.manifest import Bundle
+from mnv4_mobile.bundle.folder import Bundle
 from mnv4_mobile.bundle.parity import EXACT_DB
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.errors import DeviceError

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnv4_mobile.build_spec import BuildSpec
-from mnv4_mobile.bundle.manifest import Bundle
+from mnv4_mobile.bundle.folder import Bundle
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.progress import Progress

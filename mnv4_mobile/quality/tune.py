@@ -27,14 +27,8 @@ from mnv4_mobile import files
 from mnv4_mobile.builder.cell import Cell
 from mnv4_mobile.builder.matrix import build_cells
 from mnv4_mobile.builder.process import kept_warm
-from mnv4_mobile.bundle.manifest import (
-    MANIFEST,
-    Bundle,
-    TriedEntry,
-    TuningEntry,
-    open_bundle,
-    write_manifest,
-)
+from mnv4_mobile.bundle.folder import MANIFEST, Bundle, open_bundle, write_manifest
+from mnv4_mobile.bundle.manifest import TriedEntry, TuningEntry
 from mnv4_mobile.bundle.parity import EXACT_DB
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.errors import ConfigError, ParityError

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mnv4_mobile.build_spec import BuildSpec
 from mnv4_mobile.builder.reference import arranged, checked, eager, golden_pixels, load_net
-from mnv4_mobile.bundle.manifest import AnyBundle, Bundle, open_bundle
+from mnv4_mobile.bundle.folder import AnyBundle, Bundle, open_bundle
 from mnv4_mobile.bundle.parity import Parity, parities
 from mnv4_mobile.bundle.worker import Worker, run_pixels
 from mnv4_mobile.errors import ConfigError

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mnv4_mobile.bundle.manifest import AnyBundle, Bundle
+from mnv4_mobile.bundle.folder import AnyBundle, Bundle
 from mnv4_mobile.errors import ConfigError, unknown
 from mnv4_mobile.files import copy_folder
 from mnv4_mobile.records import replace, whole

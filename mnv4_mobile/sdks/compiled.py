@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from mnv4_mobile.bundle.manifest import ArtifactEntry, Bundle, open_bundle, write_manifest
+from mnv4_mobile.bundle.folder import Bundle, open_bundle, write_manifest
+from mnv4_mobile.bundle.manifest import ArtifactEntry
 from mnv4_mobile.errors import BundleError, ConfigError, ToolchainError
 from mnv4_mobile.files import sha256, size
 from mnv4_mobile.records import replace

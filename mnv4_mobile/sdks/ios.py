@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from mnv4_mobile.bundle.manifest import AnyBundle, Bundle
+from mnv4_mobile.bundle.folder import AnyBundle, Bundle
 from mnv4_mobile.errors import BundleError, ConfigError
 from mnv4_mobile.files import copy_folder
 from mnv4_mobile.sdks import shipping

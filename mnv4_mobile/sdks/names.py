@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from mnv4_mobile.bundle.manifest import AnyBundle, Bundle, open_bundle
+from mnv4_mobile.bundle.folder import AnyBundle, Bundle, open_bundle
 from mnv4_mobile.errors import ConfigError
 
 Language = Literal["kotlin", "swift"]

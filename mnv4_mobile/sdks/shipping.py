@@ -20,14 +20,8 @@ from typing import Annotated, TypeAlias, TypeVar
 import numpy as np
 from msgspec import Meta
 
-from mnv4_mobile.bundle.manifest import (
-    MANIFEST,
-    Bundle,
-    GoldenEntry,
-    Identifier,
-    open_bundle,
-    write_manifest,
-)
+from mnv4_mobile.bundle.folder import MANIFEST, Bundle, open_bundle, write_manifest
+from mnv4_mobile.bundle.manifest import GoldenEntry, Identifier
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.errors import BundleError, ConfigError
 from mnv4_mobile.files import check_replaceable, new_folder, sha256

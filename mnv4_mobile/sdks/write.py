@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from mnv4_mobile.bundle.manifest import AnyBundle
+from mnv4_mobile.bundle.folder import AnyBundle
 from mnv4_mobile.errors import ConfigError, unknown
 from mnv4_mobile.sdks.android import write_android
 from mnv4_mobile.sdks.ios import write_ios

@@ -7,7 +7,7 @@ from PIL import Image
 from mnv4_mobile.builder.cell import Options
 from mnv4_mobile.builder.matrix import build_cells, cells
 from mnv4_mobile.builder.range_rule import RULES
-from mnv4_mobile.bundle.manifest import open_bundle
+from mnv4_mobile.bundle.folder import open_bundle
 from mnv4_mobile.configs import config_folder
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.progress import Progress

@@ -15,7 +15,7 @@ from mnv4_mobile import Options
 from mnv4_mobile.builder.cache import Cache
 from mnv4_mobile.builder.cell import Cell, key
 from mnv4_mobile.builder.matrix import _kept, build_cells, cells
-from mnv4_mobile.bundle.manifest import open_bundle
+from mnv4_mobile.bundle.folder import open_bundle
 from mnv4_mobile.errors import ConfigError, CrashError, LoweringError, ParityError
 from mnv4_mobile.files import sha256
 from mnv4_mobile.images import KnownPreprocess

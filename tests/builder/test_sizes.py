@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from mnv4_mobile import Options, build, load, verify
-from mnv4_mobile.bundle.manifest import open_bundle
+from mnv4_mobile.bundle.folder import open_bundle
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.errors import BundleError, ConfigError, DeviceError, ParityError
 from mnv4_mobile.sdks.shipping import ship

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from records import replace_golden
 
-from mnv4_mobile.bundle.manifest import open_bundle, write_golden
+from mnv4_mobile.bundle.folder import open_bundle, write_golden
 from mnv4_mobile.errors import BundleError
 from mnv4_mobile.quality.verify import verify
 

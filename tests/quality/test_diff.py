@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.faults import convolutions, folded, spoil
-from mnv4_mobile.bundle.manifest import write_manifest
+from mnv4_mobile.bundle.folder import write_manifest
 from mnv4_mobile.errors import ConfigError, LoweringError
 from mnv4_mobile.lint import Convolution, Graph, Operator, Value
 from mnv4_mobile.progress import Progress

@@ -10,7 +10,8 @@ from PIL import Image
 
 from mnv4_mobile.builder.cell import Options
 from mnv4_mobile.builder.matrix import cells
-from mnv4_mobile.bundle.manifest import TriedEntry, open_bundle
+from mnv4_mobile.bundle.folder import open_bundle
+from mnv4_mobile.bundle.manifest import TriedEntry
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.progress import Progress
 from mnv4_mobile.quality.tune import Bounds, Tried, Wish, _fewest, tune

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnv4_mobile.bundle.manifest import open_bundle
+from mnv4_mobile.bundle.folder import open_bundle
 from mnv4_mobile.sdks.android import write_android
 from mnv4_mobile.sdks.code import kotlin_comment, kotlin_string, swift_comment, swift_string
 from mnv4_mobile.sdks.ios import write_ios

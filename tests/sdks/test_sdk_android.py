@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnv4_mobile.bundle.manifest import open_bundle, write_manifest
+from mnv4_mobile.bundle.folder import open_bundle, write_manifest
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.errors import BundleError, ConfigError, DiskError
 from mnv4_mobile.files import sha256

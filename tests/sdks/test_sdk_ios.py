@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mnv4_mobile.bundle.manifest import open_bundle, write_manifest
+from mnv4_mobile.bundle.folder import open_bundle, write_manifest
 from mnv4_mobile.errors import BundleError, ConfigError
 from mnv4_mobile.files import sha256
 from mnv4_mobile.records import replace

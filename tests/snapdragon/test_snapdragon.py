@@ -15,7 +15,7 @@ import mnv4_snapdragon.lower
 from benchmarks.faults import Convolution, spoil
 from mnv4_mobile import Options, build, files, verify
 from mnv4_mobile.builder.reference import eager
-from mnv4_mobile.bundle.manifest import open_bundle, write_manifest
+from mnv4_mobile.bundle.folder import open_bundle, write_manifest
 from mnv4_mobile.bundle.parity import sqnr_db
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.errors import BundleError, DeviceError, LoweringError, MobileError, ToolchainError

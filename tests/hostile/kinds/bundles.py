@@ -124,7 +124,7 @@ def _put_texts(random: Random, manifest: Any) -> None:
 
 
 def _read_bundle(target: str, given: Path, out: Path) -> None:
-    from mnv4_mobile.bundle.manifest import open_bundle
+    from mnv4_mobile.bundle.folder import open_bundle
     from mnv4_mobile.measuring.subject import open_subject
 
     path = given / "bundle"

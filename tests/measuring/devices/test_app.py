@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import SMALL
 
-from mnv4_mobile.bundle.manifest import Bundle
+from mnv4_mobile.bundle.folder import Bundle
 from mnv4_mobile.errors import ConfigError, DeviceError, ParityError
 from mnv4_mobile.measuring.devices import app
 from mnv4_mobile.measuring.measurement import Samples

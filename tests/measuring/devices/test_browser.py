@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from records import replace_golden
 
-from mnv4_mobile.bundle.manifest import open_bundle, write_manifest
+from mnv4_mobile.bundle.folder import open_bundle, write_manifest
 from mnv4_mobile.errors import DeviceError, ParityError
 from mnv4_mobile.measuring.device import DeviceGoneError
 from mnv4_mobile.measuring.devices.browser import BrowserKind

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from records import replace_golden
 
-from mnv4_mobile.bundle.manifest import open_bundle
+from mnv4_mobile.bundle.folder import open_bundle
 from mnv4_mobile.bundle.worker import Worker
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.measuring.devices.host import kind

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from records import SMALL, manifest
 
-from mnv4_mobile.bundle.manifest import ArtifactEntry, Bundle, write_manifest
+from mnv4_mobile.bundle.folder import Bundle, write_manifest
+from mnv4_mobile.bundle.manifest import ArtifactEntry
 from mnv4_mobile.errors import ConfigError, DeviceError, ParityError, ToolchainError
 from mnv4_mobile.measuring.device import DeviceGoneError
 from mnv4_mobile.measuring.devices import app

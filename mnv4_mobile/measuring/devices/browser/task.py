@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnv4_mobile import records
-from mnv4_mobile.bundle.manifest import MANIFEST
+from mnv4_mobile.bundle.folder import MANIFEST
 from mnv4_mobile.errors import ConfigError, DeviceError, ParityError
 from mnv4_mobile.measuring.devices.app import Job, Result, new_job
 from mnv4_mobile.measuring.devices.browser.about import text
