@@ -111,7 +111,8 @@ def tune(
     from mnv4_mobile.files import check_folder
     from mnv4_mobile.images import list_images
     from mnv4_mobile.option import parse_set
-    from mnv4_mobile.quality.tune import Bounds, Wish
+    from mnv4_mobile.quality.bounds import Bounds
+    from mnv4_mobile.quality.tune import Wish
     from mnv4_mobile.quality.tune import tune as run
     from mnv4_mobile.quantize.calibration import RANDOM_IMAGES
 

@@ -14,7 +14,8 @@ from mnv4_mobile.bundle.folder import open_bundle
 from mnv4_mobile.bundle.manifest import TriedEntry
 from mnv4_mobile.errors import ConfigError
 from mnv4_mobile.progress import Progress
-from mnv4_mobile.quality.tune import Bounds, Tried, Wish, _fewest, tune
+from mnv4_mobile.quality.bounds import Bounds, Tried
+from mnv4_mobile.quality.tune import Wish, _fewest, tune
 from mnv4_mobile.recipe import Keep, KeepOn, load_recipe
 from mnv4_mobile.records import replace
 from tests.notes import Notes
