@@ -115,15 +115,16 @@ class KindsTest {
 
         /**
          * ExecuTorch has Python's kernels. LiteRT is older here than in Python, and rounds otherwise: int8 differs
-         * by one step, and above 100 dB the golden check sees little but rounding.
+         * by one step, which is 7 dB of its 51 on a processor with AVX2, and above 100 dB the golden check sees
+         * little but rounding.
          */
         val ALLOWED =
             mapOf(
                 "executorch fp32" to Allowed(0.0, 1e-9),
                 "executorch int8" to Allowed(0.0, 1e-9),
-                "tflite fp32" to Allowed(1e-5, 6.0),
+                "tflite fp32" to Allowed(1e-5, 10.0),
                 "tflite fp16" to Allowed(1e-5, 0.1),
-                "tflite int8" to Allowed(0.06, 2.0),
+                "tflite int8" to Allowed(0.06, 8.0),
             )
     }
 }
