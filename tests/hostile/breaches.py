@@ -7,10 +7,6 @@ import tempfile
 from mnv4_mobile.errors import ConfigError
 from tests.hostile.kinds.kind import Kind
 
-CPU_S = 2.0
-"""What these calls may take, so that the test of what takes more does not take long. To take 600 MB
-takes more than a second on a busy machine."""
-
 
 def _refuse(given, out):
     raise ConfigError("x: found 1, must be 2")

@@ -1,7 +1,7 @@
 """The one promise about hostile input, and the process that holds a call to it.
 
 A call with hostile input succeeds or raises a `MobileError` (a server answers 4xx), takes at most
-`CPU_S` seconds of CPU time and `MEMORY_MB` more memory than before, and leaves nothing behind:
+its kind's `cpu_s` of CPU time and `MEMORY_MB` more memory than before, and leaves nothing behind:
 neither temporary files nor processes.
 
 `Guard` starts one process that imports what the calls need, and forks it for every input. An input
@@ -34,9 +34,9 @@ import typer
 from mnv4_mobile.cli.show import ESCAPED, print_text
 from mnv4_mobile.errors import MobileError, disk_error
 
-CPU_S = 4.0
-"""CPU time of one call and of what it starts. Unlike wall time, it hardly depends on the load, but
-on the processor: a process that imports Core AI's runtime and refuses an asset takes 1 to 2 s."""
+CPU_S = 2.0
+"""CPU time of one call and of what it starts, for most kinds. Unlike wall time, it hardly depends
+on the load."""
 MEMORY_MB = 500
 WALL_S = 30.0
 """When a call that computes nothing counts as hung."""
@@ -79,16 +79,15 @@ class Guard:
 
     Args:
         module: The module with the table `KINDS`.
-        cpu_s: The CPU time that a call may take.
     """
 
-    def __init__(self, module: str = "tests.hostile.kinds", cpu_s: float = CPU_S) -> None:
+    def __init__(self, module: str = "tests.hostile.kinds") -> None:
         self._warm: set[str] = set()
         self._folder = tempfile.TemporaryDirectory(prefix="mnv4-hostile-")
         context = multiprocessing.get_context("spawn")
         self._ours, theirs = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, self._folder.name, module, cpu_s), daemon=True
+            target=_serve, args=(theirs, self._folder.name, module), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -132,7 +131,7 @@ def write(files: Mapping[str, bytes | Link | Fifo], folder: Path) -> None:
             path.write_bytes(content)
 
 
-def _serve(connection: Any, scratch: str, module: str, cpu_s: float) -> None:
+def _serve(connection: Any, scratch: str, module: str) -> None:
     """Forks for every input that comes through the connection, until it is closed."""
     table = importlib.import_module(module).KINDS
     sys.stdin = open(os.devnull)  # noqa: SIM115
@@ -153,7 +152,7 @@ def _serve(connection: Any, scratch: str, module: str, cpu_s: float) -> None:
         if files is None:
             connection.send(_warm(table[kind], folder))
         else:
-            connection.send(_tried(table[kind].call, files, folder, cpu_s))
+            connection.send(_tried(table[kind].call, files, folder, table[kind].cpu_s))
 
 
 def _warm(kind: Any, folder: Path) -> str:

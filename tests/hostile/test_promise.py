@@ -61,7 +61,7 @@ def test_hostile_input_keeps_the_promise(kind, guard):
 @pytest.mark.slow
 def test_each_breach_is_seen():
     """The calls run in forks of a process that has made none of them."""
-    with Guard("tests.hostile.breaches", breaches.CPU_S) as guard:
+    with Guard("tests.hostile.breaches") as guard:
         for what in breaches.KINDS:
             outcome = guard.attempt(what, {"hostile": b""})
             assert re.search(what, outcome.what), outcome.what

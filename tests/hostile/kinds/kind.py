@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from mnv4_mobile.errors import MobileError
-from tests.hostile.promise import Files
+from tests.hostile.promise import CPU_S, Files
 
 ROOT = Path(__file__).parents[3]
 BUNDLES = "MNV4_HOSTILE_BUNDLES"
@@ -29,6 +29,8 @@ class Kind:
     """Reads the input in a folder; what it writes goes to a second folder."""
     target: str | None = None
     """The target whose demo bundle and toolchain the kind needs."""
+    cpu_s: float = CPU_S
+    """The CPU time that the call may take."""
 
 
 def command(*words: object) -> None:
